@@ -1,0 +1,68 @@
+# Two commands on a fresh machine: `make demo` and `make test`; both set up what they need.
+.PHONY: demo test lint types unit browser notebooks lab bench docs clean
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TEST_READY := $(VENV)/.ready-test
+
+export LITELLM_LOCAL_MODEL_COST_MAP := True
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+export PYTHONDONTWRITEBYTECODE :=
+
+help:
+	@echo "make demo       run the main job on the offline LM"
+	@echo "make test       ruff, mypy, all tests, notebooks, browser"
+	@echo "make lab        open the tutorial notebooks in JupyterLab"
+	@echo "make bench      measure speed and memory, write docs/benchmarks.md"
+	@echo "make docs       build the documentation into docs/_build/html"
+
+# torch first and by its exact version: a range would pull gigabytes of CUDA packages.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(READY): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline]'
+	touch $@
+
+$(TEST_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,docs]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/skillfleet demo
+
+test: $(TEST_READY) lint types unit browser notebooks
+
+lint: $(TEST_READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(TEST_READY)
+	$(BIN)/mypy
+
+unit: $(TEST_READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser" tests
+
+# In a process of their own: Playwright keeps an event loop running on the thread of the tests.
+browser: $(TEST_READY)
+	$(BIN)/python -m pytest -m browser tests/notebooks
+
+notebooks: $(TEST_READY)
+	DSPY_CACHEDIR="$$(mktemp -d)" $(BIN)/python -m pytest --nbmake --nbmake-timeout=300 notebooks
+
+lab: $(TEST_READY)
+	$(BIN)/jupyter lab notebooks
+
+bench: $(TEST_READY)
+	$(BIN)/python tests/benchmarks
+
+docs: $(TEST_READY)
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+clean:
+	rm -rf $(VENV) docs/_build

@@ -1,0 +1,39 @@
+"""Every test has a home, a DSPy cache and an IPython folder of its own, and no model configured."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+# Read when dspy is imported, which collecting tests may do: nobody's own cache is touched.
+_CACHES = tempfile.mkdtemp(prefix="skillfleet-tests-")
+atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
+os.environ["DSPY_CACHEDIR"] = f"{_CACHES}/dspy"
+os.environ["IPYTHONDIR"] = f"{_CACHES}/ipython"
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in os.environ if n.startswith("SKILLFLEET_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SKILLFLEET_HOME", str(tmp_path / ".skillfleet"))
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real data beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real data is not there: {SHARED}")
+    return SHARED
