@@ -1,0 +1,49 @@
+"""Skillfleet NB: optimise DSPy programs from a notebook, with the price known and nothing lost."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.lm.offline import offline_lm
+    from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.skills import Skill
+
+__version__ = "0.1.0"
+__all__ = ["Fleet", "Job", "Skill", "offline_lm"]
+
+_HOMES = {
+    "Fleet": "skillfleet_nb.fleet",
+    "Job": "skillfleet_nb.runs.job",
+    "Skill": "skillfleet_nb.skills",
+    "offline_lm": "skillfleet_nb.lm.offline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: importing the package must cost nothing.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Register ``%skillfleet`` and ``%%skillfleet``; called by ``%load_ext skillfleet_nb``."""
+    from skillfleet_nb.magics import register
+
+    register(ipython)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Take the magics and their completion away again; running jobs go on."""
+    from skillfleet_nb.magics import unregister
+
+    unregister(ipython)

@@ -1,0 +1,110 @@
+"""Settings of a home: read from its ``config.toml``, overridden by ``SKILLFLEET_*`` variables."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+from pydantic import Field, NonNegativeFloat, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from skillfleet_nb.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Settings(BaseSettings):
+    """What a person may set once for every job of a home.
+
+    Parameters
+    ----------
+    record_prompts
+        Whether the journal keeps prompts and responses as text; otherwise only their SHA-256.
+    num_threads
+        Threads of one evaluation, from 1; None leaves the choice to DSPy.
+    max_parallel
+        Detached jobs of the home that run at a time, from 1; None is one per processor.
+    prices
+        Prices of models that are not in LiteLLM's table, or are wrong there: model name to USD per
+        million tokens, input and output.
+    lm_timeout_s
+        Seconds after which an attempt at a call is given up and tried again.
+    lm_grace_s
+        Seconds a stop waits for calls in flight before it leaves them behind.
+    lm_retry_delay_s
+        Seconds before the first retry of a call; doubled with each, with jitter.  How many there are
+        is the model's own ``num_retries``.
+    lm_failure_window, lm_failure_share
+        A run stops when at least this share of a model's last so many bought requests failed, and no
+        fewer than half as many as that is of a full window.
+    lm_skip_after, lm_skip_s
+        With a fallback: a model that failed so often in a row is skipped for so many seconds.
+
+    compact_after_days
+        Days after which `db compact` turns the journal of a finished job into Parquet.
+    keep_prompts_days
+        Days after which `db compact` replaces a finished job's prompts and responses by their
+        SHA-256; None keeps them.
+    keep_jobs_days
+        Days after which `db compact` deletes a finished job; None keeps it.
+
+    Examples
+    --------
+    >>> Settings().record_prompts
+    True
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SKILLFLEET_", extra="forbid", frozen=True)
+
+    record_prompts: bool = True
+    num_threads: int | None = Field(default=None, ge=1)
+    max_parallel: int | None = Field(default=None, ge=1)
+    compact_after_days: NonNegativeFloat = 7.0
+    keep_prompts_days: NonNegativeFloat | None = None
+    keep_jobs_days: NonNegativeFloat | None = None
+    prices: dict[str, tuple[NonNegativeFloat, NonNegativeFloat]] = Field(default_factory=dict)
+    lm_timeout_s: float = Field(default=600.0, gt=0)
+    lm_grace_s: float = Field(default=30.0, ge=0)
+    lm_retry_delay_s: float = Field(default=1.0, ge=0)
+    lm_failure_window: int = Field(default=20, ge=2)
+    lm_failure_share: float = Field(default=0.5, gt=0, le=1)
+    lm_skip_after: int = Field(default=3, ge=1)
+    lm_skip_s: float = Field(default=30.0, ge=0)
+
+    @classmethod
+    def load(cls, file: Path) -> Settings:
+        """Read settings: environment variables first, then `file`, then the defaults.
+
+        Raises
+        ------
+        InputError
+            If the file is not TOML, or a name or value in it or in the environment is not allowed.
+        """
+        try:
+            values = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read settings from '{file}': {error}. Correct or delete the file.") from error
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            allowed = ", ".join(cls.model_fields)
+            raise InputError(
+                f"setting {name!r}: {first['msg']}; given {first['input']!r} in '{file}' or SKILLFLEET_{name.upper()}. "
+                f"Settings are: {allowed}."
+            ) from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over what `load` read from the file."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings

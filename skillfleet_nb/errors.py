@@ -1,0 +1,79 @@
+"""Errors a user can meet, each one line long: what was given, what is allowed, what to do next.
+
+Every error of the package derives from :class:`SkillfleetError`; each leaf also derives from the
+builtin a Python programmer would catch for it.  Surfaces turn a `SkillfleetError` into one line
+(``UsageError`` in a notebook, exit status 2 in a shell); anything else is a defect and keeps its
+traceback.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SkillfleetError(Exception):
+    """Root of every error the package raises on purpose."""
+
+
+class InputError(SkillfleetError, ValueError):
+    """Something the user gave cannot be used: a value, an option, a data set, a metric."""
+
+
+class NotFoundError(SkillfleetError, LookupError):
+    """A name that does not exist: a job, an optimizer, a column, a variable."""
+
+
+class HomeError(SkillfleetError, OSError):
+    """The home cannot be used: unwritable, full, without working locks, made by a newer version."""
+
+
+class MissingExtraError(SkillfleetError, ImportError):
+    """An optional package is needed; the message carries the install line."""
+
+
+class QueryError(SkillfleetError, ValueError):
+    """A query that is not valid, or that would do more than read."""
+
+
+class LMError(SkillfleetError, RuntimeError):
+    """The language model is missing, unpriced where a price is needed, or does not answer."""
+
+
+class JobError(SkillfleetError, RuntimeError):
+    """A job cannot do what was asked in the state it is in."""
+
+
+def unknown(what: str, given: str, allowed: Iterable[str], *, hint: str = "") -> NotFoundError:
+    """Build the error for a name that is not among `allowed`, with the nearest one suggested.
+
+    Parameters
+    ----------
+    what
+        What the name stands for, as a singular noun: ``"optimizer"``.
+    given
+        The name as the user wrote it.
+    allowed
+        Every name that would have been accepted.
+    hint
+        The next step, appended as it is.
+
+    Returns
+    -------
+    NotFoundError
+        Ready to raise.
+
+    Examples
+    --------
+    >>> str(unknown("optimizer", "gepaa", ["gepa", "copro"]))
+    "unknown optimizer 'gepaa': did you mean 'gepa'? Allowed: copro, gepa."
+    """
+    names = sorted(allowed)
+    near = get_close_matches(given, names, n=1, cutoff=0.5)
+    meant = f": did you mean {near[0]!r}?" if near else "."
+    listed = ", ".join(names[:40]) if names else "none yet"
+    more = f", … ({len(names)} in all)" if len(names) > 40 else ""  # noqa: PLR2004  a screenful
+    return NotFoundError(f"unknown {what} {given!r}{meant} Allowed: {listed}{more}.{' ' + hint if hint else ''}")

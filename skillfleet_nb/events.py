@@ -1,0 +1,217 @@
+"""Events: every fact the product records, before it is anything else.
+
+A running job appends one JSON line per event to a segment of its stream (see ``store``); everything
+a person can query is folded from these lines.  An event has an envelope, ``seq`` (its number within
+the stream, from 1), ``at`` (UTC) and ``kind``, and a payload.  The payloads below are the contract
+between whoever writes (``runs``, ``lm``) and whoever reads (``store``'s fold, live views).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Role = Literal["task", "prompt", "reflection"]
+Split = Literal["train", "val", "test"]
+
+
+class JobState(StrEnum):
+    """State of a job; each job ends in exactly one finished state."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PENDING_HITL = "pending_hitl"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    def is_finished(self) -> bool:
+        """Tell whether nothing more will happen in this attempt.
+
+        Examples
+        --------
+        >>> JobState.RUNNING.is_finished(), JobState.CANCELLED.is_finished()
+        (False, True)
+        """
+        return self in _FINISHED
+
+
+_FINISHED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED})
+
+
+class Payload(BaseModel):
+    """Base of all payloads: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: str
+
+
+class JobCreated(Payload):
+    """A job was accepted: all checks have passed and nothing has been spent."""
+
+    kind: Literal["job_created"] = "job_created"
+    name: str
+    optimizer: str
+    program: str
+    metric: str
+    engine: str
+    seed: int
+    budget_usd: float | None = None
+    spec: dict[str, Any] = Field(default_factory=dict)
+
+
+class Resumed(Payload):
+    """A further attempt at the job begins, from what the earlier ones bought; `budget` as of now."""
+
+    kind: Literal["resumed"] = "resumed"
+    attempt: int
+    budget: dict[str, Any] = Field(default_factory=dict)
+
+
+class StateChanged(Payload):
+    """The job entered `state`; `stop_reason` says in words why it stopped, `error` what broke it."""
+
+    kind: Literal["state"] = "state"
+    state: JobState
+    stop_reason: str | None = None
+    error: str | None = None
+
+
+class Phase(Payload):
+    """What the job does now, in words for a person: ``"scoring the baseline"``."""
+
+    kind: Literal["phase"] = "phase"
+    text: str
+
+
+class Warned(Payload):
+    """Something the person should know that did not stop the job."""
+
+    kind: Literal["warning"] = "warning"
+    text: str
+
+
+class ExampleScore(NamedTuple):
+    """One example's score in one trial; `score` in [0, 1], None where the program failed on it."""
+
+    example_id: str
+    score: float | None
+    feedback: str | None = None
+
+
+class Trial(Payload):
+    """A candidate program was scored.  Trial 0 is the unoptimised program on the validation split.
+
+    `lm_calls` and `cost_usd` are what the job has bought up to this trial; `cost_usd` is None where
+    a price is unknown.  `best_so_far` is the best full evaluation on `split` up to this trial.
+    """
+
+    kind: Literal["trial"] = "trial"
+    trial: int
+    split: Split
+    full_eval: bool
+    n_examples: int
+    score: float
+    best_so_far: float | None = None
+    program_id: str | None = None
+    parent_ids: tuple[str, ...] = ()
+    lm_calls: int = 0
+    cost_usd: float | None = None
+    scores: tuple[ExampleScore, ...] = ()
+
+
+class LMCall(Payload):
+    """One call of a language model, bought or served from the cache.
+
+    `cost_usd` is 0 for a cached call and None where the model has no known price.  With
+    ``--no-prompts``, `prompt` and `response` hold ``sha256:…`` of the text.  `attempts` counts those
+    that failed before this answer too; `asked` is the digest of a request that a fallback took over.
+    """
+
+    kind: Literal["lm_call"] = "lm_call"
+    call_id: str
+    model: str
+    role: Role
+    cached: bool
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+    latency_s: float = 0.0
+    error: str | None = None
+    attempts: int = 1
+    asked: str | None = None
+    prompt: str | None = None
+    response: str | None = None
+
+
+class ProgramSaved(Payload):
+    """A candidate's state was written to ``programs/``; `program_id` is its content hash."""
+
+    kind: Literal["program"] = "program"
+    program_id: str
+    state: dict[str, Any]
+    instructions: str
+    n_demos: int
+
+
+class Result(Payload):
+    """What the job came to: scores in [0, 1] on validation and on the sealed test split."""
+
+    kind: Literal["result"] = "result"
+    baseline_score: float | None = None
+    best_score: float | None = None
+    test_baseline: float | None = None
+    test_score: float | None = None
+    test_delta: float | None = None
+    test_delta_low: float | None = None
+    test_delta_high: float | None = None
+    p_value: float | None = None
+    verdict: str | None = None
+    best_program_id: str | None = None
+    summary: str = ""
+
+
+class ExamplesAnalysed(Payload):
+    """A data set was analysed; analyses with the same outcome have the same `key`.
+
+    Each row has `example_id`, `row` (its number in the set), `category`, and in [0, 1] `quality`,
+    `relevance`, `diversity` and `suspicion`, None where one does not apply.
+    """
+
+    kind: Literal["examples"] = "examples"
+    dataset: str
+    key: str
+    rows: tuple[dict[str, Any], ...]
+
+
+class ExampleRated(Payload):
+    """A person rated an example, in [0, 1]; None takes a rating back."""
+
+    kind: Literal["rating"] = "rating"
+    example_id: str
+    rating: float | None
+
+
+AnyPayload = (
+    JobCreated | Resumed | StateChanged | Phase | Warned | Trial | LMCall | ProgramSaved | Result
+    | ExamplesAnalysed | ExampleRated
+)  # fmt: skip
+PAYLOADS: dict[str, type[Payload]] = {
+    p.model_fields["kind"].default: p
+    for p in (
+        JobCreated,
+        Resumed,
+        StateChanged,
+        Phase,
+        Warned,
+        Trial,
+        LMCall,
+        ProgramSaved,
+        Result,
+        ExamplesAnalysed,
+        ExampleRated,
+    )
+}

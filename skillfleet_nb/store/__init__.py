@@ -1,0 +1,28 @@
+"""The store: the home, the journal every fact goes to first, and SQL over all of it."""
+
+from skillfleet_nb.store.datafiles import read_examples
+from skillfleet_nb.store.home import Home
+from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, read_requests, request
+from skillfleet_nb.store.programs import load_program, save_program
+from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
+from skillfleet_nb.store.segments import Event
+from skillfleet_nb.store.store import Store
+
+__all__ = [
+    "CompactReport",
+    "Event",
+    "FoldReport",
+    "Follower",
+    "Home",
+    "Journal",
+    "ResetReport",
+    "Store",
+    "StoreStatus",
+    "follow",
+    "is_alive",
+    "load_program",
+    "read_examples",
+    "read_requests",
+    "request",
+    "save_program",
+]

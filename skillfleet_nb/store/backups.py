@@ -1,0 +1,118 @@
+"""Backups inside a home: what a reset takes out, and how it comes back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.store.home import ASIDE, is_stream, writing
+from skillfleet_nb.store.locks import Busy, locked
+from skillfleet_nb.store.records import ResetReport
+
+if TYPE_CHECKING:
+    from skillfleet_nb.store.home import Home
+
+
+def streams(journal: Path) -> list[str]:
+    """Names of the streams in a journal."""
+    if not journal.is_dir():
+        return []
+    return sorted(folder.name for folder in journal.iterdir() if is_stream(folder.name) and folder.is_dir())
+
+
+def names(home: Home) -> list[str]:
+    """Names of the home's backups, oldest first."""
+    return sorted(folder.name for folder in home.backups.iterdir()) if home.backups.is_dir() else []
+
+
+def new_folder(home: Home) -> Path:
+    """Make an empty folder for a backup, named by the time."""
+    now = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with writing(home.backups):
+        home.backups.mkdir(exist_ok=True)
+        for attempt in range(1, 1000):
+            folder = home.backups / (now if attempt == 1 else f"{now}-{attempt}")
+            with suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    raise InputError(f"'{home.backups}' has a thousand backups of this second: try again.")
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def move_out(home: Home, folder: Path) -> ResetReport:
+    """Move every job and program of a home into a folder; a job that comes to life meanwhile is left."""
+    moved, left = [], []
+    with writing(folder):
+        (folder / "journal").mkdir()
+        for stream in streams(home.journal):
+            place = home.journal / stream
+            try:
+                with locked(place / "alive.lock"):
+                    place.rename(folder / "journal" / stream)
+            except Busy:
+                left.append(stream)
+            else:
+                moved.append(stream)
+        if home.programs_dir.is_dir():
+            if left:  # they may need any of them
+                shutil.copytree(home.programs_dir, folder / "programs")
+            else:
+                home.programs_dir.rename(folder / "programs")
+    return ResetReport(folder, tuple(moved), size(folder), tuple(left))
+
+
+def find(home: Home, name: str | Path) -> Path:
+    """Find a backup with jobs in it, by its name or as a folder anywhere.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none of that name.
+    InputError
+        If it holds no journal.
+    """
+    inside, given = home.backups / name, Path(name).expanduser().absolute()
+    folder = next((place for place in (inside, given) if place.is_dir()), None)
+    if folder is None:
+        raise unknown("backup", str(name), names(home), hint="`db status` lists them.")
+    if not (folder / "journal").is_dir():
+        raise InputError(f"backup '{folder}' holds no jobs: the database alone is made anew with `db rebuild`.")
+    return folder
+
+
+def copy_back(home: Home, folder: Path) -> ResetReport:
+    """Copy the jobs and programs of a backup into a home, but for those it has already."""
+    copied, left = [], []
+    with writing(home.root):
+        for source in sorted((folder / "programs").glob("*.json")):
+            target = home.ensure().programs_dir / source.name
+            if not target.exists():
+                _copy(source, target)
+        for stream in streams(folder / "journal"):
+            target = home.ensure().journal / stream
+            if target.exists():
+                left.append(stream)
+            else:
+                _copy(folder / "journal" / stream, target)
+                copied.append(stream)
+    return ResetReport(folder, tuple(copied), sum(size(home.journal / s) for s in copied), tuple(left))
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or folder so that others see all of it or none."""
+    target.parent.mkdir(exist_ok=True)
+    aside = target.with_name(f"{ASIDE}{os.urandom(4).hex()}")
+    if source.is_dir():
+        shutil.copytree(source, aside)
+    else:
+        shutil.copy2(source, aside)
+    aside.rename(target)

@@ -1,0 +1,229 @@
+"""Reaching the database file: under the right lock, attached the safe way, put aside when damaged.
+
+DuckDB 2.0 loses acknowledged commits of processes that rely on ``duckdb.connect(path)`` and its own
+lock: it reads the header before it takes the lock.  So the file is only ever attached to an
+in-memory connection with its type named, which skips that early read, and only under an OS lock on
+``fleet.lock``: exclusive to write, shared to read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.errors import HomeError
+from skillfleet_nb.store import schema
+from skillfleet_nb.store.guard import one_line
+from skillfleet_nb.store.home import writing
+from skillfleet_nb.store.locks import Busy, HeldByOtherProgram, acquire, locked, prove
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import duckdb
+
+    from skillfleet_nb.store.home import Home
+
+_DAMAGE = re.compile(
+    r"not a valid DuckDB database|Corrupt database file|replaying WAL|Serialization Error|Failed to deserialize"
+    r'|Could not read enough bytes from file "[^"]*fleet\.duckdb'
+)
+_BAR_S = 0.2  # for so long those who would read wait for one who would write and cannot
+_HELD = ("Could not set lock", "already attached")
+
+
+class DamagedError(Exception):
+    """The database cannot be read; it has to be rebuilt from the journal."""
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Tell whether an error of DuckDB is about the file's content, not about a query."""
+    return _DAMAGE.search(str(error)) is not None
+
+
+def quoted(text: str | Path) -> str:
+    """Write text as an SQL literal."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+class Database:
+    """The file ``fleet.duckdb`` of a home, attached as ``fleet`` for the time of a ``with`` block."""
+
+    def __init__(self, home: Home, migrations: tuple[schema.Migration, ...]) -> None:
+        self._home = home
+        self._migrations = migrations
+        self._turn = home.root / "fleet.turn"
+
+    @contextmanager
+    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open a connection with nothing attached; making one costs more than most queries."""
+        import duckdb
+
+        con = duckdb.connect(
+            config={
+                "autoinstall_known_extensions": "false",  # nothing is fetched behind anybody's back
+                "autoload_known_extensions": "false",
+                "python_enable_replacements": "false",  # a missing table is never a Python variable of that name
+                "temp_directory": str(self._home.root / "tmp"),
+            }
+        )
+        try:
+            con.execute("SET TimeZone = 'UTC'")
+            yield con
+        finally:
+            con.close()
+
+    @contextmanager
+    def reading(self, con: duckdb.DuckDBPyConnection, wait_s: float) -> Iterator[None]:
+        """Attach read-only under a shared lock; without a file, an empty database in memory.
+
+        Raises
+        ------
+        Busy
+            If a writer kept the lock for `wait_s` seconds.
+        DamagedError
+            If the file cannot be read, now or in the block.
+        HomeError
+            If another program has the file open for writing.
+        """
+        if not self._home.database.exists():
+            with _detached(con):
+                _attach_nothing(con, self._migrations)
+                yield
+            return
+        prove(self._home.root)
+        with self._shared(wait_s), _detached(con):
+            try:
+                with _damage_told():
+                    con.execute(f"ATTACH {quoted(self._home.database)} AS fleet (TYPE duckdb, READ_ONLY)")
+            except HeldByOtherProgram as held:
+                raise HomeError(f"{held} Close it there; `db status` has a line that attaches read-only.") from None
+            with _damage_told():
+                if schema.pending(con, self._migrations) == self._migrations:  # its maker died before the first table
+                    _attach_nothing(con, self._migrations)
+                yield
+
+    @contextmanager
+    def writing(self, con: duckdb.DuckDBPyConnection, wait_s: float) -> Iterator[None]:
+        """Attach for writing under the exclusive lock, created and migrated as needed.
+
+        Raises
+        ------
+        Busy
+            If others kept the lock for `wait_s` seconds; `HeldByOtherProgram` if one has the file open.
+        DamagedError
+            If the file could not be read; it has been put aside, and the next attempt makes a new one.
+        HomeError
+            If the home cannot be written, or a newer version made the database.
+        """
+        path = self._home.database
+        prove(self._home.root)
+        with self._exclusive(wait_s):
+            if not path.exists():
+                _wal(path).unlink(missing_ok=True)  # of a database that somebody deleted
+            try:
+                with _detached(con), _damage_told():
+                    con.execute(f"ATTACH {quoted(path)} AS fleet (TYPE duckdb)")
+                    schema.migrate(con, self._migrations)
+                    yield
+                    con.execute("DETACH fleet")
+            except DamagedError:
+                self._put_aside()
+                raise
+
+    def put_aside(self, wait_s: float) -> None:
+        """Rename a damaged database, over an earlier damaged one; raises `Busy` as `writing` does."""
+        with self._exclusive(wait_s):
+            self._put_aside()
+
+    @contextmanager
+    def deleted(self, wait_s: float) -> Iterator[None]:
+        """Delete the database, and keep others from making it anew in the block; raises `Busy` as `writing` does."""
+        with self._exclusive(wait_s):
+            self._home.database.unlink(missing_ok=True)
+            _wal(self._home.database).unlink(missing_ok=True)
+            yield
+
+    def copy_to(self, folder: Path, wait_s: float) -> None:
+        """Copy the database's files into a folder; raises `Busy` if a writer kept the lock."""
+        with self._shared(wait_s), writing(folder):
+            for file in (self._home.database, _wal(self._home.database)):
+                if file.exists():
+                    shutil.copy2(file, folder)
+
+    @contextmanager
+    def _shared(self, wait_s: float) -> Iterator[None]:
+        with locked(self._turn, shared=True, wait_s=wait_s):
+            fd = acquire(self._home.lock, shared=True, wait_s=wait_s)
+        try:
+            yield
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _exclusive(self, wait_s: float) -> Iterator[None]:
+        """Lock out everybody.  Whoever waits for it bars the way for new readers, or there would always be one."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            with locked(self._turn, wait_s=max(0.0, deadline - time.monotonic())), suppress(Busy):
+                fd = acquire(self._home.lock, wait_s=min(_BAR_S, max(0.0, deadline - time.monotonic())))
+                break
+            if time.monotonic() >= deadline:
+                raise Busy(str(self._home.lock))
+            time.sleep(_BAR_S / 10)  # somebody reads for long: others may as well
+        try:
+            yield
+        finally:
+            os.close(fd)
+
+    def _put_aside(self) -> None:
+        path = self._home.database
+        for file in (path, _wal(path)):
+            if file.exists():
+                file.replace(file.with_name(file.name + ".damaged"))
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + ".wal")
+
+
+def _attach_nothing(con: duckdb.DuckDBPyConnection, migrations: tuple[schema.Migration, ...]) -> None:
+    con.execute("DETACH DATABASE IF EXISTS fleet; ATTACH ':memory:' AS fleet")
+    schema.migrate(con, migrations)
+
+
+@contextmanager
+def _detached(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """See to it that nothing is attached once the lock is let go of, if need be by closing the connection."""
+    import duckdb
+
+    try:
+        yield
+    finally:
+        try:
+            con.execute("DETACH DATABASE IF EXISTS fleet")
+        except duckdb.Error:
+            con.close()
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Sort DuckDB's errors: damage, a file held by another program, a disk that fails."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        text = str(error)
+        if any(sign in text for sign in _HELD):
+            raise HeldByOtherProgram(f"another program holds the database: {one_line(error)}") from error
+        if is_damage(error):
+            raise DamagedError(one_line(error)) from error
+        if isinstance(error, duckdb.IOException | duckdb.FatalException | duckdb.TransactionException):
+            raise HomeError(f"cannot use the database: {one_line(error)} Check the disk's space and rights.") from error
+        raise

@@ -1,0 +1,216 @@
+"""The home: the folder ``.skillfleet`` that holds everything the product keeps, found like ``.git``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.errors import HomeError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORMAT = 1
+"""Version of the layout of a home; raised only when older versions could not read it."""
+
+ASIDE = ".aside-"
+"""How a folder of the journal is called that is not a stream yet, or no longer."""
+
+_NAME = ".skillfleet"
+_STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where things lie in a home.  The folder appears at the first write, not before.
+
+    Parameters
+    ----------
+    root
+        The home folder itself, absolute.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> home = Home.find(tempfile.mkdtemp() + "/.skillfleet")
+    >>> home.root.exists()
+    False
+    >>> home.ensure().root.exists()
+    True
+    """
+
+    root: Path
+
+    def __str__(self) -> str:
+        """Name the folder as a person in the working folder would."""
+        cwd = Path.cwd()
+        return str(self.root.relative_to(cwd) if self.root.is_relative_to(cwd) else self.root)
+
+    @classmethod
+    def find(cls, path: str | Path | None = None) -> Home:
+        """Find the home: `path`, else ``$SKILLFLEET_HOME``, else the nearest ``.skillfleet`` above.
+
+        Without any of them the home will be ``.skillfleet`` in the working folder.
+
+        Parameters
+        ----------
+        path
+            The home folder itself; need not exist.
+
+        Raises
+        ------
+        HomeError
+            If the place is not a folder, or the home was made by a newer version.
+        """
+        given = path or os.environ.get("SKILLFLEET_HOME")
+        if given:
+            root = Path(given).expanduser().absolute()
+        else:
+            cwd = Path.cwd()
+            above = (folder / _NAME for folder in (cwd, *cwd.parents))
+            root = next((place for place in above if place.is_dir()), cwd / _NAME)
+        home = cls(root)
+        home._check_format()
+        return home
+
+    @classmethod
+    def init(cls, folder: str | Path = ".") -> Home:
+        """Create a home in a folder, whatever homes there are above it; an existing one is left as it is.
+
+        Parameters
+        ----------
+        folder
+            Where ``.skillfleet`` is to be, or the home itself where that is its name; created where missing.
+
+        Raises
+        ------
+        HomeError
+            If the place is not a folder or cannot be written, or a newer version made the home.
+        """
+        place = Path(folder).expanduser().absolute()
+        home = cls(place if place.name == _NAME else place / _NAME)
+        home._check_format()
+        return home.ensure()
+
+    @property
+    def journal(self) -> Path:
+        """Folder of all streams."""
+        return self.root / "journal"
+
+    @property
+    def programs_dir(self) -> Path:
+        """Folder of program states, one file each, named by content hash."""
+        return self.root / "programs"
+
+    @property
+    def database(self) -> Path:
+        """The query side, which can be deleted at any time."""
+        return self.root / "fleet.duckdb"
+
+    @property
+    def lock(self) -> Path:
+        """File whose OS lock guards `database`."""
+        return self.root / "fleet.lock"
+
+    @property
+    def config(self) -> Path:
+        """Settings file; need not exist."""
+        return self.root / "config.toml"
+
+    @property
+    def exports(self) -> Path:
+        """Where exports go unless told otherwise."""
+        return self.root / "exports"
+
+    @property
+    def backups(self) -> Path:
+        """Folder of backups, one folder each, named by the time they were made."""
+        return self.root / "backups"
+
+    def journal_dir(self, stream: str) -> Path:
+        """Folder of one stream.
+
+        Raises
+        ------
+        InputError
+            If `stream` could not be a folder's name: 1 to 200 of ``A-Z a-z 0-9 . _ -``, starting
+            with a letter or digit.
+        """
+        if not is_stream(stream):
+            raise InputError(
+                f"{stream!r} cannot name a job: use 1 to 200 letters, digits, dots, dashes or underscores, "
+                "starting with a letter or digit."
+            )
+        return self.journal / stream
+
+    def ensure(self) -> Home:
+        """Create the home where it is missing.
+
+        Raises
+        ------
+        HomeError
+            If it cannot be written.
+        """
+        marker = self.root / "format"
+        if not marker.exists():
+            with writing(self.root):
+                self.root.mkdir(parents=True, exist_ok=True)
+                (self.root / ".gitignore").write_text("*\n", "utf-8")
+                atomic_write(marker, f"{FORMAT}\n".encode())
+        return self
+
+    def _check_format(self) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise HomeError(f"home '{self.root}' is a file, not a folder: move it, or set SKILLFLEET_HOME elsewhere.")
+        try:
+            text = (self.root / "format").read_text("utf-8").strip()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise HomeError(
+                f"cannot read home '{self.root}': {error.strerror}; set SKILLFLEET_HOME to another folder."
+            ) from error
+        if not text.isdigit():
+            raise HomeError(f"home '{self.root}' has an unreadable format marker {text[:20]!r}: it should be {FORMAT}.")
+        if int(text) > FORMAT:
+            raise HomeError(
+                f"home '{self.root}' has format {text}, this version knows up to {FORMAT}: "
+                "upgrade skillfleet-nb, or set SKILLFLEET_HOME to another folder."
+            )
+
+
+def is_stream(name: str) -> bool:
+    """Tell whether a folder of this name in the journal would be a stream."""
+    return _STREAM.fullmatch(name) is not None
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn the operating system's refusals of a write at `place` into one-line `HomeError`."""
+    try:
+        yield
+    except HomeError:
+        raise
+    except OSError as error:
+        full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        advice = "free some space" if error.errno in full else "make it writable, or set SKILLFLEET_HOME elsewhere"
+        raise HomeError(f"cannot write '{place}': {error.strerror or error}; {advice}.") from error
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write a small file so that readers see all of it or none."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

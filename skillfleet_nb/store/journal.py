@@ -1,0 +1,298 @@
+"""The journal: every fact as one JSON line, appended by its writer and by nobody else.
+
+A stream (a job) is a folder.  Each writer opens a segment of its own in it, ``000001.jsonl`` and
+up, and never touches another's, so a line torn by a crash is always the last of its segment.  While
+it writes it holds an OS lock on the stream's ``alive.lock``; the kernel frees that on any death, so
+whether a job still runs is known exactly and at once.  An event is acknowledged when `append`
+returns: it is then with the operating system and survives ``kill -9``; with ``sync=True`` it is on
+disk and survives a power cut.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from skillfleet_nb.errors import JobError
+from skillfleet_nb.store.home import writing
+from skillfleet_nb.store.locks import Busy, acquire, prove
+from skillfleet_nb.store.segments import format_line, last_seq, read, segments
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+    from skillfleet_nb.events import Payload
+    from skillfleet_nb.store.home import Home
+    from skillfleet_nb.store.segments import Event, Segment
+
+_PROBE_S = 0.3  # a probe by `is_alive` holds the lock for microseconds; a live writer holds it for good
+_BLOCK = 1 << 20  # bytes that a follower reads at a time
+_SYNC = getattr(os, "fdatasync", os.fsync)
+
+
+def is_alive(home: Home, stream: str) -> bool:
+    """Tell whether some process is writing `stream` now."""
+    path = home.journal_dir(stream) / "alive.lock"
+    if not path.exists():
+        return False
+    try:
+        os.close(acquire(path, shared=True))
+    except Busy:
+        return True
+    return False
+
+
+class Journal:
+    """The one writer of a stream; a context manager, safe to share between threads.
+
+    Parameters
+    ----------
+    home
+        The home, created where missing.
+    stream
+        Name of the stream, which is the job's id.
+    alive
+        Descriptor of the stream's lock, from :meth:`hand_over` of the process before; None takes it.
+
+    Raises
+    ------
+    JobError
+        If the stream has a live writer already, in this or another process.
+    HomeError
+        If the home cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skillfleet_nb.events import Phase
+    >>> from skillfleet_nb.store import Home, Journal, follow
+    >>> home = Home.find(tempfile.mkdtemp())
+    >>> with Journal(home, "demo-1") as journal:
+    ...     journal.append(Phase(text="scoring the baseline"))
+    1
+    >>> [event.payload["text"] for event in follow(home, "demo-1").poll()]
+    ['scoring the baseline']
+    """
+
+    def __init__(self, home: Home, stream: str, *, alive: int | None = None) -> None:
+        self.stream = stream
+        self._mutex = threading.Lock()
+        folder = home.ensure().journal_dir(stream)
+        prove(home.root)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._alive = acquire(folder / "alive.lock", wait_s=_PROBE_S) if alive is None else alive
+        except Busy:
+            raise JobError(
+                f"job {stream!r} is being written by a live process: cancel it, or wait until it ends."
+            ) from None
+        try:
+            existing = segments(folder)
+            self._seq = last_seq(existing)
+            number = existing[-1].number + 1 if existing else 1
+            self.path = folder / f"{number:06d}.jsonl"
+            with writing(self.path):
+                self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        except BaseException:
+            os.close(self._alive)
+            raise
+        if hasattr(os, "register_at_fork"):
+            abandon = weakref.WeakMethod(self._abandon)  # hooks stay for good: this one must not keep the journal
+            os.register_at_fork(after_in_child=lambda: (method := abandon()) and method())
+
+    def append(self, payload: Payload, *, sync: bool = False) -> int:
+        """Append one event and return its number in the stream.
+
+        Parameters
+        ----------
+        payload
+            What happened.
+        sync
+            Whether to wait until it is on disk; for what must survive a power cut.
+
+        Raises
+        ------
+        HomeError
+            If the disk is full or the file cannot be written; the event is then not in the journal.
+        JobError
+            If the journal is closed.
+        """
+        return self.append_many((payload,), sync=sync)
+
+    def append_many(self, payloads: Sequence[Payload], *, sync: bool = False) -> int:
+        """Append several events in one write and return the number of the last; raises as `append`."""
+        bodies = [(p.kind, _body(p)) for p in payloads]
+        with self._mutex:
+            if self._fd < 0:
+                raise JobError(f"the journal of job {self.stream!r} is closed: open a new one to write on.")
+            at = datetime.now(UTC)
+            first = self._seq + 1
+            data = b"".join(format_line(seq, at, kind, body) for seq, (kind, body) in enumerate(bodies, first))
+            # counted before it is written: an interrupt between the two leaves a gap, never a number used twice
+            self._seq += len(bodies)
+            with writing(self.path):
+                self._write(data)
+                if sync:
+                    _SYNC(self._fd)
+            return self._seq
+
+    def close(self) -> None:
+        """Flush to disk and let go of the stream; closing twice is harmless."""
+        with self._mutex:
+            if self._fd >= 0:
+                fd, self._fd = self._fd, -1
+                try:
+                    with writing(self.path):
+                        _SYNC(fd)
+                finally:
+                    os.close(fd)
+                    os.close(self._alive)
+
+    def hand_over(self) -> int:
+        """Close without letting go of the stream; return the descriptor that holds its lock.
+
+        A process that inherits the descriptor is the stream's next writer, and at no moment is there
+        none: pass it on to ``Journal(home, stream, alive=…)`` there, then close it here.
+        """
+        kept = os.dup(self._alive)
+        self.close()
+        return kept
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _abandon(self) -> None:
+        """Close the descriptors in a forked child, or an orphan of it would keep the job alive."""
+        self._mutex = threading.Lock()  # another thread may have held it at the fork
+        if self._fd >= 0:
+            os.close(self._fd)
+            os.close(self._alive)
+            self._fd = -1
+
+    def _write(self, data: bytes) -> None:
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._fd, data[written:] if written else data)
+        except OSError:
+            if written:  # a full disk took part of the line: take it back, or the next event would join it
+                end = os.lseek(self._fd, 0, os.SEEK_CUR) - written
+                os.ftruncate(self._fd, end)
+                os.lseek(self._fd, end, os.SEEK_SET)
+            raise
+
+
+class Follower:
+    """Reads a stream as it grows, each event once, in order.
+
+    Attributes
+    ----------
+    torn
+        Lines seen so far that hold no event: torn by a crash, or damaged.
+    """
+
+    def __init__(self, home: Home, stream: str) -> None:
+        self._folder = home.journal_dir(stream)
+        self._segment = ""
+        self._offset = 0  # behind the last whole line read
+        self._unfinished = False  # whether there was more
+        self.torn = 0
+
+    def poll(self) -> list[Event]:
+        """Return what was appended since the last call; an unfinished last line waits for the next."""
+        return list(self.read())
+
+    def read(self) -> Iterator[Event]:
+        """Yield what was appended since the last call, as `poll`, in memory that does not grow with it."""
+        for segment in segments(self._folder):
+            if segment.name < self._segment:
+                continue
+            if segment.name > self._segment:
+                # it was there before the one before it was read to its end: that end is final
+                self.torn += self._unfinished
+                self._segment, self._offset, self._unfinished = segment.name, 0, False
+            if segment.size > self._offset:
+                yield from self._read(segment)
+
+    def _read(self, segment: Segment) -> Iterator[Event]:
+        self._unfinished = False
+        for line in read(segment, self._offset):
+            if not line.whole:
+                self._unfinished = True
+                return
+            self._offset = line.end
+            if line.event is None:
+                self.torn += 1
+            else:
+                yield line.event
+
+
+def follow(home: Home, stream: str) -> Follower:
+    """Follow a stream from its first event; it need not exist yet."""
+    return Follower(home, stream)
+
+
+def request(home: Home, stream: str, command: str) -> None:
+    """Ask the writer of a stream, from any process, to do something: ``"cancel"``.
+
+    Raises
+    ------
+    HomeError
+        If the home cannot be written.
+    """
+    path = home.ensure().journal_dir(stream) / "control.jsonl"
+    line = orjson.dumps({"at": datetime.now(UTC), "command": command}, option=orjson.OPT_APPEND_NEWLINE)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            os.write(fd, line)
+        finally:
+            os.close(fd)
+
+
+def read_requests(home: Home, stream: str) -> list[tuple[datetime, str]]:
+    """Return what was asked of a stream's writer, oldest first, as (UTC time, command)."""
+    path = home.journal_dir(stream) / "control.jsonl"
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    requests = []
+    for line in lines:
+        try:
+            raw = orjson.loads(line)
+            requests.append((datetime.fromisoformat(raw["at"]), str(raw["command"])))
+        except (ValueError, TypeError, KeyError):
+            continue  # torn by a crash of whoever asked
+    return requests
+
+
+def _body(payload: Payload) -> bytes:
+    try:
+        return payload.model_dump_json(exclude={"kind"}, fallback=str, warnings=False).encode()
+    except (ValueError, UnicodeError):
+        # a lone surrogate in a model's text: UTF-8 cannot hold it, a question mark can
+        return orjson.dumps(_encodable(payload.model_dump(exclude={"kind"}, warnings=False)), default=str)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(str(k)): _encodable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(v) for v in value]
+    return value

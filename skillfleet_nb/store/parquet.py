@@ -1,0 +1,193 @@
+"""A segment as Parquet: columns to ask in SQL, and every line as it was, byte by byte.
+
+A line as the journal writes them is kept as its four fields, from which it is put together again; any
+other (torn by a crash, damaged, written by a later version) is kept in `raw`.  `end` is the offset
+behind the line in the file its writer made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from skillfleet_nb.errors import HomeError
+from skillfleet_nb.store.segments import Event, Line, format_line, parse_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from skillfleet_nb.store.segments import Segment
+
+_GROUP_ROWS, _GROUP_BYTES = 10_000, 8 << 20  # bound the memory that reading and writing take
+_WRITTEN = re.compile(rb'\{"seq":\d+,"at":"[^"]*","kind":"[^"\\]*","payload":(\{.*\})\}\n', re.DOTALL)
+_DIGEST = "sha256:"
+
+_Row = tuple[int | None, Any, str | None, bytes | None, bytes | None, int]
+
+
+class _DamagedError(Exception):
+    """The file's content is not what was written."""
+
+
+def write(path: Path, lines: Iterable[tuple[bytes, int]]) -> None:
+    """Write lines, each with the offset behind it, to a new file, and wait until it is on disk."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema()
+    with (
+        path.open("xb") as file,
+        pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for group in _groups(lines):
+            rows = [_row(line, end) for line, end in group]
+            columns = [
+                pa.array(values, field.type) for field, values in zip(schema, zip(*rows, strict=True), strict=True)
+            ]
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=len(rows))
+        writer.close()
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(segment: Segment, offset: int) -> Iterator[Line]:
+    """Yield the lines behind `offset`; what is damaged counts as one line without an event."""
+    try:
+        for row in _rows(segment.path, offset):
+            seq, at, kind, payload, raw, end = row
+            if raw is None and seq is not None and kind is not None and payload is not None:
+                event = Event(seq, at.replace(tzinfo=UTC), kind, orjson.loads(payload))
+                yield Line(event, end, whole=True)
+            else:
+                line = raw or b""
+                whole = line.endswith(b"\n")
+                yield Line(parse_line(line) if whole else None, end, whole)
+    except _DamagedError:
+        yield Line(None, segment.size, whole=True)
+
+
+def raw_lines(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield each line as it was written, with the offset behind it; `HomeError` where the file is damaged."""
+    try:
+        for seq, at, kind, payload, raw, end in _rows(path, 0):
+            if raw is None and seq is not None and kind is not None and payload is not None:
+                yield format_line(seq, at.replace(tzinfo=UTC), kind, payload), end
+            else:
+                yield raw or b"", end
+    except _DamagedError as damage:
+        raise _refusal(path, damage) from damage
+
+
+def last_seq(path: Path) -> int:
+    """Return the highest number of an event, 0 where there is none; `HomeError` where the file is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        metadata = pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise _refusal(path, error) from error
+    found = [metadata.row_group(n).column(0).statistics for n in range(metadata.num_row_groups)]
+    return max((s.max for s in found if s is not None and s.has_min_max), default=0)
+
+
+def without_prompts(line: bytes) -> bytes:
+    """Return a line with hashes in place of a call's prompt and response, as if they had not been recorded.
+
+    A line that holds no event could hold a piece of either: only its end is kept.
+    """
+    event = parse_line(line)
+    if event is None:
+        return b"\n" if line.endswith(b"\n") else b""
+    if event.kind != "lm_call":
+        return line
+    changed = {
+        field: _DIGEST + hashlib.sha256(text.encode()).hexdigest()
+        for field in ("prompt", "response")
+        if isinstance(text := event.payload.get(field), str) and not text.startswith(_DIGEST)
+    }
+    if not changed:
+        return line
+    return format_line(event.seq, event.at.astimezone(UTC), event.kind, orjson.dumps(event.payload | changed))
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    fields = [("seq", pa.int64()), ("at", pa.timestamp("us", "UTC")), ("kind", pa.string())]
+    return pa.schema([*fields, ("payload", pa.string()), ("raw", pa.binary()), ("end", pa.int64())])
+
+
+def _groups(lines: Iterable[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, int]]]:
+    group: list[tuple[bytes, int]] = []
+    size = 0
+    for line, end in lines:
+        group.append((line, end))
+        size += len(line)
+        if len(group) >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _row(line: bytes, end: int) -> _Row:
+    event = parse_line(line)
+    if event is None:
+        return None, None, None, None, line, end
+    at = event.at.astimezone(UTC)
+    written = _WRITTEN.fullmatch(line)
+    if written is not None and _is_json(written[1]) and format_line(event.seq, at, event.kind, written[1]) == line:
+        return event.seq, at, event.kind, written[1], None, end
+    try:
+        payload = orjson.dumps(event.payload)
+    except TypeError:  # nested deeper than it writes
+        payload = None
+    return event.seq, at, event.kind, payload, line, end
+
+
+def _is_json(text: bytes) -> bool:
+    """Tell whether the field is a value by itself: more fields may follow it in the line."""
+    try:
+        orjson.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _rows(path: Path, offset: int) -> Iterator[_Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for number in range(file.num_row_groups):
+                ends = file.metadata.row_group(number).column(5).statistics
+                if ends is None:
+                    raise _DamagedError("it lacks its statistics")
+                if ends.max <= offset:
+                    continue
+                table = file.read_row_group(number, use_threads=False)
+                binary = table.set_column(3, "payload", table["payload"].cast(pa.binary()))
+                for row in zip(*(column.to_pylist() for column in binary.columns), strict=True):
+                    if row[5] > offset:
+                        yield row
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        if getattr(error, "errno", None):  # the disk or its rights, not the content
+            raise HomeError(f"cannot read '{path}': {error}; make it readable.") from error
+        raise _DamagedError(str(error)) from error
+
+
+def _refusal(path: Path, error: Exception) -> HomeError:
+    text = " ".join(str(error).split())
+    return HomeError(f"'{path}' is damaged ({text[:200]}): put a copy of it in its place, from a backup.")

@@ -1,0 +1,219 @@
+"""Segments of a stream: events as JSON lines, each file as its writer left it or compacted to Parquet.
+
+Both forms are the same segment under the same name, and offsets count the bytes of its lines as they
+were written, so whoever has read half of a segment goes on in the other form as if nothing had happened::
+
+    000001.jsonl                  as written
+    000001.5120.parquet           compacted; its lines are 5,120 bytes
+    000001.5120.hashed.parquet    compacted, with hashes in place of prompts and responses
+
+While one form replaces another both are there; the last in this list counts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_FILE = re.compile(r"(\d{1,12})(?:\.jsonl|\.(\d+)(\.hashed)?\.parquet)")
+_SEQ_LIMIT = 1 << 53  # the largest whole numbers every JSON reader agrees on; more is damage
+_LOOKS = 5  # each time a file is gone it has changed its form, which it does twice in its life
+
+
+class Event(NamedTuple):
+    """One fact of a stream.
+
+    `seq` counts from 1 within the stream, `at` is UTC, and `payload` has the fields of
+    ``skillfleet_nb.events.PAYLOADS[kind]``, without the kind itself.
+    """
+
+    seq: int
+    at: datetime
+    kind: str
+    payload: dict[str, Any]
+
+
+class Line(NamedTuple):
+    """One line of a segment: its event, None where it holds none; the offset behind it; whether it is finished."""
+
+    event: Event | None
+    end: int
+    whole: bool
+
+
+class Segment(NamedTuple):
+    """One segment, in the form that counts.
+
+    `name` is that of the file its writer made, in any form; `size` the bytes of its lines.
+    """
+
+    name: str
+    path: Path
+    size: int
+    compacted: bool = False
+    hashed: bool = False
+
+    @property
+    def number(self) -> int:
+        """Its place in the stream, from 1."""
+        return int(self.name[: -len(".jsonl")])
+
+    def as_compacted(self, *, hashed: bool) -> Segment:
+        """Return the same segment as it will be once it is compacted."""
+        ending = ".hashed.parquet" if hashed else ".parquet"
+        path = self.path.with_name(f"{self.name[: -len('.jsonl')]}.{self.size}{ending}")
+        return Segment(self.name, path, self.size, compacted=True, hashed=hashed)
+
+
+def bytes_on_disk(found: Iterable[Segment]) -> int:
+    """Sum the sizes of files; one that has changed its form since it was listed counts as nothing."""
+    total = 0
+    for segment in found:
+        with suppress(FileNotFoundError):
+            total += segment.path.stat().st_size
+    return total
+
+
+def format_line(seq: int, at: datetime, kind: str, payload: bytes) -> bytes:
+    """Write an event as a line; `payload` is JSON, `at` UTC."""
+    moment = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return b'{"seq":%d,"at":"%s","kind":"%s","payload":%s}\n' % (seq, moment.encode(), kind.encode(), payload)
+
+
+def parse_line(line: bytes) -> Event | None:
+    """Read one line; None where it is not an event."""
+    try:
+        raw = orjson.loads(line)
+        event = Event(raw["seq"], datetime.fromisoformat(raw["at"]), raw["kind"], raw["payload"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    sound = (
+        type(event.seq) is int
+        and 0 < event.seq < _SEQ_LIMIT
+        and event.at.tzinfo is not None
+        and isinstance(event.kind, str)
+        and isinstance(event.payload, dict)
+    )
+    return event if sound else None
+
+
+def files(folder: Path) -> list[Segment]:
+    """Every file that holds a segment of one stream, oldest segment first, the form that counts last."""
+    found = []
+    # a stray file, or a job that a person deletes just now
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            named = _FILE.fullmatch(entry.name)
+            if named is None:
+                continue
+            number, size, hashed = named.groups()
+            with suppress(FileNotFoundError):  # changed its form since it was listed
+                if entry.is_file():
+                    known = entry.stat().st_size if size is None else int(size)
+                    segment = Segment(f"{number}.jsonl", Path(entry.path), known, size is not None, hashed is not None)
+                    found.append(segment)
+    return sorted(found, key=lambda s: (s.name, s.compacted, s.hashed))
+
+
+def segments(folder: Path) -> list[Segment]:
+    """Segments of one stream, oldest first."""
+    for _ in range(2):
+        found = list({segment.name: segment for segment in files(folder)}.values())
+        if [segment.number for segment in found] == list(range(1, len(found) + 1)):
+            break  # else one may have changed its form while the folder was read
+    return found
+
+
+def read(segment: Segment, offset: int = 0) -> Iterator[Line]:
+    """Yield the lines of a segment behind `offset`, in whatever form it is by now; none where it is gone.
+
+    A compacted file that is damaged counts from there on as one line without an event.
+    """
+    from skillfleet_nb.store import parquet
+
+    now: Segment | None = segment
+    for _ in range(_LOOKS):
+        if now is None:
+            return
+        try:
+            if now.compacted:
+                yield from parquet.read(now, offset)
+            else:
+                yield from _read_plain(now.path, offset)
+        except FileNotFoundError:
+            now = next((s for s in segments(segment.path.parent) if s.name == segment.name), None)
+        else:
+            return
+
+
+def raw_lines(segment: Segment) -> Iterator[tuple[bytes, int]]:
+    """Yield the lines of a segment as bytes, each with the offset behind it.
+
+    Raises
+    ------
+    HomeError
+        If a compacted file is damaged.
+    """
+    from skillfleet_nb.store import parquet
+
+    if segment.compacted:
+        yield from parquet.raw_lines(segment.path)
+        return
+    end = 0
+    with segment.path.open("rb") as file:
+        for line in file:
+            end += len(line)
+            yield line, end
+
+
+def last_seq(found: Sequence[Segment]) -> int:
+    """Return the highest number in a stream: that of the last sound line, 0 where there is none.
+
+    Raises
+    ------
+    HomeError
+        If a compacted file that would tell is damaged.
+    """
+    from skillfleet_nb.store import parquet
+
+    for segment in reversed(found):
+        seq = parquet.last_seq(segment.path) if segment.compacted else _last_seq_plain(segment.path)
+        if seq:
+            return seq
+    return 0
+
+
+def _read_plain(path: Path, offset: int) -> Iterator[Line]:
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            offset += len(line)
+            whole = line.endswith(b"\n")
+            yield Line(parse_line(line) if whole else None, offset, whole)
+
+
+def _last_seq_plain(path: Path) -> int:
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        block = 1 << 16
+        while True:
+            start = max(0, end - block)
+            file.seek(start)
+            lines = file.read(end - start).split(b"\n")
+            # the first piece may be the end of a longer line, the last is empty or torn
+            for line in reversed(lines[0 if start == 0 else 1 : -1]):
+                event = parse_line(line)
+                if event is not None:
+                    return event.seq
+            if start == 0:
+                return 0
+            block *= 4

@@ -1,0 +1,471 @@
+"""The query side: fold what is new, then ask; the database behind it can be deleted at any time."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from skillfleet_nb.config import Settings
+from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError
+from skillfleet_nb.store import backups, compaction, guard, schema
+from skillfleet_nb.store.database import DamagedError, Database, is_damage, quoted
+from skillfleet_nb.store.fold import fold_batch, scan, unfolded
+from skillfleet_nb.store.home import writing
+from skillfleet_nb.store.journal import is_alive
+from skillfleet_nb.store.locks import Busy, HeldByOtherProgram, locked
+from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
+from skillfleet_nb.store.segments import bytes_on_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    import duckdb
+    import pandas as pd
+
+    from skillfleet_nb.store.home import Home
+    from skillfleet_nb.store.segments import Segment
+
+T = TypeVar("T")
+
+FOLD_WAIT_S = 5.0
+"""How long a fold waits while others read or fold, before it leaves the new lines to the next one."""
+
+READ_WAIT_S = 60.0
+"""How long a reader waits for one batch of somebody's fold; longer means that process hangs."""
+
+_QUIET_S = 2.0  # what takes longer shows its progress
+_TURN_S = 0.2  # a reader that cannot fold looks this often whether somebody else has done it
+
+
+class Store:
+    """SQL over everything the journal holds.
+
+    Each call folds first and keeps nothing open afterwards, so any number of threads and processes
+    can share a home.
+
+    Parameters
+    ----------
+    home
+        The home; reading does not create it.
+    migrations
+        Schema migrations, oldest first.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skillfleet_nb.store import Home, Store
+    >>> store = Store(Home.find(tempfile.mkdtemp()))
+    >>> store.sql("select count(*) as n from jobs")["n"].tolist()
+    [0]
+    """
+
+    def __init__(self, home: Home, *, migrations: tuple[schema.Migration, ...] = schema.MIGRATIONS) -> None:
+        self.home = home
+        self._migrations = migrations
+        self._database = Database(home, migrations)
+
+    def fold(self) -> FoldReport:
+        """Bring every new line of the journal into the database, created or migrated as needed.
+
+        Raises
+        ------
+        HomeError
+            If the home cannot be written, or a newer version made the database.
+        """
+        return self._fold_repairing(FOLD_WAIT_S)
+
+    def _fold_repairing(self, wait_s: float) -> FoldReport:
+        problem: DamagedError | None = None
+        for _ in range(2):
+            try:
+                with self._database.connection() as con:
+                    return replace(self._fold(con, wait_s), repaired=str(problem) if problem else None)
+            except DamagedError as damage:  # the next attempt makes a new one
+                problem = damage
+        raise HomeError(f"cannot rebuild the database: {problem} Delete '{self.home.database}'.")
+
+    def _fold(
+        self, con: duckdb.DuckDBPyConnection, wait_s: float, needed: Iterable[tuple[str, Segment]] | None = None
+    ) -> FoldReport:
+        """Fold; where somebody else has folded what is `needed` by the time the lock is free, do nothing."""
+        started = time.perf_counter()
+        events = bad_lines = 0
+        held_by: str | None = None
+        complete, more = True, self.home.journal.is_dir() or self.home.database.exists()
+        while more:
+            try:
+                with self._database.writing(con, wait_s):
+                    if needed is not None and not unfolded(con, needed):
+                        break
+                    folded, skipped, more = fold_batch(con, self.home)
+            except Busy as busy:
+                complete, held_by = False, str(busy) if isinstance(busy, HeldByOtherProgram) else None
+                break
+            events, bad_lines = events + folded, bad_lines + skipped
+        return FoldReport(events, bad_lines, time.perf_counter() - started, complete, held_by=held_by)
+
+    def frame(self, query: str, params: Sequence[Any] | dict[str, Any] | None = None) -> pd.DataFrame:
+        """Answer a query of the package's own, with `params` bound to its ``?`` or ``$name``.
+
+        Raises
+        ------
+        QueryError
+            If DuckDB refuses the query.
+        HomeError
+            If the home cannot be used.
+        """
+        return self._read(lambda con: _frame(con, query, params))
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Answer a person's query, which can only read.
+
+        Parameters
+        ----------
+        query
+            One statement over ``jobs``, ``events``, ``trials``, ``scores``, ``lm_calls`` and
+            ``programs`` (columns in ``docs/sql.md``).  Files in the home's ``journal``, ``programs``
+            and ``exports`` can be read too, by absolute path.
+
+        Raises
+        ------
+        QueryError
+            If it is not one valid statement that only reads; a misspelt name gets candidates.
+        HomeError
+            If the home cannot be used.
+        """
+
+        def run(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+            guard.check(con, query)
+            guard.lock_down(con, [self.home.journal, self.home.programs_dir, self.home.exports])
+            return _frame(con, query, None)
+
+        return self._read(run)
+
+    def rebuild(self) -> FoldReport:
+        """Delete the database and fold the whole journal again; raises as `fold` does."""
+        if self.home.database.exists():
+            try:
+                with self._database.deleted(READ_WAIT_S):
+                    pass
+            except Busy:
+                raise self._hangs() from None
+        return self.fold()
+
+    def compact(
+        self,
+        *,
+        everything: bool = False,
+        dry_run: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> CompactReport:
+        """Turn the journals of finished jobs into Parquet, and let go of what the settings do not keep.
+
+        Nothing reads differently afterwards: queries, live views and a later resume take a job as it
+        was.  ``Settings`` says from which age on, and whether old prompts and old jobs are kept.
+
+        Parameters
+        ----------
+        everything
+            Whether to compact finished jobs of any age.
+        dry_run
+            Whether only to tell what would be done.
+        progress
+            Called as ``progress(done, total)``, in bytes of journal, after two seconds.
+
+        Raises
+        ------
+        HomeError
+            If another compaction is at work, the home cannot be written, or a file does not read
+            back as it was; the original is then still there.
+        InputError
+            If the settings cannot be read.
+        """
+        started = time.perf_counter()
+
+        def tell(done: int, total: int) -> None:
+            if progress is not None and time.perf_counter() - started > _QUIET_S:
+                progress(done, total)
+
+        settings = Settings.load(self.home.config)
+        finished = self.frame("SELECT job_id, finished_at FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at")
+        jobs = [(str(job), at.to_pydatetime()) for job, at in finished.itertuples(index=False)]
+        with nullcontext() if dry_run or not jobs else self._alone():
+            report = compaction.compact(
+                self.home, jobs, settings, everything=everything, dry_run=dry_run, progress=tell
+            )
+        if not dry_run and self._guarded(lambda: self._keeps_what_went(settings)):
+            self.rebuild()
+        return replace(report, seconds=time.perf_counter() - started)
+
+    def _keeps_what_went(self, settings: Settings) -> bool:
+        """Tell whether the database still holds jobs or prompts that the journal has let go of."""
+        there, hashed = set(), set()
+        for stream, found in groupby(scan(self.home), key=lambda item: item[0]):
+            there.add(stream)
+            if all(segment.hashed for _, segment in found):
+                hashed.add(stream)
+        with self._database.connection() as con, self._database.reading(con, READ_WAIT_S):
+            folded = {job for (job,) in con.execute("SELECT DISTINCT job_id FROM fleet.raw.segments").fetchall()}
+            if settings.keep_jobs_days is not None and folded - there:
+                return True
+            recorded = con.execute(
+                "SELECT count(*) FROM fleet.raw.lm_calls WHERE job_id IN (SELECT unnest($hashed::VARCHAR[])) "
+                "AND (NOT starts_with(prompt, 'sha256:') OR NOT starts_with(response, 'sha256:'))",
+                {"hashed": sorted(hashed)},
+            ).fetchall()
+            return bool(recorded[0][0])
+
+    def migrate(self) -> tuple[tuple[str, ...], Path | None]:
+        """Bring the database to this version's schema, after copying it into a backup.
+
+        Any use does so as well, without the backup: the database can always be made anew.
+
+        Returns
+        -------
+        tuple
+            Names of the migrations applied, and the backup's folder; none where there was nothing to do.
+
+        Raises
+        ------
+        HomeError
+            If a newer version made the database, others hold it, or the home cannot be written.
+        """
+        pending = self.status().pending_migrations
+        if not pending:
+            return (), None
+        folder = backups.new_folder(self.home)
+        try:
+            self._database.copy_to(folder, READ_WAIT_S)
+        except Busy:
+            raise self._hangs() from None
+        report = self._fold_repairing(READ_WAIT_S)
+        if not report.complete:
+            raise HomeError(f"cannot upgrade the database: {report.held_by or 'others hold it'}; try again later.")
+        return pending, folder
+
+    def reset(self, *, dry_run: bool = False) -> ResetReport:
+        """Empty the home of jobs and programs; they go to a folder of ``backups/``.
+
+        Settings, exports, similarity indexes and earlier backups stay.
+
+        Parameters
+        ----------
+        dry_run
+            Whether only to tell what would be moved.
+
+        Raises
+        ------
+        JobError
+            If jobs are running, naming them.
+        HomeError
+            If the home cannot be written, or is compacted just now.
+        """
+        there = backups.streams(self.home.journal)
+        alive = [stream for stream in there if is_alive(self.home, stream)]
+        if alive:
+            jobs = self.frame("SELECT job_id, name FROM jobs")
+            named = dict(zip(jobs.job_id, jobs.name, strict=True))
+            told = ", ".join(f"{named.get(stream, stream)} ({stream})" for stream in alive)
+            raise JobError(f"cannot reset while jobs run: {told}. Cancel them, or wait until they end.")
+        if dry_run or not (there or self.home.programs_dir.is_dir()):
+            size = backups.size(self.home.journal) + backups.size(self.home.programs_dir)
+            return ResetReport(self.home.backups, tuple(there), size)
+        with self._alone(), self._database.deleted(READ_WAIT_S):
+            return backups.move_out(self.home, backups.new_folder(self.home))
+
+    def restore(self, backup: str | Path) -> ResetReport:
+        """Bring back the jobs and programs of a backup; those of the home stay, and so does the backup.
+
+        Parameters
+        ----------
+        backup
+            Name of one in ``backups/``, or a folder.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            If there is no such backup, or it holds no jobs.
+        HomeError
+            If the home cannot be written, or is compacted just now.
+        """
+        folder = backups.find(self.home, backup)
+        self.home.ensure()
+        with self._alone():
+            return backups.copy_back(self.home, folder)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep compactions, resets and restorations from crossing each other."""
+        try:
+            with locked(self.home.root / "compact.lock"):
+                yield
+        except Busy:
+            raise HomeError(f"'{self.home.root}' is in use or compacted just now: try again later.") from None
+
+    def export(self, folder: str | Path, file_format: Literal["parquet", "csv", "json"] = "parquet") -> list[Path]:
+        """Write each public relation to a file named after it.
+
+        Parameters
+        ----------
+        folder
+            Created where missing; files of an earlier export are overwritten.
+        file_format
+            ``json`` is one object a line.
+
+        Raises
+        ------
+        InputError
+            If the format is none of these.
+        HomeError
+            If the folder cannot be written.
+        """
+        if file_format not in {"parquet", "csv", "json"}:
+            raise InputError(f"cannot export as {file_format!r}: use parquet, csv or json.")
+        target = Path(folder).expanduser().absolute()
+        with writing(target):
+            target.mkdir(parents=True, exist_ok=True)
+
+        def run(con: duckdb.DuckDBPyConnection) -> list[Path]:
+            con.execute("SET threads = 1")  # several would add up averages in an order of the moment
+            paths = [target / f"{name}.{file_format}" for name in schema.RELATIONS]
+            for name, path in zip(schema.RELATIONS, paths, strict=True):
+                # in one order, whatever the database's is: equal homes give equal files
+                con.execute(f"COPY (FROM {name} ORDER BY ALL) TO {quoted(path)} (FORMAT {file_format})")
+            return paths
+
+        return self._read(run)
+
+    def status(self) -> StoreStatus:
+        """Tell the state of the query side without changing it; raises `HomeError` as `frame` does."""
+        return self._guarded(self._status)
+
+    def _status(self) -> StoreStatus:
+        path = self.home.database
+        exists = path.exists()
+        found = list(scan(self.home))
+        with self._database.connection() as con, self._database.reading(con, READ_WAIT_S):
+            pending = tuple(m.__name__ for m in schema.pending(con, self._migrations))
+            (jobs, events, bad) = con.execute(
+                "SELECT (SELECT count(DISTINCT job_id) FROM fleet.raw.jobs), coalesce(sum(events), 0)::BIGINT, "
+                "coalesce(sum(bad_lines), 0)::BIGINT FROM fleet.raw.segments"
+            ).fetchall()[0]
+            unfinished = con.execute("SELECT job_id FROM fleet.raw.segments WHERE seen > bytes").fetchall()
+            forms = {stream: True for stream, _ in found} | {stream: False for stream, s in found if not s.compacted}
+            return StoreStatus(
+                home=self.home.root,
+                schema_version=len(self._migrations) - len(pending) if exists else 0,
+                pending_migrations=pending if exists else (),
+                database_bytes=path.stat().st_size if exists else 0,
+                journal_bytes=bytes_on_disk(segment for _, segment in found),
+                programs_bytes=backups.size(self.home.programs_dir),
+                jobs=jobs,
+                events=events,
+                pending_segments=len(unfolded(con, found)),
+                torn_lines=bad + sum(not is_alive(self.home, stream) for (stream,) in unfinished),
+                orphans=tuple(sorted(self._dead(con))),
+                compacted=sum(forms.values()),
+                backups=tuple(backups.names(self.home)),
+                attach=f"ATTACH {quoted(path)} AS fleet (TYPE duckdb, READ_ONLY);",
+            )
+
+    def _read(self, run: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """Run something on an up-to-date database that holds the public relations."""
+
+        def attempt() -> T:
+            with self._up_to_date() as con:
+                return run(con)
+
+        return self._guarded(attempt)
+
+    def _guarded(self, attempt: Callable[[], T]) -> T:
+        """Attempt something; a damaged database is put aside and rebuilt from the journal."""
+        problem: DamagedError | None = None
+        # the fold first: somebody else may have replaced the database already
+        for repair in (None, self.fold, self._replace):
+            try:
+                if repair is not None:
+                    repair()
+                return attempt()
+            except Busy:
+                raise self._hangs() from None
+            except DamagedError as damage:
+                problem = damage
+        raise HomeError(f"cannot read the database: {problem} Delete '{self.home.database}'.")
+
+    def _replace(self) -> FoldReport:
+        self._database.put_aside(READ_WAIT_S)
+        return self.fold()
+
+    def _hangs(self) -> HomeError:
+        return HomeError(
+            f"the database of '{self.home.root}' was locked for {READ_WAIT_S:.0f} s: "
+            "end the process that holds fleet.lock, then try again."
+        )
+
+    @contextmanager
+    def _up_to_date(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection that shows every event acknowledged before the call, folded here or elsewhere.
+
+        While others hold the database without folding for `FOLD_WAIT_S`, or a program that does not
+        take our locks has it open, it shows what there is.
+        """
+        wanted = list(scan(self.home))
+        deadline, folded = time.monotonic() + FOLD_WAIT_S, None
+        with self._database.connection() as con:
+            while True:
+                with self._database.reading(con, READ_WAIT_S):
+                    old = schema.pending(con, self._migrations)
+                    if not old:
+                        # in this order: whatever a dead job wrote was written before it was found dead
+                        dead = self._dead(con)
+                        needed = [*wanted, *scan(self.home, dead)]
+                        behind = {stream for stream, _ in unfolded(con, needed)}
+                        before, folded = folded, con.execute("SELECT sum(bytes) FROM fleet.raw.segments").fetchone()
+                        if before != folded:
+                            deadline = time.monotonic() + FOLD_WAIT_S
+                        if not behind or time.monotonic() > deadline:
+                            con.execute(schema.DEFINE_RELATIONS, {"dead": sorted(dead - behind)})
+                            yield con
+                            return
+                if old and time.monotonic() > deadline:
+                    raise HomeError(
+                        f"the database '{self.home.database}' has to be upgraded, and another program holds it: "
+                        "close that."
+                    )
+                if self._fold(con, _TURN_S, None if old else needed).held_by:
+                    deadline = 0.0
+
+    def _dead(self, con: duckdb.DuckDBPyConnection) -> set[str]:
+        """Return the jobs that neither finished nor have a live writer."""
+        unfinished = con.execute(schema.UNFINISHED_JOBS).fetchall()
+        return {job_id for (job_id,) in unfinished if not is_alive(self.home, job_id)}
+
+
+def _frame(con: duckdb.DuckDBPyConnection, query: str, params: Any) -> pd.DataFrame:
+    import duckdb
+    import pyarrow as pa
+
+    try:
+        table = con.sql(query, params=params).to_arrow_table()
+    except duckdb.Error as error:
+        if is_damage(error):
+            raise
+        raise QueryError(guard.one_line(error)) from error
+    # sums of integers arrive as 38-digit decimals, which pandas would hold as Python objects
+    wide = [
+        (i, f.name, pa.int64() if f.type.scale == 0 else pa.float64())
+        for i, f in enumerate(table.schema)
+        if pa.types.is_decimal(f.type)
+    ]
+    for i, name, kind in wide:
+        try:
+            column = table.column(i).cast(kind)
+        except pa.ArrowInvalid:  # beyond 64 bits
+            column = table.column(i).cast(pa.float64())
+        table = table.set_column(i, name, column)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from store_samples import CREATED, call, trial
+
+from skillfleet_nb.errors import HomeError, JobError
+from skillfleet_nb.events import PAYLOADS, JobCreated, Phase
+from skillfleet_nb.store import Home, Journal, follow, is_alive, read_requests, request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Make the operating system refuse to let files grow beyond `size`, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_is_appended_is_read_back(home: Home) -> None:
+    before = datetime.now(UTC)
+    payloads = [CREATED, trial(0), call(1, prompt='"quoted"\n☃\0')]
+    with Journal(home, "job-1") as journal:
+        assert [journal.append(payloads[0]), journal.append_many(payloads[1:], sync=True)] == [1, 3]
+    events = follow(home, "job-1").poll()
+    assert [e.seq for e in events] == [1, 2, 3]
+    assert [PAYLOADS[e.kind].model_validate(e.payload) for e in events] == payloads
+    assert all(e.at.utcoffset() == timedelta(0) and before <= e.at <= datetime.now(UTC) for e in events)
+
+
+@given(st.text(st.characters(codec=None), max_size=30))
+def test_any_text_survives_except_lone_surrogates(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    home = Home.find(tmp_path_factory.mktemp("home"))
+    with Journal(home, "j") as journal:
+        journal.append(Phase(text=text))
+    (event,) = follow(home, "j").poll()
+    assert event.payload["text"] == text.encode("utf-8", "replace").decode()
+
+
+def test_values_json_does_not_know_are_written_as_text(home: Home, tmp_path: Path) -> None:
+    spec = {"path": tmp_path, "nan": float("nan"), "bad": object, "text": "\ud800", 3: (1, 2)}
+    with Journal(home, "j") as journal:
+        journal.append(JobCreated.model_construct(**CREATED.model_dump(exclude={"spec"}), spec=spec))
+    (event,) = follow(home, "j").poll()
+    assert event.payload["spec"]["path"] == str(tmp_path)
+    assert event.payload["spec"]["nan"] is None
+    assert event.payload["spec"]["3"] == [1, 2]
+
+
+def test_a_stream_has_one_live_writer(home: Home) -> None:
+    assert not is_alive(home, "job-1")
+    with Journal(home, "job-1"):
+        assert is_alive(home, "job-1")
+        with pytest.raises(JobError, match="'job-1' is being written by a live process"):
+            Journal(home, "job-1")
+        Journal(home, "job-2").close()
+    assert not is_alive(home, "job-1")
+
+
+def test_a_second_writer_counts_on_in_a_segment_of_its_own(home: Home) -> None:
+    with Journal(home, "j") as first:
+        first.append_many([Phase(text="a"), Phase(text="b")])
+    with first.path.open("ab") as file:
+        file.write(b'{"seq":3,"at":"2026')  # torn by a crash
+    with Journal(home, "j") as second:
+        assert second.append(Phase(text="c")) == 3
+    assert second.path != first.path
+    follower = follow(home, "j")
+    assert [(e.seq, e.payload["text"]) for e in follower.poll()] == [(1, "a"), (2, "b"), (3, "c")]
+    assert follower.torn == 1
+
+
+def test_the_count_goes_on_behind_long_lines_and_segments_of_garbage(home: Home) -> None:
+    with Journal(home, "j") as journal:
+        journal.append(Phase(text="x" * 300_000))
+    (journal.path.parent / "000002.jsonl").write_bytes(b"\0" * 200_000 + b"\nnot an event\n")
+    with Journal(home, "j") as after:
+        assert after.append(Phase(text="y")) == 2
+
+
+def test_a_closed_journal_takes_nothing(home: Home) -> None:
+    journal = Journal(home, "j")
+    journal.close()
+    journal.close()
+    with pytest.raises(JobError, match="closed"):
+        journal.append(Phase(text="late"))
+
+
+def test_threads_share_a_journal(home: Home) -> None:
+    with Journal(home, "j") as journal:
+
+        def write(thread: int) -> None:
+            for number in range(200):
+                journal.append(Phase(text=f"{thread}:{number}"))
+
+        threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    events = follow(home, "j").poll()
+    assert [e.seq for e in events] == list(range(1, 801))
+    for thread_number in range(4):
+        own = [e.payload["text"] for e in events if e.payload["text"].startswith(f"{thread_number}:")]
+        assert own == [f"{thread_number}:{n}" for n in range(200)]
+
+
+def test_a_full_disk_is_one_line_and_tears_nothing(home: Home) -> None:
+    with Journal(home, "j") as journal:
+        journal.append(Phase(text="before"))
+        with files_up_to(1000), pytest.raises(HomeError, match=r"cannot write .*File too large; free some space"):
+            journal.append(Phase(text="x" * 2000))
+        with files_up_to(1000):
+            journal.append(Phase(text="small"))
+        journal.append(Phase(text="after"))
+    follower = follow(home, "j")
+    assert [e.payload["text"] for e in follower.poll()] == ["before", "small", "after"]
+    assert follower.torn == 0
+
+
+def test_a_follower_waits_for_the_rest_of_a_line(home: Home) -> None:
+    follower = follow(home, "j")
+    assert follower.poll() == []
+    with Journal(home, "j") as journal:
+        journal.append(Phase(text="one"))
+        whole = journal.path.read_bytes()
+        for cut in (1, len(whole) // 2, len(whole) - 1):
+            journal.path.write_bytes(whole[:cut])
+            assert follower.poll() == []
+        journal.path.write_bytes(whole + b"garbage\n" + whole.replace(b"one", b"two"))
+        assert [e.payload["text"] for e in follower.poll()] == ["one", "two"]
+        assert follower.poll() == []
+        assert follower.torn == 1
+
+
+@given(cuts=st.lists(st.integers(0, 2000), max_size=12), damage=st.lists(st.sampled_from(["", "x", '{"seq":1}'])))
+def test_a_follower_sees_each_event_once_however_the_bytes_arrive(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int], damage: list[str]
+) -> None:
+    home = Home.find(tmp_path_factory.mktemp("home"))
+    with Journal(home, "j") as journal:
+        journal.append_many([Phase(text=str(n)) for n in range(10)])
+    data = journal.path.read_bytes() + "".join(line + "\n" for line in damage).encode()
+    follower, seen = follow(home, "j"), []
+    for cut in [*sorted(min(cut, len(data)) for cut in cuts), len(data)]:
+        journal.path.write_bytes(data[:cut])
+        seen += [e.payload["text"] for e in follower.poll()]
+    assert seen == [str(n) for n in range(10)]
+    assert follower.torn == len(damage)
+
+
+def test_a_forked_child_does_not_keep_a_job_alive(home: Home) -> None:
+    journal = Journal(home, "j")
+    from_child, to_parent = os.pipe()
+    from_parent, to_child = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(to_parent, b"x")
+        os.read(from_parent, 1)  # lives on until the parent has looked
+        os._exit(0)
+    try:
+        os.read(from_child, 1)
+        journal.close()
+        assert not is_alive(home, "j")
+    finally:
+        os.write(to_child, b"x")
+        assert os.waitpid(child, 0)[1] == 0
+        for fd in (from_child, to_parent, from_parent, to_child):
+            os.close(fd)
+
+
+def test_requests_reach_the_writer_from_outside(home: Home) -> None:
+    assert read_requests(home, "j") == []
+    request(home, "j", "cancel")
+    with (home.journal_dir("j") / "control.jsonl").open("ab") as file:
+        file.write(b'{"at":\n')
+    request(home, "j", "cancel")
+    requests = read_requests(home, "j")
+    assert [command for _, command in requests] == ["cancel", "cancel"]
+    assert requests[0][0].utcoffset() == timedelta(0)
+    assert not is_alive(home, "j")

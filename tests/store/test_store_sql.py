@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from store_samples import CREATED, call, trial
+
+from skillfleet_nb.errors import HomeError, InputError, QueryError
+from skillfleet_nb.events import StateChanged
+from skillfleet_nb.store import Home, Journal, Store, guard, schema
+
+RELATIONS = ("jobs", "events", "trials", "scores", "lm_calls", "programs")
+RELATIONS += ("examples", "example_history", "example_outcomes")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
+
+
+def fill(home: Home) -> Store:
+    with Journal(home, "job-1") as journal:
+        journal.append_many([CREATED, StateChanged(state="running"), trial(0), trial(1, 0.75), call(1), call(2)])
+    (home.root / "secret.key").write_text("secret")
+    (home.root.parent / "outside.csv").write_text("a\n1\n")
+    return Store(home)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = fill(Home.find(tmp_path_factory.mktemp("shared") / ".skillfleet"))
+    store.fold()
+    return store
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+def test_each_relation_is_documented_column_by_column(filled: Store, relation: str) -> None:
+    section = DOCUMENT.read_text("utf-8").split(f"\n## {relation}\n")[1].split("\n## ")[0]
+    documented = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, re.MULTILINE)
+    described = filled.sql(f"describe {relation}")
+    assert documented == list(zip(described.column_name, described.column_type, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ("select count(*) from lm_calls", 2),
+        ("FROM jobs SELECT name", "triage"),
+        ("with best as (select max(score) as s from trials) select s from best", 0.75),
+        ("values (1)", 1),
+        ("select sum(lm_calls) from jobs", 2),  # a 38-digit sum comes back as a plain integer
+        ("select sum(170141183460469231731687303715884105727::hugeint / 2)", 85070591730234615865843651857942052864.0),
+        ("select 1.50", 1.5),
+        ("select name from (show tables) limit 1", "events"),
+        ("select column_name from (describe jobs) limit 1", "job_id"),
+        ("select count(*) from (summarize trials)", 12),
+        ("select running from (pivot jobs on state in ('interrupted', 'running') using count(*))", 0),
+        ("with recursive t(n) as (select 1 union all select n + 1 from t where n < 5) select max(n) from t", 5),
+        ("select trials.at > timestamptz '2020-01-01' from trials limit 1", True),
+        ('select "at" < now() from trials limit 1', True),
+        ("select count(*) from jobs union all select 2 order by 1 limit 1", 1),
+        ("select count(*) from trials t, lateral (select unnest(range(3)))", 6),
+        ("select payload->>'optimizer' from events where kind = 'job_created'", "gepa"),
+        ("select count(*) from duckdb_columns() where table_name = 'jobs' and database_name = 'memory'", 30),
+    ],
+)
+def test_queries_that_read_are_answered(filled: Store, query: str, answer: object) -> None:
+    frame = filled.sql(query)
+    assert isinstance(frame, pd.DataFrame)
+    assert frame.iloc[0, 0] == answer
+
+
+@pytest.mark.parametrize("query", ["describe jobs", "show tables", "explain from jobs", "explain analyze from jobs"])
+def test_queries_about_the_tables_are_answered(filled: Store, query: str) -> None:
+    assert not filled.sql(query).empty
+
+
+def test_files_inside_the_home_can_be_read(filled: Store) -> None:
+    assert len(filled.sql(f"from read_json('{filled.home.journal}/*/*.jsonl')")) == 6
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "insert into jobs values (1)",
+        "insert into fleet.raw.jobs (job_id) values ('x')",
+        "update fleet.raw.jobs set name = 'x'",
+        "delete from fleet.raw.jobs",
+        "create table t as select 1",
+        "create temp table t as select 1",
+        "create macro m() as 1",
+        "drop view jobs",
+        "alter table fleet.raw.jobs drop name",
+        "truncate fleet.raw.jobs",
+        "merge into fleet.raw.jobs j using jobs on true when matched then delete",
+        "with x as (insert into fleet.raw.jobs (job_id) values ('x') returning 1) from x",
+        "with x as (delete from fleet.raw.jobs returning 1) from x",
+        "select * from (with x as (update fleet.raw.jobs set name = 'x' returning 1) from x)",
+        "copy jobs to '{inside}/x.csv'",
+        "copy jobs to '{outside}/x.csv'",
+        "with x as (copy (select 1) to '{inside}/x.csv') from x",
+        "with x as (copy (select 1) to '{outside}/x.csv') select * from x",
+        "explain analyze copy (select 1) to '{inside}/x.csv'",
+        "explain analyze with x as (copy (select 1) to '{inside}/x.csv') from x",
+        "from query('with x as (copy (select 1) to ''{inside}/x.csv'') from x')",
+        "from json_execute_serialized_sql(json_serialize_sql('select 1'))",
+        "export database '{outside}/x'",
+        "import database '{outside}/x'",
+        "attach '{outside}/x.duckdb' as x",
+        "detach fleet",
+        "use fleet",
+        "install httpfs",
+        "load httpfs",
+        "set threads = 1",
+        "set enable_external_access = true",
+        "reset lock_configuration",
+        "set variable x = 1",
+        "pragma memory_limit='1GB'",
+        "pragma enable_profiling",
+        "checkpoint",
+        "vacuum",
+        "call force_checkpoint('fleet')",
+        "from checkpoint('fleet')",
+        "from enable_logging(storage = 'file', storage_config = {{'path': '{inside}'}})",
+        "from enable_profiling()",
+        "select write_log('x')",
+        "prepare q as select 1",
+        "begin",
+        "create secret (type s3)",
+        "from pandas_scan(0, 0, 0)",
+        "from arrow_scan(0, 0, 0)",
+        "from '{outside}/outside.csv'",
+        "from read_csv('{outside}/outside.csv')",
+        "select * from read_text('{outside}/*')",
+        "select (select content from read_text('{outside}/outside.csv'))",
+        "from read_text('{home}/secret.key')",
+        "from read_text('{inside}/../secret.key')",
+        "from glob('{outside}/*')",
+        "from sniff_csv('{outside}/outside.csv')",
+        "from read_duckdb('{outside}/x.duckdb')",
+        "from read_csv('https://localhost:1/x.csv')",
+        "select getenv('HOME')",
+        "from read_text('/proc/self/environ')",
+        "select 1; drop view jobs",
+        "select 1; select 2",
+    ],
+)
+def test_queries_that_do_more_than_read_are_refused_in_one_line(
+    filled: Store, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = filled.home.root.parent
+    monkeypatch.chdir(folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    with pytest.raises(QueryError) as caught:
+        filled.sql(query.format(home=filled.home.root, inside=filled.home.journal, outside=folder))
+    assert "\n" not in str(caught.value)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "from read_csv('{outside}/outside.csv')",
+        "copy (select 1) to '{outside}/x.csv'",
+        "attach '{outside}/x.duckdb' as x",
+        "set enable_external_access = true",
+        "set allowed_directories = ['/']",
+        "from enable_logging(storage = 'file')",
+        "install httpfs",
+    ],
+)
+def test_the_engine_refuses_what_a_parser_might_miss(tmp_path: Path, query: str) -> None:
+    import duckdb
+
+    (tmp_path / "outside.csv").write_text("a\n1\n")
+    with duckdb.connect() as con:
+        guard.lock_down(con, [tmp_path / "inside"])
+        with pytest.raises(duckdb.Error):
+            con.execute(query.format(outside=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("select scor from trials", r'Referenced column "scor" not found.*Candidate bindings: .*"score"'),
+        ("from job", r'Table with name job does not exist! Did you mean "jobs"\?'),
+        ("selec 1", r'syntax error at or near "selec"'),
+        ("select at from trials", r'the column "at" needs its quotes, or its table: trials\.at'),
+        ("", "the query is empty"),
+        ("  -- nothing\n", "the query is empty"),
+        ("select 1; select 2", "2 statements given, one is allowed"),
+        ("insert into jobs values (1)", "INSERT is refused: queries here only read"),
+        ("with x as (delete from jobs returning 1) from x", "DELETE inside the query is refused"),
+        ("pivot jobs on state using count(*)", r"write PIVOT … ON column IN"),
+        ("select 'x'::int", "Could not convert string 'x' to INT32"),
+        ("select * from jobs where job_id = $1", "parameter"),
+        ("from read_json('/nowhere.json')", "Cannot access file"),
+    ],
+)
+def test_errors_are_one_line_and_say_what_to_do(filled: Store, query: str, message: str) -> None:
+    with pytest.raises(QueryError, match=message) as caught:
+        filled.sql(query)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_of_the_caller_are_out_of_reach(filled: Store) -> None:
+    secret = pd.DataFrame({"a": [1]})
+    assert not secret.empty
+    with pytest.raises(QueryError, match="secret does not exist"):
+        filled.sql("from secret")
+
+
+def test_values_are_bound_not_pasted(filled: Store) -> None:
+    assert filled.frame("select * from jobs where name = ?", ["triage' or true --"]).empty
+    assert len(filled.frame("select * from jobs where name = $name", {"name": "triage"})) == 1
+    with pytest.raises(QueryError):
+        filled.frame("select nothing from jobs")
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "csv", "json"])
+def test_an_export_holds_every_relation(filled: Store, tmp_path: Path, file_format: str) -> None:
+    folder = tmp_path / "it's here"
+    paths = filled.export(folder, file_format)  # type: ignore[arg-type]
+    assert [p.name for p in paths] == [f"{name}.{file_format}" for name in RELATIONS]
+    reader = {"parquet": pd.read_parquet, "csv": pd.read_csv, "json": lambda p: pd.read_json(p, lines=True)}
+    read = {p.stem: reader[file_format](p) for p in paths}
+    assert read["jobs"].name.tolist() == ["triage"]
+    assert sorted(read["trials"].score) == [0.5, 0.75]
+    filled.export(folder, file_format)  # type: ignore[arg-type]  # again, over the earlier one
+
+
+def test_an_export_that_cannot_be_is_one_line(filled: Store, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="use parquet, csv or json"):
+        filled.export(tmp_path / "x", "xlsx")  # type: ignore[arg-type]
+    (tmp_path / "file").touch()
+    with pytest.raises(HomeError, match="cannot write"):
+        filled.export(tmp_path / "file")
+
+
+def test_the_attach_line_of_the_status_works_in_any_client(filled: Store) -> None:
+    import duckdb
+
+    status = filled.status()
+    assert (status.jobs, status.events) == (1, 6)
+    assert (status.schema_version, status.pending_migrations) == (len(schema.MIGRATIONS), ())
+    assert status.database_bytes == filled.home.database.stat().st_size
+    assert status.journal_bytes > 0
+    with duckdb.connect() as con:
+        con.execute(status.attach)
+        assert con.execute("select name, state from fleet.jobs").fetchall() == [("triage", "running")]
+        with pytest.raises(duckdb.Error, match="read-only"):
+            con.execute("delete from fleet.raw.jobs")
+
+
+def test_status_tells_what_is_waiting_without_folding_it(home: Home) -> None:
+    status = fill(home).status()
+    assert (status.jobs, status.pending_segments, status.schema_version) == (0, 1, 0)
+    assert not home.database.exists()
