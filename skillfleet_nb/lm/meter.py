@@ -1,0 +1,443 @@
+"""The meter: counts every call of a language model and enforces the budget of a run.
+
+A :class:`Ledger` counts for one job; models reach it through taps (see ``tap``).  Admission belongs
+to a :class:`Gate`.  A gate closes for good when its limits are reached or the job is stopped, and
+refuses every later call with :class:`RunStopped`, a ``BaseException`` because MIPROv2, SIMBA and GEPA
+swallow ordinary ones and go on with zero scores.  The run opens one gate for the search and another
+for the final scoring, whose share is set aside beforehand.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
+
+from skillfleet_nb.events import LMCall, Role
+from skillfleet_nb.lm.calls import Call, completions, current, digest, from_cache, text_of
+from skillfleet_nb.lm.fallback import Fallbacks
+from skillfleet_nb.lm.faults import Circuit, Patience, is_of_the_request
+from skillfleet_nb.lm.prices import Price, price_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+
+StopKind = Literal["budget", "cancelled", "lm_failing", "metric", "home"]
+
+_CHARS_PER_TOKEN = 3.5
+_LOOK_S = 0.5  # how often a wait looks whether it should go on
+_TURN_S = 0.02  # how often a coroutine that must wait for its turn looks
+_FIRST_OUTPUT_TOKENS = 256.0  # assumed of a model that has not answered yet, to reserve its cost
+
+
+class RunStopped(BaseException):
+    """Ends a run at its next call of a language model."""
+
+    def __init__(self, kind: StopKind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind: StopKind = kind
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Upper bounds of a run; None means unbounded.
+
+    Attributes
+    ----------
+    usd
+        Money in USD.
+    calls
+        Bought calls (a cached one costs nothing and is not counted).
+    tokens
+        Input and output tokens of bought calls together.
+    seconds
+        Wall time, over all attempts.
+    """
+
+    usd: float | None = None
+    calls: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+
+    def less(self, share: Limits) -> Limits:
+        """Return these limits with `share` set aside, never below zero."""
+        kept = {}
+        for f in fields(self):
+            bound, aside = getattr(self, f.name), getattr(share, f.name)
+            kept[f.name] = bound if bound is None or aside is None else max(0, bound - aside)
+        return Limits(**kept)
+
+
+@dataclass
+class Totals:
+    """What a run has used so far; `cost_usd` is None once a bought call had no known price."""
+
+    calls: int = 0
+    cached: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = 0.0
+    lm_seconds: float = 0.0
+    retries: int = 0
+
+    def add(self, call: LMCall, n: int = 1) -> None:
+        """Count a call for `n` completions."""
+        self.failed += call.error is not None
+        if call.cached:
+            self.cached += n
+            return
+        self.calls += n
+        self.retries += call.attempts - 1
+        self.input_tokens += call.input_tokens
+        self.output_tokens += call.output_tokens
+        self.lm_seconds += call.latency_s
+        known = self.cost_usd is not None and call.cost_usd is not None
+        self.cost_usd = (self.cost_usd or 0.0) + (call.cost_usd or 0.0) if known else None
+
+    def copy(self) -> Totals:
+        """Return these totals as they are now."""
+        return replace(self)
+
+
+class Ledger:
+    """Counts the calls of one job and holds it to its limits.
+
+    Parameters
+    ----------
+    limits
+        The budget of the whole job.
+    on_call
+        Receives an :class:`~skillfleet_nb.events.LMCall` for every call, on the calling thread.
+    record_prompts
+        Whether `on_call` gets the texts, or only their SHA-256.
+    prices
+        Prices the user states, per million tokens (see :func:`~skillfleet_nb.lm.prices.price_of`).
+    patience
+        How long to bear with a model that fails: a dead one must not be searched on.
+    fallbacks
+        Models that take over from one that fails; they are metered like it.
+    on_wait
+        Called now and then while a call takes long.
+    spent, spent_s
+        What earlier attempts at the same job bought, and the seconds they took: both count against the limits.
+
+    Examples
+    --------
+    >>> ledger = Ledger(Limits(calls=100))
+    >>> gate = ledger.gate()
+    >>> ledger.totals.calls
+    0
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        on_call: Callable[[LMCall], None] | None = None,
+        *,
+        record_prompts: bool = True,
+        prices: Mapping[str, tuple[float, float]] | None = None,
+        patience: Patience | None = None,
+        fallbacks: Fallbacks | None = None,
+        on_wait: Callable[[], None] | None = None,
+        spent: Totals | None = None,
+        spent_s: float = 0.0,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.totals = spent.copy() if spent else Totals()
+        self.record_prompts = record_prompts
+        self._on_call = on_call
+        self._stated = dict(prices or {})
+        self.patience = patience or Patience()
+        self.fallbacks = fallbacks or Fallbacks((), self.patience)
+        self.unanswered = 0
+        self.last_failure: BaseException | None = None
+        self.last_failed = ""
+        self.doubled = 0
+        self._on_wait = on_wait
+        self._circuit = Circuit(self.patience)
+        self._flying: Counter[int] = Counter()
+        self._in_flight = Call(0, 0.0, 0)
+        self._unsettled = 0
+        self._stopped: tuple[StopKind, str] | None = None
+        self._mean_output = _FIRST_OUTPUT_TOKENS
+        self._answered = 0
+        self._turn = threading.Condition()
+        self._gates: list[Gate] = []
+        self._started = time.monotonic() - spent_s
+        # Random bytes for every call would be a system call each, at which threads queue for the interpreter.
+        self._prefix, self._number = secrets.token_hex(4), itertools.count(1)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Ledger:
+        return self  # programs are copied with their models; the ledger is one
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the ledger was made, and those of earlier attempts."""
+        return time.monotonic() - self._started
+
+    def gate(self, aside: Limits | None = None) -> Gate:
+        """Open a gate under the job's limits, less what is set `aside` for later."""
+        gate = Gate(self, self.limits.less(aside) if aside else self.limits)
+        with self._turn:
+            self._gates.append(gate)
+            if self._stopped is not None:
+                gate.close(*self._stopped)
+        return gate
+
+    def stop(self, kind: StopKind, reason: str) -> None:
+        """Close every gate, those still to be opened too: calls in flight finish, no further one starts."""
+        with self._turn:
+            self._stopped = self._stopped or (kind, reason)
+            for gate in self._gates:
+                gate.close(kind, reason)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until every call in flight is counted and told; return whether all were in time."""
+        with self._turn:
+            return self._turn.wait_for(lambda: self._unsettled == 0, timeout_s)
+
+    def price(self, lm: Any) -> Price | None:
+        """Price of a token of `lm`, or None where it is not known."""
+        return price_of(lm, self._stated)
+
+    def _refusal(self, limits: Limits, need: Call) -> str | None:
+        """Say which limit the next call would break, counting what is in flight as spent."""
+        flying, used = self._in_flight, self.totals
+        if limits.calls is not None and used.calls + flying.reserved_calls + need.reserved_calls > limits.calls:
+            return f"budget: {self.limits.calls} calls"
+        if limits.usd is not None:
+            spent = (used.cost_usd or 0.0) + flying.reserved_usd
+            if spent + need.reserved_usd > limits.usd or spent >= limits.usd:
+                return f"budget: ${self.limits.usd:g}"
+        if limits.tokens is not None:
+            tokens = used.input_tokens + used.output_tokens + flying.reserved_tokens
+            if tokens + need.reserved_tokens > limits.tokens:
+                return f"budget: {self.limits.tokens:,} tokens"
+        if limits.seconds is not None and self.elapsed_s >= limits.seconds:
+            return f"budget: {(self.limits.seconds or 0) / 60:g} minutes"
+        return None
+
+    def _admitted(self, gate: Gate, need: Call, *, may_wait: bool = True) -> bool:
+        """Admit a call, or tell that it has to wait: what is in flight may turn out cached or cheaper.
+
+        Raises
+        ------
+        RunStopped
+            If the gate is closed, or waiting cannot help.
+        """
+        with self._turn:
+            gate.check()
+            reason = self._refusal(gate.limits, need)
+            if reason is None:
+                self._reserve(need)
+                return True
+            late = gate.limits.seconds is not None and self.elapsed_s >= gate.limits.seconds
+            if late or not may_wait or self._in_flight.reserved_calls == 0:
+                gate.close("budget", reason)
+                gate.check()
+            return False
+
+    def _reserve(self, need: Call) -> None:
+        self._unsettled += 1
+        if need.key is not None:
+            need.twin = self._flying[need.key] > 0
+            self._flying[need.key] += 1
+        self._in_flight.reserved_calls += need.reserved_calls
+        self._in_flight.reserved_usd += need.reserved_usd
+        self._in_flight.reserved_tokens += need.reserved_tokens
+
+    def admit(self, gate: Gate, need: Call) -> None:
+        """Wait for the call's turn; raise :class:`RunStopped` if the gate closes."""
+        # On an event loop, waiting would stop the very calls that are waited for.
+        may_wait = not _on_event_loop()
+        while not self._admitted(gate, need, may_wait=may_wait):
+            with self._turn:
+                self._turn.wait(timeout=0.5)
+
+    async def admit_later(self, gate: Gate, need: Call) -> None:
+        """Await the call's turn; raises as :meth:`admit` does."""
+        import asyncio
+
+        while not self._admitted(gate, need):  # noqa: ASYNC110  other threads settle what is waited for
+            await asyncio.sleep(_TURN_S)
+
+    def _settle(self, call: Call, event: LMCall, failure: BaseException | None) -> None:
+        calls = call.reserved_calls
+        why = None
+        with self._turn:
+            self._in_flight.reserved_calls -= call.reserved_calls
+            self._in_flight.reserved_usd -= call.reserved_usd
+            self._in_flight.reserved_tokens -= call.reserved_tokens
+            self.totals.add(event, calls)
+            if call.key is not None:
+                self._flying -= Counter((call.key,))  # drops what comes to nothing
+            self.doubled += call.twin and not event.cached
+            # A request that another model still answers is not lost, and a stop is nobody's failure.
+            if isinstance(failure, Exception) and not is_of_the_request(failure) and (not call.step or call.step.last):
+                self.unanswered += 1
+                self.last_failure, self.last_failed = failure, call.of or event.model
+                why = self._circuit.record(self.last_failed, failure)
+            elif failure is None and not event.cached:
+                self._circuit.record(call.of or event.model, None)
+            if not (event.cached or event.error):
+                self._answered += 1
+                self._mean_output += (event.output_tokens - self._mean_output) / self._answered
+        if why is not None:
+            self.stop("lm_failing", why)
+        if self._on_call is not None:
+            for part in completions(event, calls, (call.entry or {}).get("outputs") or ()):
+                self._on_call(part)
+
+    def need(self, gate: Gate, lm: Any, sent: Any, n: int) -> Call:
+        """Reckon what `n` completions of `lm` will take."""
+        price = self.price(lm)
+        if price is None and gate.limits.usd is not None:
+            model = getattr(lm, "model", type(lm).__name__)
+            gate.close("budget", f"budget: ${self.limits.usd:g} cannot be kept: {model!r} has no known price")
+        prompt = text_of(sent)
+        tokens = int(len(prompt) / _CHARS_PER_TOKEN)
+        return Call(
+            reserved_calls=n,
+            reserved_usd=n * price.cost(tokens, int(self._mean_output)) if price else 0.0,
+            reserved_tokens=n * (tokens + int(self._mean_output)),
+            prompt=prompt,
+            price=price,
+        )
+
+    @contextmanager
+    def flight(self, call: Call, lm: Any, role: Role) -> Iterator[None]:
+        """Run an admitted call in the body, and count it by what DSPy recorded of it."""
+        call.started = time.perf_counter()
+        token = current.set(call)
+        failure: BaseException | None = None
+        try:
+            yield
+        except BaseException as exc:
+            failure = exc
+            raise
+        finally:
+            current.reset(token)
+            try:
+                self._settle(call, self._event(call, lm, role, failure), failure)
+            finally:
+                with self._turn:
+                    self._unsettled -= 1
+                    self._turn.notify_all()
+
+    def count(self, gate: Gate, entry: dict[str, Any]) -> None:
+        """Count a call that nobody admitted, and go no further where it would have been refused."""
+        lm = SimpleNamespace(model=entry["model"])
+        call = self.need(gate, lm, entry.get("messages") or entry.get("prompt"), len(entry["outputs"]))
+        call.entry = entry
+        with self._turn:
+            refused = self._refusal(gate.limits, call)
+            self._reserve(call)
+        with self.flight(call, lm, "task"):
+            pass
+        if refused is not None:
+            gate.close("budget", refused)
+        gate.check()
+
+    def _event(self, call: Call, lm: Any, role: Role, failure: BaseException | None) -> LMCall:
+        told = failure.__cause__ if isinstance(failure, RunStopped) and failure.__cause__ else failure
+        error = None if told is None else f"{type(told).__name__}: {told}"[:500]
+        entry, prompt, price = call.entry or {}, call.prompt, call.price
+        usage = Counter({k: v for k, v in (entry.get("usage") or {}).items() if isinstance(v, int)}) + call.wasted
+        cached = error is None and not usage and from_cache(entry.get("response"))
+        spent_in, spent_out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+        cost: float | None
+        if cached or (error is not None and not usage):
+            cost = 0.0
+        elif price is not None:
+            cost = price.cost(spent_in, spent_out)
+        else:
+            cost = entry.get("cost")
+        response = "\n\n".join(text_of(o) for o in entry.get("outputs") or ())
+        return LMCall(
+            call_id=f"{self._prefix}{next(self._number):08x}",
+            model=str(getattr(lm, "model", type(lm).__name__)),
+            role=role,
+            cached=cached,
+            input_tokens=spent_in,
+            output_tokens=spent_out,
+            cost_usd=cost,
+            latency_s=time.perf_counter() - call.started,
+            error=error,
+            attempts=call.attempts,
+            asked=call.step.request if call.step else None,
+            prompt=prompt if self.record_prompts else digest(prompt),
+            response=response if self.record_prompts else digest(response),
+        )
+
+
+class Gate:
+    """The door one phase of a run makes its calls through; it closes once, for good."""
+
+    def __init__(self, ledger: Ledger, limits: Limits) -> None:
+        self.ledger = ledger
+        self.limits = limits
+        self._closed: tuple[StopKind, str] | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Gate:
+        return self
+
+    @property
+    def closed(self) -> tuple[StopKind, str] | None:
+        """Why no further call is admitted, as kind and words; None while it is open."""
+        return self._closed
+
+    def close(self, kind: StopKind, reason: str) -> None:
+        """Refuse every later call; the first reason given stays."""
+        with self.ledger._turn:  # noqa: SLF001  same module
+            if self._closed is None:
+                self._closed = (kind, reason)
+            self.ledger._turn.notify_all()  # noqa: SLF001
+
+    def check(self, cause: BaseException | None = None) -> None:
+        """Raise :class:`RunStopped` if the gate is closed; `cause` is what would have been tried again."""
+        if self._closed is not None:
+            raise RunStopped(*self._closed) from cause
+
+    def look(self) -> None:
+        """Close the gate if its time is up; see whether a stop was asked for."""
+        seconds = self.limits.seconds
+        if seconds is not None and self.ledger.elapsed_s >= seconds:
+            self.close("budget", f"budget: {(self.ledger.limits.seconds or 0) / 60:g} minutes")
+        if self.ledger._on_wait is not None:  # noqa: SLF001  same module
+            self.ledger._on_wait()  # noqa: SLF001
+
+    def pause(self, seconds: float, cause: BaseException) -> None:
+        """Wait before another attempt, after `cause`; raise :class:`RunStopped` if the gate closes meanwhile."""
+        until = time.monotonic() + seconds
+        turn = self.ledger._turn  # noqa: SLF001  same module
+        self.check(cause)
+        while (left := until - time.monotonic()) > 0:
+            with turn:
+                turn.wait_for(lambda: self._closed is not None, min(left, _LOOK_S))
+            self.look()
+            self.check(cause)
+
+    def tap(self, lm: Any, role: Role) -> Any:
+        """Copy `lm` so that every call of the copy, and of copies of it, is metered here as `role`."""
+        from skillfleet_nb.lm.tap import tapped
+
+        return tapped(self, lm, role)
+
+
+def _on_event_loop() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
