@@ -1,0 +1,630 @@
+"""The facade: the one object behind every magic, button, route and shell command."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.config import Settings
+from skillfleet_nb.errors import InputError, JobError, unknown
+from skillfleet_nb.events import JobCreated, JobState, Resumed, StateChanged
+from skillfleet_nb.runs import parcel, worker
+from skillfleet_nb.runs.execution import Execution
+from skillfleet_nb.runs.history import History, refuse_changes
+from skillfleet_nb.runs.job import Job
+from skillfleet_nb.runs.prepare import checked_fallbacks, prepare
+from skillfleet_nb.runs.spec import Budget
+from skillfleet_nb.store import Home, Journal, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pandas as pd
+
+    from skillfleet_nb.analysis.doctor import Diagnosis
+    from skillfleet_nb.events import Payload
+    from skillfleet_nb.lm.embed import Embedder
+    from skillfleet_nb.runs.prepare import Prepared
+    from skillfleet_nb.runs.progress import Progress
+    from skillfleet_nb.store.vectors import SimilarityIndex
+    from skillfleet_nb.trainset import TrainsetReport
+
+ENGINES = ("thread", "process")
+
+
+class Fleet:
+    """Jobs, their facts and their programs, in one home.
+
+    Parameters
+    ----------
+    home
+        The home's folder.  By default ``$SKILLFLEET_HOME``, else the nearest ``.skillfleet`` above
+        the working folder, else a new one in it, made when there is something to keep.
+
+    Raises
+    ------
+    HomeError
+        If the home was made by a newer version, or cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> fleet = Fleet(tempfile.mkdtemp())
+    >>> len(fleet.jobs())
+    0
+    """
+
+    def __init__(self, home: str | Path | None = None) -> None:
+        self.home = Home.find(home)
+        self.store = Store(self.home)
+        self._jobs: dict[str, Job] = {}
+
+    def __repr__(self) -> str:
+        return f"Fleet({str(self.home.root)!r})"
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of the home, as they are now."""
+        return Settings.load(self.home.config)
+
+    def optimize(
+        self,
+        program: Any,
+        *,
+        train: Any,
+        val: Any = None,
+        test: Any = None,
+        metric: Any,
+        optimizer: str,
+        params: Mapping[str, Any] | None = None,
+        lm: Any = None,
+        prompt_lm: Any = None,
+        fallback_lm: Any = None,
+        budget_usd: float | None = None,
+        max_calls: int | None = None,
+        max_tokens: int | None = None,
+        max_minutes: float | None = None,
+        seed: int = 0,
+        num_threads: int | None = None,
+        engine: str = "thread",
+        max_parallel: int | None = None,
+        name: str | None = None,
+        record_prompts: bool | None = None,
+        select: int | None = None,
+        strategy: str | None = None,
+    ) -> Job:
+        """Start optimising a program, and return at once.
+
+        Everything is checked before anything is spent.  Whatever ends the search, the best program
+        so far is kept; it is compared with the given one on the test split, which nothing else sees.
+
+        Parameters
+        ----------
+        program
+            A ``dspy.Module`` with at least one predictor.  It is not changed.
+        train, val, test
+            Examples: lists of ``dspy.Example`` or mappings, or a data frame.  What is not given is
+            cut from `train`, stratified and seeded.
+        metric
+            ``metric(example, pred, trace=None)`` returning a bool, a number in [0, 1], or
+            ``dspy.Prediction(score=…, feedback=…)``; higher is better.
+        optimizer
+            Name of an optimizer; :meth:`optimizers` lists them.
+        params
+            The optimizer's own parameters.
+        lm, prompt_lm
+            Models for the program's calls (default: DSPy's configured one) and for proposing or
+            reflecting (default: `lm`).
+        fallback_lm
+            A model, or several in order, that answers a request where the one asked fails for good.
+            Its calls are recorded, priced and counted as its own.
+        budget_usd, max_calls, max_tokens, max_minutes
+            Hard limits on everything the job buys, the final test included.  Cached calls are free.
+        seed
+            Decides the split and the optimizer's random choices.
+        num_threads
+            Threads of an evaluation.
+        engine
+            Where it runs: ``"thread"`` in this process, ``"process"`` in one of its own, which
+            outlives this one; what the notebook defined travels to it by value.
+        max_parallel
+            A process waits until fewer than so many of the home's run; by default as the settings say.
+        name
+            What to call the job.
+        record_prompts
+            Whether prompts and responses are kept as text; by default as the settings say.
+        select
+            Train on so many examples of the train split, chosen by :meth:`trainset`'s scores; by
+            default on all.  Validation and the sealed test split stay whole and are not looked at.
+        strategy
+            How they are chosen: ``"balanced"`` (the default where there are categories), ``"top"``,
+            ``"coverage"``, ``"hard"``, or a mixture such as ``"balanced+coverage"``.
+
+        Returns
+        -------
+        Job
+            A handle; ``job.result()`` waits for what it comes to.
+
+        Raises
+        ------
+        InputError, NotFoundError, LMError, HomeError
+            In one line, with nothing spent.
+
+        Examples
+        --------
+        >>> import dspy, tempfile, skillfleet_nb as sf
+        >>> rows = [dspy.Example(n=str(n), odd=bool(n % 2)).with_inputs("n") for n in range(40)]
+        >>> job = Fleet(tempfile.mkdtemp()).optimize(
+        ...     dspy.Predict("n -> odd: bool"), train=rows, metric=lambda e, p, trace=None: e.odd == p.odd,
+        ...     optimizer="labeled_fewshot", lm=sf.offline_lm(),
+        ... )
+        >>> job.result().verdict in {"improved", "no evidence", "worse"}
+        True
+        """
+        _check_engine(engine, max_parallel)
+        if name is not None and not name.strip():
+            raise InputError(f"name = {name!r}: give the job a name with a letter in it, or none")
+        settings = self.settings
+        if record_prompts is not None:
+            settings = settings.model_copy(update={"record_prompts": record_prompts})
+        checked = partial(
+            prepare,
+            program,
+            metric=metric,
+            optimizer=optimizer,
+            params=params,
+            lm=lm,
+            prompt_lm=prompt_lm,
+            fallback_lm=fallback_lm,
+            budget=Budget(usd=budget_usd, calls=max_calls, tokens=max_tokens, minutes=max_minutes),
+            seed=seed,
+            num_threads=num_threads,
+            settings=settings,
+        )
+        prepared = checked(train=train, val=val, test=test)
+        if select is not None:
+            prepared = self._selected(checked, prepared, program, select, strategy)
+        elif strategy is not None:
+            raise InputError(f"strategy = {strategy!r} is given without select: say how many examples to train on")
+        job_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        packed = self._pack(prepared, program, settings, engine)
+        created = JobCreated(
+            name=name or f"{optimizer}-{job_id[-6:]}",
+            optimizer=optimizer,
+            program=prepared.spec.program,
+            metric=prepared.spec.metric,
+            engine=engine,
+            seed=seed,
+            budget_usd=budget_usd,
+            spec=prepared.spec.model_dump(mode="json"),
+        )
+        job, journal = Job(self.home, job_id, program), Journal(self.home, job_id)
+        return self._start(job, journal, [created], prepared, packed, settings, engine, max_parallel)
+
+    def _selected(
+        self, checked: Callable[..., Prepared], prepared: Prepared, program: Any, k: int, strategy: str | None
+    ) -> Prepared:
+        """Keep the best `k` of the train split; the other two stay as they were cut."""
+        splits = prepared.splits
+        report = self.trainset(splits.train, program=program, label=splits.label, name="train split", seed=splits.seed)
+        chosen = report.select(k, strategy, seed=splits.seed)
+        again = checked(train=chosen, val=splits.val, test=splits.test)
+        how = f"{k} of {len(splits.train)} selected ({strategy or report.strategy}), {splits.origins['train']}"
+        splits = replace(splits, train=again.splits.train, origins={**splits.origins, "train": how})
+        spec = again.spec.model_copy(update={"splits": splits.describe()})
+        return replace(again, splits=splits, spec=spec, warnings=prepared.warnings)
+
+    def resume(
+        self,
+        name_or_id: str,
+        *,
+        program: Any = None,
+        train: Any = None,
+        val: Any = None,
+        test: Any = None,
+        metric: Any = None,
+        lm: Any = None,
+        prompt_lm: Any = None,
+        fallback_lm: Any = None,
+        seed: int | None = None,
+        budget_usd: float | None = None,
+        max_calls: int | None = None,
+        max_tokens: int | None = None,
+        max_minutes: float | None = None,
+        engine: str | None = None,
+        max_parallel: int | None = None,
+        as_new: bool = False,
+    ) -> Job:
+        """Go on with a job that was interrupted, cancelled, failed or out of budget, and return at once.
+
+        The same set-up and seed ask the model the same questions, so DSPy's cache replays what was
+        paid for; the job goes on where it stopped, under its own id.  Limits count over all attempts.
+
+        Parameters
+        ----------
+        name_or_id
+            The job.
+        program, train, val, test, metric, lm, prompt_lm, seed
+            What it was started with; by default what was kept with the job.  A job that holds on to
+            what cannot travel, such as a connection, keeps nothing: give program, train and metric.
+        fallback_lm
+            Models that take over from here on; by default those it had.
+        budget_usd, max_calls, max_tokens, max_minutes
+            New limits, over all attempts; by default the old ones.
+        engine, max_parallel
+            Where to run; by default where it ran.
+        as_new
+            Start a fresh job of this set-up instead, under the same name; what is given may differ.
+
+        Raises
+        ------
+        JobError
+            If the job runs, is complete, or was kept without what is needed.
+        InputError
+            If program, metric, data, seed or model differ, naming what changed; or if the model's
+            cache is off, so that nothing can be replayed.
+        """
+        old = self.job(name_or_id)
+        p = old.progress
+        limits = {"usd": budget_usd, "calls": max_calls, "tokens": max_tokens, "minutes": max_minutes}
+        limits = {k: v for k, v in limits.items() if v is not None}
+        if not as_new:
+            _check_resumable(p, limits)
+            _check_limits(p.name, limits, History.of(self.home, old.id))
+        engine = engine or p.engine
+        _check_engine(engine, max_parallel)
+        given = {"program": program, "metric": metric, "lm": lm, "prompt_lm": prompt_lm, "seed": seed}
+        given["fallback_lms"] = checked_fallbacks(fallback_lm) or None
+        given = {k: v for k, v in given.items() if v is not None}
+        if train is not None:
+            given |= {"train": train, "val": val, "test": test}
+        elif val is not None or test is not None:
+            raise InputError("val or test is given without train: give all that the job was started with, or none")
+        kept = parcel.kept(self.home, old.id, p.spec, self.settings, given)
+        kept = replace(kept, budget=kept.budget.model_copy(update=limits))
+        if as_new:
+            return self._restart(kept, engine, max_parallel, p.name)
+        settings = self.settings.model_copy(update={"record_prompts": kept.record_prompts})
+        prepared = parcel.prepared(kept, settings)
+        refuse_changes(p.spec, prepared.spec)
+        if not prepared.spec.cached:
+            raise InputError(
+                f"job {p.name!r} cannot be replayed: the cache of DSPy or of {prepared.spec.lm!r} is off; "
+                "--as-new starts it over and pays again"
+            )
+        with parcel.settings_of(kept):
+            packed = self._pack(prepared, kept.program, settings, engine, kept.cache_dir)
+            job, journal = Job(self.home, old.id, kept.program), Journal(self.home, old.id)
+            if job.progress.attempts != p.attempts:
+                journal.close()
+                raise JobError(f"job {p.name!r} was just resumed by another process: watch it")
+            resumed = Resumed(attempt=p.attempts + 1, budget=prepared.spec.budget.model_dump())
+            told = [resumed, StateChanged(state=JobState.PENDING)]
+            return self._start(job, journal, told, prepared, packed, settings, engine, max_parallel)
+
+    def _restart(self, kept: parcel.Parcel, engine: str, max_parallel: int | None, name: str) -> Job:
+        with parcel.settings_of(kept):
+            return self.optimize(
+                kept.program,
+                train=kept.train,
+                val=kept.val,
+                test=kept.test,
+                metric=kept.metric,
+                optimizer=kept.optimizer,
+                params=kept.params,
+                lm=kept.lm,
+                prompt_lm=kept.prompt_lm,
+                fallback_lm=kept.fallback_lms or None,
+                budget_usd=kept.budget.usd,
+                max_calls=kept.budget.calls,
+                max_tokens=kept.budget.tokens,
+                max_minutes=kept.budget.minutes,
+                seed=kept.seed,
+                num_threads=kept.num_threads,
+                engine=engine,
+                max_parallel=max_parallel,
+                name=name,
+                record_prompts=kept.record_prompts,
+            )
+
+    def _pack(
+        self, prepared: Prepared, program: Any, settings: Settings, engine: str, cache_dir: str | None = None
+    ) -> bytes | None:
+        """Pack what a run needs; a run of this process may hold on to what cannot travel."""
+        try:
+            gathered = parcel.parcel_of(prepared, program, record_prompts=settings.record_prompts, cache_dir=cache_dir)
+            return parcel.pack(gathered, self.home)
+        except InputError:
+            if engine == "process":
+                raise
+            return None
+
+    def _start(
+        self,
+        job: Job,
+        journal: Journal,
+        told: Sequence[Payload],
+        prepared: Prepared,
+        packed: bytes | None,
+        settings: Settings,
+        engine: str,
+        max_parallel: int | None,
+    ) -> Job:
+        try:
+            if packed is not None:
+                parcel.keep(packed, self.home, job.id)
+            worker.forget(self.home, job.id)
+            journal.append_many(told, sync=True)
+            self._jobs[job.id] = job
+            if engine == "process":
+                worker.spawn(self.home, journal, max_parallel)
+                return job
+            history = History.of(self.home, job.id)
+            return job.start(Execution(prepared, self.home, journal, settings, history), journal)
+        except BaseException:
+            journal.close()  # or this process would keep alive a job that nobody runs
+            raise
+
+    def jobs(self, state: str | None = None) -> pd.DataFrame:
+        """List all jobs, newest first, one row each; columns as in the relation ``jobs``.
+
+        Raises
+        ------
+        NotFoundError
+            If `state` is no state of a job.
+        """
+        if state is None:
+            return self.store.frame("from jobs order by created_at desc")
+        if state not in set(JobState):
+            raise unknown("state", state, [str(s) for s in JobState])
+        return self.store.frame("from jobs where state = ? order by created_at desc", [state])
+
+    def job(self, name_or_id: str) -> Job:
+        """Find a job by its id, or the newest one by its name.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none, with the nearest name.
+        """
+        if name_or_id in self._jobs:
+            return self._jobs[name_or_id]
+        known = self.store.frame("select job_id, name from jobs order by created_at desc")
+        found = known[(known.job_id == name_or_id) | (known.name == name_or_id)].job_id
+        if found.empty:
+            raise unknown("job", name_or_id, list(dict.fromkeys(known.name)))
+        job_id = str(found.iloc[0])
+        return self._jobs.setdefault(job_id, Job(self.home, job_id))
+
+    def trials(self, job_id: str) -> pd.DataFrame:
+        """List the trials of a job in order; columns as in the relation ``trials``."""
+        return self.store.frame("from trials where job_id = ? order by trial", [job_id])
+
+    def sql(self, query: str) -> pd.DataFrame:
+        """Ask anything of the recorded facts; see ``docs/sql.md`` for the relations.
+
+        Parameters
+        ----------
+        query
+            One statement that only reads.
+
+        Raises
+        ------
+        QueryError
+            If it is not valid, or would do more than read.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> Fleet(tempfile.mkdtemp()).sql("select count(*) as n from jobs").n[0]
+        0
+        """
+        return self.store.sql(query)
+
+    def optimizers(self, name: str | None = None) -> pd.DataFrame:
+        """List the installed optimizers: what each changes, does and needs.
+
+        Parameters
+        ----------
+        name
+            List the parameters of this one instead, with their defaults.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no optimizer of that name.
+        """
+        import pandas as pd
+
+        from skillfleet_nb.optimizers.registry import available, load
+
+        if name is not None:
+            fields = load(name).Params.model_fields.items()
+            return pd.DataFrame(
+                [[k, f.get_default(call_default_factory=True), f.description or ""] for k, f in fields],
+                columns=["parameter", "default", "what it is"],
+                dtype=object,  # or 8 would become 8.0 beside a default that is None
+            )
+        classes = [load(n) for n in available()]
+        return pd.DataFrame(
+            [[c.name, ", ".join(sorted(c.changes, reverse=True)), c.summary, c.needs] for c in classes],
+            columns=["name", "changes", "what it does", "needs"],
+        )
+
+    def trainset(
+        self,
+        train: Any,
+        label: str | None = None,
+        metric: Any = None,
+        program: Any = None,
+        reference: Any = None,
+        *,
+        test: Any = None,
+        style: str | None = None,
+        input_fields: Sequence[str] | None = None,
+        weights: Mapping[str, Any] | None = None,
+        target: Mapping[str, float] | None = None,
+        near: float = 0.95,
+        max_rows: int = 20_000,
+        name: str = "train",
+        seed: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> TrainsetReport:
+        """Analyse a training set: scores, label errors, duplicates, conflicts, gaps, what to select.
+
+        What runs of this home came to and people's ratings are taken in; what is found is recorded
+        in the relation ``examples``.  Embeddings are kept in the home, so a second analysis is quick.
+
+        Parameters
+        ----------
+        train
+            Mappings, ``dspy.Example`` objects, a data frame, an Arrow table or a ``datasets.Dataset``.
+        label
+            The output to check and to balance on; by default the one that looks like it.
+        metric
+            Tried on each example's own answer, which it should score 1.  No model is asked.
+        program
+            Says which fields are inputs, and how relevant each example is.
+        reference
+            Test or production inputs, as texts or rows: regions of them without examples are gaps.
+        test
+            Test rows, which are never selected.
+        style
+            The wanted style of skills; others are half as relevant.
+        input_fields
+            Inputs of rows that do not say; by default all fields but the label.
+        weights
+            Of the components of the scores, see :class:`~skillfleet_nb.trainset.scoring.Weights`.
+        target
+            Weight of each category the set should have; uniform by default.
+        near
+            Cosine from which two inputs are near-duplicates.
+        max_rows
+            Of a larger set a random sample of so many rows is analysed, and the report says so.
+        name
+            What to call the set.
+        seed
+            Of the sample, and of the folds in which labels are checked.
+        progress
+            Called as ``progress(done, total)`` while texts are embedded, after two seconds.
+
+        Raises
+        ------
+        InputError, NotFoundError
+            In one line: no rows, no such label, a value out of range.
+        """
+        from skillfleet_nb.analysis.trainsets import analyse
+
+        return analyse(
+            self.home,
+            self.store,
+            self.embedder(progress),
+            train,
+            label=label,
+            metric=metric,
+            program=program,
+            reference=reference,
+            test=test,
+            style=style,
+            input_fields=input_fields,
+            weights=weights,
+            target=target,
+            near=near,
+            max_rows=max_rows,
+            name=name,
+            seed=seed,
+        )
+
+    def rate(self, example_id: str, rating: float | None) -> None:
+        """Rate an example in [0, 1]: half of its quality from then on; None takes the rating back.
+
+        Parameters
+        ----------
+        example_id
+            As in the report's ``examples``.
+        rating
+            The rating.
+
+        Raises
+        ------
+        InputError
+            If it is out of range.
+        """
+        from skillfleet_nb.analysis.trainsets import rate
+
+        rate(self.home, example_id, rating)
+
+    def embedder(self, progress: Callable[[int, int], None] | None = None) -> Embedder:
+        """Make an embedder that keeps its vectors in the home; its model is loaded on first use."""
+        from skillfleet_nb.lm.embed import Embedder
+
+        return Embedder(cache=self.home.root / "vectors" / "texts", progress=progress)
+
+    def skill_index(self, root: str | Path, progress: Callable[[int, int], None] | None = None) -> SimilarityIndex:
+        """Return the similarity index of the skills under `root`, kept in the home.
+
+        Parameters
+        ----------
+        root
+            A folder of skills.
+        progress
+            Called as ``progress(done, total)`` while texts are embedded, after two seconds.
+        """
+        from skillfleet_nb.store.vectors import SimilarityIndex
+        from skillfleet_nb.trainset.identity import content_hash
+
+        name = content_hash(str(Path(root).resolve()))
+        return SimilarityIndex(self.home.root / "vectors" / name, self.embedder(progress))
+
+    def doctor(self, program: Any = None, *, train: Any = None, metric: Any = None, lm: Any = None) -> Diagnosis:
+        """Tell whether everything is ready before money is spent; each failing row names its fix.
+
+        Parameters
+        ----------
+        program, train, metric
+            What a run would be given; what is left out is not checked.
+        lm
+            The model; by default the one DSPy is configured with.  It is asked one short question.
+        """
+        from skillfleet_nb.analysis.doctor import diagnose
+
+        return diagnose(self.home, program=program, train=train, metric=metric, lm=lm)
+
+
+def _check_engine(engine: str, max_parallel: int | None) -> None:
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    if max_parallel is None:
+        return
+    if isinstance(max_parallel, bool) or not isinstance(max_parallel, int) or max_parallel < 1:
+        raise InputError(f"max_parallel = {max_parallel!r}: it must be a whole number from 1")
+    if engine != "process":
+        raise InputError("max_parallel is for jobs in processes of their own: give engine='process' (--detach) as well")
+
+
+def _check_resumable(p: Progress, limits: Mapping[str, Any]) -> None:
+    """Refuse a job that runs, or has nothing left to do under these limits."""
+    if not p.state.is_finished():
+        raise JobError(f"job {p.name!r} is {p.state}: watch it, or cancel it before it is resumed")
+    if p.state is not JobState.COMPLETED:
+        return
+    if not (p.stop_reason or "").startswith("budget"):
+        raise JobError(f"job {p.name!r} is complete: there is nothing left to resume; --as-new starts it over")
+    if not limits:
+        raise JobError(f"job {p.name!r} stopped at its {p.stop_reason}: give a larger limit, for example --budget")
+
+
+def _check_limits(name: str, limits: Mapping[str, Any], history: History) -> None:
+    """Refuse limits that the attempts so far have used up."""
+    spent = history.spent
+    tokens = spent.input_tokens + spent.output_tokens
+    used = {"usd": spent.cost_usd, "calls": spent.calls, "tokens": tokens, "minutes": history.seconds / 60}
+    for what, limit in limits.items():
+        before = used[what] or 0
+        if before >= limit:
+            option = "budget_usd" if what == "usd" else f"max_{what}"
+            raise JobError(f"job {name!r} has used {before:,.4g} of {option} = {limit:g}: give more")

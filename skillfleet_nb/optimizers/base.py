@@ -1,0 +1,153 @@
+"""The optimizer interface: what a plugin declares, and what it is given to work with.
+
+An optimizer adapts one DSPy teleprompter.  It declares what it changes and needs, its parameters
+(named as DSPy names them), and how many model calls it will make; it checks a task before anything
+is spent; and it builds and runs the teleprompter.  It never touches the journal, the budget or the
+test split: those belong to the run around it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from skillfleet_nb.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from skillfleet_nb.events import Role
+
+Changes = Literal["instructions", "demos", "weights"]
+
+
+class Metric(Protocol):
+    """The user's metric, adapted: scores in [0, 1], higher is better."""
+
+    def __call__(self, example: Any, pred: Any, trace: Any = None) -> float:
+        """Score one prediction; `trace` is given while demos are bootstrapped."""
+        ...
+
+    def feedback(
+        self, example: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None
+    ) -> Any:
+        """Score one prediction as ``dspy.Prediction(score, feedback)``, for optimizers that read feedback."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an optimizer is given.
+
+    Attributes
+    ----------
+    program
+        A private copy of the user's program.
+    train, val
+        Lists of ``dspy.Example``; the test split is never given.
+    metric
+        The adapted metric.
+    lm, prompt_lm
+        Metered models: for the program's own calls, and for proposing or reflecting.
+    seed
+        The run's seed.
+    num_threads
+        Threads of an evaluation.
+    say
+        Tells the person what happens now, in a few words.
+    lineage
+        Tells that the candidate with these instructions, by predictor, descends from those parents.
+    """
+
+    program: Any
+    train: Sequence[Any]
+    val: Sequence[Any]
+    metric: Metric
+    lm: Any
+    prompt_lm: Any
+    seed: int
+    num_threads: int
+    say: Callable[[str], None] = field(default=lambda _: None)
+    lineage: Callable[[dict[str, str], Sequence[dict[str, str]]], None] = field(default=lambda *_: None)
+
+
+class Shape(NamedTuple):
+    """The sizes a call formula depends on."""
+
+    train: int
+    val: int
+    predictors: int
+
+
+class Calls(NamedTuple):
+    """Expected number of model calls, as an interval: what scores decide makes it wide."""
+
+    low: int
+    high: int
+
+
+class OptimizerParams(BaseModel):
+    """Base of an optimizer's parameters: unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Optimizer(ABC):
+    """Base of all optimizers; a plugin subclasses it and registers the class as an entry point.
+
+    Parameters
+    ----------
+    params
+        An instance of the class's own `Params`.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    changes: ClassVar[frozenset[Changes]]
+    needs: ClassVar[str] = ""
+    """What it needs beyond examples and a metric, in words."""
+    min_train: ClassVar[int] = 1
+    prompt_role: ClassVar[Role] = "prompt"
+    """What its calls of the prompt LM are recorded as."""
+    Params: ClassVar[type[OptimizerParams]] = OptimizerParams
+
+    def __init__(self, params: OptimizerParams) -> None:
+        self.params: Any = params
+
+    def check(self, task: Task) -> None:
+        """Refuse a task this optimizer cannot do; overriding methods call this one first.
+
+        Raises
+        ------
+        InputError
+            Naming what was given and what is needed.
+        """
+        if len(task.train) < self.min_train:
+            raise InputError(
+                f"{self.name} needs at least {self.min_train} training examples and was given {len(task.train)}: "
+                "give more, or choose bootstrap_fewshot"
+            )
+
+    @abstractmethod
+    def calls(self, shape: Shape) -> Calls:
+        """Count the model calls of :meth:`compile`, cached ones included."""
+
+    def trial_size(self, n_train: int) -> int | None:
+        """Tell how many scores make a trial where candidates are not scored with ``dspy.Evaluate``."""
+        del n_train
+        return None
+
+    @abstractmethod
+    def build(self, task: Task) -> Any:
+        """Make the DSPy teleprompter."""
+
+    def compile_args(self, task: Task) -> dict[str, Any]:
+        """Return the keyword arguments of the teleprompter's ``compile``; by default both splits."""
+        return {"trainset": list(task.train), "valset": list(task.val)}
+
+    def compile(self, task: Task) -> Any:
+        """Optimize `task.program` and return the program the teleprompter chose."""
+        return self.build(task).compile(task.program, **self.compile_args(task))

@@ -1,0 +1,81 @@
+"""Optimizers by name: built-in ones and plugins come through the same entry point group."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.optimizers.base import Optimizer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GROUP = "skillfleet_nb.optimizers"
+
+
+def available() -> dict[str, EntryPoint]:
+    """Return every installed optimizer's entry point by name; nothing is imported.
+
+    Examples
+    --------
+    >>> "gepa" in available()
+    True
+    """
+    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda p: p.name)}
+
+
+def load(name: str) -> type[Optimizer]:
+    """Import the optimizer class called `name`.
+
+    Raises
+    ------
+    NotFoundError
+        If no installed package registers that name.
+    InputError
+        If the plugin is not an :class:`Optimizer`.
+    """
+    points = available()
+    if name not in points:
+        raise unknown("optimizer", name, points, hint="See %skillfleet optimizers.")
+    found = points[name].load()
+    if not (isinstance(found, type) and issubclass(found, Optimizer)):
+        raise InputError(f"entry point {name!r} of group {GROUP!r} is {found!r}, not an Optimizer subclass")
+    return found
+
+
+def create(name: str, params: Mapping[str, Any] | None = None) -> Optimizer:
+    """Make an optimizer with its parameters checked by name and type.
+
+    Parameters
+    ----------
+    name
+        As listed by :func:`available`.
+    params
+        The optimizer's own parameters; strings are read as their type.
+
+    Raises
+    ------
+    NotFoundError
+        For an unknown optimizer or parameter, with the nearest name.
+    InputError
+        For a value of the wrong type or out of range.
+
+    Examples
+    --------
+    >>> create("labeled_fewshot", {"k": "4"}).params.k
+    4
+    """
+    cls = load(name)
+    given = dict(params or {})
+    for key in given:
+        if key not in cls.Params.model_fields:
+            raise unknown(f"parameter of {name}", key, cls.Params.model_fields)
+    try:
+        return cls(cls.Params.model_validate(given))
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "its parameters"
+        raise InputError(f"{name}: {where} = {first['input']!r}: {first['msg']}") from None

@@ -1,0 +1,376 @@
+"""A program's state: what an optimizer changed, as JSON that DSPy itself loads.
+
+A state is the dict DSPy's ``program.save("x.json")`` would write, made safe: values that JSON does
+not know are converted, language models are left out (DSPy writes their headers, keys included), and
+``metadata.skillfleet`` holds what DSPy forgets: the names of the fields.  DSPy stores field
+descriptions by position alone and puts them on the wrong field, silently, when a signature has
+changed; with the names at hand :func:`load_state` refuses instead.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Any, cast
+
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.trainset.identity import content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import dspy
+
+State = dict[str, Any]
+ENVELOPE_FORMAT = 1
+_NOT_CONTENT = frozenset({"lm", "traces", "train"})
+_NO_PARTS = frozenset({"history", "demos", "traces", "train", "callbacks"})
+_ALONE = "self"  # DSPy's name for the only predictor of a bare dspy.Predict
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramInfo:
+    """What a state says: instructions and number of demos by predictor."""
+
+    instructions: Mapping[str, str]
+    demos: Mapping[str, int]
+
+    @property
+    def n_demos(self) -> int:
+        """Number of demos of all predictors together."""
+        return sum(self.demos.values())
+
+    @property
+    def text(self) -> str:
+        """All instructions as one text; each under its predictor's name where there are several."""
+        if len(self.instructions) == 1:
+            return next(iter(self.instructions.values()))
+        return "\n\n".join(f"{name}:\n{text}" for name, text in self.instructions.items())
+
+
+def dump_state(program: dspy.Module) -> State:
+    """Return the program's state, safe for JSON and without any language model.
+
+    Parameters
+    ----------
+    program
+        Any DSPy module.  It is not changed, and may be in use.
+
+    Returns
+    -------
+    dict
+        What ``program.load_state`` and, written to a file, ``program.load`` of DSPy take.  Values in
+        demos that JSON does not know become their JSON form (dates, sets, models, arrays) or, at
+        last, their text.
+
+    Examples
+    --------
+    >>> import dspy
+    >>> state = dump_state(dspy.ChainOfThought("question -> answer"))
+    >>> state["predict"]["signature"]["instructions"]
+    'Given the fields `question`, produce the fields `answer`.'
+    """
+    from dspy.primitives.base_module import BaseModule
+    from dspy.utils.saving import get_dependency_versions
+
+    if _is_predict(program):
+        state = _dump_parameter(program)
+    elif type(program).dump_state is BaseModule.dump_state:
+        state = {name: _dump_parameter(parameter) for name, parameter in program.named_parameters()}
+    else:  # a module with a state format of its own
+        state = cast("State", program.dump_state())
+    state = cast("State", _jsonable(state))
+    for _, predictor in _predictors(state):
+        predictor.update(lm=None, traces=[], train=[])
+    state["metadata"] = {
+        "dependency_versions": get_dependency_versions(),
+        "skillfleet": {
+            "format": ENVELOPE_FORMAT,
+            "program": f"{type(program).__module__}.{type(program).__qualname__}",
+            "fields": _field_names(program),
+            "lms": {name: str(p.lm.model) for name, p in program.named_predictors() if p.lm is not None},
+            "unsaved": unsaved_parts(program),
+        },
+    }
+    return state
+
+
+def unsaved_parts(program: dspy.Module) -> list[str]:
+    """Say what a state would not carry, one reason an item; empty where the state is the whole.
+
+    Examples
+    --------
+    >>> import dspy
+    >>> unsaved_parts(dspy.Predict("question -> answer"))
+    []
+    """
+    reasons = [
+        f"{'the program' if name == 'self' else name.removeprefix('self.')} answers with a function set on the object, "
+        "as KNNFewShot does: compile it anew where it is needed"
+        for name, module in _modules(_ALONE, program, set())
+        if {"forward", "aforward"} & vars(module).keys()
+    ]
+    if type(program).__name__ == "EnsembledProgram":
+        reasons.append("the program is an ensemble made on the spot: save each of its programs and combine them again")
+    elif not program.named_parameters():
+        reasons.append(
+            "the program has no predictor of its own, or all are frozen inside compiled programs: save those"
+        )
+    return reasons
+
+
+def load_state(program: dspy.Module, state: Mapping[str, Any]) -> dspy.Module:
+    """Return a copy of `program` with the instructions and demos of `state`.
+
+    Parameters
+    ----------
+    program
+        The program the state was made from, or one of the same structure.  It is not changed; the
+        copy keeps its language models.
+    state
+        From :func:`dump_state`, or a file of DSPy's.
+
+    Raises
+    ------
+    InputError
+        If predictors or fields differ, saying which, or the state is not the whole program.
+
+    Examples
+    --------
+    >>> import dspy
+    >>> program = dspy.Predict("question -> answer")
+    >>> state = dump_state(program)
+    >>> state["signature"]["instructions"] = "Answer in one word."
+    >>> load_state(program, state).signature.instructions
+    'Answer in one word.'
+    """
+    _refuse_misfit(program, state)
+    loaded = program.deepcopy()
+    try:
+        loaded.load_state({key: value for key, value in state.items() if key != "metadata"})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"DSPy cannot load this state: {error!r}; save it again from the program.") from error
+    for (_, mine), (_, theirs) in zip(loaded.named_predictors(), program.named_predictors(), strict=True):
+        mine.lm = theirs.lm
+    return cast("dspy.Module", loaded)
+
+
+def save(program: dspy.Module, path: str | Path) -> Path:
+    """Write the program's state as JSON that both :func:`load` and ``program.load`` of DSPy read.
+
+    Language models are not written: a loaded program uses the configured one.
+
+    Raises
+    ------
+    InputError
+        If the path does not end with ``.json`` or cannot be written, or a state would not carry the
+        whole program.
+    """
+    target = Path(path)
+    if target.suffix != ".json":
+        raise InputError(
+            f"programs are saved as JSON and {target.name!r} ends otherwise: name the file {target.stem}.json."
+        )
+    if reasons := unsaved_parts(program):
+        raise InputError(f"this program cannot be saved as JSON: {'; '.join(reasons)}.")
+    text = json.dumps(dump_state(program), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    try:
+        with NamedTemporaryFile("w", dir=target.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
+            file.write(text)
+        os.replace(file.name, target)  # noqa: PTH105  whole or not at all, over an old file too
+    except OSError as error:
+        raise InputError(
+            f"cannot write {target}: {error.strerror}; give a folder that exists and is writable."
+        ) from error
+    return target
+
+
+def load(program: dspy.Module, path: str | Path) -> dspy.Module:
+    """Return a copy of `program` with the state in a file, from :func:`save` or ``program.save``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not a program's state, or does not fit the program.
+    """
+    source = Path(path)
+    try:
+        state = json.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {source}: {error.strerror}; give the JSON file of a saved program.") from error
+    except ValueError:
+        raise InputError(f"{source} is not JSON: give a file that was saved as .json.") from None
+    if not isinstance(state, dict):
+        raise InputError(f"{source} holds a {type(state).__name__}, not a program's state: give a saved program.")
+    return load_state(program, state)
+
+
+def program_id(state: Mapping[str, Any]) -> str:
+    """Identify a state by what matters to its answers: instructions, field descriptions and demos.
+
+    Returns
+    -------
+    str
+        16 hexadecimal characters, the same whatever the language model, versions or order of keys.
+
+    Examples
+    --------
+    >>> import dspy
+    >>> program_id(dump_state(dspy.Predict("question -> answer")))
+    '1fffd3c86e638f60'
+    """
+    return content_hash({name: _content(predictor) for name, predictor in _predictors(state)})
+
+
+def describe(state: Mapping[str, Any]) -> ProgramInfo:
+    """Tell the instructions and the number of demos of each predictor.
+
+    Examples
+    --------
+    >>> import dspy
+    >>> describe(dump_state(dspy.Predict("question -> answer"))).n_demos
+    0
+    """
+    predictors = {name: p for name, p in _predictors(state) if "signature" in p}
+    return ProgramInfo(
+        instructions={name: str(p["signature"]["instructions"]) for name, p in predictors.items()},
+        demos={name: len(p.get("demos", ())) for name, p in predictors.items()},
+    )
+
+
+def field_names(state: Mapping[str, Any]) -> Mapping[str, Mapping[str, list[str]]]:
+    """Return the inputs and outputs of each predictor, empty for a state DSPy wrote on its own."""
+    return cast("Mapping[str, Mapping[str, list[str]]]", _envelope(state).get("fields", {}))
+
+
+def predictor_states(state: Mapping[str, Any]) -> dict[str, State]:
+    """Return the state of each predictor by its name; a bare `dspy.Predict` is called ``self``."""
+    return dict(_predictors(state))
+
+
+def _envelope(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", (state.get("metadata") or {}).get("skillfleet") or {})
+
+
+def _predictors(state: Mapping[str, Any]) -> Iterator[tuple[str, State]]:
+    if "instructions" in state.get("signature", ()):  # a predictor may itself be called "signature"
+        yield _ALONE, cast("State", state)
+        return
+    for name, part in state.items():
+        if name != "metadata" and isinstance(part, dict):
+            yield name, part
+
+
+def _content(predictor: Mapping[str, Any]) -> State:
+    content = {k: v for k, v in predictor.items() if k not in _NOT_CONTENT and k != "metadata"}
+    # dspy_uuid and dspy_split are made up anew each time DSPy loads a data set
+    content["demos"] = [
+        {k: v for k, v in demo.items() if not k.startswith("dspy_")} for demo in predictor.get("demos", ())
+    ]
+    return content
+
+
+def _modules(name: str, module: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Walk the modules a program is made of.
+
+    DSPy's ``named_sub_modules`` searches the history of calls and the optimizer's logs as well, which
+    takes milliseconds for every candidate.
+    """
+    from dspy.primitives.base_module import BaseModule
+
+    seen.add(id(module))
+    yield name, module
+    for attribute, value in vars(module).items():
+        if attribute in _NO_PARTS:
+            continue
+        parts = {"": value}
+        if isinstance(value, list | tuple):
+            parts = {f"[{n}]": part for n, part in enumerate(value)}
+        elif isinstance(value, dict):
+            parts = {f"[{key}]": part for key, part in value.items()}
+        for where, part in parts.items():
+            if isinstance(part, BaseModule) and id(part) not in seen:
+                yield from _modules(f"{name}.{attribute}{where}", part, seen)
+
+
+def _is_predict(program: dspy.Module) -> bool:
+    import dspy
+
+    return isinstance(program, dspy.Predict)
+
+
+def _dump_parameter(parameter: Any) -> State:
+    # A shallow copy without its LM: DSPy would ask the LM for its state, and not every LM has one.
+    bare = copy.copy(parameter)
+    if getattr(bare, "lm", None) is not None:
+        bare.lm = None
+    return cast("State", bare.dump_state(json_mode=True))
+
+
+def _field_names(program: dspy.Module) -> dict[str, dict[str, list[str]]]:
+    return {
+        name: {"inputs": list(p.signature.input_fields), "outputs": list(p.signature.output_fields)}
+        for name, p in program.named_predictors()
+    }
+
+
+def _refuse_misfit(program: dspy.Module, state: Mapping[str, Any]) -> None:
+    if reasons := _envelope(state).get("unsaved"):
+        raise InputError(f"this state is not the whole program: {'; '.join(reasons)}.")
+    saved, mine = predictor_states(state), _field_names(program)
+    parameters = {name for name, _ in program.named_parameters()} or set(mine)
+    lacking, extra = sorted(parameters - saved.keys()), sorted(saved.keys() - parameters)
+    if lacking or extra:
+        told = [f"lacks {', '.join(lacking)}"] * bool(lacking) + [f"has also {', '.join(extra)}"] * bool(extra)
+        raise InputError(
+            f"the state {' and '.join(told)} against the program's {', '.join(sorted(parameters)) or 'no predictors'}: "
+            "load it into the program it was made from."
+        )
+    names = field_names(state)
+    for name, fields in mine.items():
+        here = [*fields["inputs"], *fields["outputs"]]
+        if name in names:
+            there = [*names[name]["inputs"], *names[name]["outputs"]]
+            differ = names[name] != fields
+        else:  # DSPy's own file: only prefixes, which say the names until an optimizer rewrites them
+            there = [str(f["prefix"]).rstrip(":") for f in saved[name]["signature"]["fields"]]
+            differ = len(there) != len(here)
+        if differ:
+            raise InputError(
+                f"predictor {name} has the fields {', '.join(here)} and the state was made with {', '.join(there)}: "
+                "its descriptions and demos would land on the wrong fields; load it into the program it was made from."
+            )
+
+
+def _jsonable(value: object) -> Any:  # noqa: C901, PLR0911  one case a line reads best
+    """Convert to what JSON can hold, the same each time; what has no JSON form becomes its text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**64 else str(value)  # DSPy's reader makes floats of larger ones
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124  NaN
+    if isinstance(value, str):
+        return str(value).encode(errors="replace").decode()  # no lone surrogates: DSPy's reader refuses them
+    if isinstance(value, Mapping):
+        return {str(_jsonable(k)): _jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(v) for v in value]
+    if isinstance(value, AbstractSet):
+        return sorted((_jsonable(v) for v in value), key=repr)
+    for convert in ("toDict", "tolist"):  # DSPy's examples, NumPy's arrays and scalars
+        if hasattr(value, convert):
+            return _jsonable(getattr(value, convert)())
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+    try:
+        plain = to_jsonable_python(value, bytes_mode="base64")
+    except (PydanticSerializationError, ValueError):
+        return str(value)
+    return plain if isinstance(plain, str) else _jsonable(plain)

@@ -1,0 +1,1 @@
+"""Runs: a job from its acceptance to its one final state."""

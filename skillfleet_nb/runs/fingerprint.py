@@ -1,0 +1,137 @@
+"""What a metric or a program *is*, by content: equal before and after a travel to another process.
+
+The source text of what a notebook defined does not travel, its compiled code does.  So a function is
+known by its code, by the constants it reads, and by the functions it calls that are the person's own;
+a program by the prompts and demos of its predictors and by the code of its classes.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+import sys
+import types
+from typing import Any
+
+_PLAIN = (str, bytes, int, float, complex, bool, type(None))
+_READS = {"LOAD_GLOBAL", "LOAD_NAME"}
+_WRITES = {"STORE_GLOBAL", "DELETE_GLOBAL"}
+_LIBRARIES = ("dspy", "skillfleet_nb")
+
+
+def metric_content(metric: Any) -> Any:
+    """Describe a metric by content, as plain values."""
+    return _Describer().value(metric)
+
+
+def program_content(program: Any) -> Any:
+    """Describe a program by content, as plain values: its prompts, its demos and its own code."""
+    prompts = {
+        name: [
+            p.signature.instructions,
+            {
+                n: [str(f.annotation), str((f.json_schema_extra or {}).get("desc"))]
+                for n, f in p.signature.fields.items()
+            },
+            [dict(d) for d in p.demos],
+        ]
+        for name, p in program.named_predictors()
+    }
+    classes = {_name(type(m)): type(m) for _, m in program.named_sub_modules()}
+    return [prompts, [_Describer().value(classes[name]) for name in sorted(classes)]]
+
+
+class _Describer:
+    """Turns one object into plain values; what it meets again is not described again."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def value(self, value: Any) -> Any:
+        if isinstance(value, _PLAIN):
+            return [type(value).__name__, repr(value)]
+        if isinstance(value, types.ModuleType):
+            return ["module", value.__name__]
+        if id(value) in self._seen:
+            return "again"
+        self._seen.add(id(value))
+        try:
+            return self._compound(value)
+        finally:
+            if not isinstance(value, type | types.FunctionType):  # equal ones may be one object or several
+                self._seen.discard(id(value))
+
+    def _compound(self, value: Any) -> Any:  # noqa: PLR0911  one for each kind
+        if isinstance(value, list | tuple):
+            return [type(value).__name__, [self.value(v) for v in value]]
+        if isinstance(value, set | frozenset):
+            return ["set", sorted(str(self.value(v)) for v in value)]
+        if isinstance(value, dict):
+            return ["dict", sorted(str([self.value(k), self.value(v)]) for k, v in value.items())]
+        if isinstance(value, functools.partial):
+            return ["partial", *map(self.value, (value.func, value.args, value.keywords))]
+        if isinstance(value, types.MethodType):
+            return ["method", self.value(value.__func__), self.value(value.__self__)]
+        if isinstance(value, type):
+            return ["class", _name(value), self._members(value)]
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        # Of other objects, such as a connection or a model, the kind: what they hold changes with their use.
+        plain = {k: v for k, v in getattr(value, "__dict__", {}).items() if isinstance(v, _PLAIN)}
+        return ["object", self.value(type(value)), self.value(plain) if _is_own(type(value)) else ""]
+
+    def _members(self, cls: type) -> Any:
+        if not _is_own(cls):
+            return ""
+        members = {n: getattr(m, "__func__", m) for n, m in vars(cls).items()}  # of static and class methods
+        functions = {n: self.value(m) for n, m in sorted(members.items()) if isinstance(m, types.FunctionType)}
+        return [functions, [self.value(base) for base in cls.__bases__]]
+
+    def _function(self, fn: types.FunctionType) -> Any:
+        if not _is_own(fn):
+            return ["function", _name(fn)]
+        reads, writes = _names(fn.__code__)
+        held = {n: fn.__globals__[n] for n in reads if n in fn.__globals__}
+        held |= inspect.getclosurevars(fn).nonlocals
+        told = {n: self.value(v) for n, v in sorted(held.items()) if n not in writes}
+        return ["function", self._code(fn.__code__), self.value(fn.__defaults__), self.value(fn.__kwdefaults__), told]
+
+    def _code(self, code: types.CodeType) -> Any:
+        """Describe code without the places it came from."""
+        constants = [self._code(c) if isinstance(c, types.CodeType) else self.value(c) for c in code.co_consts]
+        return [code.co_code.hex(), constants, list(code.co_names), list(code.co_varnames), list(code.co_freevars)]
+
+
+def _names(code: types.CodeType) -> tuple[set[str], set[str]]:
+    """List the globals that code reads, and those it writes, the functions within it too."""
+    reads, writes = set(), set()
+    for step in dis.get_instructions(code):
+        if step.opname in _READS:
+            reads.add(step.argval)
+        elif step.opname in _WRITES or step.opname == "STORE_DEREF":
+            writes.add(step.argval)
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            more = _names(inner)
+            reads, writes = reads | more[0], writes | more[1]
+    return reads, writes
+
+
+def _is_own(thing: Any) -> bool:
+    """Tell whether a class or function is the person's: of no installed package, nor of Python's own."""
+    name = str(getattr(thing, "__module__", "") or "")
+    if name == "__main__":
+        return True
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names or top in _LIBRARIES:
+        return False
+    return "site-packages" not in str(getattr(sys.modules.get(name), "__file__", ""))
+
+
+def _extra(field: Any) -> dict[str, Any]:
+    return field.json_schema_extra or {}
+
+
+def _name(thing: Any) -> str:
+    return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', type(thing).__qualname__)}"

@@ -1,0 +1,123 @@
+"""What earlier attempts at a job recorded, which a resumed one goes on from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.events import LMCall, Trial
+from skillfleet_nb.lm.meter import Totals
+from skillfleet_nb.store import follow
+
+if TYPE_CHECKING:
+    from skillfleet_nb.runs.spec import Spec
+    from skillfleet_nb.store import Home
+
+TrialKey = tuple[str | None, str, int, float]
+_SAME = {
+    "program_hash": "the program",
+    "metric_hash": "the metric",
+    "optimizer": "the optimizer",
+    "params": "the optimizer's parameters",
+    "lm": "the LM",
+    "prompt_lm": "the prompt LM",
+    "seed": "the seed",
+}
+
+
+def trial_key(trial: Trial) -> TrialKey:
+    """Tell a trial apart by what it scored and what came out, whatever its number."""
+    return trial.program_id, trial.split, trial.n_examples, round(trial.score, 9)
+
+
+@dataclass
+class History:
+    """What earlier attempts spent and found.
+
+    Attributes
+    ----------
+    spent
+        What they bought; the budget of a job counts over all its attempts.
+    seconds
+        How long they ran, together.
+    baseline
+        What scoring the baseline took of it.
+    trials
+        How often each trial was recorded: a replayed one is not recorded again.
+    next_trial
+        Number of the next new trial.
+    programs
+        Programs that were told of.
+    answered_by
+        Requests that a fallback answered, by their digest, and its model.
+    asked_at
+        When this attempt was asked for: what was requested of the job before is over.
+    """
+
+    spent: Totals = field(default_factory=Totals)
+    seconds: float = 0.0
+    baseline: Totals | None = None
+    trials: Counter[TrialKey] = field(default_factory=Counter)
+    next_trial: int = 0
+    programs: set[str] = field(default_factory=set)
+    answered_by: dict[str, str] = field(default_factory=dict)
+    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @classmethod
+    def of(cls, home: Home, job_id: str) -> History:
+        """Read the history of a job off its journal."""
+        found = cls()
+        runs_since = None
+        for event in follow(home, job_id).read():
+            p = event.payload
+            if event.kind in {"job_created", "resumed"}:
+                found.asked_at, runs_since = event.at, None
+            elif runs_since is not None:
+                found.seconds += (event.at - runs_since).total_seconds()
+                runs_since = event.at
+            if event.kind == "state" and p["state"] == "running":
+                runs_since = event.at
+            elif event.kind == "lm_call":
+                found.spent.add(LMCall.model_validate({"kind": "lm_call", **p}))
+                if p.get("asked") and p["error"] is None:
+                    found.answered_by[p["asked"]] = p["model"]
+            elif event.kind == "program":
+                found.programs.add(p["program_id"])
+            elif event.kind == "trial":
+                trial = Trial.model_validate({"kind": "trial", **p})
+                found.trials[trial_key(trial)] += 1
+                found.next_trial = max(found.next_trial, trial.trial + 1)
+                found.baseline = found.baseline or found.spent.copy()
+        return found
+
+
+def refuse_changes(recorded: dict[str, Any], spec: Spec) -> None:
+    """Refuse to resume a job as something else than it was.
+
+    Raises
+    ------
+    InputError
+        Naming everything that changed, with the hash before and after.
+    """
+    now = spec.model_dump(mode="json")
+    changed = [
+        f"{word} ({_short(recorded[key])} → {_short(now[key])})"
+        for key, word in _SAME.items()
+        if recorded.get(key) != now[key]
+    ]
+    for split, before in recorded.get("data_hashes", {}).items():
+        if now["data_hashes"].get(split) != before:
+            changed.append(f"the {split} set ({_short(before)} → {_short(now['data_hashes'].get(split))})")
+    if changed:
+        raise InputError(
+            f"the job was started with another set-up; changed: {', '.join(changed)}: give the same, "
+            "or start a new job with --as-new"
+        )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else text[:23] + "…"  # noqa: PLR2004  room for one line

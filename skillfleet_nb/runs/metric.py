@@ -1,0 +1,177 @@
+"""One metric for every optimizer: a user's function, adapted and checked.
+
+DSPy's optimizers call metrics in three ways and read three kinds of answers; the user writes one
+function ``metric(example, pred, trace=None)`` that returns a bool, a number in [0, 1], a
+``dspy.Prediction(score=…, feedback=…)`` or the same as a dict.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Self
+
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.lm.meter import RunStopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_GEPA_ARGUMENTS = 5
+_ALLOWED = "a metric returns a bool, a number in [0, 1], or dspy.Prediction(score=…, feedback=…)"
+
+
+class Score(float):
+    """A score that remembers the feedback it came with."""
+
+    feedback: str | None
+
+    def __new__(cls, value: float, feedback: str | None = None) -> Self:
+        """Make a score from a value in [0, 1]."""
+        self = super().__new__(cls, value)
+        self.feedback = feedback
+        return self
+
+
+class RunMetric:
+    """A user's metric as all optimizers can use it.
+
+    Parameters
+    ----------
+    fn
+        ``metric(example, pred)``, ``metric(example, pred, trace=None)``, or with GEPA's further
+        arguments ``pred_name`` and ``pred_trace``.
+    on_score
+        Told every score as ``on_score(example, pred, score)`` on the thread that computed it.
+
+    Attributes
+    ----------
+    on_fault
+        Told in words when an answer is no score, before the run is stopped.
+    failures, last_failure
+        How often it raised during a run, and what it raised last.
+
+    Raises
+    ------
+    InputError
+        If `fn` cannot be called with two arguments.
+
+    Examples
+    --------
+    >>> metric = RunMetric(lambda example, pred: example == pred)
+    >>> float(metric("a", "a"))
+    1.0
+    """
+
+    def __init__(self, fn: Callable[..., Any], on_score: Callable[[Any, Any, Score], None] | None = None) -> None:
+        if not callable(fn):
+            raise InputError(
+                f"metric is {fn!r}, which cannot be called: give a function metric(example, pred, trace=None)"
+            )
+        self.fn = fn
+        self.name = getattr(fn, "__name__", type(fn).__name__)
+        self.on_score = on_score
+        self.on_fault: Callable[[str], None] | None = None
+        self.failures = 0
+        self.last_failure: Exception | None = None
+        self._arity = _arity(fn, self.name)
+
+    def __call__(self, example: Any, pred: Any, trace: Any = None) -> Score:
+        """Score one prediction."""
+        return self._score(example, pred, trace)
+
+    def feedback(
+        self, example: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None
+    ) -> Any:
+        """Score one prediction as ``dspy.Prediction(score, feedback)``."""
+        import dspy
+
+        score = self._score(example, pred, trace, pred_name, pred_trace)
+        told = score.feedback or f"This trajectory got a score of {float(score):g}."
+        return dspy.Prediction(score=float(score), feedback=told)
+
+    def probe(self, example: Any, pred: Any) -> Score:
+        """Score one prediction to learn whether the metric is fit for use.
+
+        Raises
+        ------
+        InputError
+            If it raises, or returns what is no score.
+        """
+        try:
+            return read_score(self._call(example, pred, None, None, None), self.name)
+        except InputError:
+            raise
+        except Exception as exc:
+            raise InputError(
+                f"metric {self.name!r} raised {type(exc).__name__}: {exc} on the first example: "
+                "correct it before anything is spent"
+            ) from exc
+
+    def _call(self, example: Any, pred: Any, trace: Any, pred_name: Any, pred_trace: Any) -> Any:
+        return self.fn(*(example, pred, trace, pred_name, pred_trace)[: self._arity])
+
+    def _score(self, example: Any, pred: Any, trace: Any, pred_name: Any = None, pred_trace: Any = None) -> Score:
+        if pred is None:  # SIMBA scores a failed call this way
+            return Score(0.0, "The program failed on this input.")
+        try:
+            answer = self._call(example, pred, trace, pred_name, pred_trace)
+        except Exception as exc:  # DSPy counts it as a failed prediction: whose failure it was is told at the end
+            self.failures, self.last_failure = self.failures + 1, exc
+            raise
+        try:
+            score = read_score(answer, self.name)
+        except InputError as exc:
+            # No optimizer may go on with scores that mean nothing: several swallow exceptions, and other
+            # threads would go on.
+            if self.on_fault is not None:
+                self.on_fault(str(exc))
+            raise RunStopped("metric", str(exc)) from exc
+        if self.on_score is not None and pred_name is None:
+            self.on_score(example, pred, score)
+        return score
+
+
+def read_score(answer: Any, name: str) -> Score:
+    """Read what a metric returned.
+
+    Raises
+    ------
+    InputError
+        For None, NaN, a value outside [0, 1], or a type that holds no score.
+
+    Examples
+    --------
+    >>> read_score({"score": 0.5, "feedback": "half right"}, "metric").feedback
+    'half right'
+    """
+    value, feedback = answer, None
+    if isinstance(answer, dict) or (hasattr(answer, "keys") and hasattr(answer, "get")):
+        value, feedback = answer.get("score"), answer.get("feedback")
+    elif hasattr(answer, "score"):
+        value, feedback = answer.score, getattr(answer, "feedback", None)
+    if hasattr(value, "item"):
+        value = value.item()  # a NumPy or torch scalar
+    if not isinstance(value, Real):
+        raise InputError(f"metric {name!r} returned {answer!r}: {_ALLOWED}")
+    number = float(value)
+    if math.isnan(number) or not 0 <= number <= 1:
+        scale = "; divide by 100 if it is a percentage" if 1 < number <= 100 else ""  # noqa: PLR2004
+        raise InputError(f"metric {name!r} returned {number:g}: {_ALLOWED}{scale}")
+    return Score(number, None if feedback is None else str(feedback))
+
+
+def _arity(fn: Callable[..., Any], name: str) -> int:
+    """Count the positional arguments the metric takes, of GEPA's five."""
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return 3
+    for n in (_GEPA_ARGUMENTS, 3, 2):
+        try:
+            signature.bind(*[None] * n)
+        except TypeError:
+            continue
+        return n
+    raise InputError(f"metric {name!r} takes {signature}: it must take (example, pred, trace=None)")

@@ -1,0 +1,203 @@
+"""How far a job is, read off its journal as it grows: the same for any job, of any process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.events import JobState
+from skillfleet_nb.store import follow, is_alive
+
+if TYPE_CHECKING:
+    from skillfleet_nb.store import Home
+
+_MINUTE, _HOUR = 60, 3600
+
+
+@dataclass
+class Progress:
+    """Follows one job; :meth:`update` reads what is new.  Scores are in [0, 1], on validation.
+
+    `cost_usd` is None once a bought call had no known price; `eta_s` is an interval, in seconds.
+    """
+
+    home: Home
+    job_id: str
+    name: str = ""
+    optimizer: str = ""
+    state: JobState = JobState.PENDING
+    stop_reason: str | None = None
+    error: str | None = None
+    phase: str = ""
+    baseline: float | None = None
+    best: float | None = None
+    trials: int = 0
+    calls: int = 0
+    cached: int = 0
+    failed: int = 0
+    cost_usd: float | None = 0.0
+    expected_calls: tuple[int, int] = (0, 0)
+    result: dict[str, Any] | None = None
+    splits: str = ""
+    spec: dict[str, Any] = field(default_factory=dict)
+    engine: str = "thread"
+    attempts: int = 0
+    warnings: list[str] = field(default_factory=list)
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self._follower = follow(self.home, self.job_id)
+        self._before = 0  # calls of earlier attempts
+        self._seen_at: datetime | None = None
+
+    def update(self) -> Progress:
+        """Take in the events written since the last time; an orphan reads as interrupted."""
+        while True:
+            alive, news = is_alive(self.home, self.job_id), False
+            for event in self._follower.read():
+                news, self._seen_at = True, event.at
+                handler = getattr(self, f"_on_{event.kind}", None)
+                if handler is not None:
+                    handler(event.payload, event.at)
+            if alive or self.state.is_finished():
+                return self
+            if not news:  # nobody was there, and nobody has come since
+                self.state, self.stop_reason = JobState.INTERRUPTED, "its process is gone"
+                self.finished_at = self._seen_at
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the job started to run."""
+        if self.started_at is None:
+            return 0.0
+        return ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
+
+    @property
+    def eta_s(self) -> tuple[float, float] | None:
+        """Seconds left, from the calls expected and the rate so far; None while that says nothing."""
+        done, (low, high) = self._done, self.expected_calls
+        if done < 5 or self.elapsed_s <= 0 or high == 0:  # noqa: PLR2004  too few to know a rate
+            return None
+        rate = done / self.elapsed_s
+        return max(0.0, low - done) / rate, max(0.0, high - done) / rate
+
+    @property
+    def share_done(self) -> float | None:
+        """Share of the calls expected at most, in [0, 1]; None while that number is not known."""
+        if self.state is JobState.COMPLETED:
+            return 1.0
+        most = self.expected_calls[1]
+        return min(1.0, self._done / most) if most else None
+
+    @property
+    def _done(self) -> int:
+        return self.calls + self.cached - self._before
+
+    @property
+    def state_in_words(self) -> str:
+        """The state, and why it was entered where that says more."""
+        told = "" if self.stop_reason in {None, str(self.state)} else f": {self.stop_reason}"
+        return f"{self.state}{told}"
+
+    def line(self) -> str:
+        """Say in one line where the job is."""
+        parts = [self.name or self.job_id, self.optimizer, f"trial {self.trials}"]
+        if self.best is not None and self.baseline is not None:
+            parts.append(f"best {100 * self.best:.1f} (baseline {100 * self.baseline:.1f})")
+        calls = f"{self.calls:,} calls" + (f" + {self.cached:,} cached" if self.cached else "")
+        parts += [calls, money(self.cost_usd), duration(self.elapsed_s)]
+        if self.state.is_finished():
+            parts.append(self.state_in_words)
+        else:
+            if (eta := self.eta_s) is not None and eta[1] > 0:
+                parts.append(f"at most {duration(eta[1])} left")
+            parts.append(self.phase)
+        return " · ".join(p for p in parts if p)
+
+    def _on_job_created(self, p: dict[str, Any], at: datetime) -> None:
+        del at
+        self.name, self.optimizer, self.engine, self.spec = p["name"], p["optimizer"], p["engine"], p["spec"]
+        low, high = p["spec"].get("expected_calls", (0, 0))
+        sizes = p["spec"].get("sizes", {})
+        self.splits = p["spec"].get("splits", "")
+        around = sizes.get("val", 0) + 2 * sizes.get("test", 0)
+        self.attempts = 1
+        self.expected_calls = (low + around, high + around + sizes.get("val", 0))
+
+    def _on_state(self, p: dict[str, Any], at: datetime) -> None:
+        self.state, self.stop_reason, self.error = JobState(p["state"]), p["stop_reason"], p["error"]
+        if self.state is JobState.RUNNING:
+            self.started_at, self.finished_at = at, None
+        elif self.state.is_finished():
+            self.finished_at = at
+
+    def _on_resumed(self, p: dict[str, Any], at: datetime) -> None:
+        del at
+        self.state, self.stop_reason, self.error, self.result = JobState.PENDING, None, None, None
+        self.spec = {**self.spec, "budget": p["budget"]}
+        self.attempts, self.warnings, self.phase, self._before = p["attempt"], [], "", self.calls + self.cached
+
+    def _on_phase(self, p: dict[str, Any], at: datetime) -> None:
+        del at
+        self.phase = p["text"]
+
+    def _on_warning(self, p: dict[str, Any], at: datetime) -> None:
+        del at
+        self.warnings.append(p["text"])
+
+    def _on_trial(self, p: dict[str, Any], at: datetime) -> None:
+        del at
+        if p["split"] == "test":
+            return
+        self.trials = p["trial"]
+        if p["split"] == "val" and p["full_eval"]:
+            if self.baseline is None:
+                self.baseline = p["score"]
+            self.best = p["best_so_far"]
+
+    def _on_lm_call(self, p: dict[str, Any], at: datetime) -> None:
+        del at
+        self.failed += p["error"] is not None
+        if p["cached"]:
+            self.cached += 1
+            return
+        self.calls += 1
+        if p["cost_usd"] is None:
+            self.cost_usd = None
+        elif self.cost_usd is not None:
+            self.cost_usd += p["cost_usd"]
+
+    def _on_result(self, p: dict[str, Any], at: datetime) -> None:
+        del at
+        self.result = p
+
+
+def money(usd: float | None) -> str:
+    """Write an amount in USD; an unknown one is said to be so.
+
+    Examples
+    --------
+    >>> money(None), money(0.0), money(0.01234), money(12.3)
+    ('cost unknown', '$0.00', '$0.0123', '$12.30')
+    """
+    if usd is None:
+        return "cost unknown"
+    return f"${usd:.2f}" if usd == 0 or usd >= 1 else f"${usd:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time span.
+
+    Examples
+    --------
+    >>> duration(7.2), duration(200), duration(7260)
+    ('7 s', '3 min 20 s', '2 h 1 min')
+    """
+    seconds = round(seconds)  # first, or 59.6 s would read as 60 s
+    if seconds < _MINUTE:
+        return f"{seconds} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE} min {seconds % _MINUTE} s"
+    return f"{seconds // _HOUR} h {seconds % _HOUR // _MINUTE} min"

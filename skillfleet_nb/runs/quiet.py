@@ -1,0 +1,101 @@
+"""What a run prints goes to its log, not into somebody's cell.
+
+Optimizers print, log and draw progress bars from many threads, and a notebook shows such output in
+whichever cell runs at the time.  While a run is on, standard output and error are replaced by a
+router: a thread that works for the run (DSPy hands its settings to its workers, so the mark is one
+of them) writes to the run's log, every other thread writes where it always did.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from skillfleet_nb.lm.keys import hidden
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+MARK = "skillfleet_log"  # the name of the DSPy setting that holds a run's log
+
+
+class RunLog:
+    """A run's log file, written by many threads; one object however often settings are copied."""
+
+    def __init__(self, path: Path, secrets: Sequence[str] = ()) -> None:
+        self._secrets = secrets
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+        self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RunLog:
+        return self
+
+    def write(self, text: str) -> int:
+        """Append `text`; after the run's end it is dropped."""
+        with self._lock:
+            if not self._file.closed:
+                self._file.write(hidden(text, self._secrets))
+        return len(text)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._file.close()
+
+
+class _Router:
+    """Stands for `sys.stdout` or `sys.stderr`; everything but writing is the original's."""
+
+    def __init__(self, original: TextIO) -> None:
+        self.original = original
+        self.runs = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.original, name)
+
+    def write(self, text: str) -> int:
+        from dspy.dsp.utils.settings import thread_local_overrides
+        from tqdm import TMonitor
+
+        if isinstance(threading.current_thread(), TMonitor):
+            return len(text)  # redraws slow progress bars, a run's among them, on a thread of nobody's
+        log = thread_local_overrides.get().get(MARK)
+        return int(log.write(text)) if log is not None else self.original.write(text)
+
+
+_switch = threading.Lock()
+
+
+def _enter(name: str) -> _Router:
+    with _switch:
+        stream = getattr(sys, name)
+        router = stream if isinstance(stream, _Router) else _Router(stream)
+        router.runs += 1
+        setattr(sys, name, router)
+        return router
+
+
+def _leave(name: str, router: _Router) -> None:
+    with _switch:
+        router.runs -= 1
+        if router.runs == 0 and getattr(sys, name) is router:  # somebody may have put a stream of theirs over it
+            setattr(sys, name, router.original)
+
+
+@contextmanager
+def run_log(path: Path, secrets: Sequence[str] = ()) -> Iterator[RunLog]:
+    """Route what marked threads print to the file at `path`, less `secrets`, for the time of the body.
+
+    Threads are marked by ``dspy.context(**{MARK: log})``.
+    """
+    log = RunLog(path, secrets)
+    routers = {name: _enter(name) for name in ("stdout", "stderr")}
+    try:
+        yield log
+    finally:
+        for name, router in routers.items():
+            _leave(name, router)
+        log.close()

@@ -1,0 +1,237 @@
+"""Sees every scoring of a candidate during a run, records it as a trial, keeps the best.
+
+DSPy has no event for a trial.  Most optimizers score candidates with ``dspy.Evaluate``, whose
+callbacks name the program and give its rows; the program is copied as the evaluation starts, for
+COPRO goes on changing the one it scores.  SIMBA scores outside ``Evaluate``: there the program that
+ran last on a thread is joined with the metric's next call on it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from skillfleet_nb.events import ExampleScore, Split, Trial
+from skillfleet_nb.runs.history import trial_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from skillfleet_nb.lm.meter import Ledger
+    from skillfleet_nb.runs.history import History
+
+
+@dataclass
+class Candidate:
+    """A program with what is known of its score; `scores` maps a split to its mean over all of it."""
+
+    program_id: str
+    program: Any
+    scores: dict[Split, float] = field(default_factory=dict)
+
+
+class Recorder:
+    """Records trials; its :meth:`callback` goes into DSPy's settings.
+
+    Parameters
+    ----------
+    emit
+        Receives each :class:`~skillfleet_nb.events.Trial`.
+    keep
+        Stores a program's state and returns its id.
+    ids
+        Identity of each example object (by ``id()``), and the split it belongs to.
+    sizes
+        Number of examples of each split: a scoring of all of them is a full evaluation.
+    ledger
+        Tells what was bought up to a trial.
+    history
+        Trials of earlier attempts; one that is replayed is not recorded again.
+    """
+
+    def __init__(
+        self,
+        *,
+        emit: Callable[[Trial], Any],
+        keep: Callable[[Any], str],
+        ids: Mapping[int, tuple[str, Split]],
+        sizes: Mapping[str, int],
+        ledger: Ledger,
+        history: History,
+    ) -> None:
+        self._emit, self._keep, self._ids, self._sizes, self._ledger = emit, keep, ids, sizes, ledger
+        self._distinct = {split: len({e for e, s in ids.values() if s == split}) for split in sizes}
+        self._lock = threading.Lock()
+        self._replayed = history.trials.copy()
+        self._trials = history.next_trial
+        self._best: dict[Split, float] = {}
+        self._lineage: dict[frozenset[tuple[str, str]], tuple[str, ...]] = {}
+        self._by_instructions: dict[frozenset[tuple[str, str]], str] = {}
+        self.candidates: dict[str, Candidate] = {}
+        self.last_failure: BaseException | None = None
+        self.predictions = self.failed = 0
+
+    @property
+    def trials(self) -> int:
+        """Number of trials of the job so far."""
+        return self._trials
+
+    def descends(self, instructions: dict[str, str], parents: Sequence[dict[str, str]]) -> None:
+        """Note the parents of the candidate with these instructions, by predictor."""
+        found = (self._by_instructions.get(frozenset(p.items())) for p in parents)
+        self._lineage[frozenset(instructions.items())] = tuple(p for p in found if p)
+
+    def record(self, program: Any, rows: Sequence[ExampleScore], split: Split) -> Candidate:
+        """Record one scoring of `program` on examples of `split`."""
+        program_id = self._keep(program)
+        instructions = frozenset((name, p.signature.instructions) for name, p in program.named_predictors())
+        score = sum(r.score or 0.0 for r in rows) / len(rows)
+        full = len({r.example_id for r in rows}) >= self._distinct[split]  # rows may repeat
+        with self._lock:
+            candidate = self.candidates.setdefault(program_id, Candidate(program_id, program))
+            self._by_instructions.setdefault(instructions, program_id)
+            if full:
+                candidate.scores[split] = score
+                self._best[split] = max(score, self._best.get(split, 0.0))
+            totals = self._ledger.totals
+            trial = Trial(
+                trial=self._trials,
+                split=split,
+                full_eval=full,
+                n_examples=len(rows),
+                score=score,
+                best_so_far=self._best.get(split),
+                program_id=program_id,
+                parent_ids=self._lineage.get(instructions, ()),
+                lm_calls=totals.calls,
+                cost_usd=totals.cost_usd,
+                scores=tuple(rows),
+            )
+            key = trial_key(trial)
+            if self._replayed[key]:
+                self._replayed[key] -= 1
+                return candidate
+            self._trials += 1
+            self._emit(trial)
+        return candidate
+
+    def rows(self, results: Sequence[tuple[Any, Any, Any]]) -> tuple[list[ExampleScore], Split]:
+        """Turn rows of ``dspy.Evaluate``, of one split, into scores; a failed prediction scores None."""
+        told: list[ExampleScore] = []
+        split: Split = "train"
+        for example, prediction, score in results:
+            example_id, split = self._ids[id(example)]
+            failed = prediction is None or (hasattr(prediction, "keys") and not list(prediction.keys()))
+            value = getattr(score, "score", score)
+            told.append(ExampleScore(example_id, None if failed else float(value), getattr(score, "feedback", None)))
+        with self._lock:
+            self.predictions += len(told)
+            self.failed += sum(r.score is None for r in told)
+        return told, split
+
+    def best(self, split: Split) -> Candidate | None:
+        """Return the candidate with the best full evaluation on `split`; of equals, the first."""
+        scored = [c for c in self.candidates.values() if split in c.scores]
+        return max(scored, key=lambda c: c.scores[split], default=None)
+
+    def callback(self, watch_metric: int | None = None) -> Any:
+        """Make the DSPy callback.
+
+        Parameters
+        ----------
+        watch_metric
+            For an optimizer that scores outside ``dspy.Evaluate``: the number of scores that make
+            a trial of a program.
+        """
+        from dspy.utils.callback import BaseCallback
+
+        return type("Callback", (_Watcher, BaseCallback), {})(self, watch_metric)
+
+    def known(self, example: Any) -> tuple[str, Split] | None:
+        """Identity and split of an example object of this run."""
+        return self._ids.get(id(example))
+
+    def size(self, split: Split) -> int:
+        """Number of examples of `split`."""
+        return self._sizes[split]
+
+    def is_recorded(self, program: Any) -> bool:
+        """Tell whether a program with this content has had a trial."""
+        return self._keep(program) in self.candidates
+
+
+class _Watcher:
+    """DSPy's callback; mixed in before ``BaseCallback`` when DSPy is loaded."""
+
+    def __init__(self, recorder: Recorder, watch_metric: int | None) -> None:
+        self._recorder = recorder
+        self._batch = watch_metric
+        self._open: dict[str, tuple[Any, list[Any]]] = {}  # programs being evaluated, and the list left, by call
+        self._loose: WeakKeyDictionary[Any, list[ExampleScore]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        import dspy
+
+        del instance
+        active = dspy.settings.callbacks
+        self._open[call_id] = _snapshot(inputs["program"]), active
+        # A callback makes every call inside a third slower: it leaves the list that all threads look at.
+        if self in active:
+            active.remove(self)
+
+    def on_evaluate_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        if call_id not in self._open:
+            return
+        program, active = self._open.pop(call_id)
+        active.append(self)
+        if exception is not None or outputs is None:
+            return
+        results = [row for row in outputs.results if self._recorder.known(row[0])]
+        if results:
+            self._recorder.record(program, *self._recorder.rows(results))
+
+    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        import dspy
+
+        del inputs
+        if getattr(self._local, "outer", None) is None:
+            self._local.outer, self._local.program = call_id, instance
+            # What the program calls in turn need not be told, and would be the slower for it.
+            self._local.inside = dspy.context(callbacks=[c for c in dspy.settings.callbacks if c is not self])
+            self._local.inside.__enter__()
+
+    def on_module_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        del outputs
+        if getattr(self._local, "outer", None) == call_id:
+            self._local.outer = None
+            self._local.inside.__exit__(None, None, None)
+            if exception is not None:
+                self._recorder.last_failure = exception
+
+    def on_score(self, example: Any, pred: Any, score: float) -> None:
+        """Join a score with the program that made the prediction (see the module's text)."""
+        del pred
+        program, known = getattr(self._local, "program", None), self._recorder.known(example)
+        if self._batch is None or program is None or known is None:
+            return
+        with self._lock:
+            rows = self._loose.setdefault(program, [])
+            rows.append(ExampleScore(known[0], float(score), getattr(score, "feedback", None)))
+            n = len(rows)
+        # The final scoring on all examples passes the size of a batch on its way: no trial of its own.
+        whole = n == self._recorder.size("train")
+        if whole or (n == self._batch and not self._recorder.is_recorded(program)):
+            self._recorder.record(_snapshot(program), list(rows), "train")
+
+
+def _snapshot(program: Any) -> Any:
+    """Copy a program as it is now, without the forward that DSPy puts on it to capture traces."""
+    copied = program.deepcopy()
+    forward = vars(copied).get("forward")
+    if getattr(forward, "__module__", "") == "dspy.teleprompt.bootstrap_trace":
+        del copied.forward
+    return copied

@@ -1,0 +1,98 @@
+"""What defines a run, and what it came to: plain records without live objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import dspy
+
+    from skillfleet_nb.events import JobState
+
+
+class Budget(BaseModel):
+    """Bounds of a run; None is unbounded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    usd: float | None = None
+    calls: int | None = None
+    tokens: int | None = None
+    minutes: float | None = None
+
+
+class Spec(BaseModel):
+    """Everything that decides a run's outcome, by name and content hash.
+
+    Two runs with equal hashes, optimizer, parameters and seed buy the same calls in the same order,
+    so DSPy's cache replays the first one.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    program: str
+    program_hash: str
+    metric: str
+    metric_hash: str
+    data_hashes: dict[str, str]
+    sizes: dict[str, int]
+    splits: str = ""
+    optimizer: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    lm: str
+    prompt_lm: str
+    fallback_lms: tuple[str, ...] = ()
+    budget: Budget = Budget()
+    seed: int = 0
+    num_threads: int = 1
+    cached: bool = True
+    expected_calls: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, repr=False)
+class RunResult:
+    """What a run came to.  Scores are in [0, 1]; None where a split could not be scored.
+
+    Attributes
+    ----------
+    program
+        The best program found; the given one where nothing better was.
+    baseline_score, best_score
+        On validation, before and after.
+    test_baseline, test_score, test_delta, test_delta_interval, p_value
+        On the sealed test split: both scores, their paired difference with its 95% interval, and
+        the two-sided permutation p-value (see :func:`skillfleet_nb.stats.paired_comparison`).
+    verdict
+        ``"improved"``, ``"no evidence"``, ``"worse"``, or None where the test could not be scored.
+    stop_reason
+        In words, why the search ended.
+    lm_calls, cached_calls, cost_usd
+        Bought calls, calls served from the cache, and USD; cost is None where a price is unknown.
+    """
+
+    program: dspy.Module
+    state: JobState
+    stop_reason: str
+    baseline_score: float | None
+    best_score: float | None
+    test_baseline: float | None = None
+    test_score: float | None = None
+    test_delta: float | None = None
+    test_delta_interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    verdict: str | None = None
+    summary: str = ""
+    lm_calls: int = 0
+    cached_calls: int = 0
+    cost_usd: float | None = 0.0
+    wall_s: float = 0.0
+
+    def __str__(self) -> str:
+        return self.summary
+
+    def __repr__(self) -> str:
+        # A cell that ends in job.result() shows this: the program would fill the page.
+        return f"<RunResult {self.summary}>"

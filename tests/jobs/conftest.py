@@ -1,0 +1,36 @@
+"""Jobs of their own processes; whatever a test leaves running is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from job_kit import LoggedLM
+
+from skillfleet_nb import Fleet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    made = Fleet(tmp_path / "home")
+    yield made
+    for folder in made.home.journal.iterdir() if made.home.journal.exists() else ():
+        pid = made.job(folder.name).pid
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def logged(tmp_path: Path) -> Callable[..., LoggedLM]:
+    def make(latency_s: float = 0.0, **kwargs: object) -> LoggedLM:
+        return LoggedLM(tmp_path, latency_s, **kwargs)
+
+    return make

@@ -1,0 +1,54 @@
+"""A worker killed at random points: resumed, it buys again at most what was in flight, and ends alike."""
+
+from __future__ import annotations
+
+import functools
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from job_kit import SMALL, bought, ends, events, kill, setup, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from job_kit import LoggedLM
+
+    from skillfleet_nb import Fleet
+
+KILLS = 2
+
+
+def _reached(model: LoggedLM, calls: int) -> bool:
+    return model.calls >= calls
+
+
+@pytest.mark.parametrize("optimizer", sorted(SMALL))
+def test_killed_jobs_resume_to_the_same_end(optimizer: str, fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
+    model = logged()
+    whole = fleet.optimize(**setup(model.lm, optimizer, engine="thread"))
+    expected, whole_calls = whole.result(timeout=120), model.calls
+
+    rng = random.Random(optimizer)
+    model = logged(latency_s=0.01)
+    job = fleet.optimize(**setup(model.lm, optimizer))
+    for after in sorted(rng.sample(range(1, whole_calls - 1), KILLS)):
+        until(functools.partial(_reached, model, after))
+        kill(job)
+        assert job.state == "interrupted"
+        in_flight = model.calls - bought(fleet, job.id)  # of all kills so far
+        job = fleet.resume(job.id)
+    result = job.result(timeout=120)
+
+    assert result.stop_reason == expected.stop_reason
+    assert model.calls - whole_calls <= in_flight
+    assert bought(fleet, job.id) <= model.calls
+    best = [events(fleet, j.id, "result")[-1] for j in (job, whole)]
+    assert best[0] == best[1]
+    trials = [
+        [(t["trial"], t["program_id"], t["split"], t["score"], t["n_examples"]) for t in events(fleet, j.id, "trial")]
+        for j in (job, whole)
+    ]
+    assert trials[0] == trials[1]
+    assert ends(fleet, job.id) == ["completed"]
+    assert job.progress.attempts == KILLS + 1

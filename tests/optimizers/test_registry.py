@@ -1,0 +1,143 @@
+"""Optimizers by name, their parameters checked before anything runs, plugins through the same door."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+from made_up import SMALL, Data, counted_lm, program
+
+from skillfleet_nb import Fleet
+from skillfleet_nb.errors import InputError, NotFoundError
+from skillfleet_nb.optimizers import Shape, available, create, registry
+
+ALL = {*SMALL, "knn_fewshot", "bootstrap_finetune"}
+
+
+def test_every_optimizer_is_there_and_described(tmp_path: Any) -> None:
+    assert set(available()) >= ALL
+    listed = Fleet(tmp_path).optimizers().set_index("name")
+    assert set(listed.index) == set(available())
+    assert (listed["what it does"].str.len() > 10).all()
+    assert set(", ".join(listed.changes).split(", ")) == {
+        "instructions",
+        "demos",
+        "weights",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_parameters_are_listed_with_defaults_that_are_allowed(tmp_path: Any, name: str) -> None:
+    listed = Fleet(tmp_path).optimizers(name)
+    assert listed.columns.tolist() == ["parameter", "default", "what it is"]
+    created = create(name)
+    calls = created.calls(Shape(train=40, val=20, predictors=2))
+    assert 0 <= calls.low <= calls.high
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "said"),
+    [
+        ("gepaa", {}, "unknown optimizer 'gepaa': did you mean 'gepa'?"),
+        (
+            "gepa",
+            {"max_metric_cals": 4},
+            "unknown parameter of gepa 'max_metric_cals': did you mean 'max_metric_calls'?",
+        ),
+        (
+            "gepa",
+            {"auto": "tiny"},
+            "gepa: auto = 'tiny': Input should be 'light', 'medium' or 'heavy'",
+        ),
+        (
+            "gepa",
+            {"auto": "light", "max_full_evals": 2},
+            "give one of auto, max_full_evals and max_metric_calls",
+        ),
+        ("copro", {"breadth": "1"}, "copro: breadth = '1'"),
+        (
+            "miprov2",
+            {"num_candidates": 4},
+            "give auto, or num_candidates and num_trials together",
+        ),
+        ("labeled_fewshot", {"k": "many"}, "labeled_fewshot: k = 'many'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(name: str, params: dict[str, Any], said: str) -> None:
+    with pytest.raises((NotFoundError, InputError)) as caught:
+        create(name, params)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_texts_are_read_as_their_type() -> None:
+    params = create("gepa", {"use_merge": "false", "max_metric_calls": "30"}).params
+    assert (params.use_merge, params.max_metric_calls, params.auto) == (False, 30, None)
+    assert create("better_together", {"steps": "gepa -> simba"}).params.steps == (
+        "gepa",
+        "simba",
+    )
+
+
+def test_an_unknown_step_is_refused_before_anything_runs(tmp_path: Any) -> None:
+    lm, engine = counted_lm()
+    for steps, said in {
+        "gepa -> simbaa": "did you mean 'simba'",
+        "knn_fewshot": "cannot be a step",
+    }.items():
+        with pytest.raises((InputError, NotFoundError), match=said):
+            Fleet(tmp_path).optimize(
+                program(),
+                metric=lambda e, p: True,
+                optimizer="better_together",
+                params={"steps": steps},
+                lm=lm,
+                **Data().splits(),
+            )
+    assert engine.calls == 0
+
+
+def test_fine_tuning_is_refused_with_the_reason(tmp_path: Any) -> None:
+    lm, engine = counted_lm()
+    with pytest.raises(
+        InputError,
+        match=r"needs a model that DSPy can fine-tune, and 'skillfleet/.*' is none",
+    ):
+        Fleet(tmp_path).optimize(
+            program(),
+            metric=lambda e, p: True,
+            optimizer="bootstrap_finetune",
+            lm=lm,
+            **Data().splits(),
+        )
+    assert engine.calls == 0
+
+
+def test_a_plugin_that_is_no_optimizer_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    point = EntryPoint("odd", "collections:OrderedDict", registry.GROUP)
+    monkeypatch.setattr(registry, "available", lambda: {"odd": point})
+    with pytest.raises(
+        InputError,
+        match=r"entry point 'odd' of group 'skillfleet_nb.optimizers' is .*OrderedDict",
+    ):
+        create("odd")
+
+
+def test_expected_calls_hold_what_a_run_makes(tmp_path: Any) -> None:
+    for optimizer, params in SMALL.items():
+        lm, _ = counted_lm()
+        job = Fleet(tmp_path / optimizer).optimize(
+            program(),
+            metric=lambda e, p: e.intent == p.intent,
+            optimizer=optimizer,
+            params=params,
+            lm=lm,
+            **Data().splits(),
+        )
+        result = job.result(timeout=60)
+        low, high = job.progress.expected_calls
+        made = result.lm_calls + result.cached_calls
+        assert low * 0.5 <= made <= high * 1.1, (optimizer, low, made, high)

@@ -1,0 +1,97 @@
+"""Doctor: each row that is not well names its fix."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up import Counting, Data, counted_lm, exact, program
+
+from skillfleet_nb import Fleet
+
+
+def rows_of(diagnosis: Any) -> dict[str, Any]:
+    return {check.name: check for check in diagnosis.checks}
+
+
+def test_ready(tmp_path: Path) -> None:
+    lm, engine = counted_lm(Counting(usd_per_1k_tokens=1.0))
+    found = Fleet(tmp_path).doctor(program(), train=Data().all, metric=exact, lm=lm)
+    assert found.ok, str(found)
+    assert str(found).endswith("ready")
+    assert engine.calls == 1, "one short question"
+    for name in ("home", "settings", "LM", "price", "cache", "LM answers", "program", "metric"):
+        assert rows_of(found)[name].level == "ok", name
+    assert "$1000 in" in rows_of(found)["price"].found
+    assert "ready" in found._repr_html_()
+
+
+def test_nothing_is_configured(tmp_path: Path) -> None:
+    found = Fleet(tmp_path).doctor()
+    assert not found.ok
+    assert "dspy.configure(lm=" in rows_of(found)["LM"].fix
+    assert str(found).endswith("not ready: LM")
+
+
+@pytest.mark.parametrize(
+    ("changed", "row", "level", "said"),
+    [
+        ({"program": 3}, "program", "fail", "give a dspy.Module"),
+        ({"train": []}, "data", "fail", "train is empty"),
+        ({"train": [{"txt": "a", "intent": "b"}] * 20}, "data", "fail", "Rename the column"),
+        ({"train": Data().all}, "data", "warning", "only large gains show"),
+        ({"metric": lambda e, p: None}, "metric", "fail", "returned None"),
+        ({"metric": lambda e, p: 1 / 0}, "metric", "fail", "raised ZeroDivisionError"),
+        ({"metric": 3}, "metric", "fail", "cannot be called"),
+    ],
+)
+def test_each_failing_row_says_what_to_do(
+    tmp_path: Path, changed: dict[str, Any], row: str, level: str, said: str
+) -> None:
+    lm, _ = counted_lm()
+    given = {"program": program(), "train": Data().all, "metric": exact, **changed}
+    found = rows_of(Fleet(tmp_path).doctor(given.pop("program"), lm=lm, **given))
+    assert found[row].level == level
+    assert said in f"{found[row].found}: {found[row].fix}"
+    assert found[row].fix
+
+
+def test_a_model_without_price_cache_or_answer(tmp_path: Path) -> None:
+    class Unpriced(Counting):
+        price_per_token = None  # type: ignore[assignment]
+
+    def dies(n: int) -> None:
+        raise ConnectionError("no route\nto the model")
+
+    lm, _ = counted_lm(Unpriced(dies), cache=False)
+    found = Fleet(tmp_path).doctor(lm=lm)
+    assert not found.ok
+    by_name = rows_of(found)
+    assert by_name["price"].level == by_name["cache"].level == "warning"
+    assert "[prices]" in by_name["price"].fix
+    assert "cache=True" in by_name["cache"].fix
+    assert by_name["LM answers"].level == "fail"
+    assert "no route" in by_name["LM answers"].found
+    assert all("\n" not in check.found for check in found.checks)
+
+
+def full(path: Path, data: bytes) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_an_unusable_home_and_wrong_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = Fleet(tmp_path / "home")
+    fleet.home.ensure()
+    fleet.home.config.write_text("num_threads = 'many'\n")
+    lm, _ = counted_lm()
+    found = rows_of(fleet.doctor(lm=lm))
+    assert found["settings"].level == "fail"
+    assert "num_threads" in found["settings"].found
+    fleet.home.config.unlink()
+    monkeypatch.setattr(Path, "write_bytes", full)
+    blocked = rows_of(fleet.doctor(lm=lm))
+    assert (blocked["home"].level, blocked["home"].fix) == ("fail", "free space or rights, or set SKILLFLEET_HOME")
+    assert "No space left" in blocked["home"].found

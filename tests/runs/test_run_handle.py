@@ -1,0 +1,193 @@
+"""The handle of a job, its progress in words, and what else a run does with a person's data."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import dspy
+import pytest
+from made_up import SMALL, Counting, Data, counted_lm, exact, program, rows
+
+from skillfleet_nb import Fleet
+from skillfleet_nb.errors import InputError, JobError, NotFoundError
+from skillfleet_nb.runs.progress import duration
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NASTY = "<script>alert(1)</script> & <b>\"'"
+
+
+def start(fleet: Fleet, optimizer: str = "infer_rules", **changed: Any) -> Any:
+    lm, _ = counted_lm()
+    given = {"metric": exact, "params": SMALL[optimizer], "lm": lm, "num_threads": 2, **Data().splits()}
+    return fleet.optimize(changed.pop("program", None) or program(), optimizer=optimizer, **{**given, **changed})
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path / "home")
+
+
+def test_a_handle_here_and_one_from_the_record_say_the_same(fleet: Fleet, tmp_path: Path) -> None:
+    job = start(fleet, name="mine")
+    result = job.result(timeout=60)
+    read = Fleet(fleet.home.root).job("mine")
+    assert read.id == job.id
+    assert read.state == job.state == "completed"
+    assert str(read) == str(job)
+    assert read.wait(0)
+    for name in ("baseline_score", "best_score", "test_score", "p_value", "verdict", "lm_calls"):
+        assert getattr(read.result(), name) == pytest.approx(getattr(result, name)), name
+    best = read.best_program(program())
+    assert best.signature.instructions == result.program.signature.instructions == job.program.signature.instructions
+    for handle, name in ((job, "a.json"), (read, "b.json")):
+        fresh = program()
+        fresh.load(handle.save(tmp_path / name))
+        assert fresh.signature.instructions == best.signature.instructions
+        with pytest.raises(InputError, match="saved as JSON"):
+            handle.save(tmp_path / "a.pkl")
+    assert "Please adhere" in str(read.diff())
+    assert fleet.job(job.id) is job
+    with pytest.raises(NotFoundError, match="did you mean 'mine'"):
+        fleet.job("mien")
+
+
+def test_a_job_can_be_awaited(fleet: Fleet) -> None:
+    job = start(fleet)
+
+    async def wait() -> Any:
+        return await job
+
+    assert asyncio.run(wait()) is job.result(0)
+
+
+def test_waiting_has_an_end(fleet: Fleet) -> None:
+    lm, engine = counted_lm(Counting(latency_s=0.05))
+    job = start(fleet, lm=lm)
+    assert engine.reached.wait(30)
+    assert not job.wait(0.01)
+    with pytest.raises(JobError, match=r"is still running after 0.01 s: wait longer, or \.cancel\(\) it"):
+        job.result(timeout=0.01)
+    job.cancel()
+    assert job.wait(60)
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.names.append(tag)
+
+
+def test_what_is_shown_as_html_is_escaped(fleet: Fleet) -> None:
+    from skillfleet_nb.commands.views import JobReport
+
+    nasty = program()
+    nasty.signature = nasty.signature.with_instructions(f"Classify the message by intent. {NASTY}")
+    data = Data()
+    data.all = [dspy.Example(text=f"{e.text} {NASTY}", intent=e.intent).with_inputs("text") for e in data.all]
+    job = start(fleet, program=nasty, name=NASTY, **data.splits())
+    job.result(timeout=60)
+    for shown in (job, job.diff(), JobReport(job, fleet.trials(job.id))):
+        page = shown._repr_html_()
+        assert "script" not in Tags(page).names
+        assert "b" not in Tags(page).names
+        assert "&lt;script&gt;" in page
+    assert NASTY in str(job)
+
+
+def test_progress_tells_where_a_job_is(fleet: Fleet) -> None:
+    lm, engine = counted_lm(Counting(latency_s=0.01))
+    job = start(fleet, "gepa", lm=lm, name="on its way")
+    assert engine.reached.wait(30)
+    while job.progress.baseline is None:
+        assert not job.wait(0.05)
+    line = job.progress.line()
+    for part in ("on its way", "gepa", "trial", "best", "baseline", "calls", "$0.00"):
+        assert part in line, part
+    assert "\n" not in line
+    left = job.progress.eta_s
+    assert left is not None
+    assert 0 <= left[0] <= left[1]
+    job.cancel()
+    assert job.wait(60)
+    assert "cancelled" in job.progress.line()
+    assert job.progress.started_at <= job.progress.finished_at
+    elapsed = job.progress.elapsed_s
+    assert job.progress.elapsed_s == elapsed, "a finished job's clock stands still"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0 s"), (59.4, "59 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90061, "25 h 1 min")]
+)
+def test_time_reads_well(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+@pytest.mark.parametrize("seconds", [59.6, 119.7, 3599.9, 7199.9])
+def test_time_never_reads_as_sixty(seconds: float) -> None:
+    assert "60" not in duration(seconds)
+
+
+def test_data_given_as_one_set_is_cut_the_same_way_for_a_seed(fleet: Fleet) -> None:
+    jobs = [start(fleet, train=rows(), val=None, test=None, seed=seed) for seed in (4, 4, 5)]
+    hashes = []
+    for job in jobs:
+        job.result(timeout=60)
+        spec = fleet.sql(
+            "select job_id, payload->'spec'->'data_hashes' as hashes from events where kind = 'job_created'"
+        )
+        hashes.append(json.loads(spec[spec.job_id == job.id].hashes.iloc[0]))
+        assert "sealed until the end" in job.splits
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_rows_that_repeat_are_warned_of_and_scored(fleet: Fleet) -> None:
+    data = Data()
+    splits = data.splits()
+    splits["val"] = [*splits["val"], *splits["val"][:3]]
+    job = start(fleet, **splits)
+    result = job.result(timeout=60)
+    assert result.state == "completed"
+    assert result.best_score is not None
+    assert any("repeat another exactly" in warning for warning in job.progress.warnings)
+    simba = start(fleet, "simba", **{**splits, "train": [*splits["train"], *splits["train"][:2]]})
+    assert simba.result(timeout=60).state == "completed"
+
+
+def test_prompts_can_be_left_out(fleet: Fleet) -> None:
+    start(fleet, record_prompts=False).result(timeout=60)
+    calls = fleet.sql("select prompt, response from lm_calls")
+    assert calls.prompt.str.startswith("sha256:").all()
+    assert calls.response.str.startswith("sha256:").all()
+    journal = b"".join(p.read_bytes() for p in fleet.home.journal.rglob("*.jsonl")).decode()
+    assert "Your input fields are" not in journal
+
+
+def test_a_model_without_a_cache_is_warned_of(fleet: Fleet) -> None:
+    lm, _ = counted_lm(cache=False)
+    job = start(fleet, lm=lm)
+    assert job.result(timeout=60).cached_calls == 0
+    assert any("an interrupted run cannot be replayed" in warning for warning in job.progress.warnings)
+
+
+def test_a_program_that_fails_on_everything_says_why(fleet: Fleet) -> None:
+    class Broken(dspy.Module):  # type: ignore[misc]  # dspy is untyped
+        def __init__(self) -> None:
+            super().__init__()
+            self.classify = program()
+
+        def forward(self, text: str) -> Any:
+            raise KeyError("no such field")
+
+    job = start(fleet, program=Broken())
+    with pytest.raises(JobError, match="KeyError: 'no such field'"):
+        job.result(timeout=60)
+    assert job.state == "failed"
