@@ -1,0 +1,381 @@
+"""The report on a training set: what it holds, what is wrong with it, what it lacks, what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_serializer
+
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.markup import Readable, items, table, text_table
+from skillfleet_nb.trainset.gaps import Gap, Region
+from skillfleet_nb.trainset.rows import brief
+from skillfleet_nb.trainset.selection import MIN_QUALITY, select
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Frame = pd.DataFrame
+    Given = Sequence[Any]
+    Vectors = Callable[[], NDArray[np.float32]] | None
+else:
+    Frame = Given = Vectors = Any  # pydantic reads annotations as it is loaded, and pandas is heavy
+
+_SHOWN = 10
+
+
+class Bands(BaseModel):
+    """Rows by quality: high from 0.8, low below 0.5, medium between."""
+
+    model_config = ConfigDict(frozen=True)
+    high: int
+    medium: int
+    low: int
+
+
+class Performer(BaseModel):
+    """An example by name, with its rank in [0, 1] and its row."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    score: float
+    row: int
+
+
+class Likeness(BaseModel):
+    """Rows that repeat or contradict each other; `similarity` in [-1, 1] is the cosine of their inputs."""
+
+    model_config = ConfigDict(frozen=True)
+    rows: tuple[int, ...]
+    labels: tuple[str | None, ...]
+    similarity: float
+    exact: bool
+    text: str
+
+
+class Suspect(BaseModel):
+    """A label that confident learning takes for an error; `suspicion` in [0, 1]."""
+
+    model_config = ConfigDict(frozen=True)
+    row: int
+    label: str
+    suggested: str
+    suspicion: float
+    text: str
+
+
+class TrainsetReport(BaseModel, Readable):
+    """What is known of a training set.
+
+    Attributes
+    ----------
+    name
+        What the set is called.
+    total_examples, analysed
+        Rows in the set, and rows this report is on: fewer where the set was sampled.
+    quality_distribution
+        Analysed rows by quality.
+    top_performers
+        Best ten by rank.
+    underrepresented
+        Categories, and values of short fields such as style, with too few rows.
+    uncovered
+        Inputs of the reference with no example near.
+    recommendations
+        What to do, in words, most urgent first.
+    conflicts, duplicates
+        Rows that contradict or repeat each other.
+    suspects
+        Likely label errors, most suspicious first.
+    never_solved
+        Rows that no candidate of any run has solved.
+    facets
+        Counts of the values of short fields.
+    label, inputs, categories
+        Names of the label and of the inputs, and rows of each category.
+    runs
+        Rows that past runs have scored.
+    notes
+        What was odd about the set.
+    examples : pandas.DataFrame
+        One row an example with every score, see :func:`~skillfleet_nb.trainset.scoring.score`;
+        in a dump a list of records.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    name: str
+    total_examples: int
+    analysed: int
+    quality_distribution: Bands
+    top_performers: list[Performer]
+    underrepresented: list[Gap]
+    uncovered: list[Region]
+    recommendations: list[str]
+    conflicts: list[Likeness]
+    duplicates: list[Likeness]
+    suspects: list[Suspect]
+    never_solved: list[int]
+    facets: dict[str, dict[str, int]]
+    label: str | None
+    inputs: list[str]
+    categories: dict[str, int]
+    runs: int
+    notes: list[str]
+    examples: Frame = Field(repr=False)
+    _sealed: frozenset[str] = PrivateAttr(default=frozenset())
+    _given: Given = PrivateAttr(default=())
+    _vectors: Vectors = PrivateAttr(default=None)
+
+    @field_serializer("examples")
+    def _records(self, frame: pd.DataFrame) -> list[dict[str, Any]]:
+        plain = frame.astype(object).where(frame.notna(), None)
+        return [{str(k): v.item() if hasattr(v, "item") else v for k, v in r.items()} for r in plain.to_dict("records")]
+
+    @property
+    def strategy(self) -> str:
+        """How examples are selected unless said otherwise."""
+        return "balanced" if self.categories else "coverage"
+
+    def select(
+        self,
+        k: int,
+        strategy: str | None = None,
+        *,
+        min_quality: float = MIN_QUALITY,
+        exclude: Collection[int] = (),
+        sealed: Collection[str] = (),
+        seed: int = 0,
+    ) -> list[Any]:
+        """Choose the `k` examples to train on, as they were given.
+
+        Parameters
+        ----------
+        k, strategy, min_quality, seed
+            As :func:`~skillfleet_nb.trainset.selection.select` takes them; by default
+            ``"balanced"`` where there are categories, else ``"coverage"``.
+        exclude
+            Rows not to choose.
+        sealed
+            Ids of examples not to choose.
+
+        Returns
+        -------
+        list
+            Examples in the order of choice.
+
+        Raises
+        ------
+        InputError, NotFoundError
+            As that does.
+        """
+        chosen = self.rows(k, strategy, min_quality=min_quality, exclude=exclude, sealed=sealed, seed=seed)
+        return self.given(chosen)
+
+    def rows(
+        self,
+        k: int,
+        strategy: str | None = None,
+        *,
+        min_quality: float = MIN_QUALITY,
+        exclude: Collection[int] = (),
+        sealed: Collection[str] = (),
+        seed: int = 0,
+    ) -> list[int]:
+        """Return the numbers of the rows that :meth:`select` chooses."""
+        left_out = set(self.examples.loc[self.examples["row"].isin(set(exclude)), "example_id"])
+        chosen = select(
+            self.examples,
+            k,
+            strategy or self.strategy,
+            vectors=self._vectors,
+            min_quality=min_quality,
+            excluded=left_out | self._sealed | set(sealed),
+            seed=seed,
+        )
+        return [int(r) for r in self.examples["row"].to_numpy()[chosen]]
+
+    def without(self, rows: Collection[int]) -> list[Any]:
+        """Return the set as it was given, without these rows.
+
+        Raises
+        ------
+        InputError
+            If there is no such row.
+        """
+        if bad := [r for r in rows if not 0 <= r < self.total_examples]:
+            raise InputError(f"row {bad[0]} is not in {self.name}: rows are 0 to {self.total_examples - 1}.")
+        return [row for at, row in enumerate(self._given) if at not in set(rows)]
+
+    def given(self, rows: Sequence[int]) -> list[Any]:
+        """Return these rows as they were given."""
+        return [self._given[row] for row in rows]
+
+    def of(self, given: Given, vectors: Vectors, sealed: Collection[str] = ()) -> TrainsetReport:
+        """Remember the rows themselves, how to embed them, and which never to select; returns itself."""
+        self._given, self._vectors, self._sealed = given, vectors, frozenset(sealed)
+        return self
+
+    def overview(self) -> list[list[str]]:
+        """Return the facts of the overview, as name and value."""
+        q = self.quality_distribution
+        size = f"{self.total_examples:,}"
+        if self.analysed < self.total_examples:
+            size += f", of which {self.analysed:,} were analysed (random sample)"
+        facts = [
+            ["examples", size],
+            ["quality", f"{q.high:,} high (0.8 and more), {q.medium:,} medium, {q.low:,} low (under 0.5)"],
+            ["label", f"{self.label}, {len(self.categories)} values" if self.label else "none"],
+        ]
+        facts += [[name, ", ".join(f"{v} {n}" for v, n in counts.items())] for name, counts in self.facets.items()]
+        for name, found in (("duplicates", self.duplicates), ("conflicts", self.conflicts)):
+            exact = sum(f.exact for f in found)
+            facts.append([name, f"{exact:,} exact, {len(found) - exact:,} near"])
+        return [
+            *facts,
+            ["label suspects", f"{len(self.suspects):,}"],
+            ["seen by runs", f"{self.runs:,} of {self.analysed:,}"],
+        ]
+
+    def text(self) -> str:
+        """Return the report as text for a terminal."""
+        blocks = [f"training set {self.name}", *(f"note: {n}" for n in self.notes)]
+        blocks.append(text_table(["", ""], self.overview()).strip("\n"))
+        for title, header, rows, numeric in self._tables():
+            blocks.append(f"{title}\n{text_table(header, rows, numeric=numeric)}")
+        if self.recommendations:
+            blocks.append("what to do\n" + "\n".join(f"  {r}" for r in self.recommendations))
+        return "\n\n".join(blocks)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        parts = [table([], self.overview(), title=f"Training set {self.name}")]
+        if self.notes:
+            parts.append(items(self.notes, title="Notes"))
+        if self.recommendations:
+            parts.append(items(self.recommendations, title="What to do"))
+        parts += [
+            table(header, rows, title=title.capitalize(), numeric=numeric)
+            for title, header, rows, numeric in self._tables()
+        ]
+        return "".join(parts)
+
+    def _tables(self) -> list[tuple[str, list[str], list[list[str]], list[int]]]:
+        """Return the tables that have rows: title, header, cells, columns of numbers."""
+        found: list[tuple[str, list[str], list[list[str]], list[int]]] = [
+            ("best examples", ["row", "rank", "example"], _named(self.top_performers), [0, 1]),
+            (
+                _of("likely label errors", len(self.suspects)),
+                ["row", "suspicion", "label", "likelier", "example"],
+                [[str(s.row), f"{s.suspicion:.2f}", s.label, s.suggested, s.text] for s in self.suspects[:_SHOWN]],
+                [0, 1],
+            ),
+            (_of("conflicts", len(self.conflicts)), *_alike(self.conflicts)),
+            (_of("duplicates", len(self.duplicates)), *_alike(self.duplicates)),
+            (
+                "under-represented",
+                ["field", "value", "rows", "should be", "p"],
+                [
+                    [g.field, g.category, str(g.rows), f"{g.share:.1%}", f"{g.p_value:.3g}"]
+                    for g in self.underrepresented
+                ],
+                [2, 3, 4],
+            ),
+        ]
+        return [t for t in found if t[2]]
+
+
+def recommend(
+    bands: Bands,
+    gaps: Sequence[Gap],
+    regions: Sequence[Region],
+    conflicts: Sequence[Likeness],
+    duplicates: Sequence[Likeness],
+    suspects: Sequence[Suspect],
+    never_solved: Sequence[int],
+    singles: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """Say what to do, most urgent first.
+
+    Parameters
+    ----------
+    bands, gaps, regions, conflicts, duplicates, suspects, never_solved
+        Parts of the report.
+    singles
+        By field, the values that have one row.
+    """
+    told = [
+        f"labels {_listed(c.rows)} conflict: the same input, {_listed(sorted(set(map(str, c.labels))))}"
+        for c in [c for c in conflicts if c.exact][:_SHOWN]
+    ]
+    near = [c for c in conflicts if not c.exact]
+    if near:
+        first = near[0]
+        told.append(
+            f"{_count(len(near), 'pair')} of nearly equal inputs with different labels: "
+            f"labels {_listed(first.rows)} conflict first of all"
+        )
+    if suspects:
+        s = suspects[0]
+        rows = _listed([x.row for x in suspects[:5]])
+        told.append(
+            f"{_count(len(suspects), 'likely label error')}: see row{'s' * (len(suspects) > 1)} {rows}; row {s.row} "
+            f"says {s.label!r} and reads like {s.suggested!r}"
+        )
+    if bands.low:
+        told.append(f"{_count(bands.low, 'low-quality example')}: mend or drop them (`worst` lists them)")
+    exact = [d for d in duplicates if d.exact]
+    if exact:
+        told.append(
+            f"{_count(len(exact), 'group')} of exact repeats: drop all but one, first rows {_listed(exact[0].rows)}"
+        )
+    told += [gap.text() for gap in gaps]
+    told += [region.text() for region in regions]
+    for field, values in singles.items():
+        told.append(
+            f"{_count(len(values), 'value')} of {field} {'has' if len(values) == 1 else 'have'} a single example "
+            f"({_listed(values[:5])}): no split can learn and test them"
+        )
+    if never_solved:
+        told.append(
+            f"{_count(len(never_solved), 'example')} that no candidate ever solved: see row"
+            f"{'s' * (len(never_solved) > 1)} {_listed(never_solved[:5])}"
+        )
+    return told
+
+
+def likeness(
+    rows: Sequence[int], labels: Sequence[str | None], similarity: float, *, exact: bool, text: str
+) -> Likeness:
+    """Make a record of rows that are alike."""
+    return Likeness(rows=tuple(rows), labels=tuple(labels), similarity=similarity, exact=exact, text=brief(text))
+
+
+def _named(performers: Sequence[Performer]) -> list[list[str]]:
+    return [[str(p.row), f"{p.score:.3f}", p.name] for p in performers]
+
+
+def _alike(found: Sequence[Likeness]) -> tuple[list[str], list[list[str]], list[int]]:
+    rows = [
+        [", ".join(map(str, f.rows)), f"{f.similarity:.3f}", ", ".join(dict.fromkeys(map(str, f.labels))), f.text]
+        for f in found[:_SHOWN]
+    ]
+    return ["rows", "cosine", "labels", "example"], rows, [1]
+
+
+def _of(title: str, n: int) -> str:
+    return f"{title}, {_SHOWN} of {n:,}" if n > _SHOWN else title
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def _listed(values: Sequence[object]) -> str:
+    words = [str(v) for v in values]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
