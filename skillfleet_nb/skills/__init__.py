@@ -1,0 +1,47 @@
+"""Agent skills: documents, validation, migration and templates.
+
+Pure: files in, objects out.  Nothing here needs a language model, a notebook or the store.
+"""
+
+from .markdown import RESOURCE_FOLDERS, CodeBlock, Heading, Link, Outline, outline
+from .migrate import Migration, TreeMigration, migrate, migrate_tree
+from .report import Finding, Report, Severity, TreeReport
+from .rules import validate_tree
+from .skill import Format, FormatChoice, Origin, Skill, find_skills, slug
+from .style import STYLES, Style, StyleVerdict, classify_style, detect_style
+from .templates import NewSkill, Template, TemplateList, list_templates, new_skill, preview
+
+__all__ = [
+    "RESOURCE_FOLDERS",
+    "STYLES",
+    "CodeBlock",
+    "Finding",
+    "Format",
+    "FormatChoice",
+    "Heading",
+    "Link",
+    "Migration",
+    "NewSkill",
+    "Origin",
+    "Outline",
+    "Report",
+    "Severity",
+    "Skill",
+    "Style",
+    "StyleVerdict",
+    "Template",
+    "TemplateList",
+    "TreeMigration",
+    "TreeReport",
+    "classify_style",
+    "detect_style",
+    "find_skills",
+    "list_templates",
+    "migrate",
+    "migrate_tree",
+    "new_skill",
+    "outline",
+    "preview",
+    "slug",
+    "validate_tree",
+]
