@@ -1,0 +1,120 @@
+"""The ``skillfleet`` shell command: the command tree in a terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.errors import SkillfleetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.runs.job import Job
+
+_POLL_S = 0.2
+_QUIET_POLLS = 25  # without a terminal, a line every five seconds
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns
+    -------
+    int
+        0 for success, 1 where the answer is a failure (a failed job, an invalid skill), 2 for a
+        mistake in the command.
+    """
+    from skillfleet_nb.commands import Context, one_line, run
+
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    try:
+        answer = run(tokens, Context(_fleet, {}, wait, _print, counting, stays=False), prog="skillfleet")
+    except SkillfleetError as exc:
+        if "--debug" in tokens:
+            raise
+        print(f"skillfleet: {one_line(exc)}", file=sys.stderr)  # noqa: T201  this is the terminal's face
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    try:
+        if answer is not None:
+            _print(answer)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0 if getattr(answer, "ok", True) else 1
+
+
+def _fleet(home: str | None) -> Fleet:
+    from skillfleet_nb.fleet import Fleet
+
+    return Fleet(home)
+
+
+def _print(answer: Any) -> None:
+    from skillfleet_nb.commands.views import as_text
+
+    print(as_text(answer))  # noqa: T201  this is the terminal's face
+
+
+def counting(what: str) -> Callable[[int, int], None]:
+    """Make a function that shows how much of `what` is done."""
+    live = sys.stderr.isatty()
+
+    def show(done: int, total: int) -> None:
+        _status(f"\r\x1b[2K{what}: {done:,} of {total:,}" if live else "")
+        if done >= total:
+            _status("\n" if live else f"{what}: {total:,} done\n")
+
+    return show
+
+
+def wait(job: Job, *, watch: bool = False) -> None:
+    """Show the job's progress until it is finished; an interrupt asks it to stop and keep its best.
+
+    A second interrupt gives up: the job belongs to this process and ends with it, readable as interrupted.
+    Of a job that is only watched, the first one leaves it as it is.
+    """
+    live, asked, polls = sys.stderr.isatty(), 0, 0
+    with _interrupts() as interrupts:
+        while not job.wait(_POLL_S):
+            if len(interrupts) > asked:
+                if asked or watch:
+                    raise KeyboardInterrupt
+                asked = len(interrupts)
+                job.cancel()
+            polls += 1
+            if live:
+                _status(f"\r\x1b[2K{job.progress.line()}")
+            elif polls % _QUIET_POLLS == 0:
+                _status(f"{job.progress.line()}\n")
+    _status(f"\r\x1b[2K{job.progress.line()}\n" if live else f"{job.progress.line()}\n")
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collect interrupts; raised where they come, Python drops those that meet a finalizer."""
+    seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _status(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""What a surface gives a command: a fleet, names it may use, and ways to show progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from skillfleet_nb.commands.resolve import resolve, resolve_lm, resolve_metric, resolve_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+    from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.runs.job import Job
+
+
+class Wait(Protocol):
+    """Waits for a job; one that is only watched is not cancelled by an interrupt."""
+
+    def __call__(self, job: Job, *, watch: bool = False) -> None:
+        """Return when the job is finished or left behind."""
+        ...
+
+
+@dataclass
+class Context:
+    """What a surface gives a command.
+
+    Attributes
+    ----------
+    make_fleet
+        Makes or finds the fleet of a home; None is the default home.
+    namespace
+        Names of the notebook, which commands read and ``-o`` writes; empty in a shell.
+    wait
+        Waits for a job and shows its progress; returns when it is finished or left behind.
+    say
+        Shows a line or an object while a command goes on.
+    counting
+        Makes, for something that takes long, a function that shows how much of it is done.
+    cell
+        Text under ``%%skillfleet``, None elsewhere.
+    stays
+        Whether the process goes on after the command, and with it what runs in the background.
+    """
+
+    make_fleet: Callable[[str | None], Fleet]
+    namespace: MutableMapping[str, Any]
+    wait: Wait
+    say: Callable[[Any], None]
+    counting: Callable[[str], Callable[[int, int], None]]
+    cell: str | None = None
+    home: str | None = field(default=None)
+    stays: bool = True
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet the command works on."""
+        return self.make_fleet(self.home)
+
+    def object(self, text: str, what: str) -> Any:
+        """Find the object a person named; see :func:`~skillfleet_nb.commands.resolve.resolve`."""
+        return resolve(text, what, self.namespace)
+
+    def rows(self, text: str | None, what: str) -> Any:
+        """Find a data set, which may be a file; None stays None."""
+        return None if text is None else resolve_rows(text, what, self.namespace)
+
+    def metric(self, text: str) -> Any:
+        """Find a metric."""
+        return resolve_metric(text, self.namespace)
+
+    def lm(self, text: str | None) -> Any:
+        """Find or make a language model; None stays None."""
+        return None if text is None else resolve_lm(text, self.namespace)

@@ -1,0 +1,138 @@
+"""Commands about the store: its state, its care, and ways out of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.commands.views import Note, StatusView, amount
+from skillfleet_nb.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+
+    from skillfleet_nb.commands.context import Context
+
+_COMPACT = """Turn the journals of finished jobs into Parquet, which takes a fraction of the room.
+
+Nothing reads differently afterwards. The settings compact_after_days, keep_prompts_days and
+keep_jobs_days say from which age on, and whether old prompts and old jobs are kept."""
+_RESET = """Empty the home of jobs and programs. They are moved to a folder of backups/ in it, from
+which `db restore` brings them back. Settings, exports and similarity indexes stay."""
+_MOST_NAMED = 10
+
+
+def add(commands: Any) -> None:
+    """Add these commands to the tree."""
+    db = commands.add_parser("db", help="the store: status, care, backup, export")
+    names = "status|init|migrate|reset|restore|rebuild|compact|export"
+    parts = db.add_subparsers(dest="db_command", metavar=names, parser_class=type(db))
+
+    def part(name: str, run: Callable[[Context, argparse.Namespace], Any], text: str, **more: Any) -> Any:
+        parser = parts.add_parser(name, help=text, **more)
+        parser.set_defaults(run=run)
+        return parser
+
+    part("status", _status, "sizes, jobs, schema, backups, and the line to attach it elsewhere")
+    p = part("init", _init, "make a home here, or in a folder")
+    p.add_argument("folder", nargs="?", metavar="FOLDER", help="where .skillfleet is to be")
+    part("migrate", _migrate, "bring the database to this version's schema, keeping a copy of the old one")
+    p = part("reset", _reset, "empty the home, keeping a backup", description=_RESET)
+    p.add_argument("--yes", action="store_true", help="do it without asking")
+    p = part("restore", _restore, "bring the jobs of a backup back")
+    p.add_argument("backup", metavar="BACKUP", help="its name, as status lists them, or a folder")
+    part("rebuild", _rebuild, "make the database anew from the journal; nothing is lost")
+    p = part("compact", _compact, "turn journals of finished jobs into Parquet", description=_COMPACT)
+    p.add_argument("--all", action="store_true", help="finished jobs of any age")
+    p.add_argument("--dry-run", action="store_true", help="only tell what would be done")
+    p = part("export", _export, "write every relation to a folder")
+    p.add_argument("folder", metavar="FOLDER")
+    p.add_argument("--format", choices=("parquet", "csv", "json"), default="parquet")
+
+
+def _status(c: Context, a: argparse.Namespace) -> StatusView:
+    del a
+    return StatusView(c.fleet.store.status())
+
+
+def _init(c: Context, a: argparse.Namespace) -> Note:
+    from skillfleet_nb.store import Home
+
+    if a.folder and a.home:
+        raise InputError(f"both {a.folder!r} and --home {a.home!r} given: name one of them")
+    named = a.home or os.environ.get("SKILLFLEET_HOME")
+    home = c.fleet.home.ensure() if named and not a.folder else Home.init(a.folder or ".")
+    if Home.find(a.home).root == home.root:
+        return Note(f"the home is {home.root}")
+    return Note(f"made {home.root}: used from its folder on down, unless SKILLFLEET_HOME names another")
+
+
+def _migrate(c: Context, a: argparse.Namespace) -> Note:
+    del a
+    applied, backup = c.fleet.store.migrate()
+    if backup is None:
+        return Note("nothing to migrate: the database has this version's schema")
+    return Note(f"applied {', '.join(applied)}; the database as it was is in {backup}")
+
+
+def _reset(c: Context, a: argparse.Namespace) -> Note:
+    store = c.fleet.store
+    would = store.reset(dry_run=True)
+    if not would.bytes:
+        return Note("nothing to reset: the home holds no jobs and no programs")
+    what = f"{_jobs(would.jobs)} and every program ({amount(would.bytes)}) from {store.home.root} to its backups"
+    if not (a.yes or _agreed(f"Move {what}?")):
+        raise InputError(f"db reset would move {what}: --yes does it")
+    report = store.reset()
+    left = f"; left as they came to life: {', '.join(report.left)}" if report.left else ""
+    return Note(
+        f"moved {_jobs(report.jobs)} to {report.backup}; db restore {report.backup.name} brings them back{left}"
+    )
+
+
+def _agreed(question: str) -> bool:
+    """Ask whoever sits at a terminal; elsewhere nobody has agreed."""
+    return bool(sys.stdin and sys.stdin.isatty()) and input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _restore(c: Context, a: argparse.Namespace) -> Note:
+    report = c.fleet.store.restore(a.backup)
+    left = f"; here already: {', '.join(report.left)}" if report.left else ""
+    return Note(f"restored {_jobs(report.jobs)} from {report.backup}{left}")
+
+
+def _rebuild(c: Context, a: argparse.Namespace) -> Note:
+    del a
+    report = c.fleet.store.rebuild()
+    return Note(f"rebuilt from {report.events:,} events in {report.seconds:.1f} s; {report.bad_lines} lines skipped")
+
+
+def _compact(c: Context, a: argparse.Namespace) -> Note:
+    progress = c.counting("bytes of journal compacted")
+    report = c.fleet.store.compact(everything=a.all, dry_run=a.dry_run, progress=progress)
+    if not (report.compacted or report.dropped or report.busy):
+        return Note("nothing to compact" + ("" if a.all else ": --all takes finished jobs of any age"))
+    lines = []
+    if report.compacted:
+        lines.append(f"{'would compact' if a.dry_run else 'compacted'} {_jobs(report.compacted)}")
+    if report.hashed:
+        lines.append(f"{'would keep' if a.dry_run else 'kept'} only hashes of the prompts of {_jobs(report.hashed)}")
+    if report.dropped:
+        lines.append(f"{'would delete' if a.dry_run else 'deleted'} {_jobs(report.dropped)}")
+    if report.busy:
+        lines.append(f"left {_jobs(report.busy)}: they came to life meanwhile")
+    after = "" if report.bytes_after is None else f" to {amount(report.bytes_after)} in {report.seconds:.1f} s"
+    lines.append(f"journals: {amount(report.bytes_before)}{after}")
+    return Note("\n".join(lines))
+
+
+def _export(c: Context, a: argparse.Namespace) -> Note:
+    files = c.fleet.store.export(a.folder, a.format)
+    return Note("wrote " + ", ".join(str(f) for f in files))
+
+
+def _jobs(jobs: Sequence[str]) -> str:
+    named = ", ".join(jobs[:_MOST_NAMED]) + (", …" if len(jobs) > _MOST_NAMED else "")
+    return f"{len(jobs):,} job{'s' * (len(jobs) != 1)}" + (f" ({named})" if jobs else "")

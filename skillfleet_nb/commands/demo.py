@@ -1,0 +1,60 @@
+"""The main job on the package's own data with the offline LM: what a person sees first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.commands.views import JobReport, Note
+
+if TYPE_CHECKING:
+    from skillfleet_nb.commands.context import Context
+
+
+def demo(context: Context, *, optimizer: str, seed: int) -> JobReport:
+    """Classify help-desk messages by intent: optimise, test, and show what came of it."""
+    from skillfleet_nb.lm.offline import offline_lm
+    from skillfleet_nb.trainset.bundled import bundled
+
+    context.say(
+        Note("Optimising a program that sorts help-desk messages by intent, with the offline LM: no key, no cost.")
+    )
+    rows = bundled("intents")
+    job = context.fleet.optimize(
+        intent_program(sorted({r["intent"] for r in rows})),
+        train=rows,
+        metric=exact_intent,
+        optimizer=optimizer,
+        lm=offline_lm(),
+        seed=seed,
+        name="demo",
+    )
+    context.say(Note(job.splits))
+    context.wait(job)
+    job.result()
+    return JobReport(job, context.fleet.trials(job.id))
+
+
+def intent_program(intents: list[str]) -> Any:
+    """Make the demo's program: one ``dspy.Predict`` over the given intents."""
+    from typing import Literal
+
+    import dspy
+
+    signature = dspy.Signature(
+        {
+            "text": (str, dspy.InputField()),
+            "intent": (Literal[tuple(intents)], dspy.OutputField()),
+        },
+        "Classify the message by intent.",
+    )
+    return dspy.Predict(signature)
+
+
+def exact_intent(example: Any, pred: Any, trace: Any = None) -> Any:
+    """Score 1 for the right intent; the feedback names it."""
+    del trace
+    import dspy
+
+    right = example.intent == pred.intent
+    feedback = "Right." if right else f"Expected {example.intent!r}, got {pred.intent!r}."
+    return dspy.Prediction(score=float(right), feedback=feedback)

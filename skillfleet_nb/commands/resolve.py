@@ -1,0 +1,121 @@
+"""Names as people write them: a variable, ``module:attribute``, or a file."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import entry_points
+from inspect import ismodule
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.errors import InputError, NotFoundError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+
+
+def resolve(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
+    """Find the object called `text`.
+
+    Parameters
+    ----------
+    text
+        A variable of the notebook, or ``package.module:attribute``.
+    what
+        What it is for, in messages: ``"metric"``.
+    namespace
+        The notebook's variables.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such variable, module or attribute, with the nearest name.
+
+    Examples
+    --------
+    >>> resolve("math:pi", "number", {})
+    3.141592653589793
+    """
+    if text in namespace:
+        return namespace[text]
+    module_name, colon, path = text.partition(":")
+    if not colon:
+        variables = own_variables(namespace)
+        hint = f"Define it first, or give {what} as module:attribute."
+        if variables:
+            raise unknown(f"variable for {what}", text, variables, hint=hint)
+        raise NotFoundError(f"{what} {text!r} is neither module:attribute nor a file: write mymodule:{text}")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a console script does not see the working folder by itself
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as exc:
+        raise NotFoundError(f"{what} {text!r}: cannot import {module_name!r}: {exc}") from exc
+    except Exception as exc:  # whatever a person's module does as it is loaded
+        raise InputError(f"{what} {text!r}: importing {module_name!r} raised {type(exc).__name__}: {exc}") from exc
+    for name in path.split("."):
+        if not hasattr(found, name):
+            raise unknown(f"attribute of {module_name}", name, [n for n in vars(found) if not n.startswith("_")])
+        found = getattr(found, name)
+    return found
+
+
+def resolve_metric(text: str, namespace: Mapping[str, Any]) -> Any:
+    """Find a metric: a variable, one that an installed package registers, or ``module:attribute``.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none, with the nearest name.
+    """
+    registered = {point.name: point for point in entry_points(group="skillfleet_nb.metrics")}
+    if text not in namespace and text in registered:
+        return registered[text].load()
+    return resolve(text, "metric", namespace)
+
+
+def own_variables(namespace: Mapping[str, Any]) -> list[str]:
+    """Name what a person defined in a notebook: no modules, nothing of IPython's."""
+    shell = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+    return [n for n, v in namespace.items() if not n.startswith("_") and n not in shell and not ismodule(v)]
+
+
+def resolve_rows(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
+    """Find a data set: a variable, ``module:attribute``, or a file of examples.
+
+    Raises
+    ------
+    NotFoundError, InputError
+        If there is none, or the file cannot be read as examples.
+    """
+    if text not in namespace and Path(text).suffix.lower() in SUFFIXES:
+        from skillfleet_nb.store import read_examples
+
+        return read_examples(text)
+    if text not in namespace and ":" not in text and ("/" in text or "." in text):
+        raise InputError(f"{what} {text!r} is no file of examples: give {', '.join(SUFFIXES)}, or a variable")
+    return resolve(text, what, namespace)
+
+
+def resolve_lm(text: str, namespace: Mapping[str, Any]) -> Any:
+    """Find or make a language model: a variable, ``offline``, or a model name such as ``openai/gpt-4o-mini``.
+
+    Raises
+    ------
+    NotFoundError
+        If it is none of these.
+    """
+    if text in namespace or ":" in text:
+        return resolve(text, "lm", namespace)
+    if text == "offline":
+        from skillfleet_nb.lm.offline import offline_lm
+
+        return offline_lm()
+    if "/" in text:
+        import dspy
+
+        return dspy.LM(text)
+    raise NotFoundError(f"lm {text!r} is no variable: give one, 'offline', or a model name such as openai/gpt-4o-mini")

@@ -1,0 +1,157 @@
+"""Commands about training sets: each reads its arguments and calls one facade method."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.commands.views import Note, Table
+from skillfleet_nb.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    import pandas as pd
+
+    from skillfleet_nb.commands.context import Context
+    from skillfleet_nb.trainset import TrainsetReport
+
+_ABOUT = """Know a training set: its quality, wrong labels, duplicates, gaps; choose what to train on.
+
+DATA is a name of the notebook, module:attribute, or a file: .json .jsonl .csv .parquet."""
+_EXAMPLES = """examples:
+  %skillfleet trainset analyze train --label intent -o report
+  %skillfleet trainset worst train
+  %skillfleet trainset select train --k 40 --strategy balanced -o train40
+"""
+_SHOWN = ["row", "rank", "quality", "success", "label", "text"]
+
+
+def add(commands: Any) -> None:
+    """Add these commands to the tree."""
+    trainset = commands.add_parser(
+        "trainset", help="know the data: analyze, top, worst, duplicates, gaps, select, rate", description=_ABOUT,
+        epilog=_EXAMPLES,
+    )  # fmt: skip
+    parts = trainset.add_subparsers(dest="trainset_command", metavar="command", parser_class=type(trainset))
+
+    p = _command(parts, "analyze", "the whole report", _analyze)
+    p.add_argument("--metric", metavar="METRIC", help="tried on each example's own answer")
+    p.add_argument("--json", metavar="FILE", help="write the report as JSON too")
+    p.add_argument("-o", dest="output", metavar="NAME", help="put the report into this variable")
+
+    for name, what in (("top", "the best examples by rank"), ("worst", "the worst examples by quality")):
+        p = _command(parts, name, what, _best if name == "top" else _worst)
+        p.add_argument("-n", type=int, default=10, metavar="N", help="how many (10)")
+
+    _command(parts, "duplicates", "rows that repeat or contradict each other", _duplicates)
+    _command(parts, "gaps", "what is under-represented or missing", _gaps)
+
+    p = _command(parts, "select", "choose the examples to train on", _select)
+    p.add_argument("--k", type=int, required=True, metavar="K", help="how many")
+    p.add_argument("--strategy", metavar="NAME", help="balanced, top, coverage, hard, or a mixture: balanced+hard")
+    p.add_argument("--min-quality", type=float, default=0.7, metavar="Q", help="least quality (0.7)")
+    p.add_argument("--test", metavar="DATA", help="test rows, which are never selected")
+    p.add_argument("-o", dest="output", metavar="NAME", help="put the selected rows into this variable")
+
+    p = _command(parts, "rate", "rate an example by hand", _rate)
+    p.add_argument("row", type=int, metavar="ROW", help="its number, from 0")
+    p.add_argument("rating", metavar="RATING", help="0 to 1, or none to take it back")
+
+
+def _command(parts: Any, name: str, what: str, run: Any) -> Any:
+    p = parts.add_parser(name, help=what)
+    p.add_argument("train", metavar="DATA")
+    p.add_argument("--label", metavar="FIELD", help="the label; by default the field that looks like it")
+    p.add_argument("--program", metavar="PROGRAM", help="says which fields are inputs, and what is relevant")
+    p.add_argument("--reference", metavar="DATA", help="test or production inputs, to find regions without examples")
+    p.add_argument("--style", metavar="STYLE", help="the wanted style of skills")
+    p.add_argument("--seed", type=int, default=0, metavar="N")
+    p.set_defaults(run=run)
+    return p
+
+
+def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
+    train = c.rows(a.train, "train")
+    metric = getattr(a, "metric", None)
+    if "sentence_transformers" not in sys.modules:
+        c.say(Note("loading the embedding model where texts are new, which takes some seconds"))
+    return c.fleet.trainset(
+        train,
+        label=a.label,
+        metric=c.metric(metric) if metric else None,
+        program=c.object(a.program, "program") if a.program else None,
+        reference=c.rows(a.reference, "reference"),
+        test=c.rows(getattr(a, "test", None), "test"),
+        style=a.style,
+        name=Path(a.train).name,
+        seed=a.seed,
+        progress=c.counting("embedding texts"),
+    )
+
+
+def _analyze(c: Context, a: argparse.Namespace) -> Any:
+    report = _report(c, a)
+    if a.output:
+        c.namespace[a.output] = report
+    if a.json:
+        Path(a.json).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
+    return report
+
+
+def _best(c: Context, a: argparse.Namespace) -> Table:
+    return _ranked(_report(c, a).examples, a.n)
+
+
+def _worst(c: Context, a: argparse.Namespace) -> Table:
+    frame = _report(c, a).examples
+    return _ranked(frame.sort_values(["quality", "rank", "row"], kind="stable"), a.n)
+
+
+def _ranked(frame: pd.DataFrame, n: int) -> Table:
+    if n < 1:
+        raise InputError(f"-n {n}: give a whole number from 1")
+    return Table(frame[_SHOWN], limit=n)
+
+
+def _duplicates(c: Context, a: argparse.Namespace) -> Any:
+    import pandas as pd
+
+    report = _report(c, a)
+    rows = [
+        [kind, ", ".join(map(str, f.rows)), f.similarity, ", ".join(dict.fromkeys(map(str, f.labels))), f.text]
+        for kind, found in (("conflict", report.conflicts), ("duplicate", report.duplicates))
+        for f in found
+    ]
+    if not rows:
+        return Note(f"{report.name}: no duplicates and no conflicts")
+    return Table(pd.DataFrame(rows, columns=["kind", "rows", "cosine", "labels", "example"]))
+
+
+def _gaps(c: Context, a: argparse.Namespace) -> Note:
+    report = _report(c, a)
+    told = [gap.text() for gap in report.underrepresented] + [region.text() for region in report.uncovered]
+    told += [r for r in report.recommendations if "single example" in r or "no candidate" in r]
+    return Note("\n".join(told) or f"{report.name}: nothing is under-represented by more than chance")
+
+
+def _select(c: Context, a: argparse.Namespace) -> Any:
+    report = _report(c, a)
+    rows = report.rows(a.k, a.strategy, min_quality=a.min_quality, seed=a.seed)
+    if a.output:
+        c.namespace[a.output] = report.given(rows)
+    frame = report.examples.set_index("row", drop=False).loc[rows, _SHOWN]
+    return Table(frame, limit=a.k)
+
+
+def _rate(c: Context, a: argparse.Namespace) -> Note:
+    frame = _report(c, a).examples.set_index("row")
+    if a.row not in frame.index:
+        raise InputError(f"row {a.row} was not analysed: rows are 0 to {int(frame.index.max())}")
+    try:
+        rating = None if a.rating == "none" else float(a.rating)
+    except ValueError:
+        raise InputError(f"rating {a.rating!r}: give a number in [0, 1], or none to take it back") from None
+    c.fleet.rate(str(frame.loc[a.row, "example_id"]), rating)
+    return Note(f"row {a.row}: rating taken back" if rating is None else f"row {a.row} is rated {rating:g}")

@@ -1,0 +1,72 @@
+"""The magic itself: it reads a line, runs the command, and turns a user's mistake into one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.display import display
+
+from skillfleet_nb.errors import SkillfleetError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from skillfleet_nb.fleet import Fleet
+
+NAME = "skillfleet"
+
+
+@magics_class
+class SkillfleetMagics(Magics):  # type: ignore[misc]  # IPython is untyped
+    """Holds what a session needs: one fleet per home."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self._fleets: dict[str | None, Fleet] = {}
+
+    def fleet(self, home: str | None) -> Fleet:
+        """Find the session's fleet of a home; its jobs are the ones started here."""
+        from skillfleet_nb.fleet import Fleet
+
+        fleet = Fleet(home)  # resolves the home anew: the working folder may have changed
+        key = str(fleet.home.root)
+        return self._fleets.setdefault(key, fleet)
+
+    @no_var_expand  # type: ignore[untyped-decorator]  # `{…}` of SQL and JSON is not for Python
+    @line_cell_magic  # type: ignore[untyped-decorator]  # IPython is untyped
+    def skillfleet(self, line: str, cell: str | None = None) -> Any:
+        """Optimise DSPy programs; ``%skillfleet help`` lists the commands."""
+        from skillfleet_nb.commands import Context, one_line, run
+        from skillfleet_nb.commands.tree import split
+        from skillfleet_nb.magics.waiting import counting, wait
+        from skillfleet_nb.widgets import shown
+
+        context = Context(self.fleet, self.shell.user_ns, wait, display, counting, cell)
+        debug = "--debug" in line.split()
+        try:
+            return shown(run(split(line), context), context)
+        except SkillfleetError as exc:
+            if debug:
+                raise
+            # Exactly UsageError: IPython shows a subclass of it with its traceback.
+            raise UsageError(one_line(exc)) from None
+
+
+def register(shell: InteractiveShell) -> None:
+    """Register the magics and their completion; doing it twice changes nothing."""
+    from skillfleet_nb.magics.completion import complete
+
+    shell.register_magics(SkillfleetMagics(shell))
+    for prefix in (f"%{NAME}", f"%%{NAME}"):
+        shell.set_hook("complete_command", complete, str_key=prefix)
+
+
+def unregister(shell: InteractiveShell) -> None:
+    """Take the magics and their completion away."""
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop(NAME, None)
+    shell.magics_manager.registry.pop(SkillfleetMagics.__name__, None)
+    for prefix in (f"%{NAME}", f"%%{NAME}"):
+        shell.strdispatchers["complete_command"].strs.pop(prefix, None)

@@ -1,0 +1,85 @@
+// A page of examples: filter, sort, open one for its components, tick it out, rate it.
+// Python decides which rows are on the page; this draws them and says what was asked for.
+
+const COMPONENTS = ["completeness", "length", "label_fit", "uniqueness", "clarity", "practice"];
+const FACTS = ["intrinsic", "quality", "success", "runs", "solved", "relevance", "diversity", "suspicion", "rank"];
+
+function node(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name in made && name !== "list") made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+const number = (value) => (typeof value === "number" ? (Number.isInteger(value) ? `${value}` : value.toFixed(3)) : "–");
+
+const score = (value) => (typeof value === "number" ? value.toFixed(3) : "–");
+
+function render({ model, el }) {
+  const open = new Set();
+  const set = (name, value) => { model.set(name, value); model.save_changes(); };
+
+  const query = node("input", { type: "search", placeholder: "filter by text, label or category", value: model.get("query"),
+    "aria-label": "filter examples" });
+  let waiting;
+  query.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => set("query", query.value), 200); });
+  const only = node("select", { "aria-label": "which examples", onchange: () => set("only", only.value) },
+    ...["all", "high", "medium", "low", "suspects", "ticked out", "selected on the map"].map((name) => node("option", { value: name }, name)));
+  const sort = node("select", { "aria-label": "order", onchange: () => set("sort", sort.value) },
+    ...["rank", "worst quality", "most suspicious", "row"].map((name) => node("option", { value: name }, name)));
+  const told = node("span", { className: "sf-told", role: "status" });
+  const body = node("tbody");
+  const head = node("tr", {}, ...["keep", "row", "rank", "quality", "label", "example"].map((name) => node("th", { scope: "col" }, name)));
+  const before = node("button", { type: "button", onclick: () => set("page", model.get("page") - 1) }, "‹ previous");
+  const after = node("button", { type: "button", onclick: () => set("page", model.get("page") + 1) }, "next ›");
+
+  function details(row) {
+    const list = (names) => names.map((name) => node("span", {}, `${name} `, node("b", {}, number(row[name]))));
+    const rating = node("input", { type: "number", min: 0, max: 1, step: 0.05, value: row.rating ?? "",
+      "aria-label": `rating of row ${row.row}`, onchange: () => {
+        const value = rating.value === "" ? null : Math.min(1, Math.max(0, Number(rating.value)));
+        set("asked_rating", { row: row.row, rating: value, nonce: Math.random() });
+      } });
+    return node("tr", { className: "sf-details" }, node("td", {}), node("td", { colSpan: 5 },
+      node("div", { className: "sf-text" }, row.text),
+      node("div", { className: "sf-facts" }, ...list(COMPONENTS.filter((name) => typeof row[name] === "number"))),
+      node("div", { className: "sf-facts" }, ...list(FACTS)),
+      ...(row.suggested && row.suggested !== row.label ? [node("div", {}, `reads like: ${row.suggested}`)] : []),
+      node("label", {}, "your rating, 0 to 1 ", rating)));
+  }
+
+  function draw() {
+    const excluded = new Set(model.get("excluded"));
+    body.replaceChildren();
+    for (const row of model.get("rows")) {
+      const kept = node("input", { type: "checkbox", checked: !excluded.has(row.row), "aria-label": `keep row ${row.row}`,
+        onchange: () => set("excluded", kept.checked
+          ? model.get("excluded").filter((r) => r !== row.row) : [...model.get("excluded"), row.row].sort((a, b) => a - b)) });
+      const toggle = node("button", { type: "button", className: "sf-open", "aria-expanded": open.has(row.row),
+        onclick: () => { open.has(row.row) ? open.delete(row.row) : open.add(row.row); draw(); } }, row.brief);
+      const mark = row.suspect ? node("span", { className: "sf-mark", title: `reads like ${row.suggested}` }, " ?") : "";
+      body.append(node("tr", { className: excluded.has(row.row) ? "sf-out" : "" },
+        node("td", {}, kept), node("td", { className: "sf-n" }, `${row.row}`), node("td", { className: "sf-n" }, score(row.rank)),
+        node("td", { className: "sf-n" }, score(row.quality)), node("td", {}, row.label ?? "–", mark), node("td", {}, toggle)));
+      if (open.has(row.row)) body.append(details(row));
+    }
+    const pages = model.get("pages");
+    told.textContent = `${model.get("found").toLocaleString("en")} examples · page ${model.get("page") + 1} of ${pages} · ${excluded.size} ticked out`;
+    before.disabled = model.get("page") <= 0;
+    after.disabled = model.get("page") >= pages - 1;
+    only.value = model.get("only");
+    sort.value = model.get("sort");
+  }
+
+  model.on("change:rows change:excluded change:page change:found change:only change:sort", draw);
+  el.classList.add("sf-examples");
+  el.append(node("div", { className: "sf-bar" }, query, only, sort), node("table", {}, node("thead", {}, head), body),
+    node("div", { className: "sf-bar" }, before, after, told));
+  draw();
+}
+
+export default { render };

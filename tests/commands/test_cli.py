@@ -1,0 +1,243 @@
+"""``skillfleet`` as real processes in a real folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up import program, rows
+
+from skillfleet_nb import Fleet
+from skillfleet_nb.store import Home, follow
+
+MODULE = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[1] / "runs")!r})
+from made_up import Counting, counted_lm, exact as metric, told, program as make, rows as train
+from skillfleet_nb.lm.offline import offline_lm
+program, train = make(), train()
+lm = offline_lm(name="told-apart")
+slow = offline_lm(name="slow", latency_s=0.02)
+
+def dies(n):
+    raise ConnectionError("no route to the model")
+
+dead, _ = counted_lm(Counting(dies), num_retries=0)
+
+def none(example, pred, trace=None):
+    return None
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DSPY_CACHEDIR", str(tmp_path / "cache"))
+    (tmp_path / "mine.py").write_text(MODULE)
+    (tmp_path / "broken.py").write_text("raise RuntimeError('not today')\n")
+    with (tmp_path / "data.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "intent"])
+        writer.writerows([e.text, e.intent] for e in rows())
+    return tmp_path
+
+
+def skillfleet(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "skillfleet_nb.cli", *words], capture_output=True, text=True, check=False, **options
+    )
+
+
+OPTIMIZE = ["optimize", "mine:program", "--train", "data.csv", "--metric", "mine:metric", "--lm", "mine:lm"]
+
+
+@pytest.mark.slow
+def test_a_job_from_files_to_a_program_that_dspy_loads(folder: Path) -> None:
+    ran = skillfleet(*OPTIMIZE, "--optimizer", "infer_rules", "--set", "num_candidates=2", "--name", "first")
+    assert ran.returncode == 0, ran.stderr
+    assert "verdict" in ran.stdout
+    assert "completed" in ran.stderr
+    jobs = skillfleet("jobs")
+    assert "first" in jobs.stdout
+    assert "Please adhere" in skillfleet("job", "first").stdout
+    answer = skillfleet("sql", "select name, state, lm_calls > 0 as asked from jobs where state = 'completed'")
+    assert answer.returncode == 0
+    assert "first" in answer.stdout
+    assert "True" in answer.stdout
+
+    assert skillfleet("save", "first", "best.json").returncode == 0
+    loaded = program()
+    loaded.load("best.json")
+    assert "Please adhere" in loaded.signature.instructions
+
+    status = skillfleet("db", "status").stdout
+    assert "ATTACH" in status
+    before = Fleet().sql("from lm_calls order by all")
+    assert "rebuilt" in skillfleet("db", "rebuild").stdout
+    assert Fleet().sql("from lm_calls order by all").equals(before)
+    assert skillfleet("db", "export", "out", "--format", "csv").returncode == 0
+    assert {p.name for p in (folder / "out").iterdir()} >= {"jobs.csv", "trials.csv", "lm_calls.csv"}
+    assert (folder / "out" / "lm_calls.csv").read_text().count("told-apart") >= len(before)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([*OPTIMIZE, "--optimizer", "gepaa"], "did you mean 'gepa'?"),
+        ([*OPTIMIZE, "--optimizer", "gepa", "--no-wait"], "--detach leaves it running"),
+        ([*OPTIMIZE[:-1], "mine:lmm", "--optimizer", "gepa"], "did you mean 'lm'?"),
+        (["optimize", "broken:program", *OPTIMIZE[2:], "--optimizer", "gepa"], "RuntimeError: not today"),
+        (["optimize", "absent:program", *OPTIMIZE[2:], "--optimizer", "gepa"], "cannot import 'absent'"),
+        (["optimize", "program", *OPTIMIZE[2:], "--optimizer", "gepa"], "write mymodule:program"),
+        (["job", "nothing"], "unknown job 'nothing'"),
+        (["sql", "drop table jobs"], ""),
+        (["jbos"], "did you mean 'jobs'?"),
+        (["jobs", "--sate", "failed"], "did you mean --state?"),
+        (["jobs", "--state", "done"], "unknown state 'done'"),
+    ],
+    ids=lambda v: " ".join(v)[-40:] if isinstance(v, list) else "",
+)
+def test_a_mistake_is_one_line_and_status_2(folder: Path, words: list[str], said: str) -> None:
+    ran = skillfleet(*words)
+    assert ran.returncode == 2, ran
+    assert ran.stdout == ""
+    assert len(ran.stderr.splitlines()) == 1, ran.stderr
+    assert ran.stderr.startswith("skillfleet: ")
+    assert said in ran.stderr
+    assert not list((folder / ".skillfleet").glob("journal/*/*.jsonl"))
+
+
+@pytest.mark.slow
+def test_exit_statuses(folder: Path) -> None:
+    failed = skillfleet(*OPTIMIZE[:-1], "mine:dead", "--optimizer", "gepa", "--name", "dead")
+    assert failed.returncode == 1, failed
+    assert "no route to the model" in failed.stdout
+    assert "Traceback" not in failed.stdout + failed.stderr
+    debug = skillfleet(*OPTIMIZE, "--optimizer", "gepaa", "--debug")
+    assert debug.returncode == 1
+    assert "Traceback" in debug.stderr
+    assert skillfleet("help").returncode == 0
+    for ask in (["--help"], ["optimize", "--help"], []):
+        assert skillfleet(*ask).returncode == 0, ask
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "skillfleet_nb.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def wait_for_calls(home: Home, n: int, process: subprocess.Popen[str]) -> str:
+    """Wait until a job of the home has made `n` calls, and return its id."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        for stream in home.journal.iterdir() if home.journal.is_dir() else ():
+            if sum(e.kind == "lm_call" for e in follow(home, stream.name).poll()) >= n:
+                return stream.name
+        time.sleep(0.05)  # another process tells of itself by its journal alone
+    raise TimeoutError
+
+
+@pytest.mark.slow
+def test_a_killed_job_reads_as_interrupted_and_is_replayed(folder: Path) -> None:
+    words = [*OPTIMIZE[:-1], "mine:slow", "--optimizer", "infer_rules", "--set", "num_candidates=2", "--seed", "5"]
+    home = Home.find()
+    process = started(*words, "--name", "killed")
+    job_id = wait_for_calls(home, 25, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+    process.communicate()
+
+    fleet = Fleet()
+    job = fleet.jobs().iloc[0]
+    assert (job.job_id, job.state) == (job_id, "interrupted")
+    assert fleet.job("killed").state == "interrupted"
+    lines = b"".join(p.read_bytes() for p in sorted((home.journal / job_id).glob("*.jsonl"))).splitlines()
+    whole = [json.loads(line) for line in lines if line.endswith(b"}")]
+    known = fleet.sql("select seq, kind from events order by seq")
+    assert known.seq.tolist() == [e["seq"] for e in whole] == list(range(1, len(whole) + 1))
+    bought = int(job.lm_calls)
+    assert bought >= 25
+
+    again = skillfleet(*words, "--name", "again")
+    assert again.returncode == 0, again.stderr
+    jobs = fleet.jobs().set_index("name")
+    assert jobs.state["again"] == "completed"
+    assert jobs.cached_calls["again"] >= bought, "what was bought is not bought again"
+    third = skillfleet(*words, "--name", "third")
+    assert third.returncode == 0
+    jobs = fleet.jobs().set_index("name")
+    assert jobs.lm_calls["third"] == 0
+    full = jobs.cached_calls["third"]
+    # Calls in flight at the kill were paid for without an answer; nothing else is bought twice.
+    assert jobs.lm_calls["again"] + jobs.cached_calls["again"] == full
+
+
+@pytest.mark.slow
+def test_the_first_interrupt_keeps_the_best_so_far(folder: Path) -> None:
+    process = started(*OPTIMIZE[:-1], "mine:slow", "--optimizer", "gepa", "--name", "stopped")
+    wait_for_calls(Home.find(), 20, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "cancelled" in out
+    assert Fleet().jobs().iloc[0].best_score >= 0
+    assert skillfleet("save", "stopped", "best.json").returncode == 0
+    program().load("best.json")
+
+
+FULL = """
+import sys, signal, resource
+sys.path.insert(0, ".")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+import mine, dspy, skillfleet_nb as sf
+from pathlib import Path
+fleet = sf.Fleet("home")
+if sys.argv[1] == "start":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    try:
+        fleet.optimize(mine.program, train=mine.train, metric=mine.metric, optimizer="infer_rules", lm=mine.lm)
+    except sf.errors.HomeError as exc:
+        print("refused:", exc)
+    sys.exit()
+job = None
+def metric(example, pred, trace=None):
+    if job is not None and job.progress.calls > 20:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    return mine.metric(example, pred)
+job = fleet.optimize(mine.program, train=mine.train, metric=metric, optimizer="gepa", lm=mine.slow, num_threads=2)
+result = job.result(60)
+print(result.state, result.best_score is not None, result.stop_reason)
+"""
+
+
+def test_a_full_disk_is_said_so_and_costs_nothing_before_the_start(folder: Path) -> None:
+    (folder / "full.py").write_text(FULL.replace("sf.errors", "__import__('skillfleet_nb.errors').errors"))
+    ran = subprocess.run([sys.executable, "full.py", "start"], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("refused: cannot write")
+    assert "free some space" in ran.stdout
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_keeps_the_best_so_far(folder: Path) -> None:
+    (folder / "full.py").write_text(FULL)
+    ran = subprocess.run([sys.executable, "full.py", "later"], capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("failed True cannot write"), ran.stdout
+    assert "free some space" in ran.stdout

@@ -1,0 +1,92 @@
+"""The commands about the store, as a shell gives them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from skillfleet_nb.cli import main
+from skillfleet_nb.events import JobCreated, Phase, StateChanged
+from skillfleet_nb.store import Home, Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Shell = Callable[..., str]
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
+    def run(line: str, *, code: int = 0) -> str:
+        assert main(line.split()) == code
+        out, err = capsys.readouterr()
+        return err if code else out
+
+    return run
+
+
+@pytest.fixture
+def home() -> Home:
+    home = Home.find()
+    with Journal(home, "job-1") as journal:
+        journal.append(JobCreated(name="n", optimizer="o", program="p", metric="m", engine="thread", seed=1))
+        journal.append_many([Phase(text=f"step {n}") for n in range(500)])
+        journal.append(StateChanged(state="completed"))
+    return home
+
+
+def test_compact_tells_what_it_would_do_and_what_it_did(home: Home, shell: Shell) -> None:
+    assert shell("db compact") == "nothing to compact: --all takes finished jobs of any age\n"
+    assert shell("db compact --all --dry-run").startswith("would compact 1 job (job-1)\njournals: 4")
+    assert re.match(
+        r"compacted 1 job \(job-1\)\njournals: 4\d\.\d kB to [2-9]\.\d kB in .* s\n", shell("db compact --all")
+    )
+    assert shell("db compact --all") == "nothing to compact\n"
+    assert "1 of its jobs compacted" in shell("db status")
+    assert "rebuilt from 502 events" in shell("db rebuild")
+
+
+def test_reset_asks_at_a_terminal_and_refuses_elsewhere(
+    home: Home, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = shell("db reset", code=2)
+    assert "would move 1 job (job-1) and every program (4" in refused
+    assert refused.endswith("--yes does it\n")
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question: (asked.append(question), "n")[1])
+    shell("db reset", code=2)
+    assert len(asked) == 1
+    assert home.journal_dir("job-1").exists()
+    monkeypatch.setattr("builtins.input", lambda _: "y")
+    told = shell("db reset")
+    backup = re.search(r"db restore (\S+) brings them back", told)
+    assert backup is not None
+    assert backup[1] in shell("db status")
+    assert shell("db reset --yes") == "nothing to reset: the home holds no jobs and no programs\n"
+    assert shell(f"db restore {backup[1]}").startswith("restored 1 job (job-1) from ")
+    assert "here already: job-1" in shell(f"db restore {backup[1]}")
+
+
+def test_a_reset_names_the_jobs_at_work(home: Home, shell: Shell) -> None:
+    with Journal(home, "job-1"):
+        assert "cannot reset while jobs run: n (job-1)" in shell("db reset --yes", code=2)
+
+
+def test_init_makes_a_home_here_or_there(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shell("db init") == f"the home is {Home.find().root}\n"
+    monkeypatch.delenv("SKILLFLEET_HOME")
+    monkeypatch.chdir(tmp_path)
+    assert shell(f"db init {tmp_path}/a").startswith(f"made {tmp_path}/a/.skillfleet: used from")
+    assert shell("db init") == f"the home is {tmp_path}/.skillfleet\n"
+    assert shell("db init --home b") == f"the home is {tmp_path}/b\n"
+    assert (tmp_path / "b" / "format").exists()
+    assert "name one of them" in shell("db init a --home b", code=2)
+
+
+def test_there_is_nothing_to_migrate_in_a_new_home(home: Home, shell: Shell) -> None:
+    assert shell("db migrate").startswith("nothing to migrate")

@@ -1,0 +1,145 @@
+"""Interrupts and output in a real kernel, as a notebook drives it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jupyter_client.blocking import BlockingKernelClient
+
+SETUP = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[1] / "runs")!r})
+%load_ext skillfleet_nb
+from made_up import Counting, Data, counted_lm, program, told as metric
+program, data = program(), Data()
+train, val, test = data.train, data.val, data.test
+lm, engine = counted_lm(Counting(latency_s=0.03))
+fast, _ = counted_lm()
+"""
+OPTIMIZE = "%skillfleet optimize program --train train --val val --test test --metric metric --threads 2"
+
+
+@dataclass
+class Ran:
+    status: str
+    streams: dict[str, str] = field(default_factory=lambda: {"stdout": "", "stderr": ""})
+    shown: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+@dataclass
+class Notebook:
+    manager: KernelManager
+    client: BlockingKernelClient
+
+    def start(self, code: str) -> str:
+        return str(self.client.execute(code))
+
+    def finish(self, cell: str, timeout: float = 30, until: str | None = None) -> Ran:
+        """Read what a cell sends until it is done, or until it shows `until`."""
+        ran, deadline = Ran("?"), time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                message = self.client.get_iopub_msg(timeout=1)
+            except Empty:
+                continue
+            if message["parent_header"].get("msg_id") != cell:
+                continue
+            kind, content = message["msg_type"], message["content"]
+            if kind == "stream":
+                ran.streams[content["name"]] += content["text"]
+            elif kind in {"display_data", "update_display_data", "execute_result"}:
+                ran.shown.append(content["data"]["text/plain"])
+                if until is not None and until in ran.shown[-1]:
+                    return ran
+            elif kind == "error":
+                ran.error = content["ename"]
+            elif kind == "status" and content["execution_state"] == "idle":
+                assert until is None, f"the cell ended before it showed {until!r}: {ran}"
+                ran.status = "error" if ran.error else "ok"
+                return ran
+        raise TimeoutError(until or "the cell did not end")
+
+    def run(self, code: str) -> Ran:
+        return self.finish(self.start(code))
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Iterator[Notebook]:
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(tmp_path))
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        book = Notebook(manager, client)
+        ran = book.run(SETUP)
+        assert ran.status == "ok", ran
+        yield book
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def value(book: Notebook, expression: str) -> Any:
+    ran = book.run(expression)
+    assert ran.status == "ok", ran
+    return ran.shown[-1]
+
+
+@pytest.mark.slow
+def test_interrupts_lose_nothing_and_leave_the_kernel_well(notebook: Notebook) -> None:
+    # The first interrupt cancels, and the cell ends by itself with the best so far.
+    cell = notebook.start(f"{OPTIMIZE} --optimizer gepa --lm lm --name first -o job")
+    notebook.finish(cell, until="baseline")
+    notebook.manager.interrupt_kernel()
+    ran = notebook.finish(cell)
+    assert (ran.status, ran.error) == ("ok", "")
+    assert any("cancelled" in shown for shown in ran.shown)
+    assert (
+        value(notebook, "str(job.state), job.result().best_score == job.result(0).best_score") == "('cancelled', True)"
+    )
+    assert value(notebook, "job.result(0).best_score >= job.result(0).baseline_score") == "True"
+
+    # The second leaves it: the kernel is free at once, and the run comes to its end in the background.
+    notebook.run("slow, held = counted_lm(Counting(latency_s=3.0))")
+    cell = notebook.start(f"{OPTIMIZE} --optimizer gepa --lm slow --name second -o job")
+    notebook.finish(cell, until="scoring the program as it is")
+    notebook.manager.interrupt_kernel()
+    notebook.finish(cell, until="interrupt again to leave it")
+    notebook.manager.interrupt_kernel()
+    ran = notebook.finish(cell)
+    assert (ran.status, ran.error) == ("ok", "")
+    assert value(notebook, "6 * 7") == "42"
+    after = notebook.run("print('clean')")
+    assert after.streams == {"stdout": "clean\n", "stderr": ""}
+    assert value(notebook, "job.wait(60), str(job.state)") == "(True, 'cancelled')"
+
+    # And a following run works.
+    ran = notebook.run(f"{OPTIMIZE} --optimizer infer_rules --set num_candidates=2 --lm fast --name third -o job")
+    assert (ran.status, ran.error) == ("ok", "")
+    assert value(notebook, "str(job.state)") == "'completed'"
+    assert ran.streams == {"stdout": "", "stderr": ""}
+
+
+@pytest.mark.slow
+def test_a_job_in_the_background_prints_into_no_cell(notebook: Notebook) -> None:
+    assert notebook.run(f"{OPTIMIZE} --optimizer miprov2 --lm lm --no-wait -o job").status == "ok"
+    assert value(notebook, "engine.reached.wait(30)") == "True"
+    other = notebook.run(
+        "import sys\nfor n in range(20):\n    print(n)\n    job.wait(0.1)\nprint('done', file=sys.stderr)"
+    )
+    assert other.streams == {"stdout": "".join(f"{n}\n" for n in range(20)), "stderr": "done\n"}
+    ran = notebook.run("result = await job\nassert result.best_score is not None")
+    assert (ran.status, ran.streams) == ("ok", {"stdout": "", "stderr": ""})
+    assert "usage" in value(notebook, "%skillfleet help optimize")

@@ -1,0 +1,236 @@
+"""A real JupyterLab with real kernels, and pages of it in headless Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+    from playwright.sync_api import Browser, Locator
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTIFACTS = ROOT / "tests" / "artifacts"
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+
+_START_S = 60
+_WIDTH, _PART = 1280, 1600  # pixels of a picture
+_AROUND = 120  # pixels of menus and bars
+_SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    "docmanager-extension/plugin": {"autosave": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},  # cells out of sight are drawn as well
+}
+_READY = """async () => {
+    const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
+    if (!context) return false;
+    await context.ready;
+    return context.session?.kernel?.status === 'idle';
+}"""
+_DONE = """() => {
+    const { content, sessionContext } = window.jupyterapp.shell.currentWidget;
+    const cells = [...Array(content.model.cells.length).keys()].map(i => content.model.cells.get(i));
+    const waiting = c => c.type === 'code' && c.sharedModel.getSource().trim() && c.executionCount === null;
+    return !cells.some(waiting) && sessionContext.session.kernel.status === 'idle';
+}"""
+_ERRORS = """() => [...Array(window.jupyterapp.shell.currentWidget.content.model.cells.length).keys()]
+    .map(i => window.jupyterapp.shell.currentWidget.content.model.cells.get(i))
+    .filter(c => c.type === 'code')
+    .flatMap(c => c.outputs.toJSON().filter(o => o.output_type === 'error').map(o => o.evalue))"""
+_HEIGHT = """() => {
+    const boxes = [...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(c => c.getBoundingClientRect());
+    return Math.ceil(boxes.at(-1).bottom - boxes[0].top);
+}"""
+_TO_TOP = "() => document.querySelectorAll('.jp-NotebookPanel *').forEach(e => { e.scrollTop = 0 })"
+
+
+class LabPage:
+    """One notebook in one browser tab.
+
+    Attributes
+    ----------
+    outside
+        Addresses the page asked for that are not the server's; each was refused.
+    """
+
+    def __init__(self, browser: Browser, base: str, token: str, notebook: str) -> None:
+        self.outside: list[str] = []
+        self._page = browser.new_page(viewport={"width": _WIDTH, "height": _PART})
+        self._page.set_default_timeout(60_000)
+        self._page.route("**/*", self._only_own(base))
+        # One document on an empty workspace: no launcher, nothing restored.
+        self._page.goto(f"{base}/doc/tree/{notebook}?token={token}&reset", wait_until="domcontentloaded")
+        self._page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+        self._page.wait_for_function(_READY)
+
+    def _only_own(self, base: str) -> Any:
+        def answer(route: Any) -> None:
+            if route.request.url.startswith((f"{base}/", "data:", "blob:")):
+                route.continue_()
+            else:
+                self.outside.append(route.request.url)
+                route.abort()
+
+        return answer
+
+    @property
+    def width(self) -> int:
+        """Width of the page in pixels."""
+        return _WIDTH
+
+    def title(self) -> str:
+        """Return the title of the tab."""
+        return self._page.title()
+
+    def start_all(self) -> None:
+        """Run every cell, and do not wait."""
+        self._command("notebook:run-all-cells")
+
+    def await_idle(self, timeout_s: float = 180) -> None:
+        """Wait until every cell has run and the kernel is idle."""
+        self._page.wait_for_function(_DONE, timeout=timeout_s * 1000)
+
+    def run_all(self) -> None:
+        """Run every cell, and wait until the kernel is idle."""
+        self.start_all()
+        self.await_idle()
+
+    def interrupt(self) -> None:
+        """Interrupt the kernel, as the stop button does."""
+        self._command("notebook:interrupt-kernel")
+
+    def theme(self, name: str) -> None:
+        """Switch to the theme ``light`` or ``dark``."""
+        self._command("apputils:change-theme", {"theme": THEMES[name]})
+        self._page.wait_for_selector(f"body[data-jp-theme-name='{THEMES[name]}']", state="attached")
+        self._page.wait_for_selector("#jupyterlab-splash", state="detached")
+
+    def errors(self) -> list[str]:
+        """Return the message of every error output."""
+        return list(self._page.evaluate(_ERRORS))
+
+    def output(self, of: str) -> Locator:
+        """Find the output of the cell whose code begins with `of`."""
+        cell = self._page.locator(".jp-CodeCell").filter(has=self._page.locator(".cm-line").first.filter(has_text=of))
+        return cell.locator(".jp-Cell-outputArea")
+
+    def screenshots(self, name: str) -> list[Path]:
+        """Keep pictures of the whole notebook, top to bottom, under ``tests/artifacts``."""
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        for old in ARTIFACTS.glob(f"{name}-*.png"):
+            old.unlink()
+        height = int(self._page.evaluate(_HEIGHT)) + _AROUND
+        self._page.set_viewport_size({"width": _WIDTH, "height": height})
+        self._page.evaluate(_TO_TOP)
+        files = []
+        for at, top in enumerate(range(0, height, _PART)):
+            files.append(ARTIFACTS / f"{name}-{at + 1}.png")
+            part = {"x": 0, "y": top, "width": _WIDTH, "height": min(_PART, height - top)}
+            self._page.screenshot(path=str(files[-1]), clip=part)
+        return files
+
+    def close(self) -> None:
+        """Close the tab."""
+        self._page.close()
+
+    def _command(self, name: str, args: dict[str, Any] | None = None) -> None:
+        self._page.evaluate("([name, args]) => void window.jupyterapp.commands.execute(name, args)", [name, args or {}])
+
+
+class Lab:
+    """A JupyterLab server of its own: configuration, kernels' homes and notebooks are in one folder."""
+
+    def __init__(self, folder: Path, browser: Browser) -> None:
+        self._notebooks = folder / "notebooks"
+        self._notebooks.mkdir()
+        self._browser = browser
+        self._pages: list[LabPage] = []
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self._token = secrets.token_hex(16)
+        self._base = f"http://127.0.0.1:{port}"
+        self._log = folder / "server.log"
+        with self._log.open("wb") as log:
+            self._server = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"),
+                    *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+                    *(f"--IdentityProvider.token={self._token}", f"--ServerApp.root_dir={self._notebooks}"),
+                    *("--LabApp.expose_app_in_browser=True", "--LabApp.collaborative=False"),
+                ],
+                env=_environment(folder),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._await_server()
+
+    def _await_server(self) -> None:
+        request = urllib.request.Request(  # noqa: S310  our own server
+            f"{self._base}/api/status", headers={"Authorization": f"token {self._token}"}
+        )
+        for _ in range(_START_S * 4):
+            try:
+                urllib.request.urlopen(request, timeout=2).close()  # noqa: S310  our own server
+            except (urllib.error.URLError, OSError):
+                try:
+                    self._server.wait(0.25)
+                except subprocess.TimeoutExpired:
+                    continue
+                break
+            return
+        pytest.fail(f"JupyterLab did not start:\n{self._log.read_text('utf-8', 'replace')[-2000:]}")
+
+    def open(self, notebook: NotebookNode, name: str) -> LabPage:
+        """Open a copy of `notebook` without its outputs, called `name`, with a kernel of its own."""
+        copy = deepcopy(notebook)
+        for cell in copy.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        nbformat.write(copy, self._notebooks / name)
+        page = LabPage(self._browser, self._base, self._token, name)
+        self._pages.append(page)
+        return page
+
+    def stop(self) -> None:
+        """Close the pages and end the server with its kernels."""
+        for page in self._pages:
+            page.close()
+        os.killpg(self._server.pid, signal.SIGTERM)
+        try:
+            self._server.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._server.pid, signal.SIGKILL)
+            self._server.wait(5)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    for name, values in _SETTINGS.items():
+        file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    own = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+        "SKILLFLEET_HOME": "home",
+        "DSPY_CACHEDIR": "dspy",
+    }
+    return {**os.environ, **{name: str(folder / value) for name, value in own.items()}}

@@ -1,0 +1,135 @@
+"""What a page shows beside the happy path: nothing yet, long and hostile names, mistakes, a job at work."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import nbformat
+import pytest
+from jupyterlab_page import ARTIFACTS
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jupyterlab_page import Lab, LabPage
+    from playwright.sync_api import Browser
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LONG_NAME = "_".join(["intents_of_the_help_desk_with_labelled_examples_only"] * 3)
+HOSTILE_NAME = "<img src=x onerror=document.title=7>"
+SET_UP = """\
+%load_ext skillfleet_nb
+import os, tempfile
+os.environ["SKILLFLEET_HOME"] = tempfile.mkdtemp()
+import dspy, skillfleet_nb as sf
+from skillfleet_nb.trainset.bundled import bundled
+dspy.configure(lm=sf.offline_lm())
+slow = sf.offline_lm(latency_s=0.1)
+train = bundled("intents")[:120]
+program = dspy.Predict("text -> intent")
+metric = lambda example, pred, trace=None: example.intent == pred.intent"""
+OPTIMIZE = "%skillfleet optimize program --train train --metric metric"
+
+
+def _notebook(*cells: str) -> nbformat.NotebookNode:
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel}
+    )
+
+
+@pytest.fixture(scope="module")
+def page(lab: Lab) -> LabPage:
+    page = lab.open(
+        _notebook(
+            SET_UP,
+            "%skillfleet jobs",
+            "%skillfleet",
+            "%skillfleet doctor program --train train --metric metric",
+            f"{OPTIMIZE} --optimizer labeled_fewshot --name {LONG_NAME}",
+            f'{OPTIMIZE} --optimizer labeled_fewshot --name "{HOSTILE_NAME}"',
+            "%skillfleet jobs --limit 5",
+            f"{OPTIMIZE} --optimizer gepaa",
+        ),
+        "cases.ipynb",
+    )
+    page.run_all()
+    return page
+
+
+def test_a_fresh_home_says_how_to_begin(page: LabPage) -> None:
+    expect(page.output("%skillfleet jobs").first).to_contain_text("no jobs yet")
+    expect(page.output("%skillfleet jobs").first).to_contain_text("%skillfleet optimize")
+
+
+def test_amounts_are_not_read_as_formulas(page: LabPage) -> None:
+    expect(page.output("%skillfleet doctor").get_by_text("$0 in, $0 out per million tokens")).to_be_visible()
+
+
+def test_a_mistake_is_one_line_with_the_way_out(page: LabPage) -> None:
+    output = page.output(f"{OPTIMIZE} --optimizer gepaa")
+    lines = output.inner_text().strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("UsageError: unknown optimizer 'gepaa': did you mean 'gepa'?")
+
+
+def test_a_long_name_stays_on_the_page_and_a_hostile_one_is_text(page: LabPage) -> None:
+    jobs = page.output("%skillfleet jobs --limit")
+    expect(jobs.get_by_role("cell", name=HOSTILE_NAME)).to_be_visible()
+    assert page.title() != "7"
+    for output in (jobs, page.output(f"{OPTIMIZE} --optimizer labeled_fewshot --name {LONG_NAME}")):
+        box = output.locator("table").first.bounding_box()
+        assert box["x"] + box["width"] <= page.width
+
+
+def test_the_bar_moves_while_a_job_works(lab: Lab) -> None:
+    page = lab.open(_notebook(SET_UP, f"{OPTIMIZE} --optimizer bootstrap_random_search --lm slow"), "working.ipynb")
+    page.start_all()
+    bar = page.output(OPTIMIZE).get_by_role("progressbar")
+    expect(page.output(OPTIMIZE).get_by_text(re.compile(r"at most .* left"))).to_be_visible()
+    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[1-9]\d?$"))
+    page.screenshots("working")
+    page.interrupt()
+    page.await_idle()
+    expect(page.output(OPTIMIZE).get_by_role("cell", name="cancelled", exact=True)).to_be_visible()
+    page.screenshots("cancelled")
+    assert page.errors() == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_cases_are_kept_as_pictures(page: LabPage, theme: str) -> None:
+    page.theme(theme)
+    assert page.screenshots(f"cases-{theme}")
+
+
+def test_the_exported_page_shows_the_same_without_a_server(browser: Browser, notebooks: Path, tmp_path: Path) -> None:
+    """The committed quickstart, as ``nbconvert`` writes it, opened from disk."""
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "nbconvert",
+            "--to",
+            "html",
+            "--output-dir",
+            str(tmp_path),
+            notebooks / "00_quickstart.ipynb",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    tab = browser.new_page(viewport={"width": 1280, "height": 1600})
+    # nbconvert's template asks a CDN for MathJax; nothing of ours may need it.
+    tab.route("**/*", lambda route: route.continue_() if route.request.url.startswith("file:") else route.abort())
+    tab.goto((tmp_path / "00_quickstart.html").as_uri())
+    expect(tab.get_by_role("cell", name="improved").first).to_be_visible()
+    expect(tab.locator("svg.marks").first).to_be_visible()
+    tab.get_by_text("demos added").click()
+    expect(tab.locator("ins").filter(has_text="intent:").first).to_be_visible()
+    tab.screenshot(path=str(ARTIFACTS / "exported.png"), full_page=True)
+    tab.close()

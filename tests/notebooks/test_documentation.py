@@ -1,0 +1,99 @@
+"""What the documents say works: README's cells, the plugin example, and notebooks fit to be published."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def _blocks(file: Path, language: str, heading: str) -> list[str]:
+    """Return the code blocks of a section."""
+    _, _, after = file.read_text("utf-8").partition(f"\n## {heading}\n")
+    section = re.split(r"^## ", after, maxsplit=1, flags=re.MULTILINE)[0]
+    return re.findall(rf"^```{language}\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    import dspy
+    from IPython.core.interactiveshell import InteractiveShell
+
+    monkeypatch.chdir(tmp_path)
+    InteractiveShell.clear_instance()
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
+    dspy.configure(lm=None)  # the README configures one
+
+
+def _quickstart_definitions() -> list[str]:
+    quickstart = nbformat.read(ROOT / "notebooks" / "00_quickstart.ipynb", as_version=4)
+    code = [cell.source for cell in quickstart.cells if cell.cell_type == "code"]
+    return [cell for cell in code if re.search(r"^(train|program|def metric)\b", cell, flags=re.MULTILINE)]
+
+
+@pytest.mark.slow
+def test_the_readme_works_cell_by_cell_as_it_stands(shell: Any) -> None:
+    first, *cells = _blocks(ROOT / "README.md", "python", "Use it")
+    for cell in (first, *_quickstart_definitions(), *cells):
+        outcome = shell.run_cell(cell, store_history=True)
+        assert outcome.success, f"{cell}\n{outcome.error_in_exec or outcome.error_before_exec}"
+    names = shell.user_ns
+    assert list(names["df"].columns) == ["optimizer", "best_score", "cost_usd"]
+    assert str(names["fleet"].job("intents").state) == "completed"
+    assert names["result"].verdict in {"improved", "no evidence", "worse"}
+
+
+def test_the_optimizer_of_the_guide_is_found_and_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import dspy
+
+    import skillfleet_nb as sf
+    from skillfleet_nb.optimizers.registry import available
+
+    guide = ROOT / "docs" / "architecture.md"
+    (code,) = _blocks(guide, "python", "Add an optimizer")
+    (points,) = _blocks(guide, "toml", "Add an optimizer")
+    group, name, target = re.search(r'"(.+)"\]\n(\w+) = "(.+)"', points).groups()
+    installed = tmp_path / "shortest-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: shortest\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text(f"[{group}]\n{name} = {target}\n")
+    (tmp_path / "shortest.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert name in available()
+
+    rows = [{"word": "x" * n, "size": "long" if n > 20 else "short"} for n in range(1, 41)]
+    job = sf.Fleet().optimize(
+        dspy.Predict("word -> size"),
+        train=rows,
+        metric=lambda example, pred, trace=None: example.size == pred.size,
+        optimizer=name,
+        params={"k": 3},
+        lm=sf.offline_lm(),
+    )
+    demos = job.result().program.demos
+    assert len(demos) == 3
+    assert max(len(demo["word"]) for demo in demos) < 20
+    sys.modules.pop("shortest")
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.name)
+def test_a_published_notebook_has_run_without_errors_and_names_nobody(file: Path) -> None:
+    notebook = nbformat.read(file, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code), "run it, and keep its outputs"
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    shown = re.sub(r"https?://\S+", "", "\n".join(str(output) for output in outputs))
+    assert not re.findall(r"(?<![\w.])/(?:home|root|tmp|work|Users|var|mnt)/[\w./-]+|[A-Z]:\\\\Users", shown)
+    assert re.search(r"job\.result\(\)\s*$|^assert ", code[-1].source, flags=re.MULTILINE)
