@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, JobError, unknown
 from skillfleet_nb.events import JobCreated, JobState, Resumed, StateChanged
-from skillfleet_nb.runs import parcel, worker
-from skillfleet_nb.runs.execution import Execution
-from skillfleet_nb.runs.history import History, refuse_changes
+from skillfleet_nb.runs import parcel
+from skillfleet_nb.runs.history import History
 from skillfleet_nb.runs.job import Job
+from skillfleet_nb.runs.launch import check_engine, launch, packed
 from skillfleet_nb.runs.prepare import checked_fallbacks, prepare
+from skillfleet_nb.runs.resume import refuse_changes, refuse_finished, refuse_spent
 from skillfleet_nb.runs.spec import Budget
 from skillfleet_nb.store import Home, Journal, Store
 
@@ -26,14 +27,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from skillfleet_nb.analysis.doctor import Diagnosis
-    from skillfleet_nb.events import Payload
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.runs.prepare import Prepared
-    from skillfleet_nb.runs.progress import Progress
     from skillfleet_nb.store.vectors import SimilarityIndex
     from skillfleet_nb.trainset import TrainsetReport
-
-ENGINES = ("thread", "process")
 
 
 class Fleet:
@@ -165,7 +162,7 @@ class Fleet:
         >>> job.result().verdict in {"improved", "no evidence", "worse"}
         True
         """
-        _check_engine(engine, max_parallel)
+        check_engine(engine, max_parallel)
         if name is not None and not name.strip():
             raise InputError(f"name = {name!r}: give the job a name with a letter in it, or none")
         settings = self.settings
@@ -191,7 +188,7 @@ class Fleet:
         elif strategy is not None:
             raise InputError(f"strategy = {strategy!r} is given without select: say how many examples to train on")
         job_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        packed = self._pack(prepared, program, settings, engine)
+        pack = packed(prepared, program, self.home, settings, engine)
         created = JobCreated(
             name=name or f"{optimizer}-{job_id[-6:]}",
             optimizer=optimizer,
@@ -203,7 +200,8 @@ class Fleet:
             spec=prepared.spec.model_dump(mode="json"),
         )
         job, journal = Job(self.home, job_id, program), Journal(self.home, job_id)
-        return self._start(job, journal, [created], prepared, packed, settings, engine, max_parallel)
+        self._jobs[job_id] = job
+        return launch(self.home, job, journal, [created], prepared, pack, settings, engine, max_parallel)
 
     def _selected(
         self, checked: Callable[..., Prepared], prepared: Prepared, program: Any, k: int, strategy: str | None
@@ -270,13 +268,13 @@ class Fleet:
         """
         old = self.job(name_or_id)
         p = old.progress
-        limits = {"usd": budget_usd, "calls": max_calls, "tokens": max_tokens, "minutes": max_minutes}
-        limits = {k: v for k, v in limits.items() if v is not None}
+        asked = {"usd": budget_usd, "calls": max_calls, "tokens": max_tokens, "minutes": max_minutes}
+        limits = {k: v for k, v in asked.items() if v is not None}
         if not as_new:
-            _check_resumable(p, limits)
-            _check_limits(p.name, limits, History.of(self.home, old.id))
+            refuse_finished(p, limits)
+            refuse_spent(p.name, limits, History.of(self.home, old.id))
         engine = engine or p.engine
-        _check_engine(engine, max_parallel)
+        check_engine(engine, max_parallel)
         given = {"program": program, "metric": metric, "lm": lm, "prompt_lm": prompt_lm, "seed": seed}
         given["fallback_lms"] = checked_fallbacks(fallback_lm) or None
         given = {k: v for k, v in given.items() if v is not None}
@@ -290,21 +288,17 @@ class Fleet:
             return self._restart(kept, engine, max_parallel, p.name)
         settings = self.settings.model_copy(update={"record_prompts": kept.record_prompts})
         prepared = parcel.prepared(kept, settings)
-        refuse_changes(p.spec, prepared.spec)
-        if not prepared.spec.cached:
-            raise InputError(
-                f"job {p.name!r} cannot be replayed: the cache of DSPy or of {prepared.spec.lm!r} is off; "
-                "--as-new starts it over and pays again"
-            )
+        refuse_changes(p.name, p.spec, prepared.spec)
         with parcel.settings_of(kept):
-            packed = self._pack(prepared, kept.program, settings, engine, kept.cache_dir)
+            pack = packed(prepared, kept.program, self.home, settings, engine, kept.cache_dir)
             job, journal = Job(self.home, old.id, kept.program), Journal(self.home, old.id)
             if job.progress.attempts != p.attempts:
                 journal.close()
                 raise JobError(f"job {p.name!r} was just resumed by another process: watch it")
             resumed = Resumed(attempt=p.attempts + 1, budget=prepared.spec.budget.model_dump())
             told = [resumed, StateChanged(state=JobState.PENDING)]
-            return self._start(job, journal, told, prepared, packed, settings, engine, max_parallel)
+            self._jobs[job.id] = job
+            return launch(self.home, job, journal, told, prepared, pack, settings, engine, max_parallel)
 
     def _restart(self, kept: parcel.Parcel, engine: str, max_parallel: int | None, name: str) -> Job:
         with parcel.settings_of(kept):
@@ -330,44 +324,6 @@ class Fleet:
                 name=name,
                 record_prompts=kept.record_prompts,
             )
-
-    def _pack(
-        self, prepared: Prepared, program: Any, settings: Settings, engine: str, cache_dir: str | None = None
-    ) -> bytes | None:
-        """Pack what a run needs; a run of this process may hold on to what cannot travel."""
-        try:
-            gathered = parcel.parcel_of(prepared, program, record_prompts=settings.record_prompts, cache_dir=cache_dir)
-            return parcel.pack(gathered, self.home)
-        except InputError:
-            if engine == "process":
-                raise
-            return None
-
-    def _start(
-        self,
-        job: Job,
-        journal: Journal,
-        told: Sequence[Payload],
-        prepared: Prepared,
-        packed: bytes | None,
-        settings: Settings,
-        engine: str,
-        max_parallel: int | None,
-    ) -> Job:
-        try:
-            if packed is not None:
-                parcel.keep(packed, self.home, job.id)
-            worker.forget(self.home, job.id)
-            journal.append_many(told, sync=True)
-            self._jobs[job.id] = job
-            if engine == "process":
-                worker.spawn(self.home, journal, max_parallel)
-                return job
-            history = History.of(self.home, job.id)
-            return job.start(Execution(prepared, self.home, journal, settings, history), journal)
-        except BaseException:
-            journal.close()  # or this process would keep alive a job that nobody runs
-            raise
 
     def jobs(self, state: str | None = None) -> pd.DataFrame:
         """List all jobs, newest first, one row each; columns as in the relation ``jobs``.
@@ -593,38 +549,3 @@ class Fleet:
         from skillfleet_nb.analysis.doctor import diagnose
 
         return diagnose(self.home, program=program, train=train, metric=metric, lm=lm)
-
-
-def _check_engine(engine: str, max_parallel: int | None) -> None:
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
-    if max_parallel is None:
-        return
-    if isinstance(max_parallel, bool) or not isinstance(max_parallel, int) or max_parallel < 1:
-        raise InputError(f"max_parallel = {max_parallel!r}: it must be a whole number from 1")
-    if engine != "process":
-        raise InputError("max_parallel is for jobs in processes of their own: give engine='process' (--detach) as well")
-
-
-def _check_resumable(p: Progress, limits: Mapping[str, Any]) -> None:
-    """Refuse a job that runs, or has nothing left to do under these limits."""
-    if not p.state.is_finished():
-        raise JobError(f"job {p.name!r} is {p.state}: watch it, or cancel it before it is resumed")
-    if p.state is not JobState.COMPLETED:
-        return
-    if not (p.stop_reason or "").startswith("budget"):
-        raise JobError(f"job {p.name!r} is complete: there is nothing left to resume; --as-new starts it over")
-    if not limits:
-        raise JobError(f"job {p.name!r} stopped at its {p.stop_reason}: give a larger limit, for example --budget")
-
-
-def _check_limits(name: str, limits: Mapping[str, Any], history: History) -> None:
-    """Refuse limits that the attempts so far have used up."""
-    spent = history.spent
-    tokens = spent.input_tokens + spent.output_tokens
-    used = {"usd": spent.cost_usd, "calls": spent.calls, "tokens": tokens, "minutes": history.seconds / 60}
-    for what, limit in limits.items():
-        before = used[what] or 0
-        if before >= limit:
-            option = "budget_usd" if what == "usd" else f"max_{what}"
-            raise JobError(f"job {name!r} has used {before:,.4g} of {option} = {limit:g}: give more")

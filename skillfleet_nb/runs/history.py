@@ -5,27 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import LMCall, Trial
 from skillfleet_nb.lm.meter import Totals
 from skillfleet_nb.store import follow
 
 if TYPE_CHECKING:
-    from skillfleet_nb.runs.spec import Spec
     from skillfleet_nb.store import Home
 
 TrialKey = tuple[str | None, str, int, float]
-_SAME = {
-    "program_hash": "the program",
-    "metric_hash": "the metric",
-    "optimizer": "the optimizer",
-    "params": "the optimizer's parameters",
-    "lm": "the LM",
-    "prompt_lm": "the prompt LM",
-    "seed": "the seed",
-}
 
 
 def trial_key(trial: Trial) -> TrialKey:
@@ -92,32 +81,3 @@ class History:
                 found.next_trial = max(found.next_trial, trial.trial + 1)
                 found.baseline = found.baseline or found.spent.copy()
         return found
-
-
-def refuse_changes(recorded: dict[str, Any], spec: Spec) -> None:
-    """Refuse to resume a job as something else than it was.
-
-    Raises
-    ------
-    InputError
-        Naming everything that changed, with the hash before and after.
-    """
-    now = spec.model_dump(mode="json")
-    changed = [
-        f"{word} ({_short(recorded[key])} → {_short(now[key])})"
-        for key, word in _SAME.items()
-        if recorded.get(key) != now[key]
-    ]
-    for split, before in recorded.get("data_hashes", {}).items():
-        if now["data_hashes"].get(split) != before:
-            changed.append(f"the {split} set ({_short(before)} → {_short(now['data_hashes'].get(split))})")
-    if changed:
-        raise InputError(
-            f"the job was started with another set-up; changed: {', '.join(changed)}: give the same, "
-            "or start a new job with --as-new"
-        )
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 24 else text[:23] + "…"  # noqa: PLR2004  room for one line
