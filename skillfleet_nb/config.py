@@ -20,7 +20,7 @@ class Settings(BaseSettings):
     Parameters
     ----------
     record_prompts
-        Whether the journal keeps prompts and responses as text; otherwise only their SHA-256.
+        Whether the journal keeps prompts, responses and outputs as text; otherwise only their SHA-256.
     num_threads
         Threads of one evaluation, from 1; None leaves the choice to DSPy.
     max_parallel
@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     compact_after_days
         Days after which `db compact` turns the journal of a finished job into Parquet.
     keep_prompts_days
-        Days after which `db compact` replaces a finished job's prompts and responses by their
-        SHA-256; None keeps them.
+        Days after which `db compact` replaces a finished job's prompts, responses and outputs by
+        their SHA-256; None keeps them.
     keep_jobs_days
         Days after which `db compact` deletes a finished job; None keeps it.
 

@@ -95,11 +95,16 @@ class Warned(Payload):
 
 
 class ExampleScore(NamedTuple):
-    """One example's score in one trial; `score` in [0, 1], None where the program failed on it."""
+    """One example's score in one trial; `score` in [0, 1], None where the program failed on it.
+
+    `output` is what the program answered, as JSON of its fields, where all of validation or of the test
+    split was scored; with ``--no-prompts`` it is ``sha256:…`` of it.
+    """
 
     example_id: str
     score: float | None
     feedback: str | None = None
+    output: str | None = None
 
 
 class Trial(Payload):

@@ -133,7 +133,7 @@ class Fleet:
         name
             What to call the job.
         record_prompts
-            Whether prompts and responses are kept as text; by default as the settings say.
+            Whether prompts, responses and outputs are kept as text; by default as the settings say.
         select
             Train on so many examples of the train split, chosen by :meth:`trainset`'s scores; by
             default on all.  Validation and the sealed test split stay whole and are not looked at.

@@ -130,7 +130,7 @@ def _add_optimize(commands: Any) -> None:
     p.add_argument("--no-wait", action="store_true", help="return at once; the job runs in the background")
     p.add_argument("--detach", action="store_true", help="run in a process of its own, which outlives this one")
     p.add_argument("--max-parallel", type=int, metavar="N", help="with --detach: wait until fewer than N run")
-    p.add_argument("--no-prompts", action="store_true", help="record hashes in place of prompts and responses")
+    p.add_argument("--no-prompts", action="store_true", help="record hashes in place of prompts, responses and outputs")
     p.add_argument("-o", dest="output", metavar="NAME", help="put the job into this variable")
     p.set_defaults(run=_optimize)
 

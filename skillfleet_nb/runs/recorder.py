@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from skillfleet_nb.events import ExampleScore, Split, Trial
+from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.runs.history import trial_key
+from skillfleet_nb.runs.outputs import output_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +48,7 @@ class Recorder:
     sizes
         Number of examples of each split: a scoring of all of them is a full evaluation.
     ledger
-        Tells what was bought up to a trial.
+        Tells what was bought up to a trial, and whether texts may be recorded.
     history
         Trials of earlier attempts; one that is replayed is not recorded again.
     """
@@ -89,6 +91,8 @@ class Recorder:
         instructions = frozenset((name, p.signature.instructions) for name, p in program.named_predictors())
         score = sum(r.score or 0.0 for r in rows) / len(rows)
         full = len({r.example_id for r in rows}) >= self._distinct[split]  # rows may repeat
+        if not full and split != "test":  # of the test split, a budget may leave a part
+            rows = [r._replace(output=None) for r in rows]
         with self._lock:
             candidate = self.candidates.setdefault(program_id, Candidate(program_id, program))
             self._by_instructions.setdefault(instructions, program_id)
@@ -124,8 +128,11 @@ class Recorder:
         for example, prediction, score in results:
             example_id, split = self._ids[id(example)]
             failed = prediction is None or (hasattr(prediction, "keys") and not list(prediction.keys()))
-            value = getattr(score, "score", score)
-            told.append(ExampleScore(example_id, None if failed else float(value), getattr(score, "feedback", None)))
+            value = None if failed else float(getattr(score, "score", score))
+            output = None if failed or split == "train" else output_json(prediction)
+            if output is not None and not self._ledger.record_prompts:
+                output = digest(output)
+            told.append(ExampleScore(example_id, value, getattr(score, "feedback", None), output))
         with self._lock:
             self.predictions += len(told)
             self.failed += sum(r.score is None for r in told)

@@ -210,8 +210,9 @@ def _convert(columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress
         if kind == "program":
             payload = payload | {"state": orjson.dumps(payload["state"]).decode()}
         if kind == "trial":
-            for example_id, score, feedback in payload.get("scores") or ():
+            for example_id, score, feedback, *output in payload.get("scores") or ():  # old ones have no output
                 one = {"trial": payload["trial"], "example_id": example_id, "score": score, "feedback": feedback}
+                one["output"] = output[0] if output else None
                 rows.setdefault("scores", []).append((progress.job_id, event, one))
         if kind == "examples":
             found = [row | {"dataset": payload["dataset"]} for row in payload["rows"]]

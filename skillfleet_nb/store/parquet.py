@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _GROUP_ROWS, _GROUP_BYTES = 10_000, 8 << 20  # bound the memory that reading and writing take
 _WRITTEN = re.compile(rb'\{"seq":\d+,"at":"[^"]*","kind":"[^"\\]*","payload":(\{.*\})\}\n', re.DOTALL)
 _DIGEST = "sha256:"
+_OUTPUT = 3  # place of the output in an ``ExampleScore``
 
 _Row = tuple[int | None, Any, str | None, bytes | None, bytes | None, int]
 
@@ -100,23 +101,28 @@ def last_seq(path: Path) -> int:
 
 
 def without_prompts(line: bytes) -> bytes:
-    """Return a line with hashes in place of a call's prompt and response, as if they had not been recorded.
+    """Return a line with hashes in place of prompts, responses and outputs, as if they had not been recorded.
 
     A line that holds no event could hold a piece of either: only its end is kept.
     """
     event = parse_line(line)
     if event is None:
         return b"\n" if line.endswith(b"\n") else b""
-    if event.kind != "lm_call":
+    payload = dict(event.payload)
+    if event.kind == "lm_call":
+        payload |= {field: _digest(payload[field]) for field in ("prompt", "response") if field in payload}
+    elif event.kind == "trial" and isinstance(payload.get("scores"), list):
+        scores = payload["scores"]
+        payload["scores"] = [[*s[:_OUTPUT], *map(_digest, s[_OUTPUT:])] if isinstance(s, list) else s for s in scores]
+    if payload == event.payload:
         return line
-    changed = {
-        field: _DIGEST + hashlib.sha256(text.encode()).hexdigest()
-        for field in ("prompt", "response")
-        if isinstance(text := event.payload.get(field), str) and not text.startswith(_DIGEST)
-    }
-    if not changed:
-        return line
-    return format_line(event.seq, event.at.astimezone(UTC), event.kind, orjson.dumps(event.payload | changed))
+    return format_line(event.seq, event.at.astimezone(UTC), event.kind, orjson.dumps(payload))
+
+
+def _digest(text: Any) -> Any:
+    if not isinstance(text, str) or text.startswith(_DIGEST):
+        return text
+    return _DIGEST + hashlib.sha256(text.encode()).hexdigest()
 
 
 def _schema() -> pa.Schema:

@@ -70,7 +70,7 @@ _VIEWS = {
         SELECT job_id, trial, logged_at AS "at", split, full_eval, n_examples, score, best_so_far, program_id,
             parent_ids, lm_calls, cost_usd
         FROM raw.trials""",
-    "scores": "SELECT job_id, trial, example_id, score, feedback FROM raw.scores",
+    "scores": "SELECT job_id, trial, example_id, score, feedback, output FROM raw.scores",
     "lm_calls": """
         SELECT job_id, call_id, logged_at AS "at", model, role, cached, input_tokens, output_tokens, cost_usd,
             latency_s, error, coalesce(attempts, 1) AS attempts, asked, prompt, response
@@ -226,7 +226,12 @@ def m003_examples(con: duckdb.DuckDBPyConnection) -> None:
             category VARCHAR, quality DOUBLE, relevance DOUBLE, diversity DOUBLE, suspicion DOUBLE)""")
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_attempts, m003_examples)
+def m004_outputs(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in what programs answered on the examples they were scored on."""
+    con.execute("ALTER TABLE fleet.raw.scores ADD COLUMN output VARCHAR")
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_attempts, m003_examples, m004_outputs)
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 
 

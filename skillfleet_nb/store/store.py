@@ -213,8 +213,11 @@ class Store:
             if settings.keep_jobs_days is not None and folded - there:
                 return True
             recorded = con.execute(
-                "SELECT count(*) FROM fleet.raw.lm_calls WHERE job_id IN (SELECT unnest($hashed::VARCHAR[])) "
-                "AND (NOT starts_with(prompt, 'sha256:') OR NOT starts_with(response, 'sha256:'))",
+                "WITH hashed AS (SELECT unnest($hashed::VARCHAR[]) AS job_id) "
+                "SELECT (SELECT count(*) FROM fleet.raw.lm_calls SEMI JOIN hashed USING (job_id) "
+                "WHERE NOT starts_with(prompt, 'sha256:') OR NOT starts_with(response, 'sha256:')) "
+                "+ (SELECT count(*) FROM fleet.raw.scores SEMI JOIN hashed USING (job_id) "
+                "WHERE NOT starts_with(output, 'sha256:'))",
                 {"hashed": sorted(hashed)},
             ).fetchall()
             return bool(recorded[0][0])

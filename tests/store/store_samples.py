@@ -52,7 +52,7 @@ def trial(number: int = 0, score: float = 0.5, **changes: object) -> Trial:
         "n_examples": 2,
         "score": score,
         "program_id": f"p{number}",
-        "scores": (("a", score, None), ("b", None, "wrong team")),
+        "scores": (("a", score, None, '{"team":"billing"}'), ("b", None, "wrong team")),
     }
     return Trial.model_validate(fields | changes)
 

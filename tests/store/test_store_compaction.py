@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_samples import CREATED, call, random_payload, start, tables
+from store_samples import CREATED, call, random_payload, start, tables, trial
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.events import Phase, StateChanged
+from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.store import Event, Home, Journal, Store, follow, is_alive, parquet, segments
 from skillfleet_nb.store import fold as fold_module
 from skillfleet_nb.store.compaction import compact
@@ -244,8 +245,9 @@ def test_old_prompts_become_hashes_everywhere_once_the_settings_say_so(home: Hom
     assert prompts[prompts.job_id == "old"].response.str.startswith("sha256:").all()
     assert TOLD in set(prompts[prompts.job_id == "young"].prompt)
     after = tables(store)
-    assert {name: rows for name, rows in after.items() if name not in {"lm_calls", "events"}} == {
-        name: rows for name, rows in before.items() if name not in {"lm_calls", "events"}
+    hashed = {"lm_calls", "scores", "events"}
+    assert {n: rows for n, rows in after.items() if n not in hashed} == {
+        n: rows for n, rows in before.items() if n not in hashed
     }
     assert len(after["events"]) == len(before["events"])
     for event in read(home, "old"):
@@ -259,9 +261,27 @@ def test_old_prompts_become_hashes_everywhere_once_the_settings_say_so(home: Hom
         assert not file.is_file() or TOLD.encode() not in file.read_bytes()
 
 
-def test_a_hash_is_that_of_a_call_whose_prompt_was_not_recorded(home: Home, store: Store) -> None:
-    from skillfleet_nb.lm.calls import digest
+def test_what_programs_answered_becomes_a_hash_along_with_prompts(home: Home, store: Store) -> None:
+    answer = f'{{"note":"{TOLD}"}}'
+    for name in ("old", "young"):
+        with Journal(home, name) as journal:
+            scores = (("a", 1.0, "right", answer), ("b", None))
+            journal.append_many([CREATED, trial(scores=scores), StateChanged(state="completed")])
+    age(home.journal / "old")
+    query = "select job_id, example_id, score, feedback, output from scores order by all"
+    before = store.frame(query)
+    assert before.output.dropna().tolist() == [answer, answer]
+    home.config.write_text("keep_prompts_days = 30")
+    assert store.compact().hashed == ("old",)
+    after = store.frame(query)
+    assert after.drop(columns="output").equals(before.drop(columns="output"))
+    assert after.output.dropna().tolist() == [digest(answer), answer]
+    store.rebuild()
+    assert store.frame(query).equals(after)
+    assert TOLD not in str([event.payload for event in read(home, "old")])
 
+
+def test_a_hash_is_that_of_a_call_whose_prompt_was_not_recorded(home: Home, store: Store) -> None:
     finished_job(home, "job-1", 0)
     home.ensure().config.write_text("keep_prompts_days = 0")
     store.compact()
