@@ -20,7 +20,7 @@ from skillfleet_nb.trainset.history import Past, gather
 from skillfleet_nb.trainset.scoring import relevance_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from skillfleet_nb.events import Payload
     from skillfleet_nb.lm.embed import Embedder
@@ -50,8 +50,10 @@ def analyse(
     Parameters are those of ``Fleet.trainset``; `options` go to
     :func:`~skillfleet_nb.trainset.analyze`.
     """
+    outputs: dict[str, Sequence[str] | None] = {}
     if program is not None:
         checked_program(program)
+        outputs = _outputs(program)
         options["input_fields"] = options.get("input_fields") or input_fields(program)
     report = analyze(
         train,
@@ -59,7 +61,8 @@ def analyse(
         name=name,
         past=past(store),
         ratings=ratings(store),
-        relevance=_relevance(program, style) if program is not None or style is not None else None,
+        relevance=_relevance(program, outputs, style) if program is not None or style is not None else None,
+        expected={field: values for field, values in outputs.items() if values},
         cache=ArrayCache(home.root / "vectors" / "trainsets"),
         **options,
     )
@@ -127,13 +130,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _relevance(program: Any, style: str | None) -> Callable[[Rows], Sequence[float]]:
-    inputs = input_fields(program) if program is not None else []
-    outputs: dict[str, Sequence[str] | None] = {}
-    for predictor in program.predictors() if program is not None else ():
+def _outputs(program: Any) -> dict[str, Sequence[str] | None]:
+    """Name the outputs of a program, each with the values it may take, None where any will do."""
+    found: dict[str, Sequence[str] | None] = {}
+    for predictor in program.predictors():
         for name, field in predictor.signature.output_fields.items():
             literal = get_origin(field.annotation) is Literal
-            outputs[name] = [str(v) for v in get_args(field.annotation)] if literal else None
+            found[name] = [str(v) for v in get_args(field.annotation)] if literal else None
+    return found
+
+
+def _relevance(
+    program: Any, outputs: Mapping[str, Sequence[str] | None], style: str | None
+) -> Callable[[Rows], Sequence[float]]:
+    inputs = input_fields(program) if program is not None else []
     return lambda rows: relevance_to(rows, inputs, outputs, style)
 
 

@@ -62,9 +62,9 @@ class Context:
         """Find the object a person named; see :func:`~skillfleet_nb.commands.resolve.resolve`."""
         return resolve(text, what, self.namespace)
 
-    def rows(self, text: str | None, what: str) -> Any:
-        """Find a data set, which may be a file; None stays None."""
-        return None if text is None else resolve_rows(text, what, self.namespace)
+    def rows(self, text: str | None, what: str, *, mixed: bool = False) -> Any:
+        """Find a data set, which may be a file, with rows of different fields if `mixed`; None stays None."""
+        return None if text is None else resolve_rows(text, what, self.namespace, mixed=mixed)
 
     def metric(self, text: str) -> Any:
         """Find a metric."""

@@ -83,8 +83,8 @@ def own_variables(namespace: Mapping[str, Any]) -> list[str]:
     return [n for n, v in namespace.items() if not n.startswith("_") and n not in shell and not ismodule(v)]
 
 
-def resolve_rows(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
-    """Find a data set: a variable, ``module:attribute``, or a file of examples.
+def resolve_rows(text: str, what: str, namespace: Mapping[str, Any], *, mixed: bool = False) -> Any:
+    """Find a data set: a variable, ``module:attribute``, or a file of examples, whose fields may differ if `mixed`.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def resolve_rows(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
     if text not in namespace and Path(text).suffix.lower() in SUFFIXES:
         from skillfleet_nb.store import read_examples
 
-        return read_examples(text)
+        return read_examples(text, mixed=mixed)
     if text not in namespace and ":" not in text and ("/" in text or "." in text):
         raise InputError(f"{what} {text!r} is no file of examples: give {', '.join(SUFFIXES)}, or a variable")
     return resolve(text, what, namespace)

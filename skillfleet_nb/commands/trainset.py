@@ -73,7 +73,7 @@ def _command(parts: Any, name: str, what: str, run: Any) -> Any:
 
 
 def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
-    train = c.rows(a.train, "train")
+    train = c.rows(a.train, "train", mixed=True)
     metric = getattr(a, "metric", None)
     if "sentence_transformers" not in sys.modules:
         c.say(Note("loading the embedding model where texts are new, which takes some seconds"))

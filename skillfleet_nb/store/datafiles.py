@@ -38,7 +38,7 @@ _BOOLS = {"true": True, "false": False}
 _LONGEST_FIELD = 1 << 27
 
 
-def read_examples(path: str | Path) -> list[dict[str, Any]]:
+def read_examples(path: str | Path, *, mixed: bool = False) -> list[dict[str, Any]]:
     r"""Read a data set, one dictionary an example, all with the same fields in the file's order.
 
     Parameters
@@ -47,6 +47,8 @@ def read_examples(path: str | Path) -> list[dict[str, Any]]:
         ``.json`` (a list of objects), ``.jsonl`` (an object a line), ``.csv`` (with a header;
         separated by comma, semicolon, tab or bar) or ``.parquet``.  Text is UTF-8, or UTF-16/32
         with a byte-order mark.
+    mixed
+        Take examples whose fields differ, for an analysis that tells of them.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def read_examples(path: str | Path) -> list[dict[str, Any]]:
             rows = _parquet(path)
         else:
             text = _text(path)
-            rows = {".json": _json, ".jsonl": _jsonl, ".csv": _csv}[ending](path, text)
+            rows = _csv(path, text) if ending == ".csv" else _objects(path, text, ending, mixed=mixed)
     except OSError as error:
         raise InputError(f"cannot read '{path}': {error.strerror or error}.") from error
     if not rows:
@@ -116,7 +118,15 @@ def _text(path: Path) -> str:
     return text
 
 
-def _json(path: Path, text: str) -> list[dict[str, Any]]:
+def _objects(path: Path, text: str, ending: str, *, mixed: bool) -> list[dict[str, Any]]:
+    rows, places = (_json if ending == ".json" else _jsonl)(path, text)
+    _check_objects(path, rows, places)
+    if not mixed:
+        _check_uniform(path, rows, places)
+    return rows
+
+
+def _json(path: Path, text: str) -> tuple[list[Any], list[str]]:
     try:
         rows = orjson.loads(text)
     except ValueError as error:
@@ -125,10 +135,10 @@ def _json(path: Path, text: str) -> list[dict[str, Any]]:
     if not isinstance(rows, list):
         kind = f"an object with {', '.join(map(repr, list(rows)[:5]))}" if isinstance(rows, dict) else repr(rows)[:40]
         raise InputError(f"'{path}' holds {kind}: it must hold a list of objects.")
-    return _uniform(path, rows, [f"item {number}" for number in range(1, len(rows) + 1)])
+    return rows, [f"item {number}" for number in range(1, len(rows) + 1)]
 
 
-def _jsonl(path: Path, text: str) -> list[dict[str, Any]]:
+def _jsonl(path: Path, text: str) -> tuple[list[Any], list[str]]:
     rows, places = [], []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -139,7 +149,7 @@ def _jsonl(path: Path, text: str) -> list[dict[str, Any]]:
             hint = " A list of objects belongs in a .json file." if number == 1 and line.startswith("[") else ""
             raise InputError(f"'{path}' line {number} is not JSON: {error}.{hint}") from error
         places.append(f"line {number}")
-    return _uniform(path, rows, places)
+    return rows, places
 
 
 def _csv(path: Path, text: str) -> list[dict[str, Any]]:
@@ -213,10 +223,14 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     return [{k: float(v) if isinstance(v, Decimal) else v for k, v in row.items()} for row in rows]
 
 
-def _uniform(path: Path, rows: list[Any], places: Sequence[str]) -> list[dict[str, Any]]:
+def _check_objects(path: Path, rows: Sequence[Any], places: Sequence[str]) -> None:
     for row, place in zip(rows, places, strict=True):
         if not isinstance(row, dict):
             raise InputError(f"'{path}' {place} is {repr(row)[:40]}: each example must be an object of named fields.")
+
+
+def _check_uniform(path: Path, rows: Sequence[dict[str, Any]], places: Sequence[str]) -> None:
+    for row, place in zip(rows, places, strict=True):
         if row.keys() != rows[0].keys():
             odd = min(row.keys() ^ rows[0].keys())
             has, lacks = (place, places[0]) if odd in row else (places[0], place)
@@ -224,7 +238,6 @@ def _uniform(path: Path, rows: list[Any], places: Sequence[str]) -> list[dict[st
                 f"'{path}' {has} has the field {odd!r} and {lacks} has not: "
                 "give every example the same fields, null where there is no value."
             )
-    return rows
 
 
 def _is_object(line: str) -> bool:

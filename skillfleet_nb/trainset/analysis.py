@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,10 +12,10 @@ from skillfleet_nb.trainset.duplicates import NEAR, Pair, find_twins
 from skillfleet_nb.trainset.gaps import uncovered, underrepresented
 from skillfleet_nb.trainset.geometry import VERSION, Geometry, measure
 from skillfleet_nb.trainset.identity import content_hash, row_fields
-from skillfleet_nb.trainset.load import records
+from skillfleet_nb.trainset.load import picked, records
 from skillfleet_nb.trainset.report import Bands, Likeness, Performer, Suspect, TrainsetReport, likeness, recommend
 from skillfleet_nb.trainset.rows import MAX_ROWS, Rows, brief, lay_out, text_of
-from skillfleet_nb.trainset.scoring import HIGH, LOW, Weights, score
+from skillfleet_nb.trainset.scoring import HIGH, LOW, STYLE, STYLES, Weights, score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from skillfleet_nb.trainset.gaps import Gap
     from skillfleet_nb.trainset.geometry import Floats
     from skillfleet_nb.trainset.history import Past
 
@@ -57,6 +59,7 @@ def analyze(
     reference: object = None,
     test: object = None,
     target: Mapping[str, float] | None = None,
+    expected: Mapping[str, Sequence[str]] | None = None,
     near: float = NEAR,
     max_rows: int = MAX_ROWS,
     seed: int = 0,
@@ -84,6 +87,8 @@ def analyze(
         Test rows: an example with the input of one is never selected.
     target
         Weight of each category the set should have; uniform by default.
+    expected
+        By field, the values there should be: one without a row is a gap too.  Of skills, the styles.
     near
         Cosine from which inputs are near-duplicates, in (0, 1].
     cache
@@ -110,7 +115,7 @@ def analyze(
     if not 0 < near <= 1:
         raise InputError(f"near = {near!r}: give a cosine above 0 and up to 1, such as 0.95.")
     weights = Weights.of(weights)
-    source = list(records(given, name))
+    source = records(given, name)
     rows = lay_out(source, label=label, input_fields=input_fields, name=name, max_rows=max_rows, seed=seed)
     kept: dict[str, Floats] = {}
 
@@ -130,22 +135,18 @@ def analyze(
         ratings=ratings or {},
         relevance=relevance(rows) if relevance else None,
     )
-    gaps = underrepresented(rows.categories, rows.category_field or "label", target)
-    for field in rows.facets():
-        if field not in {rows.category_field, *rows.inputs, *_PROVENANCE}:
-            gaps += underrepresented([_str(v.get(field)) for v in rows.contents], field)
-    regions = []
+    gaps = _gaps(rows, target, {**({STYLE: STYLES} if rows.of_skills else {}), **(expected or {})})
+    regions, notes = [], list(rows.notes)
     if reference is not None:
-        texts = _reference(reference, rows)
+        texts, sampled = _reference(reference, rows, max_rows, seed)
+        notes += sampled
         nearest = geometry.similarities[:, 0] if len(rows) > 1 else geometry.similarities.ravel()
         regions = uncovered(vectors(), nearest, embedded(texts, embed), texts)
     never = frame.loc[(frame["trials"] >= _TRIED) & (frame["solved"] == 0), "row"].tolist()
+    quality = frame["quality"]
+    low = frame[quality < LOW].sort_values(["quality", "row"])["row"].tolist()
+    high = int((quality >= HIGH).sum())
     parts: dict[str, Any] = {
-        "bands": Bands(
-            high=int((frame["quality"] >= HIGH).sum()),
-            medium=int(((frame["quality"] >= LOW) & (frame["quality"] < HIGH)).sum()),
-            low=int((frame["quality"] < LOW).sum()),
-        ),
         "gaps": gaps,
         "regions": regions,
         "conflicts": [_alike(p, rows) for p in twins.conflicts],
@@ -161,11 +162,11 @@ def analyze(
         name=name,
         total_examples=rows.total,
         analysed=len(rows),
-        quality_distribution=parts["bands"],
+        quality_distribution=Bands(high=high, medium=len(rows) - high - len(low), low=len(low)),
         top_performers=_best(ranked, rows),
         underrepresented=gaps,
         uncovered=regions,
-        recommendations=recommend(**parts, singles={k: v for k, v in singles.items() if v}),
+        recommendations=recommend(low, **parts, singles={k: v for k, v in singles.items() if v}),
         conflicts=parts["conflicts"],
         duplicates=parts["duplicates"],
         suspects=parts["suspects"],
@@ -175,7 +176,7 @@ def analyze(
         inputs=list(rows.inputs),
         categories=dict(counts.most_common()),
         runs=int((frame["runs"] > 0).sum()),
-        notes=list(rows.notes),
+        notes=notes,
         examples=ranked,
     ).of(source, lambda: vectors()[order], _sealed(test, rows))
 
@@ -203,10 +204,28 @@ def _geometry(rows: Rows, vectors: Callable[[], Floats], embed: Embed, cache: Ca
     return found
 
 
-def _reference(given: object, rows: Rows) -> list[str]:
-    """Return the texts of the reference's inputs."""
+def _gaps(rows: Rows, target: Mapping[str, float] | None, expected: Mapping[str, Sequence[str]]) -> list[Gap]:
+    """Find the categories, and the values of other short fields, that have too few rows."""
+    seen = {rows.category_field or "label": list(rows.categories)}
+    others = {*rows.facets(), *(f for f in expected if f in rows.fields)} - {*seen, *rows.inputs, *_PROVENANCE}
+    seen |= {f: [_str(v.get(f)) for v in rows.contents] for f in rows.fields if f in others}
+    found = []
+    for at, (field, values) in enumerate(seen.items()):
+        wanted = dict.fromkeys([*expected.get(field, ()), *(v for v in values if v is not None)], 1.0)
+        found += underrepresented(values, field, target if at == 0 and target is not None else wanted or None)
+    return found
+
+
+def _reference(given: object, rows: Rows, most: int, seed: int) -> tuple[list[str], list[str]]:
+    """Return the texts of the reference's inputs, of many a random sample, and what to note of them."""
+    every = records(given, "reference")
+    numbers: Sequence[int] = range(len(every))
+    notes = []
+    if len(every) > most:
+        numbers = sorted(random.Random(seed).sample(numbers, most))
+        notes.append(f"{most:,} of {len(every):,} inputs of the reference were looked at, drawn at random")
     texts = []
-    for at, row in enumerate(records(given, "reference")):
+    for at, row in zip(numbers, picked(every, numbers), strict=True):
         if isinstance(row, str):
             texts.append(row)
             continue
@@ -219,7 +238,7 @@ def _reference(given: object, rows: Rows) -> list[str]:
         texts.append(text_of({f: fields[f] for f in rows.inputs}))
     if not texts:
         raise InputError("reference is empty: give inputs to compare the set with, or leave it out.")
-    return texts
+    return texts, notes
 
 
 def _sealed(test: object, rows: Rows) -> set[str]:

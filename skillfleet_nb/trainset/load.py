@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,9 +10,11 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.trainset.identity import own_inputs, row_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator
 
     import dspy
+
+_TOGETHER = 10_000  # rows of a frame that are made into mappings at a time
 
 
 def to_examples(
@@ -75,15 +77,22 @@ def to_examples(
     return examples
 
 
-def records(rows: object, name: str) -> Iterable[object]:
-    """Iterate over rows; frames are recognised by their looks, so that none needs to be installed."""
+def records(rows: object, name: str) -> Sequence[object]:
+    """Return rows as a sequence.
+
+    Frames are recognised by their looks, so that none needs to be installed, and of them only the
+    rows that are asked for are made into mappings: a sample of a million costs what the sample does.
+    """
     source = cast("Any", rows)
-    if hasattr(rows, "to_pylist"):  # Arrow
-        return cast("list[object]", source.to_pylist())
+    if hasattr(rows, "to_pylist") and hasattr(rows, "take"):  # Arrow
+        return _Frame(len(source), lambda at: source.take(at).to_pylist())
     if hasattr(rows, "to_dicts"):  # polars
-        return cast("list[object]", source.to_dicts())
+        return _Frame(len(source), lambda at: source[at].to_dicts())
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # pandas
-        return [{k: None if _missing(v) else v for k, v in r.items()} for r in source.to_dict("records")]
+        source = source.copy(deep=False)
+        return _Frame(len(source), lambda at: _without_nan(source.iloc[at].to_dict("records")))
+    if hasattr(rows, "to_list") and hasattr(rows, "select") and hasattr(rows, "column_names"):  # datasets
+        return _Frame(len(source), lambda at: source.select(at).to_list())
     if isinstance(rows, Mapping):
         raise InputError(
             f"{name} is a mapping with the keys {', '.join(map(repr, rows)) or 'none'}: "
@@ -94,7 +103,37 @@ def records(rows: object, name: str) -> Iterable[object]:
             f"{name} is a {type(rows).__name__}: give a list of mappings or dspy.Example objects, "
             "a DataFrame or a data set."
         )
-    return rows
+    return rows if isinstance(rows, _Frame) else list(rows)
+
+
+def picked(rows: Sequence[object], at: Sequence[int]) -> list[object]:
+    """Return the rows of :func:`records` with these numbers, in this order."""
+    return rows.take(at) if isinstance(rows, _Frame) else [rows[i] for i in at]
+
+
+class _Frame(Sequence[object]):
+    """Rows of a frame, made into mappings as they are asked for."""
+
+    def __init__(self, count: int, take: Callable[[list[int]], list[Any]]) -> None:
+        self._count, self._take = count, take
+
+    def take(self, at: Sequence[int]) -> list[Any]:
+        return self._take(list(at))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, at: Any) -> Any:
+        chosen = range(self._count)[at]
+        return self.take(chosen) if isinstance(chosen, range) else self.take([chosen])[0]
+
+    def __iter__(self) -> Iterator[object]:
+        for start in range(0, self._count, _TOGETHER):
+            yield from self.take(range(start, min(start + _TOGETHER, self._count)))
+
+
+def _without_nan(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: None if _missing(v) else v for k, v in row.items()} for row in rows]
 
 
 def _missing(value: object) -> bool:

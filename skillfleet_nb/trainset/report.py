@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_serializer
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.markup import Readable, items, table, text_table
 from skillfleet_nb.trainset.gaps import Gap, Region
+from skillfleet_nb.trainset.load import picked
 from skillfleet_nb.trainset.rows import brief
 from skillfleet_nb.trainset.selection import MIN_QUALITY, select
 
@@ -208,11 +209,12 @@ class TrainsetReport(BaseModel, Readable):
         """
         if bad := [r for r in rows if not 0 <= r < self.total_examples]:
             raise InputError(f"row {bad[0]} is not in {self.name}: rows are 0 to {self.total_examples - 1}.")
-        return [row for at, row in enumerate(self._given) if at not in set(rows)]
+        out = set(rows)
+        return [row for at, row in enumerate(self._given) if at not in out]
 
     def given(self, rows: Sequence[int]) -> list[Any]:
         """Return these rows as they were given."""
-        return [self._given[row] for row in rows]
+        return picked(self._given, rows)
 
     def of(self, given: Given, vectors: Vectors, sealed: Collection[str] = ()) -> TrainsetReport:
         """Remember the rows themselves, how to embed them, and which never to select; returns itself."""
@@ -291,7 +293,7 @@ class TrainsetReport(BaseModel, Readable):
 
 
 def recommend(
-    bands: Bands,
+    low: Sequence[int],
     gaps: Sequence[Gap],
     regions: Sequence[Region],
     conflicts: Sequence[Likeness],
@@ -304,7 +306,9 @@ def recommend(
 
     Parameters
     ----------
-    bands, gaps, regions, conflicts, duplicates, suspects, never_solved
+    low
+        Rows of low quality, worst first.
+    gaps, regions, conflicts, duplicates, suspects, never_solved
         Parts of the report.
     singles
         By field, the values that have one row.
@@ -327,8 +331,11 @@ def recommend(
             f"{_count(len(suspects), 'likely label error')}: see row{'s' * (len(suspects) > 1)} {rows}; row {s.row} "
             f"says {s.label!r} and reads like {s.suggested!r}"
         )
-    if bands.low:
-        told.append(f"{_count(bands.low, 'low-quality example')}: mend or drop them (`worst` lists them)")
+    if low:
+        told.append(
+            f"{_count(len(low), 'low-quality example')}: see row{'s' * (len(low) > 1)} {_listed(low[:5])}; "
+            "mend or drop them"
+        )
     exact = [d for d in duplicates if d.exact]
     if exact:
         told.append(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.trainset.identity import canonical_json, content_hash, example_id, own_inputs, row_fields
-from skillfleet_nb.trainset.load import records
+from skillfleet_nb.trainset.load import picked, records
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -133,25 +133,25 @@ def lay_out(
     """
     if max_rows < 1:
         raise InputError(f"max_rows = {max_rows}: give a whole number from 1.")
-    found = list(records(given, name))
-    if not found:
+    every = records(given, name)
+    if len(every) == 0:
         raise InputError(f"{name} is empty: give at least one example.")
-    at = range(len(found))
-    if len(found) > max_rows:
-        at_sampled = sorted(random.Random(seed).sample(range(len(found)), max_rows))
-        notes = [f"{max_rows:,} of {len(found):,} rows were analysed, drawn at random (seed {seed})"]
-    else:
-        at_sampled, notes = list(at), []
-    values = [_filled(row_fields(found[i])) for i in at_sampled]
+    numbers: Sequence[int] = range(len(every))
+    notes = []
+    if len(every) > max_rows:
+        numbers = sorted(random.Random(seed).sample(numbers, max_rows))
+        notes.append(f"{max_rows:,} of {len(every):,} rows were analysed, drawn at random (seed {seed})")
+    found = picked(every, numbers)
+    values = [_filled(row_fields(row)) for row in found]
     fields = tuple(dict.fromkeys(f for v in values for f in v))
-    own = next((names for i in at_sampled[:1] if (names := own_inputs(found[i])) is not None), None)
+    own = own_inputs(found[0])
     chosen_label, inputs = _roles(values, fields, label, input_fields or own)
     notes += _oddities(values, fields, chosen_label)
     split = [({f: v[f] for f in v if f in inputs}, {f: v[f] for f in v if f not in inputs}) for v in values]
     labels = tuple(_text_or_none(v.get(chosen_label)) if chosen_label else None for v in values)
     by_branch = set(fields) >= SKILL_FIELDS and label is None
     return Rows(
-        numbers=tuple(at_sampled),
+        numbers=tuple(numbers),
         ids=tuple(example_id(i, o) for i, o in split),
         input_ids=tuple(content_hash(i) for i, _ in split),
         contents=tuple(values),
@@ -162,7 +162,7 @@ def lay_out(
         inputs=inputs,
         label=chosen_label,
         category_field="expected_taxonomy_path" if by_branch else chosen_label,
-        total=len(found),
+        total=len(every),
         notes=tuple(notes),
     )
 

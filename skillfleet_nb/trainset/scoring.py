@@ -64,7 +64,8 @@ _VERB = re.compile(
     r"write)\w*",
     re.IGNORECASE,
 )
-_STYLES = frozenset({"comprehensive", "navigation_hub", "minimal"})
+STYLE = "expected_skill_style"
+STYLES = ("comprehensive", "navigation_hub", "minimal")
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def relevance_to(
             for f, allowed in present.items()
         ]
         share = sum(fits) / len(wanted) if wanted else 1.0
-        found.append(share if style is None or values.get("expected_skill_style") == style else share / 2)
+        found.append(share if style is None or values.get(STYLE) == style else share / 2)
     return found
 
 
@@ -279,11 +280,11 @@ def _weighted(columns: Mapping[str, Column], weights: Weights) -> Column:
 
 def _clarity(skill: Mapping[str, Any]) -> float:
     name, path = skill.get("expected_name"), skill.get("expected_taxonomy_path")
-    about, style = skill.get("expected_description"), skill.get("expected_skill_style")
+    about, style = skill.get("expected_description"), skill.get(STYLE)
     return _share(
         isinstance(name, str) and bool(_KEBAB.match(name)),
         isinstance(path, str) and isinstance(name, str) and path.rsplit("/", 1)[-1] == name,
-        style in _STYLES,
+        style in STYLES,
         isinstance(about, str) and len(about.split()) >= _ENOUGH_WORDS,
         style != "navigation_hub" or "references" in (skill.get("expected_subdirectories") or ()),
     )

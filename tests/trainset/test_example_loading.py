@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -23,21 +24,26 @@ class Polars:
     def to_dicts(self) -> list[dict[str, Any]]:
         return ROWS
 
+    def __len__(self) -> int:
+        return len(ROWS)
 
-class Dataset:
-    """Has the shape of a `datasets.Dataset`: columns by name, rows by iteration."""
+    def __getitem__(self, at: list[int]) -> Polars:
+        assert at == [0, 1]
+        return self
 
-    column_names = ("text", "intent", "n")
 
-    def __iter__(self) -> Any:
-        return iter(ROWS)
+def streamed() -> Any:
+    return datasets.Dataset.from_list(ROWS).to_iterable_dataset()
 
 
 @pytest.mark.parametrize(
     "source",
-    [ROWS, tuple(ROWS), iter(ROWS), pd.DataFrame(ROWS), pa.Table.from_pylist(ROWS), Polars(), Dataset()],
+    [
+        ROWS, tuple(ROWS), iter(ROWS), pd.DataFrame(ROWS), pa.Table.from_pylist(ROWS), Polars(),
+        datasets.Dataset.from_list(ROWS), datasets.Dataset.from_list(ROWS).with_format("numpy"), streamed(),
+    ],
     ids=lambda s: type(s).__name__,
-)
+)  # fmt: skip
 def test_every_kind_of_rows_gives_the_same_examples(source: object) -> None:
     examples = to_examples(source, input_fields=["text"])
     assert [e.toDict() for e in examples] == ROWS
@@ -73,6 +79,7 @@ def test_examples_keep_their_own_inputs() -> None:
         ([{"txt": "hi", "intent": "greet"}], "row 0 has no field 'text', only 'txt', 'intent'; did you mean 'txt'"),
         ([{"text": "hi"}, {}], "row 1 has no field 'text', only none"),
         ({"train": ROWS}, "train is a mapping with the keys 'train'"),
+        (datasets.DatasetDict(train=datasets.Dataset.from_list(ROWS)), "train is a mapping with the keys 'train'"),
         ("train.csv", "train is a str"),
         (7, "train is a int"),
         ([["hi"]], "is a list"),

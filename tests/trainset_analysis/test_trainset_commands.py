@@ -139,6 +139,12 @@ def test_relevance_is_to_the_programs_signature(fleet: Fleet) -> None:
     assert (frame["relevance"].drop(5) == 1).all()
 
 
+def test_an_answer_the_program_may_give_and_no_row_has_is_a_gap(fleet: Fleet) -> None:
+    program = dspy.Predict("text -> topic: Literal['billing', 'access', 'delivery', 'outage', 'returns']")
+    gaps = fleet.trainset(made_up(40), program=program).underrepresented
+    assert [(g.field, g.category, g.rows) for g in gaps] == [("topic", "returns", 0)]
+
+
 def test_an_analysis_is_recorded_once(fleet: Fleet) -> None:
     rows = made_up(40)
     for _ in range(3):

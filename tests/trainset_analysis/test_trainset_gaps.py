@@ -9,6 +9,7 @@ from message_sets import WordVectors, made_up
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.trainset import analyze
+from skillfleet_nb.trainset.bundled import bundled
 from skillfleet_nb.trainset.gaps import underrepresented
 
 
@@ -64,3 +65,24 @@ def test_inputs_far_from_every_example_are_regions(embed: WordVectors) -> None:
 def test_a_reference_without_the_inputs_is_refused(embed: WordVectors) -> None:
     with pytest.raises(InputError, match="reference row 0 has no input 'text'"):
         analyze(made_up(20), embed=embed, label="topic", reference=[{"message": "hi"}])
+
+
+def test_a_style_without_a_single_skill_is_missing(embed: WordVectors) -> None:
+    skills = [s for s in bundled("skill_planning") if s["expected_skill_style"] == "comprehensive"]
+    told = analyze(skills, embed=embed).underrepresented
+    assert {(g.field, g.category, g.rows) for g in told} >= {
+        ("expected_skill_style", "minimal", 0),
+        ("expected_skill_style", "navigation_hub", 0),
+    }
+
+
+def test_a_value_that_the_program_may_answer_and_no_row_has_is_missing(embed: WordVectors) -> None:
+    report = analyze(made_up(40), embed=embed, label="topic", expected={"topic": ["billing", "outage", "weather"]})
+    assert [(g.category, g.rows) for g in report.underrepresented] == [("weather", 0)]
+
+
+def test_of_a_large_reference_a_sample_is_looked_at(embed: WordVectors) -> None:
+    reference = [r["text"] for r in made_up(200, seed=5)]
+    report = analyze(made_up(80), embed=embed, label="topic", reference=reference, max_rows=100)
+    assert report.notes == ["100 of 200 inputs of the reference were looked at, drawn at random"]
+    assert embed.texts == 180

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import random
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
+import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from message_sets import WordVectors, flipped, made_up
 
@@ -138,6 +141,13 @@ def test_a_second_analysis_embeds_nothing(embed: WordVectors) -> None:
     assert second.model_dump() == first.model_dump()
 
 
+def test_low_quality_rows_are_named(embed: WordVectors) -> None:
+    rows: list[dict[str, Any]] = [*made_up(40), {"text": "", "topic": None}, {"text": "todo", "topic": None}]
+    report = analyze(rows, embed=embed, label="topic")
+    assert report.quality_distribution.low == 2
+    assert any(r.startswith("2 low-quality examples: see rows 4") for r in report.recommendations)
+
+
 def test_it_dumps_to_json_and_renders(embed: WordVectors) -> None:
     rows, _ = flipped(made_up(60), 0.1)
     rows[0]["text"] = "<script>alert(1)</script> مرحبا 🎉"
@@ -164,16 +174,30 @@ def test_a_large_set_is_sampled_and_says_so(embed: WordVectors) -> None:
     assert again.examples["row"].tolist() == report.examples["row"].tolist()
 
 
-@pytest.mark.parametrize("kind", ["list", "pandas", "arrow", "examples"])
+def test_a_million_rows_cost_what_their_sample_does(embed: WordVectors) -> None:
+    given = datasets.Dataset(pa.Table.from_pylist(made_up(1000)).take(pa.array(np.arange(1_000_000) % 1000)))
+    analyze(made_up(20), embed=embed, label="topic")  # libraries are loaded
+    tracemalloc.start()
+    report = analyze(given, embed=embed, label="topic", max_rows=300)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (report.total_examples, report.analysed) == (1_000_000, 300)
+    assert "300 of 1,000,000 rows were analysed" in report.text()
+    assert max(report.examples["row"]) > 900_000
+    assert report.select(10)[0].keys() == {"text", "topic"}
+    assert peak < 50e6  # bytes; the rows alone, as mappings, would take five times as much
+
+
+@pytest.mark.parametrize("kind", ["list", "pandas", "arrow", "datasets", "examples"])
 def test_sets_of_any_kind_give_the_same_report(kind: str, embed: WordVectors) -> None:
     rows = made_up(40)
     given: Any = rows
     if kind == "pandas":
         given = pd.DataFrame(rows)
     elif kind == "arrow":
-        import pyarrow as pa
-
         given = pa.Table.from_pylist(rows)
+    elif kind == "datasets":
+        given = datasets.Dataset.from_list(rows)
     elif kind == "examples":
         import dspy
 
@@ -246,6 +270,16 @@ class TestBadInput:
         file.write_text("text,topic\nhello,greeting\n")
         with pytest.raises(InputError, match=r"train\.parquet"):
             read_examples(file)
+
+    def test_a_file_of_mixed_schemas_is_analysed_where_that_is_asked_for(
+        self, tmp_path: Path, embed: WordVectors
+    ) -> None:
+        file = tmp_path / "train.jsonl"
+        file.write_text("\n".join(map(json.dumps, [*made_up(20), {"text": "x", "other": 1}])), "utf-8")
+        with pytest.raises(InputError, match="line 21 has the field 'other'"):
+            read_examples(file)
+        report = analyze(read_examples(file, mixed=True), embed=embed, label="topic")
+        assert "1 row has other fields than the rest: mixed schemas" in report.notes
 
     @pytest.mark.parametrize(
         "weights", [{"labels": 1}, {"label_fit": -1}, {"quality": 0, "success": 0}, {"bonus": float("nan")}]
