@@ -19,6 +19,7 @@ _COMPACT = """Turn the journals of finished jobs into Parquet, which takes a fra
 
 Nothing reads differently afterwards. The settings compact_after_days, keep_prompts_days and
 keep_jobs_days say from which age on, and whether old prompts and old jobs are kept."""
+_COMPACT_EXAMPLES = ("db compact --dry-run", "db compact --all")
 _RESET = """Empty the home of jobs and programs. They are moved to a folder of backups/ in it, from
 which `db restore` brings them back. Settings, exports and similarity indexes stay."""
 _MOST_NAMED = 10
@@ -31,23 +32,29 @@ def add(commands: Any) -> None:
     parts = db.add_subparsers(dest="db_command", metavar=names, parser_class=type(db))
 
     def part(name: str, run: Callable[[Context, argparse.Namespace], Any], text: str, **more: Any) -> Any:
-        parser = parts.add_parser(name, help=text, **more)
+        parser = parts.add_parser(name, help=text, **{"examples": [f"db {name}"], **more})
         parser.set_defaults(run=run)
         return parser
 
     part("status", _status, "sizes, jobs, schema, backups, and the line to attach it elsewhere")
-    p = part("init", _init, "make a home here, or in a folder")
+    p = part("init", _init, "make a home here, or in a folder", examples=["db init", "db init project"])
     p.add_argument("folder", nargs="?", metavar="FOLDER", help="where .skillfleet is to be")
     part("migrate", _migrate, "bring the database to this version's schema, keeping a copy of the old one")
-    p = part("reset", _reset, "empty the home, keeping a backup", description=_RESET)
+    p = part("reset", _reset, "empty the home, keeping a backup", description=_RESET, examples=["db reset --yes"])
     p.add_argument("--yes", action="store_true", help="do it without asking")
-    p = part("restore", _restore, "bring the jobs of a backup back")
+    p = part("restore", _restore, "bring the jobs of a backup back", examples=["db restore 20260101-120000"])
     p.add_argument("backup", metavar="BACKUP", help="its name, as status lists them, or a folder")
     part("rebuild", _rebuild, "make the database anew from the journal; nothing is lost")
-    p = part("compact", _compact, "turn journals of finished jobs into Parquet", description=_COMPACT)
+    p = part(
+        "compact",
+        _compact,
+        "turn journals of finished jobs into Parquet",
+        description=_COMPACT,
+        examples=_COMPACT_EXAMPLES,
+    )
     p.add_argument("--all", action="store_true", help="finished jobs of any age")
     p.add_argument("--dry-run", action="store_true", help="only tell what would be done")
-    p = part("export", _export, "write every relation to a folder")
+    p = part("export", _export, "write every relation to a folder", examples=["db export facts --format csv"])
     p.add_argument("folder", metavar="FOLDER")
     p.add_argument("--format", choices=("parquet", "csv", "json"), default="parquet")
 

@@ -18,11 +18,11 @@ _OPTIMIZE = """Optimise a DSPy program against a metric.
 
 PROGRAM, --metric and the data sets are names of the notebook, module:attribute, or (data) a file:
 .json .jsonl .csv .parquet. Give --train alone and validation and test are cut from it, seeded."""
-_OPTIMIZE_EXAMPLES = """examples:
-  %skillfleet optimize program --train train --metric metric --optimizer gepa --max-calls 1500 --seed 7 --name intents
-  %skillfleet optimize program --train data.csv --metric metric --optimizer miprov2 --set auto=medium --budget 5
-  skillfleet optimize mymodule:program --train data.csv --metric mymodule:metric --optimizer copro --lm offline
-"""
+_OPTIMIZE_EXAMPLES = (
+    "%skillfleet optimize program --train train --metric metric --optimizer gepa --max-calls 1500 --name intents",
+    "%skillfleet optimize program --train data.csv --metric metric --optimizer miprov2 --set auto=medium --budget 5",
+    "optimize mymodule:program --train data.csv --metric mymodule:metric --optimizer copro --lm offline",
+)
 
 
 def add(commands: Any) -> None:
@@ -33,21 +33,33 @@ def add(commands: Any) -> None:
 
 
 def _add_jobs(commands: Any) -> None:
-    p = commands.add_parser("jobs", help="list jobs, newest first")
+    p = commands.add_parser(
+        "jobs",
+        help="list jobs, newest first",
+        examples=("jobs", "jobs --state interrupted --limit 5"),
+    )
     p.add_argument("--state", metavar="STATE", help="only jobs in this state")
     p.add_argument("--limit", type=int, default=20, metavar="N", help="rows shown (20)")
     p.set_defaults(run=_jobs)
 
-    p = commands.add_parser("job", help="one job: scores, verdict, cost, learning curve, prompt diff")
+    p = commands.add_parser(
+        "job",
+        help="one job: scores, verdict, cost, learning curve, prompt diff",
+        examples=("job intents", "job intents --log"),
+    )
     p.add_argument("name", metavar="JOB", help="name or id")
     p.add_argument("--log", action="store_true", help="show what the optimizer printed")
     p.set_defaults(run=_job)
 
-    p = commands.add_parser("watch", help="follow any job's progress, of any process")
+    p = commands.add_parser("watch", help="follow any job's progress, of any process", examples=("watch intents",))
     p.add_argument("name", metavar="JOB", help="name or id")
     p.set_defaults(run=_watch)
 
-    p = commands.add_parser("resume", help="go on with a job after a crash, a cancel or with a larger budget")
+    p = commands.add_parser(
+        "resume",
+        help="go on with a job after a crash, a cancel or with a larger budget",
+        examples=("resume intents", "resume intents --budget 10 --detach", "resume intents --as-new --seed 8"),
+    )
     p.add_argument("name", metavar="JOB", help="name or id")
     p.add_argument("--budget", type=float, metavar="USD", help="new limit in USD, over all attempts")
     p.add_argument("--max-calls", type=int, metavar="N", help="new limit on bought calls, over all attempts")
@@ -68,54 +80,81 @@ def _add_jobs(commands: Any) -> None:
     p.add_argument("--no-wait", action="store_true", help="return at once")
     p.set_defaults(run=_resume)
 
-    p = commands.add_parser("cancel", help="stop a job; its best program so far is kept")
+    p = commands.add_parser("cancel", help="stop a job; its best program so far is kept", examples=("cancel intents",))
     p.add_argument("name", metavar="JOB", help="name or id")
     p.set_defaults(run=_cancel)
 
-    p = commands.add_parser("diff", help="what changed in the prompts: baseline against best")
+    p = commands.add_parser(
+        "diff",
+        help="what changed in the prompts: baseline against best",
+        examples=("diff intents",),
+    )
     p.add_argument("name", metavar="JOB", help="name or id")
     p.set_defaults(run=_diff)
 
-    p = commands.add_parser("save", help="save a job's best program as JSON that dspy loads")
+    p = commands.add_parser(
+        "save",
+        help="save a job's best program as JSON that dspy loads",
+        examples=("save intents best.json",),
+    )
     p.add_argument("name", metavar="JOB", help="name or id")
     p.add_argument("path", metavar="FILE.json")
     p.set_defaults(run=_save)
 
 
 def _add_questions(commands: Any) -> None:
-    p = commands.add_parser("sql", help="ask anything in SQL: jobs, trials, scores, lm_calls, programs, events")
+    p = commands.add_parser(
+        "sql",
+        help="ask anything in SQL: jobs, trials, scores, lm_calls, programs, events",
+        examples=('sql "select name, best_score, cost_usd from jobs"', "%%skillfleet sql -o frame"),
+    )
     p.add_argument("query", nargs="*", help="the query; or the cell's text under %%%%skillfleet sql")
     p.add_argument("-o", dest="output", metavar="NAME", help="put the data frame into this variable")
     p.add_argument("--limit", type=int, default=50, metavar="N", help="rows shown (50)")
     p.set_defaults(run=_sql)
 
-    p = commands.add_parser("optimizers", help="list optimizers: what they change, need and take")
-    p.add_argument("name", nargs="?", metavar="NAME", help="list the parameters of this one")
+    p = commands.add_parser(
+        "optimizers",
+        help="list optimizers: what they change, need and take",
+        examples=("optimizers", "optimizers gepa"),
+    )
+    p.add_argument("name", nargs="?", metavar="OPTIMIZER", help="list the parameters of this one")
     p.set_defaults(run=_optimizers)
 
-    p = commands.add_parser("doctor", help="is everything ready, before money is spent?")
+    p = commands.add_parser(
+        "doctor",
+        help="is everything ready, before money is spent?",
+        examples=("%skillfleet doctor program --train train --metric metric", "doctor --lm offline"),
+    )
     p.add_argument("program", nargs="?", metavar="PROGRAM")
     p.add_argument("--train", metavar="DATA")
     p.add_argument("--metric", metavar="METRIC")
     p.add_argument("--lm", metavar="LM")
     p.set_defaults(run=_doctor)
 
-    p = commands.add_parser("demo", help="run the main job on the package's own data with the offline LM")
-    p.add_argument("--optimizer", default="bootstrap_random_search", metavar="NAME")
+    p = commands.add_parser(
+        "demo",
+        help="run the main job on the package's own data with the offline LM",
+        examples=("demo", "demo --optimizer gepa"),
+    )
+    p.add_argument("--optimizer", default="bootstrap_random_search", metavar="OPTIMIZER")
     p.add_argument("--seed", type=int, default=7)
     p.set_defaults(run=_demo)
 
 
 def _add_optimize(commands: Any) -> None:
-    p = commands.add_parser("optimize", help="optimise a program", description=_OPTIMIZE, epilog=_OPTIMIZE_EXAMPLES)
+    p = commands.add_parser(
+        "optimize", help="optimise a program", description=_OPTIMIZE,
+        examples=_OPTIMIZE_EXAMPLES,
+    )  # fmt: skip
     p.add_argument("program", metavar="PROGRAM")
     p.add_argument("--train", required=True, metavar="DATA")
     p.add_argument("--val", metavar="DATA", help="validation set")
     p.add_argument("--test", metavar="DATA", help="test set; stays sealed until the end")
     p.add_argument("--metric", required=True, metavar="METRIC")
-    p.add_argument("--optimizer", required=True, metavar="NAME", help="see the command optimizers")
+    p.add_argument("--optimizer", required=True, metavar="OPTIMIZER", help="see the command optimizers")
     p.add_argument("--select", type=int, metavar="K", help="train on the best K of the train split; see trainset")
-    p.add_argument("--strategy", metavar="NAME", help="with --select: balanced, top, coverage, hard, or a mixture")
+    p.add_argument("--strategy", metavar="STRATEGY", help="with --select: balanced, top, coverage, hard, or a mixture")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the optimizer")
     p.add_argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's")
     p.add_argument("--prompt-lm", metavar="LM", help="model that proposes and reflects")

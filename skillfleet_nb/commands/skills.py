@@ -22,47 +22,71 @@ def add(commands: Any) -> None:
     skill = commands.add_parser("skill", help="agent skills: validate, migrate, score, similar, templates, new")
     parts = skill.add_subparsers(dest="skill_command", metavar="command", parser_class=type(skill))
 
-    p = parts.add_parser("validate", help="check one skill, or every skill of a tree")
+    p = parts.add_parser(
+        "validate",
+        help="check one skill, or every skill of a tree",
+        examples=("skill validate skills/pdf-tools", "skill validate skills --strict --json report.json"),
+    )
     p.add_argument("path", metavar="PATH", help="a skill's folder, its SKILL.md, or a folder of skills")
     p.add_argument("--format", choices=("auto", "v1", "v2"), default="auto", help="format to check against (auto)")
     p.add_argument("--strict", action="store_true", help="count warnings as errors")
     p.add_argument("--json", metavar="FILE", help="write the report as JSON too")
     p.set_defaults(run=_validate)
 
-    p = parts.add_parser("migrate", help="move skills to a format; shows what it would change, unless --apply")
+    p = parts.add_parser(
+        "migrate",
+        help="move skills to a format; shows what it would change, unless --apply",
+        examples=("skill migrate skills", "skill migrate skills --apply"),
+    )
     p.add_argument("path", metavar="PATH")
     p.add_argument("--to", default="v2", metavar="FORMAT")
     p.add_argument("--apply", action="store_true", help="write it; a backup is kept")
     p.add_argument("--drop-metadata-json", action="store_true", help="remove metadata.json where nothing needs it")
     p.set_defaults(run=_migrate)
 
-    p = parts.add_parser("score", help="every metric of a skill, and what to improve")
+    p = parts.add_parser(
+        "score",
+        help="every metric of a skill, and what to improve",
+        examples=("skill score skills/pdf-tools",),
+    )
     p.add_argument("path", metavar="PATH")
     p.add_argument("--reference", metavar="PATH", help="a model skill: adds similarity and entity F1")
     p.add_argument("--style", choices=_STYLES, help="override the detected style")
     p.set_defaults(run=_score)
 
-    p = parts.add_parser("similar", help="skills like this text, before writing a new one")
+    p = parts.add_parser(
+        "similar",
+        help="skills like this text, before writing a new one",
+        examples=('skill similar "merge PDF files" --root skills',),
+    )
     p.add_argument("text", metavar="TEXT")
     p.add_argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)")
     p.add_argument("-k", type=int, default=10, metavar="N", help="how many (10)")
     p.set_defaults(run=_similar)
 
-    p = parts.add_parser("duplicates", help="pairs of skills that say nearly the same")
+    p = parts.add_parser(
+        "duplicates",
+        help="pairs of skills that say nearly the same",
+        examples=("skill duplicates --root skills",),
+    )
     p.add_argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)")
     p.set_defaults(run=_duplicates)
 
-    p = parts.add_parser("templates", help="list templates")
+    p = parts.add_parser("templates", help="list templates", examples=("skill templates",))
     p.add_argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates")
     p.set_defaults(run=_templates)
 
-    p = parts.add_parser("template", help="preview a template")
+    p = parts.add_parser("template", help="preview a template", examples=("skill template preview guide_basic",))
     p.add_argument("action", choices=("preview",))
     p.add_argument("name", metavar="NAME")
     p.add_argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates")
     p.set_defaults(run=_template)
 
-    p = parts.add_parser("new", help="write a new skill from a template")
+    p = parts.add_parser(
+        "new",
+        help="write a new skill from a template",
+        examples=('skill new pdf-tools --description "Merges PDF files. Use when several files become one."',),
+    )
     p.add_argument("name", metavar="NAME")
     p.add_argument("--description", metavar="TEXT", required=True, help="what it does, and 'Use when …'")
     p.add_argument("--template", default="guide_basic", metavar="NAME")
@@ -74,7 +98,11 @@ def add(commands: Any) -> None:
     p.add_argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates")
     p.set_defaults(run=_new)
 
-    p = parts.add_parser("index", help="the similarity index: build it, or tell its state")
+    p = parts.add_parser(
+        "index",
+        help="the similarity index: build it, or tell its state",
+        examples=("skill index build --root skills", "skill index status --root skills"),
+    )
     p.add_argument("action", choices=("build", "status"))
     p.add_argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)")
     p.set_defaults(run=_index)

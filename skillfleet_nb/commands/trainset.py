@@ -20,11 +20,21 @@ if TYPE_CHECKING:
 _ABOUT = """Know a training set: its quality, wrong labels, duplicates, gaps; choose what to train on.
 
 DATA is a name of the notebook, module:attribute, or a file: .json .jsonl .csv .parquet."""
-_EXAMPLES = """examples:
-  %skillfleet trainset analyze train --label intent -o report
-  %skillfleet trainset worst train
-  %skillfleet trainset select train --k 40 --strategy balanced -o train40
-"""
+_EXAMPLES = {
+    "analyze": (
+        "%skillfleet trainset analyze train --label intent -o report",
+        "trainset analyze data.csv --json r.json",
+    ),
+    "top": ("trainset top data.csv -n 20",),
+    "worst": ("%skillfleet trainset worst train", "trainset worst data.csv -n 20"),
+    "duplicates": ("trainset duplicates data.csv",),
+    "gaps": ("trainset gaps data.csv --reference production.csv",),
+    "select": (
+        "%skillfleet trainset select train --k 40 --strategy balanced -o train40",
+        "trainset select a.csv --k 40",
+    ),
+    "rate": ("trainset rate data.csv 17 0.2", "trainset rate data.csv 17 none"),
+}
 _SHOWN = ["row", "rank", "quality", "success", "label", "text"]
 
 
@@ -32,7 +42,7 @@ def add(commands: Any) -> None:
     """Add these commands to the tree."""
     trainset = commands.add_parser(
         "trainset", help="know the data: analyze, top, worst, duplicates, gaps, select, rate", description=_ABOUT,
-        epilog=_EXAMPLES,
+        examples=[example for one in _EXAMPLES.values() for example in one[:1]],
     )  # fmt: skip
     parts = trainset.add_subparsers(dest="trainset_command", metavar="command", parser_class=type(trainset))
 
@@ -50,7 +60,7 @@ def add(commands: Any) -> None:
 
     p = _command(parts, "select", "choose the examples to train on", _select)
     p.add_argument("--k", type=int, required=True, metavar="K", help="how many")
-    p.add_argument("--strategy", metavar="NAME", help="balanced, top, coverage, hard, or a mixture: balanced+hard")
+    p.add_argument("--strategy", metavar="STRATEGY", help="balanced, top, coverage, hard, or a mixture: balanced+hard")
     p.add_argument("--min-quality", type=float, default=0.7, metavar="Q", help="least quality (0.7)")
     p.add_argument("--test", metavar="DATA", help="test rows, which are never selected")
     p.add_argument("-o", dest="output", metavar="NAME", help="put the selected rows into this variable")
@@ -61,7 +71,7 @@ def add(commands: Any) -> None:
 
 
 def _command(parts: Any, name: str, what: str, run: Any) -> Any:
-    p = parts.add_parser(name, help=what)
+    p = parts.add_parser(name, help=what, examples=_EXAMPLES[name])
     p.add_argument("train", metavar="DATA")
     p.add_argument("--label", metavar="FIELD", help="the label; by default the field that looks like it")
     p.add_argument("--program", metavar="PROGRAM", help="says which fields are inputs, and what is relevant")

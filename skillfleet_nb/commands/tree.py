@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from skillfleet_nb.commands import db, handlers, skills, trainset
+from skillfleet_nb.commands.tasks import listing
 from skillfleet_nb.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -41,12 +42,31 @@ class _Help(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises where argparse would exit, and suggests the nearest option."""
+    """Raises where argparse would exit, suggests the nearest option, and shows examples.
 
-    def __init__(self, **kwargs: Any) -> None:
+    Parameters
+    ----------
+    examples
+        Lines as they are typed, without ``%skillfleet``; one that begins with ``%`` is for notebooks only.
+    """
+
+    def __init__(self, *, examples: Sequence[str] = (), **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(add_help=False, allow_abbrev=False, **kwargs)
         self.add_argument("-h", "--help", action=_Help)
+        self._examples = examples
+
+    @property
+    def examples(self) -> list[str]:
+        """Lines to try, as the person who asks would type them."""
+        way = self.prog.split()[0]
+        lines = [e if e.startswith("%") else f"{way} {e}" for e in self._examples]
+        return lines if way.startswith("%") else [line for line in lines if not line.startswith("%")]
+
+    def format_help(self) -> str:
+        """Return the help, with the examples at its end."""
+        shown = "".join(f"\n  {line}" for line in self.examples)
+        return super().format_help() + (f"\nexamples:{shown}\n" if shown else "")
 
     def error(self, message: str) -> NoReturn:
         """Turn argparse's message into one line with the way out."""
@@ -56,6 +76,19 @@ class Parser(argparse.ArgumentParser):
         """Every option string of this command."""
         return [s for action in self._actions for s in action.option_strings]
 
+    def option(self, text: str) -> argparse.Action | None:
+        """Find the argument of an option string; None where it is none."""
+        return self._option_string_actions.get(text)
+
+    def positionals(self) -> list[argparse.Action]:
+        """Arguments without an option string, in order."""
+        return self._get_positional_actions()
+
+    def summaries(self) -> dict[str, str]:
+        """What each subcommand does, in a few words."""
+        actions = [a for a in self._actions if isinstance(a, argparse._SubParsersAction)]  # noqa: SLF001  as below
+        return {c.dest: str(c.help or "") for a in actions for c in a._choices_actions}  # noqa: SLF001
+
     def children(self) -> dict[str, Parser]:
         """Subcommands by name."""
         for action in self._actions:
@@ -64,9 +97,16 @@ class Parser(argparse.ArgumentParser):
         return {}
 
 
+class _Top(Parser):
+    """The whole tree: its help lists the commands by what one wants to do."""
+
+    def format_help(self) -> str:
+        return f"usage: {self.prog} COMMAND …\n\n{self.description}\n\n{listing(self)}\n"
+
+
 def build(prog: str = "%skillfleet") -> Parser:
     """Build the tree; `prog` is how the person calls it."""
-    top = Parser(prog=prog, description="Optimise DSPy programs, with the price known and nothing lost.")
+    top = _Top(prog=prog, description="Optimise DSPy programs, with the price known and nothing lost.")
     commands = top.add_subparsers(dest="command", metavar="command", parser_class=Parser)
     handlers.add(commands)
     db.add(commands)

@@ -6,10 +6,13 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
+from shlex import quote
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.markup import preformatted, progress_bar, table, text_table
+from skillfleet_nb.commands.tasks import by_task, listing, more_help
+from skillfleet_nb.markup import preformatted, progress_bar, seen_from_here, table, text_table
+from skillfleet_nb.runs.prepare import LM_SETUP, OFFLINE_SETUP
 from skillfleet_nb.runs.progress import duration, money
 
 if TYPE_CHECKING:
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import StoreStatus
 
 _WIDEST, _WIDEST_NAME = 60, 40  # characters of a cell
+_NAMED = 5  # jobs of a state that the overview names
+_STATE_WORDS = {"pending_hitl": "waiting for your answer", "pending": "about to start"}
+_NEXT = {"pending_hitl": "answer", "running": "watch", "pending": "watch", "interrupted": "resume"}
+"""Jobs that the overview names, and the command for each."""
 
 
 @dataclass(frozen=True)
@@ -206,37 +213,67 @@ class JobReport:
 
 @dataclass(frozen=True)
 class Overview:
-    """What ``%skillfleet`` alone shows: where one is, and what one can do."""
+    """What ``%skillfleet`` alone shows: where one is, what needs one, and what one can do."""
 
     fleet: Fleet
     parser: Parser
     lm: str | None
 
+    def _facts(self, jobs: pd.DataFrame) -> list[list[str]]:
+        counts = jobs.state.value_counts()
+        told = [f"{n:,} {_STATE_WORDS.get(str(state), str(state))}" for state, n in counts.items()]
+        home = seen_from_here(self.fleet.home.root)
+        return [
+            ["home", home if self.fleet.home.root.exists() else f"{home}, made when there is something to keep"],
+            ["model", self.lm or ("not configured" if self._in_notebook else "named by --lm")],
+            ["jobs", ", ".join(told) or "none yet"],
+        ]
+
+    @property
+    def _in_notebook(self) -> bool:
+        return self.parser.prog.startswith("%")
+
+    def _needed(self, jobs: pd.DataFrame) -> list[list[str]]:
+        """List the jobs that go on or wait for the person, with the line to type."""
+        way = self.parser.prog
+        rows = []
+        for state, command in _NEXT.items():
+            for name in jobs[jobs.state == state].name.head(_NAMED):
+                line = f"{way} {command} {quote(str(name))}"
+                rows.append([_cell(name, _WIDEST_NAME), _STATE_WORDS.get(state, state), line])
+        return rows
+
+    def _first_run(self) -> str:
+        """Say, where no model is configured, the exact lines that configure one."""
+        if self.lm:
+            return ""
+        if not self._in_notebook:
+            return "name a model with --lm: openai/gpt-4o-mini, which reads $OPENAI_API_KEY, or offline, without a key"
+        return (
+            "# no model is configured; paste one of these\n"
+            "import dspy, skillfleet_nb as sf\n"
+            f"{LM_SETUP}  # reads $OPENAI_API_KEY\n"
+            f"{OFFLINE_SETUP}  # no key, no cost: to try things out"
+        )
+
     def __str__(self) -> str:
         jobs = self.fleet.jobs()
-        lm = (
-            self.lm
-            or "none: dspy.configure(lm=dspy.LM('openai/…')), or skillfleet_nb.offline_lm() to try without a key"
-        )
-        commands = [[name, _help(self.parser, name)] for name in self.parser.children()]
-        newest = f"\n\n{JobTable(jobs, limit=3)}" if len(jobs) else ""
-        return (
-            f"home  {self.fleet.home}\nLM    {lm}{newest}\n\n"
-            f"{text_table(['command', ''], commands)}\n\n{self.parser.prog} help COMMAND tells more"
-        )
+        facts = text_table(["", ""], self._facts(jobs)).lstrip("\n")
+        needed = text_table(["job", "state", "next"], self._needed(jobs)) if self._needed(jobs) else ""
+        return "\n\n".join(part for part in (facts, needed, self._first_run(), listing(self.parser)) if part)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return preformatted(str(self))
-
-
-def _help(parser: Parser, command: str) -> str:
-    for action in parser._actions:  # noqa: SLF001  argparse has no public way to a subcommand's help
-        for choice in getattr(action, "_choices_actions", ()):
-            if choice.dest == command:
-                return str(choice.help)
-    return ""
+        jobs = self.fleet.jobs()
+        parts = [table([], self._facts(jobs))]
+        if self._needed(jobs):
+            parts.append(table(["job", "state", "next"], self._needed(jobs), title="Jobs that go on or wait for you"))
+        parts += [preformatted(self._first_run(), title="First of all")] if not self.lm else []
+        tasks = by_task(self.parser)
+        rows = [["" if at else task, name, does] for task, part in tasks for at, (name, does) in enumerate(part)]
+        parts.append(table(["to", "command", "what it does"], rows, title="Commands"))
+        return "".join([*parts, f"<div style='margin:8px 0;opacity:.7'>{escape(more_help(self.parser))}</div>"])
 
 
 def amount(size: int) -> str:

@@ -1,55 +1,48 @@
-"""Tab completion of ``%skillfleet``: commands, options, optimizers, jobs and variables."""
+"""Tab completion of ``%skillfleet``, as IPython asks for it."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.errors import SkillfleetError
+from IPython.core.completer import SimpleCompletion, context_matcher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
 
-_VARIABLES = {"--train", "--val", "--test", "--metric", "--lm", "--prompt-lm"}
-_OF_JOBS = {"job", "cancel", "diff", "resume", "save", "watch"}
+    from skillfleet_nb.fleet import Fleet
+
+IDENTIFIER = "skillfleet_nb"
+_LINE = re.compile(r"^\s*(?:[^=%]+=\s*)?%{1,2}skillfleet\s+(?P<rest>.*)$")
 
 
-def complete(shell: InteractiveShell, event: Any) -> list[str]:
-    """Offer what may stand where the cursor is; IPython keeps what fits the word begun."""
-    from skillfleet_nb.commands.resolve import own_variables
-    from skillfleet_nb.commands.tree import build
+def matcher(shell: InteractiveShell, fleet: Callable[[str | None], Fleet]) -> Any:
+    """Make IPython's matcher: it answers on lines of the magic alone, and there keeps others silent."""
 
-    words = event.line.split()[1:]
-    if event.symbol and words:
-        words = words[:-1]  # the word being typed
-    parser = build()
-    while words and words[0] in parser.children():
-        parser, words = parser.children()[words[0]], words[1:]
-    if parser.children():
-        return [*parser.children(), "help"]
-    command, last = parser.prog.split()[1], words[-1] if words else ""
-    if last == "--optimizer":
-        from skillfleet_nb.optimizers.registry import available
+    @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]  # IPython is untyped
+    def complete(context: CompletionContext) -> dict[str, Any]:
+        from skillfleet_nb.commands.complete import offers
 
-        return list(available())
-    if last == "--set":
-        return _parameters(words)
-    if last in _VARIABLES or (command == "optimize" and not words):
-        return own_variables(shell.user_ns)
-    if command in _OF_JOBS and not words:
-        return _jobs(shell)
-    return parser.options()
+        line = _LINE.match(context.line_with_cursor[: context.cursor_position])
+        if line is None:
+            return {"completions": []}
+        word, found = offers(line["rest"], shell.user_ns, lambda: fleet(None))
+        made = [SimpleCompletion(text=offer.text, type=offer.kind) for offer in found]
+        return {"completions": made, "matched_fragment": word, "suppress": bool(made), "ordered": True}
+
+    return complete
 
 
-def _jobs(shell: InteractiveShell) -> list[str]:
-    try:
-        fleet = shell.find_line_magic("skillfleet").__self__.fleet(None)
-        return list(dict.fromkeys(fleet.jobs().name))
-    except SkillfleetError:  # a command says what is wrong with the home; a key press does not
-        return []
+def install(shell: InteractiveShell, fleet: Callable[[str | None], Fleet]) -> None:
+    """Complete lines of the magic, in place of what did so before."""
+    uninstall(shell)
+    shell.Completer.custom_matchers.append(matcher(shell, fleet))
 
 
-def _parameters(words: list[str]) -> list[str]:
-    from skillfleet_nb.optimizers.registry import available, load
-
-    name = words[words.index("--optimizer") + 1] if "--optimizer" in words[:-1] else ""
-    return [f"{field}=" for field in load(name).Params.model_fields] if name in available() else []
+def uninstall(shell: InteractiveShell) -> None:
+    """Complete them no more."""
+    kept = [m for m in shell.Completer.custom_matchers if getattr(m, "matcher_identifier", "") != IDENTIFIER]
+    shell.Completer.custom_matchers[:] = kept

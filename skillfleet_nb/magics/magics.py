@@ -56,17 +56,18 @@ class SkillfleetMagics(Magics):  # type: ignore[misc]  # IPython is untyped
 
 def register(shell: InteractiveShell) -> None:
     """Register the magics and their completion; doing it twice changes nothing."""
-    from skillfleet_nb.magics.completion import complete
+    from skillfleet_nb.magics.completion import install
 
-    shell.register_magics(SkillfleetMagics(shell))
-    for prefix in (f"%{NAME}", f"%%{NAME}"):
-        shell.set_hook("complete_command", complete, str_key=prefix)
+    magics = SkillfleetMagics(shell)
+    shell.register_magics(magics)
+    install(shell, magics.fleet)
 
 
 def unregister(shell: InteractiveShell) -> None:
     """Take the magics and their completion away."""
+    from skillfleet_nb.magics.completion import uninstall
+
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop(NAME, None)
     shell.magics_manager.registry.pop(SkillfleetMagics.__name__, None)
-    for prefix in (f"%{NAME}", f"%%{NAME}"):
-        shell.strdispatchers["complete_command"].strs.pop(prefix, None)
+    uninstall(shell)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from skillfleet_nb.config import Settings
     from skillfleet_nb.trainset import Splits
 
+OFFLINE_SETUP = "dspy.configure(lm=sf.offline_lm())"
+LM_SETUP = 'dspy.configure(lm=dspy.LM("openai/gpt-4o-mini"))'
+"""What a person without a configured model pastes."""
+
 _CACHE_WARNING = "the cache of DSPy or of an LM is off: an interrupted run cannot be replayed without paying again"
 
 
@@ -134,8 +138,8 @@ def checked_lm(lm: Any) -> Any:
 
     if lm is None:
         raise LMError(
-            "no LM is configured: dspy.configure(lm=dspy.LM('openai/…')), or lm=skillfleet_nb.offline_lm(), "
-            "which needs no key"
+            f"no LM is configured: import dspy, skillfleet_nb as sf; {OFFLINE_SETUP}, which needs no key, or "
+            f"{LM_SETUP}; or name one for this run (lm=, --lm offline)"
         )
     if not isinstance(lm, dspy.BaseLM):
         raise InputError(f"lm is {lm!r}: give a dspy.LM, for example dspy.LM('openai/gpt-4o-mini')")

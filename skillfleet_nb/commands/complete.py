@@ -1,0 +1,252 @@
+"""What may come next on a command line: commands, options, and names of the right kind.
+
+The grammar says what an argument takes by its metavar: a ``JOB`` is offered jobs, a ``PROGRAM`` the
+notebook's programs.  A new command that uses these words is completed without further ado.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from functools import partial
+from importlib.metadata import entry_points
+from inspect import isclass
+from itertools import chain
+from pathlib import Path
+from shlex import quote
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from skillfleet_nb.commands.resolve import SUFFIXES, own_variables
+from skillfleet_nb.commands.tree import build
+from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.events import JobState
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable
+
+    from skillfleet_nb.commands.tree import Parser
+    from skillfleet_nb.fleet import Fleet
+
+_FRAMES = {"DataFrame", "Table", "Dataset", "DatasetDict"}  # of pandas, polars, Arrow and Hugging Face
+
+
+class Offer(NamedTuple):
+    """A text that may stand at the cursor, and what it is: ``"command"``, ``"option"``, ``"job"``, …."""
+
+    text: str
+    kind: str
+
+
+class Line(NamedTuple):
+    """A line being typed: its whole words, and the word at the cursor, which may be empty."""
+
+    words: list[str]
+    word: str
+
+    @classmethod
+    def read(cls, text: str) -> Line:
+        """Cut a line up to the cursor at the spaces that stand outside quotes.
+
+        Examples
+        --------
+        >>> Line.read("job 'my first j")
+        Line(words=['job'], word="'my first j")
+        """
+        words, word, inside = [], "", ""
+        for char in text:
+            if not inside and char.isspace():
+                words += [word] if word else []
+                word = ""
+                continue
+            word += char
+            if inside:
+                inside = "" if char == inside else inside
+            elif char in "'\"":
+                inside = char
+        return cls(words, word)
+
+
+def offers(text: str, namespace: Mapping[str, Any], fleet: Callable[[], Fleet]) -> tuple[str, list[Offer]]:
+    """Tell what may come next.
+
+    Parameters
+    ----------
+    text
+        The line up to the cursor, without ``%skillfleet``.
+    namespace
+        The notebook's variables.
+    fleet
+        Makes the fleet whose jobs are offered; called only where jobs are wanted.
+
+    Returns
+    -------
+    tuple
+        The word begun, and what it may become, in a useful order.
+
+    Examples
+    --------
+    >>> word, found = offers("optimi", {}, lambda: None)
+    >>> [offer.text for offer in found]
+    ['optimize', 'optimizers']
+    """
+    words, word = Line.read(text)
+    parser, helps = build(), words[:1] == ["help"]
+    words = words[1:] if helps else words
+    while words and words[0] in parser.children():
+        parser, words = parser.children()[words[0]], words[1:]
+    if parser.children():
+        top = [] if helps or words else ["help"]
+        found = [Offer(name, "command") for name in chain(parser.children(), top)] if not words else []
+    elif helps:
+        found = []
+    else:
+        found = _arguments(parser, words, word, _Names(namespace, fleet, parser, words, word))
+    return word, [offer for offer in found if offer.text.startswith(word)]
+
+
+def _arguments(parser: Parser, words: list[str], word: str, names: _Names) -> list[Offer]:
+    given: set[str] = set()
+    waits: argparse.Action | None = None
+    positionals, taken = parser.positionals(), 0
+    for one in words:
+        action = parser.option(one)
+        if waits is not None:
+            waits = None
+        elif action is not None:
+            given.update(action.option_strings if type(action).__name__ != "_AppendAction" else ())
+            waits = action if action.nargs != 0 else None
+        else:
+            taken += 1
+    if waits is not None:
+        return names.of(waits)
+    many = bool(positionals) and positionals[-1].nargs in {"+", "*"}
+    at = min(taken, len(positionals) - 1) if many else taken
+    values = names.of(positionals[at]) if at < len(positionals) and not word.startswith("-") else []
+    return values or [Offer(o, "option") for o in parser.options() if o not in given]
+
+
+class _Names:
+    """Finds names of the kind that an argument takes."""
+
+    def __init__(
+        self, namespace: Mapping[str, Any], fleet: Callable[[], Fleet], parser: Parser, words: list[str], word: str
+    ) -> None:
+        self._namespace, self._fleet, self._parser, self._words, self._word = namespace, fleet, parser, words, word
+
+    def of(self, action: argparse.Action) -> list[Offer]:
+        """Offer what `action` takes; nothing where that can be anything."""
+        if action.choices is not None:
+            return [Offer(str(c), "value") for c in action.choices]
+        makers: dict[str, Callable[[], Iterable[Offer]]] = {
+            "PROGRAM": partial(self._variables, _is_program),
+            "METRIC": self._metrics,
+            "DATA": lambda: chain(self._variables(_is_data), self._paths(SUFFIXES)),
+            "LM": lambda: chain(self._variables(_is_lm), [Offer("offline", "value")]),
+            "JOB": self._jobs,
+            "OPTIMIZER": _optimizers,
+            "KEY=VALUE": self._parameters,
+            "STATE": lambda: (Offer(str(s), "value") for s in JobState),
+            "STRATEGY": _strategies,
+            "BACKUP": lambda: (Offer(quote(b), "value") for b in self._fleet().store.status().backups),
+            "FOLDER": partial(self._paths, ()),
+            "PATH": self._paths,
+            "FILE": self._paths,
+        }
+        make = makers.get(str(action.metavar).split(".")[0])
+        try:
+            return list(make()) if make else []
+        except SkillfleetError:  # a command says what is wrong with the home; a key press does not
+            return []
+
+    def _variables(self, fits: Callable[[Any], bool]) -> Iterable[Offer]:
+        return [Offer(n, "instance") for n in own_variables(self._namespace) if fits(self._namespace[n])]
+
+    def _metrics(self) -> Iterable[Offer]:
+        registered = sorted(point.name for point in entry_points(group="skillfleet_nb.metrics"))
+        return chain(self._variables(_is_metric), (Offer(name, "function") for name in registered))
+
+    def _jobs(self) -> Iterable[Offer]:
+        waiting = self._parser.prog.endswith(" answer")
+        jobs = self._fleet().jobs(str(JobState.PENDING_HITL) if waiting else None)
+        return [Offer(quote(str(name)), "job") for name in dict.fromkeys(jobs.name)]
+
+    def _parameters(self) -> Iterable[Offer]:
+        from skillfleet_nb.optimizers.registry import available, load
+
+        at = self._words.index("--optimizer") + 1 if "--optimizer" in self._words else len(self._words)
+        if at >= len(self._words) or self._words[at] not in available():
+            return []
+        fields = load(self._words[at]).Params.model_fields
+        key, equals, _ = self._word.partition("=")
+        if not equals:
+            return [Offer(f"{name}=", "parameter") for name in fields]
+        return [Offer(f"{key}={v}", "value") for v in _values(fields[key].annotation)] if key in fields else []
+
+    def _paths(self, suffixes: tuple[str, ...] | None = None) -> Iterable[Offer]:
+        """Offer folders, and files: any, or those with these suffixes."""
+        folder, _, begun = self._word.rpartition("/")
+        place = Path((folder or "/") if self._word.startswith("/") else folder or ".").expanduser()
+        try:
+            inside = sorted(place.iterdir())
+        except OSError:
+            return []
+        lead = f"{folder}/" if "/" in self._word else ""
+        fitting = [
+            p
+            for p in inside
+            if p.name.startswith(begun)
+            and (begun.startswith(".") or not p.name.startswith("."))
+            and (p.is_dir() or suffixes is None or p.suffix.lower() in suffixes)
+        ]
+        return [Offer(f"{lead}{p.name}{'/' if p.is_dir() else ''}", "path") for p in fitting if " " not in p.name]
+
+
+def _optimizers() -> Iterable[Offer]:
+    from skillfleet_nb.optimizers.registry import available
+
+    return [Offer(name, "value") for name in available()]
+
+
+def _strategies() -> Iterable[Offer]:
+    from skillfleet_nb.trainset.selection import STRATEGIES
+
+    return [Offer(name, "value") for name in STRATEGIES]
+
+
+def _values(annotation: Any) -> list[str]:
+    """List the values of a type that has few."""
+    if annotation is bool:
+        return ["true", "false"]
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return [str(v) for v in get_args(annotation)]
+    if origin in {Union, UnionType}:
+        return [v for part in get_args(annotation) for v in _values(part)]
+    return []
+
+
+def _of_dspy(name: str) -> tuple[type, ...]:
+    """Return a class of DSPy, where that is loaded: what a notebook made with it cannot exist before."""
+    dspy = sys.modules.get("dspy")
+    found = getattr(dspy, name, None)
+    return (found,) if isclass(found) else ()
+
+
+def _is_program(value: Any) -> bool:
+    return isinstance(value, _of_dspy("Module"))
+
+
+def _is_lm(value: Any) -> bool:
+    return isinstance(value, _of_dspy("BaseLM"))
+
+
+def _is_metric(value: Any) -> bool:
+    return callable(value) and not isclass(value) and not _is_program(value) and not _is_lm(value)
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return bool(value) and isinstance(value[0], (Mapping, *_of_dspy("Example")))
+    return type(value).__name__ in _FRAMES
