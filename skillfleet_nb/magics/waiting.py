@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.display import display
 
@@ -31,32 +31,86 @@ def counting(what: str) -> Callable[[int, int], None]:
 
 
 def wait(job: Job, *, watch: bool = False) -> None:
-    """Show the job's progress until it is finished.
+    """Show the job's monitor, or a line of progress where there are no widgets, until it is finished.
 
     The first interrupt asks the job to stop and goes on waiting for its best program; the second
     leaves it to finish in the background.  Of a job that is only watched, the first one leaves it.
     """
-    shown: Any = None
-    asked, told = False, ""
+    view: _View | None = None
+    asked = False
     while True:
         try:
-            if shown is None:  # inside, for an interrupt may come as early as this
-                shown = display(_line(job), display_id=True)
+            if view is None:  # inside, for an interrupt may come as early as this
+                view = _view(job)
             finished = job.wait(_POLL_S)
-            shown.update(_line(job, "" if finished else told))
+            view.renew()
             if finished:
+                view.settle()
                 return
         except KeyboardInterrupt:
-            if (asked or watch) and shown is not None:
-                shown.update(_line(job, f"left in the background: %skillfleet job {job.name}"))
-                return
-            if watch:
+            if (asked or watch) and view is not None:
+                view.say(f"left in the background: %skillfleet job {job.name}")
+            if asked or watch:
                 return
             asked = True
             job.cancel()
-            told = "stopping, and keeping the best so far; interrupt again to leave it"
+            if view is not None:
+                view.say("stopping, and keeping the best so far; interrupt again to leave it")
 
 
-def _line(job: Job, note: str = "") -> ProgressLine:
-    progress = job.progress
-    return ProgressLine(progress.line(), progress.share_done, note)
+class _View(Protocol):
+    """Shows, from its making on, where a job is."""
+
+    def renew(self) -> None:
+        """Show where the job is now."""
+
+    def say(self, note: str) -> None:
+        """Show a note, in place of the last one."""
+
+    def settle(self) -> None:
+        """Show the end."""
+
+
+def _view(job: Job) -> _View:
+    from skillfleet_nb.widgets import has_widgets
+
+    return _Live(job) if has_widgets() else _Line(job)
+
+
+class _Line:
+    """Progress on one line of the cell."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._note = job, ""
+        self._handle = display(self._line(), display_id=True)
+
+    def renew(self) -> None:
+        self._handle.update(self._line())
+
+    def say(self, note: str) -> None:
+        self._note = note
+        self.renew()
+
+    def settle(self) -> None:
+        self.say("")
+
+    def _line(self) -> ProgressLine:
+        progress = self._job.progress
+        return ProgressLine(progress.line(), progress.share_done, self._note)
+
+
+class _Live:
+    """The run monitor, which renews itself."""
+
+    def __init__(self, job: Job) -> None:
+        from skillfleet_nb.widgets import Monitor
+
+        self._monitor = Monitor(job)
+        self.say = self._monitor.say
+        display(self._monitor)
+
+    def renew(self) -> None:
+        pass
+
+    def settle(self) -> None:
+        self._monitor.settle()

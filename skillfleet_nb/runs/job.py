@@ -12,6 +12,7 @@ from skillfleet_nb.events import JobState
 from skillfleet_nb.markup import table
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
 from skillfleet_nb.programs.state import load_state, save
+from skillfleet_nb.runs.monitor import Feed, Picture, picture
 from skillfleet_nb.runs.progress import Progress, duration, money
 from skillfleet_nb.stats import p_in_words
 from skillfleet_nb.store import Home, load_program, request
@@ -37,11 +38,15 @@ class Job:
     ----------
     id, name
         Its identity, and what the person calls it.
+    home
+        Where it is kept.
+    feed
+        Shows live views where the job is.
     """
 
     def __init__(self, home: Home, job_id: str, program: Any = None) -> None:
         self.id = job_id
-        self._home = home
+        self.home = home
         self._given = program
         self._progress = Progress(home, job_id)
         self._reading = threading.Lock()
@@ -49,6 +54,7 @@ class Job:
         self._done = threading.Event()
         self._result: RunResult | None = None
         self._failure: BaseException | None = None
+        self.feed = Feed(self.picture, f"skillfleet-follow-{job_id}")
 
     def start(self, execution: Execution, journal: Journal) -> Job:
         """Run `execution` on a thread of its own; the journal is closed when it ends."""
@@ -78,8 +84,13 @@ class Job:
             try:
                 return self._progress.update()
             except KeyboardInterrupt:  # events may have been read and not taken in: start over
-                self._progress = Progress(self._home, self.id)
+                self._progress = Progress(self.home, self.id)
                 raise
+
+    def picture(self, last: Picture | None = None) -> Picture:
+        """What a view shows now; see :func:`skillfleet_nb.runs.monitor.picture`."""
+        with self._reading:
+            return picture(self._progress.update(), last)
 
     @property
     def name(self) -> str:
@@ -106,11 +117,11 @@ class Job:
         """Process that runs the job, where it is detached and runs or waits; None otherwise."""
         from skillfleet_nb.runs import worker
 
-        return worker.pid(self._home, self.id)
+        return worker.pid(self.home, self.id)
 
     def log(self) -> str:
         """Return what the optimizer printed and logged."""
-        file = self._home.journal_dir(self.id) / "output.log"
+        file = self.home.journal_dir(self.id) / "output.log"
         return file.read_text("utf-8", errors="replace") if file.exists() else "nothing was printed"
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -169,7 +180,7 @@ class Job:
                 f"`resume {p.name}` goes on with it"
             )
         r = p.result
-        given = self._given if self._given is not None else parcel.read(self._home, self.id).program
+        given = self._given if self._given is not None else parcel.read(self.home, self.id).program
         interval = (r["test_delta_low"], r["test_delta_high"])
         return RunResult(
             program=self.best_program(given),
@@ -217,7 +228,7 @@ class Job:
         if self._execution is not None and not self._done.is_set():
             self._execution.cancel()
         else:  # of another process, or gone on with in one
-            request(self._home, self.id, "cancel")
+            request(self.home, self.id, "cancel")
 
     def save(self, path: str | Path) -> Path:
         """Write the best program as JSON that ``dspy`` loads; see :func:`skillfleet_nb.programs.state.save`."""
@@ -242,18 +253,18 @@ class Job:
         JobError
             If the job has no result yet.
         """
-        base = load_program(self._home, self._program_ids()[0])
+        base = load_program(self.home, self._program_ids()[0])
         return diff_programs(base, self._best_state())
 
     def _best_state(self) -> dict[str, Any]:
-        return load_program(self._home, self._program_ids()[1])
+        return load_program(self.home, self._program_ids()[1])
 
     def _program_ids(self) -> tuple[str, str]:
         from skillfleet_nb.store import follow
 
         baseline = best = None
         score = -1.0
-        for event in follow(self._home, self.id).poll():
+        for event in follow(self.home, self.id).poll():
             p = event.payload
             if event.kind == "trial" and p["split"] == "val" and p["full_eval"] and p["program_id"]:
                 baseline = baseline or p["program_id"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import JobState
+from skillfleet_nb.runs.curve import Curve
 from skillfleet_nb.store import follow, is_alive
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ class Progress:
     """Follows one job; :meth:`update` reads what is new.  Scores are in [0, 1], on validation.
 
     `cost_usd` is None once a bought call had no known price; `eta_s` is an interval, in seconds.
+    `failures` counts failed calls by kind, `repeats` the attempts that failed before an answer.
+    `tried` is the newest trial, without its rows.
     """
 
     home: Home
@@ -36,7 +40,14 @@ class Progress:
     calls: int = 0
     cached: int = 0
     failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    repeats: int = 0
+    tokens: int = 0
     cost_usd: float | None = 0.0
+    curve: Curve = field(default_factory=Curve)
+    tried: dict[str, Any] | None = None
+    first_program: str | None = None
+    best_program: str | None = None
     expected_calls: tuple[int, int] = (0, 0)
     result: dict[str, Any] | None = None
     splits: str = ""
@@ -51,6 +62,7 @@ class Progress:
         self._follower = follow(self.home, self.job_id)
         self._before = 0  # calls of earlier attempts
         self._seen_at: datetime | None = None
+        self.seen = 0  # events taken in
 
     def update(self) -> Progress:
         """Take in the events written since the last time; an orphan reads as interrupted."""
@@ -58,6 +70,7 @@ class Progress:
             alive, news = is_alive(self.home, self.job_id), False
             for event in self._follower.read():
                 news, self._seen_at = True, event.at
+                self.seen += 1
                 handler = getattr(self, f"_on_{event.kind}", None)
                 if handler is not None:
                     handler(event.payload, event.at)
@@ -152,18 +165,27 @@ class Progress:
         if p["split"] == "test":
             return
         self.trials = p["trial"]
-        if p["split"] == "val" and p["full_eval"]:
+        self.tried = {key: p[key] for key in ("trial", "split", "full_eval", "n_examples", "score", "program_id")}
+        full = p["split"] == "val" and p["full_eval"]
+        self.curve.add(p["trial"], p["score"], full=full)
+        if full:
             if self.baseline is None:
-                self.baseline = p["score"]
+                self.baseline, self.first_program = p["score"], p["program_id"]
+            if self.best is None or p["score"] > self.best:
+                self.best_program = p["program_id"]
             self.best = p["best_so_far"]
 
     def _on_lm_call(self, p: dict[str, Any], at: datetime) -> None:
         del at
-        self.failed += p["error"] is not None
+        if p["error"] is not None:
+            self.failed += 1
+            self.failures[p["error"].partition(":")[0]] += 1
         if p["cached"]:
             self.cached += 1
             return
         self.calls += 1
+        self.tokens += p["input_tokens"] + p["output_tokens"]
+        self.repeats += p.get("attempts", 1) - 1  # older journals do not tell
         if p["cost_usd"] is None:
             self.cost_usd = None
         elif self.cost_usd is not None:
@@ -172,6 +194,7 @@ class Progress:
     def _on_result(self, p: dict[str, Any], at: datetime) -> None:
         del at
         self.result = p
+        self.best_program = p["best_program_id"] or self.best_program
 
 
 def money(usd: float | None) -> str:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skillfleet_nb.widgets.monitor import Monitor
     from skillfleet_nb.widgets.trainset import TrainsetView
 
-__all__ = ["TrainsetView", "shown"]
+__all__ = ["Monitor", "TrainsetView", "has_widgets", "shown"]
+_HOMES = {"Monitor": "monitor", "TrainsetView": "trainset"}
+
+
+def has_widgets() -> bool:
+    """Tell whether a person looks at a page that can run widgets.
+
+    A notebook that is executed as a whole, by nbclient, nbconvert or nbmake, is known by asking for no
+    input: nobody is there to answer, and its outputs are kept as they are.
+    """
+    from IPython import get_ipython
+
+    kernel = getattr(get_ipython(), "kernel", None)
+    return bool(getattr(kernel, "_allow_stdin", False))
 
 
 def shown(answer: Any, context: Any) -> Any:
@@ -20,8 +35,6 @@ def shown(answer: Any, context: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "TrainsetView":
-        from skillfleet_nb.widgets.trainset import TrainsetView
-
-        return TrainsetView
-    raise AttributeError(name)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -43,7 +43,8 @@ class Notebook:
     client: BlockingKernelClient
 
     def start(self, code: str) -> str:
-        return str(self.client.execute(code))
+        # Nobody to ask: as nbclient and its kind run a notebook, which get text and no widgets.
+        return str(self.client.execute(code, allow_stdin=False))
 
     def finish(self, cell: str, timeout: float = 30, until: str | None = None) -> Ran:
         """Read what a cell sends until it is done, or until it shows `until`."""

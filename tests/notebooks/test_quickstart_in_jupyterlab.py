@@ -35,7 +35,7 @@ def test_every_cell_runs_and_nothing_is_fetched_from_outside(quickstart: LabPage
 def test_waiting_shows_the_splits_the_progress_and_the_job(quickstart: LabPage) -> None:
     output = quickstart.output("%skillfleet optimize program")
     expect(output.first.get_by_text("8 classes, 28 each")).to_be_visible()
-    expect(output.first.get_by_text(re.compile(r"intents · miprov2 · trial \d+ · best"))).to_be_visible()
+    expect(output.first.get_by_text(re.compile(r"validation: best \d+\.\d, baseline"))).to_be_visible()
     expect(output.first.get_by_role("rowheader", name="verdict")).to_be_visible()
 
 

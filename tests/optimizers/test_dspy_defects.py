@@ -74,7 +74,7 @@ def test_infer_rules_leaves_the_signature_alone_and_returns_its_own_rules(
     assert rules.startswith(before)
     assert rules.count("Rules number") == 1
     # The candidate that scored best was recorded with the very instructions that are returned.
-    fleet = Fleet(job._home.root)
+    fleet = Fleet(job.home.root)
     trials = fleet.sql(
         "select score, instructions, n_demos from trials join programs using (job_id, program_id) "
         "where split = 'val' and full_eval order by trial"
@@ -93,7 +93,7 @@ def test_a_metric_may_return_a_dict(tmp_path: Path, optimizer: str) -> None:
     assert result.state is JobState.COMPLETED, (result.stop_reason, job.log())
     assert result.best_score is not None
     # miprov2 and infer_rules go by numbers alone; whatever feedback was recorded is the metric's own
-    told = Fleet(job._home.root).sql("select distinct feedback from scores where score is not null").feedback
+    told = Fleet(job.home.root).sql("select distinct feedback from scores where score is not null").feedback
     assert set(told.dropna()) <= {f"it is {e.intent}" for e in Data().all}
     assert len(told.dropna()) > 0
 
@@ -106,7 +106,7 @@ def test_feedback_reaches_gepas_reflection(tmp_path: Path) -> None:
         }
 
     job, _, _ = run(tmp_path, "gepa", metric=metric)
-    asked = Fleet(job._home.root).sql("select prompt from lm_calls where role = 'reflection'").prompt
+    asked = Fleet(job.home.root).sql("select prompt from lm_calls where role = 'reflection'").prompt
     assert len(asked) > 0
     assert all("the clerk files it under" in prompt for prompt in asked)
 

@@ -1,0 +1,201 @@
+"""The run monitor: a job's learning curve, cost and phase, live in a notebook, and buttons to steer it.
+
+The kernel sends one state and no second one before the page has drawn the first, so a slow page gets the
+newest and never a queue.  While it shows, a still of it lies hidden beside it; when the job is done, the
+still takes its place, so that a saved notebook needs neither kernel nor script.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import orjson
+import traitlets as t
+
+from skillfleet_nb.commands.views import ProgressLine
+from skillfleet_nb.runs.monitor import changes
+from skillfleet_nb.widgets.clicks import let_in
+from skillfleet_nb.widgets.still import still
+
+if TYPE_CHECKING:
+    from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.runs.monitor import Picture
+
+_STATIC = Path(__file__).parent / "static"
+_BEAT_S = 5.0  # the page is told at least so often that all is well
+_UNSEEN_S = 2.0  # a page that says nothing gets a state so often, and ever less often
+_UNSEEN_MOST_S = 30.0
+_KEEP_S = 5.0  # how often the hidden still is renewed
+_DIFF_S = 1.0  # how often a diff is made, at most
+_LAST_S = 10.0  # how long a finished cell waits for its still
+
+
+class MonitorPage(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
+    """What the page gets, one JSON text; what it says comes back as messages."""
+
+    _esm = _STATIC / "monitor.js"
+    _css = _STATIC / "monitor.css"
+    state = t.Unicode("").tag(sync=True)
+
+
+class Monitor:
+    """A live view of a job; shows itself in a notebook.  Whatever can be clicked is a method as well.
+
+    Parameters
+    ----------
+    job
+        The job, of this process or another.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from skillfleet_nb import Job
+    >>> from skillfleet_nb.store import Home
+    >>> Monitor(Job(Home.find(tempfile.mkdtemp()), "job-1")).html().count("no score on validation yet")
+    1
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._note = ""
+        self._id = secrets.token_hex(4)
+        self._page: MonitorPage | None = None
+        self._shown: list[tuple[Any, Any]] = []  # handles of each place it is shown at: the live view, the still
+        self._lock = threading.Lock()
+        self._sent: tuple[Any, ...] = ()
+        self._n = self._drawn = self._heard = 0
+        self._sent_at = self._kept_at = self._diffed_at = 0.0
+        self._unseen_s = _UNSEEN_S
+        self._diff: tuple[Any, str] = (None, "")
+        self._over = threading.Event()
+
+    def stop(self) -> None:
+        """Ask the job to stop; its best program so far is kept."""
+        self.job.cancel()
+
+    def say(self, note: str) -> None:
+        """Show a note, in place of the last one."""
+        self._note, self._kept_at = note, 0.0
+
+    def html(self) -> str:
+        """Return a still: what a page without scripts shows."""
+        return self._still(self.job.picture())
+
+    def settle(self) -> bool:
+        """Wait until the last state is on the page, a few seconds at most; return whether it is."""
+        return self._page is None or self._over.wait(_LAST_S)
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        picture = self.job.picture()
+        if picture["finished"]:
+            display(self._bundle(picture), raw=True)
+            return
+        if self._page is None:
+            self._page = MonitorPage()
+            let_in(self._page.comm)
+            self._page.on_msg(self._on_message)
+        view = self._page._repr_mimebundle_()
+        live = {**view[0], "text/plain": "", "text/html": ""}
+        self._shown.append(
+            (
+                display(live, metadata=view[1], raw=True, display_id=True),
+                display(self._bundle(picture), raw=True, display_id=True),
+            )
+        )
+        if len(self._shown) == 1:
+            self.job.feed.subscribe(self._take)
+
+    def _bundle(self, picture: Picture) -> dict[str, str]:
+        hint = (
+            ""
+            if picture["finished"]
+            else f"the state when this was kept; %skillfleet watch {picture['name']} shows it now"
+        )
+        html = f"<div class='sf-kept-{self._id}'>{self._still(picture, hint)}</div>"
+        return {"text/html": html, "text/plain": str(ProgressLine(self.job.progress.line(), note=self._note))}
+
+    def _still(self, picture: Picture, hint: str = "") -> str:
+        compared = (picture["result"] or {}).get("programs")
+        return still(picture, changes(self.job.home, *compared) if compared else "", hint)
+
+    def _take(self, picture: Picture) -> None:
+        """Send the page the newest picture, where it has drawn the last one; on the follower's thread."""
+        if picture["finished"]:
+            self._finish(picture)
+            return
+        now = time.monotonic()
+        new = (picture["seen"], picture["elapsed_s"], self._note, self._heard)
+        with self._lock:
+            seen = self._drawn >= self._n
+            self._unseen_s = _UNSEEN_S if seen else self._unseen_s
+            due = (new != self._sent and seen) or now - self._sent_at >= (_BEAT_S if seen else self._unseen_s)
+            if not due:
+                return
+            if not seen:
+                self._unseen_s = min(2 * self._unseen_s, _UNSEEN_MOST_S)
+            self._sent, self._sent_at = new, now
+        self._send(picture)
+        if now - self._kept_at >= _KEEP_S:
+            self._kept_at = now
+            bundle = self._bundle(picture)
+            for _, kept in self._shown:
+                kept.update(bundle, raw=True)
+
+    def _send(self, picture: Picture, still_html: str = "") -> None:
+        self._n += 1
+        sent = {
+            **picture,
+            "n": self._n,
+            "monitor": self._id,
+            "note": self._note,
+            "heard": self._heard,
+            "paused": False,
+            "stopping": False,
+            "diff": self._changes(picture),
+            "still": still_html,
+        }
+        page = self._page
+        if page is not None:
+            page.state = orjson.dumps(sent).decode()
+
+    def _changes(self, picture: Picture) -> str:
+        compared = (picture["tried"] or {}).get("programs")
+        now = time.monotonic()
+        if compared != self._diff[0] and (not compared or now - self._diffed_at >= _DIFF_S):
+            self._diffed_at = now
+            self._diff = compared, changes(self.job.home, *compared) if compared else ""
+        return self._diff[1] if compared == self._diff[0] else ""
+
+    def _finish(self, picture: Picture) -> None:
+        """Put the still in the place of the live view."""
+        try:
+            bundle = self._bundle(picture)
+            self._send(picture, bundle["text/html"])
+            name = picture["name"]
+            steps = f"%skillfleet job {name} tells more, %skillfleet save {name} FILE.json keeps the program"
+            below = {"text/html": f"<div style='opacity:.75'>{escape(steps)}</div>", "text/plain": steps}
+            for live, kept in self._shown:
+                live.update({**bundle, "text/html": self._still(picture)}, raw=True)
+                kept.update(below, raw=True)
+        finally:
+            self._over.set()
+
+    def _on_message(self, page: Any, content: dict[str, Any], buffers: Any) -> None:
+        """Take in what a page says; on whatever thread the kernel reads it."""
+        del page, buffers
+        what, n = content.get("do"), int(content.get("n") or 0)
+        if what == "ack":
+            with self._lock:
+                self._drawn = max(self._drawn, n)
+            return
+        if what == "stop":
+            self.stop()
+        self._heard = max(self._heard, n)

@@ -1,0 +1,302 @@
+// The run monitor.  The kernel sends one state, as JSON, and the next only after this page has said that it
+// drew it; what is clicked goes back as a message, and the state tells when it was heard.
+
+const SVG = "http://www.w3.org/2000/svg";
+const HEIGHT = 200, LEFT = 38, RIGHT = 10, TOP = 8, BOTTOM = 32;
+const UNHEARD_MS = 2500; // a click the kernel has not answered by then is held up by the cell that runs
+const SILENT_MS = 20000; // no news for so long: the kernel was restarted, or the connection is lost
+const QUIET_MS = 8000; // between two announcements to a screen reader
+
+function node(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name in made) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function drawn(tag, attributes, text) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+const points = (score) => (score === null || score === undefined ? "–" : score.toFixed(1));
+
+function span(seconds) {
+  const s = Math.round(seconds);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}
+
+function left([low, high]) {
+  if (high < 1) return "almost done";
+  const [a, b] = [span(low), span(high)];
+  return a === b ? `about ${b} left` : `${a} to ${b} left`;
+}
+
+// One live region outside of every view: it stays when a view is replaced, and says little.
+const announcer = { node: null, at: 0, text: "", waiting: null };
+
+function announce(text) {
+  if (!text || text === announcer.text) return;
+  announcer.text = text;
+  if (!announcer.node?.isConnected) {
+    announcer.node = node("div", { role: "status", className: "sf-monitor-announcer" });
+    announcer.node.style.cssText = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap";
+    document.body.append(announcer.node);
+  }
+  clearTimeout(announcer.waiting);
+  const say = () => { announcer.at = Date.now(); announcer.node.textContent = announcer.text; };
+  announcer.waiting = setTimeout(say, Math.max(50, announcer.at + QUIET_MS - Date.now()));
+}
+
+function scale(scores) {
+  if (!scores.length) return [0, 100, 50];
+  let low = Math.min(...scores), high = Math.max(...scores);
+  if (high - low < 1) [low, high] = [Math.max(0, low - 1), Math.min(100, high + 1)];
+  const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
+  return [Math.floor(low / step) * step, Math.ceil(high / step) * step, step];
+}
+
+function curve(figure, picked) {
+  const svg = drawn("svg", { role: "presentation", height: HEIGHT });
+  const mark = drawn("path", { class: "sf-picked" });
+  let shown = [], at = null, x = () => 0, y = () => 0;
+
+  function pick(point) {
+    at = point;
+    mark.setAttribute("d", point ? `M${x(point.trial) - 7} ${y(point.score)}a7 7 0 1 0 14 0a7 7 0 1 0-14 0z` : "");
+    picked.textContent = point ? `trial ${point.trial.toLocaleString("en")}: ${points(point.score)} on ${point.on}` : "";
+  }
+
+  function draw(state) {
+    const { full, part, best } = state.curve;
+    const width = Math.max(240, figure.clientWidth || 560);
+    const lines = [state.baseline, state.target].filter((v) => v !== null);
+    const [low, high, step] = scale([...full, ...part].map(([, score]) => score).concat(lines));
+    const last = Math.max(1, state.trials);
+    x = (trial) => LEFT + ((width - LEFT - RIGHT) * trial) / last;
+    y = (score) => TOP + ((HEIGHT - TOP - BOTTOM) * (high - score)) / (high - low);
+    const across = (score, name) => drawn("path", { class: name, fill: "none", d: `M${LEFT} ${y(score)}H${width - RIGHT}` });
+    const parts = [];
+    for (let n = 0; n <= Math.round((high - low) / step); n += 1) {
+      const score = low + n * step;
+      parts.push(across(score, "sf-grid"), drawn("text", { x: LEFT - 5, y: y(score) + 4, "text-anchor": "end" }, `${+score.toFixed(2)}`));
+    }
+    const every = Math.max(1, Math.ceil(last / Math.max(2, Math.floor(width / 70))));
+    for (let trial = 0; trial <= last; trial += every)
+      parts.push(drawn("text", { x: x(trial), y: HEIGHT - BOTTOM + 15, "text-anchor": "middle" }, trial.toLocaleString("en")));
+    parts.push(drawn("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, "trial"));
+    if (state.baseline !== null) parts.push(across(state.baseline, "sf-baseline"));
+    if (state.target !== null) parts.push(across(state.target, "sf-target"));
+    const diamonds = part.map(([t, s]) => `M${x(t)} ${y(s) - 4}l4 4-4 4-4-4z`).join("");
+    const circles = full.map(([t, s]) => `M${x(t) - 4} ${y(s)}a4 4 0 1 0 8 0a4 4 0 1 0-8 0z`).join("");
+    const steps = best.map(([t, s], n) => (n ? `H${x(t)}V${y(s)}` : `M${x(t)} ${y(s)}`)).join("");
+    if (steps) parts.push(drawn("path", { class: "sf-best", d: `${steps}H${x(last)}` }));
+    parts.push(drawn("path", { class: "sf-part", d: diamonds }), drawn("path", { class: "sf-full", d: circles }), mark);
+    svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    svg.replaceChildren(...parts);
+    const named = (list, on) => list.map(([trial, score]) => ({ trial, score, on }));
+    shown = [...named(full, "all of validation"), ...named(part, "a part of it, or on training examples")].sort((a, b) => a.trial - b.trial);
+    if (at) pick(shown.find((p) => p.trial === at.trial) ?? null);
+  }
+
+  figure.addEventListener("pointermove", (event) => {
+    const box = svg.getBoundingClientRect();
+    const ratio = (svg.viewBox.baseVal.width || 1) / (box.width || 1);
+    const [px, py] = [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
+    const away = (p) => (x(p.trial) - px) ** 2 + (y(p.score) - py) ** 2;
+    pick(shown.reduce((near, p) => (near && away(near) <= away(p) ? near : p), null));
+  });
+  figure.addEventListener("pointerleave", () => pick(null));
+  figure.addEventListener("blur", () => pick(null));
+  figure.addEventListener("keydown", (event) => {
+    const move = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
+    if (move === undefined || !shown.length) return;
+    event.preventDefault();
+    event.stopPropagation(); // the notebook would move to another cell
+    const from = at ? shown.indexOf(at) : move > 0 ? -1 : shown.length;
+    pick(shown[Math.min(shown.length - 1, Math.max(0, from + move))]);
+  });
+  figure.prepend(svg);
+  return draw;
+}
+
+function meter(what) {
+  const value = node("span");
+  const fill = node("div");
+  const bar = node("div", { className: "sf-bar", role: "progressbar", "aria-label": what, "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
+  const line = node("div", {}, node("div", { className: "sf-meter-line" }, node("span", { className: "sf-quiet" }, what), value), bar);
+  return {
+    line,
+    set(text, share) {
+      value.textContent = text;
+      bar.hidden = share === null;
+      if (share === null) return;
+      const percent = Math.round(100 * Math.min(1, share));
+      fill.style.width = `${percent}%`;
+      bar.classList.toggle("sf-near", what !== "calls expected" && share >= 0.9);
+      bar.setAttribute("aria-valuenow", percent);
+      bar.setAttribute("aria-valuetext", text);
+    },
+  };
+}
+
+const symbol = (inner) => `<svg viewBox="0 0 18 10" aria-hidden="true">${inner}</svg>`;
+const LEGEND = {
+  full: ["all of validation", '<circle class="sf-full" cx="9" cy="5" r="4"/>'],
+  part: ["a part of it, or train", '<path class="sf-part" d="M9 1l4 4-4 4-4-4z"/>'],
+  best: ["best so far", '<path class="sf-best" d="M0 5h18"/>'],
+  baseline: ["baseline", '<path class="sf-baseline" d="M0 5h18"/>'],
+  target: ["target", '<path class="sf-target" d="M0 5h18"/>'],
+};
+
+function render({ model, el }) {
+  let state = null, arrived = 0, frame = 0, clicks = 0;
+  const send = (message) => model.send(message);
+
+  const title = node("span", { className: "sf-title" });
+  const told = node("span", { className: "sf-state" });
+  const phase = node("div", { className: "sf-phase" });
+  const notice = node("div", { className: "sf-told", hidden: true });
+  const pause = node("button", { type: "button", hidden: true, onclick: () => click(state.paused ? "unpause" : "pause") }, "Pause");
+  const stop = node("button", { type: "button", onclick: () => click("stop") }, "Stop and keep best");
+  const whole = meter("calls expected");
+  whole.line.firstChild.remove();
+  const elapsed = node("span"), eta = node("span");
+  const picked = node("div", { className: "sf-picked-text", "aria-live": "polite" });
+  const legend = node("figcaption", { className: "sf-legend" });
+  const figure = node("figure", { tabIndex: 0, role: "group" }, picked, legend);
+  const draw_curve = curve(figure, picked);
+  const score = node("div", { className: "sf-score" });
+  const meters = node("div", { className: "sf-meters" }, score);
+  const known = {};
+  const failures = node("div");
+  const tried_title = node("summary"), diff = node("div", { className: "sf-diff", tabIndex: 0, role: "region", "aria-label": "changes in the prompts" });
+  const tried = node("details", { open: true, hidden: true }, tried_title, diff);
+  const notes_title = node("summary"), notes_list = node("ul");
+  const notes = node("details", { hidden: true }, notes_title, notes_list);
+  const question = node("div", { className: "sf-question", hidden: true }); // what the run asks of a person
+  const live = node("div", {},
+    node("div", { className: "sf-head" }, node("div", {}, title, told), node("div", { className: "sf-buttons" }, pause, stop)),
+    phase, notice, question, whole.line,
+    node("div", { className: "sf-time" }, elapsed, eta),
+    node("div", { className: "sf-body" }, figure, meters), tried, notes);
+  const still = node("div", { hidden: true });
+  const root = node("section", { className: "sf-monitor" }, live, still);
+  const hides = node("style"); // the kept still of the same monitor gives way as long as this view lives
+  el.append(hides, root);
+
+  let asked = null; // the last click, until it is heard
+  function click(what) {
+    clicks = Math.max(clicks, state.heard) + 1;
+    asked = { what, n: clicks, at: Date.now() };
+    send({ do: what, n: clicks });
+    announce({ stop: "stopping", pause: "pausing", unpause: "going on" }[what]);
+    show_notice();
+  }
+
+  function show_notice() {
+    let text = state.note;
+    if (asked && state.heard >= asked.n) asked = null;
+    if (asked && Date.now() - asked.at > UNHEARD_MS)
+      text = "The kernel hears this when the running cell is done. To stop at once, interrupt the kernel (■): the best so far is kept.";
+    else if (asked) text = { stop: "Stopping …", pause: "Pausing …", unpause: "Going on …" }[asked.what];
+    else if (!state.finished && document.visibilityState === "visible" && Date.now() - Math.max(arrived, awake) > SILENT_MS)
+      text = `No news from the kernel. If it was restarted: %skillfleet watch ${state.name}`;
+    notice.hidden = !text;
+    if (notice.textContent !== text) notice.textContent = text;
+    stop.disabled = pause.disabled = state.finished || state.stopping || (asked !== null);
+  }
+
+  function clock() {
+    if (!state) return;
+    const since = state.paused || state.state !== "running" ? 0 : (Date.now() - arrived) / 1000;
+    elapsed.textContent = `${span(state.elapsed_s + since)}${state.paused ? ", paused" : ""}`;
+    eta.textContent = state.eta_s ? left(state.eta_s.map((s) => Math.max(0, s - since))) : "";
+    show_notice();
+  }
+
+  let last_curve = "", last_diff = "", last_width = 0;
+  function draw() {
+    frame = 0;
+    const s = state;
+    root.setAttribute("aria-label", `monitor of job ${s.name}`);
+    hides.textContent = `.sf-kept-${s.monitor}{display:none}`;
+    live.hidden = s.finished;
+    still.hidden = !s.finished;
+    if (s.finished) {
+      still.innerHTML = s.still; // escaped where it was made
+      announce(`${s.name} ${s.told}. ${s.result.verdict ?? s.result.summary}`);
+      return;
+    }
+    title.textContent = [s.name, s.optimizer].filter(Boolean).join(" · ");
+    told.textContent = ` ${s.paused ? "paused" : s.told}`;
+    phase.textContent = s.phase;
+    announce(s.paused ? `${s.name} paused` : s.phase.replace(/[,:]?\s*\d.*$/, ""));
+    pause.textContent = s.paused ? "Resume" : "Pause";
+    whole.set(s.share === null ? "" : `${Math.round(100 * s.share)}% of the calls expected`, s.share);
+    score.textContent = s.best === null ? "no score yet" : `best ${points(s.best)}`;
+    if (s.best !== null && s.baseline !== null)
+      score.append(node("span", { className: "sf-quiet" }, `  baseline ${points(s.baseline)} (${s.best >= s.baseline ? "+" : ""}${points(s.best - s.baseline)})`));
+    for (const used of s.used) {
+      if (!known[used.what]) meters.append((known[used.what] = meter(used.what)).line);
+      known[used.what].set(used.text, used.limit === null || used.used === null ? null : used.used / used.limit);
+    }
+    const failed = s.failures.map(([kind, n]) => `${n} ${kind}`).join(", ");
+    failures.textContent = [failed && `failed calls: ${failed}`, s.repeats && `${s.repeats} attempts repeated`].filter(Boolean).join(" · ");
+    meters.append(failures);
+    const width = figure.clientWidth, now = JSON.stringify([s.curve, s.trials, s.baseline, s.target]);
+    if (now !== last_curve || width !== last_width) {
+      [last_curve, last_width] = [now, width];
+      draw_curve(s);
+      figure.setAttribute("aria-label", `learning curve: ${s.trials} trials, ${score.textContent}; arrow keys go from trial to trial`);
+      const shown = [["full", true], ["part", s.curve.part.length], ["best", true], ["baseline", s.baseline !== null], ["target", s.target !== null]];
+      legend.innerHTML = shown.filter(([, there]) => there)
+        .map(([kind]) => `<span>${symbol(LEGEND[kind][1])}${LEGEND[kind][0]}${kind === "target" ? ` ${+s.target}` : ""}</span>`).join("");
+    }
+    tried.hidden = !s.tried;
+    if (s.tried) {
+      tried_title.textContent = s.tried.text + (s.diff ? `; against ${s.tried.against}:` : "");
+      diff.hidden = !s.diff;
+      if (s.diff !== last_diff) diff.innerHTML = last_diff = s.diff; // escaped where it was made
+    }
+    notes.hidden = !s.notes.length;
+    notes_title.textContent = `${s.notes.length} note${s.notes.length === 1 ? "" : "s"}`;
+    if (notes_list.childElementCount !== s.notes.length) notes_list.replaceChildren(...s.notes.map((text) => node("li", {}, text)));
+    clock();
+  }
+
+  function take() {
+    const text = model.get("state");
+    if (!text) return;
+    state = JSON.parse(text);
+    arrived = Date.now();
+    if (!frame) frame = requestAnimationFrame(() => { draw(); send({ do: "ack", n: state.n }); });
+  }
+
+  let awake = Date.now();
+  const wakes = () => { awake = Date.now(); };
+  document.addEventListener("visibilitychange", wakes);
+  const ticking = setInterval(clock, 1000);
+  const sized = new ResizeObserver(() => { if (state && !frame && figure.clientWidth !== last_width) frame = requestAnimationFrame(draw); });
+  sized.observe(figure);
+  model.on("change:state", take);
+  take();
+  return () => {
+    clearInterval(ticking);
+    sized.disconnect();
+    cancelAnimationFrame(frame);
+    document.removeEventListener("visibilitychange", wakes);
+    model.off("change:state", take);
+  };
+}
+
+export default { render };

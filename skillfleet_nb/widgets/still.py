@@ -1,0 +1,142 @@
+"""A still of the run monitor: what a saved notebook, an export or a page without widgets shows."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.markup import NO_MATH, items, progress_bar
+from skillfleet_nb.runs.progress import duration
+
+if TYPE_CHECKING:
+    from skillfleet_nb.runs.monitor import Picture
+
+BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"  # Okabe and Ito: told apart by colour-blind readers
+_W, _H, _LEFT, _BOTTOM, _TOP, _RIGHT = 560, 190, 36, 30, 8, 10
+_TICKS = 4
+
+
+def still(picture: Picture, diff: str = "", hint: str = "") -> str:
+    """Draw a picture of a job as HTML that needs no script; `diff` is HTML, `hint` a text below.
+
+    Examples
+    --------
+    >>> from skillfleet_nb.runs.monitor import picture
+    >>> from skillfleet_nb.runs.progress import Progress
+    >>> from skillfleet_nb.store import Home
+    >>> "a &lt;b&gt; c" in still(picture(Progress(Home.find(), "job-1", name="a <b> c")))
+    True
+    """
+    p = picture
+    head = " · ".join(t for t in (p["name"], p["optimizer"], "" if p["finished"] else p["phase"]) if t)
+    facts = [f"{used['text']}{'' if used['what'] == 'cost' else ' ' + used['what']}" for used in p["used"]]
+    facts.append(duration(p["elapsed_s"]))
+    if p["failures"]:
+        facts.append("failed calls: " + ", ".join(f"{n} {kind}" for kind, n in p["failures"]))
+    parts = [
+        f"<div><b>{escape(head)}</b> · {escape(p['told'])}</div>",
+        _verdict(p),
+        progress_bar(score_in_words(p), None if p["finished"] else p["share"]),
+        svg(p) if p["trials"] or p["curve"]["full"] else "",
+        f"<div>{escape(' · '.join(facts))}</div>",
+        items(p["notes"], title=f"{len(p['notes'])} notes", fold=True) if p["notes"] else "",
+        f"<details><summary>What changed in the prompts</summary>{diff}</details>" if diff else "",
+        f"<div style='opacity:.75'>{escape(hint)}</div>" if hint else "",
+    ]
+    return f"<div class='{NO_MATH}' style='max-width:60em;overflow-wrap:anywhere'>{''.join(parts)}</div>"
+
+
+def score_in_words(p: Picture) -> str:
+    """Tell the best score and the trials it took."""
+    trials = f"{p['trials']:,} trial{'s' * (p['trials'] != 1)} after the baseline"
+    if p["best"] is None:
+        return "no score on validation yet" if p["baseline"] is None else f"baseline {p['baseline']:.1f}"
+    change = f"{p['best'] - p['baseline']:+.1f}"
+    return f"validation: best {p['best']:.1f}, baseline {p['baseline']:.1f} ({change} points), {trials}"
+
+
+def _verdict(p: Picture) -> str:
+    r = p["result"]
+    if r is None:
+        return ""
+    if not r["verdict"]:
+        return f"<div>{escape(r['summary'])}</div>"
+    (before, after), (delta, low, high) = r["test"], r["delta"]
+    told = (
+        f": {delta:+.1f} points on the sealed test ({before:.1f} → {after:.1f}), "
+        f"95% interval {low:+.1f} to {high:+.1f}, {r['p']}"
+    )
+    return f"<div style='margin:4px 0'><b>{escape(r['verdict'])}</b>{escape(told)}</div>"
+
+
+def svg(p: Picture) -> str:
+    """Draw the learning curve: circles are full evaluations, diamonds any other, the line is the best so far."""
+    curve = p["curve"]
+    scores = [y for kind in ("full", "part") for _, y in curve[kind]]
+    scores += [line for line in (p["baseline"], p["target"]) if line is not None]
+    low, high, step = scale(scores)
+    last = max(1, int(p["trials"]))
+
+    def x(trial: int) -> float:
+        return round(_LEFT + (_W - _LEFT - _RIGHT) * trial / last, 1)
+
+    def y(score: float) -> float:
+        return round(_TOP + (_H - _TOP - _BOTTOM) * (high - score) / (high - low), 1)
+
+    def text(at_x: float, at_y: float, said: str, anchor: str) -> str:
+        return f"<text x='{at_x}' y='{at_y}' text-anchor='{anchor}' fill='currentColor' font-size='11'>{said}</text>"
+
+    def across(score: float, style: str) -> str:
+        return f"<path d='M{_LEFT} {y(score)}H{_W - _RIGHT}' fill='none' {style}/>"
+
+    parts = []
+    for n in range(round((high - low) / step) + 1):
+        score = low + n * step
+        parts.append(across(score, "stroke='currentColor' stroke-opacity='.15'"))
+        parts.append(text(_LEFT - 5, y(score) + 4, f"{score:g}", "end"))
+    every = max(1, math.ceil(last / 8))
+    parts += [text(x(t), _H - _BOTTOM + 14, f"{t:,}", "middle") for t in range(0, last + 1, every)]
+    parts.append(text((_LEFT + _W - _RIGHT) / 2, _H - 3, "trial", "middle"))
+    if p["baseline"] is not None:
+        parts.append(across(p["baseline"], "stroke='currentColor' stroke-opacity='.6' stroke-dasharray='5 4'"))
+    if p["target"] is not None:
+        parts.append(across(p["target"], f"stroke='{GREEN}' stroke-width='1.5' stroke-dasharray='2 3'"))
+    if curve["best"]:
+        steps = "".join(f"H{x(t)}V{y(s)}" for t, s in curve["best"][1:])
+        t, s = curve["best"][0]
+        parts.append(f"<path d='M{x(t)} {y(s)}{steps}H{x(last)}' fill='none' stroke='{BLUE}' stroke-width='2'/>")
+    part = "".join(f"M{x(t)} {y(s) - 4}l4 4-4 4-4-4z" for t, s in curve["part"])
+    full = "".join(f"M{x(t) - 4} {y(s)}a4 4 0 1 0 8 0a4 4 0 1 0-8 0z" for t, s in curve["full"])
+    parts.append(f"<path d='{part}' fill='{ORANGE}' fill-opacity='.85'/><path d='{full}' fill='{BLUE}'/>")
+    said = escape(f"learning curve: {score_in_words(p)}", quote=True)
+    key = [("●", BLUE, "all of validation"), ("◆", ORANGE, "a part, or train"), ("―", BLUE, "best so far")]
+    key += [("╌", "inherit", "baseline")] if p["baseline"] is not None else []
+    key += [("┈", GREEN, f"target {p['target']:g}")] if p["target"] is not None else []
+    legend = " ".join(
+        f"<span style='white-space:nowrap;margin-right:10px'><span style='color:{c}'>{mark}</span> {word}</span>"
+        for mark, c, word in key
+    )
+    return (
+        f"<svg viewBox='0 0 {_W} {_H}' role='img' aria-label='{said}' style='width:100%;max-width:{_W}px'>"
+        f"{''.join(parts)}</svg><div style='font-size:.9em'>{legend}</div>"
+    )
+
+
+def scale(scores: list[float]) -> tuple[float, float, float]:
+    """Choose the ends of an axis and its steps so that all scores fit, within [0, 100].
+
+    Examples
+    --------
+    >>> scale([62.5, 87.5]), scale([50.0]), scale([])
+    ((60.0, 90.0, 10.0), (49.0, 51.0, 0.5), (0.0, 100.0, 50.0))
+    """
+    if not scores:
+        return 0.0, 100.0, 50.0
+    low, high = min(scores), max(scores)
+    if high - low < 1:
+        low, high = max(0.0, low - 1), min(100.0, high + 1)
+    rough = (high - low) / _TICKS
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough)
+    return math.floor(low / step) * step, math.ceil(high / step) * step, step
