@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from skillfleet_nb.analysis.doctor import Diagnosis
+    from skillfleet_nb.charts import Charts
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.store.vectors import SimilarityIndex
@@ -359,6 +360,13 @@ class Fleet:
     def trials(self, job_id: str) -> pd.DataFrame:
         """List the trials of a job in order; columns as in the relation ``trials``."""
         return self.store.frame("from trials where job_id = ? order by trial", [job_id])
+
+    @property
+    def charts(self) -> Charts:
+        """Charts of jobs: ``fleet.charts.convergence("intents")``; each is shown or saved by itself."""
+        from skillfleet_nb.charts import Charts
+
+        return Charts(self.store, self.job)
 
     def sql(self, query: str) -> pd.DataFrame:
         """Ask anything of the recorded facts; see ``docs/sql.md`` for the relations.

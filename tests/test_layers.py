@@ -19,12 +19,12 @@ LAYERS: list[set[str]] = [
     {"config"},
     {"skills", "trainset", "metrics", "stats", "security"},
     {"store", "lm"},
-    {"runs", "optimizers", "selector", "programs", "analysis"},
+    {"runs", "optimizers", "selector", "programs", "analysis", "charts"},
     {"fleet"},
-    {"commands", "magics", "widgets", "charts", "cli", "server", "monitoring"},
+    {"commands", "magics", "widgets", "cli", "server", "monitoring"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-SURFACES = ["charts", "commands", "widgets", "magics"]  # lowest first
+SURFACES = ["commands", "widgets", "magics"]  # lowest first
 PURE = {"errors", "events", "markup", "config", "skills", "trainset", "metrics", "stats", "security"}
 HEAVY = {"dspy", "torch", "altair", "litellm", "sentence_transformers", "sklearn", "scipy", "pandas", "gepa", "optuna"}
 

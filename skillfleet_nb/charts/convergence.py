@@ -1,8 +1,21 @@
-"""The learning curve: every trial, and the best so far."""
+"""The learning curve: every trial, and the best so far; or the best so far of several jobs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.charts.style import (
+    BLUE,
+    HEIGHT,
+    VERMILION,
+    WIDTH,
+    dashed,
+    nothing,
+    score_axis,
+    titled,
+    told_apart,
+    trial_axis,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -10,52 +23,104 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BARS = "▁▂▃▄▅▆▇█"
-_BLUE, _ORANGE = "#0072b2", "#e69f00"  # Okabe and Ito: told apart by colour-blind readers
+_MOST = 300  # points of a job's curve
+FULL, PART = "validation, all", "part or train"
 
 
-def convergence_data(trials: pd.DataFrame) -> pd.DataFrame:
-    """Prepare a job's trials for the learning curve.
+def convergence_data(trials: pd.DataFrame, *, most: int = _MOST) -> pd.DataFrame:
+    """Prepare trials for the learning curve.
 
     Parameters
     ----------
     trials
-        Rows of the relation ``trials`` of one job.
+        Rows of the relation ``trials``, in any order; of several jobs with a column `job`.
+    most
+        Of a job with more trials, only those that show its shape are kept: where the best changes,
+        and of each stretch the lowest and the highest of each kind.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `trial`; `score` and `best` in [0, 100]; `kind`: ``"validation, all"`` for a full
-        evaluation on validation, ``"part or train"`` for any other.  The sealed test is left out.
+        Columns `job`; `trial`; `score` and `best` in [0, 100]; `kind`: ``"validation, all"`` for a
+        full evaluation on validation, ``"part or train"`` for any other.  The sealed test is left out.
     """
-    shown = trials[trials.split != "test"].sort_values("trial")
-    full = (shown.split == "val") & shown.full_eval
-    return shown.assign(
+    import pandas as pd
+
+    shown = trials[trials.split != "test"]
+    shown = shown.assign(job=shown.get("job", "")).sort_values(["job", "trial"], kind="stable")
+    full = (shown.split == "val") & shown.full_eval.astype(bool)
+    of_full = (100 * shown.score).where(full)
+    shown = shown.assign(
         score=100 * shown.score,
-        best=(100 * shown.score.where(full)).cummax().ffill(),
-        kind=full.map({True: "validation, all", False: "part or train"}),
-    )[["trial", "score", "best", "kind"]]
+        best=of_full.groupby(shown["job"], sort=False).cummax().groupby(shown["job"], sort=False).ffill(),
+        kind=full.map({True: FULL, False: PART}),
+    )[["job", "trial", "score", "best", "kind"]]
+    parts = [_thinned(part, most) for _, part in shown.groupby("job", sort=False)]
+    return pd.concat(parts, ignore_index=True) if parts else shown.reset_index(drop=True)
 
 
-def convergence(data: pd.DataFrame, *, title: str = "") -> Any:
+def _thinned(curve: pd.DataFrame, most: int) -> pd.DataFrame:
+    if len(curve) <= most:
+        return curve
+    import numpy as np
+
+    stretch = np.arange(len(curve)) * (most // 4) // len(curve)  # two kinds, each with a low and a high
+    scores = curve.reset_index(drop=True).score.groupby([stretch, curve["kind"].to_numpy()])
+    kept = {0, len(curve) - 1, *scores.idxmin(), *scores.idxmax()}
+    changes = np.flatnonzero(curve["best"].to_numpy()[1:] != curve["best"].to_numpy()[:-1]) + 1
+    changes = changes[~np.isnan(curve["best"].to_numpy()[changes])]
+    return curve.iloc[sorted(kept | set(changes[-most:].tolist()))]
+
+
+def convergence(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     """Plot what :func:`convergence_data` prepared, as an Altair chart."""
+    if data.empty:
+        return nothing("No learning curve yet: no candidate has been scored on train or validation.")
+    if len(data["job"].unique()) > 1:
+        return _several(data, title, note)
     import altair as alt
 
-    x = alt.X("trial:Q", title="trial", axis=alt.Axis(tickMinStep=1, format="d"))
+    x = alt.X("trial:Q", title="trial", axis=trial_axis(data["trial"].max()))
+    y = score_axis("score", [*data["score"], *data["best"]])
     base = alt.Chart(data)
-    kinds = ["validation, all", "part or train"]  # the same domain twice makes one legend of two
-    dots = base.mark_point(filled=True, size=36).encode(
+    dots = base.mark_point(filled=True, size=36, opacity=1).encode(
         x=x,
-        y=alt.Y("score:Q", title="score (points)", scale=alt.Scale(zero=False, padding=8)),
-        color=alt.Color(
-            "kind:N",
-            title="scored on",
-            scale=alt.Scale(domain=kinds, range=[_BLUE, _ORANGE]),
-        ),
-        shape=alt.Shape("kind:N", title="scored on", scale=alt.Scale(domain=kinds, range=["circle", "square"])),
-        tooltip=["trial", alt.Tooltip("score:Q", format=".1f"), "kind"],
+        y=y,
+        **told_apart("kind", [FULL, PART], [BLUE, VERMILION], ["circle", "square"]),
+        tooltip=["trial", alt.Tooltip("score:Q", format=".1f"), alt.Tooltip("kind", title="scored on")],
     )
-    line = base.mark_line(interpolate="step-after", color=_BLUE, strokeWidth=2).encode(x=x, y="best:Q")
-    return (line + dots).properties(width=420, height=180, title=title)
+    best = score_axis("best", [*data["score"], *data["best"]])
+    line = base.mark_line(interpolate="step-after", color=BLUE, strokeWidth=2).encode(x=x, y=best)
+    layers, how = [line, dots], "Line: the best so far on all of validation."
+    given = data[(data["trial"] == 0) & (data["kind"] == FULL)]
+    if len(given):
+        how += " Dashed: the program as given."
+        layers.insert(0, alt.Chart(given.head(1)).mark_rule(strokeDash=[4, 4]).encode(y=y))
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=titled(title, f"{how} {note}".strip()))
+
+
+def _several(data: pd.DataFrame, title: str, note: str) -> Any:
+    import altair as alt
+    import pandas as pd
+
+    names = list(dict.fromkeys(data["job"]))
+    # A curve's points are where it rises, and its end; the trials between would hide the others.
+    full = data[data["best"].notna()]
+    rises = full["best"] != full.groupby("job", sort=False)["best"].shift()
+    ends = ~full.duplicated("job", keep="last")
+    lines = pd.DataFrame(full[rises | ends])
+    if lines.empty:
+        return nothing("No learning curves yet: no candidate of these jobs has been scored on all of validation.")
+    x = alt.X("trial:Q", title="trial", axis=trial_axis(lines["trial"].max()))
+    y = score_axis("best", lines["best"], "best score so far (points)")
+    base = alt.Chart(lines).encode(x=x, y=y)
+    line = base.mark_line(interpolate="step-after", strokeWidth=2).encode(**dashed("job", names))
+    dots = base.mark_point(filled=True, size=40, opacity=1).encode(
+        **told_apart("job", names),
+        tooltip=["job", "trial", alt.Tooltip("best:Q", title="best so far", format=".1f")],
+    )
+    how = "On all of validation; a mark where a job found a better candidate, and at its last trial."
+    return (line + dots).properties(width=WIDTH, height=HEIGHT, title=titled(title, f"{how} {note}".strip()))
 
 
 def sparkline(scores: Sequence[float]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.charts.style import BLUE, CONFIG, GREEN, INK, ORANGE, VERMILION
 from skillfleet_nb.trainset.rows import brief
 from skillfleet_nb.trainset.scoring import HIGH, LOW
 
@@ -12,12 +13,9 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.trainset import TrainsetReport
 
-_GREEN, _ORANGE, _RED = "#009e73", "#e69f00", "#d55e00"  # Okabe and Ito: told apart by colour-blind readers
-_BLUE = "#0072b2"
 BANDS = ("high", "medium", "low")
 _STEP = 0.05
 _MOST_BARS, _MOST_DOTS = 30, 3_000
-_INK = "#888888"
 
 
 def quality_data(report: TrainsetReport) -> pd.DataFrame:
@@ -100,7 +98,7 @@ def category_chart(data: pd.DataFrame) -> Any:
             color=alt.Color(
                 "state:N",
                 title=None,
-                scale=alt.Scale(domain=states, range=[_BLUE, _RED]),
+                scale=alt.Scale(domain=states, range=[BLUE, VERMILION]),
                 legend=alt.Legend(orient="top"),
             ),
             tooltip=["category", "rows", "state"],
@@ -115,7 +113,7 @@ def length_chart(data: pd.DataFrame) -> Any:
 
     return (
         alt.Chart(data)
-        .mark_bar(color=_BLUE, binSpacing=1)
+        .mark_bar(color=BLUE, binSpacing=1)
         .encode(
             x=alt.X("characters:Q", bin=alt.Bin(maxbins=30), title="characters"),
             y=alt.Y("count():Q", title="rows"),
@@ -153,17 +151,11 @@ def map_chart(data: pd.DataFrame) -> Any:
         .transform_filter(brush)
         .properties(width=220, height=300)
     )
-    ink = {"labelColor": _INK, "titleColor": _INK}
-    return (
-        alt.hconcat(dots, bars)
-        .configure(background="transparent", title={"color": _INK}, view={"stroke": _INK, "strokeOpacity": 0.4})
-        .configure_axis(**ink, gridColor=_INK, gridOpacity=0.25, domainColor=_INK, tickColor=_INK)
-        .configure_legend(**ink)
-    )
+    return alt.hconcat(dots, bars).configure(**{**CONFIG, "view": {"stroke": INK, "strokeOpacity": 0.4}})
 
 
 def _by_band(alt: Any) -> Any:
-    return alt.Color("band:N", title=None, scale=alt.Scale(domain=list(BANDS), range=[_GREEN, _ORANGE, _RED]))
+    return alt.Color("band:N", title=None, scale=alt.Scale(domain=list(BANDS), range=[GREEN, ORANGE, VERMILION]))
 
 
 def _band(quality: float) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 TASKS = {
     "Prepare": ("demo", "doctor", "trainset", "optimizers"),
     "Optimise": ("optimize", "watch", "answer", "cancel", "resume"),
-    "Learn from runs": ("jobs", "job", "diff", "sql"),
+    "Learn from runs": ("jobs", "job", "diff", "plot", "sql"),
     "Keep": ("save", "db"),
     "Agent skills": ("skill",),
 }

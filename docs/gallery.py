@@ -1,0 +1,33 @@
+"""Draws the pictures of `charts.md` from jobs that it runs: ``python docs/gallery.py``, about a minute."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from skillfleet_nb import Fleet, offline_lm
+from skillfleet_nb.charts import KINDS
+from skillfleet_nb.commands.demo import exact_intent, intent_program
+from skillfleet_nb.trainset.bundled import bundled
+
+IMAGES = Path(__file__).parent / "images" / "charts"
+SEVERAL = {"pareto": (), "optimizers": ()}
+
+if __name__ == "__main__":
+    rows = bundled("intents")
+    with tempfile.TemporaryDirectory() as folder:
+        fleet = Fleet(folder)
+        for optimizer in ("gepa", "miprov2", "bootstrap_random_search", "copro", "labeled_fewshot"):
+            fleet.optimize(
+                intent_program(sorted({r["intent"] for r in rows})),
+                train=rows,
+                metric=exact_intent,
+                optimizer=optimizer,
+                lm=offline_lm(),
+                seed=7,
+                name=f"intents-{optimizer}",
+            ).result()
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        for kind in KINDS:
+            fleet.charts.plot(kind, *SEVERAL.get(kind, ("intents-gepa",))).save(IMAGES / f"{kind}.svg")
+        fleet.charts.convergence(*fleet.jobs().name).save(IMAGES / "convergence_several.svg")

@@ -1,0 +1,130 @@
+"""A chart that shows itself the same way everywhere, without a network."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.charts.drawing import to_html, to_spec, to_svg
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.markup import Readable, text_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+_ROWS = 20
+_MIME = "application/vnd.vegalite.v5+json"
+_OPTIONS = {"renderer": "svg", "actions": {"export": True, "source": False, "compiled": False, "editor": False}}
+SUFFIXES = (".svg", ".png", ".pdf", ".html", ".json")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Chart(Readable):
+    """A chart: interactive in JupyterLab, a picture elsewhere, a table in a terminal.
+
+    Attributes
+    ----------
+    title
+        What it shows.
+    data
+        The rows that are drawn.
+    altair
+        The Altair chart, to change or to combine.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skillfleet_nb.charts import convergence, convergence_data
+    >>> row = {"trial": 0, "split": "val", "full_eval": True, "score": 0.5}
+    >>> data = convergence_data(pd.DataFrame([row]))
+    >>> Chart("Learning curve", data, convergence(data)).svg.startswith("<svg")
+    True
+    """
+
+    title: str
+    data: pd.DataFrame
+    altair: Any
+
+    @cached_property
+    def spec(self) -> dict[str, Any]:
+        """The Vega-Lite 5 specification, data included."""
+        return to_spec(self.altair)
+
+    @cached_property
+    def svg(self) -> str:
+        """The picture as SVG text, readable on light and dark pages."""
+        return to_svg(self.spec)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the chart to a file.
+
+        Parameters
+        ----------
+        path
+            Ends in .svg, .png, .pdf, .html (interactive, without a network) or .json (Vega-Lite).
+
+        Raises
+        ------
+        InputError
+            If it ends otherwise, or cannot be written.
+        """
+        import json
+
+        import vl_convert
+
+        target = Path(path)
+        writers: dict[str, Callable[[], bytes]] = {
+            ".svg": self.svg.encode,
+            ".png": lambda: vl_convert.svg_to_png(self.svg, scale=2),
+            ".pdf": lambda: vl_convert.svg_to_pdf(self.svg),
+            ".html": lambda: to_html(self.spec).encode(),
+            ".json": lambda: json.dumps(self.spec, indent=1).encode(),
+        }
+        write = writers.get(target.suffix.lower())
+        if write is None:
+            raise InputError(f"{target.name!r} is no kind of picture: end it in {', '.join(SUFFIXES)}")
+        try:
+            target.write_bytes(write())
+        except OSError as exc:
+            raise InputError(f"cannot write {str(target)!r}: {exc.strerror}; give a folder that exists") from exc
+        return target
+
+    def text(self) -> str:
+        """Return the title and the first rows as a table."""
+        shown = self.data.head(_ROWS)
+        numeric = [at for at, kind in enumerate(shown.dtypes) if getattr(kind, "kind", "O") in "iuf"]
+        rows = [[_cell(v) for v in row] for row in shown.itertuples(index=False)]
+        more = f"\n{len(self.data):,} rows, {_ROWS} shown" if len(self.data) > _ROWS else ""
+        table = f"\n{text_table([str(c) for c in shown.columns], rows, numeric=numeric)}" if rows else ""
+        missing = "" if rows else f"\n{self.spec['description']}"
+        return f"{self.title}{table}{more}{missing}"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return f"<Chart {self.title}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        # No text/html: JupyterLab would prefer it.  The PDF spares nbconvert a search for Inkscape.
+        del include, exclude
+        import vl_convert
+
+        bundle = {
+            _MIME: self.spec,
+            "image/svg+xml": self.svg,
+            "application/pdf": base64.b64encode(vl_convert.svg_to_pdf(self.svg)).decode(),
+            "text/plain": self.text(),
+        }
+        return bundle, {_MIME: {"embed_options": _OPTIONS}}
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:  # noqa: PLR0124  NaN, of any type
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())

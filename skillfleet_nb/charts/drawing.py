@@ -1,0 +1,47 @@
+"""From an Altair chart to what is shown: a Vega-Lite 5 specification, SVG, PDF, or a page of its own.
+
+JupyterLab draws Vega-Lite up to 5.6 itself, without a network, so that is what charts are written in;
+vl-convert draws the same specification where there is no JupyterLab.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skillfleet_nb.charts.style import CONFIG
+
+VERSION = "5.8"  # of Vega-Lite, the nearest to JupyterLab's that vl-convert holds
+_SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+
+
+def to_spec(chart: Any) -> dict[str, Any]:
+    """Write an Altair chart as Vega-Lite 5, in neutral colours on a transparent ground."""
+    import altair as alt
+
+    # Whatever the person has set for charts of their own, such as data kept in files, stays theirs.
+    with alt.data_transformers.enable("default", max_rows=None):
+        spec: dict[str, Any] = chart.to_dict()
+    given = spec.get("config", {})
+    own = {
+        k: {**given[k], **v} if isinstance(v, dict) and isinstance(given.get(k), dict) else v for k, v in CONFIG.items()
+    }
+    title = spec.get("title", {})
+    told = {"description": ". ".join([title["text"], *title.get("subtitle", [])])} if "text" in title else {}
+    return {**told, **spec, "$schema": _SCHEMA, "config": {**given, **own}}
+
+
+def to_svg(chart: Any) -> str:
+    """Draw an Altair chart, or its specification, as SVG text."""
+    import vl_convert
+
+    spec = chart if isinstance(chart, dict) else to_spec(chart)
+    svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VERSION))
+    return svg.replace("<svg ", "<svg style='overflow:visible' ", 1)
+
+
+def to_html(spec: dict[str, Any]) -> str:
+    """Make a page that draws a specification by itself: its scripts are in it, and it asks for nothing."""
+    import vl_convert
+
+    page = str(vl_convert.vegalite_to_html(spec, vl_version=VERSION, bundle=True, renderer="svg"))
+    return page.replace("<head>", "<head><meta name='color-scheme' content='light dark'>", 1)

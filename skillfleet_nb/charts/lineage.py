@@ -1,0 +1,140 @@
+"""Where candidates came from: each with its parents, and the way to the best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.charts.style import (
+    BLUE,
+    HEIGHT,
+    INK,
+    VERMILION,
+    WIDTH,
+    nothing,
+    score_axis,
+    titled,
+    told_apart,
+    trial_axis,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+_MOST = 150
+_KINDS = {
+    "as given": (INK, "square"),
+    "candidate": (INK, "circle"),
+    "ancestor of the best": (BLUE, "triangle-up"),
+    "best": (VERMILION, "diamond"),
+}
+
+
+def lineage_data(trials: pd.DataFrame) -> pd.DataFrame:
+    """Find each candidate's place in the search.
+
+    Parameters
+    ----------
+    trials
+        Rows of the relation ``trials`` of one job.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row each candidate: `program`, `trial` (its first), `score` in [0, 100] (on all of validation
+        where it was scored on it, else of its last trial), `scored` (on what), `kind` (``"as given"``,
+        ``"best"``, ``"ancestor of the best"`` or ``"candidate"``) and `parents`.  Of more than 150
+        the way to the best and the highest are kept.
+    """
+    import pandas as pd
+
+    seen = trials[(trials.split != "test") & trials.program_id.notna()].sort_values("trial")
+    columns = ["program", "trial", "score", "scored", "kind", "parents"]
+    if seen.empty:
+        return pd.DataFrame(columns=columns)
+    full = (
+        seen[(seen.split == "val") & seen.full_eval.astype(bool)].drop_duplicates("program_id").set_index("program_id")
+    )
+    last = seen.drop_duplicates("program_id", keep="last").set_index("program_id")
+    data = seen.drop_duplicates("program_id").set_index("program_id")[["trial"]]
+    score = full["score"].reindex(data.index)
+    data["scored"] = score.notna().map({True: "validation, all", False: "part or train"})
+    data["score"] = 100 * score.fillna(last["score"].reindex(data.index))
+    told = seen[seen["parent_ids"].map(len) > 0].drop_duplicates("program_id")
+    parents = dict(zip(told["program_id"], told["parent_ids"], strict=True))
+    given = full.index[0] if len(full) else data.index[0]
+    best = full["score"].idxmax() if len(full) else None
+    data["kind"] = "candidate"
+    data.loc[data.index.isin(_ancestors(best, parents)), "kind"] = "ancestor of the best"
+    data.loc[given, "kind"] = "as given"
+    if best is not None:
+        data.loc[best, "kind"] = "best"
+    data = data.rename_axis("program").reset_index()
+    if len(data) > _MOST:
+        way = data["kind"] != "candidate"
+        top = data[~way].nlargest(max(0, _MOST - int(way.sum())), "score").index
+        data = data[way | data.index.isin(top)]
+    data["parents"] = [[str(p) for p in dict.fromkeys(parents.get(one, ())) if p != one] for one in data["program"]]
+    return pd.DataFrame(data[columns]).reset_index(drop=True)
+
+
+def _ancestors(best: Any, parents: Mapping[Any, Sequence[Any]]) -> set[Any]:
+    found: set[Any] = set()
+    todo = [] if best is None else [best]
+    while todo:
+        for parent in parents.get(todo.pop(), ()):
+            if parent not in found:
+                found.add(parent)
+                todo.append(parent)
+    return found
+
+
+def edges(data: pd.DataFrame) -> pd.DataFrame:
+    """Draw :func:`lineage_data`'s parents as lines: `x`, `y` of the parent, `x2`, `y2` of the child, `way`."""
+    import pandas as pd
+
+    place = {p: (t, s) for p, t, s in zip(data["program"], data["trial"], data["score"], strict=True)}
+    way = data["kind"].isin(["best", "ancestor of the best"]).map({True: "to the best", False: "others"})
+    rows = [
+        (*place[parent], *place[program], led)
+        for program, parents, led in zip(data["program"], data["parents"], way, strict=True)
+        for parent in parents
+        if parent in place
+    ]
+    return pd.DataFrame(rows, columns=["x", "y", "x2", "y2", "way"])
+
+
+def lineage(data: pd.DataFrame, *, title: str = "", total: int | None = None) -> Any:
+    """Plot :func:`lineage_data`: candidates by trial and score, lines from parent to child."""
+    if data.empty:
+        return nothing("No candidates yet: the job has not scored a program.")
+    import altair as alt
+
+    lines = edges(data)
+    shown = data.drop(columns="parents").assign(parents=[", ".join(p[:8] for p in ps) for ps in data["parents"]])
+    kinds = [k for k in _KINDS if (data["kind"] == k).any()]
+    dots = (
+        alt.Chart(shown)
+        .mark_point(filled=True, size=70, opacity=1)
+        .encode(
+            x=alt.X("trial:Q", title="trial at which it was first scored", axis=trial_axis(data["trial"].max())),
+            y=score_axis("score", data["score"]),
+            **told_apart("kind", kinds, [_KINDS[k][0] for k in kinds], [_KINDS[k][1] for k in kinds]),
+            tooltip=["program", "trial", alt.Tooltip("score:Q", format=".1f"), "scored", "kind", "parents"],
+        )
+    )
+    layers = [dots]
+    if len(lines):
+        bound = alt.Chart(lines).encode(x="x:Q", y=score_axis("y", data["score"]), x2="x2:Q", y2="y2:Q")
+        layers = [
+            bound.transform_filter("datum.way == 'others'").mark_rule(strokeWidth=1),
+            bound.transform_filter("datum.way == 'to the best'").mark_rule(strokeWidth=2.5, color=BLUE),
+            dots,
+        ]
+        how = "A line leads from a parent to what was made of it; thick: the way to the best."
+    else:
+        how = "This optimizer tells no parents: candidates stand in the order in which they were scored."
+    if total is not None and total > len(data):
+        how += f" {len(data):,} of {total:,} candidates: the way to the best, and the highest."
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT + 20, title=titled(title, how))

@@ -1,0 +1,97 @@
+"""What a score cost: jobs by cost and score, and the front of those that none beats in both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.charts.style import HEIGHT, INK, WIDTH, nothing, score_axis, titled, told_apart
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST = 300
+COSTS = {"usd": "cost_usd", "calls": "lm_calls", "minutes": "wall_s"}
+_AXES = {"usd": "cost of the job (USD)", "calls": "LM calls bought", "minutes": "time (minutes)"}
+SCORES = {"test": "score on the sealed test (points)", "validation": "best score on validation (points)"}
+
+
+def pareto_data(jobs: pd.DataFrame, *, by: str | None = None, on: str | None = None) -> pd.DataFrame:
+    """Place jobs by cost and score.
+
+    Parameters
+    ----------
+    jobs
+        Rows of the relation ``jobs``; a column `job` may name them.
+    by
+        ``"usd"``, ``"calls"`` or ``"minutes"``; by default USD where any job cost some.
+    on
+        ``"test"`` or ``"validation"``; by default the test where any job was tested.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `job`, `optimizer`, `task` (program and metric: only jobs of one task compare),
+        `cost`, `score` in [0, 100], `front`, `by` and `on`; jobs without cost or score are left out.
+    """
+    by = by or ("usd" if (jobs["cost_usd"] > 0).any() else "calls")
+    on = on or ("test" if jobs["test_score"].notna().any() else "validation")
+    cost = jobs[COSTS[by]] / (60 if by == "minutes" else 1)
+    placed = jobs.assign(
+        job=jobs["job"] if "job" in jobs else jobs["name"],
+        task=jobs["program"].astype(str) + " · " + jobs["metric"].astype(str),
+        cost=cost.astype(float),
+        score=100 * jobs["test_score" if on == "test" else "best_score"].astype(float),
+        by=by,
+        on=on,
+    ).dropna(subset=["cost", "score"])
+    placed = placed.sort_values(["task", "cost", "score"], ascending=[True, True, False], kind="stable")
+    before = placed.groupby("task")["score"].transform(lambda s: s.cummax().shift(fill_value=float("-inf")))
+    placed["front"] = placed["score"] > before
+    if len(placed) > _MOST:
+        rest = placed[~placed["front"]].nlargest(_MOST, "score").index
+        placed = placed[placed["front"] | placed.index.isin(rest)]
+    return placed[["job", "optimizer", "task", "cost", "score", "front", "by", "on"]].reset_index(drop=True)
+
+
+def pareto(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
+    """Plot :func:`pareto_data`: a point a job, and the front of those that no cheaper one equals."""
+    if data.empty:
+        return nothing("Nothing to compare: no job here has both a score and a known cost. --by calls needs no prices.")
+    import altair as alt
+
+    by, on = str(data["by"].iloc[0]), str(data["on"].iloc[0])
+    names = sorted(data["optimizer"].unique())
+    form = {"usd": "$,.3~r", "calls": ",d", "minutes": ",.3~r"}[by]
+    x = alt.X("cost:Q", title=_AXES[by], axis=alt.Axis(format=form, tickCount=6), scale=alt.Scale(padding=12))
+    y = score_axis("score", data["score"], SCORES[on])
+    front = alt.Chart(data[data["front"]]).encode(x=x, y=y, detail="task:N")
+    line = front.mark_line(interpolate="step-after", color=INK, strokeDash=[4, 4])
+    middle = (float(data["cost"].min()) + float(data["cost"].max())) / 2  # names point to where there is room
+    sides: Any = (("<=", "left", 8), (">", "right", -8))
+    told = [
+        front.transform_filter(f"datum.cost {side} {middle}")
+        .transform_calculate(short="truncate(datum.job, 28)")
+        .mark_text(align=align, dx=dx, dy=-8, fontSize=10)
+        .encode(text="short:N")
+        for side, align, dx in sides
+    ]
+    dots = (
+        alt.Chart(data)
+        .mark_point(filled=True, size=80, opacity=1)
+        .encode(
+            x=x,
+            y=y,
+            **told_apart("optimizer", names),
+            tooltip=[
+                "job", "optimizer", "task", alt.Tooltip("cost:Q", title=_AXES[by], format=form),
+                alt.Tooltip("score:Q", format=".1f"),
+            ],
+        )
+    )  # fmt: skip
+    tasks = data["task"].nunique()
+    how = "Named and joined: the Pareto front, jobs that no job at the same or a lower cost equals" + (
+        f"; one front for each of {tasks} tasks." if tasks > 1 else "."
+    )
+    return alt.layer(line, dots, *told).properties(
+        width=WIDTH, height=HEIGHT + 40, title=titled(title, f"{how} {note}".strip())
+    )

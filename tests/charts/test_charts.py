@@ -1,0 +1,187 @@
+"""Charts of real jobs: drawn offline, readable everywhere, with words where there is nothing to draw."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import altair as alt
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from made_up import SMALL, Data, counted_lm, program, told
+
+from skillfleet_nb import Fleet
+from skillfleet_nb.charts import KINDS, Chart, convergence, convergence_data
+from skillfleet_nb.cli import main
+from skillfleet_nb.errors import InputError, NotFoundError
+from skillfleet_nb.events import JobCreated
+from skillfleet_nb.store import Home, Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LONG = "a name that somebody gave it to tell every parameter of the run, and then some more"
+V5 = "application/vnd.vegalite.v5+json"
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """A home with two real jobs, and one that was only created."""
+    home = tmp_path_factory.mktemp("charts") / "home"
+    fleet, data, (lm, _) = Fleet(home), Data(), counted_lm()
+    for optimizer, name in (("miprov2", "mipro"), ("gepa", LONG)):
+        fleet.optimize(
+            program(), metric=told, optimizer=optimizer, params=SMALL[optimizer], lm=lm, seed=3, name=name,
+            **data.splits(),
+        ).result(timeout=120)  # fmt: skip
+    with Journal(Home.find(home), "nothing-yet") as journal:
+        created = {"optimizer": "gepa", "program": "p", "metric": "m", "engine": "thread", "seed": 0}
+        journal.append(JobCreated(name="nothing yet", **created))
+    return fleet
+
+
+def outside(text: str) -> list[str]:
+    """Addresses a page would ask for: namespaces and schema names are none."""
+    return re.findall(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//[^"'\s>]+""", text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_chart_of_a_job_is_drawn_without_a_network(fleet: Fleet, kind: str) -> None:
+    chart = fleet.charts.plot(kind, "mipro")
+    assert len(chart.data)
+    assert str(chart).startswith(chart.title)
+    bundle, metadata = chart._repr_mimebundle_()
+    assert set(bundle) == {V5, "image/svg+xml", "application/pdf", "text/plain"}, "JupyterLab would prefer text/html"
+    assert bundle[V5]["$schema"].endswith("/v5.json")
+    assert bundle[V5]["description"].startswith(chart.title)
+    assert metadata[V5]["embed_options"]["actions"]["editor"] is False, "it would send data to another site"
+    assert json.loads(json.dumps(bundle))["text/plain"] == str(chart)
+    svg = bundle["image/svg+xml"]
+    assert svg.startswith("<svg")
+    assert f">{chart.title}<" in svg
+    assert outside(svg) == []
+    assert base64.b64decode(bundle["application/pdf"]).startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_there_is_nothing_to_draw_the_chart_says_what_is_missing(fleet: Fleet, kind: str) -> None:
+    chart = fleet.charts.plot(kind, "nothing yet")
+    said = chart.spec["description"]
+    assert re.match("(No|Nothing) ", said)
+    assert said in str(chart)
+    assert said.split(":")[0] in chart.svg
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k not in {"outcomes", "lineage"}])
+def test_charts_of_several_jobs_tell_them_apart(fleet: Fleet, kind: str) -> None:
+    chart = fleet.charts.plot(kind, "mipro", LONG, "nothing yet")
+    if "job" in chart.data:
+        assert set(chart.data.job) >= {"mipro", LONG}
+    assert chart.svg.startswith("<svg")
+
+
+def test_jobs_of_one_name_are_told_apart_by_their_ids(tmp_path: Path) -> None:
+    home = Home.find(tmp_path / "home")
+    for job_id in ("run-aaaaaa", "run-bbbbbb"):
+        with Journal(home, job_id) as journal:
+            journal.append(JobCreated(name="same", optimizer="gepa", program="p", metric="m", engine="thread", seed=0))
+    fleet = Fleet(tmp_path / "home")
+    labels, _ = fleet.charts._labels(["run-bbbbbb", "run-aaaaaa"])
+    assert labels == {"run-bbbbbb": "same (bbbbbb)", "run-aaaaaa": "same (aaaaaa)"}
+
+
+def test_a_persons_own_settings_of_altair_are_left_alone_and_do_no_harm(fleet: Fleet) -> None:
+    with alt.data_transformers.enable("default", max_rows=2):
+        assert len(fleet.charts.convergence("mipro").spec["datasets"]) >= 1
+        assert alt.data_transformers.options == {"max_rows": 2}
+
+
+def test_what_cannot_be_drawn_is_one_line(fleet: Fleet, tmp_path: Path) -> None:
+    charts = fleet.charts
+    with pytest.raises(NotFoundError, match="did you mean 'convergence'"):
+        charts.plot("convergance", "mipro")
+    with pytest.raises(NotFoundError, match="did you mean 'mipro'"):
+        charts.convergence("mipr")
+    with pytest.raises(InputError, match="needs a job"):
+        charts.convergence()
+    with pytest.raises(InputError, match="name one or more"):
+        charts.plot("costs")
+    with pytest.raises(InputError, match="one by one"):
+        charts.plot("lineage", "mipro", LONG)
+    with pytest.raises(InputError, match="no option 'by'"):
+        charts.plot("costs", "mipro", by="usd")
+    with pytest.raises(NotFoundError, match="did you mean 'calls'"):
+        charts.pareto(by="cals")
+    with pytest.raises(InputError, match=r"end it in \.svg"):
+        charts.pareto().save(tmp_path / "a.gif")
+    with pytest.raises(InputError, match="give a folder that exists"):
+        charts.pareto().save(tmp_path / "none" / "a.svg")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "begins"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF"), ("json", b"{")]
+)
+def test_a_chart_is_saved_as_a_picture(fleet: Fleet, tmp_path: Path, suffix: str, begins: bytes) -> None:
+    file = fleet.charts.pareto().save(tmp_path / f"chart.{suffix}")
+    assert file.read_bytes().startswith(begins)
+
+
+def test_a_chart_is_saved_as_a_page_that_asks_for_nothing(fleet: Fleet, tmp_path: Path) -> None:
+    page = fleet.charts.convergence("mipro").save(tmp_path / "chart.html").read_text("utf-8")
+    assert "Learning curve of mipro" in page
+    assert outside(page) == []
+
+
+def test_a_frame_of_ones_own_is_drawn_as_well(fleet: Fleet) -> None:
+    frame = fleet.trials(fleet.job("mipro").id)
+    data = convergence_data(frame)
+    assert Chart("mine", data, convergence(data, title="mine")).svg.startswith("<svg")
+
+
+@pytest.fixture
+def shell(fleet: Fleet) -> Iterator[Any]:
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "skillfleet_nb")
+    yield shell
+    shell.history_manager.end_session()
+    InteractiveShell.clear_instance()
+
+
+def test_the_magic_plots(fleet: Fleet, shell: Any, tmp_path: Path) -> None:
+    home = f"--home '{fleet.home.root}'"
+    chart = shell.run_line_magic("skillfleet", f"plot convergence mipro '{LONG}' -o chart {home}")
+    assert shell.user_ns["chart"] is chart
+    assert chart.title == "Learning curves of 2 jobs"
+    listed = shell.run_line_magic("skillfleet", "plot")
+    assert all(f"  {kind} " in str(listed) for kind in KINDS)
+    told_ = shell.run_line_magic("skillfleet", f"plot pareto --by calls --out {tmp_path / 'a.svg'} {home}")
+    assert "wrote" in str(told_)
+    assert (tmp_path / "a.svg").exists()
+    with pytest.raises(UsageError, match="unknown chart 'x'"):
+        shell.run_line_magic("skillfleet", "plot x")
+
+
+def test_kinds_and_jobs_are_completed(fleet: Fleet, shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKILLFLEET_HOME", str(fleet.home.root))
+
+    def offered(line: str) -> set[str]:
+        with provisionalcompleter():
+            return {c.text for c in shell.Completer.completions(line, len(line))}
+
+    assert "convergence" in offered("%skillfleet plot con")
+    assert "mipro" in offered("%skillfleet plot convergence mi")
+    assert "--out" in offered("%skillfleet plot convergence mipro --o")
+
+
+def test_a_terminal_shows_the_numbers(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", "scores", "mipro", "--home", str(fleet.home.root)]) == 0
+    printed = capsys.readouterr().out
+    assert "Scores of examples" in printed
+    assert "as given" in printed
+    assert main(["plot", "nope"]) == 2
