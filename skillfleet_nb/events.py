@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Role = Literal["task", "prompt", "reflection"]
+Role = Literal["task", "prompt", "reflection", "judge"]
 Split = Literal["train", "val", "test"]
 
 
@@ -182,8 +182,9 @@ class Result(Payload):
 class ExamplesAnalysed(Payload):
     """A data set was analysed; analyses with the same outcome have the same `key`.
 
-    Each row has `example_id`, `row` (its number in the set), `category`, and in [0, 1] `quality`,
-    `relevance`, `diversity` and `suspicion`, None where one does not apply.
+    Each row has `example_id`, `row` (its number in the set), `category`, in [0, 1] `quality`,
+    `relevance`, `diversity`, `suspicion` and `judged`, and in [-1, 1] `influence`, `influence_low` and
+    `influence_high`; None where one does not apply.
     """
 
     kind: Literal["examples"] = "examples"
@@ -200,9 +201,20 @@ class ExampleRated(Payload):
     rating: float | None
 
 
+class ExampleJudged(Payload):
+    """A model graded an example, in [0, 1]; grades of one `judge`, a model and its questions, compare."""
+
+    kind: Literal["judged"] = "judged"
+    example_id: str
+    judge: str
+    model: str
+    grade: float
+    reason: str = ""
+
+
 AnyPayload = (
     JobCreated | Resumed | StateChanged | Phase | Warned | Trial | LMCall | ProgramSaved | Result
-    | ExamplesAnalysed | ExampleRated
+    | ExamplesAnalysed | ExampleRated | ExampleJudged
 )  # fmt: skip
 PAYLOADS: dict[str, type[Payload]] = {
     p.model_fields["kind"].default: p
@@ -218,5 +230,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         Result,
         ExamplesAnalysed,
         ExampleRated,
+        ExampleJudged,
     )
 }

@@ -434,9 +434,12 @@ class Fleet:
         target: Mapping[str, float] | None = None,
         near: float = 0.95,
         max_rows: int = 20_000,
+        judge: Any = None,
+        max_calls: int = 200,
+        budget_usd: float | None = None,
         name: str = "train",
         seed: int = 0,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[str], Callable[[int, int], None]] | None = None,
     ) -> TrainsetReport:
         """Analyse a training set: scores, label errors, duplicates, conflicts, gaps, what to select.
 
@@ -469,25 +472,35 @@ class Fleet:
             Cosine from which two inputs are near-duplicates.
         max_rows
             Of a larger set a random sample of so many rows is analysed, and the report says so.
+        judge
+            A model that grades each example, as a further component of its quality.  Its grades are kept
+            in the home: no example is bought twice for the same judge and task.
+        max_calls, budget_usd
+            Hard limits on what the judge buys in this analysis; a random part of the set is graded then,
+            and the next analysis goes on.
         name
             What to call the set.
         seed
-            Of the sample, and of the folds in which labels are checked.
+            Of the sample, of the folds in which labels are checked, and of the order of the judge.
         progress
-            Called as ``progress(done, total)`` while texts are embedded, after two seconds.
+            Called as ``progress("embedding texts")``, or with what else takes long; returns what is
+            called as ``show(done, total)`` meanwhile.
 
         Raises
         ------
-        InputError, NotFoundError
-            In one line: no rows, no such label, a value out of range.
+        InputError, NotFoundError, LMError
+            In one line: no rows, no such label, a value out of range, a judge that does not answer.
         """
+        from skillfleet_nb.analysis.judge import Judge
         from skillfleet_nb.analysis.trainsets import analyse
 
         return analyse(
             self.home,
             self.store,
-            self.embedder(progress),
+            self.embedder(progress and progress("embedding texts")),
             train,
+            judge=judge
+            and Judge(judge, self.settings, max_calls, budget_usd, progress and progress("asking the judge")),
             label=label,
             metric=metric,
             program=program,

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from skillfleet_nb.analysis.influence import candidates
+from skillfleet_nb.analysis.judge import task_of
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import ExampleRated, ExamplesAnalysed
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.prepare import checked_program, input_fields, own_score
-from skillfleet_nb.store import Journal
+from skillfleet_nb.store import Journal, new_stream
 from skillfleet_nb.store.arrays import ArrayCache
 from skillfleet_nb.trainset import analyze, to_examples
 from skillfleet_nb.trainset.history import Past, gather
+from skillfleet_nb.trainset.influence import estimate
 from skillfleet_nb.trainset.scoring import relevance_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from skillfleet_nb.analysis.judge import Judge
     from skillfleet_nb.events import Payload
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.store import Home, Store
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 _ROWS_AN_EVENT = 2_000
 _PROBED = 1_000  # rows whose own answer a metric is tried on
 _DIGITS = 6
+_RECORDED = [
+    "example_id", "row", "category", "intrinsic", "relevance", "diversity", "suspicion", "judged",
+    "influence", "influence_low", "influence_high",
+]  # fmt: skip
 
 
 def analyse(
@@ -42,7 +48,9 @@ def analyse(
     metric: Any = None,
     program: Any = None,
     style: str | None = None,
+    judge: Judge | None = None,
     name: str = "train",
+    seed: int = 0,
     **options: Any,
 ) -> TrainsetReport:
     """Analyse a set with what runs and people said of its examples, and record the outcome.
@@ -63,7 +71,10 @@ def analyse(
         ratings=ratings(store),
         relevance=_relevance(program, outputs, style) if program is not None or style is not None else None,
         expected={field: values for field, values in outputs.items() if values},
+        judge=(lambda rows: judge.grade(home, store, rows, task_of(rows, program), seed)) if judge else None,
+        influence=lambda rows: estimate(candidates(store, rows)),
         cache=ArrayCache(home.root / "vectors" / "trainsets"),
+        seed=seed,
         **options,
     )
     if metric is not None:
@@ -103,8 +114,7 @@ def rate(home: Home, example_id: str, rating: float | None) -> None:
 
 def record(home: Home, store: Store, report: TrainsetReport) -> None:
     """Record an analysis in the journal, unless the set's last one came to the same."""
-    columns = ["example_id", "row", "category", "intrinsic", "relevance", "diversity", "suspicion"]
-    ordered = report.examples.sort_values("row")[columns].rename(columns={"intrinsic": "quality"})
+    ordered = report.examples.sort_values("row")[_RECORDED].rename(columns={"intrinsic": "quality"})
     rows = [{k: _plain(v) for k, v in r.items()} for r in ordered.to_dict("records")]
     key = sha256(json.dumps([report.name, rows]).encode()).hexdigest()[:16]
     last = store.frame(
@@ -118,8 +128,7 @@ def record(home: Home, store: Store, report: TrainsetReport) -> None:
 
 
 def _append(home: Home, what: str, payloads: Sequence[Payload]) -> None:
-    stream = f"{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-    with Journal(home, stream) as journal:
+    with Journal(home, new_stream(what)) as journal:
         journal.append_many(payloads, sync=True)
 
 

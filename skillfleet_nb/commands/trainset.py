@@ -24,6 +24,7 @@ _EXAMPLES = {
     "analyze": (
         "%skillfleet trainset analyze train --label intent -o report",
         "trainset analyze data.csv --json r.json",
+        "%skillfleet trainset analyze train --judge openai/gpt-4o-mini --max-calls 100",
     ),
     "top": ("trainset top data.csv -n 20",),
     "worst": ("%skillfleet trainset worst train", "trainset worst data.csv -n 20"),
@@ -77,6 +78,9 @@ def _command(parts: Any, name: str, what: str, run: Any) -> Any:
     p.add_argument("--program", metavar="PROGRAM", help="says which fields are inputs, and what is relevant")
     p.add_argument("--reference", metavar="DATA", help="test or production inputs, to find regions without examples")
     p.add_argument("--style", metavar="STYLE", help="the wanted style of skills")
+    p.add_argument("--judge", metavar="LM", help="a model that grades each example; its grades are kept")
+    p.add_argument("--max-calls", type=int, default=200, metavar="N", help="hard limit on calls of the judge (200)")
+    p.add_argument("--budget", type=float, metavar="USD", help="hard limit in USD on the judge")
     p.add_argument("--seed", type=int, default=0, metavar="N")
     p.set_defaults(run=run)
     return p
@@ -95,9 +99,12 @@ def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
         reference=c.rows(a.reference, "reference"),
         test=c.rows(getattr(a, "test", None), "test"),
         style=a.style,
+        judge=c.lm(a.judge),
+        max_calls=a.max_calls,
+        budget_usd=a.budget,
         name=Path(a.train).name,
         seed=a.seed,
-        progress=c.counting("embedding texts"),
+        progress=c.counting,
     )
 
 

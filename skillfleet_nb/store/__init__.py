@@ -2,7 +2,7 @@
 
 from skillfleet_nb.store.datafiles import read_examples
 from skillfleet_nb.store.home import Home
-from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, read_requests, request
+from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, new_stream, read_requests, request
 from skillfleet_nb.store.programs import load_program, save_program
 from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
 from skillfleet_nb.store.segments import Event
@@ -21,6 +21,7 @@ __all__ = [
     "follow",
     "is_alive",
     "load_program",
+    "new_stream",
     "read_examples",
     "read_requests",
     "request",

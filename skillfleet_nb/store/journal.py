@@ -11,6 +11,7 @@ disk and survives a power cut.
 from __future__ import annotations
 
 import os
+import secrets
 import threading
 import weakref
 from datetime import UTC, datetime
@@ -46,6 +47,11 @@ def is_alive(home: Home, stream: str) -> bool:
     except Busy:
         return True
     return False
+
+
+def new_stream(what: str) -> str:
+    """Name a stream that no other writer has, for facts that belong to no job: ``"rating"``, ``"judge"``."""
+    return f"{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
 class Journal:

@@ -146,7 +146,8 @@ _VIEWS = {
         WITH latest AS (
             SELECT example_id, dataset, max(logged_at) AS analysed_at, arg_max({
                 row: row, category: category, quality: quality, relevance: relevance, diversity: diversity,
-                suspicion: suspicion}, logged_at) AS a
+                suspicion: suspicion, judged: judged, influence: influence, influence_low: influence_low,
+                influence_high: influence_high}, logged_at) AS a
             FROM raw.examples GROUP BY example_id, dataset
         ), rated AS (
             SELECT payload->>'example_id' AS example_id,
@@ -159,7 +160,8 @@ _VIEWS = {
         )
         SELECT example_id, dataset, a.row AS "row", a.category, a.quality AS analysed_quality,
             coalesce(used.quality, a.quality) AS quality, coalesce(used.success, 0.5) AS success,
-            a.relevance, a.diversity, a.suspicion, rating, coalesce(uses, 0) AS uses, last_used, analysed_at
+            a.relevance, a.diversity, a.suspicion, a.judged, a.influence, a.influence_low, a.influence_high, rating,
+            coalesce(uses, 0) AS uses, last_used, analysed_at
         FROM latest FULL JOIN used USING (example_id) LEFT JOIN rated USING (example_id)""",
     "example_outcomes": """
         WITH scored AS (
@@ -231,7 +233,13 @@ def m004_outputs(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("ALTER TABLE fleet.raw.scores ADD COLUMN output VARCHAR")
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_attempts, m003_examples, m004_outputs)
+def m005_estimates(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in a judge's grades of examples, and their estimated influence."""
+    for column in ("judged", "influence", "influence_low", "influence_high"):
+        con.execute(f"ALTER TABLE fleet.raw.examples ADD COLUMN {column} DOUBLE")
+
+
+MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates)
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 
 

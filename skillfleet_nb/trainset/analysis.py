@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.trainset.duplicates import NEAR, Pair, find_twins
+from skillfleet_nb.trainset.findings import Bands, Judged, Likeness, Performer, Suspect
 from skillfleet_nb.trainset.gaps import uncovered, underrepresented
 from skillfleet_nb.trainset.geometry import VERSION, Geometry, measure
 from skillfleet_nb.trainset.identity import content_hash, row_fields
+from skillfleet_nb.trainset.influence import columns
 from skillfleet_nb.trainset.load import picked, records
-from skillfleet_nb.trainset.report import Bands, Likeness, Performer, Suspect, TrainsetReport, likeness, recommend
+from skillfleet_nb.trainset.recommend import recommend
+from skillfleet_nb.trainset.report import TrainsetReport
 from skillfleet_nb.trainset.rows import MAX_ROWS, Rows, brief, lay_out, text_of
 from skillfleet_nb.trainset.scoring import HIGH, LOW, STYLE, STYLES, Weights, score
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.trainset.gaps import Gap
     from skillfleet_nb.trainset.geometry import Floats
     from skillfleet_nb.trainset.history import Past
+    from skillfleet_nb.trainset.influence import Influence
 
     Embed = Callable[[Sequence[str]], Floats]
 
@@ -56,6 +60,8 @@ def analyze(
     past: Mapping[str, Past] | None = None,
     ratings: Mapping[str, float] | None = None,
     relevance: Callable[[Rows], Sequence[float]] | None = None,
+    judge: Callable[[Rows], Judged] | None = None,
+    influence: Callable[[Rows], Mapping[str, Influence]] | None = None,
     reference: object = None,
     test: object = None,
     target: Mapping[str, float] | None = None,
@@ -81,6 +87,10 @@ def analyze(
         Ratings by a person in [0, 1], by example id.
     relevance
         Tells how well each row fits the program, in [0, 1].
+    judge
+        Grades rows; asked last, when nothing else can fail.
+    influence
+        Estimates what examples did to scores as demos, by example id.
     reference
         Test or production inputs: texts, or rows with the set's input fields.  Only inputs are read.
     test
@@ -126,6 +136,14 @@ def analyze(
 
     geometry = _geometry(rows, vectors, embed, cache, seed)
     twins = find_twins(rows, geometry, near=near)
+    gaps = _gaps(rows, target, {**({STYLE: STYLES} if rows.of_skills else {}), **(expected or {})})
+    regions, notes = [], list(rows.notes)
+    if reference is not None:
+        texts, sampled = _reference(reference, rows, max_rows, seed)
+        notes += sampled
+        nearest = geometry.similarities[:, 0] if len(rows) > 1 else geometry.similarities.ravel()
+        regions = uncovered(vectors(), nearest, embedded(texts, embed), texts)
+    judged = judge(rows) if judge else None
     frame = score(
         rows,
         geometry,
@@ -134,17 +152,11 @@ def analyze(
         past=past or {},
         ratings=ratings or {},
         relevance=relevance(rows) if relevance else None,
-    )
-    gaps = _gaps(rows, target, {**({STYLE: STYLES} if rows.of_skills else {}), **(expected or {})})
-    regions, notes = [], list(rows.notes)
-    if reference is not None:
-        texts, sampled = _reference(reference, rows, max_rows, seed)
-        notes += sampled
-        nearest = geometry.similarities[:, 0] if len(rows) > 1 else geometry.similarities.ravel()
-        regions = uncovered(vectors(), nearest, embedded(texts, embed), texts)
+        grades=judged.grades if judged else None,
+    ).assign(**columns(influence(rows) if influence else {}, rows.ids))
     never = frame.loc[(frame["trials"] >= _TRIED) & (frame["solved"] == 0), "row"].tolist()
     quality = frame["quality"]
-    low = frame[quality < LOW].sort_values(["quality", "row"])["row"].tolist()
+    low, poor = (frame[frame[c] < LOW].sort_values([c, "row"])["row"].tolist() for c in ("quality", "judged"))
     high = int((quality >= HIGH).sum())
     parts: dict[str, Any] = {
         "gaps": gaps,
@@ -153,6 +165,7 @@ def analyze(
         "duplicates": [_alike(p, rows) for p in twins.duplicates],
         "suspects": _suspects(frame),
         "never_solved": never,
+        "harmful": frame[frame["influence_high"] < 0].sort_values(["influence", "row"])["row"].tolist(),
     }
     counts = Counter(c for c in rows.categories if c is not None)
     singles = {rows.category_field or "label": [c for c, n in counts.items() if n == 1]} if counts else {}
@@ -166,7 +179,7 @@ def analyze(
         top_performers=_best(ranked, rows),
         underrepresented=gaps,
         uncovered=regions,
-        recommendations=recommend(low, **parts, singles={k: v for k, v in singles.items() if v}),
+        recommendations=recommend(low, poor, **parts, singles={k: v for k, v in singles.items() if v}),
         conflicts=parts["conflicts"],
         duplicates=parts["duplicates"],
         suspects=parts["suspects"],
@@ -176,6 +189,7 @@ def analyze(
         inputs=list(rows.inputs),
         categories=dict(counts.most_common()),
         runs=int((frame["runs"] > 0).sum()),
+        judge=judged,
         notes=notes,
         examples=ranked,
     ).of(source, lambda: vectors()[order], _sealed(test, rows))
@@ -251,12 +265,12 @@ def _sealed(test: object, rows: Rows) -> set[str]:
 
 
 def _alike(pair: Pair, rows: Rows) -> Likeness:
-    return likeness(
-        [rows.numbers[i] for i in pair.rows],
-        [rows.labels[i] for i in pair.rows],
-        pair.similarity,
+    return Likeness(
+        rows=tuple(rows.numbers[i] for i in pair.rows),
+        labels=tuple(rows.labels[i] for i in pair.rows),
+        similarity=pair.similarity,
         exact=pair.exact,
-        text=rows.texts[pair.rows[0]],
+        text=brief(rows.texts[pair.rows[0]]),
     )
 
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_serializer
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.markup import Readable, items, table, text_table
+from skillfleet_nb.markup import Readable, counted, items, table, text_table
+from skillfleet_nb.trainset.findings import Bands, Judged, Likeness, Performer, Suspect
 from skillfleet_nb.trainset.gaps import Gap, Region
 from skillfleet_nb.trainset.load import picked
 from skillfleet_nb.trainset.rows import brief
+from skillfleet_nb.trainset.scoring import LOW
 from skillfleet_nb.trainset.selection import MIN_QUALITY, select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import numpy as np
     import pandas as pd
@@ -27,46 +29,6 @@ else:
     Frame = Given = Vectors = Any  # pydantic reads annotations as it is loaded, and pandas is heavy
 
 _SHOWN = 10
-
-
-class Bands(BaseModel):
-    """Rows by quality: high from 0.8, low below 0.5, medium between."""
-
-    model_config = ConfigDict(frozen=True)
-    high: int
-    medium: int
-    low: int
-
-
-class Performer(BaseModel):
-    """An example by name, with its rank in [0, 1] and its row."""
-
-    model_config = ConfigDict(frozen=True)
-    name: str
-    score: float
-    row: int
-
-
-class Likeness(BaseModel):
-    """Rows that repeat or contradict each other; `similarity` in [-1, 1] is the cosine of their inputs."""
-
-    model_config = ConfigDict(frozen=True)
-    rows: tuple[int, ...]
-    labels: tuple[str | None, ...]
-    similarity: float
-    exact: bool
-    text: str
-
-
-class Suspect(BaseModel):
-    """A label that confident learning takes for an error; `suspicion` in [0, 1]."""
-
-    model_config = ConfigDict(frozen=True)
-    row: int
-    label: str
-    suggested: str
-    suspicion: float
-    text: str
 
 
 class TrainsetReport(BaseModel, Readable):
@@ -100,6 +62,8 @@ class TrainsetReport(BaseModel, Readable):
         Names of the label and of the inputs, and rows of each category.
     runs
         Rows that past runs have scored.
+    judge
+        What a model was asked to judge; None where none was.
     notes
         What was odd about the set.
     examples : pandas.DataFrame
@@ -125,6 +89,7 @@ class TrainsetReport(BaseModel, Readable):
     inputs: list[str]
     categories: dict[str, int]
     runs: int
+    judge: Judged | None = None
     notes: list[str]
     examples: Frame = Field(repr=False)
     _sealed: frozenset[str] = PrivateAttr(default=frozenset())
@@ -236,11 +201,28 @@ class TrainsetReport(BaseModel, Readable):
         for name, found in (("duplicates", self.duplicates), ("conflicts", self.conflicts)):
             exact = sum(f.exact for f in found)
             facts.append([name, f"{exact:,} exact, {len(found) - exact:,} near"])
+        if self.judge is not None:
+            facts.append(["judge", self.judge.text(self.analysed)])
         return [
             *facts,
             ["label suspects", f"{len(self.suspects):,}"],
             ["seen by runs", f"{self.runs:,} of {self.analysed:,}"],
+            *([["influence (estimated)", self._influence()]] if self.examples["as_demo"].any() else []),
         ]
+
+    def influential(self) -> pd.DataFrame:
+        """Return the examples whose influence could be estimated, largest effect first."""
+        columns = ["row", "influence", "influence_low", "influence_high", "as_demo", "text"]
+        known = self.examples.loc[self.examples["influence"].notna(), columns]
+        return known.loc[(-known["influence"].abs()).sort_values(kind="stable").index]
+
+    def _influence(self) -> str:
+        known = self.influential()
+        helps, hurts = int((known["influence_low"] > 0).sum()), int((known["influence_high"] < 0).sum())
+        return (
+            f"of {counted(len(known), 'example')} as demos: {helps} raised the validation score, {hurts} lowered it, "
+            f"{len(known) - helps - hurts} not told apart from 0 (95 % intervals)"
+        )
 
     def text(self) -> str:
         """Return the report as text for a terminal."""
@@ -269,6 +251,9 @@ class TrainsetReport(BaseModel, Readable):
 
     def _tables(self) -> list[tuple[str, list[str], list[list[str]], list[int]]]:
         """Return the tables that have rows: title, header, cells, columns of numbers."""
+        judged = self.examples[["row", "judged", "judged_why", "text"]]
+        poor = judged[judged["judged"] < LOW].sort_values(["judged", "row"])
+        influential = self.influential()
         found: list[tuple[str, list[str], list[list[str]], list[int]]] = [
             ("best examples", ["row", "rank", "example"], _named(self.top_performers), [0, 1]),
             (
@@ -276,6 +261,24 @@ class TrainsetReport(BaseModel, Readable):
                 ["row", "suspicion", "label", "likelier", "example"],
                 [[str(s.row), f"{s.suspicion:.2f}", s.label, s.suggested, s.text] for s in self.suspects[:_SHOWN]],
                 [0, 1],
+            ),
+            (
+                _of("graded below 0.5 by the judge", len(poor)),
+                ["row", "grade", "why", "example"],
+                [
+                    [str(row), f"{grade:.2f}", brief(why), brief(text)]
+                    for row, grade, why, text in poor.head(_SHOWN).itertuples(index=False)
+                ],
+                [0, 1],
+            ),
+            (
+                _of("estimated influence as a demo on the validation score", len(influential)),
+                ["row", "influence", "95 % interval", "candidates", "example"],
+                [
+                    [str(row), f"{effect:+.3f}", f"{low:+.3f} to {high:+.3f}", str(n), brief(text)]
+                    for row, effect, low, high, n, text in influential.head(_SHOWN).itertuples(index=False)
+                ],
+                [0, 1, 2, 3],
             ),
             (_of("conflicts", len(self.conflicts)), *_alike(self.conflicts)),
             (_of("duplicates", len(self.duplicates)), *_alike(self.duplicates)),
@@ -292,77 +295,6 @@ class TrainsetReport(BaseModel, Readable):
         return [t for t in found if t[2]]
 
 
-def recommend(
-    low: Sequence[int],
-    gaps: Sequence[Gap],
-    regions: Sequence[Region],
-    conflicts: Sequence[Likeness],
-    duplicates: Sequence[Likeness],
-    suspects: Sequence[Suspect],
-    never_solved: Sequence[int],
-    singles: Mapping[str, Sequence[str]],
-) -> list[str]:
-    """Say what to do, most urgent first.
-
-    Parameters
-    ----------
-    low
-        Rows of low quality, worst first.
-    gaps, regions, conflicts, duplicates, suspects, never_solved
-        Parts of the report.
-    singles
-        By field, the values that have one row.
-    """
-    told = [
-        f"labels {_listed(c.rows)} conflict: the same input, {_listed(sorted(set(map(str, c.labels))))}"
-        for c in [c for c in conflicts if c.exact][:_SHOWN]
-    ]
-    near = [c for c in conflicts if not c.exact]
-    if near:
-        first = near[0]
-        told.append(
-            f"{_count(len(near), 'pair')} of nearly equal inputs with different labels: "
-            f"labels {_listed(first.rows)} conflict first of all"
-        )
-    if suspects:
-        s = suspects[0]
-        rows = _listed([x.row for x in suspects[:5]])
-        told.append(
-            f"{_count(len(suspects), 'likely label error')}: see row{'s' * (len(suspects) > 1)} {rows}; row {s.row} "
-            f"says {s.label!r} and reads like {s.suggested!r}"
-        )
-    if low:
-        told.append(
-            f"{_count(len(low), 'low-quality example')}: see row{'s' * (len(low) > 1)} {_listed(low[:5])}; "
-            "mend or drop them"
-        )
-    exact = [d for d in duplicates if d.exact]
-    if exact:
-        told.append(
-            f"{_count(len(exact), 'group')} of exact repeats: drop all but one, first rows {_listed(exact[0].rows)}"
-        )
-    told += [gap.text() for gap in gaps]
-    told += [region.text() for region in regions]
-    for field, values in singles.items():
-        told.append(
-            f"{_count(len(values), 'value')} of {field} {'has' if len(values) == 1 else 'have'} a single example "
-            f"({_listed(values[:5])}): no split can learn and test them"
-        )
-    if never_solved:
-        told.append(
-            f"{_count(len(never_solved), 'example')} that no candidate ever solved: see row"
-            f"{'s' * (len(never_solved) > 1)} {_listed(never_solved[:5])}"
-        )
-    return told
-
-
-def likeness(
-    rows: Sequence[int], labels: Sequence[str | None], similarity: float, *, exact: bool, text: str
-) -> Likeness:
-    """Make a record of rows that are alike."""
-    return Likeness(rows=tuple(rows), labels=tuple(labels), similarity=similarity, exact=exact, text=brief(text))
-
-
 def _named(performers: Sequence[Performer]) -> list[list[str]]:
     return [[str(p.row), f"{p.score:.3f}", p.name] for p in performers]
 
@@ -377,12 +309,3 @@ def _alike(found: Sequence[Likeness]) -> tuple[list[str], list[list[str]], list[
 
 def _of(title: str, n: int) -> str:
     return f"{title}, {_SHOWN} of {n:,}" if n > _SHOWN else title
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'s' * (n != 1)}"
-
-
-def _listed(values: Sequence[object]) -> str:
-    words = [str(v) for v in values]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -12,9 +12,12 @@ uniqueness     1 for the first of its kind, 0 for an exact repeat, and for a nea
                s above the threshold t ``(1 - s) / (1 - t)``
 clarity        skills only: share of the checks on name, path, style and description that hold
 practice       skills only: share of the signs of use: when to use it, keywords, something to do
+judged         where a model was asked to judge: mean of its three answers, yes 1, partly 0.5, no 0
 =============  ==================================================================================
 
-Quality is their weighted mean, over the components a row has.  A rating by a person counts half.
+Quality is their weighted mean, over the components a row has; where a model judged some rows, the
+others count with the mean of its grades, or being asked would be a drawback.  A rating by a person
+counts half.
 Of past runs come a moving average of quality (0.8 old, 0.2 new) and of success (0.9, 0.1), see
 ``history``.  Without any, success is 0.5: an unseen example is not known to be good.  Then::
 
@@ -82,6 +85,7 @@ class Weights:
     uniqueness: float = 0.15
     clarity: float = 0.2
     practice: float = 0.2
+    judged: float = 0.4
     quality: float = 0.6
     success: float = 0.4
     bonus: float = 0.1
@@ -112,7 +116,7 @@ class Weights:
         return replace(cls(), **dict(given or {}))
 
 
-COMPONENTS = ("completeness", "length", "label_fit", "uniqueness", "clarity", "practice")
+COMPONENTS = ("completeness", "length", "label_fit", "uniqueness", "clarity", "practice", "judged")
 """Components of quality, in the order they are shown."""
 
 
@@ -125,6 +129,7 @@ def score(
     past: Mapping[str, Past],
     ratings: Mapping[str, float],
     relevance: Sequence[float] | None = None,
+    grades: Mapping[str, tuple[float, str]] | None = None,
 ) -> pd.DataFrame:
     """Score every row.
 
@@ -140,21 +145,24 @@ def score(
         Ratings by a person in [0, 1], by example id.
     relevance
         In [0, 1], one a row.
+    grades
+        What a model judged, by example id: a grade in [0, 1], and why.
 
     Returns
     -------
     pandas.DataFrame
         One row an example: `row` (its number in the set given), `example_id`, `text`, `label`,
-        `category`, the components (NaN where one does not apply), `intrinsic` (their mean, before runs and ratings),
-        `quality`, `success`, `runs`,
-        `trials`, `solved`, `relevance`, `diversity`, `rating`, `suspicion`, `suspect`, `suggested`,
-        `rank`, `x`, `y`, `characters`.
+        `category`, the components (NaN where one does not apply), `judged_why`, `intrinsic` (their mean,
+        before runs and ratings), `quality`, `success`, `runs`, `trials`, `solved`, `relevance`,
+        `diversity`, `rating`, `suspicion`, `suspect`, `suggested`, `rank`, `x`, `y`, `characters`.
     """
     import numpy as np
     import pandas as pd
 
     n = len(rows)
+    grades = grades or {}
     columns = _components(rows, geometry, twins)
+    columns["judged"] = np.array([grades[i][0] if i in grades else np.nan for i in rows.ids], float)
     quality = _weighted(columns, weights)
     rated = np.array([ratings.get(i, np.nan) for i in rows.ids], float)
     runs = [past.get(i) for i in rows.ids]
@@ -176,6 +184,7 @@ def score(
             "label": pd.Series(list(rows.labels), dtype=object),
             "category": pd.Series(list(rows.categories), dtype=object),
             **columns,
+            "judged_why": pd.Series([grades[i][1] if i in grades else None for i in rows.ids], dtype=object),
             "intrinsic": intrinsic,
             "quality": quality,
             "success": success,
@@ -269,6 +278,9 @@ def _weighted(columns: Mapping[str, Column], weights: Weights) -> Column:
     import numpy as np
 
     table = np.column_stack([columns[c] for c in COMPONENTS])
+    judged = table[:, COMPONENTS.index("judged")]
+    if not np.isnan(judged).all():
+        judged[np.isnan(judged)] = np.nanmean(judged)  # a view: the column of the table
     each = np.array([getattr(weights, c) for c in COMPONENTS])
     there = np.where(np.isnan(table), 0.0, each)
     total = there.sum(axis=1)
