@@ -64,7 +64,9 @@ def test_runs_and_instructions_are_not_compared_with_each_other() -> None:
 
 
 def test_demos_are_known_by_their_content() -> None:
-    rows = lay_out([{"text": "hi", "label": "x"}, {"text": "yo", "label": "x"}, {"text": "yo", "label": "y"}], label="label")
+    rows = lay_out(
+        [{"text": "hi", "label": "x"}, {"text": "yo", "label": "x"}, {"text": "yo", "label": "y"}], label="label"
+    )
     demos = [
         {"text": "hi", "label": "x"},
         {"augmented": True, "text": "hi", "reasoning": "it greets", "label": "z"},
