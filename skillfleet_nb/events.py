@@ -80,6 +80,13 @@ class StateChanged(Payload):
     error: str | None = None
 
 
+class Paused(Payload):
+    """The job was told to make no further call until it is told to go on; its state stays `running`."""
+
+    kind: Literal["paused"] = "paused"
+    paused: bool
+
+
 class Phase(Payload):
     """What the job does now, in words for a person: ``"scoring the baseline"``."""
 
@@ -213,7 +220,7 @@ class ExampleJudged(Payload):
 
 
 AnyPayload = (
-    JobCreated | Resumed | StateChanged | Phase | Warned | Trial | LMCall | ProgramSaved | Result
+    JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trial | LMCall | ProgramSaved | Result
     | ExamplesAnalysed | ExampleRated | ExampleJudged
 )  # fmt: skip
 PAYLOADS: dict[str, type[Payload]] = {
@@ -222,6 +229,7 @@ PAYLOADS: dict[str, type[Payload]] = {
         JobCreated,
         Resumed,
         StateChanged,
+        Paused,
         Phase,
         Warned,
         Trial,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from skillfleet_nb import Monitor
     from skillfleet_nb.analysis.doctor import Diagnosis
     from skillfleet_nb.charts import Charts
     from skillfleet_nb.lm.embed import Embedder
@@ -86,6 +87,7 @@ class Fleet:
         max_calls: int | None = None,
         max_tokens: int | None = None,
         max_minutes: float | None = None,
+        target: float | None = None,
         seed: int = 0,
         num_threads: int | None = None,
         engine: str = "thread",
@@ -122,6 +124,8 @@ class Fleet:
             Its calls are recorded, priced and counted as its own.
         budget_usd, max_calls, max_tokens, max_minutes
             Hard limits on everything the job buys, the final test included.  Cached calls are free.
+        target
+            Score in [0, 1] to hope for: a line in the learning curve, which stops nothing.
         seed
             Decides the split and the optimizer's random choices.
         num_threads
@@ -179,6 +183,7 @@ class Fleet:
             prompt_lm=prompt_lm,
             fallback_lm=fallback_lm,
             budget=Budget(usd=budget_usd, calls=max_calls, tokens=max_tokens, minutes=max_minutes),
+            target=target,
             seed=seed,
             num_threads=num_threads,
             settings=settings,
@@ -286,7 +291,7 @@ class Fleet:
         kept = parcel.kept(self.home, old.id, p.spec, self.settings, given)
         kept = replace(kept, budget=kept.budget.model_copy(update=limits))
         if as_new:
-            return self._restart(kept, engine, max_parallel, p.name)
+            return self._restart(kept, engine, max_parallel, p.name, p.spec.get("target"))
         settings = self.settings.model_copy(update={"record_prompts": kept.record_prompts})
         prepared = parcel.prepared(kept, settings)
         refuse_changes(p.name, p.spec, prepared.spec)
@@ -301,7 +306,9 @@ class Fleet:
             self._jobs[job.id] = job
             return launch(self.home, job, journal, told, prepared, pack, settings, engine, max_parallel)
 
-    def _restart(self, kept: parcel.Parcel, engine: str, max_parallel: int | None, name: str) -> Job:
+    def _restart(
+        self, kept: parcel.Parcel, engine: str, max_parallel: int | None, name: str, target: float | None
+    ) -> Job:
         with parcel.settings_of(kept):
             return self.optimize(
                 kept.program,
@@ -318,6 +325,7 @@ class Fleet:
                 max_calls=kept.budget.calls,
                 max_tokens=kept.budget.tokens,
                 max_minutes=kept.budget.minutes,
+                target=target,
                 seed=kept.seed,
                 num_threads=kept.num_threads,
                 engine=engine,
@@ -356,6 +364,21 @@ class Fleet:
             raise unknown("job", name_or_id, list(dict.fromkeys(known.name)))
         job_id = str(found.iloc[0])
         return self._jobs.setdefault(job_id, Job(self.home, job_id))
+
+    def monitor(self, job: Job | str) -> Monitor:
+        """Show a job live in a notebook: its curve, cost and phase, and buttons to pause and stop it.
+
+        Parameters
+        ----------
+        job
+            The job, or its name or id.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of that name.
+        """
+        return (self.job(job) if isinstance(job, str) else job).monitor()
 
     def trials(self, job_id: str) -> pd.DataFrame:
         """List the trials of a job in order; columns as in the relation ``trials``."""

@@ -85,6 +85,18 @@ def _add_jobs(commands: Any) -> None:
     p.set_defaults(run=_cancel)
 
     p = commands.add_parser(
+        "pause",
+        help="let a job make no further call for now; its clock stands still",
+        examples=("pause intents",),
+    )
+    p.add_argument("name", metavar="JOB", help="name or id")
+    p.set_defaults(run=_pause)
+
+    p = commands.add_parser("unpause", help="let a paused job go on", examples=("unpause intents",))
+    p.add_argument("name", metavar="JOB", help="name or id")
+    p.set_defaults(run=_unpause)
+
+    p = commands.add_parser(
         "diff",
         help="what changed in the prompts: baseline against best",
         examples=("diff intents",),
@@ -163,6 +175,7 @@ def _add_optimize(commands: Any) -> None:
     p.add_argument("--max-calls", type=int, metavar="N", help="hard limit on bought calls")
     p.add_argument("--max-tokens", type=int, metavar="N", help="hard limit on tokens")
     p.add_argument("--max-minutes", type=float, metavar="M", help="hard limit on time")
+    p.add_argument("--target", type=float, metavar="SCORE", help="draw a line at this score, in [0, 1]; nothing stops")
     p.add_argument("--seed", type=int, default=0, metavar="N")
     p.add_argument("--threads", type=int, metavar="N", help="threads of an evaluation")
     p.add_argument("--name", metavar="NAME", help="what to call the job")
@@ -196,6 +209,7 @@ def _optimize(c: Context, a: argparse.Namespace) -> Any:
         max_calls=a.max_calls,
         max_tokens=a.max_tokens,
         max_minutes=a.max_minutes,
+        target=a.target,
         seed=a.seed,
         num_threads=a.threads,
         name=a.name,
@@ -275,6 +289,24 @@ def _cancel(c: Context, a: argparse.Namespace) -> Any:
     finished = job.state.is_finished()
     job.cancel()
     return Note(f"{job.name} is {job.state} already") if finished else Note(f"{job.name} stops at its next call")
+
+
+def _pause(c: Context, a: argparse.Namespace) -> Note:
+    job = c.fleet.job(a.name)
+    p = job.progress
+    job.pause()
+    if p.state.is_finished():
+        return Note(f"{p.name} is {p.state} already")
+    return Note(f"{p.name} makes no further call until: %skillfleet unpause {p.name}")
+
+
+def _unpause(c: Context, a: argparse.Namespace) -> Note:
+    job = c.fleet.job(a.name)
+    p = job.progress
+    job.unpause()
+    if p.state.is_finished():
+        return Note(f"{p.name} is {p.state}: %skillfleet resume {p.name} goes on with it")
+    return Note(f"{p.name} goes on")
 
 
 def _diff(c: Context, a: argparse.Namespace) -> Any:

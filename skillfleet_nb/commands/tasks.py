@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 TASKS = {
     "Prepare": ("demo", "doctor", "trainset", "optimizers"),
-    "Optimise": ("optimize", "watch", "answer", "cancel", "resume"),
+    "Optimise": ("optimize", "watch", "answer", "pause", "unpause", "cancel", "resume"),
     "Learn from runs": ("jobs", "job", "diff", "plot", "sql"),
     "Keep": ("save", "db"),
     "Agent skills": ("skill",),

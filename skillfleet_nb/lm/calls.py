@@ -37,6 +37,7 @@ class Call:
     retried_here: bool = False
     key: int | None = None
     twin: bool = False  # the same request was in flight already
+    held: bool = False  # it waited through a pause
     wasted: Counter[str] = field(default_factory=Counter)  # tokens of answers that were thrown away
 
     def discard(self) -> None:

@@ -173,6 +173,8 @@ class Ledger:
         self._turn = threading.Condition()
         self._gates: list[Gate] = []
         self._started = time.monotonic() - spent_s
+        self._paused_s = 0.0
+        self._paused_at: float | None = None
         # Random bytes for every call would be a system call each, at which threads queue for the interpreter.
         self._prefix, self._number = secrets.token_hex(4), itertools.count(1)
 
@@ -181,8 +183,42 @@ class Ledger:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the ledger was made, and those of earlier attempts."""
-        return time.monotonic() - self._started
+        """Seconds since the ledger was made, without pauses, and those of earlier attempts."""
+        return (self._paused_at or time.monotonic()) - self._started - self._paused_s
+
+    @property
+    def paused(self) -> bool:
+        """Whether calls wait until they may go on."""
+        return self._paused_at is not None
+
+    @property
+    def paused_s(self) -> float:
+        """Seconds of pauses so far."""
+        since = self._paused_at
+        return self._paused_s + (0.0 if since is None else time.monotonic() - since)
+
+    def pause(self) -> bool:
+        """Let every further call wait, and the clock stand still; calls in flight finish.
+
+        Returns
+        -------
+        bool
+            False where that changes nothing: it is paused or stopped already.
+        """
+        with self._turn:
+            if self.paused or self._stopped is not None:
+                return False
+            self._paused_at = time.monotonic()
+            return True
+
+    def unpause(self) -> bool:
+        """Let calls go on; return False where they were not paused."""
+        with self._turn:
+            if not self.paused:
+                return False
+            self._paused_s, self._paused_at = self.paused_s, None
+            self._turn.notify_all()
+            return True
 
     def gate(self, aside: Limits | None = None) -> Gate:
         """Open a gate under the job's limits, less what is set `aside` for later."""
@@ -236,6 +272,12 @@ class Ledger:
         """
         with self._turn:
             gate.check()
+            if self.paused:
+                need.held = True
+                return False
+            # DSPy asks again for what takes long: after a pause the second one waits for the answer to the first.
+            if need.held and may_wait and need.key is not None and self._flying[need.key]:
+                return False
             reason = self._refusal(gate.limits, need)
             if reason is None:
                 self._reserve(need)
@@ -261,14 +303,18 @@ class Ledger:
         may_wait = not _on_event_loop()
         while not self._admitted(gate, need, may_wait=may_wait):
             with self._turn:
-                self._turn.wait(timeout=0.5)
+                self._turn.wait(timeout=_LOOK_S)
+            if self.paused:
+                gate.look()
 
     async def admit_later(self, gate: Gate, need: Call) -> None:
         """Await the call's turn; raises as :meth:`admit` does."""
         import asyncio
 
-        while not self._admitted(gate, need):  # noqa: ASYNC110  other threads settle what is waited for
+        while not self._admitted(gate, need):
             await asyncio.sleep(_TURN_S)
+            if self.paused:
+                gate.look()
 
     def _settle(self, call: Call, event: LMCall, failure: BaseException | None) -> None:
         calls = call.reserved_calls
@@ -420,9 +466,12 @@ class Gate:
         until = time.monotonic() + seconds
         turn = self.ledger._turn  # noqa: SLF001  same module
         self.check(cause)
-        while (left := until - time.monotonic()) > 0:
+        while (left := until - time.monotonic()) > 0 or self.ledger.paused:
             with turn:
-                turn.wait_for(lambda: self._closed is not None, min(left, _LOOK_S))
+                if left > 0:
+                    turn.wait_for(lambda: self._closed is not None, min(left, _LOOK_S))
+                else:
+                    turn.wait_for(lambda: self._closed is not None or not self.ledger.paused, _LOOK_S)
             self.look()
             self.check(cause)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import HomeError, JobError
-from skillfleet_nb.events import JobState, Result, StateChanged, Warned
+from skillfleet_nb.events import JobState, Paused, Result, StateChanged, Warned
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Patience
 from skillfleet_nb.lm.keys import secrets_of
@@ -88,7 +88,7 @@ class Execution:
         self._history = history or History()
         self._it, self._home, self._journal = prepared, home, journal
         self._started = time.monotonic()
-        self._looked = 0.0
+        self._looked, self._looking, self._heard = 0.0, threading.Lock(), 0
         own = [p.lm for p in prepared.program.predictors() if getattr(p, "lm", None) is not None]
         self._secrets = secrets_of([prepared.lm, prepared.prompt_lm, *prepared.fallback_lms, *own])
         self._reporter = Reporter(home, journal, self._secrets, self._history.programs)
@@ -124,6 +124,16 @@ class Execution:
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask the run to stop: no further call starts, and the best so far is kept."""
         self.ledger.stop("cancelled", reason)
+
+    def pause(self) -> None:
+        """Let no further call start, and the clock stand still, until :meth:`unpause`."""
+        if self.ledger.pause():
+            self._reporter.emit(Paused(paused=True), sync=True)
+
+    def unpause(self) -> None:
+        """Go on after :meth:`pause`."""
+        if self.ledger.unpause():
+            self._reporter.emit(Paused(paused=False), sync=True)
 
     def run(self) -> RunResult:
         """Run to the end and return what it came to.
@@ -266,7 +276,7 @@ class Execution:
             lm_calls=totals.calls,
             cached_calls=totals.cached,
             cost_usd=totals.cost_usd,
-            wall_s=time.monotonic() - self._started,
+            wall_s=time.monotonic() - self._started - self.ledger.paused_s,
         )
         if compared is not None:
             result = replace(
@@ -333,13 +343,21 @@ class Execution:
         self._look()
 
     def _look(self) -> None:
-        """See, now and then, whether a stop was asked for from elsewhere."""
-        now = time.monotonic()
-        if now - self._looked > _LOOK_S:
-            self._looked = now
+        """See, now and then, what was asked for from elsewhere."""
+        if time.monotonic() - self._looked <= _LOOK_S or not self._looking.acquire(blocking=False):
+            return
+        try:
             asked = read_requests(self._home, self._journal.stream)
-            if any(command == "cancel" and at >= self._history.asked_at for at, command in asked):
-                self.cancel()
+            new, self._heard = asked[self._heard :], len(asked)
+            obey = {"cancel": self.cancel, "pause": self.pause, "unpause": self.unpause}
+            for at, command in new:
+                if at >= self._history.asked_at and command in obey:
+                    obey[command]()
+            self._looked = time.monotonic()
+        except HomeError as exc:
+            self.ledger.stop("home", str(exc))
+        finally:
+            self._looking.release()
 
     @contextmanager
     def _settings(self, log: Any) -> Iterator[None]:

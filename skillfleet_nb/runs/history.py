@@ -31,7 +31,7 @@ class History:
     spent
         What they bought; the budget of a job counts over all its attempts.
     seconds
-        How long they ran, together.
+        How long they ran, together, without pauses.
     baseline
         What scoring the baseline took of it.
     trials
@@ -69,6 +69,8 @@ class History:
                 runs_since = event.at
             if event.kind == "state" and p["state"] == "running":
                 runs_since = event.at
+            elif event.kind == "paused":
+                runs_since = None if p["paused"] else event.at
             elif event.kind == "lm_call":
                 found.spent.add(LMCall.model_validate({"kind": "lm_call", **p}))
                 if p.get("asked") and p["error"] is None:

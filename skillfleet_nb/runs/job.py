@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import InputError, JobError, SkillfleetError
 from skillfleet_nb.events import JobState
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from skillfleet_nb import Monitor
     from skillfleet_nb.runs.execution import Execution
     from skillfleet_nb.runs.spec import RunResult
     from skillfleet_nb.store import Journal
@@ -229,6 +231,32 @@ class Job:
             self._execution.cancel()
         else:  # of another process, or gone on with in one
             request(self.home, self.id, "cancel")
+
+    def pause(self) -> None:
+        """Ask the job to make no further call, with the clock of its limit on time stopped, until :meth:`unpause`.
+
+        Calls in flight finish.  A paused job can be cancelled; one whose process ends is interrupted.
+        """
+        self._ask("pause")
+
+    def unpause(self) -> None:
+        """Let a paused job go on."""
+        self._ask("unpause")
+
+    def monitor(self) -> Monitor:
+        """Show the job live in a notebook; see :meth:`skillfleet_nb.Fleet.monitor`."""
+        from skillfleet_nb import Monitor  # by the front door: this room knows no widgets
+
+        return Monitor(self)
+
+    def _ask(self, what: Literal["pause", "unpause"]) -> None:
+        if self.state.is_finished():
+            return
+        if self._execution is None or self._done.is_set():
+            request(self.home, self.id, what)
+            return
+        with suppress(JobError):  # it has just ended
+            getattr(self._execution, what)()
 
     def save(self, path: str | Path) -> Path:
         """Write the best program as JSON that ``dspy`` loads; see :func:`skillfleet_nb.programs.state.save`."""

@@ -44,7 +44,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         Of plain values that JSON can hold:
 
         - `seen` (events taken in), `job`, `name`, `optimizer`, `engine`, `phase`;
-        - `state`, `told` (the same in words), `finished`;
+        - `state`, `told` (the same in words), `finished`, `paused`;
         - `elapsed_s`, `eta_s` (an interval or None), `share` (of the calls expected, in [0, 1] or None);
         - `trials`, `baseline`, `best`, `target`, and the points of `curve` as (trial, score);
         - `used`: what has a meter, each with `what`, `used`, `limit` (None: unbounded) and `text`;
@@ -66,6 +66,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "state": str(p.state),
         "told": p.state_in_words,
         "finished": finished,
+        "paused": p.paused,
         "phase": "" if finished else p.phase,
         "elapsed_s": round(p.elapsed_s, 2),
         "eta_s": None if eta is None else [round(eta[0], 1), round(eta[1], 1)],
@@ -106,7 +107,9 @@ def _used(p: Progress) -> list[dict[str, Any]]:
     for what, (used, limit, words) in known.items():
         if limit is None and what == "time":
             continue  # it is shown anyway
-        text = words(used) + (f" of {words(limit)}" if limit is not None else "")
+        text = words(used)
+        if limit is not None:
+            text += f" of {limit:g} min" if what == "time" else f" of {words(limit)}"
         if what == "calls" and p.cached:
             text += f", {p.cached:,} cached"
         told.append({"what": what, "used": used, "limit": limit, "text": text})

@@ -57,6 +57,7 @@ def prepare(
     prompt_lm: Any = None,
     fallback_lm: Any = None,
     budget: Budget | None = None,
+    target: float | None = None,
     seed: int = 0,
     num_threads: int | None = None,
     settings: Settings,
@@ -79,6 +80,8 @@ def prepare(
     own_lms = [p.lm for p in program.predictors() if getattr(p, "lm", None) is not None]
     budget = checked_budget(budget or Budget(), (lm, prompt_lm, *fallbacks, *own_lms), settings)
     threads = _positive_int(num_threads, "num_threads") or settings.num_threads or dspy.settings.num_threads or 1
+    if target is not None and not 0 <= target <= 1:
+        raise InputError(f"target = {target:g}: it must be a score in [0, 1], for example 0.9")
     inputs = input_fields(program)
     splits, found = checked_splits(train, val, test, inputs, seed)
     run_metric = RunMetric(metric)
@@ -105,6 +108,7 @@ def prepare(
         prompt_lm=str(prompt_lm.model),
         fallback_lms=tuple(str(f.model) for f in fallbacks),
         budget=budget,
+        target=target,
         seed=seed,
         num_threads=threads,
         cached=_replays((lm, prompt_lm, *fallbacks, *own_lms)),

@@ -34,6 +34,7 @@ class Progress:
     stop_reason: str | None = None
     error: str | None = None
     phase: str = ""
+    paused: bool = False
     baseline: float | None = None
     best: float | None = None
     trials: int = 0
@@ -61,6 +62,8 @@ class Progress:
     def __post_init__(self) -> None:
         self._follower = follow(self.home, self.job_id)
         self._before = 0  # calls of earlier attempts
+        self._paused_s = 0.0
+        self._paused_at: datetime | None = None
         self._seen_at: datetime | None = None
         self.seen = 0  # events taken in
 
@@ -79,13 +82,15 @@ class Progress:
             if not news:  # nobody was there, and nobody has come since
                 self.state, self.stop_reason = JobState.INTERRUPTED, "its process is gone"
                 self.finished_at = self._seen_at
+                self._go_on(self._seen_at or datetime.now(UTC))
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the job started to run."""
+        """Seconds since the job started to run, without pauses."""
         if self.started_at is None:
             return 0.0
-        return ((self.finished_at or datetime.now(UTC)) - self.started_at).total_seconds()
+        until = self._paused_at or self.finished_at or datetime.now(UTC)
+        return (until - self.started_at).total_seconds() - self._paused_s
 
     @property
     def eta_s(self) -> tuple[float, float] | None:
@@ -111,6 +116,8 @@ class Progress:
     @property
     def state_in_words(self) -> str:
         """The state, and why it was entered where that says more."""
+        if self.paused:
+            return f"{self.state}, paused"
         told = "" if self.stop_reason in {None, str(self.state)} else f": {self.stop_reason}"
         return f"{self.state}{told}"
 
@@ -126,7 +133,7 @@ class Progress:
         else:
             if (eta := self.eta_s) is not None and eta[1] > 0:
                 parts.append(f"at most {duration(eta[1])} left")
-            parts.append(self.phase)
+            parts += [self.phase, "paused" if self.paused else ""]
         return " · ".join(p for p in parts if p)
 
     def _on_job_created(self, p: dict[str, Any], at: datetime) -> None:
@@ -141,8 +148,9 @@ class Progress:
 
     def _on_state(self, p: dict[str, Any], at: datetime) -> None:
         self.state, self.stop_reason, self.error = JobState(p["state"]), p["stop_reason"], p["error"]
+        self._go_on(at)
         if self.state is JobState.RUNNING:
-            self.started_at, self.finished_at = at, None
+            self.started_at, self.finished_at, self._paused_s = at, None, 0.0
         elif self.state.is_finished():
             self.finished_at = at
 
@@ -151,6 +159,16 @@ class Progress:
         self.state, self.stop_reason, self.error, self.result = JobState.PENDING, None, None, None
         self.spec = {**self.spec, "budget": p["budget"]}
         self.attempts, self.warnings, self.phase, self._before = p["attempt"], [], "", self.calls + self.cached
+
+    def _on_paused(self, p: dict[str, Any], at: datetime) -> None:
+        self._go_on(at)
+        if p["paused"]:
+            self.paused, self._paused_at = True, at
+
+    def _go_on(self, at: datetime) -> None:
+        if self._paused_at is not None:
+            self._paused_s += (at - self._paused_at).total_seconds()
+        self.paused, self._paused_at = False, None
 
     def _on_phase(self, p: dict[str, Any], at: datetime) -> None:
         del at

@@ -46,6 +46,7 @@ class Spec(BaseModel):
     prompt_lm: str
     fallback_lms: tuple[str, ...] = ()
     budget: Budget = Budget()
+    target: float | None = None
     seed: int = 0
     num_threads: int = 1
     cached: bool = True

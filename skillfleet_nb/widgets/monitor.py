@@ -20,6 +20,7 @@ import traitlets as t
 
 from skillfleet_nb.commands.views import ProgressLine
 from skillfleet_nb.runs.monitor import changes
+from skillfleet_nb.widgets import has_widgets
 from skillfleet_nb.widgets.clicks import let_in
 from skillfleet_nb.widgets.still import still
 
@@ -34,6 +35,8 @@ _UNSEEN_MOST_S = 30.0
 _KEEP_S = 5.0  # how often the hidden still is renewed
 _DIFF_S = 1.0  # how often a diff is made, at most
 _LAST_S = 10.0  # how long a finished cell waits for its still
+_NOW = "the state when this was kept; %skillfleet watch {name} shows it now"
+_NEXT = "%skillfleet job {name} tells more, %skillfleet save {name} FILE.json keeps the program"
 
 
 class MonitorPage(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
@@ -73,11 +76,21 @@ class Monitor:
         self._sent_at = self._kept_at = self._diffed_at = 0.0
         self._unseen_s = _UNSEEN_S
         self._diff: tuple[Any, str] = (None, "")
+        self._stopping = False
         self._over = threading.Event()
 
     def stop(self) -> None:
         """Ask the job to stop; its best program so far is kept."""
+        self._stopping = True
         self.job.cancel()
+
+    def pause(self) -> None:
+        """Let the job make no further call until :meth:`unpause`."""
+        self.job.pause()
+
+    def unpause(self) -> None:
+        """Let a paused job go on."""
+        self.job.unpause()
 
     def say(self, note: str) -> None:
         """Show a note, in place of the last one."""
@@ -89,36 +102,35 @@ class Monitor:
 
     def settle(self) -> bool:
         """Wait until the last state is on the page, a few seconds at most; return whether it is."""
-        return self._page is None or self._over.wait(_LAST_S)
+        return not self._shown or self._over.wait(_LAST_S)
 
     def _ipython_display_(self) -> None:
+        from IPython import get_ipython
         from IPython.display import display
 
         picture = self.job.picture()
-        if picture["finished"]:
-            display(self._bundle(picture), raw=True)
+        bundle = self._bundle(picture)
+        if picture["finished"] or not hasattr(get_ipython(), "kernel"):
+            display(bundle, raw=True)
             return
+        live = None
+        if has_widgets():
+            view, metadata = self._live()._repr_mimebundle_()
+            live = display({**view, "text/plain": "", "text/html": ""}, metadata=metadata, raw=True, display_id=True)
+        self._shown.append((live, display(bundle, raw=True, display_id=True)))
+        if len(self._shown) == 1:
+            self.job.feed.subscribe(self._take)
+
+    def _live(self) -> MonitorPage:
         if self._page is None:
             self._page = MonitorPage()
             let_in(self._page.comm)
             self._page.on_msg(self._on_message)
-        view = self._page._repr_mimebundle_()
-        live = {**view[0], "text/plain": "", "text/html": ""}
-        self._shown.append(
-            (
-                display(live, metadata=view[1], raw=True, display_id=True),
-                display(self._bundle(picture), raw=True, display_id=True),
-            )
-        )
-        if len(self._shown) == 1:
-            self.job.feed.subscribe(self._take)
+        return self._page
 
     def _bundle(self, picture: Picture) -> dict[str, str]:
-        hint = (
-            ""
-            if picture["finished"]
-            else f"the state when this was kept; %skillfleet watch {picture['name']} shows it now"
-        )
+        """Return a still that gives way to the live view, for whatever shows no widgets."""
+        hint = "" if picture["finished"] else _NOW.format(name=picture["name"])
         html = f"<div class='sf-kept-{self._id}'>{self._still(picture, hint)}</div>"
         return {"text/html": html, "text/plain": str(ProgressLine(self.job.progress.line(), note=self._note))}
 
@@ -157,8 +169,7 @@ class Monitor:
             "monitor": self._id,
             "note": self._note,
             "heard": self._heard,
-            "paused": False,
-            "stopping": False,
+            "stopping": self._stopping,
             "diff": self._changes(picture),
             "still": still_html,
         }
@@ -179,12 +190,12 @@ class Monitor:
         try:
             bundle = self._bundle(picture)
             self._send(picture, bundle["text/html"])
-            name = picture["name"]
-            steps = f"%skillfleet job {name} tells more, %skillfleet save {name} FILE.json keeps the program"
+            steps = _NEXT.format(name=picture["name"])
             below = {"text/html": f"<div style='opacity:.75'>{escape(steps)}</div>", "text/plain": steps}
             for live, kept in self._shown:
-                live.update({**bundle, "text/html": self._still(picture)}, raw=True)
-                kept.update(below, raw=True)
+                (live or kept).update({**bundle, "text/html": self._still(picture)}, raw=True)
+                if live is not None:
+                    kept.update(below, raw=True)
         finally:
             self._over.set()
 
@@ -196,6 +207,7 @@ class Monitor:
             with self._lock:
                 self._drawn = max(self._drawn, n)
             return
-        if what == "stop":
-            self.stop()
+        obey = {"stop": self.stop, "pause": self.pause, "unpause": self.unpause}.get(str(what))
+        if obey is not None:
+            obey()
         self._heard = max(self._heard, n)

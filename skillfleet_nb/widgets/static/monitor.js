@@ -166,7 +166,7 @@ function render({ model, el }) {
   const told = node("span", { className: "sf-state" });
   const phase = node("div", { className: "sf-phase" });
   const notice = node("div", { className: "sf-told", hidden: true });
-  const pause = node("button", { type: "button", hidden: true, onclick: () => click(state.paused ? "unpause" : "pause") }, "Pause");
+  const pause = node("button", { type: "button", onclick: () => click(state.paused ? "unpause" : "pause") }, "Pause");
   const stop = node("button", { type: "button", onclick: () => click("stop") }, "Stop and keep best");
   const whole = meter("calls expected");
   whole.line.firstChild.remove();

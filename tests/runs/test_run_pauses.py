@@ -1,0 +1,184 @@
+"""A paused run makes no call, spends no time, and can be gone on with or stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import dspy
+import pytest
+from made_up import Counting, Data, counted_lm, program, told
+
+from skillfleet_nb import Fleet
+from skillfleet_nb.events import JobState
+from skillfleet_nb.lm.faults import Patience
+from skillfleet_nb.lm.meter import Ledger, RunStopped
+from skillfleet_nb.runs.history import History
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from skillfleet_nb import Job
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Fleet:
+    return Fleet(tmp_path / "home")
+
+
+def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
+    wake = threading.Event()
+    for _ in range(int(timeout_s / 0.01)):
+        if condition():
+            return
+        wake.wait(0.01)
+    pytest.fail("waited in vain")
+
+
+def started(fleet: Fleet, lm: Any, **changed: Any) -> Job:
+    given = {"metric": told, "optimizer": "bootstrap_random_search", "lm": lm, "seed": 3, "num_threads": 2}
+    return fleet.optimize(program(), **{**given, **Data().splits(), **changed})
+
+
+def asking_in_the_middle(ask: Callable[[Job], None], latency_s: float) -> tuple[dspy.LM, Counting, Future[Job]]:
+    """Make a model that asks something of the job, given later, with its 40th call."""
+    job: Future[Job] = Future()
+
+    def at_forty(n: int) -> None:
+        if n == 40:
+            ask(job.result(60))
+
+    return (*counted_lm(Counting(at_forty, latency_s=latency_s)), job)
+
+
+def paused(fleet: Fleet, **changed: Any) -> tuple[Job, Counting]:
+    """Start a job, pause it in the middle of its search, and let what is in flight end."""
+    lm, engine, given = asking_in_the_middle(lambda job: job.pause(), 0.005)
+    job = started(fleet, lm, **changed)
+    given.set_result(job)
+    until(lambda: job.progress.paused)
+    until(lambda: engine.flying == 0)
+    return job, engine
+
+
+def test_no_call_is_made_and_the_clock_stands_still_until_it_goes_on(fleet: Fleet) -> None:
+    job, engine = paused(fleet)
+    calls, elapsed = engine.calls, job.progress.elapsed_s
+    assert not job.wait(0.3)
+    assert engine.calls == calls
+    assert job.progress.elapsed_s == elapsed
+    assert (job.state, job.progress.state_in_words) == (JobState.RUNNING, "running, paused")
+    assert job.progress.line().endswith("paused")
+    job.pause()  # twice is once
+    job.unpause()
+    result = job.result(60)
+    assert result.state is JobState.COMPLETED
+    assert not job.progress.paused
+    assert engine.calls > calls
+    kinds = fleet.sql("select payload->>'$.paused' as paused from events where kind = 'paused' order by seq").paused
+    assert kinds.tolist() == ["true", "false"]
+    assert History.of(fleet.home, job.id).seconds <= job.progress.elapsed_s + 0.01
+    job.pause()  # of a finished job: nothing
+    assert job.state is JobState.COMPLETED
+
+
+def test_a_paused_run_can_be_stopped_and_keeps_its_best(fleet: Fleet) -> None:
+    job, _ = paused(fleet)
+    job.cancel()
+    result = job.result(60)
+    assert (result.state, result.stop_reason) == (JobState.CANCELLED, "cancelled")
+    assert result.best_score is not None
+    assert job.progress.state_in_words == "cancelled"
+
+
+def test_a_pause_is_heard_from_another_process(fleet: Fleet) -> None:
+    def elsewhere(job: Job) -> Job:
+        return Fleet(fleet.home.root).job(job.id)  # known from its record alone, as to another process
+
+    lm, engine, given = asking_in_the_middle(lambda job: elsewhere(job).pause(), 0.02)
+    job = started(fleet, lm)
+    given.set_result(job)
+    other = elsewhere(job)
+    until(lambda: other.progress.paused)
+    until(lambda: engine.flying == 0)
+    other.unpause()
+    until(lambda: not job.progress.paused)
+    assert job.result(60).state is JobState.COMPLETED
+
+
+def test_pausing_by_command(fleet: Fleet) -> None:
+    from skillfleet_nb.cli import main
+
+    job, _ = paused(fleet, name="held")
+    assert main(["unpause", "held", "--home", str(fleet.home.root)]) == 0
+    assert job.result(60).state is JobState.COMPLETED
+    assert main(["pause", "held", "--home", str(fleet.home.root)]) == 0
+    assert not job.progress.paused
+
+
+def test_a_limit_on_time_does_not_run_while_paused() -> None:
+    ledger = Ledger()
+    assert ledger.pause()
+    assert not ledger.pause()
+    at = ledger.elapsed_s
+    threading.Event().wait(0.02)
+    assert ledger.elapsed_s == at
+    assert ledger.paused_s >= 0.02
+    assert ledger.unpause()
+    assert not ledger.unpause()
+    assert at <= ledger.elapsed_s
+    ledger.stop("cancelled", "enough")
+    assert not ledger.pause()
+
+
+def test_a_retry_waits_for_the_end_of_a_pause() -> None:
+    waiting = threading.Event()
+    ledger = Ledger(patience=Patience(retry_delay_s=0.0), on_wait=waiting.set)
+
+    def breaks_once(n: int) -> None:
+        if n == 1:
+            ledger.pause()
+            raise dspy.lm15.TransportError("gone for a moment")
+
+    lm, engine = counted_lm(Counting(breaks_once))
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ledger.gate().tap(lm, "task"), "hello")
+        assert waiting.wait(60)
+        assert engine.calls == 1
+        ledger.unpause()
+        assert answer.result(60)
+    assert engine.calls == 2
+
+
+def test_an_asynchronous_call_waits_and_is_stopped() -> None:
+    waiting = threading.Event()
+    ledger = Ledger(on_wait=waiting.set)
+    lm, engine = counted_lm()
+    tapped = ledger.gate().tap(lm, "task")
+    ledger.pause()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(lambda: asyncio.run(tapped.acall("hello")))
+        assert waiting.wait(60)
+        ledger.stop("cancelled", "enough")
+        with pytest.raises(RunStopped, match="enough"):
+            call.result(60)
+    assert engine.calls == 0
+
+
+def test_what_is_asked_twice_during_a_pause_is_bought_once() -> None:
+    waiting, hold = set(), threading.Event()
+    ledger = Ledger(on_wait=lambda: waiting.add(threading.get_ident()))
+    lm, engine = counted_lm(Counting(gate=hold))
+    tapped = ledger.gate().tap(lm, "task")
+    ledger.pause()
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(tapped, "hello") for _ in range(2)]
+        until(lambda: len(waiting) == 2)
+        ledger.unpause()
+        assert engine.reached.wait(60)
+        hold.set()
+        assert calls[0].result(60) == calls[1].result(60)
+    assert (engine.calls, ledger.totals.cached, ledger.doubled) == (1, 1, 0)
