@@ -36,18 +36,18 @@ SMALL: dict[str, dict[str, Any]] = {
 class Logged(OfflineEngine):
     """The offline engine, writing a byte to a file for each call that reaches it; works from any process.
 
-    While the file `hold` exists, calls wait.
+    While the file `hold` exists, calls beyond the first `after` wait.
     """
 
-    def __init__(self, file: str, *, hold: str = "", **options: Any) -> None:
+    def __init__(self, file: str, *, hold: str = "", after: int = 0, **options: Any) -> None:
         super().__init__(**options)
-        self.file, self.hold = file, hold
+        self.file, self.hold, self.after = file, hold, after
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Logged:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"file": self.file, "hold": self.hold, "latency_s": self.latency_s}
+        return {"file": self.file, "hold": self.hold, "after": self.after, "latency_s": self.latency_s}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # as it was made
@@ -56,9 +56,10 @@ class Logged(OfflineEngine):
         fd = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             os.write(fd, b".")
+            number = os.lseek(fd, 0, os.SEEK_CUR)
         finally:
             os.close(fd)
-        while self.hold and os.path.exists(self.hold):  # noqa: PTH110  the fast way, in a loop
+        while self.hold and number > self.after and os.path.exists(self.hold):  # noqa: PTH110  the fast way, in a loop
             time.sleep(0.01)
         return super().complete(request)
 
@@ -66,10 +67,10 @@ class Logged(OfflineEngine):
 class LoggedLM:
     """A model over a `Logged` engine under a name of its own, for DSPy's cache goes by names."""
 
-    def __init__(self, folder: Path, latency_s: float = 0.0, **kwargs: Any) -> None:
+    def __init__(self, folder: Path, latency_s: float = 0.0, after: int = 0, **kwargs: Any) -> None:
         name = next(_names)
         self.file, self.holding = folder / f"{name}.calls", folder / f"{name}.hold"
-        engine = Logged(str(self.file), hold=str(self.holding), latency_s=latency_s)
+        engine = Logged(str(self.file), hold=str(self.holding), after=after, latency_s=latency_s)
         self.lm = dspy.LM(f"skillfleet/{name}", engine=engine, **kwargs)
 
     @property
