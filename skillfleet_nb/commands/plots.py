@@ -1,4 +1,4 @@
-"""Commands that draw: charts of jobs."""
+"""Commands that draw: charts and reports of jobs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ _PLOT_EXAMPLES = (
 )
 
 
+_EXPORT = """Write a report of jobs as one HTML file: verdict, prompt changes, charts, trials, failures, set-up.
+
+It opens from a disk, fetches nothing, reads in light and dark, and keys are taken out."""
+
+
 def add(commands: Any) -> None:
     """Add these commands to the tree."""
     p = commands.add_parser("plot", help="draw a chart of jobs", description=_PLOT, examples=_PLOT_EXAMPLES)
@@ -31,6 +36,16 @@ def add(commands: Any) -> None:
     p.add_argument("-o", dest="output", metavar="NAME", help="put the chart into this variable")
     p.set_defaults(run=_plot)
 
+    p = commands.add_parser(
+        "export",
+        help="write a report of jobs as one file to send to a colleague",
+        description=_EXPORT,
+        examples=("export intents --html report.html", "export intents other --html both.html"),
+    )
+    p.add_argument("names", nargs="+", metavar="JOB", help="names or ids")
+    p.add_argument("--html", required=True, metavar="FILE.html", help="the file to write")
+    p.set_defaults(run=_export)
+
 
 def _plot(c: Context, a: argparse.Namespace) -> Any:
     if a.kind is None:
@@ -39,3 +54,7 @@ def _plot(c: Context, a: argparse.Namespace) -> Any:
     if a.output:
         c.namespace[a.output] = chart
     return Note(f"wrote {chart.save(a.out)}: {chart.title}") if a.out else chart
+
+
+def _export(c: Context, a: argparse.Namespace) -> Note:
+    return Note(f"wrote {c.fleet.export(a.names, a.html)}")

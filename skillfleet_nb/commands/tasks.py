@@ -11,7 +11,7 @@ TASKS = {
     "Prepare": ("demo", "doctor", "trainset", "optimizers"),
     "Optimise": ("optimize", "watch", "answer", "pause", "unpause", "cancel", "resume"),
     "Learn from runs": ("jobs", "job", "diff", "plot", "sql"),
-    "Keep": ("save", "db"),
+    "Keep": ("save", "export", "db"),
     "Agent skills": ("skill",),
 }
 """What a person wants to do, and the commands for it, in the order they are needed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, LMError
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 _SECRET = re.compile(r"(?i)api_?key|access_?key|secret|passw|credential|authorization|cookie|token$|[_-]key$")
 _NO_SECRET = re.compile(r"(?i)cache_key$")  # names a place in a provider's prompt cache
 _IN_URL = re.compile(r"://[^/@\s]+:[^/@\s]+@")
+_SHAPES = re.compile(
+    r"\b(?:sk|rk|pk)-[\w-]{16,}|\bAIza[\w-]{30,}|\bgh[oprsu]_\w{30,}|\bhf_\w{30,}|\bxox[abprs]-[\w-]{10,}"
+    r"|\bAKIA[0-9A-Z]{16}\b|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)|(?i:(?<=bearer ))[\w.~+/-]{16,}=*"
+)  # of keys that are in no variable here: a colleague's, in a text that a model repeated
 _SHORTEST = 8  # characters; what is shorter is a switch or a number, and found by chance
 _HIDDEN = "[key]"
 _HEADERS = ("headers", "extra_headers")
@@ -125,6 +131,19 @@ def variable_in(blob: bytes) -> str | None:
     """Name an environment variable whose secret is part of `blob`."""
     held = ((k, v) for k, v in os.environ.items() if is_secret(k) and len(v) >= _SHORTEST)
     return next((k for k, v in held if v.encode() in blob), None)
+
+
+def scrubbed(text: str) -> str:
+    """Take the environment's secrets, and whatever looks like a key, out of a text or a page.
+
+    Examples
+    --------
+    >>> scrubbed("key sk-proj-0123456789abcdef was refused by https://me:word@host")
+    'key [key] was refused by https://[key]@host'
+    """
+    known = secrets_of([])
+    forms = {form for s in known for form in (s, escape(s), json.dumps(s)[1:-1])}  # in HTML and in JSON as well
+    return _SHAPES.sub(_HIDDEN, hidden(text, sorted(forms, key=len, reverse=True)))
 
 
 def hidden(text: str, secrets: Iterable[str]) -> str:

@@ -7,17 +7,30 @@ a program by the prompts and demos of its predictors and by the code of its clas
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import functools
 import inspect
+import platform
 import sys
 import types
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _READS = {"LOAD_GLOBAL", "LOAD_NAME"}
 _WRITES = {"STORE_GLOBAL", "DELETE_GLOBAL"}
+_PACKAGES = ("skillfleet-nb", "dspy", "litellm", "gepa", "optuna", "numpy", "duckdb")
 _LIBRARIES = ("dspy", "skillfleet_nb")
+
+
+def environment() -> dict[str, str]:
+    """Tell the versions of what a run rests on: Python, and the packages that decide what it does."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def metric_content(metric: Any) -> Any:

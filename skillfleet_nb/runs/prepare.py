@@ -10,7 +10,7 @@ from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.lm.meter import Limits
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of, stay_offline
 from skillfleet_nb.optimizers import Optimizer, Shape, Task, create
-from skillfleet_nb.runs.fingerprint import metric_content, program_content
+from skillfleet_nb.runs.fingerprint import environment, metric_content, program_content
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.spec import Budget, Spec
 
@@ -113,6 +113,7 @@ def prepare(
         num_threads=threads,
         cached=_replays((lm, prompt_lm, *fallbacks, *own_lms)),
         expected_calls=chosen.calls(shape),
+        environment=environment(),
     )
     warnings = [str(f) for f in found]
     if not spec.cached:

@@ -51,6 +51,7 @@ class Spec(BaseModel):
     num_threads: int = 1
     cached: bool = True
     expected_calls: tuple[int, int] = (0, 0)
+    environment: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)

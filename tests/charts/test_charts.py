@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import pytest
+from chart_jobs import LONG, outside
 from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
-from made_up import SMALL, Data, counted_lm, program, told
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.charts import KINDS, Chart, convergence, convergence_data
@@ -25,29 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LONG = "a name that somebody gave it to tell every parameter of the run, and then some more"
 V5 = "application/vnd.vegalite.v5+json"
-
-
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    """A home with two real jobs, and one that was only created."""
-    home = tmp_path_factory.mktemp("charts") / "home"
-    fleet, data, (lm, _) = Fleet(home), Data(), counted_lm()
-    for optimizer, name in (("miprov2", "mipro"), ("gepa", LONG)):
-        fleet.optimize(
-            program(), metric=told, optimizer=optimizer, params=SMALL[optimizer], lm=lm, seed=3, name=name,
-            **data.splits(),
-        ).result(timeout=120)  # fmt: skip
-    with Journal(Home.find(home), "nothing-yet") as journal:
-        created = {"optimizer": "gepa", "program": "p", "metric": "m", "engine": "thread", "seed": 0}
-        journal.append(JobCreated(name="nothing yet", **created))
-    return fleet
-
-
-def outside(text: str) -> list[str]:
-    """Addresses a page would ask for: namespaces and schema names are none."""
-    return re.findall(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//[^"'\s>]+""", text)
 
 
 @pytest.mark.parametrize("kind", KINDS)
