@@ -219,9 +219,64 @@ class ExampleJudged(Payload):
     reason: str = ""
 
 
+class Recommended(Payload):
+    """An optimizer was recommended; intervals are (low, expected, high), of 80%.
+
+    `features` tells the task: sizes, categories, predictors, baseline score, program, model.
+    """
+
+    kind: Literal["recommendation"] = "recommendation"
+    recommendation_id: str
+    features: dict[str, Any]
+    optimizer: str
+    params: dict[str, Any]
+    expected_score: float | None
+    confidence: float
+    budget_usd: float | None
+    quality_target: float
+    max_minutes: float | None
+    calls: tuple[float, float, float]
+    cost_usd: tuple[float, float, float] | None
+    wall_s: tuple[float, float, float]
+
+
+class Chosen(Payload):
+    """Which optimizer a job runs, how it was chosen, and what was forecast of it when the job began."""
+
+    kind: Literal["choice"] = "choice"
+    how: Literal["accepted", "overridden", "manual"]
+    recommendation_id: str | None
+    features: dict[str, Any]
+    optimizer: str
+    params: dict[str, Any]
+    calls: tuple[float, float, float]
+    cost_usd: tuple[float, float, float] | None
+    wall_s: tuple[float, float, float]
+
+
+class Probed(Payload):
+    """A program was run on a few examples to size its calls; `key` names the set-up the sizes hold for."""
+
+    kind: Literal["probed"] = "probed"
+    key: str
+    sizing: dict[str, Any]
+
+
+class HeadroomFound(Payload):
+    """What optimising may win on a task was looked at; scores in [0, 1], None where no call was made."""
+
+    kind: Literal["headroom"] = "headroom"
+    key: str
+    verdict: str
+    baseline: float | None
+    n: int
+    best_of_k: float | None
+    evidence: tuple[str, ...]
+
+
 AnyPayload = (
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trial | LMCall | ProgramSaved | Result
-    | ExamplesAnalysed | ExampleRated | ExampleJudged
+    | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Recommended | Chosen | HeadroomFound
 )  # fmt: skip
 PAYLOADS: dict[str, type[Payload]] = {
     p.model_fields["kind"].default: p
@@ -239,5 +294,9 @@ PAYLOADS: dict[str, type[Payload]] = {
         ExamplesAnalysed,
         ExampleRated,
         ExampleJudged,
+        Probed,
+        Recommended,
+        Chosen,
+        HeadroomFound,
     )
 }

@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
     from skillfleet_nb import Monitor
     from skillfleet_nb.analysis.doctor import Diagnosis
+    from skillfleet_nb.analysis.headroom import Headroom
     from skillfleet_nb.charts import Charts
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.runs.prepare import Prepared
+    from skillfleet_nb.selector.forecast import Forecast
+    from skillfleet_nb.selector.recommend import Recommendation
+    from skillfleet_nb.selector.report import SelectorReport
     from skillfleet_nb.store.vectors import SimilarityIndex
     from skillfleet_nb.trainset import TrainsetReport
 
@@ -96,6 +100,7 @@ class Fleet:
         record_prompts: bool | None = None,
         select: int | None = None,
         strategy: str | None = None,
+        recommendation: Recommendation | None = None,
     ) -> Job:
         """Start optimising a program, and return at once.
 
@@ -113,7 +118,8 @@ class Fleet:
             ``metric(example, pred, trace=None)`` returning a bool, a number in [0, 1], or
             ``dspy.Prediction(score=…, feedback=…)``; higher is better.
         optimizer
-            Name of an optimizer; :meth:`optimizers` lists them.
+            Name of an optimizer; :meth:`optimizers` lists them.  ``"auto"`` takes what
+            :meth:`recommend` says for the limits given here.
         params
             The optimizer's own parameters.
         lm, prompt_lm
@@ -145,6 +151,8 @@ class Fleet:
         strategy
             How they are chosen: ``"balanced"`` (the default where there are categories), ``"top"``,
             ``"coverage"``, ``"hard"``, or a mixture such as ``"balanced+coverage"``.
+        recommendation
+            The recommendation that is followed, or overridden, with this job: it is recorded which.
 
         Returns
         -------
@@ -173,6 +181,15 @@ class Fleet:
         settings = self.settings
         if record_prompts is not None:
             settings = settings.model_copy(update={"record_prompts": record_prompts})
+        if optimizer == "auto":
+            if params:
+                raise InputError("optimizer = 'auto' chooses its parameters itself: leave params (--set) out")
+            recommendation = self.recommend(
+                program, train=train, val=val, test=test, metric=metric, lm=lm, prompt_lm=prompt_lm, seed=seed,
+                num_threads=num_threads, budget_usd=budget_usd, max_minutes=max_minutes,
+            )  # fmt: skip
+            optimizer, params = recommendation.optimizer, recommendation.params
+            budget_usd = recommendation.budget_usd  # what the probe left
         checked = partial(
             prepare,
             program,
@@ -205,9 +222,12 @@ class Fleet:
             budget_usd=budget_usd,
             spec=prepared.spec.model_dump(mode="json"),
         )
+        from skillfleet_nb.selector.advisor import choice
+
+        told = [created, choice(prepared, settings, recommendation)]
         job, journal = Job(self.home, job_id, program), Journal(self.home, job_id)
         self._jobs[job_id] = job
-        return launch(self.home, job, journal, [created], prepared, pack, settings, engine, max_parallel)
+        return launch(self.home, job, journal, told, prepared, pack, settings, engine, max_parallel)
 
     def _selected(
         self, checked: Callable[..., Prepared], prepared: Prepared, program: Any, k: int, strategy: str | None
@@ -464,6 +484,220 @@ class Fleet:
             [[c.name, ", ".join(sorted(c.changes, reverse=True)), c.summary, c.needs] for c in classes],
             columns=["name", "changes", "what it does", "needs"],
         )
+
+    def estimate(
+        self,
+        program: Any,
+        *,
+        train: Any,
+        optimizer: str,
+        params: Mapping[str, Any] | None = None,
+        val: Any = None,
+        test: Any = None,
+        metric: Any = None,
+        lm: Any = None,
+        prompt_lm: Any = None,
+        seed: int = 0,
+        num_threads: int | None = None,
+        probe: int = 3,
+    ) -> Forecast:
+        """Forecast what a run will buy, cost and take, before it is started.
+
+        Parameters
+        ----------
+        program, train, val, test, metric, lm, prompt_lm, seed, num_threads, optimizer, params
+            As for :meth:`optimize`; the metric may be left out.
+        probe
+            Training examples the program is run on to measure its calls, which costs a little and is
+            recorded; 0 reads all off the prompts and calls nothing.
+
+        Returns
+        -------
+        Forecast
+            Calls by role, tokens, USD and seconds, each with an 80% interval.
+
+        Raises
+        ------
+        InputError, NotFoundError, LMError
+            In one line.
+
+        Examples
+        --------
+        >>> import dspy, tempfile, skillfleet_nb as sf
+        >>> rows = [dspy.Example(n=str(n), odd=bool(n % 2)).with_inputs("n") for n in range(40)]
+        >>> told = Fleet(tempfile.mkdtemp()).estimate(
+        ...     dspy.Predict("n -> odd: bool"), train=rows, optimizer="miprov2", lm=sf.offline_lm(), probe=0)
+        >>> told.calls.low < told.calls.expected < told.calls.high
+        True
+        """
+        from skillfleet_nb.selector.advisor import estimate
+        from skillfleet_nb.selector.setup import set_up
+
+        setup = set_up(
+            program, train=train, val=val, test=test, metric=metric, lm=lm, prompt_lm=prompt_lm, seed=seed,
+            num_threads=num_threads, settings=self.settings,
+        )  # fmt: skip
+        return estimate(self.home, self.store, setup, optimizer, params, probe)
+
+    def recommend(
+        self,
+        program: Any,
+        *,
+        train: Any,
+        metric: Any,
+        budget_usd: float | None = None,
+        quality_target: float = 0.85,
+        max_minutes: float | None = None,
+        complexity: str | None = None,
+        style: str | None = None,
+        domain: str | None = None,
+        val: Any = None,
+        test: Any = None,
+        lm: Any = None,
+        prompt_lm: Any = None,
+        seed: int = 0,
+        num_threads: int | None = None,
+        probe: int = 3,
+    ) -> Recommendation:
+        """Recommend an optimizer for a budget, with what it will cost, and why.
+
+        Every candidate is forecast first: what is recommended keeps the budget and the time at the
+        upper end of its forecast, and a larger budget never gives a weaker optimizer.
+
+        Parameters
+        ----------
+        program, train, val, test, metric, lm, prompt_lm, seed, num_threads
+            As for :meth:`optimize`.
+        budget_usd, max_minutes
+            Limits, the probe included; None is none.
+        quality_target
+            Score aimed at, in [0, 1]: its chance is told, and from 0.95 fine-tuning is considered.
+        complexity, style, domain
+            What you know of the task, in a word each; earlier runs on tasks of the same count more.
+        probe
+            Training examples to measure the program's calls on, once per task; 0 calls nothing.
+
+        Returns
+        -------
+        Recommendation
+            With up to three alternatives; it is recorded in the relation ``recommendations``.
+
+        Raises
+        ------
+        InputError, LMError
+            In one line: limits out of range or contradictory (with the smallest budget that would
+            do), fewer than 5 examples, a budget for a model without a known price.
+        """
+        from skillfleet_nb.selector import advisor
+        from skillfleet_nb.selector.setup import set_up
+
+        setup = set_up(
+            program, train=train, val=val, test=test, metric=metric, lm=lm, prompt_lm=prompt_lm, seed=seed,
+            num_threads=num_threads, settings=self.settings,
+        )  # fmt: skip
+        found, left = advisor.advice(
+            self.home, self.store, setup, probe=probe, budget_usd=budget_usd, quality_target=quality_target,
+            max_minutes=max_minutes, domain=domain, style=style, complexity=complexity,
+        )  # fmt: skip
+        made = found.choose(budget_usd=left, quality_target=quality_target, max_minutes=max_minutes)
+        advisor.record(self.home, made)
+        return made.prepared_with(found, setup)
+
+    def follow(
+        self,
+        recommendation: Recommendation,
+        *,
+        optimizer: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Job:
+        """Start the job that a recommendation of this session speaks for, or another one in its place.
+
+        Parameters
+        ----------
+        recommendation
+            Of :meth:`recommend`; its budget and time limit hold for the job.
+        optimizer, params
+            What to run instead; that it was overridden is recorded.
+        **options
+            Further ones of :meth:`optimize`, such as `name` or `engine`.
+
+        Raises
+        ------
+        InputError
+            If the recommendation is of another session: give program, data and metric to :meth:`optimize`.
+        """
+        from skillfleet_nb.selector import advisor
+
+        given = recommendation.given()
+        advisor.record_once(self.home, self.store, recommendation)
+        chosen, settled = recommendation.optimizer, recommendation.params
+        if optimizer is not None and optimizer != chosen:
+            chosen, settled = optimizer, dict(params or {})
+        elif params is not None:
+            settled = dict(params)
+        limits: dict[str, Any] = {
+            "budget_usd": recommendation.budget_usd,
+            "max_minutes": recommendation.max_minutes,
+        }
+        return self.optimize(
+            **given, **limits, optimizer=chosen, params=settled, recommendation=recommendation, **options
+        )
+
+    def headroom(
+        self,
+        program: Any,
+        *,
+        train: Any,
+        metric: Any,
+        val: Any = None,
+        test: Any = None,
+        lm: Any = None,
+        seed: int = 0,
+        num_threads: int | None = None,
+        n: int = 24,
+        k: int = 4,
+        budget_usd: float | None = None,
+    ) -> Headroom:
+        """Say what optimising can win here at most, before money is spent on it.
+
+        The metric and the labels are looked at first, which costs nothing; where they are sound, the
+        program is tried `k` times on `n` validation examples.
+
+        Parameters
+        ----------
+        program, train, val, test, metric, lm, seed, num_threads
+            As for :meth:`optimize`.  The test split stays sealed.
+        n, k
+            Examples tried, and tries of each: one as it is, one with demos, the rest drawn at random.
+        budget_usd
+            No call starts beyond it.
+
+        Returns
+        -------
+        Headroom
+            A verdict, ``"worth trying"``, ``"little to gain"``, ``"fix the data first"`` or ``"fix the
+            metric first"``, with its evidence.
+
+        Raises
+        ------
+        InputError, LMError
+            In one line.
+        """
+        from skillfleet_nb.analysis.headroom import look
+        from skillfleet_nb.selector.setup import set_up
+
+        setup = set_up(
+            program, train=train, val=val, test=test, metric=metric, lm=lm, seed=seed, num_threads=num_threads,
+            settings=self.settings,
+        )  # fmt: skip
+        return look(self.home, setup, n=n, k=k, budget_usd=budget_usd)
+
+    def selector_report(self) -> SelectorReport:
+        """Say how good the home's advice has been: accuracy, regret, calibration, forecast errors, use."""
+        from skillfleet_nb.selector.report import report
+
+        return report(self.store)
 
     def trainset(
         self,

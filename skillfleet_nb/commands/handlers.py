@@ -164,7 +164,7 @@ def _add_optimize(commands: Any) -> None:
     p.add_argument("--val", metavar="DATA", help="validation set")
     p.add_argument("--test", metavar="DATA", help="test set; stays sealed until the end")
     p.add_argument("--metric", required=True, metavar="METRIC")
-    p.add_argument("--optimizer", required=True, metavar="OPTIMIZER", help="see the command optimizers")
+    p.add_argument("--optimizer", required=True, metavar="OPTIMIZER", help="see the command optimizers; auto chooses")
     p.add_argument("--select", type=int, metavar="K", help="train on the best K of the train split; see trainset")
     p.add_argument("--strategy", metavar="STRATEGY", help="with --select: balanced, top, coverage, hard, or a mixture")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the optimizer")
@@ -201,7 +201,7 @@ def _optimize(c: Context, a: argparse.Namespace) -> Any:
         test=c.rows(a.test, "test"),
         metric=c.metric(a.metric),
         optimizer=a.optimizer,
-        params=_params(a.set),
+        params=params(a.set),
         lm=c.lm(a.lm),
         prompt_lm=c.lm(a.prompt_lm),
         fallback_lm=_fallbacks(c, a.fallback_lm),
@@ -233,14 +233,21 @@ def _fallbacks(c: Context, given: list[str] | None) -> list[Any] | None:
     return [c.lm(name) for name in names] or None
 
 
-def _params(pairs: list[str]) -> dict[str, str]:
-    params = {}
+def params(pairs: list[str]) -> dict[str, str]:
+    """Read ``--set key=value`` options.
+
+    Raises
+    ------
+    InputError
+        If one is not of that form.
+    """
+    found = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key and equals):
             raise InputError(f"--set {pair!r}: write --set key=value, for example --set auto=medium")
-        params[key] = value
-    return params
+        found[key] = value
+    return found
 
 
 def _jobs(c: Context, a: argparse.Namespace) -> JobTable:

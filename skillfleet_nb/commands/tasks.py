@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from skillfleet_nb.commands.tree import Parser
 
 TASKS = {
-    "Prepare": ("demo", "doctor", "trainset", "optimizers"),
+    "Prepare": ("demo", "doctor", "trainset", "headroom", "optimizers", "recommend", "estimate"),
     "Optimise": ("optimize", "watch", "answer", "pause", "unpause", "cancel", "resume"),
-    "Learn from runs": ("jobs", "job", "diff", "plot", "sql"),
+    "Learn from runs": ("jobs", "job", "diff", "plot", "sql", "selector"),
     "Keep": ("save", "export", "db"),
     "Agent skills": ("skill",),
 }

@@ -7,7 +7,7 @@ import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from skillfleet_nb.commands import db, handlers, plots, skills, trainset
+from skillfleet_nb.commands import advice, db, handlers, plots, skills, trainset
 from skillfleet_nb.commands.tasks import listing
 from skillfleet_nb.errors import InputError, unknown
 
@@ -113,6 +113,7 @@ def build(prog: str = "%skillfleet") -> Parser:
     plots.add(commands)
     skills.add(commands)
     trainset.add(commands)
+    advice.add(commands)
     for parser in _leaves(top):
         parser.add_argument("--home", metavar="FOLDER", help="home folder; by default the nearest .skillfleet")
         parser.add_argument("--debug", action="store_true", help="show the trace of an error")

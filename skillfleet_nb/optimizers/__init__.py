@@ -1,6 +1,19 @@
 """DSPy's optimizers behind one interface, found by name through entry points."""
 
-from skillfleet_nb.optimizers.base import Calls, Metric, Optimizer, OptimizerParams, Shape, Task
+from skillfleet_nb.optimizers.base import Metric, Optimizer, OptimizerParams, Task
+from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, Use, rehearsed
 from skillfleet_nb.optimizers.registry import available, create
 
-__all__ = ["Calls", "Metric", "Optimizer", "OptimizerParams", "Shape", "Task", "available", "create"]
+__all__ = [
+    "Calls",
+    "Metric",
+    "Optimizer",
+    "OptimizerParams",
+    "Rehearsal",
+    "Shape",
+    "Task",
+    "Use",
+    "available",
+    "create",
+    "rehearsed",
+]

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, Use, rehearsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from skillfleet_nb.events import Role
 
 Changes = Literal["instructions", "demos", "weights"]
+__all__ = [
+    "Calls", "Changes", "Metric", "Optimizer", "OptimizerParams", "Proposals", "Rehearsal", "Shape", "Task", "Use",
+    "rehearsed",
+]  # fmt: skip
 
 
 class Metric(Protocol):
@@ -36,6 +41,23 @@ class Metric(Protocol):
     ) -> Any:
         """Score one prediction as ``dspy.Prediction(score, feedback)``, for optimizers that read feedback."""
         ...
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Tokens of a call that proposes: of the template, per training example shown, and of the answer.
+
+    `instruction` is what a proposed instruction has more than the given one.  An answer, and with it an
+    instruction, is a `label` times the number of categories longer: proposers tell of each.  All hold
+    until runs of the home tell better.
+    """
+
+    template: float = 0.0
+    per_example: float = 1.0
+    answer: float = 0.0
+    answer_label: float = 0.0
+    instruction: float = 0.0
+    instruction_label: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,21 +96,6 @@ class Task:
     lineage: Callable[[dict[str, str], Sequence[dict[str, str]]], None] = field(default=lambda *_: None)
 
 
-class Shape(NamedTuple):
-    """The sizes a call formula depends on."""
-
-    train: int
-    val: int
-    predictors: int
-
-
-class Calls(NamedTuple):
-    """Expected number of model calls, as an interval: what scores decide makes it wide."""
-
-    low: int
-    high: int
-
-
 class OptimizerParams(BaseModel):
     """Base of an optimizer's parameters: unknown names are refused."""
 
@@ -112,6 +119,8 @@ class Optimizer(ABC):
     min_train: ClassVar[int] = 1
     prompt_role: ClassVar[Role] = "prompt"
     """What its calls of the prompt LM are recorded as."""
+    proposals: ClassVar[Proposals] = Proposals()
+    """How long its proposing calls and the instructions it writes are."""
     Params: ClassVar[type[OptimizerParams]] = OptimizerParams
 
     def __init__(self, params: OptimizerParams) -> None:
@@ -133,7 +142,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def calls(self, shape: Shape) -> Calls:
-        """Count the model calls of :meth:`compile`, cached ones included."""
+        """Count the model calls of :meth:`compile`, by playing its loop on ``rehearsed(shape, …)``."""
 
     def trial_size(self, n_train: int) -> int | None:
         """Tell how many scores make a trial where candidates are not scored with ``dspy.Evaluate``."""

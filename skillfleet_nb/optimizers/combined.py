@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 from typing_extensions import override
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.optimizers.base import Calls, Optimizer, OptimizerParams, Shape, Task
+from skillfleet_nb.optimizers.base import Optimizer, OptimizerParams, Task
+from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, Use, rehearsed, together, uses
 
 
 class BetterTogetherParams(OptimizerParams):
@@ -47,9 +49,26 @@ class BetterTogether(Optimizer):
 
     @override
     def calls(self, shape: Shape) -> Calls:
-        parts = [self._steps()[step].calls(shape) for step in self.params.steps]
-        scored = (len(parts) + 1) * shape.val * shape.predictors
-        return Calls(sum(p.low for p in parts) + scored, sum(p.high for p in parts) + scored)
+        optimizers = [self._steps()[step] for step in self.params.steps]
+        steps = [uses(optimizer.calls(shape)) for optimizer in optimizers]
+        per_run = shape.per_run or shape.predictors
+        runs = []
+        for parts in zip(*steps, strict=True):
+            # It scores the given program and each step's, most of which the step itself has scored.
+            whole = Use(task_cached=shape.val * per_run)
+            for optimizer, made in zip(optimizers, parts, strict=True):
+                part = made
+                if "demos" not in optimizer.changes:  # it works on the demos that the step before found
+                    part = replace(made, demos=whole.demos, task_demos=made.task * whole.demos)
+                scored = part.unscored * per_run
+                whole = together(whole, part)
+                whole.task += scored
+                whole.task_demos += scored * part.demos
+                whole.task_rewritten += scored * part.rewritten
+                whole.task_cached += (shape.val - part.unscored) * per_run
+            runs.append(whole)
+        issued = [run.issued for run in runs]
+        return Calls(int(min(issued)), -int(-max(issued) // 1), tuple(runs))
 
     @override
     def build(self, task: Task) -> Any:
@@ -93,7 +112,11 @@ class BootstrapFinetune(Optimizer):
 
     @override
     def calls(self, shape: Shape) -> Calls:
-        return Calls(shape.train * shape.predictors, shape.train * shape.predictors)
+        def play(run: Rehearsal) -> None:
+            run.evaluate(run.start, "train", shape.train)
+            run.chosen(unscored=shape.val)
+
+        return rehearsed(shape, play)
 
     @override
     def build(self, task: Task) -> Any:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from skillfleet_nb.optimizers.base import Calls, Changes, Optimizer, OptimizerParams, Shape, Task
+from skillfleet_nb.optimizers.base import Changes, Optimizer, OptimizerParams, Task
+from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, State, rehearsed
 
 _DEMOS: frozenset[Changes] = frozenset({"demos"})
 
@@ -28,8 +29,8 @@ class LabeledFewShot(Optimizer):
 
     @override
     def calls(self, shape: Shape) -> Calls:
-        del shape
-        return Calls(0, 0)
+        k = min(self.params.k, shape.train)
+        return rehearsed(shape, lambda run: run.offered(demos=k))
 
     @override
     def build(self, task: Task) -> Any:
@@ -62,8 +63,13 @@ class BootstrapFewShot(Optimizer):
 
     @override
     def calls(self, shape: Shape) -> Calls:
-        demos = min(self.params.max_bootstrapped_demos, shape.train)
-        return Calls(demos * shape.predictors, shape.train * self.params.max_rounds * shape.predictors)
+        p = self.params
+
+        def play(run: Rehearsal) -> None:
+            found = run.bootstrap(p.max_bootstrapped_demos, p.max_labeled_demos, rounds=p.max_rounds)
+            run.offered(demos=_filled(found, p.max_labeled_demos, shape))
+
+        return rehearsed(shape, play)
 
     @override
     def build(self, task: Task) -> Any:
@@ -93,10 +99,26 @@ class BootstrapRandomSearch(Optimizer):
 
     @override
     def calls(self, shape: Shape) -> Calls:
-        sets = self.params.num_candidate_programs
-        scoring = (sets + 3) * shape.val
-        fewest, most = sets + 1, (sets + 1) * min(shape.train, 4 * max(1, self.params.max_bootstrapped_demos))
-        return Calls((scoring + fewest) * shape.predictors, (scoring + most) * shape.predictors)
+        p = self.params
+
+        def play(run: Rehearsal) -> None:
+            run.evaluate(run.start, "val", shape.val)
+            best, most = run.measured, 0.0
+            for seed in range(-2, p.num_candidate_programs):
+                if p.stop_at_score is not None and best >= p.stop_at_score:
+                    break
+                demos = float(min(p.max_labeled_demos, shape.train))
+                if seed >= -1:
+                    size = p.max_bootstrapped_demos if seed == -1 else run.rng.randint(1, p.max_bootstrapped_demos)
+                    found = run.bootstrap(size, p.max_labeled_demos, rounds=p.max_rounds, key=seed)
+                    demos = _filled(found, p.max_labeled_demos, shape)
+                made = State(0, seed if demos else 0, demos)
+                run.evaluate((made,) * shape.predictors, "val", shape.val)
+                if (scored := run.measure(run.helped if demos else run.score)) > best:
+                    best, most = scored, demos
+            run.chosen(demos=most, changed=most > 0)
+
+        return rehearsed(shape, play)
 
     @override
     def build(self, task: Task) -> Any:
@@ -127,8 +149,16 @@ class KNNFewShot(Optimizer):
 
     @override
     def calls(self, shape: Shape) -> Calls:
-        del shape
-        return Calls(0, 0)
+        # Bootstrapping happens as the program runs, anew for every input: that of validation is counted here,
+        # that of the test with the program's own calls.
+        p = self.params
+        each = min(p.k, shape.train) if p.max_bootstrapped_demos else 0
+
+        def play(run: Rehearsal) -> None:
+            run.ask(each * shape.val * shape.predictors, State(0, "neighbours", min(p.k, p.max_labeled_demos)))
+            run.offered(demos=min(p.k, shape.train))
+
+        return rehearsed(shape, play)
 
     @override
     def build(self, task: Task) -> Any:
@@ -149,3 +179,8 @@ class KNNFewShot(Optimizer):
     def compile_args(self, task: Task) -> dict[str, Any]:
         del task
         return {}
+
+
+def _filled(bootstrapped: float, labeled: int, shape: Shape) -> float:
+    """Count the demos of a bootstrapped program: labeled examples fill what is left."""
+    return bootstrapped + max(0.0, min(labeled - bootstrapped, shape.train - bootstrapped))

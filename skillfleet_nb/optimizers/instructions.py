@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.optimizers.base import Calls, Changes, Optimizer, OptimizerParams, Shape, Task
+from skillfleet_nb.optimizers.base import Changes, Optimizer, OptimizerParams, Proposals, Task
+from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, State, rehearsed
 from skillfleet_nb.optimizers.demos import BootstrapFewShotParams
 
 Auto = Literal["light", "medium", "heavy"]
@@ -17,6 +18,8 @@ _INSTRUCTIONS: frozenset[Changes] = frozenset({"instructions"})
 _BOTH: frozenset[Changes] = frozenset({"instructions", "demos"})
 _AUTO_CANDIDATES = {"light": 6, "medium": 12, "heavy": 18}  # dspy 3.4.1, AUTO_RUN_SETTINGS
 _AUTO_VAL = {"light": 100, "medium": 300, "heavy": 1000}
+_STARTUP_TRIALS = 10  # optuna's sampler draws by chance so long
+_EXPLORES = (0.4, 0.9)  # how often it then leaves what scored well, by variable
 
 
 class COPROParams(OptimizerParams):
@@ -34,15 +37,45 @@ class COPRO(Optimizer):
     summary = "instructions by coordinate ascent on their scores"
     changes = _INSTRUCTIONS
     Params = COPROParams
+    proposals = Proposals(template=400, answer=47, instruction=15)
 
     @override
     def calls(self, shape: Shape) -> Calls:
         p = self.params
-        scored = p.depth * p.breadth * shape.train * shape.predictors
-        if shape.predictors > 1:  # every proposal so far is scored again in each round
-            scored = sum(range(1, p.depth + 1)) * p.breadth * shape.train * shape.predictors
-        proposed = (p.breadth * p.depth - 1) * shape.predictors
-        return Calls(scored * shape.predictors // 2 + proposed, scored * shape.predictors + proposed)
+
+        def play(run: Rehearsal) -> None:
+            n = shape.predictors
+            repeats = run.rng.uniform(0.05, 0.4)  # proposals that say what another one said
+            again = run.happens((shape.repeats or 0.0) * 0.8)  # a model may propose the same in every round
+            taken = run.rng.uniform(0.2, 0.9)
+            known: list[list[Any]] = [[0] for _ in range(n)]  # the given instruction is a candidate too
+            latest = known
+            program = list(run.start)
+            run.propose(n * (p.breadth - 1))
+            for depth in range(p.depth):
+                fresh = [
+                    [
+                        (at, i) if again else _instruction(run, repeats, depth, at, i)
+                        for i in range(p.breadth - (depth == 0))
+                    ]
+                    for at in range(n)
+                ]
+                if depth == 0:
+                    known = [[*f, 0] for f in fresh]
+                else:
+                    run.propose(n * p.breadth)
+                    known = [k + f for k, f in zip(known, fresh, strict=True)]
+                latest = known if n > 1 or depth == 0 else fresh
+                for at in range(n):
+                    for instruction in latest[at]:
+                        program[at] = State(instruction)
+                        run.evaluate(tuple(program), "train", shape.train)
+                    # The best so far stays in place; often that is the one that was given.
+                    program[at] = State(run.rng.choice(known[at]) if run.happens(taken) else 0)
+            rewritten = any(state.instruction for state in program)
+            run.chosen(rewritten=rewritten, changed=rewritten and run.happens(0.8), unscored=rewritten * shape.val)
+
+        return rehearsed(shape, play)
 
     @override
     def build(self, task: Task) -> Any:
@@ -96,6 +129,9 @@ class MIPROv2(Optimizer):
     changes = _BOTH
     min_train = 2
     Params = MIPROv2Params
+    proposals = Proposals(
+        template=380, per_example=1.3, answer=60, answer_label=42, instruction=60, instruction_label=92
+    )
 
     def _trials(self, shape: Shape) -> int:
         p = self.params
@@ -109,18 +145,39 @@ class MIPROv2(Optimizer):
     @override
     def calls(self, shape: Shape) -> Calls:
         p = self.params
-        n = p.num_candidates or _AUTO_CANDIDATES[p.auto]
+        sets = p.num_candidates or _AUTO_CANDIDATES[p.auto]
+        zero_shot = p.max_bootstrapped_demos == 0 and p.max_labeled_demos == 0
+        instructions = sets if zero_shot or p.auto is None else sets // 2
         val = min(shape.val, _AUTO_VAL[p.auto]) if p.auto else shape.val
+        batch = min(p.minibatch_size, val)
+        # As compile() is told below, and as `auto` decides by the size of validation.
+        minibatch = val > 50 if p.auto else p.minibatch and p.minibatch_size <= shape.val  # noqa: PLR2004  dspy's
+        batch = batch if minibatch else val
         trials = self._trials(shape)
-        if p.minibatch and (val > 50 or not p.auto):  # noqa: PLR2004  dspy's MIN_MINIBATCH_SIZE
-            full = trials // p.minibatch_full_eval_steps + 2
-            scored = trials * min(p.minibatch_size, val) + full * val
-        else:
-            scored = (trials + 1) * val
-        proposals = 4 + math.ceil(shape.train / 10) + 3 * n * shape.predictors
-        boot = (n - 2) * p.max_bootstrapped_demos
-        low = scored * shape.predictors + proposals // 2
-        return Calls(low, low + (boot * 4 * shape.predictors) + proposals)
+
+        def play(run: Rehearsal) -> None:
+            demos = _demo_sets(run, p, sets, zero_shot=zero_shot)
+            views = 1 + min(len(range(10, shape.train, 10)), 9)
+            for view in range(views):
+                run.propose(1, min(10, shape.train), view)
+            run.propose(1, 0, views)
+            run.propose(3 * instructions * shape.predictors, 0, 1.0)
+            run.evaluate(run.start, "val", val)
+            search = _Search(run, instructions, demos if not zero_shot else [0.0], val)
+            number = 1  # the given program is the sampler's first trial
+            done = 0
+            last = trials + trials // p.minibatch_full_eval_steps + (trials % p.minibatch_full_eval_steps != 0)
+            while done < trials:
+                done, number = done + 1, number + 1
+                search.trial(batch)
+                if minibatch and (number % (p.minibatch_full_eval_steps + 1) == 0 or number == last):
+                    search.full()
+                    number += 1
+            demos_kept, rewritten = search.best()
+            unscored = shape.val - val if minibatch or val < shape.val else 0
+            run.chosen(demos=demos_kept, rewritten=rewritten, unscored=unscored, changed=bool(demos_kept or rewritten))
+
+        return rehearsed(shape, play)
 
     @override
     def build(self, task: Task) -> Any:
@@ -172,6 +229,7 @@ class SIMBA(Optimizer):
     changes = _BOTH
     min_train = 4
     Params = SIMBAParams
+    proposals = Proposals(template=4300, answer=140, instruction=120)
 
     @override
     def trial_size(self, n_train: int) -> int:
@@ -180,10 +238,44 @@ class SIMBA(Optimizer):
     @override
     def calls(self, shape: Shape) -> Calls:
         p, batch = self.params, self.trial_size(shape.train)
-        sampled = p.max_steps * batch * p.num_candidates
-        scored = p.max_steps * batch * (p.num_candidates + 1) + (p.num_candidates + 1) * shape.train
-        low = (sampled + scored // 2) * shape.predictors
-        return Calls(low, (sampled + scored) * shape.predictors + p.max_steps * (p.num_candidates + 1))
+
+        def play(run: Rehearsal) -> None:
+            uneven = run.rng.uniform(0.25, 1.0)  # share of examples that a sampled model sometimes solves
+            pool: list[tuple[float, tuple[State, ...]]] = [(0.0, run.start)]
+            winners = [run.start]
+            for step in range(p.max_steps):
+                top = sorted(pool, key=lambda one: -one[0])[: p.num_candidates]
+                top = top if pool[0] in top else [*top[:-1], pool[0]]
+                weights = [math.exp(score / 0.2) for score, _ in top]
+                for model in range(p.num_candidates):
+                    for weight, (_, program) in zip(weights, top, strict=True):
+                        run.evaluate(program, f"model-{model}", batch * weight / sum(weights), of=shape.train)
+                made = []
+                for at in range(min(p.num_candidates + 1, batch)):
+                    _, source = run.rng.choices(top, weights)[0]
+                    informed = run.happens(uneven)
+                    rule = p.max_demos == 0 or run.happens(0.5)
+                    if rule and informed:
+                        run.propose(1, 2)
+                    changed = tuple(
+                        State((s.instruction, step, at) if rule else s.instruction, s.demos if rule else (step, at),
+                              s.n_demos if rule else min(p.max_demos, s.n_demos + 1))
+                        for s in source
+                    ) if informed or not rule else source  # fmt: skip
+                    run.evaluate(changed, "train", batch)
+                    made.append((run.rng.gauss(run.helped, 0.1), changed))
+                pool += made
+                winners.append(max(made, key=lambda one: one[0])[1])
+            picked = {round(i * p.max_steps / p.num_candidates) for i in range(p.num_candidates + 1)}
+            for at in sorted(picked):
+                run.evaluate(winners[at], "train", shape.train)
+            best = winners[run.rng.choice(sorted(picked))]
+            run.chosen(
+                demos=best[0].n_demos, rewritten=best[0].instruction != 0, unscored=shape.val,
+                changed=best != run.start,
+            )  # fmt: skip
+
+        return rehearsed(shape, play)
 
     @override
     def check(self, task: Task) -> None:
@@ -225,13 +317,22 @@ class InferRules(Optimizer):
     summary = "rules induced from the examples, with bootstrapped demos"
     changes = _BOTH
     Params = InferRulesParams
+    proposals = Proposals(template=260, answer=30, answer_label=95, instruction=30, instruction_label=97)
 
     @override
     def calls(self, shape: Shape) -> Calls:
         p = self.params
-        scored = p.num_candidates * (shape.val + 1) * shape.predictors
-        demos = min(p.max_bootstrapped_demos, shape.train)
-        return Calls(scored + demos, scored + shape.train * p.max_rounds * shape.predictors)
+
+        def play(run: Rehearsal) -> None:
+            found = run.bootstrap(p.max_bootstrapped_demos, p.max_labeled_demos, rounds=p.max_rounds, prompt=True)
+            demos = found + max(0.0, min(p.max_labeled_demos - found, shape.train - found))
+            for candidate in range(p.num_candidates):
+                run.propose(shape.predictors, shape.train)
+                instruction = 1 if run.happens(run.repeats) else candidate + 1
+                run.evaluate((State(instruction, "demos", demos),) * shape.predictors, "val", shape.val)
+            run.chosen(demos=demos, rewritten=True)
+
+        return rehearsed(shape, play)
 
     @override
     def build(self, task: Task) -> Any:
@@ -291,6 +392,9 @@ class GEPA(Optimizer):
     needs: ClassVar[str] = "best with a metric that returns dspy.Prediction(score, feedback)"
     prompt_role = "reflection"
     Params = GEPAParams
+    proposals = Proposals(
+        template=360, per_example=1.8, answer=110, answer_label=45, instruction=100, instruction_label=52
+    )
 
     @override
     def calls(self, shape: Shape) -> Calls:
@@ -303,9 +407,42 @@ class GEPA(Optimizer):
             metric_calls = p.max_full_evals * (shape.train + shape.val)
         else:
             metric_calls = p.max_metric_calls
-        reflections = metric_calls // (2 * p.reflection_minibatch_size + shape.val // 3)
-        high = metric_calls * shape.predictors + reflections
-        return Calls((shape.val if p.stop_at_perfect else metric_calls) * shape.predictors, high)
+        batch = p.reflection_minibatch_size
+
+        def play(run: Rehearsal) -> None:
+            run.evaluate(run.start, "val", shape.val)
+            used, scores, seen, programs, merges = shape.val, [run.score], run.measured, [run.start], 0
+            ceiling = min(1.0, run.score + (1 - run.score) * run.rng.uniform(0.05, 0.9))
+            gains = run.rng.uniform(0.0, 0.12)
+            taken = run.rng.uniform(0.15, 1.0)  # proposals that beat their parent on its minibatch
+            while used < metric_calls:
+                if p.stop_at_perfect and seen >= 1:
+                    break
+                at = max(range(len(scores)), key=lambda i: scores[i] + run.rng.gauss(0, 0.08))
+                run.evaluate(programs[at], "train", batch)
+                used += batch
+                if run.happens(scores[at] ** batch):
+                    continue
+                run.propose(1, batch, float(at > 0))
+                child = list(programs[at])
+                child[len(programs) % shape.predictors] = State((at, used))
+                run.evaluate(tuple(child), "train", batch)
+                used += batch
+                if not run.happens(taken):
+                    continue
+                run.evaluate(tuple(child), "val", shape.val)
+                used += shape.val
+                programs.append(tuple(child))
+                scores.append(min(ceiling, scores[at] + run.rng.gauss(gains, 0.06)))
+                seen = max(seen, run.measure(scores[-1]))
+                if p.use_merge and merges < p.max_merge_invocations and len(scores) > 2 and run.happens(0.2):  # noqa: PLR2004
+                    merges += 1
+                    run.evaluate((State(("merged", merges)),) * shape.predictors, "val", 5)
+                    used += 5
+            rewritten = len(programs) > 1
+            run.chosen(rewritten=rewritten, changed=rewritten)
+
+        return rehearsed(shape, play)
 
     @override
     def build(self, task: Task) -> Any:
@@ -339,3 +476,81 @@ class _Lineage:
 
     def on_proposal_end(self, event: Any) -> None:
         self._task.lineage({**self._parent, **event["new_instructions"]}, [self._parent])
+
+
+def _instruction(run: Rehearsal, repeats: float, *which: int) -> Any:
+    """Name a proposal; some say what an earlier one said."""
+    return run.rng.choice([0, ("again", *which[1:2])]) if run.happens(repeats) else which
+
+
+def _demo_sets(run: Rehearsal, p: MIPROv2Params, sets: int, *, zero_shot: bool) -> list[float]:
+    """Bootstrap MIPROv2's demo sets; return how many demos each holds."""
+    most, labeled = (3, 0) if zero_shot else (p.max_bootstrapped_demos, p.max_labeled_demos)
+    held = []
+    for seed in range(-3, sets - 3):
+        if seed == -3:  # noqa: PLR2004  none
+            held.append(0.0)
+        elif seed == -2 and labeled > 0:  # noqa: PLR2004  labeled ones alone
+            held.append(float(min(labeled, run.shape.train)))
+        else:
+            size = most if seed == -1 else run.rng.randint(1, max(1, most))
+            found = run.bootstrap(size, labeled, key=seed)
+            held.append(found + max(0.0, min(labeled - found, run.shape.train - found)))
+    return held
+
+
+class _Search:
+    """MIPROv2's Bayesian search: at first by chance, then mostly around what scored well."""
+
+    def __init__(self, run: Rehearsal, instructions: int, demos: list[float], val: int) -> None:
+        self._run, self._instructions, self._demos, self._val = run, instructions, demos, val
+        self._explores = run.rng.uniform(*_EXPLORES)
+        given = (0, 0) * run.shape.predictors
+        self._scores: dict[tuple[int, ...], float] = {given: run.measured}
+        self._full = {given}
+        self._true: dict[tuple[int, ...], float] = {given: run.measured}
+        self._tried = 1
+
+    def trial(self, batch: int) -> None:
+        """Score one combination on `batch` examples."""
+        combination = self._next()
+        self._tried += 1
+        self._run.evaluate(self._program(combination), "val", batch)
+        self._scores[combination] = self._score(combination)
+
+    def full(self) -> None:
+        """Score the best combination that has not been scored on all of validation."""
+        left = {c: s for c, s in self._scores.items() if c not in self._full}
+        if left:
+            combination = max(left, key=lambda c: left[c])
+            self._run.evaluate(self._program(combination), "val", self._val)
+            self._full.add(combination)
+        self._tried += 1
+
+    def best(self) -> tuple[float, bool]:
+        """Return the demos of the best program, and whether an instruction of it was proposed."""
+        best = max(self._scores, key=lambda c: self._scores[c])
+        return self._demos[best[1]], any(best[::2])
+
+    def _next(self) -> tuple[int, ...]:
+        rng = self._run.rng
+        random_one = [
+            rng.randrange(self._instructions if at % 2 == 0 else len(self._demos))
+            for at in range(2 * self._run.shape.predictors)
+        ]
+        if self._tried < _STARTUP_TRIALS:
+            return tuple(random_one)
+        ranked = sorted(self._scores, key=lambda c: -self._scores[c])
+        good = ranked[: max(1, len(ranked) // 5)]
+        source = rng.choice(good)
+        return tuple(r if rng.random() < self._explores else s for r, s in zip(random_one, source, strict=True))
+
+    def _score(self, combination: tuple[int, ...]) -> float:
+        if combination not in self._true:
+            helped = self._run.helped if any(self._demos[d] for d in combination[1::2]) else self._run.score
+            self._true[combination] = self._run.measure(self._run.rng.gauss(helped, 0.05))
+        return self._true[combination]
+
+    def _program(self, combination: tuple[int, ...]) -> tuple[State, ...]:
+        pairs = zip(combination[::2], combination[1::2], strict=True)
+        return tuple(State(i, d, self._demos[d]) for i, d in pairs)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +27,21 @@ def available() -> dict[str, EntryPoint]:
     >>> "gepa" in available()
     True
     """
+    return dict(_scanned(tuple((folder, _changed(folder)) for folder in sys.path)))
+
+
+@lru_cache(maxsize=1)
+def _scanned(places: tuple[tuple[str, int], ...]) -> dict[str, EntryPoint]:
+    """Read what is installed, which takes some milliseconds, again only where a folder has changed."""
+    del places
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda p: p.name)}
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116  a path of sys.path may be empty
+    except OSError:
+        return 0
 
 
 def load(name: str) -> type[Optimizer]:

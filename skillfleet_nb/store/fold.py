@@ -40,6 +40,8 @@ _TABLES = {
     "trial": "trials",
     "lm_call": "lm_calls",
     "program": "programs",
+    "recommendation": "recommended",
+    "choice": "choices",
 }
 _MISFITS = (TypeError, ValueError, KeyError, OverflowError, NotImplementedError)  # Arrow's errors derive from these
 
@@ -209,6 +211,8 @@ def _convert(columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress
             rows.setdefault("events", []).append((progress.job_id, event, body))
         if kind == "program":
             payload = payload | {"state": orjson.dumps(payload["state"]).decode()}
+        if kind in {"recommendation", "choice"}:
+            payload = payload | {name: orjson.dumps(payload[name]).decode() for name in ("features", "params")}
         if kind == "trial":
             for example_id, score, feedback, *output in payload.get("scores") or ():  # old ones have no output
                 one = {"trial": payload["trial"], "example_id": example_id, "score": score, "feedback": feedback}

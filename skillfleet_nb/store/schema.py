@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Migration = Callable[["duckdb.DuckDBPyConnection"], None]
 
 RELATIONS = (
-    "jobs", "events", "trials", "scores", "lm_calls", "programs", "examples", "example_history", "example_outcomes"
+    "jobs", "events", "trials", "scores", "lm_calls", "programs", "examples", "example_history", "example_outcomes",
+    "recommendations",
 )  # fmt: skip
 """The public relations."""
 
@@ -48,6 +49,7 @@ DEFINE_RELATIONS = """
     CREATE VIEW examples AS FROM fleet.examples;
     CREATE VIEW example_history AS FROM fleet.example_history;
     CREATE VIEW example_outcomes AS FROM fleet.example_outcomes;
+    CREATE VIEW recommendations AS FROM fleet.recommendations;
     CREATE VIEW jobs AS SELECT job.* REPLACE (
         CASE WHEN dead.job_id IS NULL THEN state ELSE 'interrupted' END AS state,
         CASE WHEN dead.job_id IS NULL THEN stop_reason ELSE 'its process is gone' END AS stop_reason,
@@ -176,6 +178,37 @@ _VIEWS = {
             CASE WHEN g.score < 0.5 AND s.score >= 0.5 THEN 'fixed' WHEN g.score >= 0.5 AND s.score < 0.5 THEN 'broke'
                 WHEN g.score >= 0.5 THEN 'solved' WHEN g.score < 0.5 THEN 'unsolved' END AS outcome
         FROM scored AS s LEFT JOIN given AS g USING (job_id, example_id)""",
+    # One row a recommendation and one a job that was chosen by hand; the last job counts where it was run twice.
+    "recommendations": """
+        WITH chosen AS (
+            SELECT * FROM raw.choices
+            QUALIFY row_number() OVER (PARTITION BY coalesce(recommendation_id, job_id)
+                ORDER BY logged_at DESC, job_id) = 1
+        ), joined AS (
+            SELECT coalesce(r.recommendation_id, c.job_id) AS id, coalesce(r.logged_at, c.logged_at) AS "at",
+                c.job_id, coalesce(c.how, 'not run') AS how, coalesce(c.features, r.features) AS features,
+                r.optimizer AS recommended, r.params AS recommended_params, r.confidence, r.expected_score,
+                r.budget_usd, r.quality_target, r.max_minutes, c.optimizer AS chosen, c.params AS chosen_params,
+                coalesce(c.calls, r.calls) AS calls, coalesce(c.cost_usd, r.cost_usd) AS cost,
+                coalesce(c.wall_s, r.wall_s) AS wall
+            FROM raw.recommended AS r FULL JOIN chosen AS c USING (recommendation_id)
+        ), ended AS (
+            SELECT joined.*, state, stop_reason, jobs.baseline_score,
+                coalesce(test_score, best_score) AS score,
+                coalesce(test_score - test_baseline, best_score - jobs.baseline_score) AS gain,
+                jobs.cost_usd AS actual_cost, jobs.lm_calls AS actual_calls, jobs.wall_s AS actual_wall
+            FROM joined LEFT JOIN jobs USING (job_id)
+        )
+        SELECT id, "at", job_id, how, features, recommended, recommended_params, confidence, expected_score,
+            budget_usd, quality_target, max_minutes, chosen, chosen_params, state, stop_reason, baseline_score,
+            score, gain,
+            CASE WHEN count(DISTINCT chosen || chosen_params::VARCHAR) FILTER (score IS NOT NULL) OVER task > 1
+                THEN max(score) OVER task - score END AS regret,
+            calls[1] AS calls_low, calls[2] AS expected_calls, calls[3] AS calls_high, actual_calls,
+            cost[1] AS cost_usd_low, cost[2] AS expected_cost_usd, cost[3] AS cost_usd_high,
+            actual_cost AS actual_cost_usd, wall[1] AS wall_s_low, wall[2] AS expected_wall_s,
+            wall[3] AS wall_s_high, actual_wall AS actual_wall_s
+        FROM ended WINDOW task AS (PARTITION BY features->>'task')""",
 }
 
 
@@ -239,7 +272,20 @@ def m005_estimates(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"ALTER TABLE fleet.raw.examples ADD COLUMN {column} DOUBLE")
 
 
-MIGRATIONS: tuple[Migration, ...] = (m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates)
+def m006_recommendations(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in what was recommended and what was chosen."""
+    told = "features JSON, optimizer VARCHAR, params JSON, calls DOUBLE[], cost_usd DOUBLE[], wall_s DOUBLE[]"
+    con.execute(f"""
+        CREATE TABLE fleet.raw.recommended (
+            job_id VARCHAR, seq BIGINT, logged_at TIMESTAMPTZ, recommendation_id VARCHAR, {told},
+            expected_score DOUBLE, confidence DOUBLE, budget_usd DOUBLE, quality_target DOUBLE, max_minutes DOUBLE);
+        CREATE TABLE fleet.raw.choices (
+            job_id VARCHAR, seq BIGINT, logged_at TIMESTAMPTZ, recommendation_id VARCHAR, how VARCHAR, {told})""")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations
+)  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skillfleet_nb.widgets.monitor import Monitor
+    from skillfleet_nb.widgets.recommend import RecommendationCard
     from skillfleet_nb.widgets.trainset import TrainsetView
 
-__all__ = ["Monitor", "TrainsetView", "has_widgets", "shown"]
-_HOMES = {"Monitor": "monitor", "TrainsetView": "trainset"}
+__all__ = ["Monitor", "RecommendationCard", "TrainsetView", "has_widgets", "shown"]
+_HOMES = {"Monitor": "monitor", "RecommendationCard": "recommend", "TrainsetView": "trainset"}
 
 
 def has_widgets() -> bool:
@@ -27,11 +28,16 @@ def has_widgets() -> bool:
 
 def shown(answer: Any, context: Any) -> Any:
     """Return the widget that shows a command's answer, or the answer itself where there is none."""
-    if type(answer).__name__ != "TrainsetReport":  # by its name: nothing is imported for the others
-        return answer
-    from skillfleet_nb.widgets.trainset import TrainsetView
+    kind = type(answer).__name__  # by its name: nothing is imported for the others
+    if kind == "TrainsetReport":
+        from skillfleet_nb.widgets.trainset import TrainsetView
 
-    return TrainsetView(answer, context.fleet)
+        return TrainsetView(answer, context.fleet)
+    if kind == "Recommendation":
+        from skillfleet_nb.widgets.recommend import RecommendationCard
+
+        return RecommendationCard(answer, context.fleet)
+    return answer
 
 
 def __getattr__(name: str) -> Any:

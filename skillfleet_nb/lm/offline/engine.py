@@ -57,6 +57,7 @@ class OfflineEngine:
     """
 
     answers_here = True  # no network to wait for: the meter need not watch its calls for a hang
+    repeats_itself = True  # the same prompt gets the same answer at any temperature
 
     def __init__(self, *, latency_s: float = 0.0, usd_per_1k_tokens: float | tuple[float, float] | None = None) -> None:
         both = usd_per_1k_tokens if isinstance(usd_per_1k_tokens, tuple | list) else (usd_per_1k_tokens or 0.0,) * 2

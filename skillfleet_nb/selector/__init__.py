@@ -1,0 +1,1 @@
+"""Advice before money is spent: what a run will cost, and which optimizer to choose."""

@@ -1,0 +1,214 @@
+"""The card of a recommendation: move budget, time and target, compare, run it or something else."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+
+from skillfleet_nb.charts.advice import advice_data, advice_svg
+from skillfleet_nb.errors import InputError, SkillfleetError, unknown
+from skillfleet_nb.markup import items, preformatted, table
+from skillfleet_nb.runs.progress import duration, money
+
+if TYPE_CHECKING:
+    from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.selector.recommend import Option, Recommendation
+
+_NO_LIMIT = "no limit"
+_SORTS = ("score", "cost", "time", "name")
+_STEPS = (1, 1.5, 2, 3, 5, 7)
+
+
+class RecommendationCard:
+    """A recommendation to play with.  Whatever can be clicked is a method as well.
+
+    Parameters
+    ----------
+    recommendation
+        What :meth:`skillfleet_nb.Fleet.recommend` returned, in this session.
+    fleet
+        Where a job is started.
+
+    Attributes
+    ----------
+    recommendation
+        As the sliders stand; None where nothing keeps the limits.
+    job
+        The job that was started, if one was.
+    """
+
+    def __init__(self, recommendation: Recommendation, fleet: Fleet) -> None:
+        self.recommendation: Recommendation | None = recommendation
+        self.job: Job | None = None
+        self._first, self._fleet = recommendation, fleet
+        usd = [o.cost_usd.high for o in recommendation.candidates if o.cost_usd]
+        minutes = [o.wall_s.high / 60 for o in recommendation.candidates]
+        wide, style = w.Layout(width="420px"), {"description_width": "110px"}
+        self.budget = w.SelectionSlider(
+            options=_ladder(usd, recommendation.budget_usd, _dollars), description="budget", layout=wide, style=style,
+            value=_or_inf(recommendation.budget_usd), continuous_update=True, disabled=not any(usd),
+        )  # fmt: skip
+        self.minutes = w.SelectionSlider(
+            options=_ladder(minutes, recommendation.max_minutes, _minutes), description="time", layout=wide,
+            style=style, value=_or_inf(recommendation.max_minutes), continuous_update=True,
+        )  # fmt: skip
+        self.quality = w.FloatSlider(
+            value=recommendation.quality_target, min=0, max=1, step=0.01, description="quality target", layout=wide,
+            style=style, readout_format=".2f", continuous_update=True,
+        )  # fmt: skip
+        self.sort = w.Dropdown(options=_SORTS, value="score", description="sort by", layout=w.Layout(width="220px"))
+        self.choice = w.Dropdown(description="run", layout=w.Layout(width="330px"))
+        self.button = w.Button(description="Run this", button_style="primary", icon="play")
+        self._facts, self._table, self._chart, self._told = w.HTML(), w.HTML(), w.HTML(), w.HTML()
+        for slider in (self.budget, self.minutes, self.quality):
+            slider.observe(self._moved, ["value"])
+        self.sort.observe(lambda _: self._list(), ["value"])
+        self.choice.observe(lambda _: self._named(), ["value"])
+        self.button.on_click(self._clicked)
+        self._show(recommendation)
+        sliders = w.VBox([self.budget, self.minutes, self.quality, self._facts])
+        side = w.VBox([w.HBox([self.choice, self.button]), self._told, self._chart])
+        top = w.Box([sliders, side], layout=w.Layout(display="flex", flex_flow="row wrap", grid_gap="16px"))
+        self.box = w.VBox([top, self.sort, self._table])
+        self.box.add_class("sf-recommend")
+
+    def set(
+        self, *, budget_usd: float | None = None, max_minutes: float | None = None, quality_target: float | None = None
+    ) -> None:
+        """Move sliders, each to the nearest step; what is not given stays."""
+        for slider, value in ((self.budget, budget_usd), (self.minutes, max_minutes)):
+            if value is not None:
+                steps = [v for _, v in slider.options if math.isfinite(v)]
+                slider.value = min(steps, key=lambda v: abs(math.log(v / value)))
+        if quality_target is not None:
+            self.quality.value = quality_target
+
+    def run(self, name: str | None = None, **options: Any) -> Job:
+        """Start the job: what is recommended, or the candidate called `name` in its place.
+
+        Raises
+        ------
+        InputError
+            If nothing keeps the limits, or there is no such candidate.
+        """
+        made = self.recommendation
+        if made is None:
+            raise InputError("nothing keeps these limits: move a slider first")
+        candidates = {o.name: o for o in made.candidates}
+        if name is not None and name not in candidates:
+            raise unknown("candidate", name, candidates)
+        picked = candidates[name] if name is not None else _recommended(made)
+        self.job = self._fleet.follow(made, optimizer=picked.optimizer, params=picked.params, **options)
+        return self.job
+
+    def __repr__(self) -> str:
+        return (self.recommendation or self._first).text()
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        shown = self.recommendation or self._first
+        bundle = self.box._repr_mimebundle_(**options)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**(data or {}), "text/html": shown._repr_html_(), "text/plain": shown.text()}, metadata
+
+    def _moved(self, change: Any) -> None:
+        del change
+        try:
+            made = self._first.under(
+                budget_usd=_or_none(self.budget.value),
+                quality_target=self.quality.value,
+                max_minutes=_or_none(self.minutes.value),
+            )
+        except SkillfleetError as exc:
+            self.recommendation = None
+            self.button.disabled = True
+            self._facts.value = preformatted(_wrapped(str(exc)), title="Nothing keeps these limits")
+            return
+        self._show(made)
+
+    def _show(self, made: Recommendation) -> None:
+        self.recommendation = made
+        self.button.disabled = False
+        rows = [list(row) for row in made.summary()]
+        why = items([*made.reasons, *made.notes], title="Why")
+        self._facts.value = f"<div style='max-width:34em'>{table([], rows)}{why}</div>"
+        mine = _recommended(made).name
+        names = [mine, *(o.name for o in made.candidates if o.name != mine)]
+        self.choice.options = [(f"{n} (recommended)" if n == mine else n, n) for n in names]
+        self.choice.value = mine
+        self._named()
+        self._list()
+        self._chart.value = advice_svg(advice_data(made), budget=made.budget_usd)
+
+    def _named(self) -> None:
+        made = self.recommendation
+        same = made is not None and self.choice.value == _recommended(made).name
+        self.button.description = "Run this" if same else "Run instead"
+
+    def _list(self) -> None:
+        made = self.recommendation
+        if made is None:
+            return
+        keys = {
+            "score": lambda o: -o.expected_score, "cost": lambda o: (o.cost_usd or o.calls).expected,
+            "time": lambda o: o.wall_s.expected, "name": lambda o: o.name,
+        }  # fmt: skip
+        mine = _recommended(made).name
+        options = sorted(made.candidates, key=keys[self.sort.value])
+        rows = [_row(o, mine) for o in options]
+        header = ["", "optimizer", "cost", "time", "expected score", "difference", ""]
+        self._table.value = table(header, rows, title="Everything compared (intervals of 80%)")
+
+    def _clicked(self, button: Any) -> None:
+        del button
+        try:
+            job = self.run(self.choice.value)
+        except SkillfleetError as exc:
+            self._told.value = preformatted(_wrapped(str(exc)))
+        else:
+            self._told.value = preformatted(f"job {job.name} runs: %skillfleet watch {job.name}")
+            self.button.disabled = True
+
+
+def _recommended(made: Recommendation) -> Option:
+    return next(o for o in made.candidates if (o.optimizer, o.params) == (made.optimizer, made.params))
+
+
+def _row(o: Option, mine: str) -> list[str]:
+    mark = "→" if o.name == mine else "" if o.feasible else "no"
+    return [mark, *o.row(), o.why_not]
+
+
+def _ladder(values: list[float], given: float | None, name: Any) -> list[tuple[str, float]]:
+    """Make the steps of a slider: round numbers around what the candidates need, what was given, and no limit."""
+    most, least = max([v for v in values if v > 0], default=1.0), min([v for v in values if v > 0], default=0.1)
+    steps, at = set(), 10.0 ** math.floor(math.log10(least) - 0.3)
+    while at < 20 * most:
+        steps |= {round(at * s, 8) for s in _STEPS if 0.5 * least <= at * s <= 4 * most}
+        at *= 10
+    if given is not None:
+        steps.add(given)
+    return [*((name(v), v) for v in sorted(steps)), (_NO_LIMIT, math.inf)]
+
+
+def _or_inf(limit: float | None) -> float:
+    return math.inf if limit is None else limit
+
+
+def _or_none(limit: float) -> float | None:
+    return limit if math.isfinite(limit) else None
+
+
+def _dollars(usd: float) -> str:
+    return money(usd)
+
+
+def _minutes(minutes: float) -> str:
+    return duration(60 * minutes)
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, 72))

@@ -1,0 +1,264 @@
+"""How good recommendations are, on tasks held out from any tuning.
+
+27 tasks (intents, made-up texts with labels of a meaning and without, two and three predictors, chains of
+thought, plans; 20 to 150 examples, 3 to 15 labels, four prices) by 9 ways to optimise by 3 budgets by 3
+seeds, on the offline LM.  Every second task is held out: what the selector knows are runs on the others.
+A case is a held-out task under one budget; the score of a choice is its mean over seeds on the test split.
+What does not fit the budget comes to the best program that was known when the money ran out.  A choice is
+right when no way that fits the budget scores 2 points more.
+
+Run: ``make bench-selector``; runs are kept in ``$SKILLFLEET_BENCH_CACHE`` and an interrupted collection
+goes on where it stopped.
+"""
+
+# ruff: noqa: T201  a benchmark reports to the terminal
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dspy
+from grid_runs import ARMS, Remembering, cases, collect
+from made_up_tasks import Task, grid
+
+from skillfleet_nb.config import Settings
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.optimizers import create
+from skillfleet_nb.selector.forecast import forecast
+from skillfleet_nb.selector.history import Past
+from skillfleet_nb.selector.recommend import WITHIN, Advice, advise
+from skillfleet_nb.selector.setup import Setup, set_up
+from skillfleet_nb.selector.sizing import Sizing, read_sizes
+from skillfleet_nb.stats import mean_interval, paired_comparison
+
+_ASIDE = 0.3  # of a budget that ends early, for the final test
+Rows = dict[tuple[str, str, int], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One task under one budget: cost and score of every way to optimise."""
+
+    task: Task
+    budget: float
+    cost: dict[str, float]
+    score: dict[str, float]
+
+    @property
+    def fitting(self) -> dict[str, float]:
+        """Scores of what fits the budget."""
+        return {arm: self.score[arm] for arm, usd in self.cost.items() if usd <= self.budget}
+
+    def regret(self, arm: str) -> float:
+        """Points lost against the best that fits, in [0, 1]; 0 where this is more."""
+        return max(0.0, max(self.fitting.values()) - self.score[arm])
+
+
+def known_runs(seeds: int) -> Rows:
+    """Read the runs that were collected."""
+    rows: Rows = {}
+    for task, arm, seed, file in cases(seeds):
+        if file.exists():
+            rows[task.name, arm, seed] = json.loads(file.read_text("utf-8"))
+    return rows
+
+
+def budgets_of(costs: dict[str, float]) -> tuple[float, float, float]:
+    """Choose three budgets: for the cheap ways, for about half of them, for all."""
+    ordered = sorted(costs.values())
+    cheap = max(costs["labeled_fewshot"], costs["bootstrap_fewshot"])
+    return 1.35 * cheap, 1.2 * statistics.median(ordered), 1.3 * ordered[-1]
+
+
+def cases_of(task: Task, rows: Rows) -> list[Case]:
+    """Make a task's cases; a way without runs is left out."""
+    mine = {arm: [r for (t, a, _), r in rows.items() if t == task.name and a == arm] for arm in ARMS}
+    mine = {arm: found for arm, found in mine.items() if found}
+    cost = {arm: statistics.mean(r["usd"] for r in found) for arm, found in mine.items()}
+    made = []
+    for budget in budgets_of(cost):
+        score = {arm: statistics.mean(_at(r, budget) for r in found) for arm, found in mine.items()}
+        made.append(Case(task, budget, cost, score))
+    return made
+
+
+def _at(row: dict[str, Any], budget: float) -> float:
+    """Say what a run comes to under a budget."""
+    if row["usd"] <= budget:
+        return float(row["test"])
+    known = [step["test"] for step in row["path"] if step["usd"] <= (1 - _ASIDE) * budget]
+    return float(known[-1] if known else row["test_baseline"])
+
+
+def setup_of(task: Task) -> tuple[Setup, Sizing]:
+    """Set a task up as the selector sees it, with what a probe of three examples would measure."""
+    lm = dspy.LM("skillfleet/grid", engine=Remembering(usd_per_1k_tokens=task.usd_per_1k))
+    setup = set_up(
+        task.program(), train=task.train, val=task.val, test=task.test, metric=task.metric, lm=lm,
+        settings=Settings(),
+    )  # fmt: skip
+    sizing = read_sizes(setup.program, task.train, lm)
+    with dspy.context(lm=lm):
+        predictions = [(e, task.program()(**e.inputs())) for e in task.train[:3]]
+    scores = [float(task.metric(e, p).score) for e, p in predictions]
+    probed = {"probed": 3, "score": statistics.mean(scores), "solved": statistics.mean(s > 0 for s in scores)}
+    return setup, sizing.model_copy(update=probed)
+
+
+def past_of(tasks: list[Task], setups: dict[str, tuple[Setup, Sizing]], rows: Rows) -> tuple[Past, ...]:
+    """Turn collected runs into a home's history: what each came to, and what had been forecast of it."""
+    names = {t.name for t in tasks}
+    past = []
+    for (name, arm, _), r in rows.items():
+        if name not in names:
+            continue
+        setup, sizing = setups[name]
+        told = forecast(create(*ARMS[arm]), setup.setting(sizing))
+        usd = None if told.cost_usd is None else (told.cost_usd.expected, r["usd"])
+        past.append(
+            Past(setup.features, ARMS[arm][0], arm, r["baseline"], r["test"] - r["test_baseline"],
+                 calls=(told.calls.expected, r["calls"]), usd=usd)
+        )  # fmt: skip
+    return tuple(past)
+
+
+def advice_for(task: Task, setups: dict[str, tuple[Setup, Sizing]], past: tuple[Past, ...], **how: Any) -> Advice:
+    """Advise on a task, choosing among the ways that were run."""
+    found = advise(*setups[task.name], past, **how)
+    return replace(found, candidates=tuple(c for c in found.candidates if c.arm.name in ARMS))
+
+
+def chosen(advice: Advice, case: Case) -> tuple[str, float]:
+    """Choose for a case; return the way and the confidence.  Where nothing is sure to fit, the cheapest is run."""
+    try:
+        made = advice.choose(budget_usd=case.budget)
+    except InputError:
+        return "labeled_fewshot", 0.0
+    name = next(o.name for o in made.candidates if (o.optimizer, o.params) == (made.optimizer, made.params))
+    return name, made.confidence
+
+
+def policies(tune: list[Task], test: list[Task], rows: Rows) -> dict[str, list[tuple[Case, str, float]]]:
+    """Let every policy choose in every case of the tasks `test`."""
+    setups = {t.name: setup_of(t) for t in (*tune, *test)}
+    past = past_of(tune, setups, rows)
+    rng = random.Random(3)
+    made: dict[str, list[tuple[Case, str, float]]] = {}
+    for task in test:
+        ours, rules = advice_for(task, setups, past), advice_for(task, setups, (), by_rules=True)
+        for case in cases_of(task, rows):
+            picks = {
+                "selector": chosen(ours, case),
+                "house rules": chosen(rules, case),
+                "always miprov2 light": ("miprov2 light", 0.0),
+                "always gepa light": ("gepa light", 0.0),
+                "random": (rng.choice(sorted(case.score)), 0.0),
+            }
+            for name, (arm, sure) in picks.items():
+                made.setdefault(name, []).append((case, arm, sure))
+    return made
+
+
+def report(made: dict[str, list[tuple[Case, str, float]]]) -> list[dict[str, Any]]:
+    """Sum up what the policies came to."""
+    rows: list[dict[str, Any]] = []
+    ours = [case.score[arm] for case, arm, _ in made["selector"]]
+    for name, picks in made.items():
+        regrets = [case.regret(arm) for case, arm, _ in picks]
+        right = [float(r <= WITHIN) for r in regrets]
+        share, lost = mean_interval(right), mean_interval([min(1.0, r) for r in regrets])
+        held = name == "selector"
+        rows.append(
+            _row(
+                f"{name}: within 2 points of the best, {len(picks)} cases "
+                f"[{100 * share.low:.0f}, {100 * share.high:.0f}]",
+                100 * share.mean,
+                "%",
+                "≥ 85" * held,
+            )
+        )
+        rows.append(
+            _row(
+                f"{name}: mean regret [{100 * lost.low:.1f}, {100 * lost.high:.1f}]",
+                100 * lost.mean,
+                "points",
+                "≤ 1.5" * held,
+            )
+        )
+        if not held:
+            theirs = [case.score[arm] for case, arm, _ in picks]
+            told = paired_comparison(theirs, ours, seed=0)
+            rows.append(
+                _row(
+                    f"selector against {name} [{100 * told.low:+.1f}, {100 * told.high:+.1f}], p = {told.p_value:.3g}",
+                    100 * told.delta,
+                    "points",
+                )
+            )
+    picks = made["selector"]
+    over = [case.cost[arm] > case.budget for case, arm, _ in picks]
+    rows.append(_row("selector: choices whose runs cost more than the budget", 100 * statistics.mean(over), "%"))
+    sure = [s for _, _, s in picks]
+    right = [float(case.regret(arm) <= WITHIN) for case, arm, _ in picks]
+    brier = statistics.mean((s - r) ** 2 for s, r in zip(sure, right, strict=True))
+    rows.append(
+        _row(
+            f"selector: mean confidence, right in {100 * statistics.mean(right):.0f}%", 100 * statistics.mean(sure), "%"
+        )
+    )
+    rows.append(_row("selector: Brier score of the confidence", brier, ""))
+    return rows
+
+
+def _row(what: str, value: float, unit: str, target: str | None = None) -> dict[str, Any]:
+    return {"what": what, "value": round(value, 3), "unit": unit, "target": target or None}
+
+
+def split() -> tuple[list[Task], list[Task]]:
+    """Split the tasks in two: to tune on, and held out."""
+    tasks = list(grid())
+    return tasks[::2], tasks[1::2]
+
+
+def run(seeds: int = 3, minutes: float = 0.0, *, tuning: bool = False) -> list[dict[str, Any]]:
+    """Report on the held-out tasks; what is missing is run first, as far as the minutes reach."""
+    if minutes:
+        collect(seeds, minutes)
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
+    rows = known_runs(seeds)
+    tune, held = split()
+    tune, held = ([t for t in half if all((t.name, a, 0) in rows for a in ARMS)] for half in (tune, held))
+    if not tune or not held:
+        return [
+            {
+                "what": "selector: no runs in $SKILLFLEET_BENCH_CACHE, make bench-selector collects them",
+                "value": None,
+                "unit": "",
+                "target": None,
+            }
+        ]
+    if tuning:  # on the tuning half alone, each task told by the others
+        made: dict[str, list[tuple[Case, str, float]]] = {}
+        for task in tune:
+            for name, picks in policies([t for t in tune if t is not task], [task], rows).items():
+                made.setdefault(name, []).extend(picks)
+        return report(made)
+    told = report(policies(tune, held, rows))
+    told.insert(0, _row(f"runs, of {len(tune)} tasks to know and {len(held)} held out", len(rows), "runs"))
+    return told
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=0.0, help="collect missing runs for so long first")
+    parser.add_argument("--tuning", action="store_true", help="report on the tuning half instead")
+    asked = parser.parse_args()
+    for row in run(asked.seeds, asked.minutes, tuning=asked.tuning):
+        print(f"{row['what']}: {row['value']} {row['unit']} {row['target'] or ''}")
+        sys.stdout.flush()

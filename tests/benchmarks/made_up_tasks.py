@@ -1,0 +1,217 @@
+"""Tasks of many kinds by seed, for benchmarks of advice: size, labels, predictors, difficulty and price vary.
+
+Texts are the project's own data sets, or made up: every label has words of its own, mixed with words
+that say nothing and words of other labels.  Labels without a meaning can only be learned from examples.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import dspy
+
+from skillfleet_nb.lm.offline.text import overlap
+from skillfleet_nb.trainset.bundled import bundled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KINDS = ("intents", "made_up", "opaque", "two_steps", "three_steps", "plans", "cot")
+_CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
+_TOPICS = ("garden", "kitchen", "music", "travel", "sport", "finance", "health", "weather")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: everything a run is given, and the features that were varied."""
+
+    name: str
+    kind: str
+    program: Callable[[], dspy.Module]
+    train: list[dspy.Example]
+    val: list[dspy.Example]
+    test: list[dspy.Example]
+    metric: Callable[..., Any]
+    labels: int
+    usd_per_1k: float
+
+
+class TwoSteps(dspy.Module):
+    """Name the topic, then the label with its help."""
+
+    def __init__(self, topics: tuple[str, ...], labels: tuple[str, ...]) -> None:
+        super().__init__()
+        self.topic = dspy.Predict(_signature(["text"], {"topic": Literal[topics]}, "Name the topic of the text."))
+        self.label = dspy.Predict(_signature(["text", "topic"], {"label": Literal[labels]}, "Classify the text."))
+
+    def forward(self, text: str) -> Any:
+        topic = self.topic(text=text).topic
+        return dspy.Prediction(topic=topic, label=self.label(text=text, topic=str(topic)).label)
+
+
+class ThreeSteps(dspy.Module):
+    """Write a gist, name the topic, then the label."""
+
+    def __init__(self, topics: tuple[str, ...], labels: tuple[str, ...]) -> None:
+        super().__init__()
+        self.gist = dspy.Predict(_signature(["text"], {"gist": str}, "Write the gist of the text."))
+        self.topic = dspy.Predict(_signature(["text", "gist"], {"topic": Literal[topics]}, "Name the topic."))
+        self.label = dspy.Predict(_signature(["text", "topic"], {"label": Literal[labels]}, "Classify the text."))
+
+    def forward(self, text: str) -> Any:
+        gist = str(self.gist(text=text).gist)
+        topic = self.topic(text=text, gist=gist).topic
+        return dspy.Prediction(topic=topic, label=self.label(text=text, topic=str(topic)).label)
+
+
+def _signature(inputs: list[str], outputs: dict[str, Any], instructions: str) -> Any:
+    fields: dict[str, Any] = {name: (str, dspy.InputField()) for name in inputs}
+    fields |= {name: (kind, dspy.OutputField()) for name, kind in outputs.items()}
+    return dspy.Signature(fields, instructions)
+
+
+def label_metric(gold: Any, pred: Any, trace: Any = None, *_: Any) -> Any:
+    """Exact match of the label, with the right one as feedback."""
+    right = getattr(pred, "label", None) == gold.label
+    return dspy.Prediction(score=float(right), feedback="Correct." if right else f"expected {gold.label}")
+
+
+def two_metric(gold: Any, pred: Any, trace: Any = None, *_: Any) -> Any:
+    """Weigh the label three times as much as the topic."""
+    label, topic = pred.label == gold.label, pred.topic == gold.topic
+    told = [f"expected {w} {getattr(gold, w)}" for w, ok in (("label", label), ("topic", topic)) if not ok]
+    return dspy.Prediction(score=0.75 * label + 0.25 * topic, feedback="; ".join(told) or "Correct.")
+
+
+def plan_metric(gold: Any, pred: Any, trace: Any = None, *_: Any) -> Any:
+    """Mean over the fields of a plan."""
+    scores = {
+        "style": float(pred.style == gold.style),
+        "category": float(pred.category == gold.category),
+        "description": overlap(str(pred.description), gold.description),
+    }
+    told = [f"{field}: expected {getattr(gold, field)!r}" for field, s in scores.items() if s < 1]
+    return dspy.Prediction(score=sum(scores.values()) / 3, feedback="; ".join(told) or "Correct.")
+
+
+def make(kind: str, *, n: int, labels: int, noise: float, usd_per_1k: float, seed: int, test: int = 90) -> Task:
+    """Make one task: `n` examples for train and validation together, two to one, and a test split."""
+    rng = random.Random(f"{kind}-{n}-{labels}-{noise}-{seed}")
+    if kind == "intents":
+        rows, program, labels = _intents(labels, rng)
+        metric = label_metric
+    elif kind == "plans":
+        rows, program, labels = _plans()
+        metric = plan_metric
+    else:
+        rows, program = _made_up(kind, labels, noise, n + test, rng)
+        metric = two_metric if kind in {"two_steps", "three_steps"} else label_metric
+    rng.shuffle(rows)
+    test = min(test, len(rows) // 2)
+    n = min(n, len(rows) - test)
+    train = max(2, round(n * 2 / 3))
+    return Task(
+        f"{kind}-n{n}-l{labels}-d{noise:g}-p{usd_per_1k:g}-s{seed}", kind, program,
+        rows[:train], rows[train:n], rows[n : n + test], metric, labels, usd_per_1k,
+    )  # fmt: skip
+
+
+def _intents(labels: int, rng: random.Random) -> tuple[list[dspy.Example], Callable[[], dspy.Module], int]:
+    known = sorted({r["intent"] for r in bundled("intents")})
+    chosen = tuple(sorted(rng.sample(known, min(labels, len(known)))))
+    rows = [
+        dspy.Example(text=r["text"], label=r["intent"]).with_inputs("text")
+        for r in bundled("intents")
+        if r["intent"] in chosen
+    ]
+    program = lambda: dspy.Predict(_signature(["text"], {"label": Literal[chosen]}, "Classify the message."))  # noqa: E731
+    return rows, program, len(chosen)
+
+
+def _plans() -> tuple[list[dspy.Example], Callable[[], dspy.Module], int]:
+    rows = [
+        dspy.Example(
+            task=r["task_description"],
+            style=r["expected_skill_style"],
+            category=r["expected_taxonomy_path"].split("/")[0],
+            description=r["expected_description"],
+        ).with_inputs("task")
+        for r in bundled("skill_planning")
+    ]
+    styles = Literal["minimal", "navigation_hub", "comprehensive"]
+    categories = Literal[tuple(sorted({r.category for r in rows}))]
+    outputs = {"style": styles, "category": categories, "description": str}
+    return rows, lambda: dspy.Predict(_signature(["task"], outputs, "Plan the agent skill.")), 15
+
+
+def _made_up(
+    kind: str, labels: int, noise: float, size: int, rng: random.Random
+) -> tuple[list[dspy.Example], Callable[[], dspy.Module]]:
+    word = _words(rng)
+    topics = _TOPICS[: max(2, labels // 2)]
+    own = {f"{topics[i % len(topics)]}_{word()}": [word() for _ in range(10)] for i in range(labels)}
+    filler = [word() for _ in range(40)]
+    names = tuple(own) if kind != "opaque" else tuple(f"class {chr(65 + i)}" for i in range(labels))
+    rows = []
+    for i in range(size):
+        at = i % labels
+        home, others = list(own)[at], [w for k, ws in own.items() if k != list(own)[at] for w in ws]
+        said = [rng.choice(others) if rng.random() < noise else rng.choice(own[home]) for _ in range(5)]
+        if kind != "opaque" and rng.random() < 0.4 * (1 - noise):
+            said.append(home.split("_")[1])
+        if rng.random() < 0.6:
+            said.append(topics[at % len(topics)])
+        said += rng.sample(filler, 5)
+        rng.shuffle(said)
+        example = {"text": " ".join(said), "label": names[at]}
+        if kind in {"two_steps", "three_steps"}:
+            example["topic"] = topics[at % len(topics)]
+        rows.append(dspy.Example(**example).with_inputs("text"))
+    one = _signature(["text"], {"label": Literal[names]}, "Classify the text.")
+    programs: dict[str, Callable[[], dspy.Module]] = {
+        "two_steps": lambda: TwoSteps(topics, names),
+        "three_steps": lambda: ThreeSteps(topics, names),
+        "cot": lambda: dspy.ChainOfThought(one),
+    }
+    return rows, programs.get(kind, lambda: dspy.Predict(one))
+
+
+def _words(rng: random.Random) -> Callable[[], str]:
+    taken: set[str] = set()
+
+    def word() -> str:
+        while True:
+            made = "".join(rng.choice(_CONSONANTS) + rng.choice(_VOWELS) for _ in range(rng.choice((2, 3))))
+            if made not in taken:
+                taken.add(made)
+                return made
+
+    return word
+
+
+@cache
+def grid() -> tuple[Task, ...]:
+    """Make the tasks of the selector's benchmark."""
+    rng = random.Random(2024)
+    sizes = {"intents": (24, 60, 96, 150), "plans": (24, 34)}
+    tasks = []
+    for kind in KINDS:
+        for at in range(2 if kind == "plans" else 4 if kind != "opaque" else 5):
+            choices = sizes.get(kind, (20, 36, 60, 90))
+            n = choices[at % len(choices)]
+            price = rng.choice((0.0005, 0.003, 0.02, 0.1))
+            tasks.append(
+                make(kind, n=n, labels=rng.choice((3, 4, 6, 8)), noise=rng.choice((0.1, 0.25, 0.4)),
+                     usd_per_1k=price, seed=at)
+            )  # fmt: skip
+    return tuple(tasks)
+
+
+if __name__ == "__main__":
+    for task in grid():
+        sizes = [len(task.train), len(task.val), len(task.test)]
+        print(task.name, sizes, json.dumps(task.train[0].toDict()))  # noqa: T201

@@ -1,0 +1,239 @@
+"""Recommendations: within the limits, never weaker for more money, told why, recorded with what was done."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up import SMALL, Counting, Data, counted_lm, exact, program, told
+
+import skillfleet_nb.selector.recommend as module
+from skillfleet_nb import Fleet
+from skillfleet_nb.errors import InputError, LMError
+from skillfleet_nb.selector.forecast import Forecast, Interval
+from skillfleet_nb.selector.history import Expectation, Past, expected
+from skillfleet_nb.selector.recommend import Advice, Candidate
+from skillfleet_nb.selector.rules import ARMS, allowed, arm_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skillfleet_nb.selector.recommend import Recommendation
+
+PRICE = 0.01
+
+
+def _recommend(fleet: Fleet, **changed: Any) -> Recommendation:
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    given = {**Data().splits(), "metric": told, "lm": lm, "budget_usd": 5.0, **changed}
+    return fleet.recommend(program(), **given)
+
+
+def test_a_recommendation_keeps_its_limits_and_says_why(tmp_path: Path) -> None:
+    made = _recommend(Fleet(tmp_path / "home"), max_minutes=30)
+    assert made.cost_usd is not None
+    assert made.cost_usd.high <= made.budget_usd <= 5.0
+    assert made.wall_s.high <= 30 * 60
+    assert 0 <= made.confidence <= 1
+    assert 0 <= made.score[0] <= made.expected_score <= made.score[1] <= 1
+    assert len(made.alternatives) <= 3
+    assert all(a.feasible and a.difference <= 0 for a in made.alternatives)
+    assert all(reason.endswith(".") for reason in made.reasons)
+    for said in (made.text(), made._repr_html_()):
+        assert made.optimizer in said
+        assert all(a.name in said for a in made.alternatives)
+    assert json.loads(made.model_dump_json())["optimizer"] == made.optimizer
+
+
+def test_a_followed_recommendation_runs_within_its_budget_and_is_recorded(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    made = _recommend(fleet, budget_usd=1.5)
+    result = fleet.follow(made, name="advised").result(timeout=240)
+    assert result.cost_usd is not None
+    assert result.cost_usd <= 1.5
+    row = fleet.sql("select * from recommendations where how = 'accepted'").iloc[0]
+    assert (row.recommended, row.chosen) == (made.optimizer, made.optimizer)
+    assert row.expected_cost_usd == pytest.approx(made.cost_usd.expected)
+    assert row.actual_cost_usd == pytest.approx(result.cost_usd)
+    assert row.score == pytest.approx(result.test_score)
+    assert json.loads(row.features)["lm"].startswith("skillfleet/counted")
+
+
+def test_what_is_overridden_or_chosen_by_hand_is_recorded_as_that(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    given = {**Data().splits(), "metric": told, "lm": lm}
+    made = fleet.recommend(program(), **given, budget_usd=3.0)
+    fleet.follow(made, optimizer="labeled_fewshot", params={"k": 4}).result(timeout=120)
+    fleet.optimize(program(), **given, optimizer="infer_rules", params=SMALL["infer_rules"]).result(timeout=120)
+    fleet.recommend(program(), **given, budget_usd=2.0)
+    rows = fleet.sql("select how, chosen, regret from recommendations order by how")
+    assert rows.how.tolist() == ["manual", "not run", "overridden"]
+    assert rows.regret.dropna().min() == 0  # of two jobs on one task, the better one
+    said = fleet.selector_report()
+    assert (said.overridden, said.manual, said.not_run, said.known) == (1, 1, 1, 1)
+    assert {e.what: e.n for e in said.errors} == {"calls": 2, "cost": 2, "time": 2}
+    assert "overridden" in said.text()
+
+
+def test_auto_chooses_and_runs(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    job = fleet.optimize(program(), **Data().splits(), metric=told, lm=lm, optimizer="auto", budget_usd=0.9)
+    assert job.progress.optimizer in {"labeled_fewshot", "bootstrap_fewshot"}  # below a dollar
+    result = job.result(timeout=120)
+    assert result.cost_usd is not None
+    assert result.cost_usd <= 0.9
+    with pytest.raises(InputError, match="leave params"):
+        fleet.optimize(
+            program(), **Data().splits(), metric=told, lm=lm, optimizer="auto", params={"k": 3}, budget_usd=1
+        )
+
+
+def test_history_outweighs_the_rules(tmp_path: Path) -> None:
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    features = {"task": "mine", "n": 36, "labels": 4, "predictors": 1, "lm": str(lm.model)}
+    good = Past({**features, "task": "other"}, "infer_rules", "infer_rules", 0.4, 0.5)
+    poor = Past(features, "gepa", "gepa light", 0.4, -0.1)
+    arms = {arm.name: arm for arm in ARMS}
+    before = {n: expected(arms[n], features, 0.4, ()) for n in ("infer_rules", "gepa light")}
+    after = {n: expected(arms[n], features, 0.4, [good, poor] * 5) for n in ("infer_rules", "gepa light")}
+    assert before["infer_rules"].mean < before["gepa light"].mean
+    assert after["infer_rules"].mean > after["gepa light"].mean
+    assert after["infer_rules"].evidence == pytest.approx(5)
+    far = Past({**features, "task": "far", "n": 4000, "predictors": 3}, "infer_rules", "infer_rules", 0.95, 0.05)
+    assert expected(arms["infer_rules"], features, 0.4, [far]).evidence < 0.05
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "said"),
+    [
+        ({"budget_usd": 0}, InputError, "budget_usd = 0: give more than 0 USD"),
+        ({"budget_usd": -2.0}, InputError, "budget_usd = -2.0"),
+        ({"budget_usd": float("nan")}, InputError, "budget_usd = nan"),
+        ({"quality_target": 85}, InputError, "quality_target = 85: give a score in [0, 1]; divide by 100"),
+        ({"quality_target": -0.1}, InputError, "quality_target = -0.1"),
+        ({"max_minutes": 0}, InputError, "max_minutes = 0"),
+        ({"domain": " "}, InputError, "domain = ' '"),
+        ({"train": Data().train[:4], "val": None, "test": None}, InputError, "train holds 4 examples"),
+        ({"budget_usd": 0.05, "probe": 0}, InputError, "the smallest budget that will do is $"),
+        ({"max_minutes": 1e-4}, InputError, "even the quickest optimizer may take"),
+    ],
+)
+def test_limits_that_cannot_be_kept_are_refused_in_one_line(
+    tmp_path: Path, changed: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error) as caught:
+        _recommend(Fleet(tmp_path), **changed)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_smallest_budget_that_is_named_will_do(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    with pytest.raises(InputError) as caught:
+        _recommend(fleet, budget_usd=0.05, probe=0)
+    least = float(str(caught.value).split("is $")[1].split(",")[0])
+    assert _recommend(fleet, budget_usd=least, probe=0).optimizer
+
+
+def test_a_budget_for_a_model_without_a_price_is_refused(tmp_path: Path) -> None:
+    import dspy
+
+    with pytest.raises(LMError, match="no known price"):
+        _recommend(Fleet(tmp_path), lm=dspy.LM("acme/unheard-of"), probe=0)
+    made = _recommend(Fleet(tmp_path), lm=dspy.LM("acme/unheard-of"), probe=0, budget_usd=None, metric=exact)
+    assert made.cost_usd is None
+    assert "unknown" in made.text()
+
+
+def _candidate(name: str, cost: float, wall: float, mean: float, evidence: float) -> Candidate:
+    arm = next(a for a in ARMS if a.name == name)
+    span, seconds = Interval(cost / 2, cost * 0.8, cost), Interval(wall / 2, wall * 0.8, wall)
+    calls = Interval(1, 2, 3)
+    forecast = Forecast(
+        optimizer=arm.optimizer, calls=calls, by_role={}, cached=calls, tokens=calls, cost_usd=span, wall_s=seconds
+    )
+    return Candidate(arm, forecast, Expectation(mean, 0.1, evidence))
+
+
+_candidates = st.lists(
+    st.builds(
+        _candidate, st.sampled_from([a.name for a in ARMS]), st.floats(0.001, 500), st.floats(1, 20_000),
+        st.floats(0, 1), st.sampled_from([0.0, 0.5, 2.0, 10.0]),
+    ),
+    min_size=1, max_size=12, unique_by=lambda c: c.arm.name,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    _candidates, st.integers(5, 2000), st.lists(st.floats(0.01, 600), min_size=2, max_size=6),
+    st.floats(0, 1), st.one_of(st.none(), st.floats(0.1, 400)),
+)  # fmt: skip
+def test_more_budget_never_gives_a_weaker_optimizer_and_no_budget_is_broken(
+    candidates: list[Candidate], n: int, budgets: list[float], quality: float, minutes: float | None
+) -> None:
+    advice = Advice(tuple(candidates), {"n": n, "lm": "acme/one"}, 0.4)
+    weakest = -1.0
+    for budget in [*sorted(budgets), None]:
+        try:
+            made = advice.choose(budget_usd=budget, quality_target=quality, max_minutes=minutes)
+        except InputError:
+            assert weakest < 0  # what was possible for less is possible for more
+            continue
+        assert made.expected_score >= weakest
+        weakest = made.expected_score
+        assert made.cost_usd is not None
+        assert budget is None or made.cost_usd.high <= budget
+        assert minutes is None or made.wall_s.high <= 60 * minutes
+
+
+@given(st.integers(1, 3000), st.floats(0, 1), st.floats(0.01, 500), st.floats(0.01, 500))
+def test_the_rules_allow_no_less_for_more_money(n: int, quality: float, one: float, other: float) -> None:
+    less, more = sorted((one, other))
+    assert allowed(n, less, None, quality)[0] <= allowed(n, more, None, quality)[0]
+    assert allowed(n, less, less, quality)[0] <= allowed(n, less, more, quality)[0]
+
+
+@pytest.mark.parametrize(
+    ("n", "budget", "minutes", "quality", "strongest"),
+    [
+        (50, 0.5, None, 0.85, "bootstrap_fewshot"),
+        (50, 50, 1.0, 0.85, "bootstrap_fewshot"),
+        (50, 3, None, 0.85, "gepa light"),
+        (50, 10, None, 0.85, "miprov2 light"),
+        (300, 10, None, 0.85, "miprov2 light"),
+        (300, 50, None, 0.85, "miprov2 medium"),  # fell to the weakest in the rules as first published
+        (800, 10, None, 0.85, "miprov2 light"),
+        (800, 40, None, 0.85, "miprov2 medium"),
+        (800, 200, None, 0.85, "miprov2 heavy"),
+        (800, 200, None, 0.95, "bootstrap_finetune"),
+    ],
+)
+def test_the_house_rules(n: int, budget: float, minutes: float | None, quality: float, strongest: str) -> None:
+    names, _ = allowed(n, budget, minutes, quality)
+    assert max((a for a in ARMS if a.name in names), key=lambda a: a.share).name == strongest
+
+
+def test_runs_are_named_after_the_arm_they_are_nearest_to() -> None:
+    assert [arm_name(a.optimizer, a.params) for a in ARMS] == [a.name for a in ARMS]
+
+
+def test_limits_are_changed_without_a_call(tmp_path: Path) -> None:
+    lm, engine = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    made = Fleet(tmp_path).recommend(program(), **Data().splits(), metric=told, lm=lm, budget_usd=2.0)
+    asked = engine.calls
+    richer = made.under(budget_usd=500.0, quality_target=0.9, max_minutes=None)
+    assert richer.expected_score >= made.expected_score
+    assert engine.calls == asked == 3
+    loaded = type(made).model_validate_json(made.model_dump_json())
+    with pytest.raises(InputError, match="not made in this session"):
+        loaded.given()
+
+
+def test_a_choice_is_right_within_two_points() -> None:
+    assert module.WITHIN == 0.02
