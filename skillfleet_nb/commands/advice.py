@@ -20,11 +20,11 @@ _ABOUT_HEADROOM = (
 )
 _EXAMPLES_RECOMMEND = (
     "%skillfleet recommend program --train train --metric metric --budget 10 --quality 0.85 --minutes 20",
-    "%skillfleet optimize program --train train --metric metric --optimizer auto --budget 10",
+    "%skillfleet recommend program --train train --metric metric --budget 3 --probe 0 -o advice",
 )
 _EXAMPLES_ESTIMATE = (
     "%skillfleet estimate program --train train --optimizer miprov2 --set auto=medium",
-    "skillfleet estimate mymodule:program --train data.csv --optimizer gepa --probe 0 --lm openai/gpt-4o-mini",
+    "estimate mymodule:program --train data.csv --optimizer gepa --probe 0 --lm openai/gpt-4o-mini",
 )
 
 
