@@ -1,5 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`; both set up what they need.
-.PHONY: demo test lint types unit browser notebooks lab bench docs clean
+.PHONY: demo test lint types unit browser notebooks lab bench bench-selector docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -18,6 +18,7 @@ help:
 	@echo "make test       ruff, mypy, all tests, notebooks, browser"
 	@echo "make lab        open the tutorial notebooks in JupyterLab"
 	@echo "make bench      measure speed and memory, write docs/benchmarks.md"
+	@echo "make bench-selector  measure recommendations on held-out tasks"
 	@echo "make docs       build the documentation into docs/_build/html"
 
 # torch first and by its exact version: a range would pull gigabytes of CUDA packages.
@@ -60,6 +61,11 @@ lab: $(TEST_READY)
 
 bench: $(TEST_READY)
 	$(BIN)/python tests/benchmarks
+
+# Runs some hours the first time; interrupted, it goes on where it stopped.
+bench-selector: $(TEST_READY)
+	SKILLFLEET_BENCH_CACHE="$${SKILLFLEET_BENCH_CACHE:-$$HOME/.cache/skillfleet-bench}" \
+		$(BIN)/python tests/benchmarks/bench_selector.py --minutes 600
 
 docs: $(TEST_READY)
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
