@@ -54,7 +54,7 @@ browser: $(TEST_READY)
 	$(BIN)/python -m pytest -m browser tests/notebooks
 
 notebooks: $(TEST_READY)
-	DSPY_CACHEDIR="$$(mktemp -d)" $(BIN)/python -m pytest --nbmake --nbmake-timeout=300 notebooks
+	DSPY_CACHEDIR="$$(mktemp -d)" $(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks
 
 lab: $(TEST_READY)
 	$(BIN)/jupyter lab notebooks

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -19,6 +20,15 @@ _CACHES = tempfile.mkdtemp(prefix="skillfleet-tests-")
 atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
 os.environ["DSPY_CACHEDIR"] = f"{_CACHES}/dspy"
 os.environ["IPYTHONDIR"] = f"{_CACHES}/ipython"
+
+# The same examples every time, and no opinion on how long they take: that is the machine's matter.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -109,8 +109,8 @@ class Attempts:
             finally:
                 ended.set()
 
+        watch = _Watch(self._lm, self._gate)  # before the call starts, or its time would be cut short
         threading.Thread(target=work, name="skillfleet-call", daemon=True).start()
-        watch = _Watch(self._lm, self._gate)
         while not ended.wait(_LOOK_S):
             watch.look()
         if failures:

@@ -30,7 +30,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 
 @pytest.fixture
 def logged(tmp_path: Path) -> Callable[..., LoggedLM]:
-    def make(latency_s: float = 0.0, after: int = 0, **kwargs: object) -> LoggedLM:
-        return LoggedLM(tmp_path, latency_s, after, **kwargs)
+    def make(latency_s: float = 0.0, **kwargs: object) -> LoggedLM:
+        return LoggedLM(tmp_path, latency_s, **kwargs)
 
     return make

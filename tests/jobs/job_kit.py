@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from skillfleet_nb.store import follow
 from skillfleet_nb.trainset.bundled import bundled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from skillfleet_nb import Fleet, Job
@@ -36,18 +37,19 @@ SMALL: dict[str, dict[str, Any]] = {
 class Logged(OfflineEngine):
     """The offline engine, writing a byte to a file for each call that reaches it; works from any process.
 
-    While the file `hold` exists, calls beyond the first `after` wait.
+    While the file `hold` exists, those calls wait that it tells of, as JSON: by their number, from `first`
+    on, or by one of `texts` in their prompt.
     """
 
-    def __init__(self, file: str, *, hold: str = "", after: int = 0, **options: Any) -> None:
+    def __init__(self, file: str, *, hold: str = "", **options: Any) -> None:
         super().__init__(**options)
-        self.file, self.hold, self.after = file, hold, after
+        self.file, self.hold = file, hold
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Logged:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"file": self.file, "hold": self.hold, "after": self.after, "latency_s": self.latency_s}
+        return {"file": self.file, "hold": self.hold, "latency_s": self.latency_s}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]  # as it was made
@@ -56,21 +58,30 @@ class Logged(OfflineEngine):
         fd = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             os.write(fd, b".")
-            number = os.lseek(fd, 0, os.SEEK_CUR)
+            number = os.lseek(fd, 0, os.SEEK_CUR)  # the end of what was just written
         finally:
             os.close(fd)
-        while self.hold and number > self.after and os.path.exists(self.hold):  # noqa: PTH110  the fast way, in a loop
+        prompt = "\n".join(str(m.text) for m in request.messages)
+        while self._holds(number, prompt):
             time.sleep(0.01)
         return super().complete(request)
+
+    def _holds(self, number: int, prompt: str) -> bool:
+        try:
+            with open(self.hold, encoding="utf-8") as file:  # noqa: PTH123  the fast way, in a loop
+                told = json.load(file)
+        except FileNotFoundError:
+            return False
+        return bool(number >= told["first"] and (not told["texts"] or any(text in prompt for text in told["texts"])))
 
 
 class LoggedLM:
     """A model over a `Logged` engine under a name of its own, for DSPy's cache goes by names."""
 
-    def __init__(self, folder: Path, latency_s: float = 0.0, after: int = 0, **kwargs: Any) -> None:
+    def __init__(self, folder: Path, latency_s: float = 0.0, **kwargs: Any) -> None:
         name = next(_names)
         self.file, self.holding = folder / f"{name}.calls", folder / f"{name}.hold"
-        engine = Logged(str(self.file), hold=str(self.holding), after=after, latency_s=latency_s)
+        engine = Logged(str(self.file), hold=str(self.holding), latency_s=latency_s)
         self.lm = dspy.LM(f"skillfleet/{name}", engine=engine, **kwargs)
 
     @property
@@ -78,9 +89,15 @@ class LoggedLM:
         """How many calls reached the model, of all processes."""
         return self.file.stat().st_size if self.file.exists() else 0
 
-    def hold(self) -> None:
-        """Let calls wait."""
-        self.holding.touch()
+    def hold(self, *, first: int = 0, texts: Iterable[str] = ()) -> None:
+        """Let calls wait: from the `first`-th of all processes on, and with one of `texts` in the prompt."""
+        told = self.holding.with_suffix(".new")
+        told.write_text(json.dumps({"first": first, "texts": list(texts)}), encoding="utf-8")
+        told.replace(self.holding)
+
+    def hold_on(self, split: str) -> None:
+        """Let calls wait that tell of the examples of a split: no other phase of a run asks them."""
+        self.hold(texts=[example.text for example in splits()[split]])
 
     def release(self) -> None:
         """Let them go on."""
@@ -122,11 +139,9 @@ def setup(lm: Any, optimizer: str = "bootstrap_random_search", **changed: Any) -
     return {"program": program(), **given, "num_threads": threads, "engine": "process", **splits(), **changed}
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """Wait until something holds, and return what it is."""
-    deadline = time.monotonic() + timeout_s
+def until(condition: Callable[[], Any]) -> Any:
+    """Wait until something holds, and return what it is; a wait in vain ends with the suite's time limit."""
     while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
     return found
 

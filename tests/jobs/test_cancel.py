@@ -38,22 +38,27 @@ def test_in_the_queue(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     until(lambda: "waiting" in phase(second))
     calls = model.calls
     assert "stops at its next call" in from_elsewhere(fleet, "cancel", "waits")
-    assert second.wait(30)
+    assert second.wait()
     assert (str(second.state), ends(fleet, second.id), model.calls) == ("cancelled", ["cancelled"], calls)
     kill(first)
 
 
-@pytest.mark.parametrize("moment", ["scoring the program as it is", "searching", "sealed test"])
-def test_while_it_runs(moment: str, fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
-    model = logged(latency_s=0.02)
+@pytest.mark.parametrize(
+    ("moment", "split"), [("scoring the program as it is", "val"), ("searching", "train"), ("sealed test", "test")]
+)
+def test_while_it_runs(moment: str, split: str, fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
+    model = logged(latency_s=0.05)
+    model.hold_on(split)
     job = fleet.optimize(**setup(model.lm, name="stop me"))
     until(lambda: moment in phase(job) and model.calls)
     job.cancel()
     Fleet(fleet.home.root).job("stop me").cancel()  # and once more, as another
     before = model.calls
-    assert job.wait(60)
+    model.release()
+    assert job.wait()
     assert ends(fleet, job.id) == ["cancelled"]
-    assert model.calls - before <= 25  # a look at the control file every quarter of a second, then those in flight
+    # A look at the control file every quarter of a second, five calls long, then those in flight.
+    assert model.calls - before <= THREADS * 6
     if moment == "scoring the program as it is":
         return
     result = job.result()
@@ -69,17 +74,17 @@ def test_while_it_runs(moment: str, fleet: Fleet, logged: Callable[..., LoggedLM
 
 
 def test_cancel_then_resume_runs_to_the_end(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
-    model = logged(latency_s=0.01)
+    model = logged(latency_s=0.02)
+    model.hold_on("train")
     job = fleet.optimize(**setup(model.lm))
     until(lambda: "searching" in phase(job))
-    model.hold()
     from_elsewhere(fleet, "cancel", job.id)
     model.release()
-    assert job.wait(60)
+    assert job.wait()
     assert ends(fleet, job.id) == ["cancelled"]
     again = fleet.resume(job.id)
     assert str(again.state) in {"pending", "running"}
-    result = again.result(60)
+    result = again.result()
     assert (str(result.state), result.verdict is not None) == ("completed", True)
     assert ends(fleet, job.id) == ["cancelled", "completed"]
     assert model.calls <= result.lm_calls + THREADS
@@ -87,22 +92,34 @@ def test_cancel_then_resume_runs_to_the_end(fleet: Fleet, logged: Callable[..., 
 
 def test_a_job_of_a_thread_is_cancelled_by_another_process(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged(latency_s=0.02)
+    model.hold_on("train")
     job = fleet.optimize(**setup(model.lm, engine="thread"))
     until(lambda: "searching" in phase(job))
-    model.hold()
     from_elsewhere(fleet, "cancel", job.id)
     model.release()
-    assert job.result(30).stop_reason == "cancelled"
+    assert job.result().stop_reason == "cancelled"
 
 
 def test_watch_shows_another_process_live(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
-    model = logged(latency_s=0.03)
+    model = logged()
+    model.hold_on("val")
     job = fleet.optimize(**setup(model.lm, name="seen"))
     code = "import sys; sys.stderr.isatty = lambda: True; from skillfleet_nb.cli import main; main(sys.argv[1:])"
-    args = [sys.executable, "-c", code, "watch", "seen", "--home", str(fleet.home.root)]
-    watched = subprocess.run(args, capture_output=True, text=True, check=True)
-    lines = set(watched.stderr.replace("\x1b[2K", "").splitlines())
-    assert len(lines) > 3  # it grew before the eyes
-    assert any("trial" in line and "calls" in line for line in lines)
-    assert "completed" in watched.stdout
+    args = [sys.executable, "-u", "-c", code, "watch", "seen", "--home", str(fleet.home.root)]
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        seen = ""
+        for split, phase_of_it in (("train", "as it is"), ("test", "searching"), ("", "sealed test")):
+            while phase_of_it not in seen:  # it grows before the eyes
+                told = watching.stderr.read(1)
+                assert told, seen
+                seen += told
+            model.hold_on(split) if split else model.release()
+        told, shown = watching.stderr.read(), watching.stdout.read()
+    assert "trial" in seen
+    assert "calls" in seen
+    assert "completed" in told
+    assert "completed" in shown
+    assert watching.returncode == 0
     assert job.state == "completed"

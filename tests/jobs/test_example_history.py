@@ -28,19 +28,19 @@ def history(fleet: Fleet, job_id: str) -> list[list[object]]:
 
 
 def test_a_killed_run_counts_once_when_it_is_resumed(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
-    model = logged(after=20)  # the baseline is scored by then
-    model.hold()
+    model = logged()
+    model.hold(first=21)  # the baseline is scored by then
     job = fleet.optimize(**setup(model.lm))
     until(lambda: fleet.sql("select count(*) as n from scores").n[0] > 0)
     kill(job)
     model.release()
     assert fleet.sql("select count(*) as n from example_history").n[0] == 0
     resumed = fleet.resume(job.id)
-    resumed.result(timeout=240)
+    resumed.result()
     assert resumed.progress.attempts == 2
 
     whole = fleet.optimize(**setup(logged().lm, engine="thread"))
-    whole.result(timeout=240)
+    whole.result()
     runs = fleet.sql("select job_id, max(run) as run from example_history group by job_id order by run")
     assert runs.values.tolist() == [[job.id, 1], [whole.id, 2]]
     seen, once = history(fleet, job.id), history(fleet, whole.id)
@@ -65,8 +65,8 @@ def test_two_runs_at_once_and_readers_beside_them_count_each_run_once(
     readers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     model.release()
     for job in jobs:
-        job.result(timeout=240)
-    assert [r.communicate(timeout=240)[1] for r in readers] == ["", ""]
+        job.result()
+    assert [r.communicate()[1] for r in readers] == ["", ""]
     counted = fleet.sql("select example_id, count(*) as n, max(run) as run from example_history group by example_id")
     assert set(counted.example_id) == IDS["val"]
     assert set(counted.n) == set(counted.run) == {2}

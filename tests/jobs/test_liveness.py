@@ -13,6 +13,7 @@ from job_kit import bought, ends, events, kill, setup, until
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import JobError
+from skillfleet_nb.store import locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,10 +37,18 @@ def test_a_detached_job_never_reads_interrupted_on_its_way(fleet: Fleet, logged:
 
     watcher = threading.Thread(target=look)
     watcher.start()
+    (fleet.home.ensure().root / "slots").mkdir()
+    slot = locks.acquire(fleet.home.root / "slots" / "0.lock")  # as a job that runs: the next one waits
     try:
         model = logged()
-        job = fleet.optimize(**setup(model.lm, optimizer="labeled_fewshot", params={"k": 2}))
-        job.wait(60)
+        model.hold()
+        given = {"optimizer": "labeled_fewshot", "params": {"k": 2}, "max_parallel": 1}
+        job = fleet.optimize(**setup(model.lm, **given))
+        until(lambda: "pending" in seen)
+        os.close(slot)
+        until(lambda: "running" in seen)
+        model.release()
+        job.wait()
     finally:
         over.set()
         watcher.join()
@@ -62,7 +71,7 @@ def test_a_killed_job_reads_interrupted_at_once_for_everybody(fleet: Fleet, logg
     stood = job.progress.elapsed_s
     assert job.progress.elapsed_s == stood  # its clock has stopped
     with pytest.raises(JobError, match="resume"):
-        job.result(1)
+        job.result()
     code = "import sys; from skillfleet_nb.cli import main; sys.exit(main(sys.argv[1:]))"
     args = [sys.executable, "-c", code, "jobs", "--state", "interrupted", "--home", str(fleet.home.root)]
     shown = subprocess.run(args, capture_output=True, text=True, check=True).stdout
@@ -111,7 +120,7 @@ def test_a_worker_that_cannot_start_fails_with_the_reason_and_a_log(
         file.unlink()
     kill(first)
     model.release()
-    assert second.wait(60)
+    assert second.wait()
     assert second.state == "failed"
     assert "No module named 'vanishing'" in str(second.progress.error)
     assert "No module named 'vanishing'" in second.log()
@@ -127,7 +136,7 @@ def test_broken_settings_end_a_waiting_worker(fleet: Fleet, logged: Callable[...
     second = fleet.optimize(**setup(model.lm))
     until(lambda: "waiting" in second.progress.phase)
     fleet.home.config.write_text("max_parallel = 'many'\n")
-    assert second.wait(60)
+    assert second.wait()
     assert second.state == "failed"
     assert "setting" in str(second.progress.error)
     fleet.home.config.unlink()
@@ -138,7 +147,7 @@ def test_a_failing_run_ends_once_and_what_was_printed_is_in_its_log(
     fleet: Fleet, logged: Callable[..., LoggedLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = fleet.optimize(**setup(logged().lm, metric=late_fault))
-    assert job.wait(60)
+    assert job.wait()
     assert ends(fleet, job.id) == ["failed"]
     assert "the scales broke" in str(job.progress.error)
     log = job.log()

@@ -208,7 +208,7 @@ def test_keys_stay_in_the_environment(
     held.lm = keyed(provider)  # of the program's own, too
     given = {"engine": engine, "optimizer": "labeled_fewshot", "params": {"k": 2}, "program": held}
     job = fleet.optimize(**setup(keyed(provider), **given))
-    job.wait(60)
+    job.wait()
     assert job.state == ("failed" if refuses else "completed"), job.log()
     fleet.jobs()  # and so in the database
     assert KEY.encode() not in every_byte(fleet.home.root)
@@ -222,7 +222,7 @@ def test_a_key_that_no_variable_holds_is_not_written(provider: Any, fleet: Fleet
         fleet.optimize(**setup(lm))
     assert KEY not in str(told.value)
     job = fleet.optimize(**setup(lm, engine="thread"))  # here it may be used
-    job.result(60)
+    job.result()
     assert KEY.encode() not in every_byte(fleet.home.root)
 
 
@@ -250,7 +250,7 @@ def test_a_key_in_an_engine_is_not_written(fleet: Fleet, tmp_path: Path) -> None
 def test_a_missing_key_is_named(provider: Any, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_VENDOR_API_KEY", KEY)
     job = fleet.optimize(**setup(keyed(provider), optimizer="labeled_fewshot", params={"k": 2}))
-    job.result(60)
+    job.result()
     monkeypatch.delenv("TEST_VENDOR_API_KEY")
     with pytest.raises(JobError, match="TEST_VENDOR_API_KEY, which is not set"):
         fleet.resume(job.id, as_new=True)
@@ -276,7 +276,7 @@ def test_modules_beside_the_notebook_are_found(
     kill(job)
     model.release()
     monkeypatch.chdir(tmp_path)  # resumed from elsewhere
-    code = "import sys; from skillfleet_nb import Fleet; print(Fleet(sys.argv[1]).resume(sys.argv[2]).result(60).state)"
+    code = "import sys; from skillfleet_nb import Fleet; print(Fleet(sys.argv[1]).resume(sys.argv[2]).result().state)"
     args = [sys.executable, "-c", code, str(fleet.home.root), job.id]
     done = subprocess.run(args, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "completed", done.stderr
@@ -284,14 +284,16 @@ def test_modules_beside_the_notebook_are_found(
 
 def test_the_adapter_travels_and_stays_over_a_resume(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged(latency_s=0.01)
+    model.hold(first=14)
     with dspy.context(adapter=dspy.JSONAdapter()):
         job = fleet.optimize(**setup(model.lm))
     until(lambda: bought(fleet, job.id) > 8)
     kill(job)
+    model.release()
     before, unrecorded = model.calls, model.calls - bought(fleet, job.id)
-    fleet.resume(job.id).result(60)
+    fleet.resume(job.id).result()
     again = fleet.optimize(**setup(model.lm, engine="thread"))
-    again.result(60)
+    again.result()
     assert model.calls > before  # the default adapter asks otherwise: the resumed job did use the other one
     assert bought(fleet, again.id) > 20
     assert unrecorded <= 2

@@ -20,9 +20,9 @@ MANY = {"num_candidate_programs": 12, "max_labeled_demos": 4}
 
 def test_pause_go_on_and_cancel_from_a_shell(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged(latency_s=0.02)
+    model.hold_on("train")
     job = fleet.optimize(**setup(model.lm, name="held", params=MANY))
     until(lambda: "searching" in job.progress.phase)
-    model.hold()
     assert "makes no further call" in from_elsewhere(fleet, "pause", "held")
     model.release()
     until(lambda: job.progress.paused)
@@ -36,18 +36,20 @@ def test_pause_go_on_and_cancel_from_a_shell(fleet: Fleet, logged: Callable[...,
     model.release()
     until(lambda: job.progress.paused)
     job.cancel()
-    assert job.wait(60)
+    assert job.wait()
     assert ends(fleet, job.id) == ["cancelled"]
 
 
 def test_a_paused_job_that_is_killed_reads_interrupted_and_can_be_resumed(
     fleet: Fleet, logged: Callable[..., LoggedLM]
 ) -> None:
-    model = logged(latency_s=0.01)
+    model = logged(latency_s=0.02)
+    model.hold_on("train")
     job = fleet.optimize(**setup(model.lm, params=MANY))
     until(lambda: "searching" in job.progress.phase)
     job.pause()
+    model.release()
     until(lambda: job.progress.paused)
     kill(job)
     assert (str(job.state), job.progress.paused) == ("interrupted", False)
-    assert str(fleet.resume(job.id).result(60).state) == "completed"
+    assert str(fleet.resume(job.id).result().state) == "completed"

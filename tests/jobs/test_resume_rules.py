@@ -31,10 +31,12 @@ def stricter(example: Any, pred: Any, trace: Any = None) -> bool:
 def cancelled(fleet: Fleet, logged: Callable[..., LoggedLM]) -> Job:
     """Return a job that was stopped in its search."""
     model = logged()
+    model.hold(first=21)
     job = fleet.optimize(**setup(model.lm, engine="thread", max_calls=500, name="stopped"))
-    until(lambda: model.calls > 20 or job.state.is_finished())
+    until(lambda: model.calls > 20)
     job.cancel()
-    job.result(60)
+    model.release()
+    job.result()
     assert job.state == "cancelled"
     return job
 
@@ -60,12 +62,12 @@ def test_what_changed_is_named(given: dict[str, Any], named: str, fleet: Fleet, 
 
 def test_the_same_given_again_is_the_same(fleet: Fleet, cancelled: Job) -> None:
     job = fleet.resume("stopped", program=program(), metric=metric, **splits())
-    assert str(job.result(60).state) == "completed"
+    assert str(job.result().state) == "completed"
 
 
 def test_as_new_is_a_fresh_job(fleet: Fleet, cancelled: Job) -> None:
     job = fleet.resume("stopped", seed=4, as_new=True)
-    assert str(job.result(60).state) == "completed"
+    assert str(job.result().state) == "completed"
     assert job.id != cancelled.id
     assert (job.name, job.progress.attempts, job.progress.spec["seed"]) == ("stopped", 1, 4)
     assert cancelled.state == "cancelled"
@@ -79,17 +81,19 @@ def test_running_and_complete_jobs_are_not_resumed(fleet: Fleet, logged: Callabl
     with pytest.raises(JobError, match="'busy' is running: watch it, or cancel it"):
         Fleet(fleet.home.root).resume("busy")
     model.release()
-    job.result(60)
+    job.result()
     with pytest.raises(JobError, match="complete: there is nothing left to resume"):
         fleet.resume("busy")
 
 
 def test_an_uncached_model_is_warned_of_and_not_resumed(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged(cache=False)
+    model.hold(first=21)
     job = fleet.optimize(**setup(model.lm, engine="thread"))
-    until(lambda: model.calls > 20 or job.state.is_finished())
+    until(lambda: model.calls > 20)
     job.cancel()
-    job.result(60)
+    model.release()
+    job.result()
     assert any("cannot be replayed" in w for w in job.progress.warnings)
     with pytest.raises(InputError, match="cannot be replayed: the cache"):
         fleet.resume(job.id)
@@ -97,10 +101,10 @@ def test_an_uncached_model_is_warned_of_and_not_resumed(fleet: Fleet, logged: Ca
 
 def test_limits_and_money_count_over_all_attempts(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     whole = logged()
-    expected = fleet.optimize(**setup(whole.lm, engine="thread")).result(60)
+    expected = fleet.optimize(**setup(whole.lm, engine="thread")).result()
     model = logged()
     job = fleet.optimize(**setup(model.lm, max_calls=60))
-    first = job.result(60)
+    first = job.result()
     assert first.stop_reason == "budget: 60 calls"
     assert model.calls <= 60
     with pytest.raises(JobError, match="stopped at its budget: 60 calls: give a larger limit"):
@@ -108,10 +112,10 @@ def test_limits_and_money_count_over_all_attempts(fleet: Fleet, logged: Callable
     with pytest.raises(JobError, match=r"has used .* of max_calls = 40: give more"):
         fleet.resume(job.id, max_calls=40)
     before = model.calls
-    second = fleet.resume(job.id, max_calls=100).result(60)
+    second = fleet.resume(job.id, max_calls=100).result()
     assert second.stop_reason == "budget: 100 calls"
     assert before < model.calls <= 100
-    third = fleet.resume(job.id, max_calls=1000).result(60)
+    third = fleet.resume(job.id, max_calls=1000).result()
     assert (str(third.state), third.best_score) == ("completed", expected.best_score)
     assert third.lm_calls == bought(fleet, job.id) == model.calls
     assert model.calls <= whole.calls + 40  # the tests of the budgets that ended
@@ -125,16 +129,18 @@ def test_limits_and_money_count_over_all_attempts(fleet: Fleet, logged: Callable
 
 def test_a_failed_job_is_resumed(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged()
+    model.hold(first=21)
     job = fleet.optimize(**setup(model.lm))
     until(lambda: model.calls > 20)
     kill(job)
+    model.release()
     file = parcel.parcel_file(fleet.home, job.id)
     sound = file.read_bytes()
     file.write_bytes(sound[:-1])  # as a disk does it, behind the worker's back
     with pytest.raises(JobError, match="altered"):
         fleet.resume(job.id)
     again = fleet.resume(job.id, program=program(), metric=metric, lm=model.lm, **splits())  # all is given again
-    assert str(again.result(60).state) == "completed"
+    assert str(again.result().state) == "completed"
 
 
 def closing_over(conn: sqlite3.Connection) -> Any:
@@ -148,16 +154,18 @@ def closing_over(conn: sqlite3.Connection) -> Any:
 def test_what_could_not_be_packed_is_given_again(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     with sqlite3.connect(":memory:", check_same_thread=False) as conn:
         model = logged()
+        model.hold(first=21)
         job = fleet.optimize(**setup(model.lm, engine="thread", num_threads=1, metric=closing_over(conn)))
-        until(lambda: model.calls > 20 or job.state.is_finished())
+        until(lambda: model.calls > 20)
         job.cancel()
-        job.result(60)
+        model.release()
+        job.result()
         other = Fleet(fleet.home.root)
         with pytest.raises(JobError, match="kept nothing to run it from: give program, train and metric again"):
             other.resume(job.id)
         given = {"program": program(), "metric": closing_over(conn), **splits()}
         before = model.calls
-        result = other.resume(job.id, lm=model.lm, **given).result(60)
+        result = other.resume(job.id, lm=model.lm, **given).result()
         assert str(result.state) == "completed"
         assert events(fleet, job.id, "trial")[0]["trial"] == 0
         assert result.lm_calls == model.calls > before
@@ -202,17 +210,19 @@ def test_of_two_that_resume_at_once_one_wins(fleet: Fleet, logged: Callable[...,
     assert "\n" not in lost
     assert lost.startswith("job ")
     model.release()
-    assert str(fleet.job(job.id).result(60).state) == "completed"
+    assert str(fleet.job(job.id).result().state) == "completed"
     assert len(events(fleet, job.id, "resumed")) == 1
     assert ends(fleet, job.id) == ["completed"]
 
 
 def test_minutes_count_over_all_attempts(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged(latency_s=0.02)
+    model.hold(first=21)
     job = fleet.optimize(**setup(model.lm, engine="thread"))
     until(lambda: model.calls > 20)
     job.cancel()
-    job.result(60)
+    model.release()
+    job.result()
     with pytest.raises(JobError, match=r"has used .* of max_minutes = 0.0001: give more"):
         fleet.resume(job.id, max_minutes=0.0001)
-    assert str(fleet.resume(job.id, max_minutes=10).result(60).state) == "completed"
+    assert str(fleet.resume(job.id, max_minutes=10).result().state) == "completed"

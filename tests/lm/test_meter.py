@@ -159,12 +159,12 @@ def test_a_call_in_flight_that_turns_out_cached_leaves_room() -> None:
     tapped = gate.tap(lm, "task")
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(tapped, "new")
-        assert engine.reached.wait(10)
+        assert engine.reached.wait()
         waits = pool.submit(tapped, "known")  # over the limit as long as the first is in flight
         hold.set()
-        first.result(10)
+        first.result()
         with pytest.raises(RunStopped):
-            waits.result(10)
+            waits.result()
     assert ledger.totals.calls == 1
 
 
@@ -181,7 +181,7 @@ def test_asynchronous_calls_are_metered_and_wait_without_blocking_the_loop() -> 
         return True
 
     async def all_at_once() -> list[bool]:
-        return await asyncio.wait_for(asyncio.gather(*(ask(n) for n in range(30))), 20)
+        return await asyncio.gather(*(ask(n) for n in range(30)))
 
     assert sum(asyncio.run(all_at_once())) == 10
     assert engine.calls == ledger.totals.calls == 10
@@ -199,7 +199,7 @@ def test_a_synchronous_call_on_a_loop_does_not_wait_for_what_cannot_go_on() -> N
             tapped("at once")
         await first
 
-    asyncio.run(asyncio.wait_for(both(), 10))
+    asyncio.run(both())
     assert ledger.totals.calls == 1
 
 
@@ -222,13 +222,13 @@ def test_draining_waits_for_calls_in_flight() -> None:
     assert ledger.drain(0.0)
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(gate.tap(lm, "task"), "hello")
-        assert engine.reached.wait(10)
+        assert engine.reached.wait()
         gate.close("cancelled", "over")
         assert not ledger.drain(0.01)
         hold.set()
-        assert ledger.drain(10)
+        assert ledger.drain(600)
         assert len(told) == 1
-        call.result(10)
+        call.result()
 
 
 def test_errors_are_counted_and_a_model_that_only_fails_is_stopped() -> None:
@@ -298,7 +298,7 @@ class OwnModels(dspy.Module):  # type: ignore[misc]  # dspy is untyped
 def ran(tmp_path: Path, start: Any, lm: Any, **changed: Any) -> tuple[Any, Fleet]:
     fleet = Fleet(tmp_path)
     given = {"optimizer": "bootstrap_fewshot", "metric": exact, "num_threads": 4, **Data().splits()}
-    return fleet.optimize(start, lm=lm, **{**given, **changed}).result(timeout=60), fleet
+    return fleet.optimize(start, lm=lm, **{**given, **changed}).result(), fleet
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -373,7 +373,7 @@ def test_a_model_asked_by_the_metric_is_metered(tmp_path: Path) -> None:
 
     fleet = Fleet(tmp_path)
     job = fleet.optimize(program(), metric=metric, lm=lm, optimizer="labeled_fewshot", **Data().splits(), num_threads=2)
-    result = job.result(timeout=60)
+    result = job.result()
     assert asked.calls > 0
     assert engine.calls + asked.calls == result.lm_calls
 
@@ -400,6 +400,6 @@ def test_the_callers_dspy_settings_hold_in_the_run(tmp_path: Path) -> None:
     lm, _ = counted_lm()
     with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
         job = Fleet(tmp_path).optimize(program(), metric=exact, optimizer="labeled_fewshot", **Data().splits())
-    assert job.result(timeout=60).lm_calls > 0
+    assert job.result().lm_calls > 0
     prompts = Fleet(tmp_path).sql("select prompt from lm_calls").prompt
     assert prompts.str.contains("JSON").all()

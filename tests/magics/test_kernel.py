@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from jupyter_client.blocking import BlockingKernelClient
 
 SETUP = f"""
-import sys
+import sys, threading
 sys.path.append({str(Path(__file__).parents[1] / "runs")!r})
 %load_ext skillfleet_nb
 from made_up import Counting, Data, counted_lm, program, told as metric
@@ -46,14 +44,11 @@ class Notebook:
         # Nobody to ask: as nbclient and its kind run a notebook, which get text and no widgets.
         return str(self.client.execute(code, allow_stdin=False))
 
-    def finish(self, cell: str, timeout: float = 30, until: str | None = None) -> Ran:
+    def finish(self, cell: str, until: str | None = None) -> Ran:
         """Read what a cell sends until it is done, or until it shows `until`."""
-        ran, deadline = Ran("?"), time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            try:
-                message = self.client.get_iopub_msg(timeout=1)
-            except Empty:
-                continue
+        ran = Ran("?")
+        while True:
+            message = self.client.get_iopub_msg()
             if message["parent_header"].get("msg_id") != cell:
                 continue
             kind, content = message["msg_type"], message["content"]
@@ -69,7 +64,6 @@ class Notebook:
                 assert until is None, f"the cell ended before it showed {until!r}: {ran}"
                 ran.status = "error" if ran.error else "ok"
                 return ran
-        raise TimeoutError(until or "the cell did not end")
 
     def run(self, code: str) -> Ran:
         return self.finish(self.start(code))
@@ -82,7 +76,7 @@ def notebook(tmp_path: Path) -> Iterator[Notebook]:
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=60)
+        client.wait_for_ready(timeout=600)
         book = Notebook(manager, client)
         ran = book.run(SETUP)
         assert ran.status == "ok", ran
@@ -101,7 +95,8 @@ def value(book: Notebook, expression: str) -> Any:
 @pytest.mark.slow
 def test_interrupts_lose_nothing_and_leave_the_kernel_well(notebook: Notebook) -> None:
     # The first interrupt cancels, and the cell ends by itself with the best so far.
-    cell = notebook.start(f"{OPTIMIZE} --optimizer gepa --lm lm --name first -o job")
+    long = "--set max_metric_calls=5000"  # it would go on for minutes
+    cell = notebook.start(f"{OPTIMIZE} --optimizer gepa {long} --lm lm --name first -o job")
     notebook.finish(cell, until="baseline")
     notebook.manager.interrupt_kernel()
     ran = notebook.finish(cell)
@@ -113,7 +108,7 @@ def test_interrupts_lose_nothing_and_leave_the_kernel_well(notebook: Notebook) -
     assert value(notebook, "job.result(0).best_score >= job.result(0).baseline_score") == "True"
 
     # The second leaves it: the kernel is free at once, and the run comes to its end in the background.
-    notebook.run("slow, held = counted_lm(Counting(latency_s=3.0))")
+    notebook.run("hold = threading.Event()\nslow, _ = counted_lm(Counting(gate=hold))")
     cell = notebook.start(f"{OPTIMIZE} --optimizer gepa --lm slow --name second -o job")
     notebook.finish(cell, until="scoring the program as it is")
     notebook.manager.interrupt_kernel()
@@ -124,7 +119,7 @@ def test_interrupts_lose_nothing_and_leave_the_kernel_well(notebook: Notebook) -
     assert value(notebook, "6 * 7") == "42"
     after = notebook.run("print('clean')")
     assert after.streams == {"stdout": "clean\n", "stderr": ""}
-    assert value(notebook, "job.wait(60), str(job.state)") == "(True, 'cancelled')"
+    assert value(notebook, "hold.set() or job.wait(), str(job.state)") == "(True, 'cancelled')"
 
     # And a following run works.
     ran = notebook.run(f"{OPTIMIZE} --optimizer infer_rules --set num_candidates=2 --lm fast --name third -o job")
@@ -136,7 +131,7 @@ def test_interrupts_lose_nothing_and_leave_the_kernel_well(notebook: Notebook) -
 @pytest.mark.slow
 def test_a_job_in_the_background_prints_into_no_cell(notebook: Notebook) -> None:
     assert notebook.run(f"{OPTIMIZE} --optimizer miprov2 --lm lm --no-wait -o job").status == "ok"
-    assert value(notebook, "engine.reached.wait(30)") == "True"
+    assert value(notebook, "engine.reached.wait()") == "True"
     other = notebook.run(
         "import sys\nfor n in range(20):\n    print(n)\n    job.wait(0.1)\nprint('done', file=sys.stderr)"
     )

@@ -314,17 +314,19 @@ def test_what_a_run_prints_goes_to_its_log(shell: InteractiveShell) -> None:
             print("thinking about it")  # noqa: T201  what this test is about
             return self.classify(text=text)
 
-    lm, engine = counted_lm(Counting(latency_s=0.01))
+    hold = threading.Event()
+    lm, engine = counted_lm(Counting(gate=hold))
     shell.push({"program": Talks(), "metric": told, "lm": lm, **Data().splits()})
     started, _, _ = run(shell, f"{OPTIMIZE} --optimizer bootstrap_random_search --no-wait --name quiet")
     assert started.success
     job = started.result
-    assert engine.reached.wait(30)
+    assert engine.reached.wait()
     _, out, err = run(shell, "print('mine'); import sys; print('also mine', file=sys.stderr)")
     assert not job.state.is_finished(), "the run was to be still on"
     assert (out, err) == ("mine\n", "also mine\n")
     job.cancel()
-    assert job.wait(60)
+    hold.set()
+    assert job.wait()
     _, out, err = run(shell, "print('after')")
     assert (out, err) == ("after\n", "")
     log, _, _ = run(shell, "%skillfleet job quiet --log")
@@ -333,24 +335,29 @@ def test_what_a_run_prints_goes_to_its_log(shell: InteractiveShell) -> None:
 
 
 def test_a_run_in_the_background_can_be_cancelled_by_name(shell: InteractiveShell) -> None:
-    lm, engine = counted_lm(Counting(latency_s=0.01))
+    hold = threading.Event()
+    lm, engine = counted_lm(Counting(gate=hold))
     shell.push({"program": program(), "metric": told, "lm": lm, **Data().splits()})
     job = run(shell, f"{OPTIMIZE} --optimizer gepa --no-wait --name long")[0].result
-    assert engine.reached.wait(30)
+    assert engine.reached.wait()
     answer, _, _ = run(shell, "%skillfleet cancel long")
     assert "stops at its next call" in str(answer.result)
-    assert job.wait(60)
+    hold.set()
+    assert job.wait()
     assert job.state == "cancelled"
     again, _, _ = run(shell, "%skillfleet cancel long")
     assert "cancelled already" in str(again.result)
-    assert not [t for t in threading.enumerate() if t.name == f"skillfleet-{job.id}"]
+    for thread in threading.enumerate():
+        if thread.name == f"skillfleet-{job.id}":
+            thread.join()  # it has told its end, and has nothing more to do
 
 
 def test_an_interrupt_leaves_a_watched_job_alone(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
-    lm, engine = counted_lm(Counting(latency_s=0.01))
+    hold = threading.Event()
+    lm, engine = counted_lm(Counting(gate=hold))
     shell.push({"program": program(), "metric": told, "lm": lm, **Data().splits()})
     job = run(shell, f"{OPTIMIZE} --optimizer gepa --no-wait --name long")[0].result
-    assert engine.reached.wait(30)
+    assert engine.reached.wait()
 
     def interrupted(*_: Any) -> bool:
         raise KeyboardInterrupt
@@ -361,4 +368,5 @@ def test_an_interrupt_leaves_a_watched_job_alone(shell: InteractiveShell, monkey
     assert watched.result is job
     assert not job.state.is_finished()
     job.cancel()
-    assert job.wait(60)
+    hold.set()
+    assert job.wait()

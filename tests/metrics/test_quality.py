@@ -70,7 +70,7 @@ def test_a_drawn_folder_tree_needs_no_language() -> None:
     assert values["code_language"] == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(titles=TITLES, words=st.integers(0, 3_000))
 def test_degrading_a_good_skill_never_raises_its_score(titles: list[str], words: int) -> None:
     text = good_skill(titles, words)
@@ -81,14 +81,14 @@ def test_degrading_a_good_skill_never_raises_its_score(titles: list[str], words:
         assert score_skill(worse, style=before.style).adjusted <= before.adjusted + 1e-12, what
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(titles=TITLES, extra=st.sampled_from(list(SECTIONS)))
 def test_adding_good_content_never_lowers_the_score(titles: list[str], extra: str) -> None:
     more = [*titles, extra] if extra not in titles else titles
     assert quality_score(good_skill(more)) >= quality_score(good_skill(titles))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=400))
 def test_any_text_scores_between_zero_and_one(text: str) -> None:
     found = score_skill(text)

@@ -58,7 +58,7 @@ def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "nltk" not in sys.modules
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=300))
 def test_any_text_is_measured(text: str) -> None:
     assert 0.0 <= readability_score(text).score <= 1.0

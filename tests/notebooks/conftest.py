@@ -29,11 +29,12 @@ def browser() -> Iterator[Browser]:
     """Headless Chromium, as Debian installs it."""
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=30_000)  # milliseconds; a busy machine draws late
+    expect.set_options(timeout=300_000)  # milliseconds; a busy machine draws late
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}: install it, or set CHROMIUM")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
+            timeout=300_000,
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         )
         yield chromium

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "tests" / "artifacts"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
-_START_S = 60
+_START_S, _PATIENCE_S = 300, 600  # a busy machine starts and draws late
 _WIDTH, _PART = 1280, 1600  # pixels of a picture
 _AROUND = 120  # pixels of menus and bars
 _SETTINGS = {
@@ -69,7 +69,7 @@ class LabPage:
     def __init__(self, browser: Browser, base: str, token: str, notebook: str) -> None:
         self.outside: list[str] = []
         self._page = browser.new_page(viewport={"width": _WIDTH, "height": _PART})
-        self._page.set_default_timeout(60_000)
+        self._page.set_default_timeout(_PATIENCE_S * 1000)
         self._page.route("**/*", self._only_own(base))
         # One document on an empty workspace: no launcher, nothing restored.
         self._page.goto(f"{base}/doc/tree/{notebook}?token={token}&reset", wait_until="domcontentloaded")
@@ -99,9 +99,9 @@ class LabPage:
         """Run every cell, and do not wait."""
         self._command("notebook:run-all-cells")
 
-    def await_idle(self, timeout_s: float = 180) -> None:
+    def await_idle(self) -> None:
         """Wait until every cell has run and the kernel is idle."""
-        self._page.wait_for_function(_DONE, timeout=timeout_s * 1000)
+        self._page.wait_for_function(_DONE)
 
     def run_all(self) -> None:
         """Run every cell, and wait until the kernel is idle."""
@@ -185,7 +185,7 @@ class Lab:
         )
         for _ in range(_START_S * 4):
             try:
-                urllib.request.urlopen(request, timeout=2).close()  # noqa: S310  our own server
+                urllib.request.urlopen(request, timeout=60).close()  # noqa: S310  our own server
             except (urllib.error.URLError, OSError):
                 try:
                     self._server.wait(0.25)

@@ -29,7 +29,7 @@ os.environ["SKILLFLEET_HOME"] = tempfile.mkdtemp()
 import dspy, skillfleet_nb as sf
 from skillfleet_nb.trainset.bundled import bundled
 dspy.configure(lm=sf.offline_lm())
-slow = sf.offline_lm(latency_s=0.1)
+slow = sf.offline_lm(latency_s=0.2)
 train = bundled("intents")[:120]
 program = dspy.Predict("text -> intent")
 metric = lambda example, pred, trace=None: example.intent == pred.intent"""
@@ -88,7 +88,9 @@ def test_a_long_name_stays_on_the_page_and_a_hostile_one_is_text(page: LabPage) 
 
 
 def test_the_bar_moves_while_a_job_works(lab: Lab) -> None:
-    page = lab.open(_notebook(SET_UP, f"{OPTIMIZE} --optimizer bootstrap_random_search --lm slow"), "working.ipynb")
+    # It would take minutes: the page has all the time to show it at work.
+    optimize = f"{OPTIMIZE} --optimizer bootstrap_random_search --lm slow --threads 1"
+    page = lab.open(_notebook(SET_UP, optimize), "working.ipynb")
     page.start_all()
     bar = page.output(OPTIMIZE).get_by_role("progressbar", name="calls expected")
     expect(page.output(OPTIMIZE).get_by_text(re.compile(r"\d (s|min) left"))).to_be_visible()
@@ -124,6 +126,7 @@ def test_the_exported_page_shows_the_same_without_a_server(browser: Browser, not
         capture_output=True,
     )
     tab = browser.new_page(viewport={"width": 1280, "height": 1600})
+    tab.set_default_timeout(300_000)
     # nbconvert's template asks a CDN for MathJax; nothing of ours may need it.
     tab.route("**/*", lambda route: route.continue_() if route.request.url.startswith("file:") else route.abort())
     tab.goto((tmp_path / "00_quickstart.html").as_uri())

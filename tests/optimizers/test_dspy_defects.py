@@ -39,7 +39,7 @@ def run(tmp_path: Path, optimizer: str, engine: Counting | None = None, **change
     }
     start = changed.pop("program", None) or program()
     job = Fleet(tmp_path / str(lm.model)).optimize(start, optimizer=optimizer, **{**given, **changed})
-    return job, job.result(timeout=60), engine
+    return job, job.result(), engine
 
 
 def test_seed_0_is_not_run_as_9_by_miprov2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,7 @@ def test_expected_calls_hold_what_a_run_makes(tmp_path: Any) -> None:
             lm=lm,
             **Data().splits(),
         )
-        result = job.result(timeout=60)
+        result = job.result()
         low, high = job.progress.expected_calls
         made = result.lm_calls + result.cached_calls
         assert low * 0.5 <= made <= high * 1.1, (optimizer, low, made, high)

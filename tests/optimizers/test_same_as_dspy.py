@@ -101,7 +101,7 @@ def test_same_seed_same_program_same_score(tmp_path: Path, optimizer: str) -> No
             num_threads=2,
             **data.splits(),
         )
-        .result(timeout=60)
+        .result()
     )
     assert result.baseline_score is not None
     if on_val >= result.baseline_score:

@@ -163,7 +163,7 @@ def test_nothing_given_becomes_markup() -> None:
     assert html.escape("ünï” 漢字 \u202e 🦊") in page
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.text(max_size=120), st.text(max_size=120), st.lists(st.dictionaries(st.text(), st.text()), max_size=3))
 def test_any_texts_give_a_sound_page_that_holds_both(before: str, after: str, demos: list[dict[str, str]]) -> None:
     diff = diff_programs(state(before), state(after, demos))

@@ -168,7 +168,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.fixed_dictionaries({"question": json_values, "answer": json_values}), max_size=3), st.text(max_size=50)
 )

@@ -60,7 +60,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Finish
                 name=f"of-{optimizer}",
                 **data.splits(),
             )
-            result = job.result(timeout=120)
+            result = job.result()
             known[optimizer] = Finished(fleet, job, result, engine, lm, data, engine.calls, given, signature)
         return known[optimizer]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,7 @@ from skillfleet_nb.trainset.bundled import bundled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 INTENTS = ("access_request", "billing_question", "bug_report", "deployment_help")
 # By process as well: kernels and commands that tests start share the cache.
@@ -34,16 +36,50 @@ SMALL: dict[str, dict[str, Any]] = {
 """Parameters that keep every optimizer quick; knn_fewshot loads an embedding model and is tried on its own."""
 
 
+def until(condition: Callable[[], Any]) -> Any:
+    """Wait until something holds, and return what it is; a wait in vain ends with the suite's time limit."""
+    while not (found := condition()):
+        time.sleep(0.01)
+    return found
+
+
+class Clock:
+    """Stands in for the module ``time``: its clock can be put forward."""
+
+    perf_counter = staticmethod(time.perf_counter)
+
+    def __init__(self) -> None:
+        self._ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._ahead_s
+
+    def forward(self, seconds: float) -> None:
+        self._ahead_s += seconds
+
+
+class HoldFile:
+    """A gate that processes share: shut while the file is there."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+    def wait(self) -> None:
+        until(lambda: not os.path.exists(self.path))  # noqa: PTH110  the fast way, in a loop
+
+
 class Counting(OfflineEngine):
     """The offline engine, telling what reached it; one object however often models are copied.
 
-    `fail` may raise for a request; `gate`, when given, holds every call until it is set.
+    `fail` may raise for a request; `gate`, when given, holds every call after the first `free` ones until
+    it is open: so a test does not depend on how far a run gets meanwhile.
     """
 
     def __init__(
         self,
         fail: Callable[[int], None] | None = None,
-        gate: threading.Event | None = None,
+        gate: threading.Event | HoldFile | None = None,
+        free: int = 0,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -53,7 +89,7 @@ class Counting(OfflineEngine):
         self.prompts: list[str] = []
         self.reached = threading.Event()
         self._count = threading.Lock()
-        self._fail, self._gate = fail, gate
+        self._fail, self._gate, self._free = fail, gate, free
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Counting:
         return self
@@ -67,8 +103,8 @@ class Counting(OfflineEngine):
             self.prompts.append("\n".join(str(m.text) for m in request.messages))
         self.reached.set()
         try:
-            if self._gate is not None:
-                self._gate.wait(30)
+            if self._gate is not None and n > self._free:
+                self._gate.wait()
             if self._fail is not None:
                 self._fail(n)
             return super().complete(request)
@@ -131,4 +167,17 @@ def told(example: Any, pred: Any, trace: Any = None) -> dspy.Prediction:
     return dspy.Prediction(score=float(right), feedback="Right." if right else f"Expected {example.intent!r}.")
 
 
-__all__ = ["INTENTS", "SMALL", "Counting", "Data", "counted_lm", "exact", "program", "rows", "told"]
+__all__ = [
+    "INTENTS",
+    "SMALL",
+    "Clock",
+    "Counting",
+    "Data",
+    "HoldFile",
+    "counted_lm",
+    "exact",
+    "program",
+    "rows",
+    "told",
+    "until",
+]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
-from made_up import SMALL, Counting, Data, counted_lm, exact, program, rows
+from made_up import SMALL, Counting, Data, counted_lm, exact, program, rows, until
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
@@ -34,7 +35,7 @@ def fleet(tmp_path: Path) -> Fleet:
 
 def test_a_handle_here_and_one_from_the_record_say_the_same(fleet: Fleet, tmp_path: Path) -> None:
     job = start(fleet, name="mine")
-    result = job.result(timeout=60)
+    result = job.result()
     read = Fleet(fleet.home.root).job("mine")
     assert read.id == job.id
     assert read.state == job.state == "completed"
@@ -66,14 +67,16 @@ def test_a_job_can_be_awaited(fleet: Fleet) -> None:
 
 
 def test_waiting_has_an_end(fleet: Fleet) -> None:
-    lm, engine = counted_lm(Counting(latency_s=0.05))
+    hold = threading.Event()
+    lm, engine = counted_lm(Counting(gate=hold))
     job = start(fleet, lm=lm)
-    assert engine.reached.wait(30)
+    assert engine.reached.wait()
     assert not job.wait(0.01)
     with pytest.raises(JobError, match=r"is still running after 0.01 s: wait longer, or \.cancel\(\) it"):
         job.result(timeout=0.01)
     job.cancel()
-    assert job.wait(60)
+    hold.set()
+    assert job.wait()
 
 
 class Tags(HTMLParser):
@@ -94,7 +97,7 @@ def test_what_is_shown_as_html_is_escaped(fleet: Fleet) -> None:
     data = Data()
     data.all = [dspy.Example(text=f"{e.text} {NASTY}", intent=e.intent).with_inputs("text") for e in data.all]
     job = start(fleet, program=nasty, name=NASTY, **data.splits())
-    job.result(timeout=60)
+    job.result()
     for shown in (job, job.diff(), JobReport(job, fleet.trials(job.id))):
         page = shown._repr_html_()
         assert "script" not in Tags(page).names
@@ -104,11 +107,10 @@ def test_what_is_shown_as_html_is_escaped(fleet: Fleet) -> None:
 
 
 def test_progress_tells_where_a_job_is(fleet: Fleet) -> None:
-    lm, engine = counted_lm(Counting(latency_s=0.01))
+    hold = threading.Event()
+    lm, _ = counted_lm(Counting(gate=hold, free=len(Data().val) + 1, latency_s=0.01))
     job = start(fleet, "gepa", lm=lm, name="on its way")
-    assert engine.reached.wait(30)
-    while job.progress.baseline is None:
-        assert not job.wait(0.05)
+    until(lambda: job.progress.baseline is not None)
     line = job.progress.line()
     for part in ("on its way", "gepa", "trial", "best", "baseline", "calls", "$0.00"):
         assert part in line, part
@@ -117,7 +119,8 @@ def test_progress_tells_where_a_job_is(fleet: Fleet) -> None:
     assert left is not None
     assert 0 <= left[0] <= left[1]
     job.cancel()
-    assert job.wait(60)
+    hold.set()
+    assert job.wait()
     assert "cancelled" in job.progress.line()
     assert job.progress.started_at <= job.progress.finished_at
     elapsed = job.progress.elapsed_s
@@ -140,7 +143,7 @@ def test_data_given_as_one_set_is_cut_the_same_way_for_a_seed(fleet: Fleet) -> N
     jobs = [start(fleet, train=rows(), val=None, test=None, seed=seed) for seed in (4, 4, 5)]
     hashes = []
     for job in jobs:
-        job.result(timeout=60)
+        job.result()
         spec = fleet.sql(
             "select job_id, payload->'spec'->'data_hashes' as hashes from events where kind = 'job_created'"
         )
@@ -154,16 +157,16 @@ def test_rows_that_repeat_are_warned_of_and_scored(fleet: Fleet) -> None:
     splits = data.splits()
     splits["val"] = [*splits["val"], *splits["val"][:3]]
     job = start(fleet, **splits)
-    result = job.result(timeout=60)
+    result = job.result()
     assert result.state == "completed"
     assert result.best_score is not None
     assert any("repeat another exactly" in warning for warning in job.progress.warnings)
     simba = start(fleet, "simba", **{**splits, "train": [*splits["train"], *splits["train"][:2]]})
-    assert simba.result(timeout=60).state == "completed"
+    assert simba.result().state == "completed"
 
 
 def test_prompts_can_be_left_out(fleet: Fleet) -> None:
-    start(fleet, record_prompts=False).result(timeout=60)
+    start(fleet, record_prompts=False).result()
     calls = fleet.sql("select prompt, response from lm_calls")
     assert calls.prompt.str.startswith("sha256:").all()
     assert calls.response.str.startswith("sha256:").all()
@@ -174,7 +177,7 @@ def test_prompts_can_be_left_out(fleet: Fleet) -> None:
 def test_a_model_without_a_cache_is_warned_of(fleet: Fleet) -> None:
     lm, _ = counted_lm(cache=False)
     job = start(fleet, lm=lm)
-    assert job.result(timeout=60).cached_calls == 0
+    assert job.result().cached_calls == 0
     assert any("an interrupted run cannot be replayed" in warning for warning in job.progress.warnings)
 
 
@@ -189,5 +192,5 @@ def test_a_program_that_fails_on_everything_says_why(fleet: Fleet) -> None:
 
     job = start(fleet, program=Broken())
     with pytest.raises(JobError, match="KeyError: 'no such field'"):
-        job.result(timeout=60)
+        job.result()
     assert job.state == "failed"

@@ -146,7 +146,7 @@ def test_the_returned_program_scores_as_told(finished: Callable[[str], Finished]
 def test_the_same_run_again_is_replayed_for_free(finished: Callable[[str], Finished], optimizer: str) -> None:
     run = finished(optimizer)
     calls = run.engine.calls
-    again = run.start_again().result(timeout=120)
+    again = run.start_again().result()
     assert run.engine.calls == calls
     assert again.lm_calls == 0
     assert again.cached_calls == run.result.lm_calls + run.result.cached_calls

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from word_vectors import embed_words, write_skill
 
@@ -116,7 +116,7 @@ def test_many_updates_leave_few_files_and_every_skill(index: SimilarityIndex, tr
     assert len(list(index.folder.glob("*.npy"))) == 2
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([None, "one", "two"]), st.booleans()), max_size=12))
 def test_any_sequence_of_changes_ends_where_a_fresh_build_does(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[str, str | None, bool]]
@@ -167,7 +167,7 @@ def test_several_processes_lose_no_update(index: SimilarityIndex, tree: Path) ->
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(120)
+        worker.join()
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert len(paths(index)) == 3 + 4 * 8
     assert index.status().state == "current"

@@ -33,7 +33,6 @@ def test_every_real_skill_round_trips_and_has_a_name_and_a_body() -> None:
     assert [skill.format for skill in skills] == ["v1"] + ["v2"] * 11
 
 
-@settings(deadline=None)
 @given(documents)
 def test_any_bytes_round_trip_and_can_be_looked_at(raw: bytes) -> None:
     skill = Skill.parse(raw)
@@ -233,7 +232,7 @@ _fields = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.sampled_from([BASIC, RICH, RICH.replace("\n", "\r\n"), "# none\n", BASIC.replace("---\n#", "---\r\n#")]), _fields
 )

@@ -192,7 +192,7 @@ _tops = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     tops=_tops,
     nested=st.sampled_from(["", "metadata:\n  version: 9\n", "metadata: {a: b}\n", "metadata: x\n"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import skills_ref
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from skill_documents import DATA, documents, needs_data
 
 from skillfleet_nb.errors import NotFoundError
@@ -63,7 +63,6 @@ def pdf_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@settings(deadline=None)
 @given(raw=documents)
 @example(raw=b"---\nname: pdf-forms\ndescription: a --- b\n---\n")
 @example(raw=b"---\nname: pdf-forms\ndescription: [\n" + b"- " * 3000)
@@ -76,7 +75,7 @@ def test_made_up_documents_get_the_verdict_of_skills_ref(pdf_folder: Path, raw: 
 def test_two_thousand_documents_get_the_verdict_of_skills_ref(pdf_folder: Path) -> None:
     verdicts: list[bool] = []
 
-    @settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=2_000)
     @given(raw=documents)
     def check(raw: bytes) -> None:
         verdicts.append(agree(pdf_folder, raw).conformant)

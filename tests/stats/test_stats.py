@@ -121,7 +121,7 @@ def test_a_loss_is_called_worse() -> None:
     assert paired_comparison([1] * 60, [0] * 30 + [1] * 30).verdict == "worse"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs)
 def test_swapping_the_programs_negates_the_result(scores: list[tuple[float, float]]) -> None:
     before, after = zip(*scores, strict=True)
@@ -132,7 +132,7 @@ def test_swapping_the_programs_negates_the_result(scores: list[tuple[float, floa
     assert two.verdict == {"improved": "worse", "worse": "improved"}.get(one.verdict, one.verdict)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs)
 def test_results_are_coherent(scores: list[tuple[float, float]]) -> None:
     before, after = zip(*scores, strict=True)
@@ -145,7 +145,7 @@ def test_results_are_coherent(scores: list[tuple[float, float]]) -> None:
     assert result == paired_comparison(before, after, n_resamples=499)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(unit, min_size=1, max_size=70))
 def test_mean_intervals_hold_the_mean(scores: list[float]) -> None:
     result = mean_interval(scores, n_resamples=499)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LISTING = "select * from jobs order by created_at desc"
 _BEAT_S = 0.05  # an appender writes a batch this often
 _THINK_S = 0.05  # a querier's pause between two questions
+_ROUND_S, _LOOK_S = 1.0, 0.05
 
 
 @dataclass
@@ -44,9 +45,21 @@ class Outcome:
 
 
 def stress(
-    folder: Path, *, seconds: float, events_per_s: int, appenders: int = 8, queriers: int = 4, compactors: int = 1
+    folder: Path,
+    *,
+    events_per_s: int,
+    seconds: float = 0.0,
+    rounds: int = 0,
+    steps: int = 0,
+    appenders: int = 8,
+    queriers: int = 4,
+    compactors: int = 1,
 ) -> Outcome:
-    """Let processes append, query and compact for a while, kill two of them each second, and count."""
+    """Let processes append, query and compact, kill two of them each round, and count.
+
+    It goes on for `seconds`, for `rounds`, and until something was compacted; a round lasts a second, and
+    until each process has taken `steps` of its work.
+    """
     home = Home.find(folder / ".skillfleet").ensure()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["skillfleet_nb.store", "duckdb", "pandas", "pyarrow", __name__])
@@ -54,7 +67,7 @@ def stress(
     first.start()
     first.join()
     outcome, rng, numbers = Outcome(), random.Random(0), count()
-    deadline = time.time() + seconds
+    stop, ends = folder / "stop", time.monotonic() + seconds
 
     def begin(role: str, number: int) -> ForkServerProcess:
         life = next(numbers)
@@ -62,37 +75,57 @@ def stress(
         # every other time the job that was killed is written on; else it stays dead, for the compaction
         stream = f"job-{number}-{life % 2 and life}"
         target = {"append": _append, "query": _query, "compact": _compact}[role]
-        process = context.Process(target=_guarded, args=(target, home, stream, events_per_s / appenders, deadline, log))
+        process = context.Process(target=_guarded, args=(target, home, stream, events_per_s / appenders, stop, log))
         process.start()
+        logs[role, number] = log
         return process
+
+    def stepped(before: dict[tuple[str, int], int]) -> bool:
+        want = {"append": steps, "query": steps, "compact": min(steps, 1)}
+        return all(_lines(logs[role]) >= before[role] + want[role[0]] or not running[role].is_alive() for role in roles)
 
     roles = [("append", n) for n in range(appenders)] + [("query", n) for n in range(queriers)]
     roles += [("compact", n) for n in range(compactors)]
+    logs: dict[tuple[str, int], Path] = {}
     running = {role: begin(*role) for role in roles}
-    while time.time() < deadline - 1:
-        time.sleep(1)
+    done = 0
+    while time.monotonic() < ends or done < rounds or (compactors and not _compacted(home)):
+        due = time.monotonic() + _ROUND_S
+        before = {role: _lines(log) for role, log in logs.items()}
+        while time.monotonic() < due or not stepped(before):
+            time.sleep(_LOOK_S)
+        done += 1
         for role in rng.sample(roles, 2):
             os.kill(running[role].pid or 0, signal.SIGKILL)
             running[role].join()
             outcome.kills += 1
             (folder / f"killed-{running[role].pid}").touch()
             running[role] = begin(*role)
+    stop.touch()
     for process in running.values():
         process.join()
     _count(folder, home, outcome)
     return outcome
 
 
-def _guarded(target: object, home: Home, stream: str, rate: float, deadline: float, log: Path) -> None:
+def _lines(log: Path) -> int:
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+def _compacted(home: Home) -> int:
+    return len(list(home.journal.glob("*/*.parquet")))
+
+
+def _guarded(target: object, home: Home, stream: str, rate: float, stop: Path, log: Path) -> None:
     with log.open("ab", buffering=0) as file:
         try:
-            target(home, stream, rate, deadline, file)  # type: ignore[operator]
+            target(home, stream, rate, stop, file)  # type: ignore[operator]
         except BaseException as error:
             file.write(f"error {type(error).__name__}: {error}\n".encode())
             raise
 
 
-def _append(home: Home, stream: str, rate: float, deadline: float, log: object) -> None:
+def _append(home: Home, stream: str, rate: float, stop: Path, log: object) -> None:
     with Journal(home, stream) as journal:
         if journal.append(StateChanged(state="running")) == 1:
             journal.append(JobCreated(name=stream, optimizer="o", program="p", metric="m", engine="process", seed=1))
@@ -107,15 +140,15 @@ def _append(home: Home, stream: str, rate: float, deadline: float, log: object) 
             last = journal.append_many([*calls, scored])
             log.write(b"ack %s %d %d\n" % (stream.encode(), last - batch + 1, last))  # type: ignore[attr-defined]
             due += _BEAT_S
-            if due > deadline:
+            if stop.exists():
                 return
             time.sleep(max(0.0, due - time.time()))
 
 
-def _query(home: Home, stream: str, rate: float, deadline: float, log: object) -> None:
+def _query(home: Home, stream: str, rate: float, stop: Path, log: object) -> None:
     del stream, rate
     store = Store(home)
-    while time.time() < deadline:
+    while not stop.exists():
         log.write(b"ask %d\n" % os.getpid())  # type: ignore[attr-defined]
         started = time.perf_counter()
         store.sql(LISTING)
@@ -123,11 +156,12 @@ def _query(home: Home, stream: str, rate: float, deadline: float, log: object) -
         time.sleep(_THINK_S)
 
 
-def _compact(home: Home, stream: str, rate: float, deadline: float, log: object) -> None:
-    del stream, rate, log
-    while time.time() < deadline:
+def _compact(home: Home, stream: str, rate: float, stop: Path, log: object) -> None:
+    del stream, rate
+    while not stop.exists():
         Store(home).compact(everything=True)
-        time.sleep(1)
+        log.write(b"compact\n")  # type: ignore[attr-defined]
+        time.sleep(_ROUND_S / 2)
 
 
 def _count(folder: Path, home: Home, outcome: Outcome) -> None:
@@ -143,10 +177,10 @@ def _count(folder: Path, home: Home, outcome: Outcome) -> None:
             elif kind == "answer":
                 asked.pop()
                 outcome.seconds.append(float(words[0]))
-            else:
+            elif kind != "compact":
                 outcome.errors.append(line)
         outcome.unanswered += sum(not (folder / f"killed-{pid}").exists() for pid in asked)
-    outcome.compacted = len(list(home.journal.glob("*/*.parquet")))
+    outcome.compacted = _compacted(home)
     found = Store(home).frame("select job_id, seq from events")
     folded = list(zip(found.job_id, found.seq, strict=True))
     outcome.acknowledged, outcome.folded = len(acknowledged), len(folded)

@@ -192,7 +192,7 @@ def test_lines_that_are_no_events_and_odd_ones_are_kept_byte_by_byte(home: Home,
         assert journal.append(Phase(text="next")) == 37
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     pieces=st.lists(st.one_of(st.binary(max_size=40), st.integers(0, 2**40)), max_size=12), ends_in_a_line=st.booleans()
 )
@@ -418,7 +418,7 @@ def test_kills_of_a_compaction_lose_and_double_nothing_for_any_reader(home: Home
             _, errors = compactor.communicate()
             assert not errors
             assert store.frame("select count(*) as n from lm_calls").n[0] == 6 * (attempt + 1) * (per_attempt - 2)
-    _, errors = follower.communicate(timeout=60)
+    _, errors = follower.communicate()
     assert (follower.returncode, errors) == (0, "")
     before = tables(store)
     store.compact(everything=True)

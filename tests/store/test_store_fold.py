@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_samples import CREATED, call, random_payload, tables, trial
 
@@ -226,7 +226,7 @@ def test_small_batches_give_the_same_rows(home: Home, store: Store, monkeypatch:
     assert tables(store) == whole
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12)
 @given(seed=st.integers(0, 2**32), steps=st.lists(st.integers(0, 12), min_size=1, max_size=6))
 def test_folding_bit_by_bit_equals_folding_at_once(
     tmp_path_factory: pytest.TempPathFactory, seed: int, steps: list[int]

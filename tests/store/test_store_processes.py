@@ -70,7 +70,7 @@ def kill(writer: subprocess.Popen[str]) -> list[int]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     assert process.returncode == 0, err
     return out
 
@@ -151,10 +151,10 @@ def test_a_job_of_another_process_can_be_followed_but_not_written(home: Home, tm
 @pytest.mark.slow
 def test_processes_that_are_killed_all_the_time_lose_nothing_and_every_query_is_answered(tmp_path: Path) -> None:
     """Eight append, four ask and one compacts; the benchmark runs the same for a minute."""
-    outcome = stress(tmp_path, seconds=8, events_per_s=3000)
+    outcome = stress(tmp_path, rounds=6, steps=5, events_per_s=3000)
     assert outcome.errors == []
     assert outcome.kills >= 8
-    assert outcome.acknowledged > 4000
+    assert outcome.acknowledged > 2000
     assert (outcome.lost, outcome.doubled, outcome.unanswered) == (0, 0, 0)
     assert len(outcome.seconds) > 8
     assert outcome.compacted > 0

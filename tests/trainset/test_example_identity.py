@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -27,7 +27,6 @@ values = st.recursive(
 fields = st.dictionaries(st.text(min_size=1), values, max_size=5)
 
 
-@settings(deadline=None)
 @given(fields, fields)
 def test_identity_does_not_depend_on_the_order_of_fields(inputs: dict, outputs: dict) -> None:
     turned = dict(reversed(inputs.items())), dict(reversed(outputs.items()))
@@ -36,7 +35,6 @@ def test_identity_does_not_depend_on_the_order_of_fields(inputs: dict, outputs: 
     assert int(example_id(inputs, outputs), 16) >= 0
 
 
-@settings(deadline=None)
 @given(st.text(), st.text())
 def test_different_contents_differ(one: str, two: str) -> None:
     same = canonical_json(one) == canonical_json(two)

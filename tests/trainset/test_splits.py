@@ -37,7 +37,7 @@ def everything(splits: Splits) -> Counter[str]:
     return Counter(key(r) for part in (splits.train, splits.val, splits.test) for r in part)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows_strategy, st.integers(0, 1000))
 def test_cut_loses_nothing_and_shares_no_input(rows: Rows, seed: int) -> None:
     splits = make_splits(rows, seed=seed, input_fields=["q"])
@@ -47,7 +47,7 @@ def test_cut_loses_nothing_and_shares_no_input(rows: Rows, seed: int) -> None:
     assert all(inputs)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows_strategy, st.integers(0, 1000), st.randoms(use_true_random=False))
 def test_cut_does_not_depend_on_the_order_of_rows(rows: Rows, seed: int, rnd: random.Random) -> None:
     shuffled = rows.copy()
@@ -55,7 +55,7 @@ def test_cut_does_not_depend_on_the_order_of_rows(rows: Rows, seed: int, rnd: ra
     assert make_splits(rows, seed=seed, input_fields=["q"]) == make_splits(shuffled, seed=seed, input_fields=["q"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from("abcde"), min_size=40, max_size=200), st.integers(0, 50))
 def test_classes_keep_their_proportion(labels: list[str], seed: int) -> None:
     rows = [{"n": i, "label": label} for i, label in enumerate(labels)]

@@ -81,7 +81,7 @@ def test_hard_needs_runs(report: TrainsetReport) -> None:
         report.rows(5, "hard")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(k=st.integers(1, 60), seed=st.integers(0, 5), strategy=st.sampled_from(STRATEGIES))
 def test_any_number_can_be_chosen(k: int, seed: int, strategy: str, report: TrainsetReport) -> None:
     assert len(set(report.rows(k, strategy, seed=seed))) == k

@@ -324,7 +324,7 @@ def _best_sentence(sources: Sources) -> str:
     asked = {word for name, text in sources.items() if name != long for word in content_words(text)}
     found = sentences(sources[long])
     if not found:
-        return next((text for text in sources.values() if text), "N/A")
+        return next((text for text in sources.values() if text.strip()), "N/A")
     return max(found, key=lambda s: len(asked & set(words(s))) / (5 + len(words(s))))
 
 

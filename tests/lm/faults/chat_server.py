@@ -42,6 +42,7 @@ FAULTS: dict[str, Answer] = {
     "rate_limit": _error(429, "rate_limit_exceeded", "Rate limit reached.", **{"Retry-After": "0.02"}),
     "server_500": _error(500, "server_error", "The server had an error."),
     "unavailable_503": _error(503, "overloaded", "Overloaded.", **{"Retry-After": "0.02"}),
+    "busy_for_long": _error(503, "overloaded", "Overloaded.", **{"Retry-After": "86400"}),
     "reset": Answer(act="reset"),
     "hang": Answer(act="hang"),
     "nonsense": Answer(act="nonsense"),
@@ -52,8 +53,8 @@ FAULTS: dict[str, Answer] = {
 class ChatServer(ThreadingHTTPServer):
     """Answers ``/v1/chat/completions``; `fault` names a fault for the n-th request, from 1, or None.
 
-    `seen` holds the body of every request, `most` the most that were in flight at once; a hung request
-    is held until the server closes.
+    `seen` holds the body of every request; a hung request is held until the server closes.  `on_fault`
+    is called as a fault is about to be sent, or a request is left to hang.
     """
 
     daemon_threads = True
@@ -66,6 +67,7 @@ class ChatServer(ThreadingHTTPServer):
         self.fault: Callable[[int], str | None] = lambda _: None
         self.seen: list[dict[str, Any]] = []
         self.failed = 0
+        self.on_fault: Callable[[], None] = lambda: None
         self.hung = threading.Event()
         self.closing = threading.Event()
         self.lock = threading.Lock()
@@ -78,7 +80,16 @@ class ChatServer(ThreadingHTTPServer):
         self.fault = lambda _: name
 
     def every(self, k: int, name: str) -> None:
-        self.fault = lambda n: name if n % k == 0 else None
+        """Fail every `k`-th request, but none twice, however threads take their turns."""
+        failed: list[dict[str, Any]] = []
+
+        def fault(n: int) -> str | None:
+            if n % k or self.seen[n - 1] in failed:
+                return None
+            failed.append(self.seen[n - 1])
+            return name
+
+        self.fault = fault
 
     def first(self, k: int, name: str) -> None:
         self.fault = lambda n: name if n <= k else None
@@ -100,6 +111,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.seen.append(body)
             name = self.server.fault(len(self.server.seen))
             self.server.failed += name is not None
+        if name is not None:
+            self.server.on_fault()
         answer = FAULTS[name] if name else Answer(body=self._complete(body))
         if answer.act == "reset":
             # Linger 0: closing sends a reset, as a peer that died does.
@@ -109,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if answer.act == "hang":
             self.server.hung.set()
-            self.server.closing.wait(60)
+            self.server.closing.wait()
             self.close_connection = True
             return
         if answer.act == "nonsense":
@@ -163,4 +176,4 @@ def serving() -> Iterator[ChatServer]:
         server.closing.set()
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join()

@@ -5,27 +5,28 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from made_up import until
 
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.store import request
 
 if TYPE_CHECKING:
-    from conftest import Runner
+    from fault_kit import Runner
+    from made_up import Clock
 
-FOREVER = 600.0
+LATER = 1e4  # seconds: beyond any limit on time, and nothing a test waits for
 
 
 def hung(runner: Runner, **changed: Any) -> Any:
     """Start a job whose model hangs from its eighth call on."""
     runner.server.after(7, "hang")
-    job = runner.start(lm=runner.lm(timeout=FOREVER), **changed)
-    assert runner.server.hung.wait(20)
+    job = runner.start(**changed)
+    runner.server.hung.wait()
     return job
 
 
@@ -37,33 +38,36 @@ def test_a_cancel_leaves_a_hung_call_behind(runner: Runner, asked: str, threads:
         job.cancel()
     else:
         request(runner.fleet.home, job.id, "cancel")
-    result = job.result(timeout=10)
+    result = job.result()
     assert result.state is job.state is JobState.CANCELLED
     assert result.best_score == result.baseline_score
     assert 1 <= runner.calls("error like '%left behind by a stop%'") <= threads
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_limit_on_time_ends_a_run_whose_calls_hang(runner: Runner, threads: int) -> None:
-    job = hung(runner, num_threads=threads, max_minutes=1.5 / 60)
-    result = job.result(timeout=20)
+def test_a_limit_on_time_ends_a_run_whose_calls_hang(runner: Runner, clock: Clock, threads: int) -> None:
+    job = hung(runner, num_threads=threads, max_minutes=LATER / 60)
+    clock.forward(LATER)
+    result = job.result()
     assert result.state is JobState.COMPLETED
-    assert result.stop_reason == "budget: 0.025 minutes"
+    assert result.stop_reason == f"budget: {LATER / 60:g} minutes"
     assert result.best_score == result.baseline_score
     assert result.verdict is None, "the model hung in the test too"
 
 
-def test_a_hung_call_is_tried_again(runner: Runner) -> None:
+def test_a_hung_call_is_tried_again(runner: Runner, clock: Clock) -> None:
     """The provider's own time limit may be long or none: the setting holds for every model."""
     with runner.fleet.home.config.open("a", encoding="utf-8") as config:
-        config.write("lm_timeout_s = 0.4\n")
+        config.write(f"lm_timeout_s = {LATER}\n")
     runner.server.fault = lambda n: "hang" if n == 8 else None
+    runner.server.on_fault = lambda: clock.forward(LATER)
     lm = runner.lm()
     del lm.kwargs["timeout"]
-    job = runner.start(lm=lm)
-    result = job.result(timeout=30)
+    job = runner.start(lm=lm, num_threads=1)  # the hung call alone is in flight as the time passes
+    result = job.result()
     assert result.state is JobState.COMPLETED
     assert "1 attempts at calls failed and were repeated" in job.progress.warnings
+    assert runner.server.seen[7] in runner.server.seen[8:]
 
 
 def test_a_model_that_hangs_from_the_start_fails_the_job(runner: Runner) -> None:
@@ -73,7 +77,7 @@ def test_a_model_that_hangs_from_the_start_fails_the_job(runner: Runner) -> None
     lm = runner.lm(num_retries=0)
     del lm.kwargs["timeout"]
     with pytest.raises(JobError, match=r"no answer in .* s \(setting lm_timeout_s\).*raise the timeout"):
-        runner.start(lm=lm).result(timeout=20)
+        runner.start(lm=lm).result()
 
 
 _LEAVES = """
@@ -83,14 +87,14 @@ import dspy
 from made_up import program, rows, told
 from skillfleet_nb import Fleet
 fleet = Fleet({home!r})
-lm = dspy.LM("openai/left", api_base={base!r}, api_key="k", timeout=600.0)
+lm = dspy.LM("openai/left", api_base={base!r}, api_key="k", timeout=1e6)
 examples = rows(4)
 job = fleet.optimize(program(), train=examples[:6], val=examples[6:11], test=examples[11:], metric=told,
                      optimizer="bootstrap_random_search", lm=lm, num_threads=2)
 while not job.progress.failed and job.progress.calls < 7:
     job.wait(0.05)
 job.cancel()
-print(job.result(20).state)
+print(job.result().state)
 """
 
 
@@ -98,7 +102,7 @@ def test_a_hung_call_does_not_hold_the_process(runner: Runner, tmp_path: Path) -
     runner.server.after(7, "hang")
     path = [str(Path(__file__).parents[2] / "runs"), str(Path(__file__).parents[3])]
     code = _LEAVES.format(path=path, home=str(runner.fleet.home.root), base=runner.server.base)
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.split()[-1] == "cancelled"
 
 
@@ -111,25 +115,23 @@ def test_the_same_request_in_flight_twice_is_told_of(runner: Runner) -> None:
     complete = runner.server.engine.complete
 
     def waits(asked: Any) -> Any:
-        held.wait(10)
+        held.wait()
         return complete(asked)
 
     runner.server.engine.complete = waits  # type: ignore[method-assign]
 
     def ask() -> None:
-        both.wait(10)
+        both.wait()
         tapped("hello")
 
     askers = [threading.Thread(target=ask) for _ in range(2)]
     for asker in askers:
         asker.start()
-    both.wait(10)
-    deadline = time.monotonic() + 10
-    while len(runner.server.seen) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    both.wait()
+    until(lambda: len(runner.server.seen) == 2)
     held.set()
     for asker in askers:
-        asker.join(10)
+        asker.join()
     assert gate.ledger.doubled == 1
     tapped("hello")
     assert gate.ledger.doubled == 1, "one after the other is another matter"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up import until
 
 from skillfleet_nb.events import JobState
 from skillfleet_nb.lm.faults import Circuit, Patience, delay_s, is_empty
@@ -18,7 +17,7 @@ from skillfleet_nb.store import follow, request
 
 if TYPE_CHECKING:
     from chat_server import ChatServer
-    from conftest import Runner
+    from fault_kit import Runner
 
     from skillfleet_nb.events import LMCall
 
@@ -75,10 +74,10 @@ def test_asynchronous_calls_are_retried_too(runner: Runner) -> None:
 
 
 def test_a_stop_ends_the_wait_before_a_retry(runner: Runner) -> None:
-    runner.server.always("server_500")
-    gate, ledger, told = opened(Patience(retry_delay_s=3600.0))
+    runner.server.always("busy_for_long")
+    gate, ledger, told = opened()
     tapped = gate.tap(runner.lm(), "task")
-    threading.Timer(0.2, ledger.stop, ("cancelled", "enough")).start()
+    runner.server.on_fault = lambda: ledger.stop("cancelled", "enough")
     with pytest.raises(RunStopped, match="enough"):
         tapped("hello")
     assert len(runner.server.seen) == 1
@@ -170,7 +169,7 @@ def test_usage_and_cost_are_the_servers_at_the_stated_price(runner: Runner) -> N
     runner.server.engine.complete = counted  # type: ignore[method-assign]
     runner.server.every(4, "server_500")
     lm = runner.lm(name="priced", num_retries=4)
-    result = runner.start("miprov2", lm).result(timeout=30)
+    result = runner.start("miprov2", lm).result()
     assert result.state is JobState.COMPLETED
     tokens = [sum(t[i] for t in told) for i in (0, 1)]
     rows = runner.fleet.sql(
@@ -183,7 +182,7 @@ def test_usage_and_cost_are_the_servers_at_the_stated_price(runner: Runner) -> N
     assert runner.calls("cached and cost_usd <> 0") == 0
 
     seen = len(runner.server.seen)
-    again = runner.start("miprov2", lm).result(timeout=30)
+    again = runner.start("miprov2", lm).result()
     assert (again.cost_usd, again.lm_calls, again.best_score) == (0.0, 0, result.best_score)
     assert len(runner.server.seen) == seen, "all of it came from the cache"
 
@@ -193,7 +192,7 @@ def test_the_first_call_is_not_doubled(runner: Runner, *, cached: bool) -> None:
     """The prediction that shows a model alive is the first example's, with a cache or without."""
     runner.server.after(5, "auth")
     job = runner.start(lm=runner.lm(cache=cached))
-    result = job.result(timeout=30)
+    result = job.result()
     assert result.baseline_score is not None
     texts = [body["messages"][-1]["content"] for body in runner.server.seen[:5]]
     assert len(set(texts)) == 5
@@ -204,26 +203,23 @@ def test_a_dead_prompt_lm_is_found_before_the_search(runner: Runner, server: Cha
     server.fault = lambda n: "not_found" if server.seen[n - 1]["model"] == "dead-reflection" else None
     job = runner.start("gepa", prompt_lm=dead)
     with pytest.raises(Exception, match=r"dead-reflection \(reflection\) failed on the first call.*no such model"):
-        job.result(timeout=30)
+        job.result()
     assert job.state is JobState.FAILED
     assert len(server.seen) == 2
 
 
 def test_a_cancel_from_elsewhere_ends_a_wait_for_a_retry(runner: Runner) -> None:
-    runner.fleet.home.config.write_text("lm_retry_delay_s = 60.0\n", encoding="utf-8")
-    runner.server.after(7, "server_500")
+    runner.server.after(7, "busy_for_long")
     job = runner.start()
-    deadline = time.monotonic() + 20
-    while runner.server.failed == 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: runner.server.failed)
     request(runner.fleet.home, job.id, "cancel")
-    assert job.result(timeout=10).state is JobState.CANCELLED
+    assert job.result().state is JobState.CANCELLED
 
 
 def test_attempts_are_in_the_journal(runner: Runner) -> None:
     runner.server.first(1, "reset")
     job = runner.start()
-    job.result(timeout=30)
+    job.result()
     calls = [e.payload for e in follow(runner.fleet.home, job.id).poll() if e.kind == "lm_call"]
     assert calls[0]["attempts"] == 2
     assert sum(c["attempts"] for c in calls if not c["cached"]) == len(runner.server.seen)

@@ -153,13 +153,13 @@ def test_seventy_labels(lm: dspy.LM) -> None:
     assert all(program(text=f"I lost my {label} yesterday").item == label for label in labels)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(system=st.text(max_size=300), turns=st.lists(st.text(min_size=1, max_size=120), min_size=1, max_size=5))
 def test_never_raises_and_never_says_nothing(system: str, turns: list[str]) -> None:
     assert ask(OfflineEngine(), system, turns).strip()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_never_raises_on_a_damaged_prompt(data: st.DataObject) -> None:
     system, turns = data.draw(st.sampled_from(prompts()))

@@ -116,7 +116,7 @@ def test_text_programs_generalise(pairs: list[tuple[str, str]], text: str, wante
     assert learned(pairs, text) == wanted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs=st.lists(st.tuples(st.text(max_size=40), st.text(max_size=20)), max_size=5), text=st.text(max_size=40))
 def test_text_programs_never_fail(pairs: list[tuple[str, str]], text: str) -> None:
     assert isinstance(learned(pairs, text), str)
@@ -151,7 +151,7 @@ def test_worked_examples_in_an_instruction_teach_like_demos(lm: dspy.LM) -> None
 NAMES = st.text("abcdefghij", min_size=3, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.lists(NAMES, min_size=1, max_size=8), st.sampled_from(["Q1", "Q2", "Q3"])), min_size=1, max_size=8
@@ -169,7 +169,7 @@ def test_notes_are_read_as_they_were_written(rows: list[tuple[list[str], str]]) 
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=300))
 def test_reading_notes_keeps_other_text(text: str) -> None:
     _, rest = read_notes(text)
@@ -225,7 +225,7 @@ def test_examples_are_read_as_dspy_shows_them() -> None:
     ]  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=200))
 def test_mining_never_fails(text: str) -> None:
     for read in (mine.from_reprs, mine.from_rules_text, mine.from_feedback):
@@ -233,7 +233,7 @@ def test_mining_never_fails(text: str) -> None:
     assert isinstance(mine.right_outputs({"a": 1, "b": 2}, text), dict)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=80))
 def test_text_tools_hold_their_promises(text: str) -> None:
     assert 0 <= overlap(text, text[::-1]) <= 1

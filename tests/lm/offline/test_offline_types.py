@@ -8,7 +8,7 @@ from typing import Any, Literal, Optional
 import dspy
 import pydantic
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -82,7 +82,7 @@ def test_xml_falls_back_to_json_for_models_with_numbers(lm: dspy.LM) -> None:
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(text=st.text(max_size=200), fact=st.text(max_size=40), demo=st.text(min_size=1, max_size=40))
 def test_any_text_gets_an_answer_that_parses(lm: dspy.LM, adapter: str, text: str, fact: str, demo: str) -> None:
     fields = {
