@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skillfleet_nb.charts.calls import cost_data, latency_data
@@ -52,7 +52,6 @@ JOBS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(JOBS)
 def test_the_front_holds_exactly_the_jobs_that_none_equals_for_less(
     rows: list[tuple[float | None, float, str]],

@@ -68,7 +68,7 @@ START = (
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[tuple[KernelManager, BlockingKernelClient]]:
     env = {**os.environ, "SKILLFLEET_HOME": str(tmp_path / "home")}
-    manager, client = start_new_kernel(kernel_name="python3", env=env, cwd=str(tmp_path))
+    manager, client = start_new_kernel(kernel_name="python3", startup_timeout=600, env=env, cwd=str(tmp_path))
     yield manager, client
     client.stop_channels()
     manager.shutdown_kernel(now=True)

@@ -33,12 +33,12 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
     (folder / "data").mkdir()
     for name in ("data/messages.csv", "data/notes.txt", "rows.jsonl"):
         (folder / name).touch()
-    manager, client = start_new_kernel(kernel_name="python3", cwd=str(folder))
-    answer = client.execute_interactive(CELLS, timeout=120, output_hook=lambda _: None)
+    manager, client = start_new_kernel(kernel_name="python3", startup_timeout=600, cwd=str(folder))
+    answer = client.execute_interactive(CELLS, output_hook=lambda _: None)
     assert answer["content"]["status"] == "ok", answer["content"]
 
     def ask(text: str) -> list[str]:
-        content: dict[str, Any] = client.complete(text, reply=True, timeout=60)["content"]
+        content: dict[str, Any] = client.complete(text, reply=True, timeout=600)["content"]
         assert content["status"] == "ok"
         assert content["cursor_end"] == len(text)
         begun = text[content["cursor_start"] :]

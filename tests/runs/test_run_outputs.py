@@ -50,7 +50,7 @@ def test_without_prompts_the_answers_are_hashes(tmp_path: Path) -> None:
     job = fleet.optimize(
         program(), metric=told, optimizer="labeled_fewshot", lm=lm, record_prompts=False, **Data().splits()
     )
-    job.result(timeout=120)
+    job.result()
     kept = outputs(fleet).output.dropna()
     assert len(kept)
     assert kept.str.fullmatch("sha256:[0-9a-f]{64}").all()
