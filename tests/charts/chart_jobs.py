@@ -21,7 +21,7 @@ def make(home: Path) -> Fleet:
     fleet, data, (lm, _) = Fleet(home), Data(), counted_lm()
     for optimizer, name in (("miprov2", "mipro"), ("gepa", LONG)):
         given = {"metric": told, "optimizer": optimizer, "params": SMALL[optimizer], "lm": lm, "seed": 3}
-        fleet.optimize(program(), name=name, **given, **data.splits()).result(timeout=120)
+        fleet.optimize(program(), name=name, **given, **data.splits()).result()
     with Journal(Home.find(home), "nothing-yet") as journal:
         created = {"optimizer": "gepa", "program": "p", "metric": "m", "engine": "thread", "seed": 0}
         journal.append(JobCreated(name="nothing yet", **created))
