@@ -114,6 +114,16 @@ class ExampleScore(NamedTuple):
     output: str | None = None
 
 
+class Trying(Payload):
+    """A candidate program begins to be scored on `n_examples` of `split`; a trial tells how it went."""
+
+    kind: Literal["trying"] = "trying"
+    program_id: str
+    split: Split
+    full_eval: bool
+    n_examples: int
+
+
 class Trial(Payload):
     """A candidate program was scored.  Trial 0 is the unoptimised program on the validation split.
 
@@ -275,7 +285,7 @@ class HeadroomFound(Payload):
 
 
 AnyPayload = (
-    JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trial | LMCall | ProgramSaved | Result
+    JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | ProgramSaved | Result
     | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Recommended | Chosen | HeadroomFound
 )  # fmt: skip
 PAYLOADS: dict[str, type[Payload]] = {
@@ -287,6 +297,7 @@ PAYLOADS: dict[str, type[Payload]] = {
         Paused,
         Phase,
         Warned,
+        Trying,
         Trial,
         LMCall,
         ProgramSaved,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import override
@@ -12,6 +12,9 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers.base import Changes, Optimizer, OptimizerParams, Proposals, Task
 from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, State, rehearsed
 from skillfleet_nb.optimizers.demos import BootstrapFewShotParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Auto = Literal["light", "medium", "heavy"]
 _INSTRUCTIONS: frozenset[Changes] = frozenset({"instructions"})
@@ -184,7 +187,8 @@ class MIPROv2(Optimizer):
         import dspy
 
         p = self.params
-        return dspy.MIPROv2(
+        teleprompter = type("MIPROv2", (_ToldSteps, dspy.MIPROv2), {"say": staticmethod(task.say)})
+        return teleprompter(
             metric=task.metric,
             prompt_model=task.prompt_lm,
             task_model=task.lm,
@@ -210,6 +214,43 @@ class MIPROv2(Optimizer):
             "minibatch_size": min(p.minibatch_size, len(task.val)),
             "minibatch_full_eval_steps": p.minibatch_full_eval_steps,
         }
+
+
+class _ToldSteps:
+    """Mixed in before ``dspy.MIPROv2``: tells which of its steps it is at."""
+
+    say: Callable[[str], None]
+
+    def _bootstrap_fewshot_examples(self, *args: Any, **kwargs: Any) -> Any:
+        self.say("bootstrapping demos")
+        return super()._bootstrap_fewshot_examples(*args, **kwargs)  # type: ignore[misc]  # a mixin
+
+    def _propose_instructions(self, program: Any, *args: Any, **kwargs: Any) -> Any:
+        import dspy
+        from dspy.utils.callback import BaseCallback
+
+        n = kwargs.get("num_instruct_candidates", args[-1] if args else 0) * len(program.predictors())
+        self.say("looking at data and program, to propose instructions")
+        counting = type("Counting", (_Proposals, BaseCallback), {})(self.say, n)
+        with dspy.context(callbacks=[*dspy.settings.callbacks, counting]):
+            return super()._propose_instructions(program, *args, **kwargs)  # type: ignore[misc]  # a mixin
+
+    def _optimize_prompt_parameters(self, *args: Any, **kwargs: Any) -> Any:
+        self.say("trying combinations of instructions and demos")
+        return super()._optimize_prompt_parameters(*args, **kwargs)  # type: ignore[misc]  # a mixin
+
+
+class _Proposals:
+    """DSPy's callback; counts the instructions that MIPROv2 asks for."""
+
+    def __init__(self, say: Callable[[str], None], of: int) -> None:
+        self._say, self._n, self._of = say, 0, of
+
+    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        del call_id, inputs
+        if type(instance).__name__ == "GenerateModuleInstruction":
+            self._n += 1
+            self._say(f"proposing instructions, {self._n} of {max(self._n, self._of)}")
 
 
 class SIMBAParams(OptimizerParams):

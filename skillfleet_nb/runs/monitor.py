@@ -117,16 +117,18 @@ def _used(p: Progress) -> list[dict[str, Any]]:
 
 
 def _tried(p: Progress) -> dict[str, Any] | None:
-    if p.tried is None or p.state.is_finished():
+    t = p.trying or p.tried
+    if t is None or p.state.is_finished():
         return None
-    t = p.tried
-    whole = f"all of {t['split']}" if t["full_eval"] else f"{t['n_examples']} {t['split']} examples"
+    split = {"val": "validation", "train": "training"}.get(t["split"], t["split"])
+    whole = f"all {t['n_examples']} {split} examples" if t["full_eval"] else f"{t['n_examples']} {split} examples"
+    trial = "" if p.trying else f"trial {t['trial']}: {100 * t['score']:.1f} on {whole}"
+    text = trial or f"trying a candidate on {whole}"
     is_best = t["program_id"] == p.best_program
     before = p.first_program if is_best else p.best_program
-    against = "the given program" if is_best else "the best so far"
     return {
-        "text": f"trial {t['trial']}: {100 * t['score']:.1f} on {whole}" + (", the best so far" if is_best else ""),
-        "against": against,
+        "text": f"{text}, the best so far" if is_best else text,
+        "against": "the given program" if is_best else "the best so far",
         "programs": [before, t["program_id"]] if before and before != t["program_id"] else None,
     }
 

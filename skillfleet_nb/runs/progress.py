@@ -23,7 +23,7 @@ class Progress:
 
     `cost_usd` is None once a bought call had no known price; `eta_s` is an interval, in seconds.
     `failures` counts failed calls by kind, `repeats` the attempts that failed before an answer.
-    `tried` is the newest trial, without its rows.
+    `tried` is the newest trial, without its rows, `trying` the candidate being scored now.
     """
 
     home: Home
@@ -47,6 +47,7 @@ class Progress:
     cost_usd: float | None = 0.0
     curve: Curve = field(default_factory=Curve)
     tried: dict[str, Any] | None = None
+    trying: dict[str, Any] | None = None
     first_program: str | None = None
     best_program: str | None = None
     expected_calls: tuple[int, int] = (0, 0)
@@ -149,6 +150,7 @@ class Progress:
     def _on_state(self, p: dict[str, Any], at: datetime) -> None:
         self.state, self.stop_reason, self.error = JobState(p["state"]), p["stop_reason"], p["error"]
         self._go_on(at)
+        self.trying = None
         if self.state is JobState.RUNNING:
             self.started_at, self.finished_at, self._paused_s = at, None, 0.0
         elif self.state.is_finished():
@@ -178,8 +180,13 @@ class Progress:
         del at
         self.warnings.append(p["text"])
 
+    def _on_trying(self, p: dict[str, Any], at: datetime) -> None:
+        del at
+        self.trying = p
+
     def _on_trial(self, p: dict[str, Any], at: datetime) -> None:
         del at
+        self.trying = None
         if p["split"] == "test":
             return
         self.trials = p["trial"]

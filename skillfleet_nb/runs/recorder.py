@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from skillfleet_nb.events import ExampleScore, Split, Trial
+from skillfleet_nb.events import ExampleScore, Split, Trial, Trying
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.runs.history import trial_key
 from skillfleet_nb.runs.outputs import output_json
@@ -40,7 +40,7 @@ class Recorder:
     Parameters
     ----------
     emit
-        Receives each :class:`~skillfleet_nb.events.Trial`.
+        Receives each :class:`~skillfleet_nb.events.Trying` and :class:`~skillfleet_nb.events.Trial`.
     keep
         Stores a program's state and returns its id.
     ids
@@ -56,7 +56,7 @@ class Recorder:
     def __init__(
         self,
         *,
-        emit: Callable[[Trial], Any],
+        emit: Callable[[Trying | Trial], Any],
         keep: Callable[[Any], str],
         ids: Mapping[int, tuple[str, Split]],
         sizes: Mapping[str, int],
@@ -85,9 +85,21 @@ class Recorder:
         found = (self._by_instructions.get(frozenset(p.items())) for p in parents)
         self._lineage[frozenset(instructions.items())] = tuple(p for p in found if p)
 
-    def record(self, program: Any, rows: Sequence[ExampleScore], split: Split) -> Candidate:
-        """Record one scoring of `program` on examples of `split`."""
-        program_id = self._keep(program)
+    def begin(self, program: Any, examples: Sequence[Any]) -> str | None:
+        """Tell that `program` is being scored on these examples; return its id, None where they are not the run's."""
+        known = [found for e in examples if (found := self.known(e))]
+        if not known:
+            return None
+        program_id, split = self._keep(program), known[0][1]
+        full = len({example_id for example_id, _ in known}) >= self._distinct[split]
+        self._emit(Trying(program_id=program_id, split=split, full_eval=full, n_examples=len(known)))
+        return program_id
+
+    def record(
+        self, program: Any, rows: Sequence[ExampleScore], split: Split, program_id: str | None = None
+    ) -> Candidate:
+        """Record one scoring of `program`, kept as `program_id` if it is already, on examples of `split`."""
+        program_id = program_id or self._keep(program)
         instructions = frozenset((name, p.signature.instructions) for name, p in program.named_predictors())
         score = sum(r.score or 0.0 for r in rows) / len(rows)
         full = len({r.example_id for r in rows}) >= self._distinct[split]  # rows may repeat
@@ -175,7 +187,8 @@ class _Watcher:
     def __init__(self, recorder: Recorder, watch_metric: int | None) -> None:
         self._recorder = recorder
         self._batch = watch_metric
-        self._open: dict[str, tuple[Any, list[Any]]] = {}  # programs being evaluated, and the list left, by call
+        # Programs being evaluated, their ids, and the list left, by call.
+        self._open: dict[str, tuple[Any, str | None, list[Any]]] = {}
         self._loose: WeakKeyDictionary[Any, list[ExampleScore]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -183,9 +196,9 @@ class _Watcher:
     def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         import dspy
 
-        del instance
-        active = dspy.settings.callbacks
-        self._open[call_id] = _snapshot(inputs["program"]), active
+        active, program = dspy.settings.callbacks, _snapshot(inputs["program"])
+        program_id = self._recorder.begin(program, inputs.get("devset") or instance.devset)
+        self._open[call_id] = program, program_id, active
         # A callback makes every call inside a third slower: it leaves the list that all threads look at.
         if self in active:
             active.remove(self)
@@ -193,13 +206,13 @@ class _Watcher:
     def on_evaluate_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
         if call_id not in self._open:
             return
-        program, active = self._open.pop(call_id)
+        program, program_id, active = self._open.pop(call_id)
         active.append(self)
         if exception is not None or outputs is None:
             return
         results = [row for row in outputs.results if self._recorder.known(row[0])]
         if results:
-            self._recorder.record(program, *self._recorder.rows(results))
+            self._recorder.record(program, *self._recorder.rows(results), program_id)
 
     def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         import dspy

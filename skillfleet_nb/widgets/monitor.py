@@ -33,7 +33,7 @@ _BEAT_S = 5.0  # the page is told at least so often that all is well
 _UNSEEN_S = 2.0  # a page that says nothing gets a state so often, and ever less often
 _UNSEEN_MOST_S = 30.0
 _KEEP_S = 5.0  # how often the hidden still is renewed
-_DIFF_S = 1.0  # how often a diff is made, at most
+_DIFF_SHARE = 0.02  # of the time that may go into diffs
 _LAST_S = 10.0  # how long a finished cell waits for its still
 _NOW = "the state when this was kept; %skillfleet watch {name} shows it now"
 _NEXT = "%skillfleet job {name} tells more, %skillfleet save {name} FILE.json keeps the program"
@@ -73,7 +73,7 @@ class Monitor:
         self._lock = threading.Lock()
         self._sent: tuple[Any, ...] = ()
         self._n = self._drawn = self._heard = 0
-        self._sent_at = self._kept_at = self._diffed_at = 0.0
+        self._sent_at = self._kept_at = self._diff_from = 0.0
         self._unseen_s = _UNSEEN_S
         self._diff: tuple[Any, str] = (None, "")
         self._stopping = False
@@ -179,10 +179,10 @@ class Monitor:
 
     def _changes(self, picture: Picture) -> str:
         compared = (picture["tried"] or {}).get("programs")
-        now = time.monotonic()
-        if compared != self._diff[0] and (not compared or now - self._diffed_at >= _DIFF_S):
-            self._diffed_at = now
+        started = time.monotonic()
+        if compared != self._diff[0] and (not compared or started >= self._diff_from):
             self._diff = compared, changes(self.job.home, *compared) if compared else ""
+            self._diff_from = started + (time.monotonic() - started) / _DIFF_SHARE
         return self._diff[1] if compared == self._diff[0] else ""
 
     def _finish(self, picture: Picture) -> None:

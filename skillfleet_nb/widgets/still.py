@@ -30,8 +30,9 @@ def still(picture: Picture, diff: str = "", hint: str = "") -> str:
     """
     p = picture
     head = " · ".join(t for t in (p["name"], p["optimizer"], "" if p["finished"] else p["phase"]) if t)
-    facts = [f"{used['text']}{'' if used['what'] == 'cost' else ' ' + used['what']}" for used in p["used"]]
-    facts.append(duration(p["elapsed_s"]))
+    facts = [f"{used['what']} {used['text']}" for used in p["used"]]
+    if all(used["what"] != "time" for used in p["used"]):
+        facts.append(f"time {duration(p['elapsed_s'])}")
     if p["failures"]:
         facts.append("failed calls: " + ", ".join(f"{n} {kind}" for kind, n in p["failures"]))
     parts = [
