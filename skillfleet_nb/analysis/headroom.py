@@ -41,7 +41,7 @@ _SHUFFLES = 200
 _ENOUGH_ROWS = 20  # fewer rows show nothing of their labels
 _BY_CHANCE = 0.05
 _CONFLICTS = 0.15  # share of rows that contradict a nearly equal one
-_SATURATED, _LITTLE = 0.95, 0.03
+_SATURATED, _LITTLE = 0.95, 0.10
 _RIGHT, _TELLS_APART = 0.75, 0.1
 _DEMOS = 8
 _HALF = 0.5  # of a score, from which an example counts as solved
@@ -326,23 +326,22 @@ def _verdict(
     share = len(unsolved) / len(best)
     told = []
     verdict: Verdict
+    gained = mean_interval([b - p for b, p in zip(best, plain, strict=True)])
+    tries = f"the best of {len(scored)} tries scores {100 * bound:.0f}, the program as it is {100 * baseline:.0f}"
+    most = f"up to {100 * gained.high:.0f} points (95%)"
     if baseline >= _SATURATED:
         verdict = "little to gain"
-        told.append(
-            f"the program solves {100 * baseline:.0f}% as it is: at most {100 * (1 - baseline):.0f} points are left"
-        )
-    elif bound - baseline < _LITTLE and len(scored) > 1:
+        left = f"at most {100 * (1 - baseline):.0f} points are left"
+        told.append(f"the program solves {100 * baseline:.0f}% as it is: {left}")
+    elif gained.high < _LITTLE:
         verdict = "little to gain"
-        told.append(
-            f"neither demos nor chance found better: the best of {len(scored)} tries scores {100 * bound:.0f}, "
-            f"the program as it is {100 * baseline:.0f}"
-        )
+        told.append(f"{tries}: {most} are within reach of what it can answer")
+    elif bound > baseline:
+        verdict = "worth trying"
+        told.append(f"{tries}: {100 * (bound - baseline):.0f} points, {most}, are within reach of what it can answer")
     else:
         verdict = "worth trying"
-        told.append(
-            f"the best of {len(scored)} tries scores {100 * bound:.0f}, the program as it is {100 * baseline:.0f}: "
-            f"up to {100 * (bound - baseline):.0f} points are within reach of what it can answer already"
-        )
+        told.append(f"{tries}: none found better, but so few examples leave {most} possible: try a larger -n")
     if unsolved:
         shown = "; ".join(repr(brief(text)) for text in unsolved[:2])
         told.append(f"{100 * share:.0f}% of the examples are solved by no try, such as {shown}")
