@@ -284,9 +284,24 @@ class HeadroomFound(Payload):
     evidence: tuple[str, ...]
 
 
+class ProgramTried(Payload):
+    """A person tried a program by hand, in a stream of its own that holds its calls too.
+
+    `job_id` is the job the program is of; `inputs` and `output` are JSON of the fields, or ``sha256:…``
+    of it where prompts are not recorded.
+    """
+
+    kind: Literal["tried"] = "tried"
+    program_id: str
+    job_id: str
+    inputs: str
+    output: str | None = None
+    error: str | None = None
+
+
 AnyPayload = (
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | ProgramSaved | Result
-    | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Recommended | Chosen | HeadroomFound
+    | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Recommended | Chosen | HeadroomFound | ProgramTried
 )  # fmt: skip
 PAYLOADS: dict[str, type[Payload]] = {
     p.model_fields["kind"].default: p
@@ -309,5 +324,6 @@ PAYLOADS: dict[str, type[Payload]] = {
         Recommended,
         Chosen,
         HeadroomFound,
+        ProgramTried,
     )
 }

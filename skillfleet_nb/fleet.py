@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from skillfleet_nb import Monitor
+    from skillfleet_nb.analysis.comparison import Comparison
     from skillfleet_nb.analysis.doctor import Diagnosis
     from skillfleet_nb.analysis.headroom import Headroom
+    from skillfleet_nb.analysis.programs import Candidates, StoredProgram
     from skillfleet_nb.charts import Charts
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.runs.prepare import Prepared
@@ -399,6 +401,63 @@ class Fleet:
             If there is none of that name.
         """
         return (self.job(job) if isinstance(job, str) else job).monitor()
+
+    def compare(self, *jobs: str) -> Comparison:
+        """Put runs side by side: set-ups, scores, cost, prompts, and the examples they disagree on.
+
+        Each is compared with the first, by the best program's scores on the sealed test split: pair by
+        pair over the rows both scored; by their means, and said so, where these are few.
+
+        Parameters
+        ----------
+        jobs
+            Names or ids, at least two.
+
+        Returns
+        -------
+        Comparison
+            Shows itself; ``.program("name").load()`` is a run's best program, to be used.
+
+        Raises
+        ------
+        InputError, NotFoundError
+            If one is unknown, or they are not at least two different ones.
+        """
+        from skillfleet_nb.analysis.compare import compare
+
+        return compare(self.store, self.settings, [self.job(name) for name in jobs], jobs)
+
+    def programs(self, job: str) -> Candidates:
+        """List the programs that a job scored; ``[id]`` opens one.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such job.
+        """
+        from skillfleet_nb.analysis.programs import candidates
+
+        return candidates(self.store, self.settings, self.job(job))
+
+    def program(self, name_or_id: str, job: str | None = None) -> StoredProgram:
+        """Find a program: what it says, its scores and ancestors; to try, to save, to use.
+
+        Parameters
+        ----------
+        name_or_id
+            Name or id of a job, for its best program; or the id of any program, its first characters
+            being enough.
+        job
+            The job to see it as a candidate of, where several scored it; by default the newest.
+
+        Raises
+        ------
+        NotFoundError, InputError, JobError
+            If there is none, several begin so, or the job has no scored program.
+        """
+        from skillfleet_nb.analysis.programs import find
+
+        return find(self.store, self.settings, self.job, name_or_id, job)
 
     def trials(self, job_id: str) -> pd.DataFrame:
         """List the trials of a job in order; columns as in the relation ``trials``."""

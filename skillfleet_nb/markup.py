@@ -16,7 +16,13 @@ CELL = "padding:2px 8px;text-align:left;vertical-align:top;border-bottom:1px sol
 NUMBER = CELL.replace("text-align:left", "text-align:right;font-variant-numeric:tabular-nums")
 SEVERITY = {"error": "rgba(220,60,60,.25)", "warning": "rgba(220,160,40,.25)", "info": "rgba(80,140,220,.2)"}
 NO_MATH = "mathjax_ignore tex2jax_ignore"  # class: pages read what stands between two $ as a formula
+PASSAGE = (
+    "white-space:pre-wrap;overflow-wrap:anywhere;margin:.3em 0;padding:.4em .6em;"
+    "border-left:3px solid var(--jp-border-color1,#8c8c8c);font-family:var(--jp-code-font-family,monospace);"
+    "font-size:var(--jp-code-font-size,13px);line-height:1.3"
+)
 _SHORT = 24  # characters that stay on one line
+_LONG = ";overflow-wrap:anywhere;min-width:8em"
 _WRAP = "overflow-wrap:break-word;max-width:48em"
 
 
@@ -92,7 +98,7 @@ def table(
         return f"<{tag} style='{style}'>{escape(text)}</{tag.split(maxsplit=1)[0]}>"
 
     head = "".join(
-        f"<th scope='col' style='{NUMBER if at in numeric else CELL}'>{escape(name)}</th>"
+        f"<th scope='col' style='{NUMBER if at in numeric else CELL}{_LONG * (len(name) > _SHORT)}'>{escape(name)}</th>"
         for at, name in enumerate(header)
     )
     body = "".join("<tr>" + "".join(cell(at, text) for at, text in enumerate(row)) + "</tr>" for row in rows)

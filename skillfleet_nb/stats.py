@@ -82,6 +82,39 @@ class PairedComparison:
         return told + (f"; fewer than {needed} examples cannot show anything" if self.n < needed else "")
 
 
+@dataclass(frozen=True, slots=True)
+class UnpairedComparison:
+    """What the comparison of two programs on different examples came to.
+
+    `delta` is the candidate's mean minus the baseline's, in [-1, 1]; `low` and `high` bound it with
+    the given `confidence`, and the verdict goes by them alone.
+    """
+
+    n_baseline: int
+    n_candidate: int
+    baseline_mean: float
+    candidate_mean: float
+    delta: float
+    low: float
+    high: float
+    verdict: Verdict
+    confidence: float
+
+    def sentence(self) -> str:
+        """Say the result in one sentence, scores in percent and differences in points.
+
+        Examples
+        --------
+        >>> print(unpaired_comparison([0.0] * 12, [1.0] * 30 + [0.0] * 10).sentence())
+        improved: 0.0 on 12 examples, 75.0 on 40 others, +75.0 points (95% interval +46.4 to +85.8, unpaired)
+        """
+        return (
+            f"{self.verdict}: {100 * self.baseline_mean:.1f} on {self.n_baseline} examples, "
+            f"{100 * self.candidate_mean:.1f} on {self.n_candidate} others, {100 * self.delta:+.1f} points "
+            f"({100 * self.confidence:g}% interval {100 * self.low:+.1f} to {100 * self.high:+.1f}, unpaired)"
+        )
+
+
 def p_in_words(p_value: float) -> str:
     """Write a p-value with three decimals.
 
@@ -186,6 +219,45 @@ def paired_comparison(
         confidence=confidence,
         method=method,
     )
+
+
+def unpaired_comparison(
+    baseline: Sequence[float], candidate: Sequence[float], *, confidence: float = 0.95, seed: int = 0
+) -> UnpairedComparison:
+    """Compare two programs by their scores on different examples of one kind.
+
+    Where both were scored on the same examples, :func:`paired_comparison` sees much smaller differences.
+
+    Parameters
+    ----------
+    baseline, candidate
+        Scores in [0, 1], higher is better, shapes (m,) and (n,).
+    confidence, seed
+        As in :func:`paired_comparison`.
+
+    Raises
+    ------
+    InputError
+        If one has no scores, or a score is not a number in [0, 1].
+
+    Notes
+    -----
+    The interval combines those of the two means by :func:`mean_interval` as the method of variance
+    estimates recovery does (Zou and Donner, 2008, doi:10.1002/sim.3095); of 0/1 scores it is that of
+    Newcombe (1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I).
+
+    Examples
+    --------
+    >>> unpaired_comparison([0, 0, 1, 0, 1, 0], [1, 0, 1, 0, 1]).verdict
+    'no evidence'
+    """
+    before = mean_interval(baseline, confidence=confidence, seed=seed)
+    after = mean_interval(candidate, confidence=confidence, seed=seed)
+    delta = after.mean - before.mean
+    low = delta - math.hypot(after.mean - after.low, before.high - before.mean)
+    high = delta + math.hypot(after.high - after.mean, before.mean - before.low)
+    verdict: Verdict = "improved" if low > 0 else "worse" if high < 0 else "no evidence"
+    return UnpairedComparison(before.n, after.n, before.mean, after.mean, delta, low, high, verdict, confidence)
 
 
 def mean_interval(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 TASKS = {
     "Prepare": ("demo", "doctor", "trainset", "headroom", "optimizers", "recommend", "estimate"),
     "Optimise": ("optimize", "watch", "answer", "pause", "unpause", "cancel", "resume"),
-    "Learn from runs": ("jobs", "job", "diff", "plot", "sql", "selector"),
+    "Learn from runs": ("jobs", "job", "compare", "programs", "program", "diff", "plot", "sql", "selector"),
     "Keep": ("save", "export", "db"),
     "Agent skills": ("skill",),
 }

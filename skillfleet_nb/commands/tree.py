@@ -7,7 +7,7 @@ import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from skillfleet_nb.commands import advice, db, handlers, plots, skills, trainset
+from skillfleet_nb.commands import advice, db, handlers, plots, programs, skills, trainset
 from skillfleet_nb.commands.tasks import listing
 from skillfleet_nb.errors import InputError, unknown
 
@@ -109,6 +109,7 @@ def build(prog: str = "%skillfleet") -> Parser:
     top = _Top(prog=prog, description="Optimise DSPy programs, with the price known and nothing lost.")
     commands = top.add_subparsers(dest="command", metavar="command", parser_class=Parser)
     handlers.add(commands)
+    programs.add(commands)
     db.add(commands)
     plots.add(commands)
     skills.add(commands)

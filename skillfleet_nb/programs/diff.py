@@ -1,18 +1,12 @@
-"""What an optimizer changed: instructions, field descriptions and demos, as text and as HTML.
-
-The page marks changes with ``<ins>`` and ``<del>``, which screen readers tell and which are
-underlined and struck through, not only coloured; colours follow JupyterLab's theme where there is one.
-"""
+"""What an optimizer changed: instructions, field descriptions and demos; see ``diff_page`` for its HTML."""
 
 from __future__ import annotations
 
 import difflib
-import html
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from skillfleet_nb.markup import NO_MATH
 from skillfleet_nb.programs.state import field_names, predictor_states
 from skillfleet_nb.trainset.identity import canonical_json
 
@@ -25,7 +19,9 @@ Demo = tuple[tuple[str, str], ...]  # field name and value as text, in order
 
 _WORDS = 400  # beyond it word marks are slow to make and hard to read: lines are compared instead
 _UNLIKE = 0.35  # share of common words below which two texts are shown one after the other
-_LONG = 700  # characters that are shown before a text is folded away
+LONG = 700
+"""Characters of a text that are shown before it is folded away."""
+
 _HIDDEN_FIELDS = frozenset({"augmented"})  # DSPy's own mark on bootstrapped demos
 
 
@@ -86,9 +82,15 @@ class ProgramDiff:
         return self.text()
 
     def _repr_html_(self) -> str:
-        if self.identical:
-            return "<p>identical: same instructions, same demos</p>"
-        return f'<div class="skillfleet-diff {NO_MATH}">{"".join(map(_predictor_html, self.predictors))}</div>'
+        from skillfleet_nb.programs.diff_page import page
+
+        return page(self)
+
+    def side_by_side(self, left: str, right: str) -> str:
+        """Return HTML with what was and what is in two columns under these titles, differences marked."""
+        from skillfleet_nb.programs.diff_page import columns
+
+        return columns(self, left, right)
 
 
 def diff_programs(base_state: Mapping[str, Any], best_state: Mapping[str, Any]) -> ProgramDiff:
@@ -123,6 +125,16 @@ def diff_programs(base_state: Mapping[str, Any], best_state: Mapping[str, Any]) 
     return ProgramDiff(
         tuple(_diff_predictor(name, before.get(name), after.get(name), names.get(name)) for name in ordered)
     )
+
+
+def demos_of(state: Mapping[str, Any]) -> dict[str, list[Demo]]:
+    """Return the demos of each predictor of a program's state, as the prompt shows them."""
+    names = field_names(state)
+    found = {}
+    for name, predictor in predictor_states(state).items():
+        labels = [label for fields in names.get(name, {}).values() for label in fields]
+        found[name] = [_demo(demo, labels) for demo in predictor.get("demos", ())]
+    return found
 
 
 def _diff_predictor(
@@ -171,7 +183,7 @@ def _demo(demo: Mapping[str, Any], labels: Sequence[str]) -> Demo:
     )
 
 
-def _pieces(before: str, after: str) -> list[Piece]:
+def pieces(before: str, after: str) -> list[Piece]:
     """Tell what stayed, went and came: word by word in short texts that resemble, else line by line."""
     for cut, most in ((r"\S+\s*", _WORDS), (r"[^\n]*\n|[^\n]+", None)):
         one, other = re.findall(cut, before), re.findall(cut, after)
@@ -180,16 +192,16 @@ def _pieces(before: str, after: str) -> list[Piece]:
         matcher = difflib.SequenceMatcher(None, [w.strip() for w in one], [w.strip() for w in other], autojunk=False)
         if most is not None and matcher.ratio() < _UNLIKE:
             return [("-", before), ("+", after)]
-        pieces: list[Piece] = []
+        found: list[Piece] = []
         for tag, i1, i2, j1, j2 in matcher.get_opcodes():
             if tag == "equal":
                 kept = other[j1:j2] if j2 < len(other) else one[i1:i2]  # the side that has a space at the end
-                pieces.append(("=", "".join(kept)))
+                found.append(("=", "".join(kept)))
                 continue
-            pieces += [("-", "".join(one[i1:i2]))] if i2 > i1 else []
-            pieces += [("+", "".join(other[j1:j2]))] if j2 > j1 else []
-        if any(op != "=" for op, _ in pieces):
-            return pieces
+            found += [("-", "".join(one[i1:i2]))] if i2 > i1 else []
+            found += [("+", "".join(other[j1:j2]))] if j2 > j1 else []
+        if any(op != "=" for op, _ in found):
+            return found
     return [("-", before), ("+", after)]  # they differ in spaces alone
 
 
@@ -204,17 +216,17 @@ def _change_text(change: TextChange) -> str:
     if change.before is None or change.after is None:
         mark, text = ("+ ", change.after) if change.before is None else ("- ", change.before)
         return f"{change.what}\n{_indent(text or '', mark, mark)}"
-    if max(len(change.before), len(change.after)) > _LONG:
+    if max(len(change.before), len(change.after)) > LONG:
         lines = difflib.unified_diff(change.before.splitlines(), change.after.splitlines(), lineterm="", n=1)
         return "\n".join([change.what, *(_indent(line) for line in list(lines)[2:])])
-    pieces = _pieces(change.before, change.after)
-    if not any(op == "=" for op, _ in pieces):
+    found = pieces(change.before, change.after)
+    if not any(op == "=" for op, _ in found):
         return "\n".join([change.what, _indent(change.before, "- ", "- "), _indent(change.after, "+ ", "+ ")])
     marks = {"=": "{}", "-": "[-{}-]", "+": "{{+{}+}}"}
-    return f"{change.what}\n" + _indent("".join(_outside_space(text, marks[op].format) for op, text in pieces))
+    return f"{change.what}\n" + _indent("".join(outside_space(text, marks[op].format) for op, text in found))
 
 
-def _outside_space(text: str, mark: Callable[[str], str]) -> str:
+def outside_space(text: str, mark: Callable[[str], str]) -> str:
     """Mark the words and leave the space that follows them outside."""
     words = text.rstrip()
     return mark(words) + text[len(words) :] if words else text
@@ -229,62 +241,3 @@ def _predictor_text(diff: PredictorDiff) -> str:
             body = "\n".join(f"{name}: {value}" for name, value in demo)
             lines.append(_indent(body, f"  {mark} ", "    "))
     return "\n".join(lines)
-
-
-# Transparent colours over the page's own background read in light and dark themes alike.
-_INS = "background:rgba(46,160,67,.22);text-decoration:underline;color:inherit"
-_DEL = "background:rgba(218,54,51,.22);text-decoration:line-through;color:inherit"
-_TEXT = (
-    "white-space:pre-wrap;overflow-wrap:anywhere;margin:.3em 0;padding:.4em .6em;"
-    "border-left:3px solid var(--jp-border-color1,#8c8c8c);font-family:var(--jp-code-font-family,monospace);"
-    "font-size:var(--jp-code-font-size,13px)"
-)
-
-
-def _predictor_html(diff: PredictorDiff) -> str:
-    title = "" if diff.name == "self" else f"<h4>{html.escape(diff.name)}</h4>"
-    changes = "".join(map(_change_html, (diff.instructions, *diff.fields)))
-    demos = "".join(
-        _demos_html(word, tag, some)
-        for word, tag, some in (("added", "ins", diff.added), ("removed", "del", diff.removed), ("kept", "", diff.kept))
-    )
-    label = html.escape(f"changes of {'the program' if diff.name == 'self' else diff.name}")
-    return f'<section aria-label="{label}">{title}{changes}{demos or "<p>no demos</p>"}</section>'
-
-
-def _change_html(change: TextChange) -> str:
-    what = html.escape(change.what)
-    if not change.changed:
-        return f"<p><strong>{what}</strong>: unchanged</p>"
-    if change.before is None or change.after is None:
-        pieces: list[Piece] = [("+", change.after or "")] if change.before is None else [("-", change.before)]
-    else:
-        pieces = _pieces(change.before, change.after)
-    marks: dict[Op, Callable[[str], str]] = {
-        "=": str,
-        "+": lambda text: _marked("ins", text),
-        "-": lambda text: _marked("del", text),
-    }
-    between = "" if any(op == "=" for op, _ in pieces) else "\n"
-    body = between.join(_outside_space(html.escape(text), marks[op]) for op, text in pieces)
-    length = sum(len(text) for _, text in pieces)
-    return _folded(f"<strong>{what}</strong>", f'<div style="{_TEXT}">{body}</div>', fold=length > _LONG)
-
-
-def _demos_html(word: str, tag: str, demos: Sequence[Demo]) -> str:
-    if not demos:
-        return ""
-    items = []
-    for demo in demos:
-        body = "\n".join(f"{html.escape(name)}: {html.escape(value)}" for name, value in demo)
-        items.append(f'<li><div style="{_TEXT}">{_marked(tag, body) if tag else body}</div></li>')
-    count = f"<strong>{len(demos)} demo{'s' * (len(demos) > 1)} {word}</strong>"
-    return _folded(count, f"<ol>{''.join(items)}</ol>", fold=True)
-
-
-def _marked(tag: str, escaped: str) -> str:
-    return f'<{tag} style="{_INS if tag == "ins" else _DEL}">{escaped}</{tag}>'
-
-
-def _folded(title: str, body: str, *, fold: bool) -> str:
-    return f"<details><summary>{title}</summary>{body}</details>" if fold else f"<p>{title}</p>{body}"

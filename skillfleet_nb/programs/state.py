@@ -172,14 +172,19 @@ def save(program: dspy.Module, path: str | Path) -> Path:
         If the path does not end with ``.json`` or cannot be written, or a state would not carry the
         whole program.
     """
+    return save_state(dump_state(program), path)
+
+
+def save_state(state: Mapping[str, Any], path: str | Path) -> Path:
+    """Write a state from :func:`dump_state`, as :func:`save` does."""
     target = Path(path)
     if target.suffix != ".json":
         raise InputError(
             f"programs are saved as JSON and {target.name!r} ends otherwise: name the file {target.stem}.json."
         )
-    if reasons := unsaved_parts(program):
+    if reasons := _envelope(state).get("unsaved"):
         raise InputError(f"this program cannot be saved as JSON: {'; '.join(reasons)}.")
-    text = json.dumps(dump_state(program), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    text = json.dumps(state, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     try:
         with NamedTemporaryFile("w", dir=target.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
             file.write(text)

@@ -121,6 +121,11 @@ class Execution:
         self._scorer = Scorer(prepared, self.ledger, self._recorder, self._reporter)
         prepared.metric.on_fault = lambda told: self.ledger.stop("metric", told)
 
+    @property
+    def prepared(self) -> Prepared:
+        """The run as it was checked."""
+        return self._it
+
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask the run to stop: no further call starts, and the best so far is kept."""
         self.ledger.stop("cancelled", reason)

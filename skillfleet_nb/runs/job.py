@@ -8,11 +8,11 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from skillfleet_nb.errors import InputError, JobError, SkillfleetError
+from skillfleet_nb.errors import JobError, SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.markup import table
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
-from skillfleet_nb.programs.state import load_state, save
+from skillfleet_nb.programs.state import load_state, save, save_state
 from skillfleet_nb.runs.monitor import Feed, Picture, picture
 from skillfleet_nb.runs.progress import Progress, duration, money
 from skillfleet_nb.stats import p_in_words
@@ -172,7 +172,6 @@ class Job:
 
     def _recorded_result(self) -> RunResult:
         """Put together what another process recorded."""
-        from skillfleet_nb.runs import parcel
         from skillfleet_nb.runs.spec import RunResult
 
         p = self.progress
@@ -182,10 +181,9 @@ class Job:
                 f"`resume {p.name}` goes on with it"
             )
         r = p.result
-        given = self._given if self._given is not None else parcel.read(self.home, self.id).program
         interval = (r["test_delta_low"], r["test_delta_high"])
         return RunResult(
-            program=self.best_program(given),
+            program=self.best_program(self.given),
             state=p.state,
             stop_reason=p.stop_reason or "",
             baseline_score=r["baseline_score"],
@@ -210,6 +208,42 @@ class Job:
     def program(self) -> Any:
         """The best program, of a finished job of this process."""
         return self.result(0).program
+
+    @property
+    def given(self) -> Any:
+        """The program the job was started with.
+
+        Raises
+        ------
+        JobError
+            If it was not kept, or cannot be opened any more.
+        """
+        if self._given is None:
+            from skillfleet_nb.runs import parcel
+
+            self._given = parcel.read(self.home, self.id).program
+        return self._given
+
+    def model(self) -> Any:
+        """Return the model that answers for the job's program; raises `JobError` if it was not kept."""
+        from skillfleet_nb.runs import parcel
+
+        return self._execution.prepared.lm if self._execution else parcel.read(self.home, self.id).lm
+
+    def examples(self) -> dict[str, Any]:
+        """Return the examples of the job, of all its splits, by id.
+
+        Empty where they were not kept with the job, or cannot be opened any more.
+        """
+        from skillfleet_nb.runs import parcel
+        from skillfleet_nb.trainset.identity import example_id, parts
+
+        try:
+            splits: Any = self._execution.prepared.splits if self._execution else parcel.read(self.home, self.id)
+        except SkillfleetError:
+            return {}
+        rows = [*splits.train, *splits.val, *splits.test]
+        return {example_id(*parts(row)): row for row in rows}
 
     def best_program(self, onto: Any) -> Any:
         """Return a copy of the program `onto` with the instructions and demos of the job's best one.
@@ -262,16 +296,7 @@ class Job:
         """Write the best program as JSON that ``dspy`` loads; see :func:`skillfleet_nb.programs.state.save`."""
         if self._result is not None or self._execution is not None:
             return save(self.program, path)
-        import json
-        from pathlib import Path
-
-        target = Path(path)
-        if target.suffix != ".json":
-            raise InputError(
-                f"programs are saved as JSON and {target.name!r} ends otherwise: name it {target.stem}.json"
-            )
-        target.write_text(json.dumps(self._best_state(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        return target
+        return save_state(self._best_state(), path)
 
     def diff(self) -> ProgramDiff:
         """Compare the best program with the one the job was given: instructions and demos.

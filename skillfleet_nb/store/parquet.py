@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _GROUP_ROWS, _GROUP_BYTES = 10_000, 8 << 20  # bound the memory that reading and writing take
 _WRITTEN = re.compile(rb'\{"seq":\d+,"at":"[^"]*","kind":"[^"\\]*","payload":(\{.*\})\}\n', re.DOTALL)
 _DIGEST = "sha256:"
+_TEXTS = {"lm_call": ("prompt", "response"), "tried": ("inputs", "output")}
 _OUTPUT = 3  # place of the output in an ``ExampleScore``
 
 _Row = tuple[int | None, Any, str | None, bytes | None, bytes | None, int]
@@ -109,8 +110,8 @@ def without_prompts(line: bytes) -> bytes:
     if event is None:
         return b"\n" if line.endswith(b"\n") else b""
     payload = dict(event.payload)
-    if event.kind == "lm_call":
-        payload |= {field: _digest(payload[field]) for field in ("prompt", "response") if field in payload}
+    if event.kind in _TEXTS:
+        payload |= {field: _digest(payload[field]) for field in _TEXTS[event.kind] if field in payload}
     elif event.kind == "trial" and isinstance(payload.get("scores"), list):
         scores = payload["scores"]
         payload["scores"] = [[*s[:_OUTPUT], *map(_digest, s[_OUTPUT:])] if isinstance(s, list) else s for s in scores]

@@ -191,7 +191,10 @@ class Store:
                 progress(done, total)
 
         settings = Settings.load(self.home.config)
-        finished = self.frame("SELECT job_id, finished_at FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at")
+        finished = self.frame(
+            "SELECT job_id, finished_at FROM jobs WHERE finished_at IS NOT NULL "
+            "UNION ALL SELECT job_id, \"at\" FROM events WHERE kind = 'tried' ORDER BY finished_at"
+        )
         jobs = [(str(job), at.to_pydatetime()) for job, at in finished.itertuples(index=False)]
         with nullcontext() if dry_run or not jobs else self._alone():
             report = compaction.compact(
@@ -217,7 +220,9 @@ class Store:
                 "SELECT (SELECT count(*) FROM fleet.raw.lm_calls SEMI JOIN hashed USING (job_id) "
                 "WHERE NOT starts_with(prompt, 'sha256:') OR NOT starts_with(response, 'sha256:')) "
                 "+ (SELECT count(*) FROM fleet.raw.scores SEMI JOIN hashed USING (job_id) "
-                "WHERE NOT starts_with(output, 'sha256:'))",
+                "WHERE NOT starts_with(output, 'sha256:')) "
+                "+ (SELECT count(*) FROM fleet.raw.events SEMI JOIN hashed USING (job_id) "
+                "WHERE kind = 'tried' AND NOT starts_with(payload->>'inputs', 'sha256:'))",
                 {"hashed": sorted(hashed)},
             ).fetchall()
             return bool(recorded[0][0])

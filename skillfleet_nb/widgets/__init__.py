@@ -6,12 +6,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skillfleet_nb.widgets.compare import ComparisonView
     from skillfleet_nb.widgets.monitor import Monitor
+    from skillfleet_nb.widgets.programs import ProgramBrowser
     from skillfleet_nb.widgets.recommend import RecommendationCard
     from skillfleet_nb.widgets.trainset import TrainsetView
 
-__all__ = ["Monitor", "RecommendationCard", "TrainsetView", "has_widgets", "shown"]
-_HOMES = {"Monitor": "monitor", "RecommendationCard": "recommend", "TrainsetView": "trainset"}
+__all__ = [
+    "ComparisonView",
+    "Monitor",
+    "ProgramBrowser",
+    "RecommendationCard",
+    "TrainsetView",
+    "has_widgets",
+    "shown",
+]
+_HOMES = {
+    "ComparisonView": "compare",
+    "Monitor": "monitor",
+    "ProgramBrowser": "programs",
+    "RecommendationCard": "recommend",
+    "TrainsetView": "trainset",
+}
+# By name: nothing is imported for answers that no widget shows.
+_VIEWS = {
+    "Candidates": "ProgramBrowser",
+    "Comparison": "ComparisonView",
+    "Recommendation": "RecommendationCard",
+    "StoredProgram": "ProgramBrowser",
+    "TrainsetReport": "TrainsetView",
+}
 
 
 def has_widgets() -> bool:
@@ -28,19 +52,17 @@ def has_widgets() -> bool:
 
 def shown(answer: Any, context: Any) -> Any:
     """Return the widget that shows a command's answer, or the answer itself where there is none."""
-    kind = type(answer).__name__  # by its name: nothing is imported for the others
-    if kind == "TrainsetReport":
-        from skillfleet_nb.widgets.trainset import TrainsetView
+    kind = _VIEWS.get(type(answer).__name__)
+    if kind in {"RecommendationCard", "TrainsetView"}:
+        return _view(kind)(answer, context.fleet)
+    return _view(kind)(answer) if kind is not None and has_widgets() else answer
 
-        return TrainsetView(answer, context.fleet)
-    if kind == "Recommendation":
-        from skillfleet_nb.widgets.recommend import RecommendationCard
 
-        return RecommendationCard(answer, context.fleet)
-    return answer
+def _view(name: str) -> Any:
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return _view(name)

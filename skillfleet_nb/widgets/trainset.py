@@ -23,6 +23,7 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.markup import items, preformatted, table
 from skillfleet_nb.trainset.rows import brief
 from skillfleet_nb.trainset.scoring import HIGH, LOW
+from skillfleet_nb.widgets.face import Face, put
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -59,7 +60,7 @@ class ExampleTable(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is u
     asked_rating = t.Dict(allow_none=True, default_value=None).tag(sync=True)
 
 
-class TrainsetView:
+class TrainsetView(Face):
     """A report to look through.  Whatever can be clicked is a method as well.
 
     Parameters
@@ -82,7 +83,8 @@ class TrainsetView:
     """
 
     def __init__(self, report: TrainsetReport, fleet: Fleet | None = None) -> None:
-        self.report, self._fleet = report, fleet
+        self.answer = self.report = report
+        self._fleet = fleet
         self._brushed: set[int] = set()
         self.table = ExampleTable()
         self._frame = report.examples.assign(
@@ -152,22 +154,9 @@ class TrainsetView:
         InputError
             If `name` is no name of a variable.
         """
-        if not name.isidentifier():
-            raise InputError(f"{name!r} is no name of a variable: use letters, digits and _.")
-        from IPython import get_ipython
-
-        shell, rows = get_ipython(), self.filtered
-        if shell is not None:
-            shell.user_ns[name] = rows
+        rows = self.filtered
+        put(name, rows)
         return rows
-
-    def __repr__(self) -> str:
-        return self.report.text()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle = self.box._repr_mimebundle_(**options)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**(data or {}), "text/html": self.report._repr_html_(), "text/plain": self.report.text()}, metadata
 
     def _laid_out(self) -> Any:
         overview = w.VBox([w.HTML(self._facts()), w.HTML(_row(self._overview_charts()))])

@@ -182,3 +182,25 @@ def test_colours_do_not_assume_a_theme(theme: str) -> None:
     assert theme not in page.replace("var(--jp-border-color1,#8c8c8c)", "")
     assert "text-decoration:underline" in page
     assert "text-decoration:line-through" in page
+
+
+def test_side_by_side_each_column_holds_its_program_and_marks_what_is_its_own() -> None:
+    base = state("Sort the ticket by team, briefly.", [{"text": "a", "label": "1"}])
+    best = state("Sort the ticket by team and urgency.", [{"text": "b", "label": "2"}])
+    page = diff_programs(base, best).side_by_side("first <b>", "second")
+    parsed(page)
+    assert "first &lt;b&gt;" in page
+    left, right = page.split('aria-label="first &lt;b&gt;"')[1].split('aria-label="second"')
+    assert re.findall(r"<mark[^>]*>(.*?)</mark>", left) == ["team, briefly."]
+    assert re.findall(r"<mark[^>]*>(.*?)</mark>", right.split("demos of")[0]) == ["team and urgency."]
+    assert "Sort the ticket by" in left
+    assert "Sort the ticket by" in right
+    assert page.count("1 demo only here") == 2
+
+
+def test_side_by_side_texts_without_anything_in_common_are_not_marked() -> None:
+    page = diff_programs(state("Sort it."), state("Answer in French, please.")).side_by_side("a", "b")
+    assert "<mark" not in page
+    assert "Answer in French, please." in page
+    same = diff_programs(state("Sort it."), state("Sort it.")).side_by_side("a", "b")
+    assert same == "<p>identical: same instructions, same demos</p>"

@@ -1,0 +1,53 @@
+"""What every view shares: a widget where there are widgets, HTML and text of the same answer where not."""
+
+from __future__ import annotations
+
+import keyword
+from typing import Any
+
+from skillfleet_nb.errors import InputError
+
+
+class Face:
+    """A widget `box` that shows `answer`, an object with ``_repr_html_()`` and ``text()``."""
+
+    box: Any
+    answer: Any
+
+    def __repr__(self) -> str:
+        return str(self.answer.text())
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        bundle = self.box._repr_mimebundle_(**options)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**(data or {}), "text/html": self.answer._repr_html_(), "text/plain": self.answer.text()}, metadata
+
+
+def page(html: str = "") -> Any:
+    """Make a widget that shows HTML no wider than the page: what is wider scrolls within it."""
+    import ipywidgets as w
+
+    return w.HTML(f"<div style='contain:inline-size;line-height:1.4'>{html}</div>")
+
+
+def checked_name(name: str) -> str:
+    """Return the name of a variable; raise `InputError` if it is none."""
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise InputError(f"{name!r} is no name of a variable: use letters, digits and _.")
+    return name
+
+
+def put(name: str, value: Any) -> None:
+    """Put a value into a variable of the notebook, where there is one.
+
+    Raises
+    ------
+    InputError
+        If `name` is no name of a variable.
+    """
+    from IPython import get_ipython
+
+    checked_name(name)
+    shell = get_ipython()
+    if shell is not None:
+        shell.user_ns[name] = value

@@ -1,0 +1,165 @@
+"""The programs of a job to look through: what they say and how they scored; to try, save and use right there."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+
+from skillfleet_nb.analysis.program_page import SHORT_ID, answer_in_words, cut, mark, points, program_html
+from skillfleet_nb.analysis.programs import Candidates
+from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.markup import preformatted
+from skillfleet_nb.runs.prepare import input_fields
+from skillfleet_nb.widgets.face import Face, checked_name, page, put
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skillfleet_nb.analysis.programs import StoredProgram
+    from skillfleet_nb.runs.asking import Answer
+
+_EXAMPLES = 50  # that can be chosen to be asked
+_WRAPPED = {"flex_flow": "row wrap", "align_items": "center"}
+
+
+class ProgramBrowser(Face):
+    """The programs of a job, one open at a time.  Whatever can be clicked is a method as well.
+
+    Parameters
+    ----------
+    shown
+        A program, or the candidates of a job, of which the best one is opened.
+    onto
+        The program they are put onto; by default the one that was kept with the job.
+    """
+
+    def __init__(self, shown: StoredProgram | Candidates, *, onto: Any = None) -> None:
+        self.answer, self._onto = shown, onto
+        self.candidates = shown if isinstance(shown, Candidates) else shown.candidates
+        self._page, self._told, self._reply = w.HTML(), w.HTML(), w.HTML()
+        self._choice = w.Dropdown(options=self._options(), description="program", **_wide())
+        self._form = w.VBox()
+        self._fields: dict[str, Any] = {}
+        listed = [page(shown._repr_html_())] if isinstance(shown, Candidates) else []
+        opened = [self._choice, self._page, self._form, self._using()] if len(self.candidates) else []
+        self.box = w.VBox([*listed, *opened])
+        self._choice.observe(lambda change: self.select(change["new"]), "value")
+        first = self._best() if isinstance(shown, Candidates) else shown.id
+        if first is not None:
+            self.select(first)
+
+    def select(self, program_id: str) -> StoredProgram:
+        """Open a program; raises `NotFoundError` where the job has none of that id."""
+        self.program = self.candidates[program_id]
+        if self._choice.value != self.program.id:
+            self._choice.value = self.program.id  # which opens it
+            return self.program
+        self._page.value = page(program_html(self.program, lines=False)).value
+        self._told.value = self._reply.value = ""
+        self._asking()
+        return self.program
+
+    def ask(self, **inputs: Any) -> Answer:
+        """Ask the open program, as :meth:`skillfleet_nb.analysis.programs.StoredProgram.ask` does, and show it."""
+        answer = self.program.ask(inputs, onto=self._onto)
+        self._reply.value = answer._repr_html_()
+        return answer
+
+    def to_variable(self, name: str) -> Any:
+        """Put the open program into a variable of the notebook, and return it; raises `SkillfleetError`."""
+        checked_name(name)
+        program = self.program.load(self._onto)
+        put(name, program)
+        return program
+
+    def save(self, path: str | Path) -> Path:
+        """Write the open program as JSON that ``dspy`` loads; raises `InputError`."""
+        return self.program.save(path)
+
+    def _options(self) -> list[tuple[str, str]]:
+        return [
+            (" · ".join(part for part in (
+                row["program_id"][:SHORT_ID] + f" {row['role']}".rstrip(),
+                f"validation {points(row['val_score'])}" if points(row["val_score"]) else "",
+                f"test {points(row['test_score'])}" if points(row["test_score"]) else "",
+                f"{row['n_demos']} demos",
+            ) if part), row["program_id"])
+            for row in self.candidates.frame.to_dict("records")
+        ]  # fmt: skip
+
+    def _best(self) -> str | None:
+        frame = self.candidates.frame
+        best = frame.program_id[frame["role"].str.contains("best")]
+        return str(best.iloc[0]) if len(best) else next(iter(frame.program_id), None)
+
+    def _asking(self) -> None:
+        """Make the fields to try the program with, or say why there are none."""
+        try:
+            names = input_fields(self.program.load(self._onto))
+        except SkillfleetError as exc:
+            told = f"to try or use it here, give the program: ProgramBrowser(…, onto=program) ({exc})"
+            self._form.children = (w.HTML(preformatted(told)),)
+            return
+        if list(self._fields) != names:
+            self._fields = {n: w.Textarea(description=n, rows=2, **_wide()) for n in names}
+        examples = w.Dropdown(options=self._examples(), description="example", **_wide())
+        examples.observe(self._chosen, "value")
+        button = w.Button(description="Try it", button_style="primary")
+        button.on_click(self._tried)
+        title = w.HTML("<strong>try it</strong>")
+        given = [examples] if len(examples.options) > 1 else []
+        self._form.children = (title, *given, *self._fields.values(), button, self._reply)
+
+    def _examples(self) -> list[tuple[str, str]]:
+        """List examples it was scored on, the worst first."""
+        known = self.candidates.examples
+        scores = self.program.scores().sort_values(["score", "split"], kind="stable")
+        rows = [row for row in scores.to_dict("records") if row["example_id"] in known][:_EXAMPLES]
+        listed = {
+            row["example_id"]: f"{row['split']} {mark(row['score'])} {answer_in_words(row['output'], 30)} ← "
+            f"{cut(row['input'], 80)}" for row in rows
+        }  # fmt: skip
+        return [("choose one to fill the fields, or write your own", ""), *((t, e) for e, t in listed.items())]
+
+    def _chosen(self, change: Any) -> None:
+        example = self.candidates.examples.get(change["new"])
+        if example is not None:
+            import json
+
+            for name, value in example.inputs().items():
+                if name in self._fields:
+                    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+                    self._fields[name].value = text
+
+    def _tried(self, button: Any) -> None:
+        button.disabled, self._reply.value = True, "<em>asking …</em>"
+        try:
+            self.ask(**{name: field.value for name, field in self._fields.items()})
+        except SkillfleetError as exc:
+            self._reply.value = preformatted(str(exc))
+        finally:
+            button.disabled = False
+
+    def _using(self) -> Any:
+        name = w.Text(value="program", description="variable", layout=w.Layout(width="240px"))
+        file = w.Text(value="program.json", description="file", layout=w.Layout(width="240px"))
+        use = w.Button(description="Use this program", layout=w.Layout(width="160px"))
+        keep = w.Button(description="Save as JSON", layout=w.Layout(width="160px"))
+        use.on_click(lambda _: self._do(lambda: self.to_variable(name.value), f"{name.value} is program "))
+        loads = "with DSPy alone: program.load({!r}) reads program "
+        keep.on_click(lambda _: self._do(lambda: self.save(file.value), loads.format(file.value)))
+        return w.VBox([w.HBox([name, use, file, keep], layout=w.Layout(**_WRAPPED)), self._told])
+
+    def _do(self, what: Any, told: str) -> None:
+        try:
+            what()
+        except SkillfleetError as exc:
+            self._told.value = preformatted(str(exc))
+        else:
+            self._told.value = f"<div>{escape(told)}{self.program.id}</div>"
+
+
+def _wide() -> dict[str, Any]:
+    return {"layout": w.Layout(width="auto", max_width="720px"), "style": {"description_width": "initial"}}
