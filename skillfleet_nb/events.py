@@ -60,6 +60,8 @@ class JobCreated(Payload):
     engine: str
     seed: int
     budget_usd: float | None = None
+    tags: tuple[str, ...] = ()
+    domain: str | None = None
     spec: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -18,11 +18,13 @@ from skillfleet_nb.runs.job import Job
 from skillfleet_nb.runs.launch import check_engine, launch, packed
 from skillfleet_nb.runs.prepare import checked_fallbacks, prepare
 from skillfleet_nb.runs.resume import refuse_changes, refuse_finished, refuse_spent
-from skillfleet_nb.runs.spec import Budget
+from skillfleet_nb.runs.spec import Budget, tags_of
 from skillfleet_nb.store import Home, Journal, Store
+from skillfleet_nb.store.job_filter import condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import date
 
     import pandas as pd
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.charts import Charts
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.runs.prepare import Prepared
+    from skillfleet_nb.runs.progress import Progress
     from skillfleet_nb.selector.forecast import Forecast
     from skillfleet_nb.selector.recommend import Recommendation
     from skillfleet_nb.selector.report import SelectorReport
@@ -99,6 +102,8 @@ class Fleet:
         engine: str = "thread",
         max_parallel: int | None = None,
         name: str | None = None,
+        tags: Sequence[str] = (),
+        domain: str | None = None,
         record_prompts: bool | None = None,
         select: int | None = None,
         strategy: str | None = None,
@@ -145,6 +150,8 @@ class Fleet:
             A process waits until fewer than so many of the home's run; by default as the settings say.
         name
             What to call the job.
+        tags, domain
+            Words to find it by, in the dashboard and in the relation ``jobs``.
         record_prompts
             Whether prompts, responses and outputs are kept as text; by default as the settings say.
         select
@@ -222,6 +229,8 @@ class Fleet:
             engine=engine,
             seed=seed,
             budget_usd=budget_usd,
+            tags=tags_of(tags),
+            domain=(domain or "").strip() or None,
             spec=prepared.spec.model_dump(mode="json"),
         )
         from skillfleet_nb.selector.advisor import choice
@@ -313,7 +322,7 @@ class Fleet:
         kept = parcel.kept(self.home, old.id, p.spec, self.settings, given)
         kept = replace(kept, budget=kept.budget.model_copy(update=limits))
         if as_new:
-            return self._restart(kept, engine, max_parallel, p.name, p.spec.get("target"))
+            return self._restart(kept, engine, max_parallel, p)
         settings = self.settings.model_copy(update={"record_prompts": kept.record_prompts})
         prepared = parcel.prepared(kept, settings)
         refuse_changes(p.name, p.spec, prepared.spec)
@@ -328,9 +337,7 @@ class Fleet:
             self._jobs[job.id] = job
             return launch(self.home, job, journal, told, prepared, pack, settings, engine, max_parallel)
 
-    def _restart(
-        self, kept: parcel.Parcel, engine: str, max_parallel: int | None, name: str, target: float | None
-    ) -> Job:
+    def _restart(self, kept: parcel.Parcel, engine: str, max_parallel: int | None, p: Progress) -> Job:
         with parcel.settings_of(kept):
             return self.optimize(
                 kept.program,
@@ -347,28 +354,50 @@ class Fleet:
                 max_calls=kept.budget.calls,
                 max_tokens=kept.budget.tokens,
                 max_minutes=kept.budget.minutes,
-                target=target,
+                target=p.spec.get("target"),
                 seed=kept.seed,
                 num_threads=kept.num_threads,
                 engine=engine,
                 max_parallel=max_parallel,
-                name=name,
+                name=p.name,
+                tags=p.tags,
+                domain=p.domain,
                 record_prompts=kept.record_prompts,
             )
 
-    def jobs(self, state: str | None = None) -> pd.DataFrame:
-        """List all jobs, newest first, one row each; columns as in the relation ``jobs``.
+    def jobs(
+        self,
+        state: str | None = None,
+        *,
+        optimizer: str | None = None,
+        domain: str | None = None,
+        tag: str | None = None,
+        since: str | date | None = None,
+        until: str | date | None = None,
+        text: str | None = None,
+    ) -> pd.DataFrame:
+        """List jobs, newest first, one row each; columns as in the relation ``jobs``.
+
+        Parameters
+        ----------
+        state, optimizer, domain, tag
+            Only jobs with these.
+        since, until
+            Only jobs made on these days (UTC) or between: ``"2026-01-31"``, or a date.
+        text
+            Only jobs with this in their name, in capitals or not.
 
         Raises
         ------
         NotFoundError
             If `state` is no state of a job.
+        InputError
+            If a day is none.
         """
-        if state is None:
-            return self.store.frame("from jobs order by created_at desc")
-        if state not in set(JobState):
-            raise unknown("state", state, [str(s) for s in JobState])
-        return self.store.frame("from jobs where state = ? order by created_at desc", [state])
+        where, values = condition(
+            state=state, optimizer=optimizer, domain=domain, tag=tag, since=since, until=until, text=text
+        )
+        return self.store.frame(f"from jobs where {where} order by created_at desc", values)
 
     def job(self, name_or_id: str) -> Job:
         """Find a job by its id, or the newest one by its name.

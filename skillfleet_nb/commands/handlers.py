@@ -29,6 +29,7 @@ def add(commands: Any) -> None:
     """Add these commands to the tree."""
     _add_optimize(commands)
     _add_jobs(commands)
+    _add_runs(commands)
     _add_questions(commands)
 
 
@@ -36,12 +37,19 @@ def _add_jobs(commands: Any) -> None:
     p = commands.add_parser(
         "jobs",
         help="list jobs, newest first",
-        examples=("jobs", "jobs --state interrupted --limit 5"),
+        examples=("jobs", "jobs --state interrupted --limit 5", "jobs --tag v2 --since 2026-01-31"),
     )
     p.add_argument("--state", metavar="STATE", help="only jobs in this state")
+    p.add_argument("--optimizer", metavar="OPTIMIZER", help="only jobs of this optimizer")
+    p.add_argument("--tag", metavar="TAG", help="only jobs with this tag")
+    p.add_argument("--domain", metavar="DOMAIN", help="only jobs of this domain")
+    p.add_argument("--since", metavar="DAY", help="only jobs from this day on (UTC)")
+    p.add_argument("--until", metavar="DAY", help="only jobs up to this day")
     p.add_argument("--limit", type=int, default=20, metavar="N", help="rows shown (20)")
     p.set_defaults(run=_jobs)
 
+
+def _add_runs(commands: Any) -> None:
     p = commands.add_parser(
         "job",
         help="one job: scores, verdict, cost, learning curve, prompt diff",
@@ -179,6 +187,8 @@ def _add_optimize(commands: Any) -> None:
     p.add_argument("--seed", type=int, default=0, metavar="N")
     p.add_argument("--threads", type=int, metavar="N", help="threads of an evaluation")
     p.add_argument("--name", metavar="NAME", help="what to call the job")
+    p.add_argument("--tag", action="append", default=[], metavar="TAG", help="a word to find the job by")
+    p.add_argument("--domain", metavar="DOMAIN", help="what the job is about, to find it by")
     p.add_argument("--no-wait", action="store_true", help="return at once; the job runs in the background")
     p.add_argument("--detach", action="store_true", help="run in a process of its own, which outlives this one")
     p.add_argument("--max-parallel", type=int, metavar="N", help="with --detach: wait until fewer than N run")
@@ -210,6 +220,8 @@ def _optimize(c: Context, a: argparse.Namespace) -> Any:
         max_tokens=a.max_tokens,
         max_minutes=a.max_minutes,
         target=a.target,
+        tags=a.tag,
+        domain=a.domain,
         seed=a.seed,
         num_threads=a.threads,
         name=a.name,
@@ -251,7 +263,8 @@ def params(pairs: list[str]) -> dict[str, str]:
 
 
 def _jobs(c: Context, a: argparse.Namespace) -> JobTable:
-    return JobTable(c.fleet.jobs(a.state), limit=a.limit)
+    found = c.fleet.jobs(a.state, optimizer=a.optimizer, tag=a.tag, domain=a.domain, since=a.since, until=a.until)
+    return JobTable(found, limit=a.limit)
 
 
 def _job(c: Context, a: argparse.Namespace) -> JobReport | Note:

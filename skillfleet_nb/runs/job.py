@@ -333,6 +333,8 @@ class Job:
         """Tell what matters of the job, as pairs of a word and its value."""
         p = self.progress
         rows = [("job", f"{p.name} ({self.id})"), ("optimizer", p.optimizer)]
+        rows += [("tags", ", ".join(p.tags))] if p.tags else []
+        rows += [("domain", p.domain)] if p.domain else []
         rows.append(("state", p.state_in_words))
         if (pid := self.pid) is not None:
             rows.append(("process", str(pid)))

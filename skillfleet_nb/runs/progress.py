@@ -55,6 +55,8 @@ class Progress:
     splits: str = ""
     spec: dict[str, Any] = field(default_factory=dict)
     engine: str = "thread"
+    tags: tuple[str, ...] = ()
+    domain: str | None = None
     attempts: int = 0
     warnings: list[str] = field(default_factory=list)
     started_at: datetime | None = None
@@ -140,6 +142,7 @@ class Progress:
     def _on_job_created(self, p: dict[str, Any], at: datetime) -> None:
         del at
         self.name, self.optimizer, self.engine, self.spec = p["name"], p["optimizer"], p["engine"], p["spec"]
+        self.tags, self.domain = tuple(p.get("tags") or ()), p.get("domain")
         low, high = p["spec"].get("expected_calls", (0, 0))
         sizes = p["spec"].get("sizes", {})
         self.splits = p["spec"].get("splits", "")

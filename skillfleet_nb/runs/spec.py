@@ -7,10 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from skillfleet_nb.errors import InputError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import dspy
 
     from skillfleet_nb.events import JobState
+
+
+def tags_of(given: Sequence[str]) -> tuple[str, ...]:
+    """Tidy the tags of a job; one text is one tag, and commas part several.
+
+    Raises
+    ------
+    InputError
+        If one is empty or no text.
+
+    Examples
+    --------
+    >>> tags_of("support"), tags_of(["support, v2", "v2"])
+    (('support',), ('support', 'v2'))
+    """
+    texts = [given] if isinstance(given, str) else list(given)
+    wrong = next((t for t in texts if not isinstance(t, str) or not t.strip(" ,")), None)
+    if wrong is not None:
+        raise InputError(f"tag {wrong!r}: give words, for example tags=['support', 'v2']")
+    return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
 
 
 class Budget(BaseModel):

@@ -83,7 +83,7 @@ _VIEWS = {
         WITH created AS (
             SELECT job_id, arg_min({
                 name: name, created_at: logged_at, optimizer: optimizer, program: program, metric: metric,
-                engine: engine, seed: seed, budget_usd: budget_usd}, seq) AS c
+                engine: engine, seed: seed, budget_usd: budget_usd, tags: tags, domain: domain}, seq) AS c
             FROM raw.jobs GROUP BY job_id
         ), state AS (
             SELECT job_id, arg_max({state: state, reason: stop_reason, error: error, since: logged_at}, seq) AS s,
@@ -117,7 +117,8 @@ _VIEWS = {
             r.test_baseline, r.test_score, r.test_delta, r.test_delta_low, r.test_delta_high, r.p_value,
             r.verdict, used.cost_usd, used.lm_calls, used.cached_calls, used.input_tokens,
             used.output_tokens, used.wall_s, c.budget_usd,
-            coalesce(r.best_program_id, live.best_program_id) AS best_program_id, s.error
+            coalesce(r.best_program_id, live.best_program_id) AS best_program_id, s.error,
+            coalesce(c.tags, []) AS tags, c.domain
         FROM created
         LEFT JOIN state USING (job_id) LEFT JOIN result USING (job_id)
         LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id)""",
@@ -283,8 +284,15 @@ def m006_recommendations(con: duckdb.DuckDBPyConnection) -> None:
             job_id VARCHAR, seq BIGINT, logged_at TIMESTAMPTZ, recommendation_id VARCHAR, how VARCHAR, {told})""")
 
 
+def m007_tags(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in what jobs are tagged with, and their domain."""
+    con.execute("""
+        ALTER TABLE fleet.raw.jobs ADD COLUMN tags VARCHAR[];
+        ALTER TABLE fleet.raw.jobs ADD COLUMN domain VARCHAR""")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
-    m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations
+    m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

@@ -1,0 +1,59 @@
+"""Which jobs: what a person asks for, as a condition in SQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.events import JobState
+
+
+def condition(
+    *,
+    state: str | None = None,
+    optimizer: str | None = None,
+    domain: str | None = None,
+    tag: str | None = None,
+    since: str | date | None = None,
+    until: str | date | None = None,
+    text: str | None = None,
+) -> tuple[str, list[Any]]:
+    """Write a condition over ``jobs`` and the values to bind to it; True without any wish.
+
+    Raises
+    ------
+    NotFoundError
+        If `state` is no state of a job.
+    InputError
+        If a day is none.
+
+    Examples
+    --------
+    >>> condition(tag="v2", state="completed")
+    ('state = ? and list_contains(tags, ?)', ['completed', 'v2'])
+    """
+    if state is not None and state not in set(JobState):
+        raise unknown("state", state, [str(s) for s in JobState])
+    wishes = {
+        "state = ?": state,
+        "optimizer = ?": optimizer,
+        "domain = ?": domain,
+        "list_contains(tags, ?)": tag,
+        "created_at >= ?": _day("since", since),
+        "created_at < ?": _day("until", until, after=True),
+        "contains(lower(name), ?)": text.strip().lower() if text and text.strip() else None,
+    }
+    asked = {wish: value for wish, value in wishes.items() if value is not None}
+    return " and ".join(asked) or "true", list(asked.values())
+
+
+def _day(what: str, given: str | date | None, *, after: bool = False) -> datetime | None:
+    """Find where a day begins in UTC, or where it is over."""
+    if given is None or given == "":
+        return None
+    try:
+        day = date.fromisoformat(given) if isinstance(given, str) else given
+    except ValueError:
+        raise InputError(f"{what} = {given!r}: give a day such as {datetime.now(UTC):%Y-%m-%d}") from None
+    return datetime.combine(day, time(), UTC) + timedelta(days=after)
