@@ -180,6 +180,8 @@ class Comparison(Readable):
     def __str__(self) -> str:
         return self.text()
 
+    _repr_pretty_ = Readable._repr_pretty_  # or IPython would take what follows
+
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(run.label for run in self.runs)}>"
 

@@ -224,6 +224,8 @@ class StoredProgram(Readable):
     def __str__(self) -> str:
         return self.text()
 
+    _repr_pretty_ = Readable._repr_pretty_  # or IPython would take what follows
+
     def __repr__(self) -> str:
         return f"<StoredProgram {self.id} of {self.job.name}>"
 

@@ -72,6 +72,11 @@ def test_beside_each_widget_lies_what_needs_none(lab: Lab) -> None:
     assert shown(comparison, None) is comparison, "nobody can click in a plain shell"
 
 
+def test_a_plain_shell_shows_all_of_it(lab: Lab, shell: InteractiveShell) -> None:
+    for answer in (lab.fleet.compare("few", "rules"), lab.fleet.program("few"), lab.fleet.programs("few")):
+        assert shell.display_formatter.format(answer)[0]["text/plain"] == answer.text()
+
+
 def test_the_browser_opens_tries_saves_and_uses(lab: Lab, shell: InteractiveShell, tmp_path: Path) -> None:
     candidates = lab.fleet.programs("few")
     view = ProgramBrowser(candidates)
