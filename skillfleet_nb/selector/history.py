@@ -40,6 +40,7 @@ class Past:
     confidence: float | None = None
     how: str = "manual"
     finished: bool = True
+    warm: bool = False  # an earlier job on the task filled the cache: it bought less than forecast
     calls: tuple[float, float] | None = None
     usd: tuple[float, float] | None = None
     wall: tuple[float, float] | None = None
@@ -75,7 +76,7 @@ def read(store: Store, task: str) -> Known:
         SELECT kind, payload::VARCHAR AS told FROM told WHERE newest = 1
         UNION ALL
         SELECT 'run', to_json(r)::VARCHAR FROM (
-            SELECT features, chosen, chosen_params, stop_reason, baseline_score, gain, regret, confidence, how,
+            SELECT features, chosen, chosen_params, stop_reason, baseline_score, gain, regret, confidence, how, warm,
                 expected_calls, actual_calls, expected_cost_usd, actual_cost_usd, expected_wall_s, actual_wall_s
             FROM recommendations WHERE job_id IS NOT NULL AND state = 'completed' ORDER BY "at"
         ) AS r""",
@@ -107,6 +108,7 @@ def _past(r: Mapping[Any, Any]) -> Past:
         confidence=value("confidence"),
         how=str(r["how"]),
         finished=not reason.startswith("budget"),
+        warm=bool(r["warm"]),
         calls=pair("expected_calls", "actual_calls"),
         usd=pair("expected_cost_usd", "actual_cost_usd"),
         wall=pair("expected_wall_s", "actual_wall_s"),
@@ -166,7 +168,7 @@ def likeness(features: Mapping[str, Any], baseline: float, run: Past) -> float:
 
 def corrections(optimizer: str, lm: str, past: Sequence[Past]) -> Corrections:
     """Learn from past forecasts for this optimizer and model how far off such forecasts are."""
-    runs = [p for p in past if p.optimizer == optimizer and p.features.get("lm") == lm and p.finished]
+    runs = [p for p in past if p.optimizer == optimizer and p.features.get("lm") == lm and p.finished and not p.warm]
     return Corrections(
         calls=_correction([p.calls for p in runs]),
         usd=_correction([p.usd for p in runs]),

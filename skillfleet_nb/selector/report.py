@@ -56,7 +56,7 @@ class SelectorReport(Readable, BaseModel):
     gain_auto, gain_manual
         Mean gain of recommended and of other jobs.
     errors
-        Of forecasts of calls, cost and time.
+        Of forecasts of calls, cost and time, of jobs whose task no earlier job had put into the cache.
     calibration
         Confidence against outcome.
     """
@@ -134,6 +134,7 @@ def report(store: Store) -> SelectorReport:
     how = [str(r["how"]) for r in rows]
     advised = [r for r in rows if not _missing(r["recommended"])]
     ended = [r for r in rows if r["state"] == "completed" and not str(r["stop_reason"] or "").startswith("budget")]
+    cold = [r for r in ended if not r["warm"]]
     known = [r for r in advised if not _missing(r["regret"])]
     regrets = [float(r["regret"]) for r in known]
     gains = {
@@ -141,7 +142,7 @@ def report(store: Store) -> SelectorReport:
         for auto in (True, False)
     }
     return SelectorReport(
-        recommended=len(advised),
+        recommended=len({str(r["id"]) for r in advised}),
         accepted=how.count("accepted"),
         overridden=how.count("overridden"),
         manual=how.count("manual"),
@@ -152,7 +153,7 @@ def report(store: Store) -> SelectorReport:
         gain_auto=_mean(gains[True]),
         gain_manual=_mean(gains[False]),
         errors=tuple(
-            _error(ended, what, *names)
+            _error(cold, what, *names)
             for what, *names in (
                 ("calls", "calls_low", "expected_calls", "calls_high", "actual_calls"),
                 ("cost", "cost_usd_low", "expected_cost_usd", "cost_usd_high", "actual_cost_usd"),

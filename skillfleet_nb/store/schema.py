@@ -179,20 +179,16 @@ _VIEWS = {
             CASE WHEN g.score < 0.5 AND s.score >= 0.5 THEN 'fixed' WHEN g.score >= 0.5 AND s.score < 0.5 THEN 'broke'
                 WHEN g.score >= 0.5 THEN 'solved' WHEN g.score < 0.5 THEN 'unsolved' END AS outcome
         FROM scored AS s LEFT JOIN given AS g USING (job_id, example_id)""",
-    # One row a recommendation and one a job that was chosen by hand; the last job counts where it was run twice.
+    # One row a job, and one a recommendation that no job followed.
     "recommendations": """
-        WITH chosen AS (
-            SELECT * FROM raw.choices
-            QUALIFY row_number() OVER (PARTITION BY coalesce(recommendation_id, job_id)
-                ORDER BY logged_at DESC, job_id) = 1
-        ), joined AS (
-            SELECT coalesce(r.recommendation_id, c.job_id) AS id, coalesce(r.logged_at, c.logged_at) AS "at",
+        WITH joined AS (
+            SELECT coalesce(r.recommendation_id, c.job_id) AS id, coalesce(c.logged_at, r.logged_at) AS "at",
                 c.job_id, coalesce(c.how, 'not run') AS how, coalesce(c.features, r.features) AS features,
                 r.optimizer AS recommended, r.params AS recommended_params, r.confidence, r.expected_score,
                 r.budget_usd, r.quality_target, r.max_minutes, c.optimizer AS chosen, c.params AS chosen_params,
                 coalesce(c.calls, r.calls) AS calls, coalesce(c.cost_usd, r.cost_usd) AS cost,
                 coalesce(c.wall_s, r.wall_s) AS wall
-            FROM raw.recommended AS r FULL JOIN chosen AS c USING (recommendation_id)
+            FROM raw.recommended AS r FULL JOIN raw.choices AS c USING (recommendation_id)
         ), ended AS (
             SELECT joined.*, state, stop_reason, jobs.baseline_score,
                 coalesce(test_score, best_score) AS score,
@@ -205,6 +201,8 @@ _VIEWS = {
             score, gain,
             CASE WHEN count(DISTINCT chosen || chosen_params::VARCHAR) FILTER (score IS NOT NULL) OVER task > 1
                 THEN max(score) OVER task - score END AS regret,
+            job_id IS NOT NULL AND row_number() OVER (PARTITION BY features->>'task', job_id IS NULL
+                ORDER BY "at", job_id) > 1 AS warm,
             calls[1] AS calls_low, calls[2] AS expected_calls, calls[3] AS calls_high, actual_calls,
             cost[1] AS cost_usd_low, cost[2] AS expected_cost_usd, cost[3] AS cost_usd_high,
             actual_cost AS actual_cost_usd, wall[1] AS wall_s_low, wall[2] AS expected_wall_s,

@@ -75,7 +75,7 @@ def test_what_is_overridden_or_chosen_by_hand_is_recorded_as_that(tmp_path: Path
     assert rows.regret.dropna().min() == 0  # of two jobs on one task, the better one
     said = fleet.selector_report()
     assert (said.overridden, said.manual, said.not_run, said.known) == (1, 1, 1, 1)
-    assert {e.what: e.n for e in said.errors} == {"calls": 2, "cost": 2, "time": 2}
+    assert {e.what: e.n for e in said.errors} == {"calls": 1, "cost": 1, "time": 1}  # the second finds the cache filled
     assert "overridden" in said.text()
 
 
