@@ -289,8 +289,14 @@ def m007_tags(con: duckdb.DuckDBPyConnection) -> None:
         ALTER TABLE fleet.raw.jobs ADD COLUMN domain VARCHAR""")
 
 
+def m008_jobs_of_recommendations(con: duckdb.DuckDBPyConnection) -> None:
+    """Show every job that followed a recommendation; only the view has changed."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
-    m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags
+    m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
+    m008_jobs_of_recommendations,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 
