@@ -188,5 +188,5 @@ def _correction(pairs: Sequence[tuple[float, float] | None]) -> Correction:
 
 def calibrated(confidence: float, past: Sequence[Past], within: float) -> float:
     """Hold a confidence against how often advice of the home was right, where that is known."""
-    known = [p.regret <= within for p in past if p.how != "manual" and p.regret is not None]
+    known = [p.regret <= within for p in past if p.how == "accepted" and p.regret is not None]
     return (8 * confidence + sum(known)) / (8 + len(known))

@@ -50,11 +50,11 @@ class SelectorReport(Readable, BaseModel):
     recommended, accepted, overridden, manual, not_run
         Recommendations, what was done with them, and jobs chosen without one.
     known
-        Recommended jobs of whose task another optimizer was run as well, so that regret is known.
+        Jobs as recommended of whose task another optimizer was run as well, so that regret is known.
     right, regret
         Share of those within 2 points of the best, and the mean points lost, in [0, 1].
     gain_auto, gain_manual
-        Mean gain of recommended and of other jobs.
+        Mean gain of jobs as recommended, and of those chosen by hand, overridden ones among them.
     errors
         Of forecasts of calls, cost and time, of jobs whose task no earlier job had put into the cache.
     calibration
@@ -135,10 +135,10 @@ def report(store: Store) -> SelectorReport:
     advised = [r for r in rows if not _missing(r["recommended"])]
     ended = [r for r in rows if r["state"] == "completed" and not str(r["stop_reason"] or "").startswith("budget")]
     cold = [r for r in ended if not r["warm"]]
-    known = [r for r in advised if not _missing(r["regret"])]
+    known = [r for r in advised if r["how"] == "accepted" and not _missing(r["regret"])]
     regrets = [float(r["regret"]) for r in known]
     gains = {
-        auto: [float(r["gain"]) for r in ended if not _missing(r["gain"]) and (r["how"] == "manual") is not auto]
+        auto: [float(r["gain"]) for r in ended if not _missing(r["gain"]) and (r["how"] == "accepted") is auto]
         for auto in (True, False)
     }
     return SelectorReport(
