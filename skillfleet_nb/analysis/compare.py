@@ -201,5 +201,7 @@ def _disagreements(runs: tuple[Run, ...], by_job: list[pd.DataFrame]) -> tuple[p
 
 
 def _known(value: Any) -> Any:
-    """Return a value of a frame, None where it is missing."""
+    """Return a value of a frame, None where it is missing, a list for an array."""
+    if getattr(value, "ndim", 0):
+        return list(value)
     return None if value is None or value != value else value  # noqa: PLR0124  NaN and NaT
