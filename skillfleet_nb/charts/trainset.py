@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts.style import BLUE, CONFIG, GREEN, INK, ORANGE, VERMILION
+from skillfleet_nb.charts.style import BLUE, CONFIG, GREEN, INK, ORANGE, VERMILION, panel_title
 from skillfleet_nb.trainset.rows import brief
 from skillfleet_nb.trainset.scoring import HIGH, LOW
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from skillfleet_nb.trainset import TrainsetReport
 
 BANDS = ("high", "medium", "low")
+_STATES = ("enough", "under-represented")
 _STEP = 0.05
 _MOST_BARS, _MOST_DOTS = 30, 3_000
 
@@ -35,16 +38,16 @@ def category_data(report: TrainsetReport) -> pd.DataFrame:
     """Count rows by category: columns `category`, `rows`, `state`; the 30 smallest where there are more."""
     import pandas as pd
 
-    short = {g.category for g in report.underrepresented}
     counts = sorted(report.categories.items(), key=lambda item: (item[1], item[0]))[:_MOST_BARS]
-    states = ["under-represented" if c in short else "enough" for c, _ in counts]
-    return pd.DataFrame({"category": [c for c, _ in counts], "rows": [n for _, n in counts], "state": states})
+    found = pd.DataFrame({"category": [c for c, _ in counts], "rows": [n for _, n in counts]})
+    return found.assign(state=_states(report, found["category"]))
 
 
 def map_data(report: TrainsetReport) -> pd.DataFrame:
-    """Lay rows out on the map: columns `row`, `x`, `y`, `quality`, `band`, `category`, `text`, `characters`.
+    """Lay rows out on the map, a dot each.
 
-    Of more than 3,000 rows the map shows so many, evenly over the ranks.
+    Columns are `row`, `x`, `y`, `quality`, `band`, `category`, `state`, `text` and `characters`.  Of more
+    than 3,000 rows the map shows so many, evenly over the ranks.
     """
     import numpy as np
     import pandas as pd
@@ -60,10 +63,16 @@ def map_data(report: TrainsetReport) -> pd.DataFrame:
             "quality": frame["quality"].round(3).to_numpy(),
             "band": [_band(q) for q in frame["quality"]],
             "category": [c if c is not None else "none" for c in frame["category"]],
+            "state": _states(report, frame["category"]),
             "text": [brief(t) for t in frame["text"]],
             "characters": frame["characters"].to_numpy(),
         }
     )
+
+
+def _states(report: TrainsetReport, categories: Iterable[str]) -> list[str]:
+    short = {g.category for g in report.underrepresented}
+    return [_STATES[c in short] for c in categories]
 
 
 def quality_chart(data: pd.DataFrame) -> Any:
@@ -88,19 +97,13 @@ def category_chart(data: pd.DataFrame) -> Any:
     """Plot :func:`category_data`, under-represented ones marked."""
     import altair as alt
 
-    states = ["enough", "under-represented"]
     return (
         alt.Chart(data)
         .mark_bar()
         .encode(
             x=alt.X("rows:Q", title="rows", axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("category:N", title=None, sort=data["category"].tolist(), axis=alt.Axis(labelLimit=260)),
-            color=alt.Color(
-                "state:N",
-                title=None,
-                scale=alt.Scale(domain=states, range=[BLUE, VERMILION]),
-                legend=alt.Legend(orient="top"),
-            ),
+            color=_by_state(alt),
             tooltip=["category", "rows", "state"],
         )
         .properties(width=300, height=alt.Step(14), title="rows of each category")
@@ -123,10 +126,11 @@ def length_chart(data: pd.DataFrame) -> Any:
 
 
 def map_chart(data: pd.DataFrame) -> Any:
-    """Plot :func:`map_data`: brush rows on the map, and the histogram beside it counts these alone."""
+    """Plot :func:`map_data`: brush rows on the map, or click categories; the bars beside it count these alone."""
     import altair as alt
 
     brush = alt.selection_interval(name="brush")
+    picked = alt.selection_point(name="picked", fields=["category"])
     dots = (
         alt.Chart(data)
         .mark_circle(size=36)
@@ -134,24 +138,58 @@ def map_chart(data: pd.DataFrame) -> Any:
             x=alt.X("x:Q", axis=None),
             y=alt.Y("y:Q", axis=None),
             color=_by_band(alt),
-            opacity=alt.condition(brush, alt.value(0.85), alt.value(0.15)),
+            opacity=alt.condition(brush & picked, alt.value(0.85), alt.value(0.12)),
             tooltip=["row", "category", alt.Tooltip("quality:Q", format=".2f"), "text"],
         )
         .add_params(brush)
-        .properties(width=380, height=300, title="map of the inputs: drag to select rows")
+        .properties(width=340, height=330, title="map of the inputs: drag to select rows")
     )
-    bars = (
-        alt.Chart(data)
-        .mark_bar(binSpacing=1)
+    counted = alt.Chart(data).mark_bar(binSpacing=1).transform_filter(brush)
+    rows = alt.Y("count():Q", title=None, axis=alt.Axis(tickMinStep=1, tickCount=4))
+    by_quality = (
+        counted.transform_filter(picked)
         .encode(
-            x=alt.X("quality:Q", bin=alt.Bin(step=_STEP, extent=[0, 1]), title="quality"),
-            y=alt.Y("count():Q", title="rows selected"),
-            color=_by_band(alt),
+            x=alt.X("quality:Q", bin=alt.Bin(step=_STEP, extent=[0, 1]), title=None),
+            y=rows,
+            color=_by_band(alt).legend(None),
         )
-        .transform_filter(brush)
-        .properties(width=220, height=300)
+        .properties(width=240, height=60, title=panel_title("rows by quality"))
     )
-    return alt.hconcat(dots, bars).configure(**{**CONFIG, "view": {"stroke": INK, "strokeOpacity": 0.4}})
+    by_length = (
+        counted.transform_filter(picked)
+        .encode(x=alt.X("characters:Q", bin=alt.Bin(maxbins=24), title=None), y=rows, color=alt.value(BLUE))
+        .properties(width=240, height=60, title=panel_title("rows by length, in characters"))
+    )
+    panels = [by_quality, by_length]
+    if 1 < data["category"].nunique() <= _MOST_BARS:
+        bars = (
+            counted.encode(
+                x=alt.X("count():Q", title=None, axis=alt.Axis(tickMinStep=1)),
+                y=alt.Y("category:N", title=None, axis=alt.Axis(labelLimit=130)),
+                color=_by_state(alt).legend(None),
+                opacity=alt.condition(picked, alt.value(1), alt.value(0.3)),
+                tooltip=["category", "state", alt.Tooltip("count():Q", title="rows")],
+            )
+            .add_params(picked)
+            .properties(
+                width=240, height=alt.Step(12), title=panel_title("rows by category, too few in red: click to select")
+            )
+        )
+        panels.append(bars)
+    else:
+        dots = dots.add_params(picked)
+    config = {**CONFIG, "view": {"stroke": INK, "strokeOpacity": 0.4}}
+    beside = alt.vconcat(*panels).resolve_scale(color="independent")
+    return alt.hconcat(dots, beside).resolve_scale(color="independent").configure(**config)
+
+
+def _by_state(alt: Any) -> Any:
+    return alt.Color(
+        "state:N",
+        title=None,
+        scale=alt.Scale(domain=list(_STATES), range=[BLUE, VERMILION]),
+        legend=alt.Legend(orient="top"),
+    )
 
 
 def _by_band(alt: Any) -> Any:

@@ -61,18 +61,16 @@ class Judged(BaseModel):
     unread: int = 0
     stopped: str | None = None
 
-    def text(self, analysed: int) -> str:
-        """Say it in a line.
+    def text(self, graded: int, analysed: int) -> str:
+        """Say in a line how many rows have a grade, and what it cost.
 
         Examples
         --------
-        >>> Judged(model="acme/one", grades={"a": (1.0, ""), "b": (0.5, "")}, calls=1, cost_usd=None).text(3)
+        >>> Judged(model="acme/one", grades={"a": (1.0, ""), "b": (0.5, "")}, calls=1, cost_usd=None).text(2, 3)
         'acme/one graded 2 of 3, mean 0.75; 1 call now'
         """
         mean = f", mean {sum(g for g, _ in self.grades.values()) / len(self.grades):.2f}" if self.grades else ""
         cost = f", ${self.cost_usd:.4f}" if self.cost_usd else ""
-        told = (
-            f"{self.model} graded {len(self.grades):,} of {analysed:,}{mean}; {counted(self.calls, 'call')} now{cost}"
-        )
+        told = f"{self.model} graded {graded:,} of {analysed:,}{mean}; {counted(self.calls, 'call')} now{cost}"
         told += f"; {counted(self.unread, 'answer')} could not be read" if self.unread else ""
         return told + (f"; stopped by its {self.stopped}, the next analysis goes on" if self.stopped else "")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Frame = pd.DataFrame
     Given = Sequence[Any]
     Vectors = Callable[[], NDArray[np.float32]] | None
+    Table = tuple[str, list[str], list[list[str]], list[int]]
 else:
     Frame = Given = Vectors = Any  # pydantic reads annotations as it is loaded, and pandas is heavy
 
@@ -202,7 +203,7 @@ class TrainsetReport(BaseModel, Readable):
             exact = sum(f.exact for f in found)
             facts.append([name, f"{exact:,} exact, {len(found) - exact:,} near"])
         if self.judge is not None:
-            facts.append(["judge", self.judge.text(self.analysed)])
+            facts.append(["judge", self.judge.text(int(self.examples["judged"].notna().sum()), self.analysed)])
         return [
             *facts,
             ["label suspects", f"{len(self.suspects):,}"],
@@ -210,14 +211,23 @@ class TrainsetReport(BaseModel, Readable):
             *([["influence (estimated)", self._influence()]] if self.examples["as_demo"].any() else []),
         ]
 
-    def influential(self) -> pd.DataFrame:
-        """Return the examples whose influence could be estimated, largest effect first."""
+    def influence_table(self, most: int) -> Table:
+        """Return title, header, rows and columns of numbers of the estimated influences, largest effect first."""
+        known = self._influential().head(most)
+        rows = [
+            [str(row), f"{effect:+.3f}", f"{low:+.3f} to {high:+.3f}", str(n), brief(text)]
+            for row, effect, low, high, n, text in known.itertuples(index=False)
+        ]
+        title = _of("estimated influence as a demo on the validation score", len(self._influential()), most)
+        return title, ["row", "influence", "95 % interval", "candidates", "example"], rows, [0, 1, 2, 3]
+
+    def _influential(self) -> pd.DataFrame:
         columns = ["row", "influence", "influence_low", "influence_high", "as_demo", "text"]
         known = self.examples.loc[self.examples["influence"].notna(), columns]
         return known.loc[(-known["influence"].abs()).sort_values(kind="stable").index]
 
     def _influence(self) -> str:
-        known = self.influential()
+        known = self._influential()
         helps, hurts = int((known["influence_low"] > 0).sum()), int((known["influence_high"] < 0).sum())
         return (
             f"of {counted(len(known), 'example')} as demos: {helps} raised the validation score, {hurts} lowered it, "
@@ -249,12 +259,11 @@ class TrainsetReport(BaseModel, Readable):
         ]
         return "".join(parts)
 
-    def _tables(self) -> list[tuple[str, list[str], list[list[str]], list[int]]]:
+    def _tables(self) -> list[Table]:
         """Return the tables that have rows: title, header, cells, columns of numbers."""
         judged = self.examples[["row", "judged", "judged_why", "text"]]
         poor = judged[judged["judged"] < LOW].sort_values(["judged", "row"])
-        influential = self.influential()
-        found: list[tuple[str, list[str], list[list[str]], list[int]]] = [
+        found: list[Table] = [
             ("best examples", ["row", "rank", "example"], _named(self.top_performers), [0, 1]),
             (
                 _of("likely label errors", len(self.suspects)),
@@ -271,15 +280,7 @@ class TrainsetReport(BaseModel, Readable):
                 ],
                 [0, 1],
             ),
-            (
-                _of("estimated influence as a demo on the validation score", len(influential)),
-                ["row", "influence", "95 % interval", "candidates", "example"],
-                [
-                    [str(row), f"{effect:+.3f}", f"{low:+.3f} to {high:+.3f}", str(n), brief(text)]
-                    for row, effect, low, high, n, text in influential.head(_SHOWN).itertuples(index=False)
-                ],
-                [0, 1, 2, 3],
-            ),
+            self.influence_table(_SHOWN),
             (_of("conflicts", len(self.conflicts)), *_alike(self.conflicts)),
             (_of("duplicates", len(self.duplicates)), *_alike(self.duplicates)),
             (
@@ -307,5 +308,5 @@ def _alike(found: Sequence[Likeness]) -> tuple[list[str], list[list[str]], list[
     return ["rows", "cosine", "labels", "example"], rows, [1]
 
 
-def _of(title: str, n: int) -> str:
-    return f"{title}, {_SHOWN} of {n:,}" if n > _SHOWN else title
+def _of(title: str, n: int, most: int = _SHOWN) -> str:
+    return f"{title}, {most} of {n:,}" if n > most else title

@@ -20,13 +20,14 @@ from skillfleet_nb.charts.trainset import (
     quality_data,
 )
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.markup import items, preformatted, table
+from skillfleet_nb.markup import counted, items, preformatted, table
 from skillfleet_nb.trainset.rows import brief
 from skillfleet_nb.trainset.scoring import HIGH, LOW
 from skillfleet_nb.widgets.face import Face, put
+from skillfleet_nb.widgets.trainset_tabs import facts, history, twins
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
 
@@ -41,7 +42,6 @@ _ORDERS = {
     "most suspicious": (["suspicion", "row"], [False, True]),
     "row": (["row"], [True]),
 }
-_SHOWN = 25
 
 
 class ExampleTable(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
@@ -58,6 +58,7 @@ class ExampleTable(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is u
     sort = t.Enum(list(_ORDERS), "rank").tag(sync=True)
     excluded = t.List(t.Int()).tag(sync=True)
     asked_rating = t.Dict(allow_none=True, default_value=None).tag(sync=True)
+    asked_all = t.Dict(allow_none=True, default_value=None).tag(sync=True)
 
 
 class TrainsetView(Face):
@@ -100,6 +101,7 @@ class TrainsetView(Face):
         self.table.observe(self._refilter, ["query", "only", "sort", "excluded"])
         self.table.observe(self._turn, ["page"])
         self.table.observe(self._rated, ["asked_rating"])
+        self.table.observe(self._all_asked, ["asked_all"])
         self._told = w.HTML()
         self._refilter()
         self.box = self._laid_out()
@@ -122,6 +124,16 @@ class TrainsetView(Face):
     def include(self, rows: Collection[int]) -> None:
         """Take rows in again."""
         self.table.excluded = [r for r in self.table.excluded if r not in set(rows)]
+
+    @property
+    def found(self) -> list[int]:
+        """Rows that the filter finds, on all pages, in the order they are shown."""
+        return [int(r) for r in self._found["row"]]
+
+    @property
+    def repeats(self) -> list[int]:
+        """Rows that repeat an earlier one, exactly or nearly, with the same label."""
+        return sorted({row for group in self.report.duplicates for row in sorted(group.rows)[1:]})
 
     def brush(self, rows: Collection[int]) -> None:
         """Select rows, as dragging on the map does; the table can show these alone."""
@@ -159,21 +171,14 @@ class TrainsetView(Face):
         return rows
 
     def _laid_out(self) -> Any:
-        overview = w.VBox([w.HTML(self._facts()), w.HTML(_row(self._overview_charts()))])
+        head = table([], self.report.overview(), title=f"Training set {self.report.name}")
+        overview = w.HTML(head + _row(self._overview_charts()) + facts(self.report))
         quality = w.VBox([self._saving(), self.table])
-        tabs = w.Tab([overview, quality, self._coverage(), w.HTML(self._alike()), w.HTML(self._history())])
+        tabs = w.Tab([overview, quality, self._coverage(), self._twins(), w.HTML(history(self.report))])
         for at, title in enumerate(["Overview", "Quality", "Coverage", "Duplicates and conflicts", "History"]):
             tabs.set_title(at, title)
         tabs.add_class("sf-trainset")
         return tabs
-
-    def _facts(self) -> str:
-        report = self.report
-        parts = [table([], report.overview(), title=f"Training set {report.name}")]
-        parts += [items(report.notes, title="Notes")] if report.notes else []
-        parts += [items(report.recommendations, title="What to do")] if report.recommendations else []
-        best = [[str(p.row), f"{p.score:.3f}", p.name] for p in report.top_performers]
-        return "".join([*parts, table(["row", "rank", "example"], best, title="Best examples", numeric=[0, 1])])
 
     def _overview_charts(self) -> list[str]:
         charts = [quality_chart(quality_data(self.report)), length_chart(map_data(self.report))]
@@ -183,7 +188,7 @@ class TrainsetView(Face):
 
     def _saving(self) -> Any:
         name = w.Text(value="filtered", description="variable", layout=w.Layout(width="260px"))
-        button = w.Button(description="Put the filtered set into it", layout=w.Layout(width="220px"))
+        button = w.Button(description="Put the kept rows into it", layout=w.Layout(width="220px"))
 
         def save(_: Any) -> None:
             try:
@@ -194,54 +199,42 @@ class TrainsetView(Face):
                 self._told.value = preformatted(f"{name.value}: {len(rows):,} examples")
 
         button.on_click(save)
-        return w.HBox([name, button, self._told])
+        return w.HBox([name, button, self._told], layout=w.Layout(flex_flow="row wrap"))
+
+    def _twins(self) -> Any:
+        if not (repeats := self.repeats):
+            return w.HTML(twins(self.report))
+        button = w.Button(description=f"Tick out {counted(len(repeats), 'repeat')}", layout=w.Layout(width="220px"))
+        button.on_click(lambda _: self.exclude(repeats))
+        return w.VBox([button, w.HTML(twins(self.report))])
 
     def _coverage(self) -> Any:
         data = map_data(self.report)
         told = [g.text() for g in self.report.underrepresented] + [r.text() for r in self.report.uncovered]
         chart = _offline_chart()(chart=map_chart(data), embed_options={"actions": False})
-        if hasattr(chart.selections, "brush"):
-            chart.selections.observe(lambda change: self._brushed_on(data, change["new"].value), ["brush"])
+
+        def select(change: Any) -> None:
+            del change
+            self._brushed_on(data, chart.selections.brush.value, chart.selections.picked.value)
+
+        for name in ("brush", "picked"):
+            chart.selections.observe(select, [name])
         said = items(told, title="Gaps") if told else "<div>nothing is under-represented by more than chance</div>"
         shown = f"; {len(data):,} of {self.report.analysed:,} rows are shown" * (len(data) < self.report.analysed)
         hint = f"<div>rows selected on the map are those of the table under “Quality”{shown}</div>"
-        return w.VBox([chart, w.HTML(hint), w.HTML(said)])
+        room = w.Box([chart], layout=w.Layout(overflow="auto"))  # a narrow page scrolls the charts, not the notebook
+        return w.VBox([room, w.HTML(hint), w.HTML(f"<div style='overflow-wrap:anywhere'>{said}</div>")])
 
-    def _brushed_on(self, data: pd.DataFrame, box: dict[str, list[float]]) -> None:
-        if not box:
-            self.brush([])
-            return
-        (left, right), (low, high) = sorted(box["x"]), sorted(box["y"])
-        self.brush(data.loc[data["x"].between(left, right) & data["y"].between(low, high), "row"].tolist())
-
-    def _alike(self) -> str:
-        parts = []
-        for title, found in (("Conflicts", self.report.conflicts), ("Duplicates", self.report.duplicates)):
-            rows = [
-                [
-                    ", ".join(map(str, f.rows)),
-                    f"{f.similarity:.3f}",
-                    ", ".join(dict.fromkeys(map(str, f.labels))),
-                    f.text,
-                ]
-                for f in found[:_SHOWN]
-            ]
-            more = f", {_SHOWN} shown" if len(found) > _SHOWN else ""
-            head = f"{title}: {len(found):,}{more}"
-            parts.append(table(["rows", "cosine", "labels", "example"], rows, title=head, numeric=[1]))
-        return "".join(parts)
-
-    def _history(self) -> str:
-        seen = self._frame[self._frame["runs"] > 0].sort_values(["success", "row"])
-        if seen.empty:
-            return "<div>no run has scored these examples: success is 0.5 for all of them</div>"
-        columns = ["row", "runs", "trials", "solved", "success", "quality", "brief"]
-        rows = [
-            [f"{v:.3f}" if isinstance(v, float) else str(v) for v in line]
-            for line in seen[columns].head(_SHOWN).itertuples(index=False)
-        ]
-        title = f"{len(seen):,} examples that runs have scored, least successful first"
-        return table([*columns[:-1], "example"], rows, title=title, numeric=range(6))
+    def _brushed_on(
+        self, data: pd.DataFrame, box: Mapping[str, list[float]], picked: Sequence[Mapping[str, str]] = ()
+    ) -> None:
+        """Select the rows within a box of the map and of the categories clicked; nothing of either is no limit."""
+        inside = data["x"].notna()
+        for axis, ends in box.items():
+            inside &= data[axis].between(min(ends), max(ends))
+        if picked:
+            inside &= data["category"].isin([p["category"] for p in picked])
+        self.brush(data.loc[inside, "row"].tolist() if box or picked else [])
 
     def _matching(self) -> pd.DataFrame:
         frame, state = self._frame, self.table
@@ -278,6 +271,10 @@ class TrainsetView(Face):
         self.table.rows = [
             {str(k): v.item() if hasattr(v, "item") else v for k, v in row.items()} for row in plain.to_dict("records")
         ]
+
+    def _all_asked(self, change: Any) -> None:
+        if change["new"]:
+            (self.include if change["new"]["keep"] else self.exclude)(self.found)
 
     def _rated(self, change: Any) -> None:
         asked = change["new"]

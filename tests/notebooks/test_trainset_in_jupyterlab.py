@@ -61,7 +61,7 @@ def test_the_table_filters_opens_and_ticks_out(page: LabPage) -> None:
     expect(output.get_by_text("rating kept")).to_be_visible()
     output.locator(".sf-examples tbody input[type=checkbox]").first.uncheck()
     expect(output.get_by_text("1 ticked out")).to_be_visible()
-    output.get_by_role("button", name="Put the filtered set into it").click()
+    output.get_by_role("button", name="Put the kept rows into it").click()
     expect(output.get_by_text("filtered: 120 examples")).to_be_visible()
     output.get_by_label("filter examples").fill("")
     expect(output.get_by_text("121 examples")).to_be_visible()
@@ -82,6 +82,15 @@ def test_brushing_the_map_selects_rows(page: LabPage) -> None:
     expect(output.get_by_label("which examples")).to_have_value("selected on the map")
     expect(output.get_by_text("121 examples")).not_to_be_visible()
     assert page.outside == []
+
+
+def test_all_that_are_selected_are_ticked_out_at_once(page: LabPage) -> None:
+    output = page.output(ANALYZE)
+    _tab(page, "Quality")
+    output.get_by_role("button", name="tick out all").click()
+    expect(output.locator(".sf-told")).not_to_contain_text("· 1 ticked out")
+    output.get_by_role("button", name="keep all").click()
+    expect(output.locator(".sf-told")).to_contain_text("0 ticked out")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -20,6 +20,7 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.fleet import Fleet
 from skillfleet_nb.trainset import TrainsetReport, analyze
 from skillfleet_nb.widgets import TrainsetView
+from skillfleet_nb.widgets.trainset_tabs import facts, history, twins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +117,47 @@ def test_brushing_the_map_selects_rows(view: TrainsetView, report: TrainsetRepor
     assert view.table.found == report.analysed
 
 
+def test_clicking_categories_narrows_the_selection(view: TrainsetView, report: TrainsetReport) -> None:
+    data = map_data(report)
+    view._brushed_on(data, {}, [{"category": "outage"}])
+    assert view.table.found == report.categories["outage"]
+    low, high = float(data["y"].min()) - 1, float(data["y"].max()) + 1
+    half = float(data["x"].median())
+    view._brushed_on(data, {"x": [half, half + 9], "y": [high, low]}, [{"category": "billing"}, {"category": "access"}])
+    expected = (data["x"] >= half) & data["category"].isin(["billing", "access"])
+    assert view.table.found == expected.sum()
+    view._brushed_on(data, {}, [])
+    assert view.table.only == "all"
+
+
+def test_all_that_the_filter_finds_are_ticked_out_or_in(view: TrainsetView, report: TrainsetReport) -> None:
+    view.table.only = "suspects"
+    view.table.asked_all = {"keep": False, "nonce": 1}
+    assert set(view.excluded) == {s.row for s in report.suspects}
+    view.table.only = "ticked out"
+    assert view.table.found == len(report.suspects)
+    view.table.asked_all = {"keep": True, "nonce": 2}
+    assert view.excluded == []
+
+
+def test_repeats_are_ticked_out_at_once(view: TrainsetView, report: TrainsetReport) -> None:
+    last = report.total_examples - 1  # repeats row 0
+    assert last in view.repeats
+    assert 0 not in view.repeats
+    view.exclude(view.repeats)
+    assert sum(row == report.given([0])[0] for row in view.filtered) == 1
+
+
+def test_an_analysis_without_labels_twins_or_runs_is_shown() -> None:
+    rows = [{"text": r["text"]} for r in made_up(8)]
+    view = TrainsetView(analyze(rows, embed=WordVectors(), near=1))
+    assert "no conflicts" in twins(view.report)
+    assert "no run has scored" in history(view.report)
+    assert "no influence can be estimated" in history(view.report)
+    assert "<svg" in view._overview_charts()[0]
+    assert view.repeats == []
+
+
 def test_a_rating_is_kept_in_the_home(view: TrainsetView, report: TrainsetReport) -> None:
     view.table.asked_rating = {"row": 3, "rating": 0.5, "nonce": 1}
     assert view._fleet is not None
@@ -129,4 +171,4 @@ def test_a_rating_is_kept_in_the_home(view: TrainsetView, report: TrainsetReport
 def test_hostile_texts_stay_text() -> None:
     rows = [*made_up(20), {"text": "<img src=x onerror=alert(1)>", "topic": "<b>"}]
     view = TrainsetView(analyze(rows, embed=WordVectors(), label="topic"))
-    assert "<img" not in view._facts() + view._alike()
+    assert "<img" not in facts(view.report) + twins(view.report) + history(view.report)

@@ -1,8 +1,8 @@
 // A page of examples: filter, sort, open one for its components, tick it out, rate it.
 // Python decides which rows are on the page; this draws them and says what was asked for.
 
-const COMPONENTS = ["completeness", "length", "label_fit", "uniqueness", "clarity", "practice"];
-const FACTS = ["intrinsic", "quality", "success", "runs", "solved", "relevance", "diversity", "suspicion", "rank"];
+const COMPONENTS = ["completeness", "length", "label_fit", "uniqueness", "clarity", "practice", "judged"];
+const FACTS = ["intrinsic", "quality", "success", "runs", "solved", "relevance", "diversity", "suspicion", "rank", "influence"];
 
 function node(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -37,6 +37,9 @@ function render({ model, el }) {
   const before = node("button", { type: "button", onclick: () => set("page", model.get("page") - 1) }, "‹ previous");
   const after = node("button", { type: "button", onclick: () => set("page", model.get("page") + 1) }, "next ›");
 
+  const all = (keep) => node("button", { type: "button", onclick: () => set("asked_all", { keep, nonce: Math.random() }) });
+  const [keepAll, dropAll] = [all(true), all(false)];
+
   function details(row) {
     const list = (names) => names.map((name) => node("span", {}, `${name} `, node("b", {}, number(row[name]))));
     const rating = node("input", { type: "number", min: 0, max: 1, step: 0.05, value: row.rating ?? "",
@@ -45,9 +48,12 @@ function render({ model, el }) {
         set("asked_rating", { row: row.row, rating: value, nonce: Math.random() });
       } });
     return node("tr", { className: "sf-details" }, node("td", {}), node("td", { colSpan: 5 },
-      node("div", { className: "sf-text" }, row.text),
+      node("div", { className: "sf-text", dir: "auto" }, row.text),
       node("div", { className: "sf-facts" }, ...list(COMPONENTS.filter((name) => typeof row[name] === "number"))),
       node("div", { className: "sf-facts" }, ...list(FACTS)),
+      ...(row.judged_why ? [node("div", { className: "sf-text", dir: "auto" }, `the judge says: ${row.judged_why}`)] : []),
+      ...(typeof row.influence === "number" ? [node("div", {},
+        `influence is an estimate: ${number(row.influence_low)} to ${number(row.influence_high)} with 95 %, from ${row.as_demo} candidates`)] : []),
       ...(row.suggested && row.suggested !== row.label ? [node("div", {}, `reads like: ${row.suggested}`)] : []),
       node("label", {}, "your rating, 0 to 1 ", rating)));
   }
@@ -59,7 +65,7 @@ function render({ model, el }) {
       const kept = node("input", { type: "checkbox", checked: !excluded.has(row.row), "aria-label": `keep row ${row.row}`,
         onchange: () => set("excluded", kept.checked
           ? model.get("excluded").filter((r) => r !== row.row) : [...model.get("excluded"), row.row].sort((a, b) => a - b)) });
-      const toggle = node("button", { type: "button", className: "sf-open", "aria-expanded": open.has(row.row),
+      const toggle = node("button", { type: "button", className: "sf-open", dir: "auto", "aria-expanded": open.has(row.row),
         onclick: () => { open.has(row.row) ? open.delete(row.row) : open.add(row.row); draw(); } }, row.brief);
       const mark = row.suspect ? node("span", { className: "sf-mark", title: `reads like ${row.suggested}` }, " ?") : "";
       body.append(node("tr", { className: excluded.has(row.row) ? "sf-out" : "" },
@@ -68,7 +74,11 @@ function render({ model, el }) {
       if (open.has(row.row)) body.append(details(row));
     }
     const pages = model.get("pages");
-    told.textContent = `${model.get("found").toLocaleString("en")} examples · page ${model.get("page") + 1} of ${pages} · ${excluded.size} ticked out`;
+    const found = model.get("found");
+    told.textContent = `${found.toLocaleString("en")} example${found === 1 ? "" : "s"} · page ${model.get("page") + 1} of ${pages} · ${excluded.size} ticked out`;
+    keepAll.textContent = `keep all ${found.toLocaleString("en")}`;
+    dropAll.textContent = `tick out all ${found.toLocaleString("en")}`;
+    keepAll.disabled = dropAll.disabled = found === 0;
     before.disabled = model.get("page") <= 0;
     after.disabled = model.get("page") >= pages - 1;
     only.value = model.get("only");
@@ -77,7 +87,7 @@ function render({ model, el }) {
 
   model.on("change:rows change:excluded change:page change:found change:only change:sort", draw);
   el.classList.add("sf-examples");
-  el.append(node("div", { className: "sf-bar" }, query, only, sort), node("table", {}, node("thead", {}, head), body),
+  el.append(node("div", { className: "sf-bar" }, query, only, sort, dropAll, keepAll), node("table", {}, node("thead", {}, head), body),
     node("div", { className: "sf-bar" }, before, after, told));
   draw();
 }

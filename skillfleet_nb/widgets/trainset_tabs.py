@@ -1,0 +1,61 @@
+"""What the tabs of the training-set view say, as HTML that needs no script."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.markup import items, table
+from skillfleet_nb.trainset.rows import brief
+
+if TYPE_CHECKING:
+    from skillfleet_nb.trainset import TrainsetReport
+
+_SHOWN = 25
+
+
+def facts(report: TrainsetReport) -> str:
+    """Notes, what to do, and the best examples."""
+    parts = [items(report.notes, title="Notes")] if report.notes else []
+    parts += [items(report.recommendations, title="What to do")] if report.recommendations else []
+    best = [[str(p.row), f"{p.score:.3f}", p.name] for p in report.top_performers]
+    return "".join([*parts, table(["row", "rank", "example"], best, title="Best examples", numeric=[0, 1])])
+
+
+def twins(report: TrainsetReport) -> str:
+    """Rows that contradict or repeat each other, group by group."""
+    texts = {row: brief(text) for row, text in zip(report.examples["row"], report.examples["text"], strict=True)}
+    parts = []
+    for title, found in (("Conflicts", report.conflicts), ("Duplicates", report.duplicates)):
+        rows = [
+            [f"{f.similarity:.3f}" if at == 0 else "", str(row), str(label), texts[row]]
+            for f in found[:_SHOWN]
+            for at, (row, label) in enumerate(zip(f.rows, f.labels, strict=True))
+        ]
+        more = f", {_SHOWN} shown" if len(found) > _SHOWN else ""
+        if rows:
+            head = f"{title}: {len(found):,}{more}"
+            parts.append(table(["cosine", "row", "label", "example"], rows, title=head, numeric=[0, 1]))
+        else:
+            parts.append(f"<div>no {title.lower()}</div>")
+    return "".join(parts)
+
+
+def history(report: TrainsetReport) -> str:
+    """What runs came to on each example, and its estimated influence as a demo."""
+    frame = report.examples.assign(example=report.examples["text"].map(brief))
+    seen = frame[frame["runs"] > 0].sort_values(["success", "row"])
+    parts = ["<div>no run has scored these examples: success is 0.5 for all of them</div>"]
+    if len(seen):
+        columns = ["row", "runs", "trials", "solved", "success", "quality", "example"]
+        rows = [
+            [f"{v:.3f}" if isinstance(v, float) else str(v) for v in line]
+            for line in seen[columns].head(_SHOWN).itertuples(index=False)
+        ]
+        title = f"{len(seen):,} examples that runs have scored, least successful first"
+        parts = [table(columns, rows, title=title, numeric=range(6))]
+    title, header, rows, numeric = report.influence_table(_SHOWN)
+    if rows:
+        parts.append(table(header, rows, title=title.capitalize(), numeric=numeric))
+    else:
+        parts.append("<div>no influence can be estimated: fewer than 8 candidates with these examples as demos</div>")
+    return "".join(parts)
