@@ -29,6 +29,7 @@ html_show_sphinx = False
 
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the notebooks are committed with their outputs, and run by the tests
+suppress_warnings = ["mystnb.unknown_mime_type"]  # charts carry Vega-Lite for JupyterLab, and the SVG shown here
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings tell types where they matter
