@@ -189,11 +189,12 @@ class Monitor:
         """Put the still in the place of the live view."""
         try:
             bundle = self._bundle(picture)
-            self._send(picture, bundle["text/html"])
+            last = self._still(picture)
+            self._send(picture, last)
             steps = _NEXT.format(name=picture["name"])
             below = {"text/html": f"<div style='opacity:.75'>{escape(steps)}</div>", "text/plain": steps}
             for live, kept in self._shown:
-                (live or kept).update({**bundle, "text/html": self._still(picture)}, raw=True)
+                (live or kept).update({**bundle, "text/html": last}, raw=True)
                 if live is not None:
                     kept.update(below, raw=True)
         finally:

@@ -15,6 +15,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import axe_playwright_python
 import nbformat
 import pytest
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "tests" / "artifacts"
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 _START_S, _PATIENCE_S = 300, 600  # a busy machine starts and draws late
@@ -117,6 +119,42 @@ class LabPage:
         self._command("apputils:change-theme", {"theme": THEMES[name]})
         self._page.wait_for_selector(f"body[data-jp-theme-name='{THEMES[name]}']", state="attached")
         self._page.wait_for_selector("#jupyterlab-splash", state="detached")
+
+    def save(self) -> None:
+        """Write the notebook to its file."""
+        self._page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
+    def reload(self) -> None:
+        """Load the page anew; its kernel goes on."""
+        self._page.reload(wait_until="domcontentloaded")
+        self._page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
+        self._page.wait_for_function(_READY)
+
+    def restart(self) -> None:
+        """Restart the kernel, and wait until the new one is idle."""
+        self._page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+        self._page.wait_for_function(_READY)
+
+    def run_cell(self, at: int) -> None:
+        """Run one cell, counted from 0, and do not wait."""
+        self._page.evaluate(
+            "at => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = at; }", at
+        )
+        self._command("notebook:run-cell")
+
+    def resize(self, width: int) -> None:
+        """Make the window so many pixels wide."""
+        self._page.set_viewport_size({"width": width, "height": _PART})
+
+    def violations(self, selector: str) -> list[str]:
+        """List what axe-core finds serious or critical in the parts of the page that `selector` names."""
+        self._page.evaluate(AXE.read_text("utf-8"))
+        found = self._page.evaluate("part => axe.run({include: [[part]]}, {resultTypes: ['violations']})", selector)
+        return [
+            f"{v['id']}: {v['nodes'][0]['html'][:200]}"
+            for v in found["violations"]
+            if v["impact"] in {"serious", "critical"}
+        ]
 
     def errors(self) -> list[str]:
         """Return the message of every error output."""

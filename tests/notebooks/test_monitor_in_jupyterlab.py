@@ -25,8 +25,9 @@ metric = lambda example, pred, trace=None: example.intent == pred.intent"""
 # It would take a minute: the page has all the time to show it at work.
 OPTIMIZE = (
     "%skillfleet optimize program --train train --metric metric --optimizer bootstrap_random_search "
-    "--lm slow --threads 1"
+    "--lm slow --threads 1 --set num_candidate_programs=400 --max-minutes 15"
 )
+"""Longer than any test takes: each stops it by a click or an interrupt."""
 
 
 def notebook(*cells: str) -> nbformat.NotebookNode:
@@ -43,15 +44,29 @@ def points(page: LabPage) -> int:
 
 
 def test_the_curve_grows_and_stop_keeps_the_best_while_the_cell_runs(lab: Lab) -> None:
-    page = lab.open(notebook(SET_UP, f"{OPTIMIZE} --name grows"), "monitor.ipynb")
+    page = lab.open(notebook(SET_UP, f"{OPTIMIZE} --name grows --target 0.9 --max-calls 5000"), "monitor.ipynb")
     page.start_all()
     monitor = page.output(OPTIMIZE).get_by_role("region", name="monitor of job grows")
-    curve = monitor.get_by_role("group", name=re.compile(r"learning curve: ([2-9]|\d\d) trials"))
+    curve = monitor.get_by_role("group", name=re.compile("learning curve: [2-9] trials"))
     expect(curve).to_be_visible()
     assert points(page) >= 3
-    page.screenshots("monitor-running")
+    expect(monitor.get_by_role("progressbar", name="calls", exact=True)).to_be_visible()
+    curve.focus()
+    curve.press("End")
+    expect(monitor.get_by_text(re.compile(r"trial \d: \d+\.\d on (all of|a part)"))).to_be_visible()
+    assert page.violations(".sf-monitor") == []
+    for theme in ("dark", "light"):
+        page.theme(theme)
+        assert page.violations(".sf-monitor") == []
+        page.screenshots(f"monitor-{theme}")
+    page.resize(420)
+    expect(monitor.get_by_role("button", name="Stop and keep best")).to_be_visible()
+    box = monitor.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 420
     monitor.get_by_role("button", name="Stop and keep best").click()
     page.await_idle()
+    page.resize(page.width)
     output = page.output(OPTIMIZE).first
     expect(output.get_by_text("cancelled, best of")).to_be_visible()
     expect(monitor).to_have_count(0)
@@ -60,3 +75,55 @@ def test_the_curve_grows_and_stop_keeps_the_best_while_the_cell_runs(lab: Lab) -
     page.screenshots("monitor-stopped")
     assert page.errors() == []
     assert page.outside == []
+
+
+def test_a_waiting_cell_pauses_goes_on_and_is_interrupted(lab: Lab) -> None:
+    page = lab.open(notebook(SET_UP, f"{OPTIMIZE} --name held"), "pause.ipynb")
+    page.start_all()
+    monitor = page.output(OPTIMIZE).get_by_role("region", name="monitor of job held")
+    expect(monitor.get_by_text("searching with")).to_be_visible()
+    monitor.get_by_role("button", name="Pause").press("Enter")
+    expect(monitor.get_by_text(re.compile(r"\d s, paused"))).to_be_visible()
+    page.screenshots("monitor-paused")
+    monitor.get_by_role("button", name="Resume").click()
+    expect(monitor.get_by_role("button", name="Pause")).to_be_enabled()
+    expect(monitor.get_by_text(re.compile(r"\d s, paused"))).to_have_count(0)
+    page.interrupt()
+    page.await_idle()
+    expect(page.output(OPTIMIZE).first.get_by_text("cancelled, best of")).to_be_visible()
+    assert page.errors() == []
+
+
+def test_a_view_comes_back_with_its_page_and_its_clicks_are_heard(lab: Lab) -> None:
+    page = lab.open(notebook(SET_UP, f"{OPTIMIZE} --name again --no-wait -o job", "job.monitor()"), "reload.ipynb")
+    page.start_all()
+    monitor = page.output("job.monitor()").get_by_role("region", name="monitor of job again")
+    expect(monitor.get_by_text("searching with")).to_be_visible()
+    page.save()
+    page.reload()
+    expect(monitor.get_by_text("searching with")).to_be_visible()
+    monitor.get_by_role("button", name="Stop and keep best").click()
+    expect(monitor.get_by_text("cancelled, best of")).to_be_visible()
+    assert page.errors() == []
+
+
+def test_a_job_is_watched_again_after_a_restart_and_from_a_second_notebook(lab: Lab) -> None:
+    watch = "%skillfleet watch far"
+    first = lab.open(notebook(SET_UP, f"{OPTIMIZE} --name far --detach", watch), "first.ipynb")
+    first.start_all()
+    monitor = first.output(watch).get_by_role("region", name="monitor of job far")
+    expect(monitor.get_by_text("searching with")).to_be_visible()
+    first.save()
+    first.restart()
+    expect(monitor.get_by_text("searching with")).to_be_visible()  # as it was last
+    first.reload()
+    expect(first.output(watch).get_by_text("the state when this was kept")).to_be_visible()
+    first.run_cell(0)
+    first.run_cell(2)
+    expect(monitor.get_by_text("searching with")).to_be_visible()
+    second = lab.open(notebook(SET_UP, watch), "second.ipynb")
+    second.start_all()
+    other = second.output(watch).get_by_role("region", name="monitor of job far")
+    other.get_by_role("button", name="Stop and keep best").click()
+    for page in (first, second):
+        expect(page.output(watch).first.get_by_text("cancelled, best of")).to_be_visible()

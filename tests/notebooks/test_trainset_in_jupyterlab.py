@@ -93,6 +93,12 @@ def test_all_that_are_selected_are_ticked_out_at_once(page: LabPage) -> None:
     expect(output.locator(".sf-told")).to_contain_text("0 ticked out")
 
 
+def test_what_is_drawn_here_has_no_serious_barrier(page: LabPage) -> None:
+    _tab(page, "Quality")
+    page.output(ANALYZE).locator(".sf-open").first.click()
+    assert page.violations(".sf-examples") == []
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("tab", ["Overview", "Quality", "Coverage", "Duplicates", "History"])
 def test_it_is_kept_as_a_picture(page: LabPage, theme: str, tab: str) -> None:
