@@ -32,8 +32,10 @@ _TOKENS_SD = {True: 0.04, False: 0.15}  # of log tokens of a call, with a probe 
 _ANSWER_SD = {True: 0.05, False: 0.35}
 _PROPOSAL_SD, _INSTRUCTION_SD = 0.3, 0.5
 _LATENCY_SD = {True: 0.2, False: 1.0}
-_WORK_SD = 0.5  # of log seconds of DSPy around calls, which depends on what else the machine does
-_FIXED_S = 0.5
+_WORK_SD = 0.6  # of log seconds of what this machine does itself: it depends on what else it does
+_WORK_TIMES = 2.0  # an evaluation does more around a call than a single run of the program
+_HERE_S = 0.02  # latency below which a model is no network away: threads then share one processor
+_FIXED_S = 0.3
 
 
 class Interval(NamedTuple):
@@ -277,9 +279,11 @@ class _Run:
         # Longer prompts take longer to read; proposals are written one after the other.
         longer = (asked / task / s.input_tokens) ** 0.3 if task and s.input_tokens else 1.0
         slower = max(1.0, written_tokens / max(1.0, s.output_tokens)) ** 0.7 if s.latency_s > 0.05 else 3.0  # noqa: PLR2004
-        waited = task * s.latency_s * longer / max(1, setting.threads) + use.prompt * s.latency_s * slower
-        work = (task + use.prompt + self.cached) * s.overhead_s
-        self.wall_s = waited * noise(_LATENCY_SD[s.latency_known]) + work * noise(_WORK_SD) + _FIXED_S
+        threads = 1 if s.latency_s < _HERE_S else max(1, setting.threads)
+        waited = task * s.latency_s * longer / threads + use.prompt * s.latency_s * slower
+        work = _WORK_TIMES * (task + use.prompt + self.cached) * s.overhead_s + _FIXED_S
+        busy, slow = noise(_WORK_SD), noise(_LATENCY_SD[s.latency_known])
+        self.wall_s = waited * (busy if s.latency_s < _HERE_S else slow) + work * busy
         del train
 
 
