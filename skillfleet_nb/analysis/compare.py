@@ -113,7 +113,7 @@ def _setup(spec: dict[str, Any]) -> dict[str, str]:
         if isinstance(value, dict):
             told |= {f"{name.replace('_', ' ')}: {part}": str(one) for part, one in value.items() if one is not None}
             continue
-        words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
         told[name.replace("_", " ")] = words
     return {word: value for word, value in told.items() if value}
 
