@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.lm.offline import offline_lm
     from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.runs.review import ask
     from skillfleet_nb.skills import Skill
     from skillfleet_nb.widgets.monitor import Monitor
 
 __version__ = "0.1.0"
-__all__ = ["Fleet", "Job", "Monitor", "Skill", "offline_lm"]
+__all__ = ["Fleet", "Job", "Monitor", "Skill", "ask", "offline_lm"]
 
 _HOMES = {
     "Fleet": "skillfleet_nb.fleet",
     "Job": "skillfleet_nb.runs.job",
     "Monitor": "skillfleet_nb.widgets.monitor",
     "Skill": "skillfleet_nb.skills",
+    "ask": "skillfleet_nb.runs.review",
     "offline_lm": "skillfleet_nb.lm.offline",
 }
 

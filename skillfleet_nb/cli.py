@@ -79,11 +79,22 @@ def wait(job: Job, *, watch: bool = False) -> None:
     """Show the job's progress until it is finished; an interrupt asks it to stop and keep its best.
 
     A second interrupt gives up: the job belongs to this process and ends with it, readable as interrupted.
-    Of a job that is only watched, the first one leaves it as it is.
+    Of a job that is only watched, the first one leaves it as it is.  What the job asks is asked here, at a
+    terminal; elsewhere it is shown, for ``skillfleet answer`` from another one.
     """
     live, asked, polls = sys.stderr.isatty(), 0, 0
+    shown: object = None
     with _interrupts() as interrupts:
         while not job.wait(_POLL_S):
+            question = job.question
+            if question is not None and question != shown:
+                shown = question
+                _status("\r\x1b[2K" if live else "")
+                _show_question(job)
+                _status("> " if live and sys.stdin.isatty() else "")
+            if question is not None and live and sys.stdin.isatty() and not interrupts:
+                _answer_here(job)
+                continue
             if len(interrupts) > asked:
                 if asked or watch:
                     raise KeyboardInterrupt
@@ -95,6 +106,33 @@ def wait(job: Job, *, watch: bool = False) -> None:
             elif polls % _QUIET_POLLS == 0:
                 _status(f"{job.progress.line()}\n")
     _status(f"\r\x1b[2K{job.progress.line()}\n" if live else f"{job.progress.line()}\n")
+
+
+def _show_question(job: Job) -> None:
+    from skillfleet_nb.commands.review import QuestionView
+
+    _status(f"{str(QuestionView(job)).replace('%skillfleet', 'skillfleet')}\n")
+
+
+def _answer_here(job: Job) -> None:
+    """Read an answer from the terminal; one that cannot be read is said why, and asked for again."""
+    from skillfleet_nb.commands import one_line
+
+    said = _line()
+    if said is None or job.question is None:
+        return
+    try:
+        job.answer(said)
+    except SkillfleetError as exc:
+        _status(f"{one_line(exc)}\n> ")
+
+
+def _line() -> str | None:
+    """Wait a moment for a line of the terminal."""
+    import select
+
+    ready, _, _ = select.select([sys.stdin], [], [], _POLL_S)
+    return sys.stdin.readline().strip() if ready else None
 
 
 @contextmanager

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, NonNegativeFloat, ValidationError
+from pydantic import Field, NonNegativeFloat, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from skillfleet_nb.events import Choice
+
+Word = Annotated[str, Field(pattern=r"^\w+(['-]\w+)*$")]
+Words = Annotated[tuple[Word, ...], Field(min_length=1)]
 
 
 class Settings(BaseSettings):
@@ -40,7 +45,8 @@ class Settings(BaseSettings):
         fewer than half as many as that is of a full window.
     lm_skip_after, lm_skip_s
         With a fallback: a model that failed so often in a row is skipped for so many seconds.
-
+    answer_proceed, answer_revise, answer_cancel
+        Words by which an answer to a question of a run is read; single words, none in two of them.
     compact_after_days
         Days after which `db compact` turns the journal of a finished job into Parquet.
     keep_prompts_days
@@ -71,6 +77,22 @@ class Settings(BaseSettings):
     lm_failure_share: float = Field(default=0.5, gt=0, le=1)
     lm_skip_after: int = Field(default=3, ge=1)
     lm_skip_s: float = Field(default=30.0, ge=0)
+    answer_proceed: Words = ("yes", "ok", "okay", "continue", "approve", "accept", "save", "y")
+    answer_revise: Words = ("revise", "change", "edit", "modify", "fix", "update")
+    answer_cancel: Words = ("cancel", "abort", "stop", "quit", "no", "n")
+
+    @field_validator("answer_revise", "answer_cancel")
+    @classmethod
+    def _one_meaning(cls, words: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = {word.casefold() for name in ("answer_proceed", "answer_revise") for word in info.data.get(name, ())}
+        if twice := sorted(known & {word.casefold() for word in words}):
+            raise ValueError(f"{twice[0]!r} means something else already")
+        return words
+
+    @property
+    def answers(self) -> dict[Choice, tuple[str, ...]]:
+        """Words of each choice."""
+        return {"proceed": self.answer_proceed, "revise": self.answer_revise, "cancel": self.answer_cancel}
 
     @classmethod
     def load(cls, file: Path) -> Settings:
@@ -90,9 +112,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
-            allowed = ", ".join(cls.model_fields)
+            allowed, why = ", ".join(cls.model_fields), first["msg"].removeprefix("Value error, ")
             raise InputError(
-                f"setting {name!r}: {first['msg']}; given {first['input']!r} in '{file}' or SKILLFLEET_{name.upper()}. "
+                f"setting {name!r}: {why}; given {first['input']!r} in '{file}' or SKILLFLEET_{name.upper()}. "
                 f"Settings are: {allowed}."
             ) from error
 

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Role = Literal["task", "prompt", "reflection", "judge"]
 Split = Literal["train", "val", "test"]
+Asks = Literal["confirm", "clarify", "preview", "validate"]
+Choice = Literal["proceed", "revise", "cancel"]
 
 
 class JobState(StrEnum):
@@ -198,6 +200,36 @@ class Result(Payload):
     summary: str = ""
 
 
+class ReviewAsked(Payload):
+    """The run asks a person, and waits.  The same question has the same `review_id` in every attempt.
+
+    `asks` is the kind of the question, `about` what asks it: a cost to be exceeded, a program to be
+    accepted, or a step of the program.  `details` are facts to decide by, label to text; `programs` the
+    ids of two programs to compare, before and after; `draft` a text that a revision may start
+    from; `options` what each choice does; `note` says why it is asked again.
+    """
+
+    kind: Literal["review_asked"] = "review_asked"
+    review_id: str
+    asks: Asks
+    about: Literal["cost", "accept", "step"]
+    question: str
+    details: dict[str, str] = Field(default_factory=dict)
+    programs: tuple[str, str] | None = None
+    draft: str = ""
+    options: dict[Choice, str] = Field(default_factory=dict)
+    note: str = ""
+
+
+class ReviewAnswered(Payload):
+    """A person answered; `text` is what they said, or the text they gave with their choice."""
+
+    kind: Literal["review_answered"] = "review_answered"
+    review_id: str
+    choice: Choice
+    text: str = ""
+
+
 class ExamplesAnalysed(Payload):
     """A data set was analysed; analyses with the same outcome have the same `key`.
 
@@ -303,7 +335,8 @@ class ProgramTried(Payload):
 
 AnyPayload = (
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | ProgramSaved | Result
-    | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Recommended | Chosen | HeadroomFound | ProgramTried
+    | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Recommended | Chosen
+    | HeadroomFound | ProgramTried
 )  # fmt: skip
 PAYLOADS: dict[str, type[Payload]] = {
     p.model_fields["kind"].default: p
@@ -319,6 +352,8 @@ PAYLOADS: dict[str, type[Payload]] = {
         LMCall,
         ProgramSaved,
         Result,
+        ReviewAsked,
+        ReviewAnswered,
         ExamplesAnalysed,
         ExampleRated,
         ExampleJudged,

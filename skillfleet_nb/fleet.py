@@ -18,6 +18,7 @@ from skillfleet_nb.runs.job import Job
 from skillfleet_nb.runs.launch import check_engine, launch, packed
 from skillfleet_nb.runs.prepare import checked_fallbacks, prepare
 from skillfleet_nb.runs.resume import refuse_changes, refuse_finished, refuse_spent
+from skillfleet_nb.runs.review import read_review
 from skillfleet_nb.runs.spec import Budget, tags_of
 from skillfleet_nb.store import Home, Journal, Store
 from skillfleet_nb.store.job_filter import condition
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.analysis.programs import Candidates, StoredProgram
     from skillfleet_nb.charts import Charts
     from skillfleet_nb.lm.embed import Embedder
+    from skillfleet_nb.runs.answers import Answer
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.runs.progress import Progress
     from skillfleet_nb.selector.forecast import Forecast
@@ -97,6 +99,7 @@ class Fleet:
         max_tokens: int | None = None,
         max_minutes: float | None = None,
         target: float | None = None,
+        review: Any = (),
         seed: int = 0,
         num_threads: int | None = None,
         engine: str = "thread",
@@ -139,6 +142,9 @@ class Fleet:
             Hard limits on everything the job buys, the final test included.  Cached calls are free.
         target
             Score in [0, 1] to hope for: a line in the learning curve, which stops nothing.
+        review
+            When to ask a person, and wait for :meth:`answer`: ``"accept"`` before the best program is tested
+            and kept, ``"cost=0.50"`` before more USD are spent, or several of them.
         seed
             Decides the split and the optimizer's random choices.
         num_threads
@@ -210,6 +216,7 @@ class Fleet:
             fallback_lm=fallback_lm,
             budget=Budget(usd=budget_usd, calls=max_calls, tokens=max_tokens, minutes=max_minutes),
             target=target,
+            review=review,
             seed=seed,
             num_threads=num_threads,
             settings=settings,
@@ -270,6 +277,7 @@ class Fleet:
         max_calls: int | None = None,
         max_tokens: int | None = None,
         max_minutes: float | None = None,
+        review: Any = None,
         engine: str | None = None,
         max_parallel: int | None = None,
         as_new: bool = False,
@@ -290,6 +298,8 @@ class Fleet:
             Models that take over from here on; by default those it had.
         budget_usd, max_calls, max_tokens, max_minutes
             New limits, over all attempts; by default the old ones.
+        review
+            When to ask from here on; by default as before, and not what was answered already.
         engine, max_parallel
             Where to run; by default where it ran.
         as_new
@@ -314,6 +324,7 @@ class Fleet:
         check_engine(engine, max_parallel)
         given = {"program": program, "metric": metric, "lm": lm, "prompt_lm": prompt_lm, "seed": seed}
         given["fallback_lms"] = checked_fallbacks(fallback_lm) or None
+        given["review"] = None if review is None else read_review(review)
         given = {k: v for k, v in given.items() if v is not None}
         if train is not None:
             given |= {"train": train, "val": val, "test": test}
@@ -355,6 +366,7 @@ class Fleet:
                 max_tokens=kept.budget.tokens,
                 max_minutes=kept.budget.minutes,
                 target=p.spec.get("target"),
+                review=kept.review,
                 seed=kept.seed,
                 num_threads=kept.num_threads,
                 engine=engine,
@@ -487,6 +499,39 @@ class Fleet:
         from skillfleet_nb.analysis.programs import find
 
         return find(self.store, self.settings, self.job, name_or_id, job)
+
+    def answer(self, name_or_id: str, text: str = "", choice: str | None = None) -> Answer:
+        """Answer what a job asks, in this or any process; it goes on from there.
+
+        Parameters
+        ----------
+        name_or_id
+            The job.
+        text
+            The answer in words, read by the settings' keywords; ``"revise: TEXT"`` gives a text of your own.
+        choice
+            ``"proceed"``, ``"revise"`` or ``"cancel"``: `text` is then taken as it is.
+
+        Returns
+        -------
+        Answer
+            As it was understood.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or contradicts itself: the question stays open.
+        JobError
+            If the job asks nothing, or was answered already.
+        """
+        return self.job(name_or_id).answer(text, choice)
+
+    def questions(self) -> pd.DataFrame:
+        """List what jobs ask a person now: `name`, `question`, `asks`, `asked_at`, `job_id`; oldest first."""
+        return self.store.frame(
+            "select name, question, asks, asked_at, job_id from reviews join jobs using (job_id) "
+            "where answered_at is null and state = 'pending_hitl' order by asked_at"
+        )
 
     def trials(self, job_id: str) -> pd.DataFrame:
         """List the trials of a job in order; columns as in the relation ``trials``."""

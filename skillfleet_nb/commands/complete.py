@@ -149,6 +149,7 @@ class _Names:
             "OPTIMIZER": _optimizers,
             "CHART": lambda: (Offer(kind, "value") for kind in KINDS),
             "KEY=VALUE": self._parameters,
+            "WHEN": lambda: (Offer(when, "value") for when in ("accept", "cost=")),
             "STATE": lambda: (Offer(str(s), "value") for s in JobState),
             "STRATEGY": _strategies,
             "BACKUP": lambda: (Offer(quote(b), "value") for b in self._fleet().store.status().backups),

@@ -81,6 +81,9 @@ def _add_runs(commands: Any) -> None:
     p.add_argument("--lm", metavar="LM", help="the model, where it was not kept with the job")
     p.add_argument("--prompt-lm", metavar="LM", help="the model that proposes, where it was not kept with the job")
     p.add_argument("--fallback-lm", action="append", metavar="LM", help="model that takes over from one that fails")
+    p.add_argument(
+        "--review", action="append", metavar="WHEN", help="ask at these from here on: accept, cost=USD, none"
+    )
     p.add_argument("--seed", type=int, metavar="N", help="with --as-new: another seed")
     p.add_argument("--as-new", action="store_true", help="start a fresh job of the same set-up")
     p.add_argument("--detach", action="store_true", help="run in a process of its own")
@@ -184,6 +187,7 @@ def _add_optimize(commands: Any) -> None:
     p.add_argument("--max-tokens", type=int, metavar="N", help="hard limit on tokens")
     p.add_argument("--max-minutes", type=float, metavar="M", help="hard limit on time")
     p.add_argument("--target", type=float, metavar="SCORE", help="draw a line at this score, in [0, 1]; nothing stops")
+    p.add_argument("--review", action="append", metavar="WHEN", help="ask you first: accept, or cost=USD; repeatable")
     p.add_argument("--seed", type=int, default=0, metavar="N")
     p.add_argument("--threads", type=int, metavar="N", help="threads of an evaluation")
     p.add_argument("--name", metavar="NAME", help="what to call the job")
@@ -222,6 +226,7 @@ def _optimize(c: Context, a: argparse.Namespace) -> Any:
         target=a.target,
         tags=a.tag,
         domain=a.domain,
+        review=a.review or (),
         seed=a.seed,
         num_threads=a.threads,
         name=a.name,
@@ -264,7 +269,7 @@ def params(pairs: list[str]) -> dict[str, str]:
 
 def _jobs(c: Context, a: argparse.Namespace) -> JobTable:
     found = c.fleet.jobs(a.state, optimizer=a.optimizer, tag=a.tag, domain=a.domain, since=a.since, until=a.until)
-    return JobTable(found, limit=a.limit)
+    return JobTable(found, limit=a.limit, questions=c.fleet.questions())
 
 
 def _job(c: Context, a: argparse.Namespace) -> JobReport | Note:
@@ -295,6 +300,7 @@ def _resume(c: Context, a: argparse.Namespace) -> Any:
         max_calls=a.max_calls,
         max_tokens=a.max_tokens,
         max_minutes=a.max_minutes,
+        review=a.review,
         engine="process" if a.detach else None,
         max_parallel=a.max_parallel,
         as_new=a.as_new,

@@ -7,7 +7,7 @@ import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from skillfleet_nb.commands import advice, db, handlers, plots, programs, skills, trainset
+from skillfleet_nb.commands import advice, db, handlers, plots, programs, review, skills, trainset
 from skillfleet_nb.commands.tasks import listing
 from skillfleet_nb.errors import InputError, unknown
 
@@ -110,6 +110,7 @@ def build(prog: str = "%skillfleet") -> Parser:
     commands = top.add_subparsers(dest="command", metavar="command", parser_class=Parser)
     handlers.add(commands)
     programs.add(commands)
+    review.add(commands)
     db.add(commands)
     plots.add(commands)
     skills.add(commands)

@@ -109,8 +109,28 @@ class Table:
         return table(header, rows, numeric=numeric) + f"<div style='opacity:.7'>{below}</div>"
 
 
+@dataclass(frozen=True)
 class JobTable(Table):
-    """The job list: what a person looks for first; :attr:`frame` has every column."""
+    """The job list: what a person looks for first, and what jobs ask; :attr:`frame` has every column."""
+
+    questions: pd.DataFrame | None = None
+
+    def _asked(self) -> list[str]:
+        """Say what jobs ask, and how to answer."""
+        if self.questions is None:
+            return []
+        return [
+            f"{q.name} asks: {q.question}  %skillfleet answer {quote(str(q.name))}" for q in self.questions.itertuples()
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *self._asked()])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        asked = "".join(f"<div>{escape(line)}</div>" for line in self._asked())
+        return super()._repr_html_() + asked
 
     def _cells(self) -> tuple[list[str], list[list[str]], list[int], str]:
         header = ["name", "state", "optimizer", "validation", "test", "verdict", "calls", "cost", "time", "started"]
@@ -195,20 +215,23 @@ class JobReport:
 
     def __str__(self) -> str:
         from skillfleet_nb.charts import convergence_data, sparkline
+        from skillfleet_nb.commands.review import QuestionView
 
         best = convergence_data(self.trials).best.dropna().tolist()
         curve = f"best so far  {sparkline(best)}\n\n" if best else ""
-        return f"{self.job}\n{curve}{self._diff()}"
+        return "\n".join(part for part in (str(QuestionView(self.job)), f"{self.job}\n{curve}{self._diff()}") if part)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         from skillfleet_nb.charts import convergence, convergence_data, to_svg
+        from skillfleet_nb.commands.review import QuestionView
 
+        asked = QuestionView(self.job)._repr_html_()
         data = convergence_data(self.trials)
         chart = to_svg(convergence(data, title="learning curve")) if len(data) > 1 else ""
         diff = self._diff()._repr_html_()
-        return f"<div>{self.job._repr_html_()}<div style='margin:8px 0'>{chart}</div>{diff}</div>"
+        return f"<div>{asked}{self.job._repr_html_()}<div style='margin:8px 0'>{chart}</div>{diff}</div>"
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Attempts:
                 self._check(answer, asynchronous=True)
             except Exception as exc:  # noqa: BLE001  told apart below
                 until = time.monotonic() + self._delay(exc)
-                while (left := until - time.monotonic()) > 0 or self._gate.ledger.paused:
+                while (left := until - time.monotonic()) > 0 or self._gate.ledger.is_held:
                     self._gate.look()
                     self._gate.check(exc)
                     await asyncio.sleep(min(left, _LOOK_S) if left > 0 else _LOOK_S)

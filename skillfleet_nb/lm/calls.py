@@ -37,7 +37,7 @@ class Call:
     retried_here: bool = False
     key: int | None = None
     twin: bool = False  # the same request was in flight already
-    held: bool = False  # it waited through a pause
+    held: bool = False  # it waited while nothing was admitted
     wasted: Counter[str] = field(default_factory=Counter)  # tokens of answers that were thrown away
 
     def discard(self) -> None:

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -127,6 +128,9 @@ class Ledger:
         Models that take over from one that fails; they are metered like it.
     on_wait
         Called now and then while a call takes long.
+    checkpoint_usd, on_checkpoint
+        Attributes: before a call that may take what was spent beyond so much, the callback is called with
+        it, on the calling thread; it raises the checkpoint, or stops the run.  Several threads may call it.
     spent, spent_s
         What earlier attempts at the same job bought, and the seconds they took: both count against the limits.
 
@@ -173,8 +177,12 @@ class Ledger:
         self._turn = threading.Condition()
         self._gates: list[Gate] = []
         self._started = time.monotonic() - spent_s
-        self._paused_s = 0.0
-        self._paused_at: float | None = None
+        self._paused = False
+        self._holds = 0
+        self._held_since: float | None = None
+        self._held_s = 0.0
+        self.checkpoint_usd: float | None = None
+        self.on_checkpoint: Callable[[float], None] | None = None
         # Random bytes for every call would be a system call each, at which threads queue for the interpreter.
         self._prefix, self._number = secrets.token_hex(4), itertools.count(1)
 
@@ -183,22 +191,36 @@ class Ledger:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the ledger was made, without pauses, and those of earlier attempts."""
-        return (self._paused_at or time.monotonic()) - self._started - self._paused_s
+        """Seconds since the ledger was made, and those of earlier attempts, without those it was held."""
+        now = self._held_since
+        return (time.monotonic() if now is None else now) - self._started - self._held_s
 
     @property
-    def paused(self) -> bool:
-        """Whether calls wait until they may go on."""
-        return self._paused_at is not None
+    def is_held(self) -> bool:
+        """Whether no call is admitted for now: it is paused, or a person is asked."""
+        return self._paused or self._holds > 0
 
     @property
-    def paused_s(self) -> float:
-        """Seconds of pauses so far."""
-        since = self._paused_at
-        return self._paused_s + (0.0 if since is None else time.monotonic() - since)
+    def held_s(self) -> float:
+        """Seconds it was held so far."""
+        since = self._held_since
+        return self._held_s + (0.0 if since is None else time.monotonic() - since)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Admit no call while the body runs, which takes none of the run's time; calls in flight finish."""
+        with self._turn:
+            self._holds += 1
+            self._keep_time()
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._holds -= 1
+                self._keep_time()
 
     def pause(self) -> bool:
-        """Let every further call wait, and the clock stand still; calls in flight finish.
+        """Hold every further call until :meth:`unpause`, as :meth:`held` does.
 
         Returns
         -------
@@ -206,19 +228,33 @@ class Ledger:
             False where that changes nothing: it is paused or stopped already.
         """
         with self._turn:
-            if self.paused or self._stopped is not None:
+            if self._paused or self._stopped is not None:
                 return False
-            self._paused_at = time.monotonic()
+            self._paused = True
+            self._keep_time()
             return True
 
     def unpause(self) -> bool:
         """Let calls go on; return False where they were not paused."""
         with self._turn:
-            if not self.paused:
+            if not self._paused:
                 return False
-            self._paused_s, self._paused_at = self.paused_s, None
-            self._turn.notify_all()
+            self._paused = False
+            self._keep_time()
             return True
+
+    def _keep_time(self) -> None:
+        """Stop the clock with the first hold, and let it run on after the last."""
+        if self.is_held:
+            self._held_since = self._held_since or time.monotonic()
+        else:
+            self._held_s, self._held_since = self.held_s, None
+            self._turn.notify_all()
+
+    @property
+    def stopped(self) -> tuple[StopKind, str] | None:
+        """Why the run was stopped, as kind and words; None while it was not."""
+        return self._stopped
 
     def gate(self, aside: Limits | None = None) -> Gate:
         """Open a gate under the job's limits, less what is set `aside` for later."""
@@ -272,13 +308,15 @@ class Ledger:
         """
         with self._turn:
             gate.check()
-            if self.paused:
+            if self.is_held:
                 need.held = True
                 return False
-            # DSPy asks again for what takes long: after a pause the second one waits for the answer to the first.
+            # DSPy asks again for what takes long: after a hold the second one waits for the answer to the first.
             if need.held and may_wait and need.key is not None and self._flying[need.key]:
                 return False
             reason = self._refusal(gate.limits, need)
+            if reason is None and self._is_beyond(need):
+                return False
             if reason is None:
                 self._reserve(need)
                 return True
@@ -287,6 +325,25 @@ class Ledger:
                 gate.close("budget", reason)
                 gate.check()
             return False
+
+    def _is_beyond(self, need: Call) -> bool:
+        """Tell whether a call may take the spending beyond the checkpoint."""
+        if self.checkpoint_usd is None or self.on_checkpoint is None:
+            return False
+        spent = (self.totals.cost_usd or 0.0) + self._in_flight.reserved_usd
+        return spent + need.reserved_usd > self.checkpoint_usd
+
+    def _ask(self, need: Call, *, may_wait: bool = True) -> Callable[[], None] | None:
+        """Return what asks whether to pass the checkpoint, where that is what a call waits for.
+
+        While others are in flight, which may turn out cached or cheaper, they are waited for.
+        """
+        with self._turn:
+            ask, limit = self.on_checkpoint, self.checkpoint_usd
+            others = may_wait and self._in_flight.reserved_calls > 0
+            if ask is None or limit is None or self._holds or others or not self._is_beyond(need):
+                return None
+            return partial(ask, limit)
 
     def _reserve(self, need: Call) -> None:
         self._unsettled += 1
@@ -302,9 +359,12 @@ class Ledger:
         # On an event loop, waiting would stop the very calls that are waited for.
         may_wait = not _on_event_loop()
         while not self._admitted(gate, need, may_wait=may_wait):
+            if (ask := self._ask(need, may_wait=may_wait)) is not None:
+                ask()
+                continue
             with self._turn:
                 self._turn.wait(timeout=_LOOK_S)
-            if self.paused:
+            if self.is_held:
                 gate.look()
 
     async def admit_later(self, gate: Gate, need: Call) -> None:
@@ -312,8 +372,11 @@ class Ledger:
         import asyncio
 
         while not self._admitted(gate, need):
+            if (ask := self._ask(need)) is not None:
+                await asyncio.to_thread(ask)
+                continue
             await asyncio.sleep(_TURN_S)
-            if self.paused:
+            if self.is_held:
                 gate.look()
 
     def _settle(self, call: Call, event: LMCall, failure: BaseException | None) -> None:
@@ -346,9 +409,10 @@ class Ledger:
     def need(self, gate: Gate, lm: Any, sent: Any, n: int) -> Call:
         """Reckon what `n` completions of `lm` will take."""
         price = self.price(lm)
-        if price is None and gate.limits.usd is not None:
+        bound = self.limits.usd if gate.limits.usd is not None else self.checkpoint_usd
+        if price is None and bound is not None:
             model = getattr(lm, "model", type(lm).__name__)
-            gate.close("budget", f"budget: ${self.limits.usd:g} cannot be kept: {model!r} has no known price")
+            gate.close("budget", f"budget: ${bound:g} cannot be kept: {model!r} has no known price")
         prompt = text_of(sent)
         tokens = int(len(prompt) / _CHARS_PER_TOKEN)
         return Call(
@@ -466,12 +530,12 @@ class Gate:
         until = time.monotonic() + seconds
         turn = self.ledger._turn  # noqa: SLF001  same module
         self.check(cause)
-        while (left := until - time.monotonic()) > 0 or self.ledger.paused:
+        while (left := until - time.monotonic()) > 0 or self.ledger.is_held:
             with turn:
                 if left > 0:
                     turn.wait_for(lambda: self._closed is not None, min(left, _LOOK_S))
                 else:
-                    turn.wait_for(lambda: self._closed is not None or not self.ledger.paused, _LOOK_S)
+                    turn.wait_for(lambda: self._closed is not None or not self.ledger.is_held, _LOOK_S)
             self.look()
             self.check(cause)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.display import display
 
+from skillfleet_nb.commands.review import QuestionView
 from skillfleet_nb.commands.views import ProgressLine
 
 if TYPE_CHECKING:
@@ -31,8 +32,10 @@ def counting(what: str) -> Callable[[int, int], None]:
 
 
 def wait(job: Job, *, watch: bool = False) -> None:
-    """Show the job's monitor, or a line of progress where there are no widgets, until it is finished.
+    """Show the job's monitor, or a line of progress where there are no widgets, until it is finished or asks.
 
+    A cell that waits could not be answered by another one, so a question ends it: the monitor goes on, and
+    the question is answered there or by a command.
     The first interrupt asks the job to stop and goes on waiting for its best program; the second
     leaves it to finish in the background.  Of a job that is only watched, the first one leaves it.
     """
@@ -46,6 +49,9 @@ def wait(job: Job, *, watch: bool = False) -> None:
             view.renew()
             if finished:
                 view.settle()
+                return
+            if not asked and job.question is not None:
+                view.ask()
                 return
         except KeyboardInterrupt:
             if (asked or watch) and view is not None:
@@ -69,6 +75,9 @@ class _View(Protocol):
 
     def settle(self) -> None:
         """Show the end."""
+
+    def ask(self) -> None:
+        """Show the question that ends the waiting."""
 
 
 def _view(job: Job) -> _View:
@@ -94,6 +103,10 @@ class _Line:
     def settle(self) -> None:
         self.say("")
 
+    def ask(self) -> None:
+        self.settle()
+        display(QuestionView(self._job))
+
     def _line(self) -> ProgressLine:
         progress = self._job.progress
         return ProgressLine(progress.line(), progress.share_done, self._note)
@@ -114,3 +127,6 @@ class _Live:
 
     def settle(self) -> None:
         self._monitor.settle()
+
+    def ask(self) -> None:
+        """Leave it to the monitor, which shows it with its buttons."""

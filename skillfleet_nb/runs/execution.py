@@ -20,11 +20,13 @@ from skillfleet_nb.lm.faults import Patience
 from skillfleet_nb.lm.keys import secrets_of
 from skillfleet_nb.lm.meter import Gate, Ledger, Limits, RunStopped, StopKind
 from skillfleet_nb.optimizers import Task
+from skillfleet_nb.runs.acceptance import accepted
 from skillfleet_nb.runs.history import History
 from skillfleet_nb.runs.lm_health import told_at_the_end
 from skillfleet_nb.runs.quiet import MARK, run_log
 from skillfleet_nb.runs.recorder import Candidate, Recorder
 from skillfleet_nb.runs.reporter import Reporter, said
+from skillfleet_nb.runs.review import REVIEWER, Reviewer
 from skillfleet_nb.runs.scoring import Scorer, with_taps
 from skillfleet_nb.runs.spec import RunResult
 from skillfleet_nb.store import read_requests
@@ -119,6 +121,16 @@ class Execution:
             history=self._history,
         )
         self._scorer = Scorer(prepared, self.ledger, self._recorder, self._reporter)
+        self._reviewer = Reviewer(
+            prepared.spec.review,
+            home,
+            journal.stream,
+            self._reporter,
+            self.ledger,
+            self._history.reviews,
+            self._history.declined,
+            self._look,
+        )
         prepared.metric.on_fault = lambda told: self.ledger.stop("metric", told)
 
     @property
@@ -188,6 +200,8 @@ class Execution:
         best, compared = self._recorder.best("val") or baseline, None
         try:
             best = self._best(baseline, returned, stop, finish)
+            if stop.may_score and self._reviewer.review.accept and best.program_id != baseline.program_id:
+                best, stop = self._accepted(baseline, best, stop, finish)
             if stop.may_score:
                 compared = self._scorer.test(baseline, best, finish)
         except BaseException as exc:  # noqa: BLE001  as in the search: what was found is kept
@@ -261,6 +275,17 @@ class Execution:
             return contender
         return top
 
+    def _accepted(self, baseline: Candidate, best: Candidate, stop: _Stop, gate: Gate) -> tuple[Candidate, _Stop]:
+        """Have the best program accepted by a person; declined, it is not the result."""
+        self._reporter.say("waiting for a person to accept the program")
+        try:
+            chosen = accepted(self._reviewer, self._scorer, self._recorder, self._candidate, baseline, best, gate)
+        except RunStopped as exc:
+            return best, _Stop(exc.kind, exc.reason)
+        if chosen is None:
+            return baseline, _Stop("cancelled", "the program was not accepted")
+        return chosen, stop
+
     def _candidate(self, program: Any) -> Candidate:
         # The object itself is kept: some compiled programs are more than their state.
         program_id = self._reporter.keep(program)
@@ -281,7 +306,7 @@ class Execution:
             lm_calls=totals.calls,
             cached_calls=totals.cached,
             cost_usd=totals.cost_usd,
-            wall_s=time.monotonic() - self._started - self.ledger.paused_s,
+            wall_s=time.monotonic() - self._started - self.ledger.held_s,
         )
         if compared is not None:
             result = replace(
@@ -355,9 +380,9 @@ class Execution:
             asked = read_requests(self._home, self._journal.stream)
             new, self._heard = asked[self._heard :], len(asked)
             obey = {"cancel": self.cancel, "pause": self.pause, "unpause": self.unpause}
-            for at, command in new:
-                if at >= self._history.asked_at and command in obey:
-                    obey[command]()
+            for r in new:
+                if r.at >= self._history.asked_at and r.command in obey:
+                    obey[r.command]()
             self._looked = time.monotonic()
         except HomeError as exc:
             self.ledger.stop("home", str(exc))
@@ -371,7 +396,7 @@ class Execution:
 
         tqdm.set_lock(threading.RLock())  # an interrupted cell may have left the old one taken for good
         with dspy.context(
-            **{MARK: log},
+            **{MARK: log, REVIEWER: self._reviewer},
             disable_history=False,  # the meter reads usage from it
             max_history_size=1,  # the meter is told each call as it is made; every program keeping 10,000 fills memory
             track_usage=False,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from skillfleet_nb import Monitor
+    from skillfleet_nb.events import ReviewAsked
+    from skillfleet_nb.runs.answers import Answer
     from skillfleet_nb.runs.execution import Execution
     from skillfleet_nb.runs.spec import RunResult
     from skillfleet_nb.store import Journal
@@ -329,6 +331,29 @@ class Job:
             raise JobError(f"job {self.name!r} ({self.state}) has no scored program yet")
         return baseline, best
 
+    @property
+    def question(self) -> ReviewAsked | None:
+        """What the job asks a person and nobody has answered, None where it asks nothing.
+
+        :meth:`skillfleet_nb.Fleet.answer` answers it.
+        """
+        return self.progress.question
+
+    def answer(self, text: str = "", choice: str | None = None) -> Answer:
+        """Answer what the job asks; see :meth:`skillfleet_nb.Fleet.answer`."""
+        from skillfleet_nb.config import Settings
+        from skillfleet_nb.runs.review import answer
+
+        return answer(self, text, choice, Settings.load(self.home.config).answers)
+
+    def proposed(self) -> ProgramDiff | None:
+        """Compare the two programs that the open question is about; None where it is about none."""
+        asked = self.question
+        if asked is None or asked.programs is None:
+            return None
+        before, after = asked.programs
+        return diff_programs(load_program(self.home, before), load_program(self.home, after))
+
     def summary(self) -> list[tuple[str, str]]:
         """Tell what matters of the job, as pairs of a word and its value."""
         p = self.progress
@@ -340,6 +365,10 @@ class Job:
             rows.append(("process", str(pid)))
         if p.attempts > 1:
             rows.append(("attempts", str(p.attempts)))
+        if p.question is not None:
+            rows.append(("asks", p.question.question))
+        for question, choice, text in p.reviews:
+            rows.append(("answered", f"{question} {choice}" + (f": {text}" if text not in {"", choice} else "")))
         if p.baseline is not None and p.best is not None:
             best = p.result["best_score"] if p.result else p.best
             rows.append(("validation", f"{_points(p.baseline)} → {_points(best)}"))

@@ -51,7 +51,8 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         - `failures` as (kind, count), `repeats`, `notes`;
         - `tried`: the newest candidate, in words, and the programs to compare;
         - `result`: the verdict in words, once there is one;
-        - `question`: what the run asks of a person, None where it asks nothing.
+        - `question`: what the run asks of a person, as in :class:`~skillfleet_nb.events.ReviewAsked`, None
+          where it asks nothing.
     """
     if last is not None and (p.seen, p.state) == (last["seen"], last["state"]) and p.elapsed_s < last["elapsed_s"] + 1:
         return last
@@ -86,7 +87,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "tried": _tried(p),
         "result": _result(p),
         "error": p.error,
-        "question": None,
+        "question": p.question.model_dump() if p.question is not None and not finished else None,
     }
 
 

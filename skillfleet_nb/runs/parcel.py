@@ -13,13 +13,13 @@ import json
 import os
 import sys
 import types
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, JobError, LMError
 from skillfleet_nb.lm.keys import refuse_keys, variable_in, with_keys, without_keys
-from skillfleet_nb.runs.spec import Spec
+from skillfleet_nb.runs.spec import Review, Spec
 from skillfleet_nb.security import home_key, sign, verified
 from skillfleet_nb.store.home import atomic_write, writing
 
@@ -55,6 +55,7 @@ class Parcel:
     adapter: Any = None
     cache_dir: str | None = None
     fallback_lms: tuple[Any, ...] = ()
+    review: Review = field(default_factory=Review)
 
 
 def parcel_of(prepared: Prepared, program: Any, *, record_prompts: bool, cache_dir: str | None = None) -> Parcel:
@@ -79,6 +80,7 @@ def parcel_of(prepared: Prepared, program: Any, *, record_prompts: bool, cache_d
         adapter=dspy.settings.adapter,
         cache_dir=cache_dir or _cache_dir(),
         fallback_lms=prepared.fallback_lms,
+        review=spec.review,
     )
 
 
@@ -185,6 +187,7 @@ def kept(home: Home, job_id: str, spec: dict[str, Any], settings: Settings, give
         "num_threads": recorded.num_threads,
         "budget": recorded.budget,
         "record_prompts": settings.record_prompts,
+        "review": recorded.review,
         "adapter": dspy.settings.adapter,
         "cache_dir": _cache_dir(),
     }
@@ -307,6 +310,7 @@ def prepared(parcel: Parcel, settings: Settings) -> Prepared:
         prompt_lm=parcel.prompt_lm,
         fallback_lm=parcel.fallback_lms or None,
         budget=parcel.budget,
+        review=parcel.review,
         seed=parcel.seed,
         num_threads=parcel.num_threads,
         settings=settings,

@@ -12,12 +12,14 @@ from skillfleet_nb.lm.prices import how_to_state_a_price, price_of, stay_offline
 from skillfleet_nb.optimizers import Optimizer, Shape, Task, create
 from skillfleet_nb.runs.fingerprint import environment, metric_content, program_content
 from skillfleet_nb.runs.metric import RunMetric
+from skillfleet_nb.runs.review import REVIEWER, read_review
 from skillfleet_nb.runs.spec import Budget, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from skillfleet_nb.config import Settings
+    from skillfleet_nb.runs.spec import Review
     from skillfleet_nb.trainset import Splits
 
 OFFLINE_SETUP = "dspy.configure(lm=sf.offline_lm())"
@@ -58,6 +60,7 @@ def prepare(
     fallback_lm: Any = None,
     budget: Budget | None = None,
     target: float | None = None,
+    review: Any = (),
     seed: int = 0,
     num_threads: int | None = None,
     settings: Settings,
@@ -79,6 +82,7 @@ def prepare(
     fallbacks = checked_fallbacks(fallback_lm)
     own_lms = [p.lm for p in program.predictors() if getattr(p, "lm", None) is not None]
     budget = checked_budget(budget or Budget(), (lm, prompt_lm, *fallbacks, *own_lms), settings)
+    review = checked_review(review, (lm, prompt_lm, *fallbacks, *own_lms), settings)
     threads = _positive_int(num_threads, "num_threads") or settings.num_threads or dspy.settings.num_threads or 1
     if target is not None and not 0 <= target <= 1:
         raise InputError(f"target = {target:g}: it must be a score in [0, 1], for example 0.9")
@@ -109,6 +113,7 @@ def prepare(
         fallback_lms=tuple(str(f.model) for f in fallbacks),
         budget=budget,
         target=target,
+        review=review,
         seed=seed,
         num_threads=threads,
         cached=_replays((lm, prompt_lm, *fallbacks, *own_lms)),
@@ -180,6 +185,19 @@ def checked_budget(budget: Budget, lms: Sequence[Any], settings: Settings) -> Bu
     return budget
 
 
+def checked_review(given: Any, lms: Sequence[Any], settings: Settings) -> Review:
+    """Read when a run is to ask, and refuse a cost where a model has no price."""
+    review = read_review(given)
+    if review.cost_usd:
+        for lm in lms:
+            if price_of(lm, settings.prices) is None:
+                raise LMError(
+                    f"review cost={review.cost_usd[0]:g} cannot be kept: {lm.model!r} has no known price; "
+                    f"{how_to_state_a_price(lm.model)}"
+                )
+    return review
+
+
 def checked_splits(train: Any, val: Any, test: Any, inputs: Sequence[str], seed: int) -> tuple[Splits[Any], list[Any]]:
     """Read, check and cut the data; return what the person should know of it as well."""
     from skillfleet_nb.trainset import check_examples, check_leaks, make_splits, to_examples
@@ -218,7 +236,9 @@ def check_metric(metric: RunMetric, program: Any, example: Any) -> bool:
     gold = dspy.Prediction(**{**blanks, **example.labels().toDict()})
     try:
         # Whatever model it asks, its own included, is stopped before the call.
-        with dspy.context(lm=dspy.LM("skillfleet/none", cache=False), callbacks=[_no_models()], trace=[]):
+        with dspy.context(
+            lm=dspy.LM("skillfleet/none", cache=False), callbacks=[_no_models()], trace=[], **{REVIEWER: _NoPerson()}
+        ):
             metric.probe(example, gold)
     except _AsksModel:
         return False
@@ -242,7 +262,9 @@ def own_score(metric: RunMetric, example: Any) -> float | None:
 
     gold = dspy.Prediction(**example.labels().toDict())
     try:
-        with dspy.context(lm=dspy.LM("skillfleet/none", cache=False), callbacks=[_no_models()], trace=[]):
+        with dspy.context(
+            lm=dspy.LM("skillfleet/none", cache=False), callbacks=[_no_models()], trace=[], **{REVIEWER: _NoPerson()}
+        ):
             return float(metric.probe(example, gold))
     except _AsksModel:
         return None
@@ -251,7 +273,14 @@ def own_score(metric: RunMetric, example: Any) -> float | None:
 
 
 class _AsksModel(BaseException):
-    """A metric called a model while it was tried for free."""
+    """A metric called a model, or asked a person, while it was tried for free."""
+
+
+class _NoPerson:
+    """Stands for a run's reviewer where there is no run."""
+
+    def step(self, *_: Any) -> None:
+        raise _AsksModel
 
 
 def _no_models() -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.events import JobState
+from skillfleet_nb.events import JobState, ReviewAsked
 from skillfleet_nb.runs.curve import Curve
 from skillfleet_nb.store import follow, is_alive
 
@@ -23,7 +23,9 @@ class Progress:
 
     `cost_usd` is None once a bought call had no known price; `eta_s` is an interval, in seconds.
     `failures` counts failed calls by kind, `repeats` the attempts that failed before an answer.
-    `tried` is the newest trial, without its rows, `trying` the candidate being scored now.
+    `tried` is the newest trial, without its rows, `trying` the candidate being scored now.  `question` is
+    what the run asks a person and nobody has answered, `reviews` what was answered: question, choice and
+    text; `answered_at` when, by the question's id.
     """
 
     home: Home
@@ -59,14 +61,18 @@ class Progress:
     domain: str | None = None
     attempts: int = 0
     warnings: list[str] = field(default_factory=list)
+    question: ReviewAsked | None = None
+    reviews: list[tuple[str, str, str]] = field(default_factory=list)
+    answered_at: dict[str, datetime] = field(default_factory=dict)
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
     def __post_init__(self) -> None:
         self._follower = follow(self.home, self.job_id)
         self._before = 0  # calls of earlier attempts
-        self._paused_s = 0.0
-        self._paused_at: datetime | None = None
+        self._asked = False  # a person is waited for
+        self._still_s = 0.0
+        self._still_at: datetime | None = None  # since when the clock stands still
         self._seen_at: datetime | None = None
         self.seen = 0  # events taken in
 
@@ -85,15 +91,15 @@ class Progress:
             if not news:  # nobody was there, and nobody has come since
                 self.state, self.stop_reason = JobState.INTERRUPTED, "its process is gone"
                 self.finished_at = self._seen_at
-                self._go_on(self._seen_at or datetime.now(UTC))
+                self._stand(self._seen_at or datetime.now(UTC), asked=False, paused=False)
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the job started to run, without pauses."""
+        """Seconds since the job started to run, without pauses and without those it waited for a person."""
         if self.started_at is None:
             return 0.0
-        until = self._paused_at or self.finished_at or datetime.now(UTC)
-        return (until - self.started_at).total_seconds() - self._paused_s
+        until = self._still_at or self.finished_at or datetime.now(UTC)
+        return (until - self.started_at).total_seconds() - self._still_s
 
     @property
     def eta_s(self) -> tuple[float, float] | None:
@@ -121,6 +127,8 @@ class Progress:
         """The state, and why it was entered where that says more."""
         if self.paused:
             return f"{self.state}, paused"
+        if self.state is JobState.PENDING_HITL:
+            return f"{self.state}: waits for your answer"
         told = "" if self.stop_reason in {None, str(self.state)} else f": {self.stop_reason}"
         return f"{self.state}{told}"
 
@@ -136,7 +144,8 @@ class Progress:
         else:
             if (eta := self.eta_s) is not None and eta[1] > 0:
                 parts.append(f"at most {duration(eta[1])} left")
-            parts += [self.phase, "paused" if self.paused else ""]
+            parts += [f"asks: {self.question.question}" if self.question else self.phase]
+            parts += ["paused" if self.paused else ""]
         return " · ".join(p for p in parts if p)
 
     def _on_job_created(self, p: dict[str, Any], at: datetime) -> None:
@@ -151,29 +160,49 @@ class Progress:
         self.expected_calls = (low + around, high + around + sizes.get("val", 0))
 
     def _on_state(self, p: dict[str, Any], at: datetime) -> None:
+        goes_on = self._asked  # after a question, or another one
         self.state, self.stop_reason, self.error = JobState(p["state"]), p["stop_reason"], p["error"]
-        self._go_on(at)
         self.trying = None
-        if self.state is JobState.RUNNING:
-            self.started_at, self.finished_at, self._paused_s = at, None, 0.0
+        if self.state is JobState.PENDING_HITL:
+            self._stand(at, asked=True)
+        elif self.state is JobState.RUNNING and self._asked:
+            self._stand(at, asked=False)
+        else:
+            self._stand(at, asked=False, paused=False)
+        if self.state is JobState.RUNNING and not goes_on:
+            self.started_at, self.finished_at, self._still_s = at, None, 0.0
         elif self.state.is_finished():
-            self.finished_at = at
+            self.finished_at, self.question = at, None
 
     def _on_resumed(self, p: dict[str, Any], at: datetime) -> None:
         del at
         self.state, self.stop_reason, self.error, self.result = JobState.PENDING, None, None, None
+        self.question = None
         self.spec = {**self.spec, "budget": p["budget"]}
         self.attempts, self.warnings, self.phase, self._before = p["attempt"], [], "", self.calls + self.cached
 
     def _on_paused(self, p: dict[str, Any], at: datetime) -> None:
-        self._go_on(at)
-        if p["paused"]:
-            self.paused, self._paused_at = True, at
+        self._stand(at, paused=p["paused"])
 
-    def _go_on(self, at: datetime) -> None:
-        if self._paused_at is not None:
-            self._paused_s += (at - self._paused_at).total_seconds()
-        self.paused, self._paused_at = False, None
+    def _stand(self, at: datetime, *, asked: bool | None = None, paused: bool | None = None) -> None:
+        """Stop the clock where a person is asked or has paused the job, and let it run on after both."""
+        self._asked = self._asked if asked is None else asked
+        self.paused = self.paused if paused is None else paused
+        if self._asked or self.paused:
+            self._still_at = self._still_at or at
+        elif self._still_at is not None:
+            self._still_s += (at - self._still_at).total_seconds()
+            self._still_at = None
+
+    def _on_review_asked(self, p: dict[str, Any], at: datetime) -> None:
+        del at
+        self.question = ReviewAsked.model_validate({"kind": "review_asked", **p})
+
+    def _on_review_answered(self, p: dict[str, Any], at: datetime) -> None:
+        self.answered_at[p["review_id"]] = at
+        if self.question is not None:
+            self.reviews.append((self.question.question, p["choice"], p["text"]))
+            self.question = None
 
     def _on_phase(self, p: dict[str, Any], at: datetime) -> None:
         del at

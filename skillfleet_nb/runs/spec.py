@@ -48,6 +48,15 @@ class Budget(BaseModel):
     minutes: float | None = None
 
 
+class Review(BaseModel):
+    """When a run asks a person: before a program is accepted, and before it pays more than each of these USD."""
+
+    model_config = ConfigDict(frozen=True)
+
+    accept: bool = False
+    cost_usd: tuple[float, ...] = ()
+
+
 class Spec(BaseModel):
     """Everything that decides a run's outcome, by name and content hash.
 
@@ -71,6 +80,7 @@ class Spec(BaseModel):
     fallback_lms: tuple[str, ...] = ()
     budget: Budget = Budget()
     target: float | None = None
+    review: Review = Review()
     seed: int = 0
     num_threads: int = 1
     cached: bool = True

@@ -116,7 +116,7 @@ def _slot(home: Home, journal: Journal, asked_at: datetime) -> int | None:
     folder = home.root / "slots"
     folder.mkdir(exist_ok=True)
     told = 0
-    while not any(c == "cancel" and at >= asked_at for at, c in read_requests(home, journal.stream)):
+    while not any(r.command == "cancel" and r.at >= asked_at for r in read_requests(home, journal.stream)):
         slots = Settings.load(home.config).max_parallel or os.cpu_count() or 1
         for number in range(slots):
             try:

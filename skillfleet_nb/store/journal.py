@@ -15,7 +15,7 @@ import secrets
 import threading
 import weakref
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import orjson
 
@@ -250,8 +250,16 @@ def follow(home: Home, stream: str) -> Follower:
     return Follower(home, stream)
 
 
-def request(home: Home, stream: str, command: str) -> None:
-    """Ask the writer of a stream, from any process, to do something: ``"cancel"``.
+class Request(NamedTuple):
+    """Something that was asked of a stream's writer: when (UTC), what, and with which words."""
+
+    at: datetime
+    command: str
+    body: dict[str, str]
+
+
+def request(home: Home, stream: str, command: str, **body: str) -> None:
+    """Ask the writer of a stream, from any process, to do something: ``"cancel"``, ``"answer"``.
 
     Raises
     ------
@@ -259,7 +267,8 @@ def request(home: Home, stream: str, command: str) -> None:
         If the home cannot be written.
     """
     path = home.ensure().journal_dir(stream) / "control.jsonl"
-    line = orjson.dumps({"at": datetime.now(UTC), "command": command}, option=orjson.OPT_APPEND_NEWLINE)
+    told = {"at": datetime.now(UTC), "command": command, **({"body": _encodable(body)} if body else {})}
+    line = orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -269,8 +278,8 @@ def request(home: Home, stream: str, command: str) -> None:
             os.close(fd)
 
 
-def read_requests(home: Home, stream: str) -> list[tuple[datetime, str]]:
-    """Return what was asked of a stream's writer, oldest first, as (UTC time, command)."""
+def read_requests(home: Home, stream: str) -> list[Request]:
+    """Return what was asked of a stream's writer, oldest first."""
     path = home.journal_dir(stream) / "control.jsonl"
     try:
         lines = path.read_bytes().splitlines()
@@ -280,8 +289,9 @@ def read_requests(home: Home, stream: str) -> list[tuple[datetime, str]]:
     for line in lines:
         try:
             raw = orjson.loads(line)
-            requests.append((datetime.fromisoformat(raw["at"]), str(raw["command"])))
-        except (ValueError, TypeError, KeyError):
+            body = {str(name): str(value) for name, value in raw.get("body", {}).items()}
+            requests.append(Request(datetime.fromisoformat(raw["at"]), str(raw["command"]), body))
+        except (ValueError, TypeError, KeyError, AttributeError):
             continue  # torn by a crash of whoever asked
     return requests
 

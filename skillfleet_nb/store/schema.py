@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Migration = Callable[["duckdb.DuckDBPyConnection"], None]
 
 RELATIONS = (
-    "jobs", "events", "trials", "scores", "lm_calls", "programs", "examples", "example_history", "example_outcomes",
-    "recommendations",
+    "jobs", "events", "trials", "scores", "lm_calls", "programs", "reviews", "examples", "example_history",
+    "example_outcomes", "recommendations",
 )  # fmt: skip
 """The public relations."""
 
@@ -46,6 +46,7 @@ DEFINE_RELATIONS = """
     CREATE VIEW scores AS FROM fleet.scores;
     CREATE VIEW lm_calls AS FROM fleet.lm_calls;
     CREATE VIEW programs AS FROM fleet.programs;
+    CREATE VIEW reviews AS FROM fleet.reviews;
     CREATE VIEW examples AS FROM fleet.examples;
     CREATE VIEW example_history AS FROM fleet.example_history;
     CREATE VIEW example_outcomes AS FROM fleet.example_outcomes;
@@ -78,6 +79,20 @@ _VIEWS = {
             latency_s, error, coalesce(attempts, 1) AS attempts, asked, prompt, response
         FROM raw.lm_calls""",
     "programs": "SELECT program_id, job_id, logged_at AS created_at, state, instructions, n_demos FROM raw.programs",
+    # A question that its process did not live to see answered is asked again; the last asking is waited for.
+    "reviews": """
+        WITH asked AS (
+            SELECT job_id, payload->>'review_id' AS review_id, min(logged_at) AS asked_at, max(logged_at) AS last_at,
+                count(*) AS times, arg_max(payload, seq) AS q
+            FROM raw.events WHERE kind = 'review_asked' GROUP BY ALL
+        ), answered AS (
+            SELECT job_id, payload->>'review_id' AS review_id, max(logged_at) AS answered_at, arg_max(payload, seq) AS a
+            FROM raw.events WHERE kind = 'review_answered' GROUP BY ALL
+        )
+        SELECT job_id, review_id, asked_at, times, q->>'about' AS about, q->>'asks' AS asks, q->>'question' AS question,
+            q->'details' AS details, answered_at, a->>'choice' AS choice, a->>'text' AS "text",
+            epoch(answered_at) - epoch(last_at) AS waited_s
+        FROM asked LEFT JOIN answered USING (job_id, review_id)""",
     # What a job bought is added up per segment while folding, so this costs the same at any number of calls.
     "jobs": """
         WITH created AS (
@@ -100,6 +115,8 @@ _VIEWS = {
             SELECT job_id, arg_min(score, seq) FILTER (trial = 0) AS baseline_score,
                 max(score) AS best_score, arg_max(program_id, score) AS best_program_id
             FROM raw.trials WHERE split = 'val' AND full_eval GROUP BY job_id
+        ), waited AS (
+            SELECT job_id, sum(waited_s) AS waited_s FROM reviews GROUP BY job_id
         ), used AS (
             SELECT segments.job_id, sum(bought)::BIGINT AS lm_calls, sum(cached)::BIGINT AS cached_calls,
                 sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
@@ -116,12 +133,12 @@ _VIEWS = {
             coalesce(r.best_score, live.best_score) AS best_score,
             r.test_baseline, r.test_score, r.test_delta, r.test_delta_low, r.test_delta_high, r.p_value,
             r.verdict, used.cost_usd, used.lm_calls, used.cached_calls, used.input_tokens,
-            used.output_tokens, used.wall_s, c.budget_usd,
+            used.output_tokens, used.wall_s - coalesce(waited.waited_s, 0) AS wall_s, c.budget_usd,
             coalesce(r.best_program_id, live.best_program_id) AS best_program_id, s.error,
             coalesce(c.tags, []) AS tags, c.domain
         FROM created
         LEFT JOIN state USING (job_id) LEFT JOIN result USING (job_id)
-        LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id)""",
+        LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id) LEFT JOIN waited USING (job_id)""",
     # Computed from what runs recorded, so a run counts once however often it is resumed or folded.
     "example_history": """
         WITH ended AS (
@@ -294,9 +311,15 @@ def m008_jobs_of_recommendations(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m009_reviews(con: duckdb.DuckDBPyConnection) -> None:
+    """Show what people were asked and answered: views alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
+    m009_reviews,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

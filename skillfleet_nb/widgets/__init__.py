@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.widgets.monitor import Monitor
     from skillfleet_nb.widgets.programs import ProgramBrowser
     from skillfleet_nb.widgets.recommend import RecommendationCard
+    from skillfleet_nb.widgets.review import ReviewPanel
     from skillfleet_nb.widgets.trainset import TrainsetView
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Monitor",
     "ProgramBrowser",
     "RecommendationCard",
+    "ReviewPanel",
     "TrainsetView",
     "has_widgets",
     "shown",
@@ -26,12 +28,14 @@ _HOMES = {
     "Monitor": "monitor",
     "ProgramBrowser": "programs",
     "RecommendationCard": "recommend",
+    "ReviewPanel": "review",
     "TrainsetView": "trainset",
 }
 # By name: nothing is imported for answers that no widget shows.
 _VIEWS = {
     "Candidates": "ProgramBrowser",
     "Comparison": "ComparisonView",
+    "QuestionView": "ReviewPanel",
     "Recommendation": "RecommendationCard",
     "StoredProgram": "ProgramBrowser",
     "TrainsetReport": "TrainsetView",
@@ -55,6 +59,8 @@ def shown(answer: Any, context: Any) -> Any:
     kind = _VIEWS.get(type(answer).__name__)
     if kind in {"RecommendationCard", "TrainsetView"}:
         return _view(kind)(answer, context.fleet)
+    if kind == "ReviewPanel" and has_widgets():
+        return _view(kind)(answer.job)
     return _view(kind)(answer) if kind is not None and has_widgets() else answer
 
 

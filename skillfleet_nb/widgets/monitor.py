@@ -19,6 +19,7 @@ import orjson
 import traitlets as t
 
 from skillfleet_nb.commands.views import ProgressLine
+from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.runs.monitor import changes
 from skillfleet_nb.widgets import has_widgets
 from skillfleet_nb.widgets.clicks import let_in
@@ -76,6 +77,7 @@ class Monitor:
         self._sent_at = self._kept_at = self._diff_from = 0.0
         self._unseen_s = _UNSEEN_S
         self._diff: tuple[Any, str] = (None, "")
+        self._asked = "", ""  # the question shown, and what its programs differ in
         self._stopping = False
         self._over = threading.Event()
 
@@ -91,6 +93,15 @@ class Monitor:
     def unpause(self) -> None:
         """Let a paused job go on."""
         self.job.unpause()
+
+    def answer(self, text: str = "", choice: str | None = None) -> None:
+        """Answer what the job asks; one that cannot be read is said why, and the question stays."""
+        try:
+            given = self.job.answer(text, choice)
+        except SkillfleetError as exc:
+            self.say(str(exc))
+        else:
+            self.say(f"answered: {given.choice}")
 
     def say(self, note: str) -> None:
         """Show a note, in place of the last one."""
@@ -171,6 +182,7 @@ class Monitor:
             "heard": self._heard,
             "stopping": self._stopping,
             "diff": self._changes(picture),
+            "proposed": self._proposed(picture),
             "still": still_html,
         }
         page = self._page
@@ -184,6 +196,17 @@ class Monitor:
             self._diff = compared, changes(self.job.home, *compared) if compared else ""
             self._diff_from = started + (time.monotonic() - started) / _DIFF_SHARE
         return self._diff[1] if compared == self._diff[0] else ""
+
+    def _proposed(self, picture: Picture) -> str:
+        """Return what the two programs of a question differ in; it is made once."""
+        question = picture["question"]
+        if question is None:
+            self._asked = "", ""
+        elif self._asked[0] != question["review_id"]:
+            pair = question["programs"]
+            self._asked = question["review_id"], changes(self.job.home, *pair) if pair else ""
+            self._note = ""
+        return self._asked[1]
 
     def _finish(self, picture: Picture) -> None:
         """Put the still in the place of the live view."""
@@ -208,6 +231,8 @@ class Monitor:
             with self._lock:
                 self._drawn = max(self._drawn, n)
             return
+        if what == "answer":
+            self.answer(str(content.get("text") or ""), str(content.get("choice")))
         obey = {"stop": self.stop, "pause": self.pause, "unpause": self.unpause}.get(str(what))
         if obey is not None:
             obey()

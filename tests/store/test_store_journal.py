@@ -189,8 +189,11 @@ def test_requests_reach_the_writer_from_outside(home: Home) -> None:
     request(home, "j", "cancel")
     with (home.journal_dir("j") / "control.jsonl").open("ab") as file:
         file.write(b'{"at":\n')
-    request(home, "j", "cancel")
+    request(home, "j", "answer", text='say "no"\nand \ud800', choice="revise")
     requests = read_requests(home, "j")
-    assert [command for _, command in requests] == ["cancel", "cancel"]
-    assert requests[0][0].utcoffset() == timedelta(0)
+    assert [(r.command, r.body) for r in requests] == [
+        ("cancel", {}),
+        ("answer", {"text": 'say "no"\nand ?', "choice": "revise"}),
+    ]
+    assert requests[0].at.utcoffset() == timedelta(0)
     assert not is_alive(home, "j")

@@ -12,7 +12,7 @@ from skillfleet_nb.events import StateChanged
 from skillfleet_nb.store import Home, Journal, Store, guard, schema
 
 RELATIONS = ("jobs", "events", "trials", "scores", "lm_calls", "programs")
-RELATIONS += ("examples", "example_history", "example_outcomes")
+RELATIONS += ("reviews", "examples", "example_history", "example_outcomes", "recommendations")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
 
 

@@ -183,7 +183,7 @@ function render({ model, el }) {
   const tried = node("details", { open: true, hidden: true }, tried_title, diff);
   const notes_title = node("summary"), notes_list = node("ul");
   const notes = node("details", { hidden: true }, notes_title, notes_list);
-  const question = node("div", { className: "sf-question", hidden: true }); // what the run asks of a person
+  const question = node("div", { className: "sf-question", role: "group", hidden: true }); // what the run asks of a person
   const live = node("div", {},
     node("div", { className: "sf-head" }, node("div", {}, title, told), node("div", { className: "sf-buttons" }, pause, stop)),
     phase, notice, question, whole.line,
@@ -193,6 +193,43 @@ function render({ model, el }) {
   const root = node("section", { className: "sf-monitor" }, live, still);
   const hides = node("style"); // the kept still of the same monitor gives way as long as this view lives
   el.append(hides, root);
+
+  let shown_question = null;
+  function show_question() {
+    const q = state.question;
+    question.hidden = !q;
+    if (!q || shown_question === q.review_id) return (shown_question = q ? shown_question : null);
+    shown_question = q.review_id;
+    const facts = node("dl", {}, ...Object.entries(q.details).flatMap(([label, text]) => [node("dt", {}, label), node("dd", {}, text)]));
+    const box = node("textarea", { rows: 3, value: q.draft, "aria-label": q.asks === "clarify" ? "your answer" : "your text, for Revise" });
+    box.placeholder = box.getAttribute("aria-label");
+    box.addEventListener("keydown", (event) => event.stopPropagation()); // the notebook has keys of its own
+    const buttons = Object.keys(q.options).map((choice) => node("button", {
+      type: "button", title: q.options[choice], className: choice === "proceed" ? "sf-first" : "",
+      onclick: () => reply(q, choice, box.value.trim()),
+    }, choice[0].toUpperCase() + choice.slice(1)));
+    const meaning = node("ul", {}, ...Object.entries(q.options).map(([choice, does]) => node("li", {}, node("b", {}, choice), `: ${does}`)));
+    const compared = node("details", { open: true, hidden: !state.proposed }, node("summary", {}, "What would change"));
+    const changed = node("div", { className: "sf-diff", tabIndex: 0, role: "region", "aria-label": "what would change" });
+    changed.innerHTML = state.proposed; // escaped where it was made
+    compared.append(changed);
+    question.setAttribute("aria-label", "the job asks");
+    question.replaceChildren(node("div", { className: "sf-asked" }, q.question), node("i", {}, q.note), facts, compared, box,
+      node("div", { className: "sf-buttons" }, ...buttons), meaning);
+    announce(`${state.name} asks: ${q.question}`);
+  }
+
+  function reply(q, choice, text) {
+    if (choice !== "revise" && q.about === "accept" && text && text !== q.draft.trim()) {
+      state.note = "You changed the text: Revise has it scored; to leave it, clear the box.";
+      show_notice();
+      return;
+    }
+    clicks = Math.max(clicks, state.heard) + 1;
+    asked = { what: "answer", n: clicks, at: Date.now() };
+    send({ do: "answer", n: clicks, choice, text: choice === "revise" || q.asks === "clarify" ? text : "" });
+    show_notice();
+  }
 
   let asked = null; // the last click, until it is heard
   function click(what) {
@@ -208,12 +245,13 @@ function render({ model, el }) {
     if (asked && state.heard >= asked.n) asked = null;
     if (asked && Date.now() - asked.at > UNHEARD_MS)
       text = "The kernel hears this when the running cell is done. To stop at once, interrupt the kernel (■): the best so far is kept.";
-    else if (asked) text = { stop: "Stopping …", pause: "Pausing …", unpause: "Going on …" }[asked.what];
+    else if (asked) text = { stop: "Stopping …", pause: "Pausing …", unpause: "Going on …", answer: "Answering …" }[asked.what];
     else if (!state.finished && document.visibilityState === "visible" && Date.now() - Math.max(arrived, awake) > SILENT_MS)
       text = `No news from the kernel. If it was restarted: %skillfleet watch ${state.name}`;
     notice.hidden = !text;
     if (notice.textContent !== text) notice.textContent = text;
     stop.disabled = pause.disabled = state.finished || state.stopping || (asked !== null);
+    for (const button of question.querySelectorAll("button")) button.disabled = asked !== null;
   }
 
   function clock() {
@@ -240,6 +278,7 @@ function render({ model, el }) {
     title.textContent = [s.name, s.optimizer].filter(Boolean).join(" · ");
     told.textContent = ` ${s.paused ? "paused" : s.told}`;
     phase.textContent = s.phase;
+    show_question();
     announce(s.paused ? `${s.name} paused` : s.phase.replace(/[,:]?\s*\d.*$/, ""));
     pause.textContent = s.paused ? "Resume" : "Pause";
     whole.set(s.share === null ? "" : `${Math.round(100 * s.share)}% of the calls expected`, s.share);

@@ -1,0 +1,108 @@
+"""What a run asks a person: how the question looks, and the command that answers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.commands.views import Note
+from skillfleet_nb.markup import NO_MATH, table
+from skillfleet_nb.runs.answers import CHOICES
+
+if TYPE_CHECKING:
+    import argparse
+
+    from skillfleet_nb.commands.context import Context
+    from skillfleet_nb.events import ReviewAsked
+    from skillfleet_nb.runs.job import Job
+
+_ABOUT = """Answer what a job asks, from any process; without an answer, show the question.
+
+The answer is read by whole words: yes ok okay continue approve accept save y, revise change edit modify fix
+update, or cancel abort stop quit no n (settings answer_proceed, answer_revise, answer_cancel). A text of your
+own stands behind a colon, 'revise: TEXT', or in the cell under %%%%skillfleet answer JOB --as revise."""
+
+
+def add(commands: Any) -> None:
+    """Add this command to the tree."""
+    p = commands.add_parser(
+        "answer",
+        help="answer what a job asks, in words or by a choice",
+        description=_ABOUT,
+        examples=(
+            "answer intents yes",
+            'answer intents "revise: Classify the message by intent."',
+            "%%skillfleet answer intents --as revise",
+        ),
+    )
+    p.add_argument("name", metavar="JOB", help="name or id")
+    p.add_argument("text", nargs="*", metavar="ANSWER", help="in words; none shows the question")
+    p.add_argument("--as", dest="choice", choices=CHOICES, help="take the text as it is, for this choice")
+    p.set_defaults(run=_answer)
+
+
+def _answer(c: Context, a: argparse.Namespace) -> Any:
+    job = c.fleet.job(a.name)
+    text = " ".join(a.text) or (c.cell or "").strip()
+    if not (text or a.choice):
+        return QuestionView(job) if job.question else Note(f"{job.name} asks nothing: it is {job.state}")
+    waits = not job.state.is_finished()
+    given = c.fleet.answer(a.name, text, a.choice)
+    way = "watch" if waits else "resume"
+    then = "it goes on" if waits else "the answer is kept"
+    return Note(f"{job.name}: {given.choice}; {then}: %skillfleet {way} {quote(job.name)}")
+
+
+@dataclass(frozen=True)
+class QuestionView:
+    """The open question of a job, and how to answer it; nothing where there is none."""
+
+    job: Job
+
+    def _rows(self, asked: ReviewAsked) -> list[list[str]]:
+        return [*([k, v] for k, v in asked.details.items()), *([f"→ {c}", does] for c, does in asked.options.items())]
+
+    def __str__(self) -> str:
+        asked = self.job.question
+        if asked is None:
+            return ""
+        rows = self._rows(asked)
+        width = max((len(word) for word, _ in rows), default=0)
+        diff = self.job.proposed()
+        parts = [
+            f"{self.job.name} asks: {asked.question}" + (f" ({asked.note})" if asked.note else ""),
+            "\n".join(f"  {word:<{width}}  {text}" for word, text in rows),
+            str(diff) if diff is not None else "",
+            how_to_answer(self.job.name, asked),
+        ]
+        return "\n".join(part for part in parts if part)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        asked = self.job.question
+        if asked is None:
+            return ""
+        return f"{question_html(self.job, asked)}<div>{escape(how_to_answer(self.job.name, asked))}</div>"
+
+
+def question_html(job: Job, asked: ReviewAsked) -> str:
+    """Return a question with what to decide by, without the ways to answer it."""
+    note = f"<div style='margin:2px 0'><i>{escape(asked.note)}</i></div>" if asked.note else ""
+    told = table([], list(asked.details.items())) if asked.details else ""
+    diff = job.proposed()
+    changes = f"<details open><summary>What would change</summary>{diff._repr_html_()}</details>" if diff else ""
+    return (
+        f"<div class='{NO_MATH}' style='max-width:60em;overflow-wrap:anywhere'>"
+        f"<div style='margin:4px 0'><b>{escape(job.name)}</b> asks: <b>{escape(asked.question)}</b></div>"
+        f"{note}{told}{changes}</div>"
+    )
+
+
+def how_to_answer(name: str, asked: ReviewAsked) -> str:
+    """Say in one line how to answer without a widget."""
+    way = f"%skillfleet answer {quote(name)}"
+    words = "ANSWER" if asked.asks == "clarify" else "yes"
+    return f"answer with: {way} {words}, or 'revise: TEXT', or no"

@@ -1,0 +1,130 @@
+"""A question of a run as a panel: what to decide by, a text box, and Proceed, Revise and Cancel."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as w
+
+from skillfleet_nb.commands.review import QuestionView, question_html
+from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.markup import NO_MATH
+from skillfleet_nb.widgets.clicks import let_in
+
+if TYPE_CHECKING:
+    from skillfleet_nb.events import Choice, ReviewAsked
+    from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.runs.monitor import Picture
+
+_LABELS: dict[Choice, str] = {"proceed": "Proceed", "revise": "Revise", "cancel": "Cancel"}
+_STYLES: dict[Choice, str] = {"proceed": "primary", "revise": "", "cancel": ""}
+
+
+class ReviewPanel:
+    """What a job asks, to be answered by a click.  Whatever can be clicked is a method as well.
+
+    Parameters
+    ----------
+    job
+        The job, of this process or another.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.asked: ReviewAsked | None = job.question
+        self._still = QuestionView(job)
+        self._bundle = {"text/html": self._still._repr_html_(), "text/plain": str(self._still)}
+        self.text = w.Textarea(
+            value=self.asked.draft if self.asked else "",
+            placeholder="your answer" if self._takes_text else "your text, for Revise",
+            layout=w.Layout(width="100%", max_width="60em", height="5em"),
+        )
+        self.buttons = {choice: self._button(choice) for choice in _LABELS}
+        self.told = w.HTML()
+        self.box = self._laid_out()
+        job.feed.subscribe(self._look)
+
+    @property
+    def _takes_text(self) -> bool:
+        return self.asked is not None and self.asked.asks == "clarify"
+
+    def proceed(self, text: str = "") -> None:
+        """Go on; `text` is the answer where the question wants one."""
+        self._give("proceed", text)
+
+    def revise(self, text: str) -> None:
+        """Answer with a text of your own."""
+        self._give("revise", text)
+
+    def cancel(self) -> None:
+        """Decline."""
+        self._give("cancel", "")
+
+    def __repr__(self) -> str:
+        return self._bundle["text/plain"]
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        bundle = self.box._repr_mimebundle_(**options)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**(data or {}), **self._bundle}, metadata
+
+    def _give(self, choice: Choice, text: str) -> None:
+        self.job.answer(text, choice)
+        self._close(f"{choice}: {self._next()}")
+
+    def _next(self) -> str:
+        return f"%skillfleet watch {self.job.name} follows the job" if not self.job.state.is_finished() else "kept"
+
+    def _button(self, choice: Choice) -> Any:
+        does = (self.asked.options if self.asked else {}).get(choice, "")
+        button = w.Button(
+            description=_LABELS[choice], tooltip=does, button_style=_STYLES[choice], layout=w.Layout(width="8em")
+        )
+        let_in(button.comm)
+        button.on_click(lambda _: self._clicked(choice))
+        return button
+
+    def _clicked(self, choice: Choice) -> None:
+        text = self.text.value.strip()
+        draft = self.asked.draft if self.asked else ""
+        if choice != "revise" and draft and text not in {"", draft}:
+            self._say("you changed the text: Revise has it scored; to leave it, clear the box")
+            return
+        try:
+            self._give(choice, text if choice == "revise" or self._takes_text else "")
+        except SkillfleetError as exc:
+            self._say(str(exc))
+
+    def _look(self, picture: Picture) -> None:
+        """Close where the question was answered elsewhere, or is asked no more; on the follower's thread."""
+        now = self.job.question
+        if self.asked is not None and (now is None or now.review_id != self.asked.review_id):
+            self._close(f"no question any more: {picture['told']}")
+
+    def _close(self, why: str) -> None:
+        self.job.feed.unsubscribe(self._look)
+        if self.text.disabled:
+            return
+        for one in (self.text, *self.buttons.values()):
+            one.disabled = True
+        self._say(why)
+
+    def _say(self, text: str) -> None:
+        self.told.value = f"<div class='{NO_MATH}' role='status'>{escape(text)}</div>"
+
+    def _laid_out(self) -> Any:
+        if self.asked is None:
+            return w.HTML(self._bundle["text/html"])
+        does = "".join(
+            f"<li><b>{_LABELS[choice]}</b>: {escape(text)}</li>" for choice, text in self.asked.options.items()
+        )
+        return w.VBox(
+            [
+                w.HTML(question_html(self.job, self.asked)),
+                self.text,
+                w.HBox(list(self.buttons.values())),
+                w.HTML(f"<ul style='margin:4px 0'>{does}</ul>"),
+                self.told,
+            ]
+        )
