@@ -91,7 +91,7 @@ def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
     metric = getattr(a, "metric", None)
     if "sentence_transformers" not in sys.modules:
         c.say(Note("loading the embedding model where texts are new, which takes some seconds"))
-    return c.fleet.trainset(
+    report = c.fleet.trainset(
         train,
         label=a.label,
         metric=c.metric(metric) if metric else None,
@@ -106,6 +106,10 @@ def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
         seed=a.seed,
         progress=c.counting,
     )
+    if a.run is not _analyze:  # which shows the notes itself
+        for note in report.notes:
+            c.say(Note(note))
+    return report
 
 
 def _analyze(c: Context, a: argparse.Namespace) -> Any:

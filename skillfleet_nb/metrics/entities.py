@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _CODE = re.compile(r"`([^`\n]{2,80})`")
 _PATH = re.compile(
-    r"(?<![\w/.])(?:[\w.-]+/)+[\w.-]+|(?<![\w/.-])[\w-]+\.(?:py|md|json|ya?ml|toml|tsx?|jsx?|sh|sql|csv|html|css)\b"
+    r"(?<![\w/.-])(?:[\w.-]+/)+[\w.-]+|(?<![\w/.-])[\w-]+\.(?:py|md|json|ya?ml|toml|tsx?|jsx?|sh|sql|csv|html|css)\b"
 )
 _NAME = re.compile(
     r"(?<![\w/.-])(?:[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+|[A-Z]{2,}[A-Za-z0-9]*|[a-z]+[A-Z][A-Za-z0-9]*"

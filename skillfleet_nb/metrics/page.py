@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _LEVEL_OF_SECTIONS = 2
 _SAID = 20  # characters after a cue that make it a statement and not a mere mention
 _TREE = re.compile(r"[├└│]")
-_EXAMPLE = re.compile(r"^\W*(?:\d+\.\s*)?\W*(?:example|e\.g\.|for example|input)\b[^:]{0,60}:", re.IGNORECASE)
+# Possessive, for a long line of dashes would be tried in every division of it.
+_EXAMPLE = re.compile(r"^\W*+(?:\d++\.)?+\W*+(?:(?:example|for example|input)\b|e\.g\.)[^:]{0,60}:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -72,10 +72,9 @@ def metadata_accuracy(plan: Mapping[str, Any], expected: Mapping[str, Any]) -> t
     """
     found = []
     for field in ("name", "skill_style", "keywords", "description"):
-        wanted = expected.get(field)
+        wanted, given = _plain(expected.get(field)), _plain(plan.get(field))
         if wanted in (None, "", []):
             continue
-        given = plan.get(field)
         value = _FIELD_MEASURES[field](given, wanted)
         found.append(FieldScore(field, value, None if value == 1.0 else _advice(field, given, wanted)))
     return tuple(found)
@@ -110,6 +109,11 @@ def plan_accuracy(plan: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple
 def _path(path: str) -> list[str]:
     text = _DRAFT.sub("", path.strip().strip("/"))
     return [slug(part) for part in text.split("/") if slug(part)]
+
+
+def _plain(value: Any) -> Any:
+    """Return an array, which is what frames hold for a list, as a list."""
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def _words(text: object) -> set[str]:

@@ -219,7 +219,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     try:
         rows = parquet.ParquetFile(path).read().to_pylist()
     except pa.ArrowException as error:
-        raise InputError(f"'{path}' is not Parquet: {' '.join(str(error).split())[:120]}.") from error
+        raise InputError(f"'{path}' is not Parquet: {' '.join(str(error).split())[:120].rstrip('.')}.") from error
     return [{k: float(v) if isinstance(v, Decimal) else v for k, v in row.items()} for row in rows]
 
 

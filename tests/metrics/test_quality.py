@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from made_up_skills import SECTIONS, degraded, good_skill
 
 from skillfleet_nb.metrics import quality_checks, quality_score, score_skill
+from skillfleet_nb.metrics.page import Page
 from skillfleet_nb.metrics.quality import WEIGHTS
 
 REAL = Path(__file__).parents[2] / "../shared/data"
@@ -126,3 +127,17 @@ def test_quality_orders_pairs_of_real_skills() -> None:
     right = sum(good > bad for _, good, bad in pairs)
     assert len(pairs) >= 100
     assert right / len(pairs) >= 0.95, [what for what, good, bad in pairs if not good > bad]
+
+
+@pytest.mark.parametrize("run", ["-", "[", "#", "=", "- ", "1. ", "*"])
+def test_long_runs_without_a_word_take_no_longer_than_others(run: str) -> None:
+    # a pattern that tries every division of the run would take hours
+    skill = "---\nname: x\ndescription: y\n---\n# X\n"
+    assert quality_score(f"{skill}{run * 500_000}\nExample: this.") >= quality_score(skill)
+
+
+@pytest.mark.parametrize(
+    "line", ["Example: a", "- **Example** one: a", "1. Example: a", "- 2. E.g. this: a", "> Input: a"]
+)
+def test_lines_that_begin_an_example_count(line: str) -> None:
+    assert Page.of(f"# X\n\n{line}\n").n_examples == 1

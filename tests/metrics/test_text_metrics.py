@@ -121,3 +121,19 @@ def test_a_plan_is_right_exactly_when_nothing_is_said_against_it(plan: dict, exp
     assert 0 <= score <= 1
     assert (score == 1) == all(f.advice is None for f in fields)
     assert plan_accuracy(expected, expected)[0] == 1
+
+
+@pytest.mark.parametrize("run", ["-", "a-", "/-", "a/", "_"])
+def test_long_runs_without_a_word_take_no_longer_than_others(run: str) -> None:
+    # a pattern that tries every division of the run would take hours
+    assert len(extract_entities(f"src/app.py {run * 500_000} DuckDB")) >= 2
+
+
+def test_keywords_in_an_array_are_keywords() -> None:
+    plan = {"name": "x", "keywords": ["pdf", "forms"]}
+    for keywords in (["forms", "pdf"], ["pdf"], []):
+        expected = {"name": "x", "keywords": keywords}
+        assert plan_accuracy(plan, {**expected, "keywords": np.array(keywords)}) == plan_accuracy(plan, expected)
+        assert plan_accuracy({**plan, "keywords": np.array(plan["keywords"])}, expected) == plan_accuracy(
+            plan, expected
+        )

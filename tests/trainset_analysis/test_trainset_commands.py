@@ -41,6 +41,7 @@ def ask(fleet: Fleet) -> Any:
         return run(shlex.split(line), context)
 
     answer.namespace = namespace  # type: ignore[attr-defined]
+    answer.said = said  # type: ignore[attr-defined]
     return answer
 
 
@@ -82,6 +83,13 @@ def test_select_puts_the_rows_into_a_variable(ask: Any) -> None:
     ask("trainset select train --k 20 --label topic --strategy balanced -o few")
     assert len(ask.namespace["few"]) == 20
     assert all(row in ask.namespace["train"] for row in ask.namespace["few"])
+
+
+@pytest.mark.parametrize("line", ["top odd", "worst odd", "gaps odd", "duplicates odd", "select odd --k 5"])
+def test_what_was_odd_about_a_set_is_told_by_every_command(line: str, ask: Any) -> None:
+    ask.namespace["odd"] = [*made_up(40), {"text": "x", "other": 1}]
+    ask(f"trainset {line} --label topic")
+    assert "1 row has other fields than the rest: mixed schemas" in [str(s) for s in ask.said]
 
 
 def test_test_rows_are_never_selected(ask: Any) -> None:
