@@ -10,7 +10,7 @@ from skillfleet_nb.charts.style import shortened
 from skillfleet_nb.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import pandas as pd
 
@@ -199,22 +199,24 @@ class Charts:
         return Chart(title, data, difficulty(data, title=title))
 
     def _jobs(self, jobs: tuple[Job | str, ...]) -> pd.DataFrame:
-        known = facts.jobs(self._store, {self._id(job): "" for job in jobs} if jobs else None)
+        known = facts.jobs(self._store, dict.fromkeys(self._ids(jobs), "") if jobs else None)
         return known.assign(job=_told_apart(known))
 
     def _labels(self, jobs: Any) -> tuple[dict[str, str], str]:
         """Name jobs, in the order given, and say which are left out."""
         if not jobs:
             raise InputError("this chart needs a job: give its name, for example fleet.charts.convergence('intents')")
-        ids = list(dict.fromkeys(self._id(job) for job in jobs))
+        ids = self._ids(jobs)
         shown = ids[:_MOST_JOBS]
         frame = facts.jobs(self._store, dict.fromkeys(shown, ""))
         named = dict(zip(frame["job_id"], _told_apart(frame), strict=True))
         left = f"{len(ids) - len(shown)} further jobs are left out." if len(ids) > len(shown) else ""
         return {job_id: str(named.get(job_id, job_id)) for job_id in shown}, left
 
-    def _id(self, job: Job | str) -> str:
-        return self._find(job).id if isinstance(job, str) else job.id
+    def _ids(self, jobs: Iterable[Job | str]) -> list[str]:
+        known = set(self._store.frame("select job_id from jobs")["job_id"])  # one question for any number of jobs
+        found = (job.id if not isinstance(job, str) else job if job in known else self._find(job).id for job in jobs)
+        return list(dict.fromkeys(found))
 
 
 def _told_apart(jobs: pd.DataFrame) -> pd.Series[str]:

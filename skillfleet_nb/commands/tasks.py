@@ -10,7 +10,18 @@ if TYPE_CHECKING:
 TASKS = {
     "Prepare": ("demo", "doctor", "trainset", "headroom", "optimizers", "recommend", "estimate"),
     "Optimise": ("optimize", "watch", "answer", "pause", "unpause", "cancel", "resume"),
-    "Learn from runs": ("jobs", "job", "compare", "programs", "program", "diff", "plot", "sql", "selector"),
+    "Learn from runs": (
+        "dashboard",
+        "jobs",
+        "job",
+        "compare",
+        "programs",
+        "program",
+        "diff",
+        "plot",
+        "sql",
+        "selector",
+    ),
     "Keep": ("save", "export", "db"),
     "Agent skills": ("skill",),
 }

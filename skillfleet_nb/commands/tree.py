@@ -7,7 +7,7 @@ import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from skillfleet_nb.commands import advice, db, handlers, plots, programs, review, skills, trainset
+from skillfleet_nb.commands import advice, dashboard, db, handlers, plots, programs, review, skills, trainset
 from skillfleet_nb.commands.tasks import listing
 from skillfleet_nb.errors import InputError, unknown
 
@@ -113,6 +113,7 @@ def build(prog: str = "%skillfleet") -> Parser:
     review.add(commands)
     db.add(commands)
     plots.add(commands)
+    dashboard.add(commands)
     skills.add(commands)
     trainset.add(commands)
     advice.add(commands)

@@ -132,9 +132,11 @@ class JobTable(Table):
         asked = "".join(f"<div>{escape(line)}</div>" for line in self._asked())
         return super()._repr_html_() + asked
 
-    def _cells(self) -> tuple[list[str], list[list[str]], list[int], str]:
-        header = ["name", "state", "optimizer", "validation", "test", "verdict", "calls", "cost", "time", "started"]
-        rows = [
+    HEADER = ("name", "state", "optimizer", "validation", "test", "verdict", "calls", "cost", "time", "started")
+
+    def rows(self) -> list[list[str]]:
+        """Return what is shown of each job, in words."""
+        return [
             [
                 _cell(r.name, _WIDEST_NAME),
                 str(r.state),
@@ -149,13 +151,39 @@ class JobTable(Table):
             ]
             for r in (SimpleNamespace(**{str(k): v for k, v in row.items()}) for row in self._records())
         ]
+
+    def _cells(self) -> tuple[list[str], list[list[str]], list[int], str]:
+        rows = self.rows()
         if not rows:
             return [], [], [], "no jobs yet: %skillfleet optimize starts one, %skillfleet demo shows one"
         n = len(self.frame)
-        return header, rows, [6, 7], f"{n:,} job{'s' * (n != 1)}" + (f", {len(rows)} shown" if n > len(rows) else "")
+        return (
+            list(self.HEADER),
+            rows,
+            [6, 7],
+            f"{n:,} job{'s' * (n != 1)}" + (f", {len(rows)} shown" if n > len(rows) else ""),
+        )
 
     def _records(self) -> list[dict[Any, Any]]:
         return self.frame.head(self.limit).to_dict("records")
+
+
+@dataclass(frozen=True)
+class RunHistory:
+    """The runs of a home with what they cost and how they learned; in a notebook a dashboard."""
+
+    fleet: Fleet
+
+    def __str__(self) -> str:
+        return str(JobTable(self.fleet.jobs(), limit=20))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        jobs = self.fleet.jobs()
+        charts = [self.fleet.charts.pareto()] if len(jobs) else []
+        charts += [self.fleet.charts.convergence(*jobs["job_id"].head(5))] if len(jobs) else []
+        return JobTable(jobs, limit=20)._repr_html_() + "".join(f"<div>{chart.svg}</div>" for chart in charts)
 
 
 class OptimizerTable(Table):

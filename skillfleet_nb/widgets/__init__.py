@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skillfleet_nb.widgets.compare import ComparisonView
+    from skillfleet_nb.widgets.dashboard import Dashboard
     from skillfleet_nb.widgets.monitor import Monitor
     from skillfleet_nb.widgets.programs import ProgramBrowser
     from skillfleet_nb.widgets.recommend import RecommendationCard
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ComparisonView",
+    "Dashboard",
     "Monitor",
     "ProgramBrowser",
     "RecommendationCard",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 _HOMES = {
     "ComparisonView": "compare",
+    "Dashboard": "dashboard",
     "Monitor": "monitor",
     "ProgramBrowser": "programs",
     "RecommendationCard": "recommend",
@@ -37,6 +40,7 @@ _VIEWS = {
     "Comparison": "ComparisonView",
     "QuestionView": "ReviewPanel",
     "Recommendation": "RecommendationCard",
+    "RunHistory": "Dashboard",
     "StoredProgram": "ProgramBrowser",
     "TrainsetReport": "TrainsetView",
 }
@@ -59,9 +63,10 @@ def shown(answer: Any, context: Any) -> Any:
     kind = _VIEWS.get(type(answer).__name__)
     if kind in {"RecommendationCard", "TrainsetView"}:
         return _view(kind)(answer, context.fleet)
-    if kind == "ReviewPanel" and has_widgets():
-        return _view(kind)(answer.job)
-    return _view(kind)(answer) if kind is not None and has_widgets() else answer
+    if kind is None or not has_widgets():
+        return answer
+    parts = {"Dashboard": "fleet", "ReviewPanel": "job"}
+    return _view(kind)(getattr(answer, parts[kind]) if kind in parts else answer)
 
 
 def _view(name: str) -> Any:

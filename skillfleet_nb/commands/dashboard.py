@@ -1,0 +1,141 @@
+"""The dashboard: a widget in a notebook, and from a shell a page of its own that Voilà serves."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.commands.views import Note, RunHistory
+from skillfleet_nb.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from skillfleet_nb.commands.context import Context
+
+_ABOUT = """Look through the runs of a home: filter them, compare costs and curves, open one.
+
+In a notebook this is a widget. From a shell it is a page of its own on this machine, behind a token, until
+Ctrl-C ends it; that needs skillfleet-nb[dashboard]."""
+_HERE = "127.0.0.1"
+# Voilà's page would fetch icons from elsewhere, which nothing here uses; the browser then refuses to.
+_POLICY = "default-src 'self' data: blob: ws: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'"
+_START_S, _POLL_S, _END_S = 120.0, 0.2, 10.0
+_SHOWN = 1_000  # characters of a log
+
+
+def add(commands: Any) -> None:
+    """Add this command to the tree."""
+    p = commands.add_parser(
+        "dashboard",
+        help="look through all runs; from a shell as a page of its own",
+        description=_ABOUT,
+        examples=("dashboard", "dashboard --port 8877 --no-browser"),
+    )
+    p.add_argument("--port", type=int, metavar="N", help="from a shell: the port; by default a free one")
+    p.add_argument("--dark", action="store_true", help="from a shell: a dark page")
+    p.add_argument("--no-browser", action="store_true", help="from a shell: only tell the address")
+    p.set_defaults(run=_dashboard)
+
+
+def _dashboard(c: Context, a: argparse.Namespace) -> Any:
+    if c.stays:
+        return RunHistory(c.fleet)
+    if find_spec("voila") is None:
+        raise InputError("dashboard needs Voilà to serve a page: pip install 'skillfleet-nb[dashboard]'")
+    return _serve(c, _port(a.port), dark=a.dark, browser=not a.no_browser)
+
+
+def _port(wanted: int | None) -> int:
+    """Check that a port is free, or find one."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((_HERE, wanted or 0))
+        except (OSError, OverflowError) as exc:
+            raise InputError(f"--port {wanted}: {exc}; give another, or none for a free one") from exc
+        return int(probe.getsockname()[1])
+
+
+def _serve(c: Context, port: int, *, dark: bool, browser: bool) -> Note:
+    """Serve until the person has enough."""
+    token = secrets.token_urlsafe(24)
+    address = f"http://{_HERE}:{port}/?token={token}"
+    with tempfile.TemporaryDirectory(prefix="skillfleet-dashboard-") as folder:
+        notebook, log = Path(folder) / "dashboard.ipynb", Path(folder) / "voila.log"
+        notebook.write_text(_notebook(str(c.fleet.home.root.resolve())), "utf-8")
+        with log.open("wb") as out:
+            server = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
+                [
+                    *(sys.executable, "-m", "voila", str(notebook), "--no-browser"),
+                    *(f"--Voila.ip={_HERE}", f"--port={port}", "--Voila.port_retries=0", "--Voila.auto_token=True"),
+                    f"--Voila.tornado_settings={ {'headers': {'Content-Security-Policy': _POLICY}} }",
+                    *("--Voila.mathjax_url=", f"--theme={'dark' if dark else 'light'}"),
+                ],
+                # Not among the arguments, which every user of the machine can read.
+                env={**os.environ, "JUPYTER_TOKEN": token},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            _await(server, address, log)
+            c.say(Note(f"the dashboard is at {address}\nCtrl-C ends it"))
+            if browser:
+                webbrowser.open(address)
+            server.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            _end(server)
+    return Note("the dashboard has ended")
+
+
+def _notebook(home: str) -> str:
+    imports = "from skillfleet_nb import Fleet\nfrom skillfleet_nb.widgets import Dashboard"
+    cell: dict[str, Any] = {"cell_type": "code", "execution_count": None, "id": "dashboard"}
+    cell |= {"metadata": {}, "outputs": [], "source": f"{imports}\n\nDashboard(Fleet({home!r}))"}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return json.dumps(
+        {
+            "cells": [cell],
+            "metadata": {"kernelspec": kernel, "title": "Skillfleet"},
+            "nbformat": 4,
+            "nbformat_minor": 5,
+        }
+    )
+
+
+def _await(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    """Wait until the server answers whoever has no token, which starts no kernel."""
+    until = time.monotonic() + _START_S
+    while server.poll() is None and time.monotonic() < until:
+        try:
+            urllib.request.urlopen(f"{address.partition('?')[0]}login", timeout=5).close()  # noqa: S310  our own
+        except (urllib.error.URLError, OSError):
+            time.sleep(_POLL_S)
+        else:
+            return
+    told = " ".join(log.read_text("utf-8", "replace")[-_SHOWN:].split())
+    raise InputError(f"Voilà did not start: {told or 'it said nothing'}")
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End the server; it ends its kernels."""
+    if server.poll() is None:
+        server.terminate()
+        try:
+            server.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
