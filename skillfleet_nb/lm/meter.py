@@ -388,7 +388,9 @@ class Ledger:
             self._in_flight.reserved_tokens -= call.reserved_tokens
             self.totals.add(event, calls)
             if call.key is not None:
-                self._flying -= Counter((call.key,))  # drops what comes to nothing
+                self._flying[call.key] -= 1
+                if not self._flying[call.key]:
+                    del self._flying[call.key]
             self.doubled += call.twin and not event.cached
             # A request that another model still answers is not lost, and a stop is nobody's failure.
             if isinstance(failure, Exception) and not is_of_the_request(failure) and (not call.step or call.step.last):
@@ -461,7 +463,9 @@ class Ledger:
         told = failure.__cause__ if isinstance(failure, RunStopped) and failure.__cause__ else failure
         error = None if told is None else f"{type(told).__name__}: {told}"[:500]
         entry, prompt, price = call.entry or {}, call.prompt, call.price
-        usage = Counter({k: v for k, v in (entry.get("usage") or {}).items() if isinstance(v, int)}) + call.wasted
+        usage = {k: v for k, v in (entry.get("usage") or {}).items() if isinstance(v, int) and v > 0}
+        for name, n in call.wasted.items():
+            usage[name] = usage.get(name, 0) + n
         cached = error is None and not usage and from_cache(entry.get("response"))
         spent_in, spent_out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
         cost: float | None

@@ -29,6 +29,7 @@ from skillfleet_nb.runs.reporter import Reporter, said
 from skillfleet_nb.runs.review import REVIEWER, Reviewer
 from skillfleet_nb.runs.scoring import Scorer, with_taps
 from skillfleet_nb.runs.spec import RunResult
+from skillfleet_nb.runs.watched import unwatched
 from skillfleet_nb.store import read_requests
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ class Execution:
         try:
             with self._scorer.models(gate, watch) as task_lm:
                 task = Task(
-                    program=with_taps(self._scorer.as_given(baseline.program.deepcopy()), gate),
+                    program=watch.over(with_taps(self._scorer.as_given(baseline.program.deepcopy()), gate)),
                     train=it.splits.train,
                     val=it.splits.val,
                     metric=it.metric,
@@ -252,7 +253,7 @@ class Execution:
                     say=self._reporter.say,
                     lineage=self._recorder.descends,
                 )
-                returned = it.optimizer.compile(task)
+                returned = unwatched(it.optimizer.compile(task))
         except RunStopped as exc:
             stop = _Stop(exc.kind, exc.reason)
         except BaseException as exc:  # noqa: BLE001  whatever is raised, sys.exit() too: the best so far is kept

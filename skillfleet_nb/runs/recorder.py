@@ -17,6 +17,7 @@ from skillfleet_nb.events import ExampleScore, Split, Trial, Trying
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.runs.history import trial_key
 from skillfleet_nb.runs.outputs import output_json
+from skillfleet_nb.runs.watched import Watch, unwatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -191,7 +192,7 @@ class _Watcher:
         self._open: dict[str, tuple[Any, str | None, list[Any]]] = {}
         self._loose: WeakKeyDictionary[Any, list[ExampleScore]] = WeakKeyDictionary()
         self._lock = threading.Lock()
-        self._local = threading.local()
+        self._watch = Watch(self)
 
     def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         import dspy
@@ -214,28 +215,14 @@ class _Watcher:
         if results:
             self._recorder.record(program, *self._recorder.rows(results), program_id)
 
-    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        import dspy
-
-        del inputs
-        if getattr(self._local, "outer", None) is None:
-            self._local.outer, self._local.program = call_id, instance
-            # What the program calls in turn need not be told, and would be the slower for it.
-            self._local.inside = dspy.context(callbacks=[c for c in dspy.settings.callbacks if c is not self])
-            self._local.inside.__enter__()
-
-    def on_module_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
-        del outputs
-        if getattr(self._local, "outer", None) == call_id:
-            self._local.outer = None
-            self._local.inside.__exit__(None, None, None)
-            if exception is not None:
-                self._recorder.last_failure = exception
+    def over(self, program: Any) -> Any:
+        """Watch a program that is scored outside ``dspy.Evaluate``, and all copies of it."""
+        return program if self._batch is None else self._watch.over(program)
 
     def on_score(self, example: Any, pred: Any, score: float) -> None:
         """Join a score with the program that made the prediction (see the module's text)."""
         del pred
-        program, known = getattr(self._local, "program", None), self._recorder.known(example)
+        program, known = self._watch.program, self._recorder.known(example)
         if self._batch is None or program is None or known is None:
             return
         with self._lock:
@@ -250,7 +237,7 @@ class _Watcher:
 
 def _snapshot(program: Any) -> Any:
     """Copy a program as it is now, without the forward that DSPy puts on it to capture traces."""
-    copied = program.deepcopy()
+    copied = unwatched(program.deepcopy())
     forward = vars(copied).get("forward")
     if getattr(forward, "__module__", "") == "dspy.teleprompt.bootstrap_trace":
         del copied.forward
