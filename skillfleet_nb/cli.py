@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.runs.interrupts import taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.runs.job import Job
@@ -34,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        answer = run(tokens, Context(_fleet, {}, wait, _print, counting, stays=False), prog="skillfleet")
+        with taken():
+            answer = run(tokens, Context(_fleet, {}, wait, _print, counting, stays=False), prog="skillfleet")
     except SkillfleetError as exc:
         if "--debug" in tokens:
             raise
@@ -84,7 +83,8 @@ def wait(job: Job, *, watch: bool = False) -> None:
     """
     live, asked, polls = sys.stderr.isatty(), 0, 0
     shown: object = None
-    with _interrupts() as interrupts:
+    with taken() as interrupts:
+        interrupts.keep()
         while not job.wait(_POLL_S):
             question = job.question
             if question is not None and question != shown:
@@ -92,13 +92,13 @@ def wait(job: Job, *, watch: bool = False) -> None:
                 _status("\r\x1b[2K" if live else "")
                 _show_question(job)
                 _status("> " if live and sys.stdin.isatty() else "")
-            if question is not None and live and sys.stdin.isatty() and not interrupts:
+            if question is not None and live and sys.stdin.isatty() and not interrupts.count:
                 _answer_here(job)
                 continue
-            if len(interrupts) > asked:
+            if interrupts.count > asked:
                 if asked or watch:
                     raise KeyboardInterrupt
-                asked = len(interrupts)
+                asked = interrupts.count
                 job.cancel()
             polls += 1
             if live:
@@ -133,20 +133,6 @@ def _line() -> str | None:
 
     ready, _, _ = select.select([sys.stdin], [], [], _POLL_S)
     return sys.stdin.readline().strip() if ready else None
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Collect interrupts; raised where they come, Python drops those that meet a finalizer."""
-    seen: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield seen
-        return
-    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _status(text: str) -> None:

@@ -41,12 +41,16 @@ class SkillfleetMagics(Magics):  # type: ignore[misc]  # IPython is untyped
         from skillfleet_nb.commands import Context, one_line, run
         from skillfleet_nb.commands.tree import split
         from skillfleet_nb.magics.waiting import counting, wait
+        from skillfleet_nb.runs.interrupts import taken
         from skillfleet_nb.widgets import shown
 
         context = Context(self.fleet, self.shell.user_ns, wait, display, counting, cell)
         debug = "--debug" in line.split()
         try:
-            return shown(run(split(line), context), context)
+            with taken():
+                return shown(run(split(line), context), context)
+        except KeyboardInterrupt:
+            raise UsageError("interrupted") from None
         except SkillfleetError as exc:
             if debug:
                 raise

@@ -8,6 +8,7 @@ from IPython.display import display
 
 from skillfleet_nb.commands.review import QuestionView
 from skillfleet_nb.commands.views import ProgressLine
+from skillfleet_nb.runs.interrupts import taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,29 +40,24 @@ def wait(job: Job, *, watch: bool = False) -> None:
     The first interrupt asks the job to stop and goes on waiting for its best program; the second
     leaves it to finish in the background.  Of a job that is only watched, the first one leaves it.
     """
-    view: _View | None = None
-    asked = False
-    while True:
-        try:
-            if view is None:  # inside, for an interrupt may come as early as this
-                view = _view(job)
-            finished = job.wait(_POLL_S)
+    asked = 0
+    with taken() as interrupts:
+        interrupts.keep()
+        view = _view(job)
+        while not job.wait(_POLL_S):
             view.renew()
-            if finished:
-                view.settle()
-                return
             if not asked and job.question is not None:
                 view.ask()
                 return
-        except KeyboardInterrupt:
-            if (asked or watch) and view is not None:
+            if interrupts.count > asked and (asked or watch):
                 view.say(f"left in the background: %skillfleet job {job.name}")
-            if asked or watch:
                 return
-            asked = True
-            job.cancel()
-            if view is not None:
+            if interrupts.count > asked:
+                asked = interrupts.count
+                job.cancel()
                 view.say("stopping, and keeping the best so far; interrupt again to leave it")
+        view.renew()
+        view.settle()
 
 
 class _View(Protocol):

@@ -8,6 +8,7 @@ from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.runs import parcel, worker
 from skillfleet_nb.runs.execution import Execution
 from skillfleet_nb.runs.history import History
+from skillfleet_nb.runs.interrupts import keep_from_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +69,7 @@ def launch(
     pack
         The run as :func:`packed` made it.
     """
+    keep_from_here()
     try:
         if pack is not None:
             parcel.keep(pack, home, job.id)

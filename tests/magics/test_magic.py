@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 from IPython.core.completer import provisionalcompleter
+from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from made_up import Counting, Data, counted_lm, exact, program, told
+
+from skillfleet_nb import Job
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -360,7 +364,8 @@ def test_an_interrupt_leaves_a_watched_job_alone(shell: InteractiveShell, monkey
     assert engine.reached.wait()
 
     def interrupted(*_: Any) -> bool:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+        return False
 
     with monkeypatch.context() as patched:
         patched.setattr(type(job), "wait", interrupted)
@@ -370,3 +375,66 @@ def test_an_interrupt_leaves_a_watched_job_alone(shell: InteractiveShell, monkey
     job.cancel()
     hold.set()
     assert job.wait()
+
+
+class Finalized:
+    """Python drops what is raised as this goes."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_in_a_finalizer_is_not_lost(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = threading.Event()
+    lm, engine = counted_lm(Counting(gate=hold))
+    shell.push({"program": program(), "metric": told, "lm": lm, **Data().splits()})
+    wait, cancel = Job.wait, Job.cancel
+
+    def interrupted(job: Job, timeout: float | None = None) -> bool:
+        if not hold.is_set():
+            engine.reached.wait()
+            Finalized()
+        return wait(job, timeout)
+
+    def cancelled(job: Job) -> None:
+        cancel(job)
+        hold.set()
+
+    monkeypatch.setattr(Job, "wait", interrupted)
+    monkeypatch.setattr(Job, "cancel", cancelled)
+    ran, _, _ = run(shell, f"{OPTIMIZE} --optimizer gepa --name dropped")
+    assert ran.success
+    assert str(ran.result.state) == "cancelled"
+
+
+def test_an_interrupt_as_the_run_begins_keeps_its_handle(
+    shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skillfleet_nb.runs import worker
+
+    lm, _ = counted_lm()
+    shell.push({"program": program(), "metric": told, "lm": lm, **Data().splits()})
+    monkeypatch.setattr(worker, "forget", lambda *_: signal.raise_signal(signal.SIGINT))
+    ran, _, _ = run(shell, f"{OPTIMIZE} --optimizer gepa --set max_metric_calls=5000 --name early -o job")
+    assert ran.success
+    job = ran.result
+    assert job is shell.user_ns["job"]
+    assert job.wait()
+    assert str(job.state) == "cancelled"
+
+
+def test_an_interrupt_before_the_run_is_one_line_and_starts_nothing(shell: InteractiveShell) -> None:
+    lm, engine = counted_lm()
+
+    def hangs(example: Any, pred: Any, trace: Any = None) -> bool:
+        signal.raise_signal(signal.SIGINT)
+        return True
+
+    shell.push({"program": program(), "metric": hangs, "lm": lm, **Data().splits()})
+    ran, out, err = run(shell, f"{OPTIMIZE} --optimizer gepa")
+    assert isinstance(ran.error_in_exec, UsageError)
+    assert str(ran.error_in_exec) == "interrupted"
+    assert "Traceback" not in out + err
+    assert engine.calls == 0
+    assert "no jobs yet" in str(run(shell, "%skillfleet jobs")[0].result)
