@@ -367,7 +367,7 @@ class Execution:
 
     def _on_call(self, call: LMCall) -> None:
         try:
-            self._reporter.emit(call)
+            self._reporter.post(call)
         except HomeError as exc:  # an ordinary exception would be swallowed, and the run go on unrecorded
             self.ledger.stop("home", str(exc))
             raise RunStopped("home", str(exc)) from exc

@@ -23,12 +23,16 @@ MARK = "skillfleet_log"  # the name of the DSPy setting that holds a run's log
 
 
 class RunLog:
-    """A run's log file, written by many threads; one object however often settings are copied."""
+    """A run's log file, written by many threads, a line at a time; one object however often settings are copied.
+
+    Of a progress bar, which is drawn over itself many times a second, it keeps what is seen in the end.
+    """
 
     def __init__(self, path: Path, secrets: Sequence[str] = ()) -> None:
         self._secrets = secrets
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
         self._lock = threading.Lock()
+        self._line = ""  # the last one, as far as it is written
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RunLog:
         return self
@@ -36,14 +40,23 @@ class RunLog:
     def write(self, text: str) -> int:
         """Append `text`; after the run's end it is dropped."""
         with self._lock:
-            if not self._file.closed:
-                self._file.write(hidden(text, self._secrets))
+            *whole, line = (self._line + text).split("\n")
+            self._line = _seen(line)
+            if whole and not self._file.closed:
+                self._file.write(hidden("".join(f"{_seen(line)}\n" for line in whole), self._secrets))
         return len(text)
 
     def close(self) -> None:
-        """Close the file."""
+        """Write the rest and close the file."""
         with self._lock:
+            if self._line and not self._file.closed:
+                self._file.write(hidden(f"{self._line}\n", self._secrets))
             self._file.close()
+
+
+def _seen(line: str) -> str:
+    """Return what of a line is seen, where a part of it was written over another."""
+    return line.rstrip("\r").rpartition("\r")[2]
 
 
 class _Router:

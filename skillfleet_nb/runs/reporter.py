@@ -48,6 +48,10 @@ class Reporter:
         """
         self._journal.append_many([self._without_keys(p) for p in payloads], sync=sync)
 
+    def post(self, payload: Payload) -> None:
+        """Hand an event over to be written within milliseconds; raises as :meth:`emit` does."""
+        self._journal.post(self._without_keys(payload))
+
     def say(self, text: str) -> None:
         """Tell the phase the run is in."""
         self.emit(Phase(text=text))

@@ -6,6 +6,11 @@ it writes it holds an OS lock on the stream's ``alive.lock``; the kernel frees t
 whether a job still runs is known exactly and at once.  An event is acknowledged when `append`
 returns: it is then with the operating system and survives ``kill -9``; with ``sync=True`` it is on
 disk and survives a power cut.
+
+What many threads tell all the time is *posted* instead: at every write a thread hands the interpreter
+to another and waits to get it back, which at some hundred calls a second cost a run as much as all the
+rest of its recording.  Posted events are written together, by a thread of the journal's own, within
+milliseconds; `kill -9` takes at most the last one of each thread.
 """
 
 from __future__ import annotations
@@ -13,7 +18,10 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 import weakref
+from collections import deque
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -35,6 +43,7 @@ if TYPE_CHECKING:
 _PROBE_S = 0.3  # a probe by `is_alive` holds the lock for microseconds; a live writer holds it for good
 _BLOCK = 1 << 20  # bytes that a follower reads at a time
 _SYNC = getattr(os, "fdatasync", os.fsync)
+_GATHER_S = 0.005  # how long posted events are gathered, to be written together
 
 
 def is_alive(home: Home, stream: str) -> bool:
@@ -52,6 +61,15 @@ def is_alive(home: Home, stream: str) -> bool:
 def new_stream(what: str) -> str:
     """Name a stream that no other writer has, for facts that belong to no job: ``"rating"``, ``"judge"``."""
     return f"{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+@dataclass(slots=True, eq=False)
+class _Posted:
+    """An event that waits to be written."""
+
+    at: datetime
+    payload: Payload
+    written: bool = False
 
 
 class Journal:
@@ -89,6 +107,11 @@ class Journal:
     def __init__(self, home: Home, stream: str, *, alive: int | None = None) -> None:
         self.stream = stream
         self._mutex = threading.Lock()
+        self._posted: deque[_Posted] = deque()
+        self._mine = threading.local()  # what this thread posted last
+        self._wake = threading.Event()
+        self._poster: threading.Thread | None = None
+        self._failure: Exception | None = None
         folder = home.ensure().journal_dir(stream)
         prove(home.root)
         with writing(folder):
@@ -136,28 +159,84 @@ class Journal:
         """Append several events in one write and return the number of the last; raises as `append`."""
         bodies = [(p.kind, _body(p)) for p in payloads]
         with self._mutex:
-            if self._fd < 0:
-                raise JobError(f"the journal of job {self.stream!r} is closed: open a new one to write on.")
+            self._check()
+            self._write_posted()
             at = datetime.now(UTC)
-            first = self._seq + 1
-            data = b"".join(format_line(seq, at, kind, body) for seq, (kind, body) in enumerate(bodies, first))
-            # counted before it is written: an interrupt between the two leaves a gap, never a number used twice
-            self._seq += len(bodies)
-            with writing(self.path):
-                self._write(data)
-                if sync:
+            self._write([(at, kind, body) for kind, body in bodies])
+            if sync:
+                with writing(self.path):
                     _SYNC(self._fd)
             return self._seq
+
+    def post(self, payload: Payload) -> None:
+        """Hand one event over to be written within milliseconds, before anything that is appended later.
+
+        A thread that posts again waits until what it posted before is written.
+
+        Raises
+        ------
+        HomeError, JobError
+            As `append` does; HomeError of an event that was posted before, too.
+        """
+        before: _Posted | None = getattr(self._mine, "last", None)
+        waits = before is not None and not before.written
+        if waits or self._failure is not None or self._fd < 0:
+            with self._mutex:
+                self._check()
+                self._write_posted()
+        posted = self._mine.last = _Posted(datetime.now(UTC), payload)
+        self._posted.append(posted)
+        if self._poster is None:
+            with self._mutex:
+                if self._poster is None:
+                    self._poster = threading.Thread(target=self._write_on, name="skillfleet-journal", daemon=True)
+                    self._poster.start()
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _write_on(self) -> None:
+        """Write what is posted until the journal is closed."""
+        while self._fd >= 0:
+            self._wake.wait()
+            time.sleep(_GATHER_S)
+            self._wake.clear()
+            with self._mutex:
+                if self._fd >= 0:
+                    try:
+                        self._write_posted()
+                    except Exception as exc:  # noqa: BLE001  raised to whoever tells something next
+                        self._failure = exc
+
+    def _check(self) -> None:
+        """Raise what keeps this journal from taking events; with the mutex held."""
+        if self._fd < 0:
+            raise JobError(f"the journal of job {self.stream!r} is closed: open a new one to write on.")
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _write_posted(self) -> None:
+        """Write what was posted so far, in one go; with the mutex held."""
+        posted = [self._posted.popleft() for _ in range(len(self._posted))]
+        if not posted:
+            return
+        try:
+            self._write([(p.at, p.payload.kind, _body(p.payload)) for p in posted])
+        finally:
+            for p in posted:
+                p.written = True  # or lost, of which the exception tells
 
     def close(self) -> None:
         """Flush to disk and let go of the stream; closing twice is harmless."""
         with self._mutex:
             if self._fd >= 0:
-                fd, self._fd = self._fd, -1
                 try:
+                    self._write_posted()
                     with writing(self.path):
-                        _SYNC(fd)
+                        _SYNC(self._fd)
                 finally:
+                    fd, self._fd = self._fd, -1
+                    self._wake.set()
                     os.close(fd)
                     os.close(self._alive)
 
@@ -182,22 +261,29 @@ class Journal:
     def _abandon(self) -> None:
         """Close the descriptors in a forked child, or an orphan of it would keep the job alive."""
         self._mutex = threading.Lock()  # another thread may have held it at the fork
+        self._posted.clear()  # the parent writes them
         if self._fd >= 0:
             os.close(self._fd)
             os.close(self._alive)
             self._fd = -1
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, events: Sequence[tuple[datetime, str, bytes]]) -> None:
+        """Number and write events; with the mutex held."""
+        first = self._seq + 1
+        data = b"".join(format_line(seq, at, kind, body) for seq, (at, kind, body) in enumerate(events, first))
+        # counted before it is written: an interrupt between the two leaves a gap, never a number used twice
+        self._seq += len(events)
         written = 0
-        try:
-            while written < len(data):
-                written += os.write(self._fd, data[written:] if written else data)
-        except OSError:
-            if written:  # a full disk took part of the line: take it back, or the next event would join it
-                end = os.lseek(self._fd, 0, os.SEEK_CUR) - written
-                os.ftruncate(self._fd, end)
-                os.lseek(self._fd, end, os.SEEK_SET)
-            raise
+        with writing(self.path):
+            try:
+                while written < len(data):
+                    written += os.write(self._fd, data[written:] if written else data)
+            except OSError:
+                if written:  # a full disk took part of the line: take it back, or the next event would join it
+                    end = os.lseek(self._fd, 0, os.SEEK_CUR) - written
+                    os.ftruncate(self._fd, end)
+                    os.lseek(self._fd, end, os.SEEK_SET)
+                raise
 
 
 class Follower:

@@ -77,7 +77,7 @@ def compare(task: Task, optimizer: str, params: dict[str, Any], seed: int, threa
             task.program(), train=task.train, val=task.val, test=task.test, metric=task.metric, lm=lm,
             optimizer=optimizer, params=params, num_threads=threads, seed=seed,
         )  # fmt: skip
-        run = run_once(task, optimizer, params, seed, threads=threads, paths=False)
+        run = run_once(task, optimizer, params, seed, threads=threads)
     row: dict[str, Any] = {"optimizer": optimizer, "task": task.name, "params": params, "run": run}
     assert told.cost_usd is not None
     for what, interval, actual in (

@@ -1,11 +1,11 @@
 """Real runs of every optimizer on many tasks, kept on disk: what the benchmarks of advice reckon with.
 
 A run goes to its end without a budget, with a priced offline model of its own.  What it would have come
-to under a budget is read off its own record: the best program that was known when that much was spent,
-which is then scored on the test split.  One run is one JSON file in ``$SKILLFLEET_BENCH_CACHE``, so an
-interrupted collection goes on where it stopped.
+to under a budget is read off its own record: the best program that was known when that much was spent.
+Programs are scored on the test split and, to tell them apart more finely, on the task's further examples.
+One run is one JSON file in ``$SKILLFLEET_BENCH_CACHE``, so an interrupted collection goes on where it stopped.
 
-Run: ``python tests/benchmarks/grid_runs.py [--seeds 3] [--minutes 50]``.
+Run: ``python tests/benchmarks/grid_runs.py [--seeds 3] [--minutes 50] [--workers 2]``.
 """
 
 # ruff: noqa: T201  a benchmark reports to the terminal
@@ -17,6 +17,7 @@ import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ import dspy
 from made_up_tasks import Task, grid
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.errors import InputError
 from skillfleet_nb.lm.offline.engine import AsyncOfflineEngine, OfflineEngine
 from skillfleet_nb.programs.state import load_state
 from skillfleet_nb.store import follow, load_program
@@ -45,7 +47,12 @@ ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "copro": ("copro", {"breadth": 4, "depth": 2}),
     "simba": ("simba", {"num_candidates": 4, "max_steps": 4}),
     "miprov2 medium": ("miprov2", {"auto": "medium"}),
+    "miprov2 heavy": ("miprov2", {"auto": "heavy"}),
+    "gepa medium": ("gepa", {"auto": "medium"}),
+    "better_together": ("better_together", {"steps": "bootstrap_random_search,infer_rules"}),
+    "knn_fewshot": ("knn_fewshot", {}),
 }
+"""Every optimizer, in several sizes where it has them; but no model without weights can be fine-tuned."""
 
 
 class Remembering(OfflineEngine):
@@ -72,9 +79,9 @@ def cases(seeds: int) -> Iterator[tuple[Task, str, int, Path]]:
 
 def run_once(
     task: Task, optimizer: str, params: dict[str, Any], seed: int, *,
-    engine: OfflineEngine | None = None, threads: int = 1, paths: bool = True,
+    engine: OfflineEngine | None = None, threads: int = 1, judge: Judge | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Run one job to its end, and return what it used, by role, and what it came to on its way."""
+    """Run one job to its end, and return what it used, by role, and what it came to, judged on its way too."""
     engine = engine or Remembering(usd_per_1k_tokens=task.usd_per_1k)
     name = f"skillfleet/grid-{time.monotonic_ns()}"
     lm = dspy.LM(name, engine=engine, async_engine=AsyncOfflineEngine(engine))
@@ -86,7 +93,7 @@ def run_once(
         )  # fmt: skip
         result = job.result()
         used = _used(fleet, job.id)
-        path = _path(fleet, job.id, task, lm) if paths else []
+        judged = {} if judge is None else judge.of(fleet, job.id, result, lm)
     dspy.cache.reset_memory_cache()
     return {
         "task": task.name, "optimizer": optimizer, "params": params, "seed": seed, "threads": threads,
@@ -94,8 +101,43 @@ def run_once(
         "state": str(result.state), "reason": result.stop_reason, "used": used, "calls": result.lm_calls,
         "cached": result.cached_calls, "usd": result.cost_usd, "wall_s": result.wall_s,
         "baseline": result.baseline_score, "best": result.best_score, "test_baseline": result.test_baseline,
-        "test": result.test_score, "path": path,
+        "test": result.test_score, **judged,
     }  # fmt: skip
+
+
+class Judge:
+    """Scores programs on a task's further examples, each program once."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._known: dict[str, float] = {}
+
+    def of(self, fleet: Fleet, job_id: str, result: Any, lm: Any) -> dict[str, Any]:
+        """Judge the given program, the best one, and those that were the best known on the way, by their cost."""
+        path, best = [], -1.0
+        for t in fleet.trials(job_id).to_dict("records"):
+            if not t["full_eval"] or t["split"] != "val" or t["score"] <= best:
+                continue
+            best = float(t["score"])
+            key = str(t["program_id"])
+            try:
+                program = load_state(self._task.program(), load_program(fleet.home, key))
+            except InputError:
+                program = result.program  # more than its state, and the only candidate of its search
+            score = self._score(key, program, lm)
+            path.append({"usd": t["cost_usd"], "calls": int(t["lm_calls"]), "val": best, "judged": score})
+        given = self._score("given", self._task.program(), lm)
+        return {"judged_baseline": given, "judged": self._score(None, result.program, lm), "path": path}
+
+    def _score(self, key: str | None, program: Any, lm: Any) -> float:
+        if key is not None and key in self._known:
+            return self._known[key]
+        with dspy.context(lm=lm):
+            rows = dspy.Evaluate(devset=self._task.judge, metric=self._task.metric, num_threads=1)(program)
+        score = rows.score / 100
+        if key is not None:
+            self._known[key] = score
+        return score
 
 
 def _used(fleet: Fleet, job_id: str) -> dict[str, dict[str, float]]:
@@ -118,56 +160,45 @@ def _used(fleet: Fleet, job_id: str) -> dict[str, dict[str, float]]:
     return added
 
 
-def _path(fleet: Fleet, job_id: str, task: Task, lm: Any) -> list[dict[str, Any]]:
-    """Say at which cost which program was the best known, and what each scores on test."""
-    found: list[dict[str, Any]] = []
-    best = -1.0
-    scores: dict[str, float] = {}
-    for t in fleet.trials(job_id).to_dict("records"):
-        if not t["full_eval"] or t["split"] != "val" or t["score"] <= best:
-            continue
-        best = float(t["score"])
-        key = str(t["program_id"])
-        if key not in scores:
-            program = load_state(task.program(), load_program(fleet.home, key))
-            with dspy.context(lm=lm):
-                rows = dspy.Evaluate(devset=task.test, metric=task.metric, num_threads=1)(program)
-            scores[key] = rows.score / 100
-        found.append({"usd": t["cost_usd"], "calls": int(t["lm_calls"]), "val": best, "test": scores[key]})
-    return found
+def collect(seeds: int, minutes: float, workers: int = 2) -> None:
+    """Run what is missing, up to a time limit; a process of its own takes one task and seed at a time."""
+    until = time.time() + 60 * minutes
+    parts: dict[tuple[int, str], None] = {}
+    for task, _, seed, file in cases(seeds):
+        if not file.exists():
+            parts[seed, task.name] = None
+    (CACHE / "grid").mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(workers) as pool:
+        list(pool.map(_collect, *zip(*parts, strict=True), [until] * len(parts)) if parts else ())
 
 
-def collect(seeds: int, minutes: float) -> None:
-    """Run what is missing, up to a time limit."""
+def _collect(seed: int, name: str, until: float) -> None:
+    """Run what is missing of one task and seed."""
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
-    until, engines = time.monotonic() + 60 * minutes, {}
-    for task, arm, seed, file in cases(seeds):
-        if file.exists() or time.monotonic() > until:
+    task = next(t for t in grid() if t.name == name)
+    engine, judge = Remembering(usd_per_1k_tokens=task.usd_per_1k), Judge(task)
+    for other, arm, at, file in cases(seed + 1):
+        if other.name != name or at != seed or file.exists() or time.time() > until:
             continue
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if task.name not in engines:
-            engines.clear()
-            engines[task.name] = Remembering(usd_per_1k_tokens=task.usd_per_1k)
         started = time.monotonic()
         optimizer, params = ARMS[arm]
         with Path(os.devnull).open("w", encoding="utf-8") as sink:
             kept, sys.stdout = sys.stdout, sink
             try:
-                row = run_once(task, optimizer, params, seed, engine=engines[task.name])
+                row = run_once(task, optimizer, params, seed, engine=engine, judge=judge)
             finally:
                 sys.stdout = kept
         part = file.with_suffix(".part")
         part.write_text(json.dumps({**row, "arm": arm}), "utf-8")
         part.rename(file)
-        told = f"{row['test_baseline']:.3f} -> {row['test']:.3f}" if row["test"] is not None else row["reason"]
-        print(
-            f"{time.monotonic() - started:6.1f} s  {task.name}  {arm}  {seed}  {row['calls']} calls  {told}", flush=True
-        )
+        told = f"{row['judged_baseline']:.3f} -> {row['judged']:.3f}" if row["test"] is not None else row["reason"]
+        print(f"{time.monotonic() - started:6.1f} s  {name}  {arm}  {seed}  {row['calls']} calls  {told}", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=50)
+    parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
-    collect(asked.seeds, asked.minutes)
+    collect(asked.seeds, asked.minutes, asked.workers)

@@ -1,15 +1,18 @@
 """Tasks of many kinds by seed, for benchmarks of advice: size, labels, predictors, difficulty and price vary.
 
-Texts are the project's own data sets, or made up: every label has words of its own, mixed with words
-that say nothing and words of other labels.  Labels without a meaning can only be learned from examples.
+Texts are messages of bank customers, the project's own data sets, or made up: every label has words of its
+own, mixed with words that say nothing and words of other labels.  Labels without a meaning can only be learned
+from examples.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
@@ -21,13 +24,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KINDS = ("intents", "made_up", "opaque", "two_steps", "three_steps", "plans", "cot")
+BANKING = Path(__file__).parents[3] / "shared/data/banking77"
+JUDGE = 310  # examples to judge by beside the test split
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 _TOPICS = ("garden", "kitchen", "music", "travel", "sport", "finance", "health", "weather")
 
 
 @dataclass(frozen=True)
 class Task:
-    """One task: everything a run is given, and the features that were varied."""
+    """One task: everything a run is given, and the features that were varied.
+
+    `judge` are further examples, the test split among them, that no run sees: a test split of a usual size
+    tells programs apart to some four points, and choices are judged to two.
+    """
 
     name: str
     kind: str
@@ -38,6 +47,7 @@ class Task:
     metric: Callable[..., Any]
     labels: int
     usd_per_1k: float
+    judge: list[dspy.Example]
 
 
 class TwoSteps(dspy.Module):
@@ -98,17 +108,22 @@ def plan_metric(gold: Any, pred: Any, trace: Any = None, *_: Any) -> Any:
     return dspy.Prediction(score=sum(scores.values()) / 3, feedback="; ".join(told) or "Correct.")
 
 
-def make(kind: str, *, n: int, labels: int, noise: float, usd_per_1k: float, seed: int, test: int = 90) -> Task:
-    """Make one task: `n` examples for train and validation together, two to one, and a test split."""
+def make(
+    kind: str, *, n: int, labels: int, noise: float, usd_per_1k: float, seed: int, test: int = 90, judge: int = 0
+) -> Task:
+    """Make one task: `n` examples for train and validation together, two to one, a test split, and more to judge by."""
     rng = random.Random(f"{kind}-{n}-{labels}-{noise}-{seed}")
     if kind == "intents":
-        rows, program, labels = _intents(labels, rng)
+        rows, program, labels = _classifier([(r["text"], r["intent"]) for r in bundled("intents")], labels, rng)
+        metric = label_metric
+    elif kind == "banking":
+        rows, program, labels = _classifier(_banking(), labels, rng)
         metric = label_metric
     elif kind == "plans":
         rows, program, labels = _plans()
         metric = plan_metric
     else:
-        rows, program = _made_up(kind, labels, noise, n + test, rng)
+        rows, program = _made_up(kind, labels, noise, n + test + judge, rng)
         metric = two_metric if kind in {"two_steps", "three_steps"} else label_metric
     rng.shuffle(rows)
     test = min(test, len(rows) // 2)
@@ -116,18 +131,21 @@ def make(kind: str, *, n: int, labels: int, noise: float, usd_per_1k: float, see
     train = max(2, round(n * 2 / 3))
     return Task(
         f"{kind}-n{n}-l{labels}-d{noise:g}-p{usd_per_1k:g}-s{seed}", kind, program,
-        rows[:train], rows[train:n], rows[n : n + test], metric, labels, usd_per_1k,
+        rows[:train], rows[train:n], rows[n : n + test], metric, labels, usd_per_1k, rows[n : n + test + judge],
     )  # fmt: skip
 
 
-def _intents(labels: int, rng: random.Random) -> tuple[list[dspy.Example], Callable[[], dspy.Module], int]:
-    known = sorted({r["intent"] for r in bundled("intents")})
+def _banking() -> list[tuple[str, str]]:
+    with (BANKING / "train.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["text"], row["category"]) for row in csv.DictReader(file)]
+
+
+def _classifier(
+    texts: list[tuple[str, str]], labels: int, rng: random.Random
+) -> tuple[list[dspy.Example], Callable[[], dspy.Module], int]:
+    known = sorted({label for _, label in texts})
     chosen = tuple(sorted(rng.sample(known, min(labels, len(known)))))
-    rows = [
-        dspy.Example(text=r["text"], label=r["intent"]).with_inputs("text")
-        for r in bundled("intents")
-        if r["intent"] in chosen
-    ]
+    rows = [dspy.Example(text=text, label=label).with_inputs("text") for text, label in texts if label in chosen]
     program = lambda: dspy.Predict(_signature(["text"], {"label": Literal[chosen]}, "Classify the message."))  # noqa: E731
     return rows, program, len(chosen)
 
@@ -195,23 +213,23 @@ def _words(rng: random.Random) -> Callable[[], str]:
 
 @cache
 def grid() -> tuple[Task, ...]:
-    """Make the tasks of the selector's benchmark."""
+    """Make the tasks of the selector's benchmark; without the real data, those on it are missing."""
     rng = random.Random(2024)
-    sizes = {"intents": (24, 60, 96, 150), "plans": (24, 34)}
+    sizes = {
+        "intents": (24, 60, 120), "banking": (30, 60, 100, 150, 240), "plans": (24, 34), "three_steps": (20, 36, 90),
+    }  # fmt: skip
+    labels = {"banking": (4, 6, 8, 12)}
     tasks = []
-    for kind in KINDS:
-        for at in range(2 if kind == "plans" else 4 if kind != "opaque" else 5):
-            choices = sizes.get(kind, (20, 36, 60, 90))
-            n = choices[at % len(choices)]
-            price = rng.choice((0.0005, 0.003, 0.02, 0.1))
-            tasks.append(
-                make(kind, n=n, labels=rng.choice((3, 4, 6, 8)), noise=rng.choice((0.1, 0.25, 0.4)),
-                     usd_per_1k=price, seed=at)
-            )  # fmt: skip
+    for kind in ("intents", "banking", "made_up", "opaque", "two_steps", "three_steps", "plans", "cot"):
+        for at, n in enumerate(sizes.get(kind, (20, 36, 60, 90))):
+            price, noise = rng.choice((0.0005, 0.003, 0.02, 0.1)), rng.choice((0.1, 0.25, 0.4))
+            many = rng.choice(labels.get(kind, (3, 4, 6, 8)))
+            if kind != "banking" or BANKING.exists():
+                tasks.append(make(kind, n=n, labels=many, noise=noise, usd_per_1k=price, seed=at, judge=JUDGE))
     return tuple(tasks)
 
 
 if __name__ == "__main__":
     for task in grid():
-        sizes = [len(task.train), len(task.val), len(task.test)]
+        sizes = [len(task.train), len(task.val), len(task.test), len(task.judge)]
         print(task.name, sizes, json.dumps(task.train[0].toDict()))  # noqa: T201

@@ -197,3 +197,54 @@ def test_requests_reach_the_writer_from_outside(home: Home) -> None:
     ]
     assert requests[0].at.utcoffset() == timedelta(0)
     assert not is_alive(home, "j")
+
+
+def test_what_is_posted_is_written_soon_and_before_what_is_appended_later(home: Home) -> None:
+    with Journal(home, "j") as journal:
+        follower = follow(home, "j")
+        journal.post(Phase(text="posted alone"))
+        alone = next(filter(None, iter(follower.poll, None)))  # as soon as it is there
+        for n in range(100):
+            journal.post(Phase(text=str(n)))
+        journal.append(Phase(text="appended"))
+        after = follower.poll()
+        journal.post(Phase(text="posted at the end"))
+    assert [e.payload["text"] for e in alone] == ["posted alone"]
+    assert [e.payload["text"] for e in after] == [*map(str, range(100)), "appended"]
+    (last,) = follower.poll()
+    assert (last.payload["text"], last.seq) == ("posted at the end", 103)
+
+
+def test_a_thread_that_posts_again_has_written_what_it_posted_before(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skillfleet_nb.store.journal._GATHER_S", 3600)  # nobody else writes it
+    with Journal(home, "j") as journal:
+
+        def work(name: str) -> None:
+            for n in range(50):
+                journal.post(Phase(text=f"{name} {n}"))
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        written = {e.payload["text"] for e in follow(home, "j").poll()}
+    told = [e.payload["text"] for e in follow(home, "j").poll()]
+    assert written >= {f"{name} {n}" for name in "abcd" for n in range(49)}
+    assert sorted(told) == sorted(f"{name} {n}" for name in "abcd" for n in range(50))
+    assert [t for t in told if t.startswith("a")] == [f"a {n}" for n in range(50)]
+
+
+def test_a_posted_event_that_could_not_be_written_is_told_to_the_next(home: Home) -> None:
+    with Journal(home, "j") as journal:
+        journal.append(Phase(text="short"))
+        with files_up_to(200):
+            journal.post(Phase(text="long " * 1000))
+            with pytest.raises(HomeError, match="free some space"):
+                journal.post(Phase(text="another"))
+        journal.append(Phase(text="goes on"))
+    assert [e.payload["text"] for e in follow(home, "j").poll()] == ["short", "goes on"]
+    with pytest.raises(JobError, match="closed"):
+        journal.post(Phase(text="late"))
