@@ -306,6 +306,15 @@ class Probed(Payload):
     sizing: dict[str, Any]
 
 
+class Landmarked(Payload):
+    """Simple learners were tried on a task's examples; shares of labels found, in [0, 1], None where not known."""
+
+    kind: Literal["landmarks"] = "landmarks"
+    key: str
+    nearest: float | None
+    words: float | None
+
+
 class HeadroomFound(Payload):
     """What optimising may win on a task was looked at; scores in [0, 1], None where no call was made."""
 

@@ -730,7 +730,7 @@ class Fleet:
         )  # fmt: skip
         found, left = advisor.advice(
             self.home, self.store, setup, probe=probe, budget_usd=budget_usd, quality_target=quality_target,
-            max_minutes=max_minutes, domain=domain, style=style, complexity=complexity,
+            max_minutes=max_minutes, domain=domain, style=style, complexity=complexity, embedder=self.embedder(),
         )  # fmt: skip
         made = found.choose(budget_usd=left, quality_target=quality_target, max_minutes=max_minutes)
         advisor.record(self.home, made)

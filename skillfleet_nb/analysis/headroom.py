@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import secrets
 import statistics
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +21,7 @@ from skillfleet_nb.runs.aside import Aside
 from skillfleet_nb.runs.prepare import own_score
 from skillfleet_nb.runs.progress import money
 from skillfleet_nb.stats import mean_interval
+from skillfleet_nb.trainset.landmarks import category, inputs_text
 from skillfleet_nb.trainset.rows import brief
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _NEIGHBOURS = 3
 _NEAR = 0.92  # cosine of character n-grams from which inputs are nearly the same
 _SHUFFLES = 200
 _ENOUGH_ROWS = 20  # fewer rows show nothing of their labels
+_REPEATS = 1 / 3  # values that an output may have for every row, to be compared
 _BY_CHANCE = 0.05
 _CONFLICTS = 0.15  # share of rows that contradict a nearly equal one
 _SATURATED, _LITTLE = 0.95, 0.10
@@ -221,16 +222,16 @@ def labels_told(examples: Sequence[Any]) -> dict[str, Any]:
     told: dict[str, Any] = {"label_agreement": None, "agreement_by_chance": None, "conflicts": (), "faults": []}
     rng = random.Random(1)
     rows = rng.sample(list(examples), min(_READ, len(examples)))
-    label = _label(rows)
+    label = category(rows, _REPEATS)
     if label is None or len(rows) < _ENOUGH_ROWS:
         return told
     answers = np.array([str(dict(row)[label]) for row in rows])
-    similar = _similarities([_input(row) for row in rows])
+    similar = _similarities([inputs_text(row) for row in rows])
     np.fill_diagonal(similar, -1.0)
     close = np.argsort(-similar, axis=1, kind="stable")[:, :_NEIGHBOURS]
     near = [(int(i), int(j)) for i, j in zip(*np.nonzero(np.triu(similar >= _NEAR)), strict=True)]
     against = [(i, j) for i, j in near if answers[i] != answers[j]]
-    told["conflicts"] = tuple((_input(rows[i]), _input(rows[j])) for i, j in against)
+    told["conflicts"] = tuple((inputs_text(rows[i]), inputs_text(rows[j])) for i, j in against)
 
     def agree(labels: Any) -> float:
         return float((labels[close] == labels[:, None]).mean())
@@ -244,7 +245,7 @@ def labels_told(examples: Sequence[Any]) -> dict[str, Any]:
         i, j = against[0]
         told["faults"].append(
             f"{len(rows_in_conflict)} of {len(rows)} rows nearly repeat another row's input with another label: "
-            f"{brief(_input(rows[i]))!r} is {answers[i]!r} and {answers[j]!r}; see %skillfleet trainset duplicates"
+            f"{brief(inputs_text(rows[i]))!r} is {answers[i]!r} and {answers[j]!r}; see %skillfleet trainset duplicates"
         )
     if p_value > _BY_CHANCE:
         told["faults"].append(
@@ -252,20 +253,6 @@ def labels_told(examples: Sequence[Any]) -> dict[str, Any]:
             f"have the same {label}, {100 * told['agreement_by_chance']:.0f}% would by chance (p = {p_value:.2f})"
         )
     return told
-
-
-def _input(row: Any) -> str:
-    return " ".join(map(str, row.inputs().toDict().values()))
-
-
-def _label(rows: Sequence[Any]) -> str | None:
-    """Name the output that is a category with the most values: it repeats, and it varies."""
-    found: dict[str, int] = {}
-    for name in rows[0].labels().toDict():
-        counts = Counter(str(dict(row).get(name)) for row in rows)
-        if 1 < len(counts) <= len(rows) / 3:
-            found[name] = len(counts)
-    return max(found, key=lambda name: found[name], default=None)
 
 
 def _similarities(texts: Sequence[str]) -> Any:
@@ -320,7 +307,7 @@ def _verdict(
 ) -> Headroom:  # fmt: skip
     plain = [float(s or 0.0) for s in scored[0]]
     best = [max(float(s or 0.0) for s in tries) for tries in zip(*scored, strict=True)]
-    unsolved = tuple(_input(e) for e, score in zip(examples, best, strict=True) if score < _HALF)
+    unsolved = tuple(inputs_text(e) for e, score in zip(examples, best, strict=True) if score < _HALF)
     interval = mean_interval(plain)
     baseline, bound = interval.mean, statistics.mean(best)
     share = len(unsolved) / len(best)

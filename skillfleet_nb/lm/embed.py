@@ -94,6 +94,14 @@ class Embedder:
             return f"{HUB_MODEL.rpartition('/')[2]}@{PACKAGED_SHA256[:16]}"
         return str(self._name)
 
+    def check(self) -> None:
+        """Make sure that there is a model to load, without loading it; raises as a call does."""
+        if importlib.util.find_spec("sentence_transformers") is None:
+            raise MissingExtraError("embedding needs sentence-transformers: pip install 'skillfleet-nb[offline]'.")
+        if self._name in {None, HUB_MODEL} and importlib.util.find_spec(PACKAGED) is not None:
+            return  # its checksum is verified as it is loaded
+        self._source()
+
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed `texts`.
 

@@ -148,6 +148,13 @@ class KNNFewShot(Optimizer):
     Params = KNNFewShotParams
 
     @override
+    def check(self, task: Task) -> None:
+        from skillfleet_nb.lm.embed import Embedder
+
+        super().check(task)
+        Embedder().check()
+
+    @override
     def calls(self, shape: Shape) -> Calls:
         # Bootstrapping happens as the program runs, anew for every input: that of validation is counted here,
         # that of the test with the program's own calls.

@@ -12,7 +12,7 @@ from skillfleet_nb.lm.prices import price_of
 from skillfleet_nb.selector import history
 from skillfleet_nb.selector.forecast import Setting, forecast
 from skillfleet_nb.selector.recommend import Advice, advise, check_limits
-from skillfleet_nb.selector.setup import Setup, sized, task_key
+from skillfleet_nb.selector.setup import Setup, looked_at, sized, task_key
 from skillfleet_nb.selector.sizing import categories, read_sizes
 from skillfleet_nb.store import Journal
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from skillfleet_nb.config import Settings
+    from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.selector.forecast import Forecast
     from skillfleet_nb.selector.recommend import Recommendation
@@ -41,7 +42,7 @@ def estimate(
 
 def advice(
     home: Home, store: Store, setup: Setup, *, probe: int, budget_usd: float | None, quality_target: float,
-    max_minutes: float | None, domain: str | None, style: str | None, complexity: str | None,
+    max_minutes: float | None, domain: str | None, style: str | None, complexity: str | None, embedder: Embedder,
 ) -> tuple[Advice, float | None]:  # fmt: skip
     """Reckon everything a choice needs; return it with what a probe left of the budget."""
     for what, said in (("domain", domain), ("style", style), ("complexity", complexity)):
@@ -50,12 +51,14 @@ def advice(
     check_limits(budget_usd, quality_target, max_minutes)
     known = history.read(store, setup.key)
     sizing, called = sized(home, setup, known, probe, budget_usd=budget_usd)
+    landmarks = looked_at(home, setup, known, embedder)
     left = budget_usd
     if called and budget_usd is not None and sizing.probe_usd:
         left = max(1e-9, budget_usd - sizing.probe_usd)
     found = advise(
-        setup, sizing, known.past, headroom=known.headroom, domain=domain, style=style, complexity=complexity
-    )
+        setup, sizing, known.past, landmarks=landmarks, headroom=known.headroom, domain=domain, style=style,
+        complexity=complexity,
+    )  # fmt: skip
     return found, left
 
 
@@ -94,8 +97,8 @@ def choice(prepared: Prepared, settings: Settings, recommendation: Recommendatio
         "labels": categories(prepared.program, prepared.splits.train),
     }  # fmt: skip
     if recommendation is not None:
-        features |= {k: recommendation.features[k] for k in ("domain", "style", "complexity", "baseline", "baseline_n")
-                     if k in recommendation.features}  # fmt: skip
+        said = ("domain", "style", "complexity", "baseline", "baseline_n", "nearest", "words")
+        features |= {k: recommendation.features[k] for k in said if k in recommendation.features}
     if how == "accepted" and recommendation is not None:
         calls, cost, wall = recommendation.calls, recommendation.cost_usd, recommendation.wall_s
     else:

@@ -1,8 +1,4 @@
-"""What the home's earlier runs say: how well each optimizer did on tasks like this, how right forecasts were.
-
-Runs are weighed by how like their task is to the one asked about, and held against the house rules,
-which count as a few runs themselves: one lucky run moves little, many move all.
-"""
+"""What a home knows that advice goes by: its earlier runs, how right their forecasts were, what was looked at."""
 
 from __future__ import annotations
 
@@ -12,18 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.selector.forecast import Correction, Corrections
-from skillfleet_nb.selector.rules import Arm, arm_name
+from skillfleet_nb.selector.rules import arm_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from skillfleet_nb.store import Store
 
-_RULES_WEIGH = 3.0  # runs that the house rules count as
-_RULES_SD = 0.22  # of the share that an optimizer wins, over tasks
-_SAME_TASK = 4.0  # how much more a run on the very same task counts
-ENOUGH = 1.5  # weight of runs from which an optimizer is known, whatever the rules say of the budget
-_FULL = 0.98  # a baseline from which there is no gain to speak of a share of
 _ASSUMED_BASELINE, _BASELINE_WEIGH = 0.5, 2.0
 
 
@@ -47,21 +38,13 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Expectation:
-    """The score expected of an arm: mean and standard deviation, and the weight of runs behind it."""
-
-    mean: float
-    sd: float
-    evidence: float
-
-
-@dataclass(frozen=True)
 class Known:
-    """What the home knows that advice on a task goes by: its runs, and the task's last probe and headroom."""
+    """What the home knows that advice on a task goes by: its runs, and what was last looked at of the task."""
 
     past: tuple[Past, ...]
     probed: Mapping[str, Any] | None = None
     headroom: Mapping[str, Any] | None = None
+    landmarks: Mapping[str, Any] | None = None
 
 
 def read(store: Store, task: str) -> Known:
@@ -70,8 +53,9 @@ def read(store: Store, task: str) -> Known:
     rows = store.frame(
         """
         WITH told AS (
-            SELECT kind, payload, row_number() OVER (PARTITION BY kind ORDER BY events."at" DESC) AS newest
-            FROM events WHERE kind IN ('probed', 'headroom') AND payload->>'key' = ?
+            SELECT kind, payload,
+                row_number() OVER (PARTITION BY kind, payload->>'key' ORDER BY events."at" DESC) AS newest
+            FROM events WHERE kind = 'landmarks' OR (kind IN ('probed', 'headroom') AND payload->>'key' = ?)
         )
         SELECT kind, payload::VARCHAR AS told FROM told WHERE newest = 1
         UNION ALL
@@ -83,11 +67,13 @@ def read(store: Store, task: str) -> Known:
         [task],
     )
     told = [(str(kind), json.loads(text)) for kind, text in rows.itertuples(index=False, name=None)]
-    only = {kind: body for kind, body in told if kind != "run"}
-    return Known(tuple(_past(body) for kind, body in told if kind == "run"), only.get("probed"), only.get("headroom"))
+    only = {kind: body for kind, body in told if kind in {"probed", "headroom"}}
+    landmarks = {body.pop("key"): body for kind, body in told if kind == "landmarks"}
+    past = tuple(_past(body, landmarks) for kind, body in told if kind == "run")
+    return Known(past, only.get("probed"), only.get("headroom"), landmarks.get(task))
 
 
-def _past(r: Mapping[Any, Any]) -> Past:
+def _past(r: Mapping[Any, Any], landmarks: Mapping[str, Mapping[str, Any]]) -> Past:
     chosen = str(r["chosen"])
     reason = str(r["stop_reason"] or "")
 
@@ -99,7 +85,7 @@ def _past(r: Mapping[Any, Any]) -> Past:
         return None if first is None or second is None else (first, second)
 
     return Past(
-        features=r["features"],
+        features={**landmarks.get(str(r["features"].get("task")), {}), **r["features"]},
         optimizer=chosen,
         arm=arm_name(chosen, r["chosen_params"]),
         baseline=value("baseline_score"),
@@ -126,44 +112,6 @@ def baseline_of(features: Mapping[str, Any], past: Iterable[Past]) -> float:
             weight = float(run.features.get("val") or 10)
             n, total = n + weight, total + weight * run.baseline
     return total / n
-
-
-def expected(arm: Arm, features: Mapping[str, Any], baseline: float, past: Sequence[Past]) -> Expectation:
-    """Expect a score of `arm` on a task of these features, whose program scores `baseline` as it is."""
-    weight, total = _RULES_WEIGH, _RULES_WEIGH * arm.share
-    evidence, seen = 0.0, []
-    for run in past:
-        if run.arm != arm.name or run.gain is None or run.baseline is None or not run.finished:
-            continue
-        if run.baseline >= _FULL:
-            continue
-        share = max(-1.0, min(1.0, run.gain / (1 - run.baseline)))
-        w = likeness(features, baseline, run)
-        weight, total, evidence = weight + w, total + w * share, evidence + w
-        seen.append((w, share))
-    mean = total / weight
-    spread = _RULES_WEIGH * (_RULES_SD**2 + (arm.share - mean) ** 2) + math.fsum(w * (s - mean) ** 2 for w, s in seen)
-    left = 1 - baseline
-    return Expectation(baseline + mean * left, max(0.005, math.sqrt(spread / weight) * left), evidence)
-
-
-def likeness(features: Mapping[str, Any], baseline: float, run: Past) -> float:
-    """Weigh a run by how like its task is, in (0, 1]; more where it is the same."""
-    other = run.features
-    if features.get("task") is not None and other.get("task") == features["task"]:
-        return _SAME_TASK
-    away = ((math.log(max(1, features["n"])) - math.log(max(1, other.get("n") or 1))) / 0.45) ** 2
-    away += ((baseline - (run.baseline or 0.5)) / 0.4) ** 2
-    mine, theirs = features.get("labels"), other.get("labels")
-    if mine and theirs:
-        away += (math.log(mine / theirs) / 2.5) ** 2
-    elif bool(mine) != bool(theirs):
-        away += 1.5
-    away += 2.5 * (features.get("predictors") != other.get("predictors"))
-    for name in ("domain", "style", "complexity"):
-        if features.get(name) and other.get(name):
-            away += 0.5 * (features[name] != other[name])
-    return math.exp(-away / 2)
 
 
 def corrections(optimizer: str, lm: str, past: Sequence[Past]) -> Corrections:

@@ -7,7 +7,6 @@ comparing numbers, quick enough to follow a slider.
 from __future__ import annotations
 
 import math
-import random
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,18 +19,22 @@ from skillfleet_nb.lm.prices import how_to_state_a_price
 from skillfleet_nb.markup import Readable, items, table, text_table
 from skillfleet_nb.runs.progress import duration, money
 from skillfleet_nb.selector.forecast import Forecast, Interval, forecast
-from skillfleet_nb.selector.history import ENOUGH, Expectation, Past, baseline_of, calibrated, corrections, expected
+from skillfleet_nb.selector.history import baseline_of, calibrated, corrections
+from skillfleet_nb.selector.posterior import expectations
 from skillfleet_nb.selector.rules import ARMS, STEPS_USD, Arm, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from skillfleet_nb.selector.history import Past
+    from skillfleet_nb.selector.posterior import Expectation
     from skillfleet_nb.selector.setup import Setup
     from skillfleet_nb.selector.sizing import Sizing
+    from skillfleet_nb.trainset.landmarks import Landmarks
 
 WITHIN = 0.02
 """A choice is right when no other would have scored this much more."""
-_DRAWS = 300
+_ENOUGH = 1.5  # runs from which an optimizer is known, whatever the rules say of the budget
 _MOST_ALTERNATIVES = 3
 _Z80 = 1.2816
 
@@ -218,11 +221,12 @@ _HEADER = ["alternative", "cost", "time", "expected score", "difference"]
 
 @dataclass(frozen=True)
 class Candidate:
-    """An arm with its forecast and what is expected of it."""
+    """An arm with its forecast, what is expected of it, and what it needs, in words."""
 
     arm: Arm
     forecast: Forecast
     expects: Expectation
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -305,7 +309,7 @@ class Advice:
             return f"may cost {money(cost.high)}"
         if minutes is not None and wall.high > 60 * minutes:
             return f"may take {duration(wall.high)}"
-        if c.arm.name not in names and (self.by_rules or c.expects.evidence < ENOUGH):
+        if c.arm.name not in names and (self.by_rules or c.expects.evidence < _ENOUGH):
             return "the rules keep it for larger budgets"
         return ""
 
@@ -342,7 +346,7 @@ class Advice:
         mean = _score(best.expects.mean)
         evidence = best.expects.evidence
         told = []
-        if evidence >= ENOUGH:
+        if evidence >= _ENOUGH:
             told.append(
                 f"runs of this home on tasks like this, about {evidence:.0f} of them, "
                 f"lead to expect {100 * (mean - self.baseline):+.0f} points of {best.arm.name}."
@@ -358,13 +362,16 @@ class Advice:
             top = max(better, key=lambda o: o.expected_score)
             more = f"{100 * (top.expected_score - mean):.1f} points more"
             told.append(f"{top.name} might score {more}, but {top.why_not}.")
+        if best.needs:
+            told.append(f"{best.arm.name}: {best.needs}.")
         reach = 0.5 * math.erfc((quality - best.expects.mean) / best.expects.sd / math.sqrt(2))
         told.append(f"The target of {100 * quality:g} is reached with a chance of {100 * reach:.0f}%.")
         return told
 
 
 def advise(
-    setup: Setup, sizing: Sizing, past: Sequence[Past], *, headroom: Any = None, by_rules: bool = False,
+    setup: Setup, sizing: Sizing, past: Sequence[Past], *, landmarks: Landmarks, headroom: Any = None,
+    by_rules: bool = False,
     domain: str | None = None, style: str | None = None, complexity: str | None = None,
 ) -> Advice:  # fmt: skip
     """Forecast every candidate and expect a score of each.
@@ -375,6 +382,8 @@ def advise(
         The task and the size of its calls.
     past
         The home's earlier runs.
+    landmarks
+        How simple learners do on its examples.
     headroom
         What was found of the task's headroom, if it was looked at.
     by_rules
@@ -383,19 +392,25 @@ def advise(
         What a person says of the task; runs on tasks of the same count more.
     """
     told = {"domain": domain, "style": style, "complexity": complexity}
-    features = setup.features | {k: v for k, v in told.items() if v is not None}
+    features = setup.features | {k: v for k, v in (told | landmarks._asdict()).items() if v is not None}
     if sizing.score is not None:
         features |= {"baseline": sizing.score, "baseline_n": sizing.probed}
     if headroom is not None and headroom["baseline"] is not None:
         features |= {"baseline": headroom["baseline"], "baseline_n": headroom["n"]}
     past = () if by_rules else tuple(past)
     baseline = baseline_of(features, past)
-    setting, found = setup.setting(sizing), []
-    for arm in ARMS:
-        optimizer = _runnable(arm, setup)
-        if optimizer is not None:
-            learned = corrections(arm.optimizer, str(setup.lm.model), past)
-            found.append(Candidate(arm, forecast(optimizer, setting, learned), expected(arm, features, baseline, past)))
+    setting = setup.setting(sizing)
+    runnable = [(arm, optimizer) for arm in ARMS if (optimizer := _runnable(arm, setup)) is not None]
+    expects = expectations([arm for arm, _ in runnable], features, baseline, past)
+    found = [
+        Candidate(
+            arm,
+            forecast(optimizer, setting, corrections(arm.optimizer, str(setup.lm.model), past)),
+            expected,
+            optimizer.needs,
+        )
+        for (arm, optimizer), expected in zip(runnable, expects, strict=True)
+    ]
     notes = tuple(n for n in found[0].forecast.notes if "past runs" not in n)
     return Advice(tuple(found), features, baseline, past, headroom and headroom["verdict"], notes, by_rules)
 
@@ -452,17 +467,11 @@ def _option(c: Candidate, why: str, best: Candidate) -> Option:
 
 
 def _chance(best: Candidate, possible: Sequence[Candidate]) -> float:
-    """Chance that none of the possible ones would score notably more than the chosen one.
+    """Chance that none of the possible ones would score notably more than the chosen one."""
+    import numpy as np
 
-    Half of what is uncertain is the task's: where demos help little, they help little in every optimizer.
-    """
-    rng = random.Random(5)
-    own = math.sqrt(0.5)
-    hits = 0
-    for _ in range(_DRAWS):
-        drawn = {c.arm.name: c.expects.mean + own * c.expects.sd * rng.gauss(0, 1) for c in possible}
-        hits += drawn[best.arm.name] >= max(drawn.values()) - WITHIN
-    return hits / _DRAWS
+    top = np.max([c.expects.draws for c in possible], axis=0)
+    return float(np.mean(best.expects.draws >= top - WITHIN))
 
 
 def _rounded_up(usd: float) -> float:

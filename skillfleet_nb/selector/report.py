@@ -8,6 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from skillfleet_nb.charts.advising import (
+    calibration,
+    calibration_data,
+    forecast_data,
+    forecasts,
+    gain_data,
+    gains,
+)
+from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.markup import Readable, table, text_table
 from skillfleet_nb.selector.recommend import WITHIN
 
@@ -16,6 +25,11 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.store import Store
 
+_QUANTITIES = {
+    "calls": ("calls_low", "expected_calls", "calls_high", "actual_calls"),
+    "cost": ("cost_usd_low", "expected_cost_usd", "cost_usd_high", "actual_cost_usd"),
+    "time": ("wall_s_low", "expected_wall_s", "wall_s_high", "actual_wall_s"),
+}
 _BINS = ((0.0, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.01))
 
 
@@ -42,6 +56,34 @@ class Error(BaseModel):
     covered: float | None
 
 
+class Forecasted(BaseModel):
+    """What was forecast of one quantity of a job, with its 80% interval, and what came."""
+
+    model_config = ConfigDict(frozen=True)
+
+    low: float
+    expected: float
+    high: float
+    actual: float
+
+
+class Outcome(BaseModel):
+    """A finished job: what it ran, who chose that (accepted, overridden, manual), and what came of it.
+
+    `gain` is in [-1, 1] on the sealed test, None where it was not scored; `warm` tells that an earlier job on
+    the task had filled the cache.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    job: str
+    optimizer: str
+    how: str
+    gain: float | None
+    warm: bool
+    forecasts: dict[str, Forecasted]
+
+
 class SelectorReport(Readable, BaseModel):
     """What is known of advice.
 
@@ -59,6 +101,8 @@ class SelectorReport(Readable, BaseModel):
         Of forecasts of calls, cost and time, of jobs whose task no earlier job had put into the cache.
     calibration
         Confidence against outcome.
+    outcomes
+        The finished jobs, one by one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,6 +119,19 @@ class SelectorReport(Readable, BaseModel):
     gain_manual: float | None
     errors: tuple[Error, ...]
     calibration: tuple[Calibration, ...]
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def charts(self) -> tuple[Chart, ...]:
+        """Forecasts against what came, confidence against outcome, gains by who chose; none before a job has ended."""
+        if not self.outcomes:
+            return ()
+        told, sure, won = forecast_data(self.outcomes), calibration_data(self.calibration), gain_data(self.outcomes)
+        return (
+            Chart("What jobs took against what was forecast", told, forecasts(told)),
+            Chart("How sure advice was, and how often it was right", sure, calibration(sure)),
+            Chart("Gains by who chose the optimizer", won, gains(won)),
+        )
 
     def rows(self) -> list[list[str]]:
         """Tell it as rows of a word and its value."""
@@ -110,6 +167,7 @@ class SelectorReport(Readable, BaseModel):
         if self.calibration:
             title = "Confidence against outcome"
             parts.append(table(_HEADER, _cells(self.calibration), title=title, numeric=[1, 2, 3]))
+        parts += [f"<div style='overflow-x:auto;margin-top:12px'>{chart.svg}</div>" for chart in self.charts]
         return "".join(parts)
 
 
@@ -134,10 +192,10 @@ def report(store: Store) -> SelectorReport:
     how = [str(r["how"]) for r in rows]
     advised = [r for r in rows if not _missing(r["recommended"])]
     ended = [r for r in rows if r["state"] == "completed" and not str(r["stop_reason"] or "").startswith("budget")]
-    cold = [r for r in ended if not r["warm"]]
+    outcomes = tuple(_outcome(r) for r in ended)
     known = [r for r in advised if r["how"] == "accepted" and not _missing(r["regret"])]
     regrets = [float(r["regret"]) for r in known]
-    gains = {
+    won = {
         auto: [float(r["gain"]) for r in ended if not _missing(r["gain"]) and (r["how"] == "accepted") is auto]
         for auto in (True, False)
     }
@@ -150,18 +208,25 @@ def report(store: Store) -> SelectorReport:
         known=len(known),
         right=_mean([x <= WITHIN for x in regrets]),
         regret=_mean(regrets),
-        gain_auto=_mean(gains[True]),
-        gain_manual=_mean(gains[False]),
-        errors=tuple(
-            _error(cold, what, *names)
-            for what, *names in (
-                ("calls", "calls_low", "expected_calls", "calls_high", "actual_calls"),
-                ("cost", "cost_usd_low", "expected_cost_usd", "cost_usd_high", "actual_cost_usd"),
-                ("time", "wall_s_low", "expected_wall_s", "wall_s_high", "actual_wall_s"),
-            )
-        ),
+        gain_auto=_mean(won[True]),
+        gain_manual=_mean(won[False]),
+        errors=tuple(_error(what, [o for o in outcomes if not o.warm]) for what in _QUANTITIES),
         calibration=tuple(_calibration(known)),
+        outcomes=outcomes,
     )
+
+
+def _outcome(r: dict[Any, Any]) -> Outcome:
+    told = {}
+    for what, names in _QUANTITIES.items():
+        values = [r[name] for name in names]
+        if not any(_missing(v) for v in values) and float(values[-1]) > 0:
+            low, expected, high, actual = map(float, values)
+            told[what] = Forecasted(low=low, expected=expected, high=high, actual=actual)
+    return Outcome(
+        job=str(r["job_id"]), optimizer=str(r["chosen"]), how=str(r["how"]), warm=bool(r["warm"]), forecasts=told,
+        gain=None if _missing(r["gain"]) else float(r["gain"]),
+    )  # fmt: skip
 
 
 def _calibration(known: Sequence[dict[Any, Any]]) -> list[Calibration]:
@@ -175,19 +240,15 @@ def _calibration(known: Sequence[dict[Any, Any]]) -> list[Calibration]:
     return found
 
 
-def _error(rows: Sequence[dict[Any, Any]], what: str, low: str, expected: str, high: str, actual: str) -> Error:
-    pairs = [
-        (float(r[low]), float(r[expected]), float(r[high]), float(r[actual]))
-        for r in rows
-        if not any(_missing(r[name]) for name in (low, expected, high, actual)) and float(r[actual]) > 0
-    ]
-    if not pairs:
+def _error(what: str, outcomes: Sequence[Outcome]) -> Error:
+    found = [o.forecasts[what] for o in outcomes if what in o.forecasts]
+    if not found:
         return Error(what=what, n=0, median_error=None, covered=None)
     return Error(
         what=what,
-        n=len(pairs),
-        median_error=statistics.median(abs(e - a) / a for _, e, _, a in pairs),
-        covered=statistics.mean(lo <= a <= hi for lo, _, hi, a in pairs),
+        n=len(found),
+        median_error=statistics.median(abs(f.expected - f.actual) / f.actual for f in found),
+        covered=statistics.mean(f.low <= f.actual <= f.high for f in found),
     )
 
 

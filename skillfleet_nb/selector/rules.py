@@ -45,10 +45,12 @@ ARMS: tuple[Arm, ...] = (
     Arm("copro", "copro", {"breadth": 4, "depth": 2}, 0.11),
     Arm("bootstrap_fewshot", "bootstrap_fewshot", {}, 0.12),
     Arm("simba", "simba", {"num_candidates": 4, "max_steps": 4}, 0.13),
+    Arm("knn_fewshot", "knn_fewshot", {}, 0.15),
     Arm("infer_rules", "infer_rules", {"num_candidates": 4}, 0.16),
     Arm("bootstrap_random_search", "bootstrap_random_search", {"num_candidate_programs": 8}, 0.18),
     Arm("gepa light", "gepa", {"auto": "light"}, 0.22),
     Arm("gepa medium", "gepa", {"auto": "medium"}, 0.23),
+    Arm("better_together", "better_together", {"steps": ["bootstrap_random_search", "infer_rules"]}, 0.25),
     Arm("miprov2 light", "miprov2", {"auto": "light"}, 0.26),
     Arm("miprov2 medium", "miprov2", {"auto": "medium"}, 0.28),
     Arm("miprov2 heavy", "miprov2", {"auto": "heavy"}, 0.30),
@@ -57,7 +59,7 @@ ARMS: tuple[Arm, ...] = (
 """What is recommended from, the weakest first by the rules."""
 
 CHEAP = frozenset({"labeled_fewshot", "bootstrap_fewshot"})
-_LIGHT = CHEAP | {"copro", "simba", "infer_rules", "bootstrap_random_search", "gepa light"}
+_LIGHT = CHEAP | {"knn_fewshot", "copro", "simba", "infer_rules", "bootstrap_random_search", "gepa light"}
 
 
 def allowed(n: int, budget_usd: float | None, minutes: float | None, quality: float) -> tuple[frozenset[str], str]:
@@ -85,7 +87,7 @@ def allowed(n: int, budget_usd: float | None, minutes: float | None, quality: fl
         )
     if n < _SMALL_N and usd < _SMALL_USD:
         return _LIGHT, f"with fewer than {_SMALL_N} examples and ${_SMALL_USD:g} the rules prefer GEPA light"
-    light = _LIGHT | {"miprov2 light"}
+    light = _LIGHT | {"miprov2 light", "better_together"}
     if usd < _MEDIUM_USD:
         return light, f"below ${_MEDIUM_USD:g} the rules prefer MIPROv2 light"
     medium = light | {"miprov2 medium", "gepa medium"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.errors import InputError
+from skillfleet_nb.errors import InputError, MissingExtraError
+from skillfleet_nb.events import Landmarked
 from skillfleet_nb.lm.prices import price_of, stay_offline
 from skillfleet_nb.runs.fingerprint import program_content
 from skillfleet_nb.runs.metric import RunMetric
@@ -15,9 +16,11 @@ from skillfleet_nb.selector.sizing import Sizing, categories, checked_probe, pro
 
 if TYPE_CHECKING:
     from skillfleet_nb.config import Settings
+    from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.selector.history import Known
     from skillfleet_nb.store import Home
     from skillfleet_nb.trainset import Splits
+    from skillfleet_nb.trainset.landmarks import Landmarks
 
 FEWEST = 5
 
@@ -136,3 +139,21 @@ def sized(home: Home, setup: Setup, known: Known, n: int, *, budget_usd: float |
         n=n, key=setup.key, budget_usd=budget_usd,
     )  # fmt: skip
     return found, True
+
+
+def looked_at(home: Home, setup: Setup, known: Known, embedder: Embedder) -> Landmarks:
+    """Try simple learners on a task's examples, once for each task; no model is asked."""
+    from skillfleet_nb.store import Journal, new_stream
+    from skillfleet_nb.trainset.landmarks import Landmarks, landmarks
+
+    if known.landmarks is not None:
+        return Landmarks(known.landmarks["nearest"], known.landmarks["words"])
+    try:
+        embedder.check()
+        embed = embedder
+    except MissingExtraError:
+        embed = None
+    found = landmarks([*setup.splits.train, *setup.splits.val], embed)
+    with Journal(home, new_stream("landmarks")) as journal:
+        journal.append(Landmarked(key=setup.key, nearest=found.nearest, words=found.words), sync=True)
+    return found

@@ -1,9 +1,10 @@
 """How good recommendations are, on tasks held out from any tuning.
 
-27 tasks (intents, made-up texts with labels of a meaning and without, two and three predictors, chains of
-thought, plans; 20 to 150 examples, 3 to 15 labels, four prices) by 9 ways to optimise by 3 budgets by 3
-seeds, on the offline LM.  Every second task is held out: what the selector knows are runs on the others.
-A case is a held-out task under one budget; the score of a choice is its mean over seeds on the test split.
+29 tasks (messages of bank customers, intents, made-up texts with labels of a meaning and without, two and
+three predictors, chains of thought, plans; 20 to 240 examples, 3 to 15 labels, four prices) by 13 ways to
+optimise by 3 budgets by 3 seeds, on the offline LM.  Every second task is held out: what the selector knows
+are runs on the others, with the scores on their test splits of 34 to 90 examples.  A case is a held-out task
+under one budget; the score of a choice is its mean over seeds on the test split and up to 310 further examples.
 What does not fit the budget comes to the best program that was known when the money ran out.  A choice is
 right when no way that fits the budget scores 2 points more.
 
@@ -19,8 +20,10 @@ import json
 import random
 import statistics
 import sys
+import tempfile
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import dspy
 from grid_runs import ARMS, Remembering, cases, collect
@@ -28,6 +31,7 @@ from made_up_tasks import Task, grid
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.optimizers import create
 from skillfleet_nb.selector.forecast import forecast
 from skillfleet_nb.selector.history import Past
@@ -35,6 +39,10 @@ from skillfleet_nb.selector.recommend import WITHIN, Advice, advise
 from skillfleet_nb.selector.setup import Setup, set_up
 from skillfleet_nb.selector.sizing import Sizing, read_sizes
 from skillfleet_nb.stats import mean_interval, paired_comparison
+from skillfleet_nb.trainset.landmarks import Landmarks, landmarks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ASIDE = 0.3  # of a budget that ends early, for the final test
 Rows = dict[tuple[str, str, int], dict[str, Any]]
@@ -90,13 +98,16 @@ def cases_of(task: Task, rows: Rows) -> list[Case]:
 def _at(row: dict[str, Any], budget: float) -> float:
     """Say what a run comes to under a budget."""
     if row["usd"] <= budget:
-        return float(row["test"])
-    known = [step["test"] for step in row["path"] if step["usd"] <= (1 - _ASIDE) * budget]
-    return float(known[-1] if known else row["test_baseline"])
+        return float(row["judged"])
+    known = [step["judged"] for step in row["path"] if step["usd"] <= (1 - _ASIDE) * budget]
+    return float(known[-1] if known else row["judged_baseline"])
 
 
-def setup_of(task: Task) -> tuple[Setup, Sizing]:
-    """Set a task up as the selector sees it, with what a probe of three examples would measure."""
+Known = tuple[Setup, Sizing, Landmarks]
+
+
+def setup_of(task: Task, embedder: Embedder) -> Known:
+    """Set a task up as the selector sees it, with what a probe of three examples would measure, and its landmarks."""
     lm = dspy.LM("skillfleet/grid", engine=Remembering(usd_per_1k_tokens=task.usd_per_1k))
     setup = set_up(
         task.program(), train=task.train, val=task.val, test=task.test, metric=task.metric, lm=lm,
@@ -107,29 +118,38 @@ def setup_of(task: Task) -> tuple[Setup, Sizing]:
         predictions = [(e, task.program()(**e.inputs())) for e in task.train[:3]]
     scores = [float(task.metric(e, p).score) for e, p in predictions]
     probed = {"probed": 3, "score": statistics.mean(scores), "solved": statistics.mean(s > 0 for s in scores)}
-    return setup, sizing.model_copy(update=probed)
+    rows = [*setup.splits.train, *setup.splits.val]
+    return setup, sizing.model_copy(update=probed), landmarks(rows, embedder)
 
 
-def past_of(tasks: list[Task], setups: dict[str, tuple[Setup, Sizing]], rows: Rows) -> tuple[Past, ...]:
+def setups_of(tasks: Sequence[Task]) -> dict[str, Known]:
+    """Set all tasks up."""
+    with tempfile.TemporaryDirectory() as folder:
+        embedder = Embedder(cache=Path(folder))
+        return {t.name: setup_of(t, embedder) for t in tasks}
+
+
+def past_of(tasks: list[Task], setups: dict[str, Known], rows: Rows) -> tuple[Past, ...]:
     """Turn collected runs into a home's history: what each came to, and what had been forecast of it."""
     names = {t.name for t in tasks}
     past = []
     for (name, arm, _), r in rows.items():
         if name not in names:
             continue
-        setup, sizing = setups[name]
+        setup, sizing, found = setups[name]
         told = forecast(create(*ARMS[arm]), setup.setting(sizing))
         usd = None if told.cost_usd is None else (told.cost_usd.expected, r["usd"])
         past.append(
-            Past(setup.features, ARMS[arm][0], arm, r["baseline"], r["test"] - r["test_baseline"],
+            Past(setup.features | found._asdict(), ARMS[arm][0], arm, r["baseline"], r["test"] - r["test_baseline"],
                  calls=(told.calls.expected, r["calls"]), usd=usd)
         )  # fmt: skip
     return tuple(past)
 
 
-def advice_for(task: Task, setups: dict[str, tuple[Setup, Sizing]], past: tuple[Past, ...], **how: Any) -> Advice:
+def advice_for(task: Task, setups: dict[str, Known], past: tuple[Past, ...], **how: Any) -> Advice:
     """Advise on a task, choosing among the ways that were run."""
-    found = advise(*setups[task.name], past, **how)
+    setup, sizing, found_in_data = setups[task.name]
+    found = advise(setup, sizing, past, landmarks=found_in_data, **how)
     return replace(found, candidates=tuple(c for c in found.candidates if c.arm.name in ARMS))
 
 
@@ -143,9 +163,10 @@ def chosen(advice: Advice, case: Case) -> tuple[str, float]:
     return name, made.confidence
 
 
-def policies(tune: list[Task], test: list[Task], rows: Rows) -> dict[str, list[tuple[Case, str, float]]]:
+def policies(
+    tune: list[Task], test: list[Task], rows: Rows, setups: dict[str, Known]
+) -> dict[str, list[tuple[Case, str, float]]]:
     """Let every policy choose in every case of the tasks `test`."""
-    setups = {t.name: setup_of(t) for t in (*tune, *test)}
     past = past_of(tune, setups, rows)
     rng = random.Random(3)
     made: dict[str, list[tuple[Case, str, float]]] = {}
@@ -242,13 +263,14 @@ def run(seeds: int = 3, minutes: float = 0.0, *, tuning: bool = False) -> list[d
                 "target": None,
             }
         ]
+    setups = setups_of([*tune, *(() if tuning else held)])
     if tuning:  # on the tuning half alone, each task told by the others
         made: dict[str, list[tuple[Case, str, float]]] = {}
         for task in tune:
-            for name, picks in policies([t for t in tune if t is not task], [task], rows).items():
+            for name, picks in policies([t for t in tune if t is not task], [task], rows, setups).items():
                 made.setdefault(name, []).extend(picks)
         return report(made)
-    told = report(policies(tune, held, rows))
+    told = report(policies(tune, held, rows, setups))
     told.insert(0, _row(f"runs, of {len(tune)} tasks to know and {len(held)} held out", len(rows), "runs"))
     return told
 

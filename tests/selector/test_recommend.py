@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ import skillfleet_nb.selector.recommend as module
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.selector.forecast import Forecast, Interval
-from skillfleet_nb.selector.history import Expectation, Past, expected
+from skillfleet_nb.selector.posterior import Expectation
 from skillfleet_nb.selector.recommend import Advice, Candidate
 from skillfleet_nb.selector.rules import ARMS, allowed, arm_name
 
@@ -77,6 +78,11 @@ def test_what_is_overridden_or_chosen_by_hand_is_recorded_as_that(tmp_path: Path
     assert (said.overridden, said.manual, said.not_run, said.known) == (1, 1, 1, 0)
     assert {e.what: e.n for e in said.errors} == {"calls": 1, "cost": 1, "time": 1}  # the second finds the cache filled
     assert "overridden" in said.text()
+    told_off, sure, won = said.charts
+    assert sorted(told_off.data.what) == ["calls", "cost", "time"]
+    assert sure.data.empty
+    assert sorted(won.data.chosen) == ["by hand", "overridden"]
+    assert all(chart.svg in said._repr_html_() for chart in said.charts)
 
 
 def test_auto_chooses_and_runs(tmp_path: Path) -> None:
@@ -91,21 +97,6 @@ def test_auto_chooses_and_runs(tmp_path: Path) -> None:
         fleet.optimize(
             program(), **Data().splits(), metric=told, lm=lm, optimizer="auto", params={"k": 3}, budget_usd=1
         )
-
-
-def test_history_outweighs_the_rules(tmp_path: Path) -> None:
-    lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
-    features = {"task": "mine", "n": 36, "labels": 4, "predictors": 1, "lm": str(lm.model)}
-    good = Past({**features, "task": "other"}, "infer_rules", "infer_rules", 0.4, 0.5)
-    poor = Past(features, "gepa", "gepa light", 0.4, -0.1)
-    arms = {arm.name: arm for arm in ARMS}
-    before = {n: expected(arms[n], features, 0.4, ()) for n in ("infer_rules", "gepa light")}
-    after = {n: expected(arms[n], features, 0.4, [good, poor] * 5) for n in ("infer_rules", "gepa light")}
-    assert before["infer_rules"].mean < before["gepa light"].mean
-    assert after["infer_rules"].mean > after["gepa light"].mean
-    assert after["infer_rules"].evidence == pytest.approx(5)
-    far = Past({**features, "task": "far", "n": 4000, "predictors": 3}, "infer_rules", "infer_rules", 0.95, 0.05)
-    assert expected(arms["infer_rules"], features, 0.4, [far]).evidence < 0.05
 
 
 @pytest.mark.parametrize(
@@ -157,7 +148,8 @@ def _candidate(name: str, cost: float, wall: float, mean: float, evidence: float
     forecast = Forecast(
         optimizer=arm.optimizer, calls=calls, by_role={}, cached=calls, tokens=calls, cost_usd=span, wall_s=seconds
     )
-    return Candidate(arm, forecast, Expectation(mean, 0.1, evidence))
+    draws = np.random.default_rng(int(1000 * mean)).normal(mean, 0.1, 300)
+    return Candidate(arm, forecast, Expectation(mean, 0.1, evidence, draws))
 
 
 _candidates = st.lists(

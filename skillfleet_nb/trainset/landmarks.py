@@ -1,0 +1,105 @@
+"""Landmarks of a labelled data set: how well two simple learners do on it, before any model is asked.
+
+A task on which near inputs share a label is one where well-chosen demos do the work; one whose labels
+follow from words is one that rules can put into an instruction.  Both are told by a learner that costs
+milliseconds, as in the landmarking of Pfahringer, Bensusan and Giraud-Carrier (2000).
+"""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_ROWS = 200
+_FOLDS = 10
+_FEWEST = 10  # rows: fewer tell nothing
+_REPEATS = 0.7  # values an output may have for every row, to be a category
+
+
+class Landmarks(NamedTuple):
+    """Shares of examples, in [0, 1], whose label is found; None where no output is a category.
+
+    Attributes
+    ----------
+    nearest
+        By the label of the nearest other example, by embeddings; None without an embedding model too.
+    words
+        By naive Bayes on words, cross-validated.
+    """
+
+    nearest: float | None = None
+    words: float | None = None
+
+
+def landmarks(rows: Sequence[Any], embed: Callable[[list[str]], NDArray[np.float32]] | None = None) -> Landmarks:
+    """Find the landmarks of training and validation examples.
+
+    Parameters
+    ----------
+    rows
+        ``dspy.Example`` with inputs; of many, 200 are looked at.
+    embed
+        Texts to unit vectors; None leaves `nearest` out.
+
+    Examples
+    --------
+    >>> import dspy
+    >>> rows = [dspy.Example(text=f"{a} {n}", kind=a).with_inputs("text") for a in ("pay", "ask") for n in range(8)]
+    >>> landmarks(rows).words
+    1.0
+    """
+    rows = rows if len(rows) <= MOST_ROWS else random.Random(0).sample(list(rows), MOST_ROWS)
+    label = category(rows, _REPEATS)
+    if label is None or len(rows) < _FEWEST:
+        return Landmarks()
+    texts, labels = [inputs_text(row) for row in rows], [str(dict(row)[label]) for row in rows]
+    return Landmarks(None if embed is None else _nearest(embed(texts), labels), _words(texts, labels))
+
+
+def category(rows: Sequence[Any], most: float) -> str | None:
+    """Name the output with the most values of those that repeat, `most` values a row or fewer, and vary."""
+    found: dict[str, int] = {}
+    for name in rows[0].labels().toDict() if rows else ():
+        counts = Counter(str(dict(row).get(name)) for row in rows)
+        if 1 < len(counts) <= most * len(rows):
+            found[name] = len(counts)
+    return max(found, key=lambda name: found[name], default=None)
+
+
+def inputs_text(row: Any) -> str:
+    """Join the inputs of an example into one text."""
+    return " ".join(map(str, row.inputs().toDict().values()))
+
+
+def _nearest(vectors: NDArray[np.float32], labels: Sequence[str]) -> float:
+    import numpy as np
+
+    similar = vectors @ vectors.T
+    np.fill_diagonal(similar, -np.inf)
+    answers = np.array(labels)
+    return float((answers[similar.argmax(axis=1)] == answers).mean())
+
+
+def _words(texts: Sequence[str], labels: Sequence[str]) -> float | None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.naive_bayes import ComplementNB
+    from sklearn.pipeline import make_pipeline
+
+    learner = make_pipeline(TfidfVectorizer(sublinear_tf=True, token_pattern=r"\b\w+\b"), ComplementNB())  # noqa: S106
+    folds = KFold(min(_FOLDS, len(texts)), shuffle=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a label that a fold has all rows of
+        try:
+            found = cross_val_predict(learner, list(texts), list(labels), cv=folds)
+        except ValueError:  # no words at all
+            return None
+    return float(sum(a == b for a, b in zip(found, labels, strict=True)) / len(labels))

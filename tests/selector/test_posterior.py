@@ -1,0 +1,86 @@
+"""What is expected of optimizers: the rules before any run, what runs say after, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skillfleet_nb.selector.history import Past
+from skillfleet_nb.selector.posterior import Expectation, expectations
+from skillfleet_nb.selector.rules import ARMS
+
+HERE: dict[str, Any] = {"task": "mine", "n": 36, "labels": 4, "predictors": 1, "nearest": 0.7, "words": 0.7, "test": 60}
+
+
+def run(arm: str, gain: float, baseline: float = 0.4, **features: Any) -> Past:
+    return Past({**HERE, "task": "other", **features}, arm.split(maxsplit=1)[0], arm, baseline, gain)
+
+
+def expected(past: list[Past], baseline: float = 0.4, **features: Any) -> dict[str, Expectation]:
+    found = expectations(ARMS, {**HERE, **features}, baseline, past)
+    return {arm.name: e for arm, e in zip(ARMS, found, strict=True)}
+
+
+def test_without_runs_the_rules_speak() -> None:
+    found = expected([])
+    assert {name: e.evidence for name, e in found.items()} == dict.fromkeys(found, 0.0)
+    for arm in ARMS:
+        assert found[arm.name].mean == pytest.approx(0.4 + 0.6 * arm.share)
+
+
+def test_runs_outweigh_the_rules_and_make_sure() -> None:
+    before = expected([])
+    after = expected([run("infer_rules", 0.5), run("gepa light", -0.1)] * 5)
+    assert before["infer_rules"].mean < before["gepa light"].mean
+    assert after["infer_rules"].mean > after["gepa light"].mean + 0.3
+    assert after["infer_rules"].sd < before["infer_rules"].sd
+    assert after["infer_rules"].evidence == pytest.approx(5)
+
+
+def test_runs_on_other_tasks_say_less() -> None:
+    near = expected([run("infer_rules", 0.5)])
+    far = expected([run("infer_rules", 0.5, n=4000, predictors=3, nearest=0.1, words=0.2)])
+    alone = expected([])
+    assert near["infer_rules"].mean > far["infer_rules"].mean >= alone["infer_rules"].mean - 0.05
+    assert far["infer_rules"].evidence < 0.1
+
+
+def test_landmarks_tell_which_optimizer_a_task_is_one_for() -> None:
+    by_example = {"nearest": 0.95, "words": 0.6}
+    by_words = {"nearest": 0.6, "words": 0.95}
+    past = [
+        run(arm, gain, n=n, **marks)
+        for n in (24, 60, 120)
+        for marks, gains in (
+            (by_example, {"knn_fewshot": 0.5, "infer_rules": 0.3}),
+            (by_words, {"knn_fewshot": 0.2, "infer_rules": 0.5}),
+        )
+        for arm, gain in gains.items()
+    ]
+    one, other = expected(past, **by_example), expected(past, **by_words)
+    assert one["knn_fewshot"].mean > one["infer_rules"].mean
+    assert other["infer_rules"].mean > other["knn_fewshot"].mean
+
+
+def test_what_is_common_to_a_task_moves_every_optimizer() -> None:
+    hard = expected([run("labeled_fewshot", 0.0, test=2000), run("bootstrap_fewshot", 0.0, test=2000)] * 3)
+    assert hard["miprov2 light"].mean < expected([])["miprov2 light"].mean
+
+
+@given(
+    st.lists(st.builds(run, st.sampled_from([a.name for a in ARMS]), st.floats(-1, 1), st.floats(0, 1)), max_size=12),
+    st.floats(0, 1), st.one_of(st.none(), st.floats(0, 1)), st.one_of(st.none(), st.integers(2, 90)),
+)  # fmt: skip
+def test_any_history_gives_numbers_one_can_compare(
+    past: list[Past], baseline: float, nearest: float | None, labels: int | None
+) -> None:
+    found = expected(past, baseline, nearest=nearest, labels=labels)
+    for e in found.values():
+        assert np.isfinite([e.mean, e.sd, e.evidence]).all()
+        assert np.isfinite(e.draws).all()
+        assert e.sd > 0
+        assert e.evidence >= 0
