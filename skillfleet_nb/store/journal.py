@@ -9,8 +9,8 @@ disk and survives a power cut.
 
 What many threads tell all the time is *posted* instead: at every write a thread hands the interpreter
 to another and waits to get it back, which at some hundred calls a second cost a run as much as all the
-rest of its recording.  Posted events are written together, by a thread of the journal's own, within
-milliseconds; `kill -9` takes at most the last one of each thread.
+rest of its recording.  Posted events are written together, by a thread of the journal's own, and are
+acknowledged only then: `kill -9` takes those of the last milliseconds, as it takes the calls in flight.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import threading
 import time
 import weakref
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -44,6 +43,7 @@ _PROBE_S = 0.3  # a probe by `is_alive` holds the lock for microseconds; a live 
 _BLOCK = 1 << 20  # bytes that a follower reads at a time
 _SYNC = getattr(os, "fdatasync", os.fsync)
 _GATHER_S = 0.005  # how long posted events are gathered, to be written together
+_MOST_WAITING = 1000  # posted events, from which on whoever posts writes them: a slow disk must not fill memory
 
 
 def is_alive(home: Home, stream: str) -> bool:
@@ -61,15 +61,6 @@ def is_alive(home: Home, stream: str) -> bool:
 def new_stream(what: str) -> str:
     """Name a stream that no other writer has, for facts that belong to no job: ``"rating"``, ``"judge"``."""
     return f"{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-
-
-@dataclass(slots=True, eq=False)
-class _Posted:
-    """An event that waits to be written."""
-
-    at: datetime
-    payload: Payload
-    written: bool = False
 
 
 class Journal:
@@ -107,8 +98,7 @@ class Journal:
     def __init__(self, home: Home, stream: str, *, alive: int | None = None) -> None:
         self.stream = stream
         self._mutex = threading.Lock()
-        self._posted: deque[_Posted] = deque()
-        self._mine = threading.local()  # what this thread posted last
+        self._posted: deque[tuple[datetime, Payload]] = deque()
         self._wake = threading.Event()
         self._poster: threading.Thread | None = None
         self._failure: Exception | None = None
@@ -171,21 +161,16 @@ class Journal:
     def post(self, payload: Payload) -> None:
         """Hand one event over to be written within milliseconds, before anything that is appended later.
 
-        A thread that posts again waits until what it posted before is written.
-
         Raises
         ------
         HomeError, JobError
             As `append` does; HomeError of an event that was posted before, too.
         """
-        before: _Posted | None = getattr(self._mine, "last", None)
-        waits = before is not None and not before.written
-        if waits or self._failure is not None or self._fd < 0:
+        if len(self._posted) >= _MOST_WAITING or self._failure is not None or self._fd < 0:
             with self._mutex:
                 self._check()
                 self._write_posted()
-        posted = self._mine.last = _Posted(datetime.now(UTC), payload)
-        self._posted.append(posted)
+        self._posted.append((datetime.now(UTC), payload))
         if self._poster is None:
             with self._mutex:
                 if self._poster is None:
@@ -218,13 +203,8 @@ class Journal:
     def _write_posted(self) -> None:
         """Write what was posted so far, in one go; with the mutex held."""
         posted = [self._posted.popleft() for _ in range(len(self._posted))]
-        if not posted:
-            return
-        try:
-            self._write([(p.at, p.payload.kind, _body(p.payload)) for p in posted])
-        finally:
-            for p in posted:
-                p.written = True  # or lost, of which the exception tells
+        if posted:
+            self._write([(at, payload.kind, _body(payload)) for at, payload in posted])
 
     def close(self) -> None:
         """Flush to disk and let go of the stream; closing twice is harmless."""
