@@ -157,7 +157,10 @@ class Dashboard:
         back = w.Button(description="All runs", layout=w.Layout(width="110px"))
         back.on_click(lambda _: self.open(None))
         filters = w.HBox([*self._controls.values(), again], layout=w.Layout(**wrap))
-        charts = w.HBox([self._pareto, self._curves], layout=w.Layout(flex_flow="row wrap", align_items="flex-start"))
+        for picture in (self._pareto, self._curves):
+            picture.layout.max_width = "100%"  # a narrow page scrolls the picture, which the keyboard reaches
+        side_by_side = w.Layout(flex_flow="row wrap", align_items="flex-start", overflow="visible")
+        charts = w.HBox([self._pareto, self._curves], layout=side_by_side)
         self._listing = w.VBox([filters, self.table, charts])
         self._page_of_one = w.VBox([back, self._detail], layout=w.Layout(display="none"))
         return w.VBox([self._problem, self._listing, self._page_of_one])
@@ -276,12 +279,14 @@ class Dashboard:
 
 def _rows(jobs: pd.DataFrame) -> list[dict[str, str]]:
     domains = jobs["domain"].fillna("").astype(str)
-    facts = zip(jobs["job_id"], jobs["tags"], domains, JobTable(jobs, limit=_PAGE).rows(), strict=True)
+    cells = [dict(zip(JobTable.HEADER, row, strict=True)) for row in JobTable(jobs, limit=_PAGE).rows()]
+    facts = zip(jobs["job_id"], jobs["name"], jobs["tags"], domains, cells, strict=True)
     return [
-        {**dict(zip(JobTable.HEADER, cells, strict=True)), "id": str(job), "tags": ", ".join(tags), "domain": domain}
-        for job, tags, domain, cells in facts
+        {**shown, "id": str(job), "whole": str(name), "tags": ", ".join(tags), "domain": domain}
+        for job, name, tags, domain, shown in facts
     ]
 
 
 def _picture(chart: Chart) -> str:
-    return f"<div style='overflow-x:auto'>{chart.svg}</div>"
+    what = escape(chart.title, quote=True)
+    return f"<div style='overflow-x:auto' tabindex='0' role='region' aria-label='{what}'>{chart.svg}</div>"

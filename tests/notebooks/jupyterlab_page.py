@@ -21,7 +21,7 @@ import pytest
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "tests" / "artifacts"
@@ -57,6 +57,17 @@ _HEIGHT = """() => {
     return Math.ceil(boxes.at(-1).bottom - boxes[0].top);
 }"""
 _TO_TOP = "() => document.querySelectorAll('.jp-NotebookPanel *').forEach(e => { e.scrollTop = 0 })"
+
+
+def violations(page: Page, selector: str) -> list[str]:
+    """List what axe-core finds serious or critical in the parts of any page that `selector` names."""
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("part => axe.run({include: [[part]]}, {resultTypes: ['violations']})", selector)
+    return [
+        f"{v['id']}: {v['nodes'][0]['html'][:200]}"
+        for v in found["violations"]
+        if v["impact"] in {"serious", "critical"}
+    ]
 
 
 class LabPage:
@@ -148,13 +159,7 @@ class LabPage:
 
     def violations(self, selector: str) -> list[str]:
         """List what axe-core finds serious or critical in the parts of the page that `selector` names."""
-        self._page.evaluate(AXE.read_text("utf-8"))
-        found = self._page.evaluate("part => axe.run({include: [[part]]}, {resultTypes: ['violations']})", selector)
-        return [
-            f"{v['id']}: {v['nodes'][0]['html'][:200]}"
-            for v in found["violations"]
-            if v["impact"] in {"serious", "critical"}
-        ]
+        return violations(self._page, selector)
 
     def errors(self) -> list[str]:
         """Return the message of every error output."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
-from jupyterlab_page import ARTIFACTS
+from jupyterlab_page import ARTIFACTS, violations
 from playwright.sync_api import expect
 
 from skillfleet_nb.events import ExampleScore, JobCreated, JobState, Result, StateChanged, Trial
@@ -169,6 +169,18 @@ def test_it_follows_a_run_until_its_end(page: Page, running: Journal) -> None:
     end(running, 0.8)
     expect(row.get_by_text("completed")).to_be_visible()
     expect(page.get_by_text("Score against cost of 4 jobs").first).to_be_visible()
+
+
+def test_it_is_for_narrow_windows_and_for_everyone(page: Page) -> None:
+    wide = page.viewport_size
+    page.set_viewport_size({"width": 480, "height": 900})
+    expect(page.get_by_role("region", name="runs")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 480, "parts scroll, not the page"
+    assert violations(page, "body") == []
+    page.screenshot(path=str(ARTIFACTS / "dashboard-narrow.png"), full_page=True)
+    assert wide is not None
+    page.set_viewport_size(wide)
+    assert violations(page, "body") == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -31,11 +31,11 @@ function render({ model, el }) {
     const held = el.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     const ticked = new Set(model.get("ticked"));
     body.replaceChildren(...model.get("rows").map((row) => {
-      const tick = node("input", { type: "checkbox", checked: ticked.has(row.id), "aria-label": `compare ${row.name}`,
+      const tick = node("input", { type: "checkbox", checked: ticked.has(row.id), "aria-label": `compare ${row.whole}`,
         onchange: () => set("ticked", tick.checked
           ? [...model.get("ticked"), row.id] : model.get("ticked").filter((id) => id !== row.id)) });
       tick.dataset.key = `tick ${row.id}`;
-      const open = node("button", { type: "button", className: "sf-open", title: row.name,
+      const open = node("button", { type: "button", className: "sf-open", title: row.whole, "aria-label": row.whole,
         onclick: () => model.send({ open: row.id }) }, row.name);
       open.dataset.key = `open ${row.id}`;
       return node("tr", {}, node("td", {}, tick), ...COLUMNS.map(([name]) =>
