@@ -47,10 +47,15 @@ class Interval(NamedTuple):
 
 
 class Correction(NamedTuple):
-    """What past runs came to, against their forecasts: mean and spread of the log of the ratio, and their number."""
+    """What past runs came to, against their forecasts: logs of the ratio, and the number of runs.
+
+    `shift` is the one in the middle, `down` and `up` how far from it the middle 80% reach.  Ranks, not a mean and a
+    spread: where an optimizer finds nothing better the test is half as long, and one such run says nothing of others.
+    """
 
     shift: float = 0.0
-    spread: float = 0.0
+    down: float = 0.0
+    up: float = 0.0
     runs: int = 0
 
 
@@ -214,8 +219,7 @@ def interval(values: Sequence[float], learned: Correction | None = None) -> Inte
     learned = learned or Correction()
     ordered = sorted(values)
     n = len(ordered)
-    at = (1 - LEVEL) / 2 * (n - 1)
-    low, high = _at(ordered, at), _at(ordered, n - 1 - at)
+    low, high = quantile(ordered, (1 - LEVEL) / 2), quantile(ordered, (1 + LEVEL) / 2)
     expected = math.fsum(ordered) / n
     if expected <= 0:
         return Interval(max(0.0, low), max(0.0, expected), max(0.0, high))
@@ -223,8 +227,8 @@ def interval(values: Sequence[float], learned: Correction | None = None) -> Inte
     down = math.log(expected / low) if low > 0 else 1.0
     up = math.log(max(high, expected) / expected)
     # Many past runs tell the spread themselves; a few only add to it.
-    known, wide = learned.runs / (learned.runs + 4), 1.2816 * learned.spread  # 80% of a normal distribution
-    down, up = ((1 - known) * side + known * wide for side in (max(0.0, down), up))
+    known = learned.runs / (learned.runs + 4)
+    down, up = (1 - known) * max(0.0, down) + known * learned.down, (1 - known) * up + known * learned.up
     return Interval(expected * factor * math.exp(-down), expected * factor, expected * factor * math.exp(up))
 
 
@@ -232,7 +236,9 @@ def _count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _at(ordered: Sequence[float], position: float) -> float:
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which a share of sorted values lies, between two where it falls between them."""
+    position = share * (len(ordered) - 1)
     below = math.floor(position)
     above = min(len(ordered) - 1, below + 1)
     return ordered[below] + (position - below) * (ordered[above] - ordered[below])

@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.selector.forecast import Correction, Corrections
+from skillfleet_nb.optimizers.calls import LEVEL
+from skillfleet_nb.selector.forecast import Correction, Corrections, quantile
 from skillfleet_nb.selector.rules import arm_name
 
 if TYPE_CHECKING:
@@ -16,17 +17,22 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import Store
 
 _ASSUMED_BASELINE, _BASELINE_WEIGH = 0.5, 2.0
+_UNSEEN = 0.15  # of the log of a ratio
 
 
 @dataclass(frozen=True)
 class Past:
-    """One finished run: its task, what it ran, and what it came to; scores in [0, 1]."""
+    """One finished run: its task, what it ran, and what it came to; scores in [0, 1].
+
+    `baseline` is the given program's on validation, `score` the best one's on the sealed test, `gain` over the given.
+    """
 
     features: Mapping[str, Any]
     optimizer: str
     arm: str
     baseline: float | None
     gain: float | None
+    score: float | None = None
     regret: float | None = None
     confidence: float | None = None
     how: str = "manual"
@@ -60,8 +66,8 @@ def read(store: Store, task: str) -> Known:
         SELECT kind, payload::VARCHAR AS told FROM told WHERE newest = 1
         UNION ALL
         SELECT 'run', to_json(r)::VARCHAR FROM (
-            SELECT features, chosen, chosen_params, stop_reason, baseline_score, gain, regret, confidence, how, warm,
-                expected_calls, actual_calls, expected_cost_usd, actual_cost_usd, expected_wall_s, actual_wall_s
+            SELECT features, chosen, chosen_params, stop_reason, baseline_score, gain, score, regret, confidence, how,
+                warm, expected_calls, actual_calls, expected_cost_usd, actual_cost_usd, expected_wall_s, actual_wall_s
             FROM recommendations WHERE job_id IS NOT NULL AND state = 'completed' ORDER BY "at"
         ) AS r""",
         [task],
@@ -90,6 +96,7 @@ def _past(r: Mapping[Any, Any], landmarks: Mapping[str, Mapping[str, Any]]) -> P
         arm=arm_name(chosen, r["chosen_params"]),
         baseline=value("baseline_score"),
         gain=value("gain"),
+        score=value("score"),
         regret=value("regret"),
         confidence=value("confidence"),
         how=str(r["how"]),
@@ -125,13 +132,14 @@ def corrections(optimizer: str, lm: str, past: Sequence[Past]) -> Corrections:
 
 
 def _correction(pairs: Sequence[tuple[float, float] | None]) -> Correction:
-    logs = [math.log(p[1] / p[0]) for p in pairs if p is not None and p[0] > 0 and p[1] > 0]
+    logs = sorted(math.log(p[1] / p[0]) for p in pairs if p is not None and p[0] > 0 and p[1] > 0)
     n = len(logs)
     if not n:
         return Correction()
-    shift = math.fsum(logs) / (n + 2)
-    spread = math.sqrt((math.fsum((x - shift) ** 2 for x in logs) + 0.02) / (n + 1))
-    return Correction(shift, spread, n)
+    # Two made-up runs, a little off to both sides, stand in for what few runs have not shown.
+    known = sorted([*logs, -_UNSEEN, _UNSEEN])
+    low, middle, high = (quantile(known, share) for share in ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2))
+    return Correction(middle, middle - low, high - middle, n)
 
 
 def calibrated(confidence: float, past: Sequence[Past], within: float) -> float:

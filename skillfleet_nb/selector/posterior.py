@@ -1,15 +1,19 @@
-"""What is expected of every way to optimise on a task, given the runs of a home: a Gaussian process.
+"""What is expected of every way to optimise on a task, given the runs of a home: Bayesian linear regression.
 
-The quantity is the *share* of what is left to gain that a run wins, which compares tasks that start at
-different scores.  Before any run it is what the house rules expect of an optimizer; each run moves it, the
-more the more alike the tasks are, and moves other optimizers along: a task on which one wins little has
-little to win.  The posterior is joint over optimizers, so that it also tells how sure a choice among them is.
-Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), chapter 2.
+Before any run, the score expected is that of the house rules.  Runs on other tasks correct it by what can be
+told of a task without a call: how well the program does as it is, how many examples there are, how many
+predictors, and how far simple learners get on the data.  Every optimizer has coefficients of its own, which
+lean on those of its other sizes and on those of all: a few runs of one tell something of the others too.
+The posterior is joint over optimizers, so that it also tells how sure a choice among them is.
+
+Written as a Gaussian process with a linear kernel, which is the same; Rasmussen and Williams, Gaussian
+Processes for Machine Learning (2006), section 2.1.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +31,13 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 # Chosen on the tuning half of the tasks of ``make bench-selector``; the other half judges them.
-_SPREAD = 0.30  # of the share that an optimizer wins, over tasks
-_COMMON = 0.5  # of which so much is the task's, the same for every optimizer
-_HABIT = 0.15  # how far the house rules may be off for an optimizer on all tasks
-_LUCK = 0.10  # of a run: its seed
-_SCALES = {"n": 0.6, "baseline": 0.4, "nearest": 0.25, "words": 0.25, "apart": 0.15, "labels": 2.0, "predictors": 1.0}
-_UNKNOWN = {"nearest": 0.75, "words": 0.75, "baseline": 0.5}  # what is taken for what was not looked at
-_SAID = 0.7  # distance of tasks of another domain, style or complexity
-_FULL = 0.97  # a baseline from which there is no gain to speak of a share of
-_MOST_RUNS = 600  # the newest that are counted
+_BIAS = 1.2  # standard deviations of coefficients, in scores: of the constant,
+_SCALES = {"baseline": 0.2, "words": 1.0, "apart": 0.35, "examples": 0.25, "predictors": 0.4, "said": 0.3}
+_COMMON, _FAMILY = 0.3, 0.4  # shares of their variance that all optimizers, and all sizes of one, have in common
+_LUCK = 0.19  # of a run's score: its seed, and what the features do not tell
+_SAMPLING = 0.2  # of the variance of a test split's mean, the part that is not the same for all runs on it
+_MIDDLE = {"baseline": 0.5, "words": 0.75, "nearest": 0.75, "examples": 4.0}  # also taken for what is not known
+_MOST_TASKS = 600  # tasks by optimizers, the newest, that are counted
 _DRAWS = 300
 _LEAST_SD = 0.005
 
@@ -49,7 +51,7 @@ class Expectation:
     mean, sd
         Of the score of a run; the mean may leave [0, 1] a little.
     evidence
-        About the number of runs on tasks like this.
+        About the number of runs on this very task that would tell as much as the home's runs do.
     draws
         Scores as they may be on average over seeds, shape (300,): the same draw of several ways belongs together.
     """
@@ -66,98 +68,99 @@ def expectations(
     """Expect a score of each of `arms` on a task of these features, whose program scores `baseline` as it is."""
     import numpy as np
 
-    rules = {arm.name: arm.share for arm in (*ARMS, *arms)}
-    names, left = [arm.name for arm in arms], max(0.0, 1 - baseline)
-    here = np.array([_place(features, baseline)] * len(arms))
-    mean = np.array([arm.share for arm in arms])
-    cov = _kernel(here, names, here, names)
-    evidence = np.zeros(len(arms))
-    runs = [r for r in past if r.arm in rules and r.finished and r.gain is not None and _baseline(r) < _FULL]
-    runs = runs[-_MOST_RUNS:]
-    if runs:
-        there, of = np.array([_place(r.features, _baseline(r)) for r in runs]), [r.arm for r in runs]
-        won = np.array([_share(r) - rules[r.arm] for r in runs])
+    here, names = np.array([_place(features, baseline)] * len(arms)), [arm.name for arm in arms]
+    mean = np.array([_by_rules(arm, baseline) for arm in arms])
+    prior = cov = _kernel(here, names, here, names)
+    known = _grouped(past)
+    if known:
+        there, of = np.array([k.place for k in known]), [k.arm for k in known]
         cross = _kernel(here, names, there, of)
-        known = _kernel(there, of, there, of) + np.diag([_noise(r) for r in runs])
-        solved = np.linalg.solve(known, np.column_stack([won, cross.T]))
+        noisy = _kernel(there, of, there, of) + np.diag([k.noise for k in known])
+        solved = np.linalg.solve(noisy, np.column_stack([[k.off for k in known], cross.T]))
         mean = mean + cross @ solved[:, 0]
         cov = cov - cross @ solved[:, 1:]
-        evidence = (_alike(here, there) * _same(names, of)).sum(axis=1)
-    scores = baseline + left * mean
-    drawn = np.random.default_rng(5).multivariate_normal(scores, left**2 * (cov + cov.T) / 2, _DRAWS, method="svd")
-    sds = np.maximum(_LEAST_SD, left * np.sqrt(np.maximum(0, np.diag(cov)) + _LUCK**2))
+    before, after = np.diag(prior), np.maximum(1e-9, np.diag(cov))
+    evidence = np.maximum(0, _LUCK**2 * (1 / after - 1 / before))
+    drawn = np.random.default_rng(5).multivariate_normal(mean, (cov + cov.T) / 2, _DRAWS, method="svd")
+    sds = np.maximum(_LEAST_SD, np.sqrt(after + _LUCK**2))
     return [
         Expectation(float(m), float(sd), float(e), drawn[:, at])
-        for at, (m, sd, e) in enumerate(zip(scores, sds, evidence, strict=True))
+        for at, (m, sd, e) in enumerate(zip(mean, sds, evidence, strict=True))
     ]
 
 
-def _baseline(run: Past) -> float:
-    return 1.0 if run.baseline is None else run.baseline
+@dataclass(frozen=True)
+class _Known:
+    """What the runs of one optimizer on one task came to: how far off the rules, and the variance of that."""
+
+    arm: str
+    place: list[float]
+    off: float
+    noise: float
 
 
-def _share(run: Past) -> float:
-    """Return the share of what was left to gain that a run won, in [-1, 1]."""
-    return max(-1.0, min(1.0, float(run.gain or 0.0) / (1 - _baseline(run))))
+def _grouped(past: Sequence[Past]) -> list[_Known]:
+    """Put the runs of one optimizer on one task together, the newest tasks last."""
+    arms = {arm.name: arm for arm in ARMS}
+    groups: dict[tuple[str, Any], list[Past]] = defaultdict(list)
+    for at, run in enumerate(past):
+        if run.arm in arms and run.finished and None not in (run.gain, run.score, run.baseline):
+            groups[run.arm, run.features.get("task", at)].append(run)
+    return [_known(arms[name], runs) for (name, _), runs in list(groups.items())[-_MOST_TASKS:]]
 
 
-def _noise(run: Past) -> float:
-    """Return the variance of a share that says nothing of its optimizer: of the seed, and of a test split's size."""
-    n = float(run.features.get("test") or 50)
-    return _LUCK**2 + 0.3 / n / (1 - _baseline(run)) ** 2
+def _known(arm: Arm, runs: Sequence[Past]) -> _Known:
+    n = len(runs)
+    score = math.fsum(float(r.score or 0.0) for r in runs) / n
+    gain = math.fsum(float(r.gain or 0.0) for r in runs) / n
+    # Validation and test say the same of the program as it was given; together they say it more exactly.
+    baseline = (math.fsum(float(r.baseline or 0.0) for r in runs) / n + score - gain) / 2
+    tested = float(runs[-1].features.get("test") or 50)
+    noise = _LUCK**2 / n + _SAMPLING * max(0.04, score * (1 - score)) / tested
+    return _Known(arm.name, _place(runs[-1].features, baseline), score - _by_rules(arm, baseline), noise)
+
+
+def _by_rules(arm: Arm, baseline: float) -> float:
+    return baseline + arm.share * max(0.0, 1 - baseline)
 
 
 def _place(features: Mapping[str, Any], baseline: float) -> list[float]:
-    """Put a task where those like it are near: one unit is a distance at which runs count about half."""
+    """Put a task into the space of its features, each in units of its coefficient's standard deviation."""
 
     def known(name: str) -> float:
         value = features.get(name)
-        return _UNKNOWN[name] if value is None else float(value)
+        return _MIDDLE[name] if value is None else float(value)
 
     nearest, words = known("nearest"), known("words")
-    labels = features.get("labels")
     at = {
-        "n": math.log(max(1, features.get("n") or 1)),
-        "baseline": baseline,
-        "nearest": nearest,
-        "words": words,
+        "baseline": baseline - _MIDDLE["baseline"],
+        "words": words - _MIDDLE["words"],
         "apart": nearest - words,
-        "labels": math.log(labels) if labels else -2.0,
-        "predictors": float(features.get("predictors") or 1),
+        "examples": math.log(max(1, features.get("n") or 1)) - _MIDDLE["examples"],
+        "predictors": float(features.get("predictors") or 1) - 1,
     }
-    place = [at[name] / scale for name, scale in _SCALES.items()]
-    for name in ("domain", "style", "complexity"):
-        place += _word(features.get(name))
-    return place
+    said = [x * _SCALES["said"] for name in ("domain", "style", "complexity") for x in _word(features.get(name))]
+    return [_BIAS, *(value * _SCALES[name] for name, value in at.items()), *said]
 
 
 def _word(said: Any) -> list[float]:
-    """Put a word at a corner of its own, and none in the middle of all."""
+    """Put a word in a direction of its own, of length 1, and none in the middle of all."""
     import hashlib
 
     if not said:
         return [0.0] * 8
     signs = hashlib.sha256(str(said).encode()).digest()[0]
-    return [_SAID / 4 * (1.0 if signs >> bit & 1 else -1.0) for bit in range(8)]
+    return [(1.0 if signs >> bit & 1 else -1.0) / math.sqrt(8) for bit in range(8)]
 
 
 def _kernel(here: Floats, names: Sequence[str], there: Floats, of: Sequence[str]) -> Floats:
-    same = _same(names, of)
-    tasks = _SPREAD**2 * _alike(here, there) * (_COMMON + (1 - _COMMON) * same)
-    habits = _HABIT**2 * same
-    return tasks + habits
-
-
-def _alike(here: Floats, there: Floats) -> Floats:
     import numpy as np
 
-    away = ((here[:, None, :] - there[None, :, :]) ** 2).sum(axis=-1)
-    alike: Floats = np.exp(-away / 2)
-    return alike
+    def same(mine: Sequence[str], theirs: Sequence[str]) -> Floats:
+        found: Floats = (np.array(mine)[:, None] == np.array(theirs)[None, :]).astype(np.float64)
+        return found
 
-
-def _same(names: Sequence[str], of: Sequence[str]) -> Floats:
-    import numpy as np
-
-    same: Floats = (np.array(names)[:, None] == np.array(of)[None, :]).astype(np.float64)
-    return same
+    family = {arm.name: arm.optimizer for arm in ARMS}
+    related = same([family.get(n, n) for n in names], [family.get(n, n) for n in of])
+    shared = _COMMON + _FAMILY * related + (1 - _COMMON - _FAMILY) * same(names, of)
+    return (here @ there.T) * shared

@@ -141,7 +141,7 @@ def past_of(tasks: list[Task], setups: dict[str, Known], rows: Rows) -> tuple[Pa
         usd = None if told.cost_usd is None else (told.cost_usd.expected, r["usd"])
         past.append(
             Past(setup.features | found._asdict(), ARMS[arm][0], arm, r["baseline"], r["test"] - r["test_baseline"],
-                 calls=(told.calls.expected, r["calls"]), usd=usd)
+                 r["test"], calls=(told.calls.expected, r["calls"]), usd=usd)
         )  # fmt: skip
     return tuple(past)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -13,7 +15,8 @@ from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, LMError, NotFoundError
 from skillfleet_nb.optimizers import Calls, Shape, create
 from skillfleet_nb.optimizers.calls import Rehearsal, rehearsed, uses
-from skillfleet_nb.selector.forecast import Correction, Interval, interval
+from skillfleet_nb.selector.forecast import Correction, Corrections, Interval, interval
+from skillfleet_nb.selector.history import Past, corrections
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,7 +154,20 @@ def test_past_runs_shift_and_widen_an_interval() -> None:
     values = [90.0, 95.0, 100.0, 105.0, 110.0]
     alone = interval(values)
     assert alone.expected == pytest.approx(100)
-    doubled = interval(values, Correction(shift=0.693, spread=0.5, runs=40))
+    doubled = interval(values, Correction(shift=0.693, down=0.6, up=0.4, runs=40))
     assert doubled.expected == pytest.approx(200, rel=0.01)
     assert doubled.high / doubled.low > alone.high / alone.low
+    assert doubled.expected / doubled.low > doubled.high / doubled.expected
     assert interval([0.0, 0.0]) == Interval(0.0, 0.0, 0.0)
+
+
+def test_one_run_that_found_nothing_better_says_nothing_of_the_others() -> None:
+    features = {"lm": "acme/one"}
+    usual = [Past(features, "gepa", "gepa light", 0.4, 0.1, usd=(1.0, actual)) for actual in (1.1, 1.15, 1.2, 1.1, 1.2)]
+    odd = Past(features, "gepa", "gepa light", 0.4, 0.0, usd=(1.0, 0.25))
+    one, other = (corrections("gepa", "acme/one", past).usd for past in (usual, [*usual, odd]))
+    assert math.exp(other.shift) == pytest.approx(math.exp(one.shift), abs=0.05)
+    assert math.exp(other.shift + other.up) == pytest.approx(1.2, abs=0.03), "nine of ten cost no more"
+    assert other.down > one.down
+    assert corrections("gepa", "acme/two", usual) == Corrections()
+    assert corrections("gepa", "acme/one", [replace(run, warm=True) for run in usual]) == Corrections()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ HERE: dict[str, Any] = {"task": "mine", "n": 36, "labels": 4, "predictors": 1, "
 
 
 def run(arm: str, gain: float, baseline: float = 0.4, **features: Any) -> Past:
-    return Past({**HERE, "task": "other", **features}, arm.split(maxsplit=1)[0], arm, baseline, gain)
+    told = {**HERE, "task": f"other {features}", **features}
+    return Past(told, arm.split(maxsplit=1)[0], arm, baseline, gain, baseline + gain)
 
 
 def expected(past: list[Past], baseline: float = 0.4, **features: Any) -> dict[str, Expectation]:
@@ -38,15 +40,22 @@ def test_runs_outweigh_the_rules_and_make_sure() -> None:
     assert before["infer_rules"].mean < before["gepa light"].mean
     assert after["infer_rules"].mean > after["gepa light"].mean + 0.3
     assert after["infer_rules"].sd < before["infer_rules"].sd
-    assert after["infer_rules"].evidence == pytest.approx(5)
+    assert 3 < after["infer_rules"].evidence < 6
+    assert after["infer_rules"].draws.mean() == pytest.approx(after["infer_rules"].mean, abs=0.03)
 
 
 def test_runs_on_other_tasks_say_less() -> None:
-    near = expected([run("infer_rules", 0.5)])
-    far = expected([run("infer_rules", 0.5, n=4000, predictors=3, nearest=0.1, words=0.2)])
-    alone = expected([])
-    assert near["infer_rules"].mean > far["infer_rules"].mean >= alone["infer_rules"].mean - 0.05
-    assert far["infer_rules"].evidence < 0.1
+    near = expected([run("infer_rules", 0.5)] * 4)["infer_rules"]
+    far = expected([run("infer_rules", 0.5, n=4000, predictors=3, nearest=0.1, words=0.2)] * 4)["infer_rules"]
+    assert near.evidence > far.evidence > 0
+    assert near.sd < far.sd < expected([])["infer_rules"].sd
+
+
+def test_sizes_of_an_optimizer_lean_on_one_another() -> None:
+    after = expected([run("miprov2 light", 0.5)] * 4)
+    before = expected([])
+    moved = {name: after[name].mean - before[name].mean for name in after}
+    assert moved["miprov2 light"] > moved["miprov2 heavy"] > moved["copro"] > 0
 
 
 def test_landmarks_tell_which_optimizer_a_task_is_one_for() -> None:
@@ -66,9 +75,10 @@ def test_landmarks_tell_which_optimizer_a_task_is_one_for() -> None:
     assert other["infer_rules"].mean > other["knn_fewshot"].mean
 
 
-def test_what_is_common_to_a_task_moves_every_optimizer() -> None:
-    hard = expected([run("labeled_fewshot", 0.0, test=2000), run("bootstrap_fewshot", 0.0, test=2000)] * 3)
-    assert hard["miprov2 light"].mean < expected([])["miprov2 light"].mean
+def test_runs_that_ended_early_or_were_not_tested_say_nothing() -> None:
+    whole = run("infer_rules", 0.5)
+    nothing = [replace(whole, finished=False), replace(whole, score=None), replace(whole, gain=None, baseline=None)]
+    assert expected(nothing)["infer_rules"].mean == expected([])["infer_rules"].mean
 
 
 @given(
