@@ -49,12 +49,12 @@ types: $(TEST_READY)
 unit: $(TEST_READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser" tests
 
-# In a process of their own: Playwright keeps an event loop running on the thread of the tests.
+# In processes of their own: Playwright keeps an event loop running on the thread of the tests.
 browser: $(TEST_READY)
-	$(BIN)/python -m pytest -m browser tests/notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/notebooks
 
 notebooks: $(TEST_READY)
-	DSPY_CACHEDIR="$$(mktemp -d)" $(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks
+	DSPY_CACHEDIR="$$(mktemp -d)" $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=900 notebooks
 
 lab: $(TEST_READY)
 	$(BIN)/jupyter lab notebooks
