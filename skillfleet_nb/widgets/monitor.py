@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.monitor import Picture
 
 _STATIC = Path(__file__).parent / "static"
+_CALM_S = (
+    0.5  # how often numbers alone are sent: a message costs the run's kernel some milliseconds to write and hear of
+)
 _BEAT_S = 5.0  # the page is told at least so often that all is well
 _UNSEEN_S = 2.0  # a page that says nothing gets a state so often, and ever less often
 _UNSEEN_MOST_S = 30.0
@@ -72,7 +75,8 @@ class Monitor:
         self._page: MonitorPage | None = None
         self._shown: list[tuple[Any, Any]] = []  # handles of each place it is shown at: the live view, the still
         self._lock = threading.Lock()
-        self._sent: tuple[Any, ...] = ()
+        self._news: tuple[Any, ...] = ()  # what was sent last: words, and numbers
+        self._numbers: tuple[Any, ...] = ()
         self._n = self._drawn = self._heard = 0
         self._sent_at = self._kept_at = self._diff_from = 0.0
         self._unseen_s = _UNSEEN_S
@@ -155,16 +159,19 @@ class Monitor:
             self._finish(picture)
             return
         now = time.monotonic()
-        new = (picture["seen"], picture["elapsed_s"], self._note, self._heard)
+        said = [picture[name] for name in ("phase", "told", "trials", "question", "error")]
+        news = (said, len(picture["notes"]), self._note, self._heard)
+        numbers = picture["seen"], picture["elapsed_s"]
         with self._lock:
             seen = self._drawn >= self._n
             self._unseen_s = _UNSEEN_S if seen else self._unseen_s
-            due = (new != self._sent and seen) or now - self._sent_at >= (_BEAT_S if seen else self._unseen_s)
-            if not due:
+            since = now - self._sent_at
+            new = news != self._news or (numbers != self._numbers and since >= _CALM_S)
+            if not (new and seen) and since < (_BEAT_S if seen else self._unseen_s):
                 return
             if not seen:
                 self._unseen_s = min(2 * self._unseen_s, _UNSEEN_MOST_S)
-            self._sent, self._sent_at = new, now
+            self._news, self._numbers, self._sent_at = news, numbers, now
         self._send(picture)
         if now - self._kept_at >= _KEEP_S:
             self._kept_at = now
