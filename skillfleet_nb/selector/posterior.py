@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 # Chosen on the tuning half of the tasks of ``make bench-selector``; the other half judges them.
-_BIAS = 0.4  # standard deviations of coefficients, in scores: of the constant,
+_BIAS = 0.2  # standard deviations of coefficients, in scores: of the constant,
 _SCALES = {"baseline": 0.2, "words": 1.0, "apart": 0.35, "examples": 0.25, "predictors": 0.4, "said": 0.3}
 _COMMON, _FAMILY = 0.3, 0.4  # shares of their variance that all optimizers, and all sizes of one, have in common
 _LUCK = 0.19  # of a run's score: its seed, and what the features do not tell
