@@ -4,17 +4,15 @@
    a process of its own writes at random moments: alone, among 500 events a second, and with ten monitors open.
 2. Under those 500 events a second, minutes long: from a click to its answer on the page, and to the kernel's; the
    memory of page (after a collection) and kernel, as its growth from the first fifth to the end.
-3. The run itself: the wall time of a job with a monitor open over that of the same one without, taking turns.
-4. How much a notebook file grows by a monitored run of 100,000 trials, under way and done.
+3. How much a notebook file grows by a monitored run of 100,000 trials, under way and done.
 
-Run: ``python tests/benchmarks/bench_monitor.py [--minutes 10] [--pairs 5]``.
+Run: ``python tests/benchmarks/bench_monitor.py [--minutes 10]``.
 """
 
 # ruff: noqa: T201  a benchmark reports to the terminal
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
 import subprocess
@@ -38,7 +36,7 @@ from skillfleet_nb.store import Home, Journal, follow
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RATE, MINUTES, PAIRS, LONG = 500, 10.0, 5, 100_000
+RATE, MINUTES, LONG = 500, 10.0, 100_000
 _WATCH = """() => {
     window.marks = {};
     for (const phase of document.querySelectorAll('.sf-phase')) {
@@ -63,25 +61,6 @@ _SET_UP = """\
 %load_ext skillfleet_nb
 import os
 print(os.getpid())"""
-_PAIRS = """\
-import dspy, json, time, skillfleet_nb as sf
-from IPython.display import display
-from skillfleet_nb.trainset.bundled import bundled
-train, fleet = bundled("intents")[:160], sf.Fleet()
-program = dspy.Predict("text -> intent")
-metric = lambda example, pred, trace=None: example.intent == pred.intent
-def timed(shown):
-    lm = sf.offline_lm(latency_s=0.02, cache=False)
-    started = time.perf_counter()
-    job = fleet.optimize(program, train=train, metric=metric, optimizer="bootstrap_random_search", lm=lm,
-                         num_threads=4, seed=3)
-    if shown:
-        display(job.monitor())
-    job.result()
-    return time.perf_counter() - started
-timed(False)
-walls = [[timed(shown) for shown in (False, True)] for _ in range(PAIRS)]
-print("walls", json.dumps(walls))"""
 
 
 def write(root: str, name: str, rate: float) -> None:
@@ -121,6 +100,23 @@ def writing(home: Path, name: str, rate: float) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def jupyterlab() -> Iterator[tuple[Lab, Path]]:
+    """Start a JupyterLab and a browser for the body; yield it with its folder."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        lab = Lab(Path(folder), browser)
+        try:
+            yield lab, Path(folder)
+        finally:
+            lab.stop()
+            browser.close()
 
 
 def notebook(*cells: str) -> nbformat.NotebookNode:
@@ -225,23 +221,6 @@ def loaded(lab: Lab, home: Path, minutes: float) -> list[dict[str, Any]]:
     return rows
 
 
-def cost(lab: Lab, pairs: int) -> list[dict[str, Any]]:
-    """Measure what an open monitor costs a run in the same kernel."""
-    page = lab.open(notebook("%load_ext skillfleet_nb", _PAIRS.replace("PAIRS", str(pairs))), "cost.ipynb")
-    page.start_all()
-    page.await_idle()
-    assert page.errors() == [], page.errors()
-    text = next(
-        line for line in page.output("import dspy").all_inner_texts()[0].splitlines() if line.startswith("walls")
-    )
-    page.close()
-    walls = json.loads(text.removeprefix("walls "))
-    ratios = [with_it / without for without, with_it in walls]
-    span = f"({min(ratios):.3f} to {max(ratios):.3f})"
-    what = f"wall time with a monitor over {statistics.median(w for w, _ in walls):.1f} s without, median of {pairs}"
-    return [row(f"{what} pairs {span}", statistics.median(ratios), "ratio", "< 1.02")]
-
-
 def growth(lab: Lab, home: Path, files: Path) -> list[dict[str, Any]]:
     """Measure the notebook file of a long run."""
     with Journal(Home.find(home), "long") as journal:
@@ -276,38 +255,27 @@ def _saved(page: LabPage, file: Path) -> int:
     return with_outputs - len(nbformat.writes(whole).encode())
 
 
-def run(minutes: float = MINUTES, pairs: int = PAIRS) -> list[dict[str, Any]]:
+def run(minutes: float = MINUTES) -> list[dict[str, Any]]:
     """Measure all of it."""
-    from playwright.sync_api import sync_playwright
-
     if not CHROMIUM.exists():
         return [row(f"no Chromium at {CHROMIUM}: nothing measured", 0, "")]
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
-        lab = Lab(Path(folder), browser)
-        home, files = Path(folder) / "home", Path(folder) / "notebooks"
-        try:
-            rows = quiet(lab, home)
-            rows += loaded(lab, home, minutes)
-            rows += ten(lab, home)
-            rows += cost(lab, pairs)
-            rows += growth(lab, home, files)
-        finally:
-            lab.stop()
-            browser.close()
-    return rows
+    with jupyterlab() as (lab, folder):
+        home = folder / "home"
+        return [
+            *quiet(lab, home),
+            *loaded(lab, home, minutes),
+            *ten(lab, home),
+            *growth(lab, home, folder / "notebooks"),
+        ]
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=MINUTES)
-    parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--write", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.write:
         write(*given.write[:2], float(given.write[2]))
     else:
-        for measured in run(given.minutes, given.pairs):
+        for measured in run(given.minutes):
             print(measured)
