@@ -13,7 +13,9 @@ from made_up import SMALL, Counting, Data, counted_lm, exact, program, told
 
 import skillfleet_nb.selector.recommend as module
 from skillfleet_nb import Fleet
-from skillfleet_nb.errors import InputError, LMError
+from skillfleet_nb.errors import InputError, LMError, MissingExtraError
+from skillfleet_nb.lm.embed import Embedder
+from skillfleet_nb.selector import history
 from skillfleet_nb.selector.forecast import Forecast, Interval
 from skillfleet_nb.selector.posterior import Expectation
 from skillfleet_nb.selector.recommend import Advice, Candidate
@@ -229,3 +231,30 @@ def test_limits_are_changed_without_a_call(tmp_path: Path) -> None:
 
 def test_a_choice_is_right_within_two_points() -> None:
     assert module.WITHIN == 0.02
+
+
+def test_landmarks_are_looked_at_once_and_known_of_runs_chosen_by_hand(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    given = {**Data().splits(), "metric": told, "lm": lm}
+    fleet.optimize(program(), **given, optimizer="labeled_fewshot", params={"k": 4}).result(timeout=120)
+    made = [fleet.recommend(program(), **given, budget_usd=3.0) for _ in range(2)]
+    looked = fleet.sql("select payload->>'key' as task from events where kind = 'landmarks'")
+    assert looked.task.tolist() == [made[0].features["task"]]
+    assert 0 <= made[0].features["nearest"] <= 1
+    known = history.read(fleet.store, made[0].features["task"])
+    assert [run.features["words"] for run in known.past] == [made[0].features["words"]]
+
+
+def test_without_an_embedding_model_nothing_is_recommended_that_needs_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_: Embedder) -> None:
+        raise MissingExtraError("no weights")
+
+    monkeypatch.setattr(Embedder, "check", missing)
+    made = _recommend(Fleet(tmp_path))
+    assert "knn_fewshot" not in {option.name for option in made.candidates}
+    assert "nearest" not in made.features
+    with pytest.raises(MissingExtraError, match="no weights"):
+        Fleet(tmp_path).optimize(program(), **Data().splits(), metric=told, lm=counted_lm()[0], optimizer="knn_fewshot")
