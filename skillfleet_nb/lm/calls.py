@@ -95,7 +95,7 @@ def text_of(sent: Any) -> str:
     if isinstance(sent, dict):
         return str(sent.get("text") or sent)
     if isinstance(sent, list):
-        return "\n\n".join(f"[{m.get('role')}]\n{m.get('content')}" if isinstance(m, dict) else str(m) for m in sent)
+        return "\n\n".join([f"[{m.get('role')}]\n{m.get('content')}" if isinstance(m, dict) else str(m) for m in sent])
     return str(sent)
 
 

@@ -6,9 +6,9 @@ program so far is kept and scored, and the journal gets exactly one final state.
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -213,10 +213,6 @@ class Execution:
             stop = _Stop(*finish.closed)
         finish.close("cancelled", "the run is over")
         self.ledger.drain(self._drain_s)
-        if stop.kind != "finished":
-            # Progress bars it left open finish here, into the log, and not in somebody's cell: threads at
-            # work hold them until they are drained.
-            gc.collect()
         return self._result(baseline, best, compared, stop)
 
     def _unscored(self, reason: str) -> RunResult:
@@ -240,7 +236,7 @@ class Execution:
         watch = self._recorder.callback(batch)
         it.metric.on_score = watch.on_score if batch else None
         try:
-            with self._scorer.models(gate, watch) as task_lm:
+            with self._scorer.models(gate, *(() if batch else (watch,))) as task_lm:
                 task = Task(
                     program=watch.over(with_taps(self._scorer.as_given(baseline.program.deepcopy()), gate)),
                     train=it.splits.train,
@@ -400,6 +396,7 @@ class Execution:
             **{MARK: log, REVIEWER: self._reviewer},
             disable_history=False,  # the meter reads usage from it
             max_history_size=1,  # the meter is told each call as it is made; every program keeping 10,000 fills memory
+            trace=deque(maxlen=0),  # DSPy's keeps 10,000 predictions for good; whoever reads a trace opens one
             track_usage=False,
             # A failed prediction scores 0 and is counted; a model that only fails is stopped by the meter.
             max_errors=1_000_000,

@@ -3,7 +3,9 @@
 Optimizers print, log and draw progress bars from many threads, and a notebook shows such output in
 whichever cell runs at the time.  While a run is on, standard output and error are replaced by a
 router: a thread that works for the run (DSPy hands its settings to its workers, so the mark is one
-of them) writes to the run's log, every other thread writes where it always did.
+of them) writes to the run's log, every other thread writes where it always did.  Bars of tqdm, which
+DSPy draws anew after every example, are not drawn by such a thread at all: a run tells its own progress,
+and what nobody sees cost a run up to two hundredths of its time.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import contextmanager
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, TextIO
 
 from skillfleet_nb.lm.keys import hidden
@@ -70,13 +73,30 @@ class _Router:
         return getattr(self.original, name)
 
     def write(self, text: str) -> int:
-        from dspy.dsp.utils.settings import thread_local_overrides
-        from tqdm import TMonitor
+        log = _log()
+        return log.write(text) if log is not None else self.original.write(text)
 
-        if isinstance(threading.current_thread(), TMonitor):
-            return len(text)  # redraws slow progress bars, a run's among them, on a thread of nobody's
-        log = thread_local_overrides.get().get(MARK)
-        return int(log.write(text)) if log is not None else self.original.write(text)
+
+def _log() -> RunLog | None:
+    """Return the log of the run that this thread works for."""
+    from dspy.dsp.utils.settings import thread_local_overrides
+
+    log: RunLog | None = thread_local_overrides.get().get(MARK)
+    return log
+
+
+@cache
+def _draw_no_bars() -> None:
+    """Have tqdm, from here on, disable the bars of threads that work for a run; all others are as they were."""
+    from tqdm import tqdm
+
+    init = tqdm.__init__
+
+    @wraps(init)
+    def start(bar: Any, *args: Any, **kwargs: Any) -> None:
+        init(bar, *args, **(kwargs if _log() is None else {**kwargs, "disable": True}))
+
+    tqdm.__init__ = start
 
 
 _switch = threading.Lock()
@@ -105,6 +125,7 @@ def run_log(path: Path, secrets: Sequence[str] = ()) -> Iterator[RunLog]:
     Threads are marked by ``dspy.context(**{MARK: log})``.
     """
     log = RunLog(path, secrets)
+    _draw_no_bars()
     routers = {name: _enter(name) for name in ("stdout", "stderr")}
     try:
         yield log

@@ -163,7 +163,7 @@ class Recorder:
         ----------
         watch_metric
             For an optimizer that scores outside ``dspy.Evaluate``: the number of scores that make
-            a trial of a program.
+            a trial of a program.  DSPy then need not be given the callback, which would slow every call.
         """
         from dspy.utils.callback import BaseCallback
 
@@ -192,7 +192,7 @@ class _Watcher:
         self._open: dict[str, tuple[Any, str | None, list[Any]]] = {}
         self._loose: WeakKeyDictionary[Any, list[ExampleScore]] = WeakKeyDictionary()
         self._lock = threading.Lock()
-        self._watch = Watch(self)
+        self._watch = Watch()
 
     def on_evaluate_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         import dspy

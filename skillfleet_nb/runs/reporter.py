@@ -74,8 +74,9 @@ class Reporter:
 
     def _without_keys(self, payload: Payload) -> Payload:
         # Providers repeat the key they refuse, and their words are kept in files.
-        told = {name: getattr(payload, name, None) for name in _WORDS}
-        safe = {name: hidden(text, self._secrets) for name, text in told.items() if text}
+        fields = vars(payload)
+        told = {name: fields[name] for name in _WORDS if fields.get(name)}
+        safe = {name: hidden(text, self._secrets) for name, text in told.items()}
         changed = {name: text for name, text in safe.items() if text != told[name]}
         return payload.model_copy(update=changed) if changed else payload
 

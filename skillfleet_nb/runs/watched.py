@@ -18,16 +18,9 @@ _SOURCE = ("__module__", "__qualname__", "__doc__", "__firstlineno__")  # by the
 
 
 class Watch:
-    """What runs, by thread.
+    """What runs, by thread."""
 
-    Parameters
-    ----------
-    callback
-        A callback that need not be told of what goes on inside a watched program.
-    """
-
-    def __init__(self, callback: Any) -> None:
-        self._callback = callback
+    def __init__(self) -> None:
         self._local = threading.local()
 
     @property
@@ -45,15 +38,12 @@ class Watch:
     @contextmanager
     def running(self, program: Any) -> Iterator[None]:
         """Note that `program` is called, unless it is a part of one that is at work already."""
-        import dspy
-
         if getattr(self._local, "busy", False):
             yield
             return
         self._local.busy, self._local.program = True, program
         try:
-            with dspy.context(callbacks=[c for c in dspy.settings.callbacks if c is not self._callback]):
-                yield
+            yield
         finally:
             self._local.busy = False
 
