@@ -26,11 +26,16 @@ _LIBRARIES = ("dspy", "skillfleet_nb")
 
 def environment() -> dict[str, str]:
     """Tell the versions of what a run rests on: Python, and the packages that decide what it does."""
-    found = {"python": platform.python_version()}
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    found = [("python", platform.python_version())]
     for package in _PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+            found.append((package, version(package)))
+    return tuple(found)
 
 
 def metric_content(metric: Any) -> Any:

@@ -200,7 +200,7 @@ def checked_review(given: Any, lms: Sequence[Any], settings: Settings) -> Review
 
 def checked_splits(train: Any, val: Any, test: Any, inputs: Sequence[str], seed: int) -> tuple[Splits[Any], list[Any]]:
     """Read, check and cut the data; return what the person should know of it as well."""
-    from skillfleet_nb.trainset import check_examples, check_leaks, make_splits, to_examples
+    from skillfleet_nb.trainset import check_examples, make_splits, to_examples
 
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed = {seed!r}: it must be a whole number from 0")
@@ -210,7 +210,6 @@ def checked_splits(train: Any, val: Any, test: Any, inputs: Sequence[str], seed:
         if rows is not None
     }
     found = [f for n, rows in given.items() for f in check_examples(rows, name=n)]
-    check_leaks(given)
     splits = make_splits(given["train"], given.get("val"), given.get("test"), seed=seed)
     return splits, found
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _PROBE_S = 0.3  # a probe by `is_alive` holds the lock for microseconds; a live writer holds it for good
 _BLOCK = 1 << 20  # bytes that a follower reads at a time
 _SYNC = getattr(os, "fdatasync", os.fsync)
-_GATHER_S = 0.02  # how long posted events are gathered, to be written together
+_GATHER_S = 0.05  # how long posted events are gathered, to be written together
 _MOST_WAITING = 1000  # posted events, from which on whoever posts writes them: a slow disk must not fill memory
 
 

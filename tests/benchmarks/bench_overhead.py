@@ -184,7 +184,7 @@ def run(only: tuple[str, ...] = tuple(PARAMS), repeats: int = 5) -> list[dict[st
         for side in ("direct", "skillfleet"):
             timed(side, name, INSTANT)  # imports, and whatever else happens once a process
         rows += measure(name, INSTANT, repeats)
-        rows += measure(name, SLOW_S, min(3, repeats))
+        rows += measure(name, SLOW_S, repeats)
     return rows
 
 
