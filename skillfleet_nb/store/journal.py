@@ -10,7 +10,7 @@ disk and survives a power cut.
 What many threads tell all the time is *posted* instead: at every write a thread hands the interpreter
 to another and waits to get it back, which at some hundred calls a second cost a run as much as all the
 rest of its recording.  Posted events are written together, by a thread of the journal's own, and are
-acknowledged only then: `kill -9` takes those of the last milliseconds, as it takes the calls in flight.
+acknowledged only then: `kill -9` takes those of the last 50 ms, as it takes the calls in flight.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class Journal:
             return self._seq
 
     def post(self, payload: Payload) -> None:
-        """Hand one event over to be written within milliseconds, before anything that is appended later.
+        """Hand one event over to be written within 50 ms or so, before anything that is appended later.
 
         Raises
         ------

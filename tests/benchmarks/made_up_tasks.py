@@ -211,21 +211,34 @@ def _words(rng: random.Random) -> Callable[[], str]:
     return word
 
 
+_SIZES: tuple[dict[str, tuple[int, ...]], ...] = (
+    {
+        "intents": (24, 60, 120), "banking": (30, 60, 100, 150, 240), "made_up": (20, 36, 60, 90),
+        "opaque": (20, 36, 60, 90), "two_steps": (20, 36, 60, 90), "three_steps": (20, 36, 90), "plans": (24, 34),
+        "cot": (20, 36, 60, 90),
+    },
+    {
+        "intents": (36, 45, 80), "banking": (24, 45, 80, 120, 160), "made_up": (24, 30, 48, 75),
+        "opaque": (24, 30, 48, 75), "two_steps": (24, 30, 48), "three_steps": (24,), "plans": (28, 38),
+        "cot": (24, 30, 48, 75),
+    },
+)  # fmt: skip
+
+
 @cache
 def grid() -> tuple[Task, ...]:
     """Make the tasks of the selector's benchmark; without the real data, those on it are missing."""
-    rng = random.Random(2024)
-    sizes = {
-        "intents": (24, 60, 120), "banking": (30, 60, 100, 150, 240), "plans": (24, 34), "three_steps": (20, 36, 90),
-    }  # fmt: skip
     labels = {"banking": (4, 6, 8, 12)}
     tasks = []
-    for kind in ("intents", "banking", "made_up", "opaque", "two_steps", "three_steps", "plans", "cot"):
-        for at, n in enumerate(sizes.get(kind, (20, 36, 60, 90))):
-            price, noise = rng.choice((0.0005, 0.003, 0.02, 0.1)), rng.choice((0.1, 0.25, 0.4))
-            many = rng.choice(labels.get(kind, (3, 4, 6, 8)))
-            if kind != "banking" or BANKING.exists():
-                tasks.append(make(kind, n=n, labels=many, noise=noise, usd_per_1k=price, seed=at, judge=JUDGE))
+    for block, sizes in enumerate(_SIZES):
+        rng = random.Random(2024 + block)
+        for kind, of_kind in sizes.items():
+            for at, n in enumerate(of_kind):
+                price, noise = rng.choice((0.0005, 0.003, 0.02, 0.1)), rng.choice((0.1, 0.25, 0.4))
+                many = rng.choice(labels.get(kind, (3, 4, 6, 8)))
+                if kind != "banking" or BANKING.exists():
+                    seed = 10 * block + at
+                    tasks.append(make(kind, n=n, labels=many, noise=noise, usd_per_1k=price, seed=seed, judge=JUDGE))
     return tuple(tasks)
 
 

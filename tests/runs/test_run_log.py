@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING, Any
 
 import dspy
-from made_up import Data, counted_lm, told
+import pytest
+from made_up import SMALL, Data, counted_lm, told
+from tqdm import tqdm
 
 from skillfleet_nb import Fleet
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 class Chatty(dspy.Module):
@@ -46,3 +47,31 @@ def test_the_log_holds_lines_as_they_are_seen_in_the_end(capsys: pytest.CaptureF
     assert "50%" not in job.log()
     assert "\r" not in job.log()
     assert "said" not in capsys.readouterr().out
+
+
+class Barred(dspy.Module):
+    """Draws a bar of tqdm around its call, and asks twice for the better answer, which reads DSPy's trace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label = dspy.BestOfN(dspy.Predict("text -> intent"), N=2, reward_fn=lambda *_: 1.0, threshold=1.0)
+
+    def forward(self, text: str) -> Any:
+        return [self.label(text=text) for _ in tqdm(range(1), desc="mine")][0]
+
+
+@pytest.mark.parametrize("optimizer", ["bootstrap_random_search", "simba"])
+def test_a_run_draws_no_bars_and_leaves_dspys_trace_as_it_was(optimizer: str, tmp_path: Path) -> None:
+    lm, _ = counted_lm()
+    trace = len(dspy.settings.trace)
+    job = Fleet(tmp_path / "home").optimize(
+        Barred(), metric=told, optimizer=optimizer, params=SMALL[optimizer], **Data().splits(), lm=lm, num_threads=2,
+    )  # fmt: skip
+    result = job.result()
+    assert result.stop_reason == "the optimizer finished"
+    assert result.test_score is not None
+    assert not [word for word in ("mine", "it/s", "%|") if word in job.log()]
+    assert len(dspy.settings.trace) == trace
+    drawn = io.StringIO()
+    assert list(tqdm(range(2), desc="somebody's", file=drawn)) == [0, 1]
+    assert "somebody's: 100%" in drawn.getvalue()
