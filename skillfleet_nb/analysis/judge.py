@@ -142,7 +142,7 @@ class _Asking:
         self.unread = 0
         self.ledger = Ledger(
             Limits(usd=judge.budget_usd, calls=judge.max_calls),
-            reporter.emit,
+            lambda make: reporter.emit(*make()),
             record_prompts=judge.settings.record_prompts,
             prices=judge.settings.prices,
             patience=Patience.of(judge.settings),

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from skillfleet_nb.events import LMCall, Role
 from skillfleet_nb.lm.calls import Call, completions, current, digest, from_cache, text_of
@@ -27,7 +27,7 @@ from skillfleet_nb.lm.faults import Circuit, Patience, is_of_the_request
 from skillfleet_nb.lm.prices import Price, price_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 
 StopKind = Literal["budget", "cancelled", "lm_failing", "metric", "home"]
@@ -77,6 +77,18 @@ class Limits:
         return Limits(**kept)
 
 
+class Came(NamedTuple):
+    """What a call came to, as far as a budget goes by it."""
+
+    cached: bool
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    latency_s: float
+    error: str | None
+    attempts: int
+
+
 @dataclass
 class Totals:
     """What a run has used so far; `cost_usd` is None once a bought call had no known price."""
@@ -90,7 +102,7 @@ class Totals:
     lm_seconds: float = 0.0
     retries: int = 0
 
-    def add(self, call: LMCall, n: int = 1) -> None:
+    def add(self, call: Came | LMCall, n: int = 1) -> None:
         """Count a call for `n` completions."""
         self.failed += call.error is not None
         if call.cached:
@@ -117,7 +129,8 @@ class Ledger:
     limits
         The budget of the whole job.
     on_call
-        Receives an :class:`~skillfleet_nb.events.LMCall` for every call, on the calling thread.
+        Called for every call, on its thread, with what makes its :class:`~skillfleet_nb.events.LMCall` events, one
+        for each completion.  That can be called later and on another thread: this one is waited for.
     record_prompts
         Whether `on_call` gets the texts, or only their SHA-256.
     prices
@@ -145,7 +158,7 @@ class Ledger:
     def __init__(
         self,
         limits: Limits | None = None,
-        on_call: Callable[[LMCall], None] | None = None,
+        on_call: Callable[[Callable[[], Sequence[LMCall]]], None] | None = None,
         *,
         record_prompts: bool = True,
         prices: Mapping[str, tuple[float, float]] | None = None,
@@ -379,34 +392,34 @@ class Ledger:
             if self.is_held:
                 gate.look()
 
-    def _settle(self, call: Call, event: LMCall, failure: BaseException | None) -> None:
-        calls = call.reserved_calls
-        why = None
+    def _settle(self, call: Call, lm: Any, role: Role, failure: BaseException | None) -> None:
+        calls, model = call.reserved_calls, str(getattr(lm, "model", type(lm).__name__))
+        came, why = _came(call, failure), None
         with self._turn:
             self._in_flight.reserved_calls -= call.reserved_calls
             self._in_flight.reserved_usd -= call.reserved_usd
             self._in_flight.reserved_tokens -= call.reserved_tokens
-            self.totals.add(event, calls)
+            self.totals.add(came, calls)
             if call.key is not None:
                 self._flying[call.key] -= 1
                 if not self._flying[call.key]:
                     del self._flying[call.key]
-            self.doubled += call.twin and not event.cached
+            self.doubled += call.twin and not came.cached
             # A request that another model still answers is not lost, and a stop is nobody's failure.
             if isinstance(failure, Exception) and not is_of_the_request(failure) and (not call.step or call.step.last):
                 self.unanswered += 1
-                self.last_failure, self.last_failed = failure, call.of or event.model
+                self.last_failure, self.last_failed = failure, call.of or model
                 why = self._circuit.record(self.last_failed, failure)
-            elif failure is None and not event.cached:
-                self._circuit.record(call.of or event.model, None)
-            if not (event.cached or event.error):
+            elif failure is None and not came.cached:
+                self._circuit.record(call.of or model, None)
+            if not (came.cached or came.error):
                 self._answered += 1
-                self._mean_output += (event.output_tokens - self._mean_output) / self._answered
+                self._mean_output += (came.output_tokens - self._mean_output) / self._answered
         if why is not None:
             self.stop("lm_failing", why)
         if self._on_call is not None:
-            for part in completions(event, calls, (call.entry or {}).get("outputs") or ()):
-                self._on_call(part)
+            call_id = f"{self._prefix}{next(self._number):08x}"
+            self._on_call(partial(_events, call, came, call_id, model, role, self.record_prompts))
 
     def need(self, gate: Gate, lm: Any, sent: Any, n: int) -> Call:
         """Reckon what `n` completions of `lm` will take."""
@@ -439,7 +452,7 @@ class Ledger:
         finally:
             current.reset(token)
             try:
-                self._settle(call, self._event(call, lm, role, failure), failure)
+                self._settle(call, lm, role, failure)
             finally:
                 with self._turn:
                     self._unsettled -= 1
@@ -459,38 +472,41 @@ class Ledger:
             gate.close("budget", refused)
         gate.check()
 
-    def _event(self, call: Call, lm: Any, role: Role, failure: BaseException | None) -> LMCall:
-        told = failure.__cause__ if isinstance(failure, RunStopped) and failure.__cause__ else failure
-        error = None if told is None else f"{type(told).__name__}: {told}"[:500]
-        entry, prompt, price = call.entry or {}, call.prompt, call.price
-        usage = {k: v for k, v in (entry.get("usage") or {}).items() if isinstance(v, int) and v > 0}
-        for name, n in call.wasted.items():
-            usage[name] = usage.get(name, 0) + n
-        cached = error is None and not usage and from_cache(entry.get("response"))
-        spent_in, spent_out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-        cost: float | None
-        if cached or (error is not None and not usage):
-            cost = 0.0
-        elif price is not None:
-            cost = price.cost(spent_in, spent_out)
-        else:
-            cost = entry.get("cost")
-        response = "\n\n".join(text_of(o) for o in entry.get("outputs") or ())
-        return LMCall(
-            call_id=f"{self._prefix}{next(self._number):08x}",
-            model=str(getattr(lm, "model", type(lm).__name__)),
-            role=role,
-            cached=cached,
-            input_tokens=spent_in,
-            output_tokens=spent_out,
-            cost_usd=cost,
-            latency_s=time.perf_counter() - call.started,
-            error=error,
-            attempts=call.attempts,
-            asked=call.step.request if call.step else None,
-            prompt=prompt if self.record_prompts else digest(prompt),
-            response=response if self.record_prompts else digest(response),
-        )
+
+def _came(call: Call, failure: BaseException | None) -> Came:
+    """Read what a call came to from what DSPy recorded of it, or from its failure."""
+    told = failure.__cause__ if isinstance(failure, RunStopped) and failure.__cause__ else failure
+    error = None if told is None else f"{type(told).__name__}: {told}"[:500]
+    entry, price = call.entry or {}, call.price
+    usage = {k: v for k, v in (entry.get("usage") or {}).items() if isinstance(v, int) and v > 0}
+    for name, n in call.wasted.items():
+        usage[name] = usage.get(name, 0) + n
+    cached = error is None and not usage and from_cache(entry.get("response"))
+    spent_in, spent_out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    cost: float | None
+    if cached or (error is not None and not usage):
+        cost = 0.0
+    elif price is not None:
+        cost = price.cost(spent_in, spent_out)
+    else:
+        cost = entry.get("cost")
+    return Came(cached, spent_in, spent_out, cost, time.perf_counter() - call.started, error, call.attempts)
+
+
+def _events(call: Call, came: Came, call_id: str, model: str, role: Role, record_prompts: bool) -> list[LMCall]:  # noqa: FBT001
+    """Make what is recorded of a call."""
+    outputs = (call.entry or {}).get("outputs") or ()
+    prompt, response = call.prompt, "\n\n".join(text_of(o) for o in outputs)
+    event = LMCall(
+        call_id=call_id,
+        model=model,
+        role=role,
+        **came._asdict(),
+        asked=call.step.request if call.step else None,
+        prompt=prompt if record_prompts else digest(prompt),
+        response=response if record_prompts else digest(response),
+    )
+    return completions(event, call.reserved_calls, outputs)
 
 
 class Gate:

@@ -14,7 +14,7 @@ from skillfleet_nb.runs.quiet import MARK, run_log
 from skillfleet_nb.store import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from skillfleet_nb.config import Settings
@@ -113,6 +113,7 @@ class Aside:
             finally:
                 self.seconds += time.perf_counter() - started
 
-    def _on_call(self, call: LMCall) -> None:
-        self.calls.append(call)
-        self._journal.append(call)
+    def _on_call(self, make: Callable[[], Sequence[LMCall]]) -> None:
+        made = make()
+        self.calls += made
+        self._journal.append_many(made)

@@ -120,7 +120,7 @@ def ask(
     with Journal(home, stream) as journal:
         reporter = Reporter(home, journal, secrets_of([lm, *own]))
         ledger = Ledger(
-            on_call=reporter.emit,
+            on_call=lambda make: reporter.emit(*make()),
             record_prompts=settings.record_prompts,
             prices=settings.prices,
             patience=Patience.of(settings),

@@ -33,7 +33,7 @@ from skillfleet_nb.runs.watched import unwatched
 from skillfleet_nb.store import read_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from skillfleet_nb.config import Settings
     from skillfleet_nb.events import LMCall, Payload, Split
@@ -361,9 +361,9 @@ class Execution:
             seconds=share(limits.seconds, self.ledger.elapsed_s),
         )
 
-    def _on_call(self, call: LMCall) -> None:
+    def _on_call(self, make: Callable[[], Sequence[LMCall]]) -> None:
         try:
-            self._reporter.post(call)
+            self._reporter.post(make)
         except HomeError as exc:  # an ordinary exception would be swallowed, and the run go on unrecorded
             self.ledger.stop("home", str(exc))
             raise RunStopped("home", str(exc)) from exc

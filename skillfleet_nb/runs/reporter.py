@@ -11,7 +11,7 @@ from skillfleet_nb.programs.state import describe, dump_state
 from skillfleet_nb.store import save_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from skillfleet_nb.events import Payload
     from skillfleet_nb.store import Home, Journal
@@ -48,9 +48,9 @@ class Reporter:
         """
         self._journal.append_many([self._without_keys(p) for p in payloads], sync=sync)
 
-    def post(self, payload: Payload) -> None:
-        """Hand an event over to be written within milliseconds; raises as :meth:`emit` does."""
-        self._journal.post(self._without_keys(payload))
+    def post(self, make: Callable[[], Sequence[Payload]]) -> None:
+        """Hand events over to be made and written soon, off this thread; raises as :meth:`emit` does."""
+        self._journal.post(lambda: [self._without_keys(payload) for payload in make()])
 
     def say(self, text: str) -> None:
         """Tell the phase the run is in."""

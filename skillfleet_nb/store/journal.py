@@ -32,7 +32,7 @@ from skillfleet_nb.store.locks import Busy, acquire, prove
 from skillfleet_nb.store.segments import format_line, last_seq, read, segments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from skillfleet_nb.events import Payload
@@ -98,7 +98,7 @@ class Journal:
     def __init__(self, home: Home, stream: str, *, alive: int | None = None) -> None:
         self.stream = stream
         self._mutex = threading.Lock()
-        self._posted: deque[tuple[datetime, Payload]] = deque()
+        self._posted: deque[tuple[datetime, Callable[[], Sequence[Payload]]]] = deque()
         self._wake = threading.Event()
         self._poster: threading.Thread | None = None
         self._failure: Exception | None = None
@@ -158,19 +158,24 @@ class Journal:
                     _SYNC(self._fd)
             return self._seq
 
-    def post(self, payload: Payload) -> None:
-        """Hand one event over to be written within 50 ms or so, before anything that is appended later.
+    def post(self, make: Callable[[], Sequence[Payload]]) -> None:
+        """Hand events over to be made and written within 50 ms or so, before anything that is appended later.
+
+        Parameters
+        ----------
+        make
+            Makes them; called once, on whichever thread writes them.
 
         Raises
         ------
         HomeError, JobError
-            As `append` does; HomeError of an event that was posted before, too.
+            As `append` does; also of events that were posted before.
         """
         if len(self._posted) >= _MOST_WAITING or self._failure is not None or self._fd < 0:
             with self._mutex:
                 self._check()
                 self._write_posted()
-        self._posted.append((datetime.now(UTC), payload))
+        self._posted.append((datetime.now(UTC), make))
         if self._poster is None:
             with self._mutex:
                 if self._poster is None:
@@ -206,9 +211,17 @@ class Journal:
 
     def _write_posted(self) -> None:
         """Write what was posted so far, in one go; with the mutex held."""
-        posted = [self._posted.popleft() for _ in range(len(self._posted))]
-        if posted:
-            self._write([(at, payload.kind, _body(payload)) for at, payload in posted])
+        events: list[tuple[datetime, str, bytes]] = []
+        failure: Exception | None = None
+        for at, make in [self._posted.popleft() for _ in range(len(self._posted))]:
+            try:
+                events += [(at, payload.kind, _body(payload)) for payload in make()]
+            except Exception as exc:  # noqa: BLE001  raised when the others are written
+                failure = failure or exc
+        if events:
+            self._write(events)
+        if failure is not None:
+            raise failure
 
     def close(self) -> None:
         """Flush to disk and let go of the stream; closing twice is harmless."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def opened(limits: Limits | None = None, **options: Any) -> tuple[Gate, Ledger, list[LMCall]]:
     told: list[LMCall] = []
-    ledger = Ledger(limits, told.append, **options)
+    ledger = Ledger(limits, lambda make: told.extend(make()), **options)
     return ledger.gate(), ledger, told
 
 

@@ -202,13 +202,13 @@ def test_requests_reach_the_writer_from_outside(home: Home) -> None:
 def test_what_is_posted_is_written_soon_and_before_what_is_appended_later(home: Home) -> None:
     with Journal(home, "j") as journal:
         follower = follow(home, "j")
-        journal.post(Phase(text="posted alone"))
+        journal.post(lambda: [Phase(text="posted alone")])
         alone = next(filter(None, iter(follower.poll, None)))  # as soon as it is there
         for n in range(100):
-            journal.post(Phase(text=str(n)))
+            journal.post(lambda n=n: [Phase(text=str(n))])
         journal.append(Phase(text="appended"))
         after = follower.poll()
-        journal.post(Phase(text="posted at the end"))
+        journal.post(lambda: [Phase(text="posted at the end")])
     assert [e.payload["text"] for e in alone] == ["posted alone"]
     assert [e.payload["text"] for e in after] == [*map(str, range(100)), "appended"]
     (last,) = follower.poll()
@@ -224,7 +224,7 @@ def test_threads_that_post_keep_their_order_and_never_wait_for_more_than_so_many
 
         def work(name: str) -> None:
             for n in range(50):
-                journal.post(Phase(text=f"{name} {n}"))
+                journal.post(lambda n=n: [Phase(text=f"{name} {n}")])
 
         threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
         for thread in threads:
@@ -245,10 +245,24 @@ def test_a_posted_event_that_could_not_be_written_is_told_to_the_next(
         journal.append(Phase(text="short"))
         monkeypatch.setattr("skillfleet_nb.store.journal._MOST_WAITING", 1)
         with files_up_to(200):
-            journal.post(Phase(text="long " * 1000))
+            journal.post(lambda: [Phase(text="long " * 1000)])
             with pytest.raises(HomeError, match="free some space"):
-                journal.post(Phase(text="another"))
+                journal.post(lambda: [Phase(text="another")])
         journal.append(Phase(text="goes on"))
     assert [e.payload["text"] for e in follow(home, "j").poll()] == ["short", "goes on"]
     with pytest.raises(JobError, match="closed"):
-        journal.post(Phase(text="late"))
+        journal.post(lambda: [Phase(text="late")])
+
+
+def test_a_posted_event_that_cannot_be_made_takes_no_other_with_it(home: Home) -> None:
+    def broken() -> list[Phase]:
+        raise ValueError("not an event")
+
+    with Journal(home, "j") as journal:
+        journal.post(lambda: [Phase(text="before")])
+        journal.post(broken)
+        journal.post(lambda: [Phase(text="after"), Phase(text="and another")])
+        with pytest.raises(ValueError, match="not an event"):
+            journal.append(Phase(text="told"))
+        journal.append(Phase(text="goes on"))
+    assert [e.payload["text"] for e in follow(home, "j").poll()] == ["before", "after", "and another", "goes on"]

@@ -34,7 +34,11 @@ def chain(*others: Any, limits: Limits | None = None, **options: Any) -> tuple[L
     told: list[LMCall] = []
     said: list[str] = []
     ledger = Ledger(
-        limits, told.append, patience=QUICK, fallbacks=Fallbacks(others, QUICK, None, said.append), **options
+        limits,
+        lambda make: told.extend(make()),
+        patience=QUICK,
+        fallbacks=Fallbacks(others, QUICK, None, said.append),
+        **options,
     )
     return ledger, told, said
 

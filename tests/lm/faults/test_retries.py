@@ -26,7 +26,7 @@ QUICK = Patience(retry_delay_s=0.005, grace_s=0.1)
 
 def opened(patience: Patience = QUICK) -> tuple[Gate, Ledger, list[LMCall]]:
     told: list[LMCall] = []
-    ledger = Ledger(None, told.append, patience=patience)
+    ledger = Ledger(None, lambda make: told.extend(make()), patience=patience)
     return ledger.gate(), ledger, told
 
 
