@@ -313,6 +313,7 @@ class Landmarked(Payload):
     key: str
     nearest: float | None
     words: float | None
+    named: float | None
 
 
 class HeadroomFound(Payload):

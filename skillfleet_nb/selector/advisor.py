@@ -97,7 +97,7 @@ def choice(prepared: Prepared, settings: Settings, recommendation: Recommendatio
         "labels": categories(prepared.program, prepared.splits.train),
     }  # fmt: skip
     if recommendation is not None:
-        said = ("domain", "style", "complexity", "baseline", "baseline_n", "nearest", "words")
+        said = ("domain", "style", "complexity", "baseline", "baseline_n", "nearest", "words", "named")
         features |= {k: recommendation.features[k] for k in said if k in recommendation.features}
     if how == "accepted" and recommendation is not None:
         calls, cost, wall = recommendation.calls, recommendation.cost_usd, recommendation.wall_s

@@ -12,11 +12,10 @@ from skillfleet_nb.selector.forecast import Correction, Corrections, quantile
 from skillfleet_nb.selector.rules import arm_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from skillfleet_nb.store import Store
 
-_ASSUMED_BASELINE, _BASELINE_WEIGH = 0.5, 2.0
 _UNSEEN = 0.15  # of the log of a ratio
 
 
@@ -106,19 +105,6 @@ def _past(r: Mapping[Any, Any], landmarks: Mapping[str, Mapping[str, Any]]) -> P
         usd=pair("expected_cost_usd", "actual_cost_usd"),
         wall=pair("expected_wall_s", "actual_wall_s"),
     )
-
-
-def baseline_of(features: Mapping[str, Any], past: Iterable[Past]) -> float:
-    """Say how well the program does as it is: as measured, as runs of the same task found, or as nothing is known."""
-    n, total = _BASELINE_WEIGH, _BASELINE_WEIGH * _ASSUMED_BASELINE
-    if features.get("baseline") is not None:
-        weight = float(features.get("baseline_n") or 3)
-        n, total = n + weight, total + weight * features["baseline"]
-    for run in past:
-        if run.baseline is not None and run.features.get("task") == features.get("task"):
-            weight = float(run.features.get("val") or 10)
-            n, total = n + weight, total + weight * run.baseline
-    return total / n
 
 
 def corrections(optimizer: str, lm: str, past: Sequence[Past]) -> Corrections:

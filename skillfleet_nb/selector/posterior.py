@@ -32,11 +32,16 @@ if TYPE_CHECKING:
 
 # Chosen on the tuning half of the tasks of ``make bench-selector``; the other half judges them.
 _BIAS = 0.2  # standard deviations of coefficients, in scores: of the constant,
-_SCALES = {"baseline": 0.2, "words": 1.0, "apart": 0.35, "examples": 0.25, "predictors": 0.4, "said": 0.3}
+_SCALES = {
+    "baseline": 0.2, "words": 1.0, "apart": 0.35, "named": 0.5, "examples": 0.25, "predictors": 0.4, "said": 0.3,
+    "program": 0.1,
+}  # fmt: skip
 _COMMON, _FAMILY = 0.3, 0.4  # shares of their variance that all optimizers, and all sizes of one, have in common
 _LUCK = 0.19  # of a run's score: its seed, and what the features do not tell
 _SAMPLING = 0.2  # of the variance of a test split's mean, the part that is not the same for all runs on it
-_MIDDLE = {"baseline": 0.5, "words": 0.75, "nearest": 0.75, "examples": 4.0}  # also taken for what is not known
+_MIDDLE = {"baseline": 0.5, "words": 0.75, "nearest": 0.75, "named": 0.6, "examples": 4.0}  # taken for the unknown too
+_ALIKE = 0.15  # standard deviation of baselines of tasks with the same features
+_VAGUE = 2.0  # examples that what is expected of a baseline counts for where no other task is known
 _MOST_TASKS = 600  # tasks by optimizers, the newest, that are counted
 _DRAWS = 300
 _LEAST_SD = 0.005
@@ -60,6 +65,48 @@ class Expectation:
     sd: float
     evidence: float
     draws: Floats
+
+
+def baseline_of(features: Mapping[str, Any], past: Sequence[Past]) -> float:
+    """Say how well the program does as it is.
+
+    As measured here, on a few examples of a probe, and by runs of the same task; held against what the home's
+    other tasks lead to expect of one with these features.
+    """
+    others: dict[Any, list[Past]] = defaultdict(list)
+    expected, counts, total = _MIDDLE["baseline"], 0.0, 0.0
+    if features.get("baseline") is not None:
+        counts = float(features.get("baseline_n") or 3)
+        total = counts * features["baseline"]
+    for at, run in enumerate(past):
+        if run.baseline is None:
+            continue
+        if run.features.get("task", at) == features.get("task"):
+            weight = float(run.features.get("val") or 10)
+            counts, total = counts + weight, total + weight * run.baseline
+        else:
+            others[run.features.get("task", at)].append(run)
+    worth = _VAGUE
+    if others:
+        mean, variance = _regressed(features, list(others.values())[-_MOST_TASKS:])
+        expected = min(0.95, max(0.05, mean))
+        worth = max(_VAGUE, expected * (1 - expected) / variance)
+    return (worth * expected + total) / (worth + counts)
+
+
+def _regressed(features: Mapping[str, Any], tasks: Sequence[Sequence[Past]]) -> tuple[float, float]:
+    """Expect a baseline from those of other tasks; return its mean and variance."""
+    import numpy as np
+
+    middle = _MIDDLE["baseline"]
+    here = np.array(_place(features, middle))
+    there = np.array([_place(runs[-1].features, middle) for runs in tasks])
+    scores = np.array([math.fsum(float(r.baseline or 0.0) for r in runs) / len(runs) for runs in tasks])
+    sizes = np.array([float(runs[-1].features.get("val") or 10) for runs in tasks])
+    noise = _ALIKE**2 + np.maximum(0.04, scores * (1 - scores)) / sizes
+    cross = there @ here
+    solved = np.linalg.solve(there @ there.T + np.diag(noise), np.column_stack([scores - middle, cross]))
+    return middle + float(cross @ solved[:, 0]), float(here @ here - cross @ solved[:, 1]) + _ALIKE**2
 
 
 def expectations(
@@ -131,15 +178,16 @@ def _place(features: Mapping[str, Any], baseline: float) -> list[float]:
         value = features.get(name)
         return _MIDDLE[name] if value is None else float(value)
 
-    nearest, words = known("nearest"), known("words")
     at = {
         "baseline": baseline - _MIDDLE["baseline"],
-        "words": words - _MIDDLE["words"],
-        "apart": nearest - words,
+        "words": known("words") - _MIDDLE["words"],
+        "apart": known("nearest") - known("words"),
+        "named": known("named") - _MIDDLE["named"],
         "examples": math.log(max(1, features.get("n") or 1)) - _MIDDLE["examples"],
         "predictors": float(features.get("predictors") or 1) - 1,
     }
-    said = [x * _SCALES["said"] for name in ("domain", "style", "complexity") for x in _word(features.get(name))]
+    words = {"domain": "said", "style": "said", "complexity": "said", "program": "program"}
+    said = [x * _SCALES[scale] for name, scale in words.items() for x in _word(features.get(name))]
     return [_BIAS, *(value * _SCALES[name] for name, value in at.items()), *said]
 
 

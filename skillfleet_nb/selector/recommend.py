@@ -19,8 +19,8 @@ from skillfleet_nb.lm.prices import how_to_state_a_price
 from skillfleet_nb.markup import Readable, items, table, text_table
 from skillfleet_nb.runs.progress import duration, money
 from skillfleet_nb.selector.forecast import Forecast, Interval, forecast
-from skillfleet_nb.selector.history import baseline_of, calibrated, corrections
-from skillfleet_nb.selector.posterior import expectations
+from skillfleet_nb.selector.history import calibrated, corrections
+from skillfleet_nb.selector.posterior import baseline_of, expectations
 from skillfleet_nb.selector.rules import ARMS, STEPS_USD, Arm, allowed
 
 if TYPE_CHECKING:

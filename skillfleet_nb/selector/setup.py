@@ -147,7 +147,7 @@ def looked_at(home: Home, setup: Setup, known: Known, embedder: Embedder) -> Lan
     from skillfleet_nb.trainset.landmarks import Landmarks, landmarks
 
     if known.landmarks is not None:
-        return Landmarks(known.landmarks["nearest"], known.landmarks["words"])
+        return Landmarks(**known.landmarks)
     try:
         embedder.check()
         embed = embedder
@@ -155,5 +155,5 @@ def looked_at(home: Home, setup: Setup, known: Known, embedder: Embedder) -> Lan
         embed = None
     found = landmarks([*setup.splits.train, *setup.splits.val], embed)
     with Journal(home, new_stream("landmarks")) as journal:
-        journal.append(Landmarked(key=setup.key, nearest=found.nearest, words=found.words), sync=True)
+        journal.append(Landmarked(key=setup.key, **found._asdict()), sync=True)
     return found

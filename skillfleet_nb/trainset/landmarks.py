@@ -1,8 +1,9 @@
-"""Landmarks of a labelled data set: how well two simple learners do on it, before any model is asked.
+"""Landmarks of a labelled data set: how well three simple learners do on it, before any model is asked.
 
 A task on which near inputs share a label is one where well-chosen demos do the work; one whose labels
-follow from words is one that rules can put into an instruction.  Both are told by a learner that costs
-milliseconds, as in the landmarking of Pfahringer, Bensusan and Giraud-Carrier (2000).
+follow from words is one that rules can put into an instruction.  One whose labels say what they mean needs
+no examples at all.  Each is told by a learner that costs milliseconds, as in the landmarking of Pfahringer,
+Bensusan and Giraud-Carrier (2000).
 """
 
 from __future__ import annotations
@@ -33,10 +34,13 @@ class Landmarks(NamedTuple):
         By the label of the nearest other example, by embeddings; None without an embedding model too.
     words
         By naive Bayes on words, cross-validated.
+    named
+        By the label whose own name is nearest, by embeddings: without examples; None as for `nearest`.
     """
 
     nearest: float | None = None
     words: float | None = None
+    named: float | None = None
 
 
 def landmarks(rows: Sequence[Any], embed: Callable[[list[str]], NDArray[np.float32]] | None = None) -> Landmarks:
@@ -47,7 +51,7 @@ def landmarks(rows: Sequence[Any], embed: Callable[[list[str]], NDArray[np.float
     rows
         ``dspy.Example`` with inputs; of many, 200 are looked at.
     embed
-        Texts to unit vectors; None leaves `nearest` out.
+        Texts to unit vectors; None leaves `nearest` and `named` out.
 
     Examples
     --------
@@ -61,7 +65,13 @@ def landmarks(rows: Sequence[Any], embed: Callable[[list[str]], NDArray[np.float
     if label is None or len(rows) < _FEWEST:
         return Landmarks()
     texts, labels = [inputs_text(row) for row in rows], [str(dict(row)[label]) for row in rows]
-    return Landmarks(None if embed is None else _nearest(embed(texts), labels), _words(texts, labels))
+    words = _words(texts, labels)
+    if embed is None:
+        return Landmarks(words=words)
+    names = sorted(set(labels))
+    vectors = embed([*texts, *(name.replace("_", " ") for name in names)])
+    inputs = vectors[: len(texts)]
+    return Landmarks(_nearest(inputs, labels), words, _named(inputs, labels, vectors[len(texts) :], names))
 
 
 def category(rows: Sequence[Any], most: float) -> str | None:
@@ -86,6 +96,15 @@ def _nearest(vectors: NDArray[np.float32], labels: Sequence[str]) -> float:
     np.fill_diagonal(similar, -np.inf)
     answers = np.array(labels)
     return float((answers[similar.argmax(axis=1)] == answers).mean())
+
+
+def _named(
+    vectors: NDArray[np.float32], labels: Sequence[str], of_names: NDArray[np.float32], names: Sequence[str]
+) -> float:
+    import numpy as np
+
+    found = (vectors @ of_names.T).argmax(axis=1)
+    return float(np.mean([names[at] == label for at, label in zip(found, labels, strict=True)]))
 
 
 def _words(texts: Sequence[str], labels: Sequence[str]) -> float | None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillfleet_nb.selector.history import Past
-from skillfleet_nb.selector.posterior import Expectation, expectations
+from skillfleet_nb.selector.posterior import Expectation, baseline_of, expectations
 from skillfleet_nb.selector.rules import ARMS
 
 HERE: dict[str, Any] = {"task": "mine", "n": 36, "labels": 4, "predictors": 1, "nearest": 0.7, "words": 0.7, "test": 60}
@@ -75,6 +75,26 @@ def test_landmarks_tell_which_optimizer_a_task_is_one_for() -> None:
     assert other["infer_rules"].mean > other["knn_fewshot"].mean
 
 
+def test_a_baseline_is_what_was_measured_held_against_tasks_like_it() -> None:
+    meaningful = [run("copro", 0.0, 0.9, named=0.95, n=n) for n in range(30, 40)]
+    opaque = [run("copro", 0.0, 0.1, named=0.1, n=n) for n in range(30, 40)]
+    past = [*meaningful, *opaque]
+    assert baseline_of(HERE, []) == 0.5
+    assert baseline_of({**HERE, "named": 0.95}, past) > 0.75
+    assert baseline_of({**HERE, "named": 0.1}, past) < 0.25
+    probed = {**HERE, "named": 0.95, "baseline": 0.0, "baseline_n": 3}
+    assert baseline_of(probed, []) < baseline_of(probed, past) < baseline_of({**HERE, "named": 0.95}, past)
+    assert baseline_of({**probed, "baseline_n": 500}, past) < 0.02
+    own = run("copro", 0.0, 0.3, task="mine", val=500)
+    assert baseline_of({**HERE, "named": 0.95}, [*past, own]) == pytest.approx(0.3, abs=0.02)
+
+
+def test_runs_of_the_same_program_say_more() -> None:
+    past = [run("knn_fewshot", 0.5, program="Predict(text -> label)"), run("knn_fewshot", -0.2, program="TwoSteps")] * 3
+    one, other = (expected(past, program=p)["knn_fewshot"] for p in ("Predict(text -> label)", "TwoSteps"))
+    assert one.mean > other.mean
+
+
 def test_runs_that_ended_early_or_were_not_tested_say_nothing() -> None:
     whole = run("infer_rules", 0.5)
     nothing = [replace(whole, finished=False), replace(whole, score=None), replace(whole, gain=None, baseline=None)]
@@ -89,6 +109,7 @@ def test_any_history_gives_numbers_one_can_compare(
     past: list[Past], baseline: float, nearest: float | None, labels: int | None
 ) -> None:
     found = expected(past, baseline, nearest=nearest, labels=labels)
+    assert 0 <= baseline_of({**HERE, "nearest": nearest, "baseline": baseline}, past) <= 1
     for e in found.values():
         assert np.isfinite([e.mean, e.sd, e.evidence]).all()
         assert np.isfinite(e.draws).all()

@@ -25,21 +25,30 @@ def lengths(texts: list[str]) -> np.ndarray:
     """Embed by the word that decides, as a model of meaning would."""
     found = np.zeros((len(texts), 2), dtype=np.float32)
     for at, text in enumerate(texts):
-        found[at, int(any(w in text for w in ("crash", "error", "frozen")))] = 1
+        found[at, int(any(w in text for w in ("crash", "error", "frozen", "fix")))] = 1
     return found
 
 
 def test_labels_that_follow_the_inputs_are_found_and_shuffled_ones_are_not() -> None:
-    assert landmarks(rows(), lengths) == Landmarks(1.0, 1.0)
+    assert landmarks(rows(), lengths) == Landmarks(1.0, 1.0, 1.0)
     shuffled = landmarks(rows(shuffled=True), lengths)
     assert shuffled.words is not None
     assert shuffled.nearest is not None
     assert max(shuffled) < 0.75
 
 
+def test_labels_that_mean_nothing_are_told_from_those_that_do() -> None:
+    opaque = [
+        dspy.Example(text=r.text, kind={"pay": "class_a", "fix": "class_b"}[r.kind]).with_inputs("text") for r in rows()
+    ]
+    found = landmarks(opaque, lengths)
+    assert (found.nearest, found.words) == (1.0, 1.0)
+    assert found.named == 0.5
+
+
 def test_without_an_embedding_model_words_alone_are_looked_at() -> None:
     found = landmarks(rows())
-    assert (found.nearest, found.words) == (None, 1.0)
+    assert found == Landmarks(None, 1.0, None)
 
 
 def test_nothing_is_told_of_few_rows_free_text_or_one_label() -> None:
@@ -59,7 +68,7 @@ def test_of_many_rows_a_part_is_looked_at() -> None:
         return lengths(texts)
 
     assert landmarks(rows(3 * MOST_ROWS), embed).nearest == 1.0
-    assert asked == [MOST_ROWS]
+    assert asked == [MOST_ROWS + 2], "and the names of both labels"
 
 
 def test_the_category_with_the_most_values_is_looked_at() -> None:
