@@ -2,12 +2,12 @@
 
 55 tasks (messages of bank customers, intents, made-up texts with labels of a meaning and without, two and
 three predictors, chains of thought, plans; 20 to 240 examples, 3 to 15 labels, four prices) by 13 ways to
-optimise by 3 budgets, on the offline LM; 29 of them by 3 seeds, the others by one.  The constants of the selector
-were chosen on every second task, and the others are held out.  A case is a held-out task under one budget; what the selector knows are the
-runs on all other tasks, with the scores on their test splits of 34 to 90 examples.  The score of a choice is
-its mean over seeds on the test split and up to 310 further examples.  What does not fit the budget comes to
-the best program that was known when the money ran out.  A choice is right when no way that fits the budget
-scores 2 points more.
+optimise by 3 budgets, on the offline LM; 29 of them by 3 seeds, the others by one.  The constants of the
+selector were chosen on every second task, and the others are held out.  A case is a held-out task under one
+budget; what the selector knows are the runs on all other tasks, with the scores on their test splits of 34 to
+90 examples.  The score of a choice is its mean over seeds on the test split and up to 310 further examples.
+What does not fit the budget comes to the best program that was known when the money ran out.  A choice is right
+when no way that fits the budget scores 2 points more.
 
 Run: ``make bench-selector``; runs are kept in ``$SKILLFLEET_BENCH_CACHE`` and an interrupted collection
 goes on where it stopped.
