@@ -130,7 +130,7 @@ class Ledger:
         The budget of the whole job.
     on_call
         Called for every call, on its thread, with what makes its :class:`~skillfleet_nb.events.LMCall` events, one
-        for each completion.  That can be called later and on another thread: this one is waited for.
+        for each completion.  They may be made later and on another thread, so that nobody waits for that.
     record_prompts
         Whether `on_call` gets the texts, or only their SHA-256.
     prices
