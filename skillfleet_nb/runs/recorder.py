@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Candidate:
-    """A program with what is known of its score; `scores` maps a split to its mean over all of it."""
+    """A program with what is known of its score; `scores` maps a split to its mean over all of it.
+
+    The program itself is held from its first full evaluation on: of what a search tries, most never has one.
+    """
 
     program_id: str
-    program: Any
+    program: Any = None
     scores: dict[Split, float] = field(default_factory=dict)
 
 
@@ -107,9 +110,10 @@ class Recorder:
         if not full and split != "test":  # of the test split, a budget may leave a part
             rows = [r._replace(output=None) for r in rows]
         with self._lock:
-            candidate = self.candidates.setdefault(program_id, Candidate(program_id, program))
+            candidate = self.candidates.setdefault(program_id, Candidate(program_id))
             self._by_instructions.setdefault(instructions, program_id)
             if full:
+                candidate.program = program if candidate.program is None else candidate.program
                 candidate.scores[split] = score
                 self._best[split] = max(score, self._best.get(split, 0.0))
             totals = self._ledger.totals
