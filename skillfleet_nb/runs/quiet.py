@@ -5,7 +5,7 @@ whichever cell runs at the time.  While a run is on, standard output and error a
 router: a thread that works for the run (DSPy hands its settings to its workers, so the mark is one
 of them) writes to the run's log, every other thread writes where it always did.  Bars of tqdm, which
 DSPy draws anew after every example, are not drawn by such a thread at all: a run tells its own progress,
-and what nobody sees cost a run up to two hundredths of its time.
+and nobody would see what costs time at every example.
 """
 
 from __future__ import annotations
