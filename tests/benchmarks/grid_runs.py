@@ -70,9 +70,9 @@ class Remembering(OfflineEngine):
 
 
 def cases(seeds: int) -> Iterator[tuple[Task, str, int, Path]]:
-    """List what is to be run, and the file of each; one seed of all before the next."""
+    """List what is to be run, and the file of each; one seed of all before the next, each with a draw of its own."""
     for seed in range(seeds):
-        for task in (t for t in grid() if seed < t.seeds):
+        for task in grid():
             for arm in ARMS:
                 yield task, arm, seed, CACHE / "grid" / f"{task.name}--{arm.replace(' ', '-')}--{seed}.json"
 
@@ -175,7 +175,7 @@ def collect(seeds: int, minutes: float, workers: int = 2) -> None:
 def _collect(seed: int, name: str, until: float) -> None:
     """Run what is missing of one task and seed."""
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
-    task = next(t for t in grid() if t.name == name)
+    task = next(t for t in grid() if t.name == name).drawn(seed)
     engine, judge = Remembering(usd_per_1k_tokens=task.usd_per_1k), Judge(task)
     for other, arm, at, file in cases(seed + 1):
         if other.name != name or at != seed or file.exists() or time.time() > until:
