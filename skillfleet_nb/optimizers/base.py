@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -144,6 +145,10 @@ class Optimizer(ABC):
     def calls(self, shape: Shape) -> Calls:
         """Count the model calls of :meth:`compile`, by playing its loop on ``rehearsed(shape, …)``."""
 
+    def expected_calls(self, shape: Shape) -> Calls:
+        """Return what :meth:`calls` counts, played once in a process for the same parameters and shape."""
+        return _played(type(self), self.params.model_dump_json(), shape)
+
     def trial_size(self, n_train: int) -> int | None:
         """Tell how many scores make a trial where candidates are not scored with ``dspy.Evaluate``."""
         del n_train
@@ -160,3 +165,8 @@ class Optimizer(ABC):
     def compile(self, task: Task) -> Any:
         """Optimize `task.program` and return the program the teleprompter chose."""
         return self.build(task).compile(task.program, **self.compile_args(task))
+
+
+@lru_cache(maxsize=256)
+def _played(kind: type[Optimizer], params: str, shape: Shape) -> Calls:
+    return kind(kind.Params.model_validate_json(params)).calls(shape)

@@ -50,7 +50,7 @@ class BetterTogether(Optimizer):
     @override
     def calls(self, shape: Shape) -> Calls:
         optimizers = [self._steps()[step] for step in self.params.steps]
-        steps = [uses(optimizer.calls(shape)) for optimizer in optimizers]
+        steps = [uses(optimizer.expected_calls(shape)) for optimizer in optimizers]
         per_run = shape.per_run or shape.predictors
         runs = []
         for parts in zip(*steps, strict=True):

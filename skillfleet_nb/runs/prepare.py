@@ -117,7 +117,7 @@ def prepare(
         seed=seed,
         num_threads=threads,
         cached=_replays((lm, prompt_lm, *fallbacks, *own_lms)),
-        expected_calls=chosen.calls(shape)[:2],
+        expected_calls=chosen.expected_calls(shape)[:2],
         environment=environment(),
     )
     warnings = [str(f) for f in found]

@@ -8,10 +8,8 @@ shifts and widens both.
 
 from __future__ import annotations
 
-import json
 import math
 import random
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -182,8 +180,7 @@ def forecast(optimizer: Optimizer, setting: Setting, learned: Corrections | None
     """
     learned = learned or Corrections()
     rng = random.Random(11)
-    played = _played(optimizer.name, optimizer.params.model_dump_json(), setting.shape)
-    runs = [_Run(use, optimizer, setting, rng) for use in played]
+    runs = [_Run(use, optimizer, setting, rng) for use in uses(optimizer.expected_calls(setting.shape))]
     notes = list(_notes(setting, learned))
     priced = setting.price is not None and (setting.prompt_price is not None or all(r.prompt == 0 for r in runs))
     given = {k: v for k, v in optimizer.params.model_dump(mode="json", exclude_defaults=True).items() if v is not None}
@@ -204,14 +201,6 @@ def forecast(optimizer: Optimizer, setting: Setting, learned: Corrections | None
         past_runs=learned.usd.runs,
         notes=tuple(notes),
     )
-
-
-@lru_cache(maxsize=256)
-def _played(name: str, params: str, shape: Shape) -> tuple[Use, ...]:
-    """Play an optimizer's loop; playing it again would come to the same."""
-    from skillfleet_nb.optimizers import create
-
-    return uses(create(name, {k: v for k, v in json.loads(params).items() if v is not None}).calls(shape))
 
 
 def interval(values: Sequence[float], learned: Correction | None = None) -> Interval:
