@@ -1,13 +1,14 @@
-"""What is expected of every way to optimise on a task, given the runs of a home: Bayesian linear regression.
+"""What is expected of every way to optimise on a task, given the runs of a home: Gaussian process regression.
 
-Before any run, the score expected is that of the house rules.  Runs on other tasks correct it by what can be
-told of a task without a call: how well the program does as it is, how many examples there are, how many
-predictors, and how far simple learners get on the data.  Every optimizer has coefficients of its own, which
-lean on those of its other sizes and on those of all: a few runs of one tell something of the others too.
+Before any run, the score expected is that of the house rules.  Runs correct it, and more so those on tasks like
+this one: in how well the program does as it is, how many examples there are, how many predictors, and how far
+simple learners get on the data.  Every optimizer is corrected by itself, and leans on its other sizes and on all
+optimizers: a few runs of one tell something of the others too.  What the runs on one task have in common beyond
+all this counts as that task's own, so that many runs on one task do not pass for knowledge of others.
 The posterior is joint over optimizers, so that it also tells how sure a choice among them is.
 
-Written as a Gaussian process with a linear kernel, which is the same; Rasmussen and Williams, Gaussian
-Processes for Machine Learning (2006), section 2.1.
+Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), sections 2.2 and 5.4.1; several outputs
+as in Bonilla, Chai and Williams, Multi-task Gaussian Process Prediction (2008).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.selector.rules import ARMS
 
@@ -30,21 +31,87 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# Chosen on the tuning half of the tasks of ``make bench-selector``; the other half judges them.
-_BIAS = 0.2  # standard deviations of coefficients, in scores: of the constant,
-_SCALES = {
-    "baseline": 0.2, "words": 1.0, "apart": 0.35, "named": 0.5, "examples": 0.25, "predictors": 0.4, "said": 0.3,
-    "program": 0.1,
-}  # fmt: skip
-_COMMON, _FAMILY = 0.3, 0.4  # shares of their variance that all optimizers, and all sizes of one, have in common
-_LUCK = 0.19  # of a run's score: its seed, and what the features do not tell
-_SAMPLING = 0.2  # of the variance of a test split's mean, the part that is not the same for all runs on it
-_MIDDLE = {"baseline": 0.5, "words": 0.75, "nearest": 0.75, "named": 0.6, "examples": 4.0}  # taken for the unknown too
-_ALIKE = 0.15  # standard deviation of baselines of tasks with the same features
+_MIDDLE = {"baseline": 0.5, "words": 0.75, "nearest": 0.75, "named": 0.6}  # taken for the unknown too
+_SHARED = 0.8  # of the variance of a test split's mean, the part that is the same for all runs on it
+_SMALL = 0.04  # variance of an example's score, at least: few examples do not make sure
 _VAGUE = 2.0  # examples that what is expected of a baseline counts for where no other task is known
 _MOST_TASKS = 600  # tasks by optimizers, the newest, that are counted
 _DRAWS = 300
 _LEAST_SD = 0.005
+
+
+class Deviations(NamedTuple):
+    """Standard deviations of a part of a score: of what all optimizers share, all sizes of one, and each's own."""
+
+    all: float
+    family: float
+    own: float
+
+
+class Constants(NamedTuple):
+    """What is taken for granted of scores; all in scores but the lengths.
+
+    Attributes
+    ----------
+    lengths
+        By feature, how far apart tasks are that tell little of one another.
+    constant, varying, task
+        How far optimizers are off what the rules say of them: everywhere, by the features of tasks, and by task.
+    luck
+        What another seed changes in the score of a run.
+    """
+
+    lengths: dict[str, float]
+    constant: Deviations
+    varying: Deviations
+    task: Deviations
+    luck: float
+
+
+# Of the greatest marginal likelihood on the tuning half of the tasks of ``make bench-selector``, as
+# ``python tests/benchmarks/tune_selector.py`` finds them; the other half judges.
+SCORES = Constants(
+    {
+        "baseline": 0.36, "words": 0.62, "apart": 1.2, "named": 1.2, "examples": 1.1, "predictors": 17.0,
+        "program": 6.5, "said": 1.0,
+    },
+    constant=Deviations(0.046, 0.023, 0.007),
+    varying=Deviations(0.157, 0.095, 0.006),
+    task=Deviations(0.046, 0.025, 0.007),
+    luck=0.011,
+)  # fmt: skip
+BASELINES = Constants(
+    {
+        "baseline": 1.0, "words": 0.76, "apart": 1.1, "named": 0.6, "examples": 5.0, "predictors": 3.7,
+        "program": 2.6, "said": 1.0,
+    },
+    constant=Deviations(0.085, 0.0, 0.0),
+    varying=Deviations(0.25, 0.0, 0.0),
+    task=Deviations(0.105, 0.0, 0.0),
+    luck=0.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the runs of one optimizer on one task came to; without runs, what is asked for.
+
+    Attributes
+    ----------
+    arm, task, at
+        Which; `at` are the task's features, by name.
+    off
+        How far off what was expected before any run.
+    runs
+        How many; `sampling` is the variance of the mean over their test split.
+    """
+
+    arm: str
+    task: Any
+    at: dict[str, float | str]
+    off: float = 0.0
+    runs: int = 0
+    sampling: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +123,7 @@ class Expectation:
     mean, sd
         Of the score of a run; the mean may leave [0, 1] a little.
     evidence
-        About the number of runs on this very task that would tell as much as the home's runs do.
+        Runs of the same optimizer in the home, each counted from 1 for a task of the same features down to 0.
     draws
         Scores as they may be on average over seeds, shape (300,): the same draw of several ways belongs together.
     """
@@ -73,40 +140,36 @@ def baseline_of(features: Mapping[str, Any], past: Sequence[Past]) -> float:
     As measured here, on a few examples of a probe, and by runs of the same task; held against what the home's
     other tasks lead to expect of one with these features.
     """
-    others: dict[Any, list[Past]] = defaultdict(list)
-    expected, counts, total = _MIDDLE["baseline"], 0.0, 0.0
+    counts, total = 0.0, 0.0
     if features.get("baseline") is not None:
         counts = float(features.get("baseline_n") or 3)
         total = counts * features["baseline"]
-    for at, run in enumerate(past):
-        if run.baseline is None:
-            continue
-        if run.features.get("task", at) == features.get("task"):
+    for run in past:
+        if run.baseline is not None and run.features.get("task") == features.get("task") is not None:
             weight = float(run.features.get("val") or 10)
             counts, total = counts + weight, total + weight * run.baseline
-        else:
-            others[run.features.get("task", at)].append(run)
-    worth = _VAGUE
+    expected, worth = _MIDDLE["baseline"], _VAGUE
+    others = [k for k in by_task(past) if k.task != features.get("task")]
     if others:
-        mean, variance = _regressed(features, list(others.values())[-_MOST_TASKS:])
-        expected = min(0.95, max(0.05, mean))
-        worth = max(_VAGUE, expected * (1 - expected) / variance)
+        off, cov = conditioned([Known("", None, _place(features, expected))], others, BASELINES)
+        expected = min(0.95, max(0.05, expected + float(off[0])))
+        worth = max(_VAGUE, expected * (1 - expected) / float(cov[0, 0]))
     return (worth * expected + total) / (worth + counts)
 
 
-def _regressed(features: Mapping[str, Any], tasks: Sequence[Sequence[Past]]) -> tuple[float, float]:
-    """Expect a baseline from those of other tasks; return its mean and variance."""
-    import numpy as np
-
-    middle = _MIDDLE["baseline"]
-    here = np.array(_place(features, middle))
-    there = np.array([_place(runs[-1].features, middle) for runs in tasks])
-    scores = np.array([math.fsum(float(r.baseline or 0.0) for r in runs) / len(runs) for runs in tasks])
-    sizes = np.array([float(runs[-1].features.get("val") or 10) for runs in tasks])
-    noise = _ALIKE**2 + np.maximum(0.04, scores * (1 - scores)) / sizes
-    cross = there @ here
-    solved = np.linalg.solve(there @ there.T + np.diag(noise), np.column_stack([scores - middle, cross]))
-    return middle + float(cross @ solved[:, 0]), float(here @ here - cross @ solved[:, 1]) + _ALIKE**2
+def by_task(past: Sequence[Past]) -> list[Known]:
+    """Put the baselines of each task's runs together, the newest tasks last."""
+    groups: dict[Any, list[Past]] = defaultdict(list)
+    for at, run in enumerate(past):
+        if run.baseline is not None:
+            groups[run.features.get("task", at)].append(run)
+    known, middle = [], _MIDDLE["baseline"]
+    for task, runs in list(groups.items())[-_MOST_TASKS:]:
+        score = math.fsum(float(r.baseline or 0.0) for r in runs) / len(runs)
+        # The runs on a task score the same program on the same examples: all of them tell what one does.
+        sampling = max(_SMALL, score * (1 - score)) / float(runs[-1].features.get("val") or 10)
+        known.append(Known("", task, _place(runs[-1].features, middle), score - middle, 1, sampling))
+    return known
 
 
 def expectations(
@@ -115,100 +178,117 @@ def expectations(
     """Expect a score of each of `arms` on a task of these features, whose program scores `baseline` as it is."""
     import numpy as np
 
-    here, names = np.array([_place(features, baseline)] * len(arms)), [arm.name for arm in arms]
-    mean = np.array([_by_rules(arm, baseline) for arm in arms])
-    prior = cov = _kernel(here, names, here, names)
-    known = _grouped(past)
-    if known:
-        there, of = np.array([k.place for k in known]), [k.arm for k in known]
-        cross = _kernel(here, names, there, of)
-        noisy = _kernel(there, of, there, of) + np.diag([k.noise for k in known])
-        solved = np.linalg.solve(noisy, np.column_stack([[k.off for k in known], cross.T]))
-        mean = mean + cross @ solved[:, 0]
-        cov = cov - cross @ solved[:, 1:]
-    before, after = np.diag(prior), np.maximum(1e-9, np.diag(cov))
-    evidence = np.maximum(0, _LUCK**2 * (1 / after - 1 / before))
+    place, known, by = _place(features, baseline), grouped(past), SCORES
+    here = [Known(arm.name, features.get("task"), place) for arm in arms]
+    off, cov = conditioned(here, known, by)
+    mean = off + np.array([_by_rules(arm, baseline) for arm in arms])
+    # As they are on average over seeds, of which a run is one.
     drawn = np.random.default_rng(5).multivariate_normal(mean, (cov + cov.T) / 2, _DRAWS, method="svd")
-    sds = np.maximum(_LEAST_SD, np.sqrt(after + _LUCK**2))
+    sds = np.sqrt(np.maximum(_LEAST_SD**2, np.diag(cov) + by.luck**2))
+    counted = _families(here, known) * _alike(here, known, by.lengths) @ np.array([k.runs for k in known], dtype=float)
     return [
-        Expectation(float(m), float(sd), float(e), drawn[:, at])
-        for at, (m, sd, e) in enumerate(zip(mean, sds, evidence, strict=True))
+        Expectation(float(m), float(sd), float(n), drawn[:, at])
+        for at, (m, sd, n) in enumerate(zip(mean, sds, counted, strict=True))
     ]
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What the runs of one optimizer on one task came to: how far off the rules, and the variance of that."""
-
-    arm: str
-    place: list[float]
-    off: float
-    noise: float
-
-
-def _grouped(past: Sequence[Past]) -> list[_Known]:
+def grouped(past: Sequence[Past]) -> list[Known]:
     """Put the runs of one optimizer on one task together, the newest tasks last."""
     arms = {arm.name: arm for arm in ARMS}
     groups: dict[tuple[str, Any], list[Past]] = defaultdict(list)
     for at, run in enumerate(past):
         if run.arm in arms and run.finished and None not in (run.gain, run.score, run.baseline):
             groups[run.arm, run.features.get("task", at)].append(run)
-    return [_known(arms[name], runs) for (name, _), runs in list(groups.items())[-_MOST_TASKS:]]
+    return [_known(arms[name], task, runs) for (name, task), runs in list(groups.items())[-_MOST_TASKS:]]
 
 
-def _known(arm: Arm, runs: Sequence[Past]) -> _Known:
+def _known(arm: Arm, task: Any, runs: Sequence[Past]) -> Known:
     n = len(runs)
     score = math.fsum(float(r.score or 0.0) for r in runs) / n
     gain = math.fsum(float(r.gain or 0.0) for r in runs) / n
     # Validation and test say the same of the program as it was given; together they say it more exactly.
     baseline = (math.fsum(float(r.baseline or 0.0) for r in runs) / n + score - gain) / 2
-    tested = float(runs[-1].features.get("test") or 50)
-    noise = _LUCK**2 / n + _SAMPLING * max(0.04, score * (1 - score)) / tested
-    return _Known(arm.name, _place(runs[-1].features, baseline), score - _by_rules(arm, baseline), noise)
+    sampling = max(_SMALL, score * (1 - score)) / float(runs[-1].features.get("test") or 50)
+    return Known(arm.name, task, _place(runs[-1].features, baseline), score - _by_rules(arm, baseline), n, sampling)
 
 
 def _by_rules(arm: Arm, baseline: float) -> float:
     return baseline + arm.share * max(0.0, 1 - baseline)
 
 
-def _place(features: Mapping[str, Any], baseline: float) -> list[float]:
-    """Put a task into the space of its features, each in units of its coefficient's standard deviation."""
+def _place(features: Mapping[str, Any], baseline: float) -> dict[str, float | str]:
+    """Read off a task's features what it is compared by."""
 
     def known(name: str) -> float:
         value = features.get(name)
         return _MIDDLE[name] if value is None else float(value)
 
-    at = {
-        "baseline": baseline - _MIDDLE["baseline"],
-        "words": known("words") - _MIDDLE["words"],
+    return {
+        "baseline": baseline,
+        "words": known("words"),
         "apart": known("nearest") - known("words"),
-        "named": known("named") - _MIDDLE["named"],
-        "examples": math.log(max(1, features.get("n") or 1)) - _MIDDLE["examples"],
-        "predictors": float(features.get("predictors") or 1) - 1,
+        "named": known("named"),
+        "examples": math.log(max(1, features.get("n") or 1)),
+        "predictors": float(features.get("predictors") or 1),
+        **{name: str(features.get(name) or "") for name in ("program", "domain", "style", "complexity")},
     }
-    words = {"domain": "said", "style": "said", "complexity": "said", "program": "program"}
-    said = [x * _SCALES[scale] for name, scale in words.items() for x in _word(features.get(name))]
-    return [_BIAS, *(value * _SCALES[name] for name, value in at.items()), *said]
 
 
-def _word(said: Any) -> list[float]:
-    """Put a word in a direction of its own, of length 1, and none in the middle of all."""
-    import hashlib
-
-    if not said:
-        return [0.0] * 8
-    signs = hashlib.sha256(str(said).encode()).digest()[0]
-    return [(1.0 if signs >> bit & 1 else -1.0) / math.sqrt(8) for bit in range(8)]
-
-
-def _kernel(here: Floats, names: Sequence[str], there: Floats, of: Sequence[str]) -> Floats:
+def conditioned(here: Sequence[Known], known: Sequence[Known], by: Constants) -> tuple[Floats, Floats]:
+    """Return mean and covariance of how far off `here` is, shapes (n,) and (n, n), given what is known."""
     import numpy as np
 
-    def same(mine: Sequence[str], theirs: Sequence[str]) -> Floats:
-        found: Floats = (np.array(mine)[:, None] == np.array(theirs)[None, :]).astype(np.float64)
-        return found
+    cov = covariance(here, here, by)
+    if not known:
+        return np.zeros(len(here)), cov
+    cross = covariance(here, known, by)
+    off = np.array([k.off for k in known])
+    solved = np.linalg.solve(covariance(known, known, by) + noise(known, by), np.column_stack([off, cross.T]))
+    return cross @ solved[:, 0], cov - cross @ solved[:, 1:]
 
+
+def covariance(here: Sequence[Known], there: Sequence[Known], by: Constants) -> Floats:
+    """Return the prior covariance of how far off both are, shape (len(here), len(there))."""
+    arms, families = _same([k.arm for k in here], [k.arm for k in there]), _families(here, there)
+    tasks = _same([k.task for k in here], [k.task for k in there])
+
+    def part(sd: Deviations) -> Floats:
+        return sd.all**2 + sd.family**2 * families + sd.own**2 * arms
+
+    return part(by.constant) + part(by.varying) * _alike(here, there, by.lengths) + part(by.task) * tasks
+
+
+def noise(known: Sequence[Known], by: Constants) -> Floats:
+    """Return the covariance of what runs show beside what is to be known: their luck, and their test split's."""
+    import numpy as np
+
+    sampling = np.sqrt([k.sampling / k.runs for k in known])
+    split = _SHARED * _same([k.task for k in known], [k.task for k in known]) + (1 - _SHARED) * np.eye(len(known))
+    return np.outer(sampling, sampling) * split + np.diag([by.luck**2 / k.runs for k in known])
+
+
+def _alike(here: Sequence[Known], there: Sequence[Known], lengths: Mapping[str, float]) -> Floats:
+    """Say how much tasks tell of one another, from 1 for the same features down to 0."""
+    import numpy as np
+
+    apart = np.zeros((len(here), len(there)))
+    for name in here[0].at if here else ():
+        mine, theirs = [k.at[name] for k in here], [k.at[name] for k in there]
+        if name in {"program", "domain", "style", "complexity"}:
+            apart += (1 - _same(mine, theirs)) / lengths["program" if name == "program" else "said"] ** 2
+        else:
+            apart += (np.subtract.outer(np.array(mine), np.array(theirs)) / lengths[name]) ** 2
+    return np.exp(-apart / 2)
+
+
+def _families(here: Sequence[Known], there: Sequence[Known]) -> Floats:
     family = {arm.name: arm.optimizer for arm in ARMS}
-    related = same([family.get(n, n) for n in names], [family.get(n, n) for n in of])
-    shared = _COMMON + _FAMILY * related + (1 - _COMMON - _FAMILY) * same(names, of)
-    return (here @ there.T) * shared
+    return _same([family.get(k.arm) for k in here], [family.get(k.arm) for k in there])
+
+
+def _same(mine: Sequence[Any], theirs: Sequence[Any]) -> Floats:
+    import numpy as np
+
+    codes: dict[Any, int] = {}
+    one, other = ([codes.setdefault(x, len(codes)) for x in of] for of in (mine, theirs))
+    return np.equal.outer(one, other).astype(np.float64)

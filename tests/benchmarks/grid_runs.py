@@ -5,7 +5,7 @@ to under a budget is read off its own record: the best program that was known wh
 Programs are scored on the test split and, to tell them apart more finely, on the task's further examples.
 One run is one JSON file in ``$SKILLFLEET_BENCH_CACHE``, so an interrupted collection goes on where it stopped.
 
-Run: ``python tests/benchmarks/grid_runs.py [--seeds 3] [--minutes 50] [--workers 2]``.
+Run: ``python tests/benchmarks/grid_runs.py [--minutes 50] [--workers 2]``.
 """
 
 # ruff: noqa: T201  a benchmark reports to the terminal
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,11 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
 
 import dspy
-from made_up_tasks import Task, grid
+from made_up_tasks import JUDGING_DRAWS, Task, grid
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.lm import embed
 from skillfleet_nb.lm.offline.engine import AsyncOfflineEngine, OfflineEngine
 from skillfleet_nb.programs.state import load_state
 from skillfleet_nb.store import follow, load_program
@@ -69,10 +71,10 @@ class Remembering(OfflineEngine):
         return self.known[key]
 
 
-def cases(seeds: int) -> Iterator[tuple[Task, str, int, Path]]:
+def cases() -> Iterator[tuple[Task, str, int, Path]]:
     """List what is to be run, and the file of each; one seed of all before the next, each with a draw of its own."""
-    for seed in range(seeds):
-        for task in grid():
+    for seed in range(JUDGING_DRAWS):
+        for task in (t for t in grid() if seed < t.draws):
             for arm in ARMS:
                 yield task, arm, seed, CACHE / "grid" / f"{task.name}--{arm.replace(' ', '-')}--{seed}.json"
 
@@ -160,11 +162,11 @@ def _used(fleet: Fleet, job_id: str) -> dict[str, dict[str, float]]:
     return added
 
 
-def collect(seeds: int, minutes: float, workers: int = 2) -> None:
+def collect(minutes: float, workers: int = 2) -> None:
     """Run what is missing, up to a time limit; a process of its own takes one task and seed at a time."""
     until = time.time() + 60 * minutes
     parts: dict[tuple[int, str], None] = {}
-    for task, _, seed, file in cases(seeds):
+    for task, _, seed, file in cases():
         if not file.exists():
             parts[seed, task.name] = None
     (CACHE / "grid").mkdir(parents=True, exist_ok=True)
@@ -177,7 +179,9 @@ def _collect(seed: int, name: str, until: float) -> None:
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
     task = next(t for t in grid() if t.name == name).drawn(seed)
     engine, judge = Remembering(usd_per_1k_tokens=task.usd_per_1k), Judge(task)
-    for other, arm, at, file in cases(seed + 1):
+    embed.Embedder = partial(embed.Embedder, cache=CACHE / "vectors")  # type: ignore[assignment,misc]
+    embed.Embedder()([" | ".join(f"{k}: {v}" for k, v in e.inputs().items()) for e in (*task.train, *task.judge)])
+    for other, arm, at, file in cases():
         if other.name != name or at != seed or file.exists() or time.time() > until:
             continue
         started = time.monotonic()
@@ -197,8 +201,7 @@ def _collect(seed: int, name: str, until: float) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=50)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
-    collect(asked.seeds, asked.minutes, asked.workers)
+    collect(asked.minutes, asked.workers)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KINDS = ("intents", "made_up", "opaque", "two_steps", "three_steps", "plans", "cot")
 BANKING = Path(__file__).parents[3] / "shared/data/banking77"
+DRAWS, JUDGING_DRAWS = 3, 9
 JUDGE = 310  # examples to judge by beside the test split
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 _TOPICS = ("garden", "kitchen", "music", "travel", "sport", "finance", "health", "weather")
@@ -35,7 +36,8 @@ class Task:
     """One task: everything a run is given, and the features that were varied.
 
     `judge` are further examples, the test split among them, that no run sees: a test split of a usual size
-    tells programs apart to some four points, and choices are judged to two.
+    tells programs apart to some four points, and choices are judged to two.  A task that is `held_out` judges
+    choices; on the others constants are chosen.
     """
 
     name: str
@@ -48,6 +50,12 @@ class Task:
     labels: int
     usd_per_1k: float
     judge: list[dspy.Example]
+    held_out: bool = False
+
+    @property
+    def draws(self) -> int:
+        """How often each optimizer is run on it: the score of one run is some four points off its mean."""
+        return JUDGING_DRAWS if self.held_out else DRAWS
 
     def drawn(self, seed: int) -> Task:
         """Cut the same examples anew: what an optimizer comes to hangs on the draw more than on its own seed.
@@ -250,7 +258,8 @@ def grid() -> tuple[Task, ...]:
                 many = rng.choice(labels.get(kind, (3, 4, 6, 8)))
                 if kind != "banking" or BANKING.exists():
                     seed = 10 * block + at
-                    tasks.append(make(kind, n=n, labels=many, noise=noise, usd_per_1k=price, seed=seed, judge=JUDGE))
+                    made = make(kind, n=n, labels=many, noise=noise, usd_per_1k=price, seed=seed, judge=JUDGE)
+                    tasks.append(replace(made, held_out=bool(len(tasks) % 2)))
     return tuple(tasks)
 
 
