@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _MIDDLE = {"baseline": 0.5, "words": 0.75, "nearest": 0.75, "named": 0.6}  # taken for the unknown too
+_WORDS = ("program", "domain", "style", "complexity")  # features that two tasks have in common, or have not
 _SHARED = 0.8  # of the variance of a test split's mean, the part that is the same for all runs on it
 _SMALL = 0.04  # variance of an example's score, at least: few examples do not make sure
 _VAGUE = 2.0  # examples that what is expected of a baseline counts for where no other task is known
@@ -73,7 +74,7 @@ class Constants(NamedTuple):
 SCORES = Constants(
     {
         "baseline": 0.36, "words": 0.62, "apart": 1.2, "named": 1.2, "examples": 1.1, "predictors": 17.0,
-        "program": 6.5, "said": 1.0,
+        "program": 6.5, "domain": 1.0, "style": 1.0, "complexity": 1.0,
     },
     constant=Deviations(0.046, 0.023, 0.007),
     varying=Deviations(0.157, 0.095, 0.006),
@@ -83,7 +84,7 @@ SCORES = Constants(
 BASELINES = Constants(
     {
         "baseline": 1.0, "words": 0.76, "apart": 1.1, "named": 0.6, "examples": 5.0, "predictors": 3.7,
-        "program": 2.6, "said": 1.0,
+        "program": 2.6, "domain": 1.0, "style": 1.0, "complexity": 1.0,
     },
     constant=Deviations(0.085, 0.0, 0.0),
     varying=Deviations(0.25, 0.0, 0.0),
@@ -230,7 +231,7 @@ def _place(features: Mapping[str, Any], baseline: float) -> dict[str, float | st
         "named": known("named"),
         "examples": math.log(max(1, features.get("n") or 1)),
         "predictors": float(features.get("predictors") or 1),
-        **{name: str(features.get(name) or "") for name in ("program", "domain", "style", "complexity")},
+        **{name: str(features.get(name) or "") for name in _WORDS},
     }
 
 
@@ -271,14 +272,17 @@ def _alike(here: Sequence[Known], there: Sequence[Known], lengths: Mapping[str, 
     """Say how much tasks tell of one another, from 1 for the same features down to 0."""
     import numpy as np
 
-    apart = np.zeros((len(here), len(there)))
-    for name in here[0].at if here else ():
-        mine, theirs = [k.at[name] for k in here], [k.at[name] for k in there]
-        if name in {"program", "domain", "style", "complexity"}:
-            apart += (1 - _same(mine, theirs)) / lengths["program" if name == "program" else "said"] ** 2
-        else:
-            apart += (np.subtract.outer(np.array(mine), np.array(theirs)) / lengths[name]) ** 2
-    return np.exp(-apart / 2)
+    numbers = [name for name in lengths if name not in _WORDS]
+    scale = np.array([lengths[name] for name in numbers])
+    mine, theirs = (
+        np.array([[k.at[name] for name in numbers] for k in of]).reshape(-1, len(numbers)) / scale
+        for of in (here, there)
+    )
+    apart = (mine**2).sum(1)[:, None] + (theirs**2).sum(1) - 2 * mine @ theirs.T
+    for name in _WORDS:
+        apart = apart + (1 - _same([k.at[name] for k in here], [k.at[name] for k in there])) / lengths[name] ** 2
+    alike: Floats = np.exp(-np.maximum(0, apart) / 2)
+    return alike
 
 
 def _families(here: Sequence[Known], there: Sequence[Known]) -> Floats:
@@ -289,6 +293,8 @@ def _families(here: Sequence[Known], there: Sequence[Known]) -> Floats:
 def _same(mine: Sequence[Any], theirs: Sequence[Any]) -> Floats:
     import numpy as np
 
-    codes: dict[Any, int] = {}
-    one, other = ([codes.setdefault(x, len(codes)) for x in of] for of in (mine, theirs))
+    codes = {value: at for at, value in enumerate({*mine, *theirs})}
+    if len(codes) <= 1:
+        return np.ones((len(mine), len(theirs)))
+    one, other = ([codes[value] for value in of] for of in (mine, theirs))
     return np.equal.outer(one, other).astype(np.float64)
