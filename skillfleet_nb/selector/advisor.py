@@ -64,7 +64,7 @@ def advice(
 
 def record(home: Home, recommendation: Recommendation) -> None:
     """Keep a recommendation in the journal."""
-    stream = f"advice-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+    stream = f"{history.STREAM}{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
     with Journal(home, stream) as journal:
         journal.append(recommendation.event(), sync=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.optimizers.calls import LEVEL
@@ -52,8 +53,21 @@ class Known:
     landmarks: Mapping[str, Any] | None = None
 
 
+STREAM = "advice-"
+"""What streams are called that hold recommendations alone: they add nothing to what is known."""
+
+
 def read(store: Store, task: str) -> Known:
-    """Read the home's finished runs with what had been forecast of them, and what is known of a task."""
+    """Read the home's finished runs with what had been forecast of them, and what is known of a task.
+
+    Kept until something else is written: to recommend again under other limits then takes milliseconds.
+    """
+    return _read(store, task, store.written(but=STREAM))
+
+
+@lru_cache(maxsize=16)
+def _read(store: Store, task: str, written: frozenset[Any]) -> Known:
+    del written
     # In one question: each one looks whether there is something new to fold.
     rows = store.frame(
         """

@@ -108,6 +108,13 @@ class Store:
             events, bad_lines = events + folded, bad_lines + skipped
         return FoldReport(events, bad_lines, time.perf_counter() - started, complete, held_by=held_by)
 
+    def written(self, *, but: str) -> frozenset[tuple[str, str, int]]:
+        """Tell how much is written, as (stream, segment, bytes), in all streams but those called `but` something.
+
+        Where two answers are equal, nothing was written between them.
+        """
+        return frozenset((stream, s.name, s.size) for stream, s in scan(self.home) if not stream.startswith(but))
+
     def frame(self, query: str, params: Sequence[Any] | dict[str, Any] | None = None) -> pd.DataFrame:
         """Answer a query of the package's own, with `params` bound to its ``?`` or ``$name``.
 

@@ -246,6 +246,17 @@ def test_landmarks_are_looked_at_once_and_known_of_runs_chosen_by_hand(tmp_path:
     assert [run.features["words"] for run in known.past] == [made[0].features["words"]]
 
 
+def test_recommending_again_reads_no_history_until_a_run_has_ended(tmp_path: Path) -> None:
+    fleet, (lm, _) = Fleet(tmp_path / "home"), counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    task = _recommend(fleet, lm=lm).features["task"]
+    before = history.read(fleet.store, task)
+    made = _recommend(fleet, lm=lm)
+    assert history.read(fleet.store, task) is before
+    assert before.past == ()
+    fleet.follow(made, optimizer="labeled_fewshot").result(timeout=120)
+    assert [run.arm for run in history.read(fleet.store, task).past] == ["labeled_fewshot"]
+
+
 def test_without_an_embedding_model_nothing_is_recommended_that_needs_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
