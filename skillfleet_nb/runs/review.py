@@ -171,9 +171,9 @@ def _refuse_empty(given: Answer, asked: ReviewAsked, *, literal: bool) -> None:
     if given.choice != "revise":
         return
     if asked.about == "cost" and not _NUMBER.search(given.text):
-        raise InputError("revise: name the new limit in USD, for example 'revise: 2.50'")
+        raise InputError("revise: name the new limit in USD, in the box or as 'revise: 2.50'")
     if asked.about == "accept" and not (literal and given.text):
-        raise InputError("revise: write the new instruction behind a colon, for example 'revise: Classify by intent.'")
+        raise InputError("revise: write the new instruction, in the box or as 'revise: Classify by intent.'")
 
 
 def _usd(limit: float) -> str:

@@ -164,7 +164,7 @@ def test_changing_a_program_before_it_is_accepted(fleet: Fleet, logged: Callable
     job = fleet.optimize(**setup(logged().lm, "infer_rules", engine="thread", review="accept", name="rules"))
     first = asked(job)
     for vague in ("change it", "edit this, please", "revise:"):
-        with pytest.raises(InputError, match="write the new instruction behind a colon"):
+        with pytest.raises(InputError, match="write the new instruction, in the box or as"):
             fleet.answer("rules", vague)
     mine = "Name the intent.\nStop at one word, and say no more."
     fleet.answer("rules", f"revise: {mine}")
