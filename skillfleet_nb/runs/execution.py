@@ -21,6 +21,7 @@ from skillfleet_nb.lm.keys import secrets_of
 from skillfleet_nb.lm.meter import Gate, Ledger, Limits, RunStopped, StopKind
 from skillfleet_nb.optimizers import Task
 from skillfleet_nb.runs.acceptance import accepted
+from skillfleet_nb.runs.heap import set_aside
 from skillfleet_nb.runs.history import History
 from skillfleet_nb.runs.lm_health import told_at_the_end
 from skillfleet_nb.runs.quiet import MARK, run_log
@@ -166,7 +167,7 @@ class Execution:
             self._reporter.warn(warning)
         folder = self._home.journal_dir(self._journal.stream)
         try:
-            with run_log(folder / "output.log", self._secrets) as log, self._settings(log):
+            with set_aside(), run_log(folder / "output.log", self._secrets) as log, self._settings(log):
                 try:
                     result = self._phases()
                 finally:
