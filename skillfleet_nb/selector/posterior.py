@@ -94,8 +94,8 @@ BASELINES = Constants(
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the runs of one optimizer on one task came to; without runs, what is asked for.
+class Point:
+    """What the runs of one optimizer on one task came to; without runs, a place that is asked for.
 
     Attributes
     ----------
@@ -152,13 +152,13 @@ def baseline_of(features: Mapping[str, Any], past: Sequence[Past]) -> float:
     expected, worth = _MIDDLE["baseline"], _VAGUE
     others = [k for k in by_task(past) if k.task != features.get("task")]
     if others:
-        off, cov = conditioned([Known("", None, _place(features, expected))], others, BASELINES)
+        off, cov = conditioned([Point("", None, _place(features, expected))], others, BASELINES)
         expected = min(0.95, max(0.05, expected + float(off[0])))
         worth = max(_VAGUE, expected * (1 - expected) / float(cov[0, 0]))
     return (worth * expected + total) / (worth + counts)
 
 
-def by_task(past: Sequence[Past]) -> list[Known]:
+def by_task(past: Sequence[Past]) -> list[Point]:
     """Put the baselines of each task's runs together, the newest tasks last."""
     groups: dict[Any, list[Past]] = defaultdict(list)
     for at, run in enumerate(past):
@@ -169,7 +169,7 @@ def by_task(past: Sequence[Past]) -> list[Known]:
         score = math.fsum(float(r.baseline or 0.0) for r in runs) / len(runs)
         # The runs on a task score the same program on the same examples: all of them tell what one does.
         sampling = max(_SMALL, score * (1 - score)) / float(runs[-1].features.get("val") or 10)
-        known.append(Known("", task, _place(runs[-1].features, middle), score - middle, 1, sampling))
+        known.append(Point("", task, _place(runs[-1].features, middle), score - middle, 1, sampling))
     return known
 
 
@@ -180,7 +180,7 @@ def expectations(
     import numpy as np
 
     place, known, by = _place(features, baseline), grouped(past), SCORES
-    here = [Known(arm.name, features.get("task"), place) for arm in arms]
+    here = [Point(arm.name, features.get("task"), place) for arm in arms]
     off, cov = conditioned(here, known, by)
     mean = off + np.array([_by_rules(arm, baseline) for arm in arms])
     # As they are on average over seeds, of which a run is one.
@@ -193,24 +193,24 @@ def expectations(
     ]
 
 
-def grouped(past: Sequence[Past]) -> list[Known]:
+def grouped(past: Sequence[Past]) -> list[Point]:
     """Put the runs of one optimizer on one task together, the newest tasks last."""
     arms = {arm.name: arm for arm in ARMS}
     groups: dict[tuple[str, Any], list[Past]] = defaultdict(list)
     for at, run in enumerate(past):
         if run.arm in arms and run.finished and None not in (run.gain, run.score, run.baseline):
             groups[run.arm, run.features.get("task", at)].append(run)
-    return [_known(arms[name], task, runs) for (name, task), runs in list(groups.items())[-_MOST_TASKS:]]
+    return [_point(arms[name], task, runs) for (name, task), runs in list(groups.items())[-_MOST_TASKS:]]
 
 
-def _known(arm: Arm, task: Any, runs: Sequence[Past]) -> Known:
+def _point(arm: Arm, task: Any, runs: Sequence[Past]) -> Point:
     n = len(runs)
     score = math.fsum(float(r.score or 0.0) for r in runs) / n
     gain = math.fsum(float(r.gain or 0.0) for r in runs) / n
     # Validation and test say the same of the program as it was given; together they say it more exactly.
     baseline = (math.fsum(float(r.baseline or 0.0) for r in runs) / n + score - gain) / 2
     sampling = max(_SMALL, score * (1 - score)) / float(runs[-1].features.get("test") or 50)
-    return Known(arm.name, task, _place(runs[-1].features, baseline), score - _by_rules(arm, baseline), n, sampling)
+    return Point(arm.name, task, _place(runs[-1].features, baseline), score - _by_rules(arm, baseline), n, sampling)
 
 
 def _by_rules(arm: Arm, baseline: float) -> float:
@@ -236,7 +236,7 @@ def _place(features: Mapping[str, Any], baseline: float) -> dict[str, float | st
     }
 
 
-def conditioned(here: Sequence[Known], known: Sequence[Known], by: Constants) -> tuple[Floats, Floats]:
+def conditioned(here: Sequence[Point], known: Sequence[Point], by: Constants) -> tuple[Floats, Floats]:
     """Return mean and covariance of how far off `here` is, shapes (n,) and (n, n), given what is known."""
     import numpy as np
 
@@ -249,7 +249,7 @@ def conditioned(here: Sequence[Known], known: Sequence[Known], by: Constants) ->
     return cross @ solved[:, 0], cov - cross @ solved[:, 1:]
 
 
-def covariance(here: Sequence[Known], there: Sequence[Known], by: Constants) -> Floats:
+def covariance(here: Sequence[Point], there: Sequence[Point], by: Constants) -> Floats:
     """Return the prior covariance of how far off both are, shape (len(here), len(there))."""
     arms, families = _same([k.arm for k in here], [k.arm for k in there]), _families(here, there)
     tasks = _same([k.task for k in here], [k.task for k in there])
@@ -260,7 +260,7 @@ def covariance(here: Sequence[Known], there: Sequence[Known], by: Constants) -> 
     return part(by.constant) + part(by.varying) * _alike(here, there, by.lengths) + part(by.task) * tasks
 
 
-def noise(known: Sequence[Known], by: Constants) -> Floats:
+def noise(known: Sequence[Point], by: Constants) -> Floats:
     """Return the covariance of what runs show beside what is to be known: their luck, and their test split's."""
     import numpy as np
 
@@ -269,7 +269,7 @@ def noise(known: Sequence[Known], by: Constants) -> Floats:
     return np.outer(sampling, sampling) * split + np.diag([by.luck**2 / k.runs for k in known])
 
 
-def _alike(here: Sequence[Known], there: Sequence[Known], lengths: Mapping[str, float]) -> Floats:
+def _alike(here: Sequence[Point], there: Sequence[Point], lengths: Mapping[str, float]) -> Floats:
     """Say how much tasks tell of one another, from 1 for the same features down to 0."""
     import numpy as np
 
@@ -286,7 +286,7 @@ def _alike(here: Sequence[Known], there: Sequence[Known], lengths: Mapping[str, 
     return alike
 
 
-def _families(here: Sequence[Known], there: Sequence[Known]) -> Floats:
+def _families(here: Sequence[Point], there: Sequence[Point]) -> Floats:
     family = {arm.name: arm.optimizer for arm in ARMS}
     return _same([family.get(k.arm) for k in here], [family.get(k.arm) for k in there])
 

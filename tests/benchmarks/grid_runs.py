@@ -179,6 +179,7 @@ def _collect(seed: int, name: str, until: float) -> None:
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
     task = next(t for t in grid() if t.name == name).drawn(seed)
     engine, judge = Remembering(usd_per_1k_tokens=task.usd_per_1k), Judge(task)
+    # Nearest-neighbour programs embed every input they are judged on, one by one; all at once is much quicker.
     embed.Embedder = partial(embed.Embedder, cache=CACHE / "vectors")  # type: ignore[assignment,misc]
     embed.Embedder()([" | ".join(f"{k}: {v}" for k, v in e.inputs().items()) for e in (*task.train, *task.judge)])
     for other, arm, at, file in cases():

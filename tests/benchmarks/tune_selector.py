@@ -32,7 +32,7 @@ from skillfleet_nb.selector.posterior import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from skillfleet_nb.selector.posterior import Known
+    from skillfleet_nb.selector.posterior import Point
 
 _PRIOR_SD = 1.0  # of the log of a constant
 _STEPS = 60
@@ -51,7 +51,7 @@ def unflat(values: Sequence[float], like: Constants) -> Constants:
     return Constants(lengths, *parts, values[-1])
 
 
-def minus_log_likelihood(known: Sequence[Known], by: Constants) -> float:
+def minus_log_likelihood(known: Sequence[Point], by: Constants) -> float:
     """Rasmussen and Williams (2006), equation 2.30, without its constant."""
     off = np.array([k.off for k in known])
     try:
@@ -61,7 +61,7 @@ def minus_log_likelihood(known: Sequence[Known], by: Constants) -> float:
     return float(off @ cho_solve(factor, off) / 2 + np.log(np.diag(factor[0])).sum())
 
 
-def fitted(known: Sequence[Known], start: Constants) -> Constants:
+def fitted(known: Sequence[Point], start: Constants) -> Constants:
     """Maximise the marginal likelihood from `start`; what is 0 there stays 0."""
     at_start = np.array(flat(start))
     free = at_start > 0

@@ -51,6 +51,26 @@ def test_runs_on_other_tasks_say_less() -> None:
     assert near.sd < far.sd < expected([])["infer_rules"].sd
 
 
+def test_many_runs_on_one_task_do_not_pass_for_knowledge_of_others() -> None:
+    one_task = expected([run("infer_rules", 0.5)] * 20)["infer_rules"]
+    twenty_tasks = expected([run("infer_rules", 0.5, task=f"task {at}") for at in range(20)])["infer_rules"]
+    assert twenty_tasks.sd < one_task.sd
+    assert abs(twenty_tasks.mean - 0.9) < abs(one_task.mean - 0.9)
+
+
+def test_runs_on_the_very_same_task_count_most() -> None:
+    own = expected([run("infer_rules", 0.5, task="mine")] * 4)["infer_rules"]
+    other = expected([run("infer_rules", 0.5)] * 4)["infer_rules"]
+    assert own.sd < other.sd
+    assert abs(own.mean - 0.9) < abs(other.mean - 0.9)
+
+
+def test_tasks_are_compared_by_their_number_of_labels() -> None:
+    past = [run("infer_rules", 0.5, labels=3), run("infer_rules", 0.0, labels=40)] * 3
+    few, many = (expected(past, labels=n)["infer_rules"].mean for n in (3, 40))
+    assert few > many
+
+
 def test_sizes_of_an_optimizer_lean_on_one_another() -> None:
     after = expected([run("miprov2 light", 0.5)] * 4)
     before = expected([])
