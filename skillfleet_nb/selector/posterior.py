@@ -2,9 +2,10 @@
 
 Before any run, the score expected is that of the house rules.  Runs correct it, and more so those on tasks like
 this one: in how well the program does as it is, how many examples there are, labels and predictors, and how far
-simple learners get on the data.  Every optimizer is corrected by itself, and leans on its other sizes and on all
-optimizers: a few runs of one tell something of the others too.  What the runs on one task have in common beyond
-all this counts as that task's own, so that many runs on one task do not pass for knowledge of others.
+simple learners get on the data.  Every optimizer is corrected by itself, and leans on its other sizes, on those
+that fill prompts with examples as it does, or as little, and on all: a few runs of one tell something of the
+others too.  What the runs on one task have in common beyond all this counts as that task's own, so that many runs
+on one task do not pass for knowledge of others.
 The posterior is joint over optimizers, so that it also tells how sure a choice among them is.
 
 Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), sections 2.2 and 5.4.1; several outputs
@@ -31,20 +32,26 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_MIDDLE = {"baseline": 0.5, "words": 0.75, "nearest": 0.75, "named": 0.6, "labels": 5.0}  # taken for the unknown too
+_MIDDLE = {"baseline": 0.5, "words": 0.75, "nearest": 0.6, "named": 0.6, "labels": 5.0}  # taken for the unknown too
+_FAMILY = {arm.name: arm.optimizer for arm in ARMS}
+_FEW_SHOT = {arm.name: arm.few_shot for arm in ARMS}
 _WORDS = ("program", "domain", "style", "complexity")  # features that two tasks have in common, or have not
 _SHARED = 0.8  # of the variance of a test split's mean, the part that is the same for all runs on it
 _SMALL = 0.04  # variance of an example's score, at least: few examples do not make sure
 _VAGUE = 2.0  # examples that what is expected of a baseline counts for where no other task is known
-_MOST_TASKS = 600  # tasks by optimizers, the newest, that are counted
+_MOST = 600  # points, those on the tasks most like this one, that are counted: more would take longer than they tell
 _DRAWS = 300
 _LEAST_SD = 0.005
 
 
 class Deviations(NamedTuple):
-    """Standard deviations of a part of a score: of what all optimizers share, all sizes of one, and each's own."""
+    """Standard deviations of a part of a score: of what all optimizers share, and ever fewer of them, to each's own.
+
+    Those of one manner fill prompts with examples, or do not (:attr:`Arm.few_shot`); a family is all sizes of one.
+    """
 
     all: float
+    manner: float
     family: float
     own: float
 
@@ -73,22 +80,22 @@ class Constants(NamedTuple):
 # ``python tests/benchmarks/tune_selector.py`` finds them; the other half judges.
 SCORES = Constants(
     {
-        "baseline": 0.38, "words": 1.1, "apart": 3.7, "named": 0.42, "examples": 1.4, "labels": 2.4,
-        "predictors": 15.0, "program": 7.9, "domain": 1.0, "style": 1.0, "complexity": 1.0,
+        "baseline": 0.63, "words": 0.98, "nearest": 0.49, "named": 0.51, "examples": 1.8, "labels": 6.5,
+        "predictors": 8.2, "program": 3.9, "domain": 1.0, "style": 1.0, "complexity": 1.0,
     },
-    constant=Deviations(0.041, 0.019, 0.006),
-    varying=Deviations(0.176, 0.1, 0.006),
-    task=Deviations(0.027, 0.021, 0.007),
-    luck=0.011,
+    constant=Deviations(0.034, 0.036, 0.016, 0.005),
+    varying=Deviations(0.12, 0.097, 0.073, 0.006),
+    task=Deviations(0.018, 0.023, 0.021, 0.007),
+    luck=0.01,
 )  # fmt: skip
 BASELINES = Constants(
     {
-        "baseline": 1.0, "words": 0.82, "apart": 1.3, "named": 0.56, "examples": 6.7, "labels": 3.3,
-        "predictors": 4.2, "program": 2.9, "domain": 1.0, "style": 1.0, "complexity": 1.0,
+        "baseline": 1.0, "words": 0.76, "nearest": 1.7, "named": 0.71, "examples": 6.8, "labels": 2.6,
+        "predictors": 5.1, "program": 3.5, "domain": 1.0, "style": 1.0, "complexity": 1.0,
     },
-    constant=Deviations(0.075, 0.0, 0.0),
-    varying=Deviations(0.252, 0.0, 0.0),
-    task=Deviations(0.104, 0.0, 0.0),
+    constant=Deviations(0.07, 0.0, 0.0, 0.0),
+    varying=Deviations(0.369, 0.0, 0.0, 0.0),
+    task=Deviations(0.073, 0.0, 0.0, 0.0),
     luck=0.0,
 )  # fmt: skip
 
@@ -150,22 +157,23 @@ def baseline_of(features: Mapping[str, Any], past: Sequence[Past]) -> float:
             weight = float(run.features.get("val") or 10)
             counts, total = counts + weight, total + weight * run.baseline
     expected, worth = _MIDDLE["baseline"], _VAGUE
-    others = [k for k in by_task(past) if k.task != features.get("task")]
+    here = Point("", None, _place(features, expected))
+    others = _most_alike(here, [k for k in by_task(past) if k.task != features.get("task")], BASELINES)
     if others:
-        off, cov = conditioned([Point("", None, _place(features, expected))], others, BASELINES)
+        off, cov = conditioned([here], others, BASELINES)
         expected = min(0.95, max(0.05, expected + float(off[0])))
         worth = max(_VAGUE, expected * (1 - expected) / float(cov[0, 0]))
     return (worth * expected + total) / (worth + counts)
 
 
 def by_task(past: Sequence[Past]) -> list[Point]:
-    """Put the baselines of each task's runs together, the newest tasks last."""
+    """Put the baselines of each task's runs together."""
     groups: dict[Any, list[Past]] = defaultdict(list)
     for at, run in enumerate(past):
         if run.baseline is not None:
             groups[run.features.get("task", at)].append(run)
     known, middle = [], _MIDDLE["baseline"]
-    for task, runs in list(groups.items())[-_MOST_TASKS:]:
+    for task, runs in groups.items():
         score = math.fsum(float(r.baseline or 0.0) for r in runs) / len(runs)
         # The runs on a task score the same program on the same examples: all of them tell what one does.
         sampling = max(_SMALL, score * (1 - score)) / float(runs[-1].features.get("val") or 10)
@@ -179,8 +187,9 @@ def expectations(
     """Expect a score of each of `arms` on a task of these features, whose program scores `baseline` as it is."""
     import numpy as np
 
-    place, known, by = _place(features, baseline), grouped(past), SCORES
+    place, by = _place(features, baseline), SCORES
     here = [Point(arm.name, features.get("task"), place) for arm in arms]
+    known = _most_alike(here[0], grouped(past), by)
     off, cov = conditioned(here, known, by)
     mean = off + np.array([_by_rules(arm, baseline) for arm in arms])
     # As they are on average over seeds, of which a run is one.
@@ -194,13 +203,23 @@ def expectations(
 
 
 def grouped(past: Sequence[Past]) -> list[Point]:
-    """Put the runs of one optimizer on one task together, the newest tasks last."""
+    """Put the runs of one optimizer on one task together."""
     arms = {arm.name: arm for arm in ARMS}
     groups: dict[tuple[str, Any], list[Past]] = defaultdict(list)
     for at, run in enumerate(past):
         if run.arm in arms and run.finished and None not in (run.gain, run.score, run.baseline):
             groups[run.arm, run.features.get("task", at)].append(run)
-    return [_point(arms[name], task, runs) for (name, task), runs in list(groups.items())[-_MOST_TASKS:]]
+    return [_point(arms[name], task, runs) for (name, task), runs in groups.items()]
+
+
+def _most_alike(here: Point, known: Sequence[Point], by: Constants) -> Sequence[Point]:
+    """Keep what is known of the tasks most like this one, and of it itself."""
+    import numpy as np
+
+    if len(known) <= _MOST:
+        return known
+    likeness = _alike([here], known, by.lengths)[0] + np.array([k.task == here.task for k in known])
+    return [known[at] for at in np.argsort(-likeness, kind="stable")[:_MOST]]
 
 
 def _point(arm: Arm, task: Any, runs: Sequence[Past]) -> Point:
@@ -227,7 +246,7 @@ def _place(features: Mapping[str, Any], baseline: float) -> dict[str, float | st
     return {
         "baseline": baseline,
         "words": known("words"),
-        "apart": known("nearest") - known("words"),
+        "nearest": known("nearest"),
         "named": known("named"),
         "examples": math.log(max(1, features.get("n") or 1)),
         "labels": math.log(features.get("labels") or _MIDDLE["labels"]),
@@ -251,11 +270,12 @@ def conditioned(here: Sequence[Point], known: Sequence[Point], by: Constants) ->
 
 def covariance(here: Sequence[Point], there: Sequence[Point], by: Constants) -> Floats:
     """Return the prior covariance of how far off both are, shape (len(here), len(there))."""
-    arms, families = _same([k.arm for k in here], [k.arm for k in there]), _families(here, there)
-    tasks = _same([k.task for k in here], [k.task for k in there])
+    arms, families = _same(*([k.arm for k in of] for of in (here, there))), _families(here, there)
+    manners = _same(*([_FEW_SHOT.get(k.arm) for k in of] for of in (here, there)))
+    tasks = _same(*([k.task for k in of] for of in (here, there)))
 
     def part(sd: Deviations) -> Floats:
-        return sd.all**2 + sd.family**2 * families + sd.own**2 * arms
+        return sd.all**2 + sd.manner**2 * manners + sd.family**2 * families + sd.own**2 * arms
 
     return part(by.constant) + part(by.varying) * _alike(here, there, by.lengths) + part(by.task) * tasks
 
@@ -287,8 +307,7 @@ def _alike(here: Sequence[Point], there: Sequence[Point], lengths: Mapping[str, 
 
 
 def _families(here: Sequence[Point], there: Sequence[Point]) -> Floats:
-    family = {arm.name: arm.optimizer for arm in ARMS}
-    return _same([family.get(k.arm) for k in here], [family.get(k.arm) for k in there])
+    return _same(*([_FAMILY.get(k.arm) for k in of] for of in (here, there)))
 
 
 def _same(mine: Sequence[Any], theirs: Sequence[Any]) -> Floats:

@@ -32,24 +32,27 @@ class Arm:
         What runs.
     share
         Share of what is left to gain that it is expected to win, until runs of the home tell.
+    few_shot
+        Whether it fills prompts with examples from the start, rather than change instructions first.
     """
 
     name: str
     optimizer: str
     params: dict[str, Any] = field(default_factory=dict)
     share: float = 0.1
+    few_shot: bool = True
 
 
 ARMS: tuple[Arm, ...] = (
     Arm("labeled_fewshot", "labeled_fewshot", {}, 0.10),
-    Arm("copro", "copro", {"breadth": 4, "depth": 2}, 0.11),
+    Arm("copro", "copro", {"breadth": 4, "depth": 2}, 0.11, few_shot=False),
     Arm("bootstrap_fewshot", "bootstrap_fewshot", {}, 0.12),
-    Arm("simba", "simba", {"num_candidates": 4, "max_steps": 4}, 0.13),
+    Arm("simba", "simba", {"num_candidates": 4, "max_steps": 4}, 0.13, few_shot=False),
     Arm("knn_fewshot", "knn_fewshot", {}, 0.15),
     Arm("infer_rules", "infer_rules", {"num_candidates": 4}, 0.16),
     Arm("bootstrap_random_search", "bootstrap_random_search", {"num_candidate_programs": 8}, 0.18),
-    Arm("gepa light", "gepa", {"auto": "light"}, 0.22),
-    Arm("gepa medium", "gepa", {"auto": "medium"}, 0.23),
+    Arm("gepa light", "gepa", {"auto": "light"}, 0.22, few_shot=False),
+    Arm("gepa medium", "gepa", {"auto": "medium"}, 0.23, few_shot=False),
     Arm("better_together", "better_together", {"steps": ["bootstrap_random_search", "infer_rules"]}, 0.25),
     Arm("miprov2 light", "miprov2", {"auto": "light"}, 0.26),
     Arm("miprov2 medium", "miprov2", {"auto": "medium"}, 0.28),

@@ -1,6 +1,6 @@
 """How good recommendations are, on tasks held out from any tuning.
 
-55 tasks (messages of bank customers, intents, made-up texts with labels of a meaning and without, two and
+82 tasks (messages of bank customers, intents, made-up texts with labels of a meaning and without, two and
 three predictors, chains of thought, plans; 20 to 240 examples, 3 to 15 labels, four prices) by 13 ways to
 optimise by 3 budgets, on the offline LM.  The constants of the selector were chosen on every second task, and
 the others are held out.  Every seed draws the examples of a task anew, 3 times on the tuning tasks and 9 times
@@ -45,7 +45,7 @@ from skillfleet_nb.stats import mean_interval, paired_comparison
 from skillfleet_nb.trainset.landmarks import Landmarks, landmarks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _ASIDE = 0.3  # of a budget that ends early, for the final test
 Rows = dict[tuple[str, str, int], dict[str, Any]]
@@ -107,6 +107,8 @@ def _at(row: dict[str, Any], budget: float) -> float:
 
 
 Known = tuple[Setup, Sizing, Landmarks]
+Picks = tuple[Case, list[tuple[str, float]]]
+"""A case, and what was chosen in it on every draw of its examples, with the confidence."""
 
 
 def setup_of(task: Task, embedder: Embedder) -> Known:
@@ -125,17 +127,17 @@ def setup_of(task: Task, embedder: Embedder) -> Known:
     return setup, sizing.model_copy(update=probed), landmarks(rows, embedder)
 
 
-def setups_of(tasks: Sequence[Task]) -> dict[str, Known]:
-    """Set all tasks up."""
+def setups_of(tasks: Sequence[Task], draws: int = 1) -> dict[str, list[Known]]:
+    """Set all tasks up, with several draws of their examples."""
     with tempfile.TemporaryDirectory() as folder:
         embedder = Embedder(cache=Path(folder))
-        return {t.name: setup_of(t, embedder) for t in tasks}
+        return {t.name: [setup_of(t.drawn(seed), embedder) for seed in range(draws)] for t in tasks}
 
 
-def past_of(task: Task, setups: dict[str, Known], rows: Rows) -> tuple[Past, ...]:
+def past_of(task: Task, setups: dict[str, list[Known]], rows: Rows) -> tuple[Past, ...]:
     """Turn a task's runs into a home's history: what each came to, and what had been forecast of it."""
     past = []
-    setup, sizing, found = setups[task.name]
+    setup, sizing, found = setups[task.name][0]
     for (name, arm, seed), r in rows.items():
         if name != task.name or seed >= DRAWS:
             continue
@@ -148,9 +150,9 @@ def past_of(task: Task, setups: dict[str, Known], rows: Rows) -> tuple[Past, ...
     return tuple(past)
 
 
-def advice_for(task: Task, setups: dict[str, Known], past: tuple[Past, ...], **how: Any) -> Advice:
+def advice_for(known: Known, past: tuple[Past, ...], **how: Any) -> Advice:
     """Advise on a task, choosing among the ways that were run."""
-    setup, sizing, found_in_data = setups[task.name]
+    setup, sizing, found_in_data = known
     found = advise(setup, sizing, past, landmarks=found_in_data, **how)
     return replace(found, candidates=tuple(c for c in found.candidates if c.arm.name in ARMS))
 
@@ -166,33 +168,38 @@ def chosen(advice: Advice, case: Case) -> tuple[str, float]:
 
 
 def policies(
-    task: Task, past: tuple[Past, ...], rows: Rows, setups: dict[str, Known], rng: random.Random
-) -> dict[str, list[tuple[Case, str, float]]]:
+    task: Task, past: tuple[Past, ...], rows: Rows, setups: dict[str, list[Known]], rng: random.Random
+) -> dict[str, list[Picks]]:
     """Let every policy choose in every case of a task, knowing these runs on others."""
-    made: dict[str, list[tuple[Case, str, float]]] = {}
-    ours = advice_for(task, setups, past)
-    rules = advice_for(task, setups, (), by_rules=True)
+    made: dict[str, list[Picks]] = {}
+    known = setups[task.name]
+    ours = [advice_for(of, past) for of in known]
+    rules = [advice_for(of, (), by_rules=True) for of in known]
     for case in cases_of(task, rows):
         picks = {
-            "selector": chosen(ours, case),
-            "house rules": chosen(rules, case),
-            "always miprov2 light": ("miprov2 light", 0.0),
-            "always gepa light": ("gepa light", 0.0),
-            "random": (rng.choice(sorted(case.score)), 0.0),
+            "selector": [chosen(advice, case) for advice in ours],
+            "house rules": [chosen(advice, case) for advice in rules],
+            "always miprov2 light": [("miprov2 light", 0.0)],
+            "always gepa light": [("gepa light", 0.0)],
+            "random": [(rng.choice(sorted(case.score)), 0.0) for _ in known],
         }
-        for name, (arm, sure) in picks.items():
-            made.setdefault(name, []).append((case, arm, sure))
+        for name, of in picks.items():
+            made.setdefault(name, []).append((case, of))
     return made
 
 
-def report(made: dict[str, list[tuple[Case, str, float]]]) -> list[dict[str, Any]]:
-    """Sum up what the policies came to."""
+def report(made: dict[str, list[Picks]]) -> list[dict[str, Any]]:
+    """Sum up what the policies came to: in each case on average over draws, then over cases."""
     rows: list[dict[str, Any]] = []
-    ours = [case.score[arm] for case, arm, _ in made["selector"]]
+
+    def on_average(picks: list[Picks], told: Callable[[Case, str], float]) -> list[float]:
+        return [statistics.mean(told(case, arm) for arm, _ in of) for case, of in picks]
+
+    def right(case: Case, arm: str) -> float:
+        return float(case.regret(arm) <= WITHIN)
+
     for name, picks in made.items():
-        regrets = [case.regret(arm) for case, arm, _ in picks]
-        right = [float(r <= WITHIN) for r in regrets]
-        share, lost = mean_interval(right), mean_interval([min(1.0, r) for r in regrets])
+        share, lost = (mean_interval(on_average(picks, told)) for told in (right, Case.regret))
         held = name == "selector"
         rows.append(
             _row(
@@ -212,7 +219,7 @@ def report(made: dict[str, list[tuple[Case, str, float]]]) -> list[dict[str, Any
             )
         )
         if not held:
-            theirs = [case.score[arm] for case, arm, _ in picks]
+            ours, theirs = (on_average(made[policy], lambda c, arm: c.score[arm]) for policy in ("selector", name))
             told = paired_comparison(theirs, ours, seed=0)
             rows.append(
                 _row(
@@ -221,17 +228,13 @@ def report(made: dict[str, list[tuple[Case, str, float]]]) -> list[dict[str, Any
                     "points",
                 )
             )
-    picks = made["selector"]
-    over = [case.cost[arm] > case.budget for case, arm, _ in picks]
+    every = [(case, arm, sure) for case, of in made["selector"] for arm, sure in of]
+    over = [case.cost[arm] > case.budget for case, arm, _ in every]
     rows.append(_row("selector: choices whose runs cost more than the budget", 100 * statistics.mean(over), "%"))
-    sure = [s for _, _, s in picks]
-    right = [float(case.regret(arm) <= WITHIN) for case, arm, _ in picks]
-    brier = statistics.mean((s - r) ** 2 for s, r in zip(sure, right, strict=True))
-    rows.append(
-        _row(
-            f"selector: mean confidence, right in {100 * statistics.mean(right):.0f}%", 100 * statistics.mean(sure), "%"
-        )
-    )
+    share = statistics.mean(right(case, arm) for case, arm, _ in every)
+    mean_sure = statistics.mean(sure for _, _, sure in every)
+    rows.append(_row(f"selector: mean confidence, right in {100 * share:.0f}%", 100 * mean_sure, "%"))
+    brier = statistics.mean((sure - right(case, arm)) ** 2 for case, arm, sure in every)
     rows.append(_row("selector: Brier score of the confidence", brier, ""))
     return rows
 
@@ -263,8 +266,9 @@ def run(minutes: float = 0.0, *, tuning: bool = False) -> list[dict[str, Any]]:
             }
         ]
     judged, home = (tune, tune) if tuning else (held, [*tune, *held])
-    setups = setups_of(home)
-    made: dict[str, list[tuple[Case, str, float]]] = {}
+    judged_names = {t.name for t in judged}
+    setups = setups_of(judged, DRAWS) | setups_of([t for t in home if t.name not in judged_names])
+    made: dict[str, list[Picks]] = {}
     rng = random.Random(3)
     runs = {t.name: past_of(t, setups, rows) for t in home}
     for task in judged:

@@ -242,6 +242,11 @@ _SIZES: tuple[dict[str, tuple[int, ...]], ...] = (
         "opaque": (24, 30, 48, 75), "two_steps": (24, 30, 48), "three_steps": (24,), "plans": (28, 38),
         "cot": (24, 30, 48, 75),
     },
+    {
+        "intents": (30, 52, 70, 100), "banking": (36, 70, 110, 200), "made_up": (28, 42, 66, 84),
+        "opaque": (28, 42, 66, 84), "two_steps": (28, 42, 75), "three_steps": (30, 48), "plans": (26, 36),
+        "cot": (28, 42, 66, 84),
+    },
 )  # fmt: skip
 
 

@@ -47,7 +47,8 @@ def unflat(values: Sequence[float], like: Constants) -> Constants:
     """Undo :func:`flat`."""
     n = len(like.lengths)
     lengths = dict(zip(like.lengths, values[:n], strict=True))
-    parts = [Deviations(*values[n + at : n + at + 3]) for at in (0, 3, 6)]
+    of = len(Deviations._fields)
+    parts = [Deviations(*values[n + at : n + at + of]) for at in range(0, 3 * of, of)]
     return Constants(lengths, *parts, values[-1])
 
 
