@@ -76,8 +76,8 @@ class Constants(NamedTuple):
     luck: float
 
 
-# Of the greatest marginal likelihood on the tuning half of the tasks of ``make bench-selector``, as
-# ``python tests/benchmarks/tune_selector.py`` finds them; the other half judges.
+# From the tuning half of the tasks of ``make bench-selector``; the other half judges.  Found by marginal likelihood
+# (``python tests/benchmarks/tune_selector.py``); where it hardly told them apart, those that chose better there.
 SCORES = Constants(
     {
         "baseline": 0.63, "words": 0.98, "nearest": 0.49, "named": 0.51, "examples": 1.8, "labels": 6.5,

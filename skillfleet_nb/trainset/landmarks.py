@@ -23,6 +23,7 @@ MOST_ROWS = 200
 _FOLDS = 10
 _FEWEST = 10  # rows: fewer tell nothing
 _NEAR = 5
+_SCALE = 20.0  # of cosines in a softmax: what sentence-transformers trains its models with
 _REPEATS = 0.7  # values an output may have for every row, to be a category
 
 
@@ -37,7 +38,7 @@ class Landmarks(NamedTuple):
     words
         By naive Bayes on words, cross-validated.
     named
-        By the label whose own name is nearest, by embeddings: without examples; None as for `nearest`.
+        Probability of the label by how near its own name is, by embeddings: without examples; None as for `nearest`.
     """
 
     nearest: float | None = None
@@ -106,8 +107,10 @@ def _named(
 ) -> float:
     import numpy as np
 
-    found = (vectors @ of_names.T).argmax(axis=1)
-    return float(np.mean([names[at] == label for at, label in zip(found, labels, strict=True)]))
+    scaled = _SCALE * vectors @ of_names.T
+    odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    right = odds[np.arange(len(labels)), [names.index(label) for label in labels]]
+    return float((right / odds.sum(axis=1)).mean())
 
 
 def _words(texts: Sequence[str], labels: Sequence[str]) -> float | None:
