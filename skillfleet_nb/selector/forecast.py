@@ -30,10 +30,9 @@ _TOKENS_SD = {True: 0.04, False: 0.15}  # of log tokens of a call, with a probe 
 _ANSWER_SD = {True: 0.05, False: 0.35}
 _PROPOSAL_SD, _INSTRUCTION_SD = 0.3, 0.5
 _LATENCY_SD = {True: 0.2, False: 1.0}
-_WORK_SD = 0.6  # of log seconds of what this machine does itself: it depends on what else it does
-_WORK_TIMES = 2.0  # an evaluation does more around a call than a single run of the program
+_WORK_SD = 0.45  # of log seconds of what this machine does itself: it depends on what else it does
 _HERE_S = 0.02  # latency below which a model is no network away: threads then share one processor
-_FIXED_S = 0.3
+_FIXED_S = 0.05
 
 
 class Interval(NamedTuple):
@@ -276,7 +275,7 @@ class _Run:
         slower = max(1.0, written_tokens / max(1.0, s.output_tokens)) ** 0.7 if s.latency_s > 0.05 else 3.0  # noqa: PLR2004
         threads = 1 if s.latency_s < _HERE_S else max(1, setting.threads)
         waited = task * s.latency_s * longer / threads + use.prompt * s.latency_s * slower
-        work = _WORK_TIMES * (task + use.prompt + self.cached) * s.overhead_s + _FIXED_S
+        work = (task + use.prompt + self.cached) * s.overhead_s + _FIXED_S
         busy, slow = noise(_WORK_SD), noise(_LATENCY_SD[s.latency_known])
         self.wall_s = waited * (busy if s.latency_s < _HERE_S else slow) + work * busy
         del train

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from skillfleet_nb.selector.rules import ARMS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ _MIDDLE = {"baseline": 0.5, "words": 0.75, "nearest": 0.6, "named": 0.6, "labels
 _FAMILY = {arm.name: arm.optimizer for arm in ARMS}
 _FEW_SHOT = {arm.name: arm.few_shot for arm in ARMS}
 _WORDS = ("program", "domain", "style", "complexity")  # features that two tasks have in common, or have not
-_SHARED = 0.8  # of the variance of a test split's mean, the part that is the same for all runs on it
+SHARED = 0.8  # of the variance of a test split's mean, the part that is the same for all runs on it
 _SMALL = 0.04  # variance of an example's score, at least: few examples do not make sure
 _VAGUE = 2.0  # examples that what is expected of a baseline counts for where no other task is known
 _MOST = 600  # points, those on the tasks most like this one, that are counted: more would take longer than they tell
@@ -66,14 +66,14 @@ class Constants(NamedTuple):
     constant, varying, task
         How far optimizers are off what the rules say of them: everywhere, by the features of tasks, and by task.
     luck
-        What another seed changes in the score of a run.
+        What another seed, or another draw of the examples, changes in the score of a run: also for all, or a part.
     """
 
     lengths: dict[str, float]
     constant: Deviations
     varying: Deviations
     task: Deviations
-    luck: float
+    luck: Deviations
 
 
 # From the tuning half of the tasks of ``make bench-selector``; the other half judges.  Found by marginal likelihood
@@ -85,8 +85,8 @@ SCORES = Constants(
     },
     constant=Deviations(0.034, 0.036, 0.016, 0.005),
     varying=Deviations(0.12, 0.097, 0.073, 0.006),
-    task=Deviations(0.018, 0.023, 0.021, 0.007),
-    luck=0.01,
+    task=Deviations(0.016, 0.018, 0.01, 0.004),
+    luck=Deviations(0.018, 0.019, 0.031, 0.016),
 )  # fmt: skip
 BASELINES = Constants(
     {
@@ -96,7 +96,7 @@ BASELINES = Constants(
     constant=Deviations(0.07, 0.0, 0.0, 0.0),
     varying=Deviations(0.369, 0.0, 0.0, 0.0),
     task=Deviations(0.073, 0.0, 0.0, 0.0),
-    luck=0.0,
+    luck=Deviations(0.0, 0.0, 0.0, 0.0),
 )  # fmt: skip
 
 
@@ -133,7 +133,8 @@ class Expectation:
     evidence
         Runs of the same optimizer in the home, each counted from 1 for a task of the same features down to 0.
     draws
-        Scores as they may be on average over seeds, shape (300,): the same draw of several ways belongs together.
+        Scores as they may be on average over runs, in [0, 1], shape (300,): the same draw of several ways belongs
+        together.
     """
 
     mean: float
@@ -192,9 +193,9 @@ def expectations(
     known = _most_alike(here[0], grouped(past), by)
     off, cov = conditioned(here, known, by)
     mean = off + np.array([_by_rules(arm, baseline) for arm in arms])
-    # As they are on average over seeds, of which a run is one.
-    drawn = np.random.default_rng(5).multivariate_normal(mean, (cov + cov.T) / 2, _DRAWS, method="svd")
-    sds = np.sqrt(np.maximum(_LEAST_SD**2, np.diag(cov) + by.luck**2))
+    # As they are on average over draws and seeds, of which a run is one.
+    drawn = np.random.default_rng(5).multivariate_normal(mean, (cov + cov.T) / 2, _DRAWS, method="svd").clip(0, 1)
+    sds = np.sqrt(np.maximum(_LEAST_SD**2, np.diag(cov) + sum(sd**2 for sd in by.luck)))
     counted = _families(here, known) * _alike(here, known, by.lengths) @ np.array([k.runs for k in known], dtype=float)
     return [
         Expectation(float(m), float(sd), float(n), drawn[:, at])
@@ -270,13 +271,7 @@ def conditioned(here: Sequence[Point], known: Sequence[Point], by: Constants) ->
 
 def covariance(here: Sequence[Point], there: Sequence[Point], by: Constants) -> Floats:
     """Return the prior covariance of how far off both are, shape (len(here), len(there))."""
-    arms, families = _same(*([k.arm for k in of] for of in (here, there))), _families(here, there)
-    manners = _same(*([_FEW_SHOT.get(k.arm) for k in of] for of in (here, there)))
-    tasks = _same(*([k.task for k in of] for of in (here, there)))
-
-    def part(sd: Deviations) -> Floats:
-        return sd.all**2 + sd.manner**2 * manners + sd.family**2 * families + sd.own**2 * arms
-
+    part, tasks = parts(here, there), _same(*([k.task for k in of] for of in (here, there)))
     return part(by.constant) + part(by.varying) * _alike(here, there, by.lengths) + part(by.task) * tasks
 
 
@@ -284,9 +279,17 @@ def noise(known: Sequence[Point], by: Constants) -> Floats:
     """Return the covariance of what runs show beside what is to be known: their luck, and their test split's."""
     import numpy as np
 
-    sampling = np.sqrt([k.sampling / k.runs for k in known])
-    split = _SHARED * _same([k.task for k in known], [k.task for k in known]) + (1 - _SHARED) * np.eye(len(known))
-    return np.outer(sampling, sampling) * split + np.diag([by.luck**2 / k.runs for k in known])
+    tasks, few = _same(*[[k.task for k in known]] * 2), 1 / np.sqrt([k.runs for k in known])
+    sampling = few * np.sqrt([k.sampling for k in known])
+    split = SHARED * tasks + (1 - SHARED) * np.eye(len(known))
+    return np.outer(sampling, sampling) * split + np.outer(few, few) * parts(known, known)(by.luck) * tasks
+
+
+def parts(here: Sequence[Point], there: Sequence[Point]) -> Callable[[Deviations], Floats]:
+    """Return what makes covariances of deviations, shape (len(here), len(there)), by which optimizers share them."""
+    arms, families = _same(*([k.arm for k in of] for of in (here, there))), _families(here, there)
+    manners = _same(*([_FEW_SHOT.get(k.arm) for k in of] for of in (here, there)))
+    return lambda sd: sd.all**2 + sd.manner**2 * manners + sd.family**2 * families + sd.own**2 * arms
 
 
 def _alike(here: Sequence[Point], there: Sequence[Point], lengths: Mapping[str, float]) -> Floats:

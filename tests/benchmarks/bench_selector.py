@@ -5,11 +5,11 @@ three predictors, chains of thought, plans; 20 to 240 examples, 3 to 15 labels, 
 optimise by 3 budgets, on the offline LM.  The constants of the selector were chosen on every second task, and
 the others are held out.  Every seed draws the examples of a task anew, 3 times on the tuning tasks and 9 times
 on those held out: a run is some four points off its mean over draws, which would pass for a regret of several
-points where the best of 13 is looked for.  A case is a held-out task under one budget; what the selector knows
-are three runs of each on all other tasks, with the scores on their test splits of 34 to 90 examples.  The score
-of a choice is its mean over draws on the test split and up to 310 further examples.  What does not fit the
-budget comes to the best program that was known when the money ran out.  A choice is right when no way that
-fits the budget scores 2 points more.
+points where the best of 13 is looked for.  A case is a held-out task under one budget, advised on from three
+draws of its examples; intervals and tests are over tasks.  What the selector knows are three runs of each way on
+all other tasks, with the scores on their test splits of 34 to 90 examples.  The score of a choice is its mean over
+draws on the test split and up to 310 further examples.  What does not fit the budget comes to the best program
+that was known when the money ran out.  A choice is right when no way that fits the budget scores 2 points more.
 
 Run: ``make bench-selector``; runs are kept in ``$SKILLFLEET_BENCH_CACHE`` and an interrupted collection
 goes on where it stopped.
@@ -189,11 +189,14 @@ def policies(
 
 
 def report(made: dict[str, list[Picks]]) -> list[dict[str, Any]]:
-    """Sum up what the policies came to: in each case on average over draws, then over cases."""
+    """Sum up what the policies came to: of each task on average, then over tasks, whose cases are no news each."""
     rows: list[dict[str, Any]] = []
 
     def on_average(picks: list[Picks], told: Callable[[Case, str], float]) -> list[float]:
-        return [statistics.mean(told(case, arm) for arm, _ in of) for case, of in picks]
+        of_task: dict[str, list[float]] = {}
+        for case, of in picks:
+            of_task.setdefault(case.task.name, []).extend(told(case, arm) for arm, _ in of)
+        return [statistics.mean(found) for found in of_task.values()]
 
     def right(case: Case, arm: str) -> float:
         return float(case.regret(arm) <= WITHIN)

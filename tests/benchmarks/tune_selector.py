@@ -1,7 +1,8 @@
 """Find the constants of the selector's regression: those of the greatest marginal likelihood on the tuning tasks.
 
-The held-out half of the tasks is not looked at.  A weak prior holds every constant near the one there is, so
-that what the data do not tell stays.  Prints what belongs into ``selector/posterior.py``.
+The held-out half of the tasks is not looked at.  Luck is measured by how scores of a task vary over draws: means
+over the same number of runs do not tell it from what a task has of its own.  A weak prior holds every other constant
+near the one there is, so that what the data do not tell stays.  Prints what belongs into ``selector/posterior.py``.
 
 Run: ``python tests/benchmarks/tune_selector.py``, after ``make bench-selector`` has collected the runs.
 """
@@ -15,24 +16,30 @@ from typing import TYPE_CHECKING
 import dspy
 import numpy as np
 from bench_selector import known_runs, past_of, setups_of, split
+from grid_runs import ARMS
+from made_up_tasks import DRAWS
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
 
 from skillfleet_nb.selector.posterior import (
     BASELINES,
     SCORES,
+    SHARED,
     Constants,
     Deviations,
+    Point,
     by_task,
     covariance,
     grouped,
     noise,
+    parts,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from skillfleet_nb.selector.posterior import Point
+    from bench_selector import Rows
+    from made_up_tasks import Task
 
 _PRIOR_SD = 1.0  # of the log of a constant
 _STEPS = 60
@@ -40,7 +47,7 @@ _STEPS = 60
 
 def flat(c: Constants) -> list[float]:
     """Put all constants into one list."""
-    return [*c.lengths.values(), *c.constant, *c.varying, *c.task, c.luck]
+    return [*c.lengths.values(), *c.constant, *c.varying, *c.task, *c.luck]
 
 
 def unflat(values: Sequence[float], like: Constants) -> Constants:
@@ -48,8 +55,8 @@ def unflat(values: Sequence[float], like: Constants) -> Constants:
     n = len(like.lengths)
     lengths = dict(zip(like.lengths, values[:n], strict=True))
     of = len(Deviations._fields)
-    parts = [Deviations(*values[n + at : n + at + of]) for at in range(0, 3 * of, of)]
-    return Constants(lengths, *parts, values[-1])
+    parts = [Deviations(*values[n + at : n + at + of]) for at in range(0, 4 * of, of)]
+    return Constants(lengths, *parts)
 
 
 def minus_log_likelihood(known: Sequence[Point], by: Constants) -> float:
@@ -62,10 +69,35 @@ def minus_log_likelihood(known: Sequence[Point], by: Constants) -> float:
     return float(off @ cho_solve(factor, off) / 2 + np.log(np.diag(factor[0])).sum())
 
 
+def luck_of(rows: Rows, tasks: Sequence[Task]) -> Deviations:
+    """Measure what another draw and seed change in a run's score, by what deviations over draws have in common."""
+    arms = [Point(name, "", {}) for name in ARMS]
+    found = []
+    for task in tasks:
+        scores = np.array([[rows[task.name, arm, seed]["judged"] for seed in range(DRAWS)] for arm in ARMS])
+        sampling = (1 - SHARED) * scores.mean() * (1 - scores.mean()) / len(task.judge)
+        found.append(np.cov(scores) - sampling * np.eye(len(arms)))
+    shared, levels, before = np.mean(found, axis=0), [], 0.0
+    for level in range(len(Deviations._fields)):
+        # As far as arms share this level and no later one, they have in common what was before, and this.
+        here, later = (_levels(arms, at) for at in (level, level + 1))
+        now = float(shared[(here - later) > 0].mean())
+        levels.append(math.sqrt(max(0.0, now - before)))
+        before = max(before, now)
+    return Deviations(*levels)
+
+
+def _levels(arms: Sequence[Point], level: int) -> np.ndarray:
+    """Return 1 where two arms share a level: all, their manner, their family, themselves; 0 beyond."""
+    if level == len(Deviations._fields):
+        return np.zeros((len(arms), len(arms)))
+    return parts(arms, arms)(Deviations(*(float(at == level) for at in range(len(Deviations._fields)))))
+
+
 def fitted(known: Sequence[Point], start: Constants) -> Constants:
-    """Maximise the marginal likelihood from `start`; what is 0 there stays 0."""
+    """Maximise the marginal likelihood from `start`, whose luck is held; what is 0 there stays 0."""
     at_start = np.array(flat(start))
-    free = at_start > 0
+    free = (at_start > 0) & (np.arange(len(at_start)) < len(at_start) - len(start.luck))
     logs = np.log(at_start[free])
 
     def constants(x: np.ndarray) -> Constants:
@@ -85,7 +117,8 @@ if __name__ == "__main__":
     rows, (tasks, _) = known_runs(), split()
     setups = setups_of(tasks)
     past = [run for task in tasks for run in past_of(task, setups, rows)]
-    for name, known, start in (("SCORES", grouped(past), SCORES), ("BASELINES", by_task(past), BASELINES)):
+    scores = SCORES._replace(luck=luck_of(rows, tasks))
+    for name, known, start in (("SCORES", grouped(past), scores), ("BASELINES", by_task(past), BASELINES)):
         made = fitted(known, start)
         print(f"{name}: {len(known)} known, {minus_log_likelihood(known, start):.1f} before")
         print(f"{minus_log_likelihood(known, made):.1f} after:")
