@@ -38,7 +38,7 @@ from skillfleet_nb.store import Journal
 KILLS, JOBS = 20, 200
 
 
-def row(what: str, value: float, unit: str, target: float | None) -> dict[str, Any]:
+def row(what: str, value: float, unit: str, target: float | str | None) -> dict[str, Any]:
     return {"what": what, "value": value, "unit": unit, "target": target}
 
 
@@ -66,7 +66,7 @@ def killed(optimizer: str, kills: int, folder: Path) -> list[dict[str, Any]]:
         in_flight += model.calls - bought(fleet, job.id)
     assert twice <= in_flight, f"{optimizer}: {twice} calls bought twice, {in_flight} were in flight"
     what = f"{optimizer}: calls bought twice in {done} kills of {jobs} jobs of {calls} calls"
-    return [row(what, twice, "calls", in_flight)]
+    return [row(what, twice, "calls", f"≤ {in_flight}")]
 
 
 def queued(n: int, folder: Path) -> list[dict[str, Any]]:
