@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _COLOURS = {"recommended": "#0072b2", "possible": "#009e73", "not possible": "#999999"}  # Okabe and Ito
 _INK = "#888888"  # has contrast on white and on black
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 96.0, 12.0, 52.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 160.0, 12.0, 52.0
+_LINE = 12.0  # between two names
 _LEAST = 1e-6  # a cost axis with a logarithm has no zero
 
 
@@ -41,9 +42,11 @@ def advice_data(recommendation: Recommendation) -> list[dict[str, Any]]:
 
 
 def advice_svg(
-    data: Sequence[dict[str, Any]], *, budget: float | None = None, width: int = 460, height: int = 250
+    data: Sequence[dict[str, Any]], *, budget: float | None = None, width: int = 520, height: int = 250
 ) -> str:
     """Draw :func:`advice_data`: cost on a logarithmic axis, intervals as lines, the budget as a dashed one.
+
+    Names stand in a column beside the plot, each joined to its mark: near the marks they would hide one another.
 
     Parameters
     ----------
@@ -102,22 +105,21 @@ class _Plot:
 
     def marks(self) -> str:
         parts = []
-        taken: list[tuple[float, float]] = []
-        for row in sorted(self._data, key=lambda r: r["kind"] != "recommended"):
+        rows = sorted(self._data, key=lambda r: -float(r["score"]))
+        beside = self._width - _RIGHT + 16
+        for row, at in zip(rows, _apart([self._y(r["score"]) for r in rows], self._height - _BOTTOM), strict=True):
             x, y, colour = self._x(row["cost"]), self._y(row["score"]), _COLOURS[row["kind"]]
+            low, high = self._x(row["low"]), self._x(row["high"])
             told = f"{row['name']}: {row['score']:.0f} points ({row['worst']:.0f} to {row['best']:.0f})"
+            joined = f"M{max(high, x + 6):.1f},{y:.1f}L{beside - 10:.1f},{at:.1f}h7"
+            weight = " font-weight='600'" if row["kind"] == "recommended" else ""
             parts.append(
                 f"<g fill='{colour}' stroke='{colour}'><title>{escape(told)}</title>"
-                f"<path d='M{self._x(row['low']):.1f},{y:.1f}H{self._x(row['high']):.1f}' stroke-opacity='.6'/>"
-                f"{_symbol(row['kind'], x, y)}</g>"
+                f"<path d='{joined}' fill='none' stroke-opacity='.3'/>"
+                f"<path d='M{low:.1f},{y:.1f}H{high:.1f}' stroke-opacity='.6' stroke-width='1.5'/>"
+                f"{_symbol(row['kind'], x, y)}"
+                f"<text x='{beside:.1f}' y='{at + 3:.1f}' stroke='none'{weight}>{escape(row['name'])}</text></g>"
             )
-            at = y + 3
-            while any(abs(at - other) < 10 and abs(x - beside) < 110 for beside, other in taken):  # noqa: PLR2004
-                at += 10
-            taken.append((x, at))
-            start = max(self._x(row["high"]), x + 6) + 4
-            weight = " font-weight='600'" if row["kind"] == "recommended" else ""
-            parts.append(f"<text x='{start:.1f}' y='{at:.1f}' fill='{colour}'{weight}>{escape(row['name'])}</text>")
         return "".join(parts)
 
     def legend(self) -> str:
@@ -127,6 +129,18 @@ class _Plot:
             parts.append(f"<g fill='{_COLOURS[kind]}' stroke='{_COLOURS[kind]}'>{_symbol(kind, x + 5, y - 3)}</g>"
                          f"<text x='{x + 14}' y='{y}'>{kind}</text>")  # fmt: skip
         return "".join(parts)
+
+
+def _apart(heights: Sequence[float], bottom: float) -> list[float]:
+    """Move sorted heights apart to a line each, and no more than that; the last ends above `bottom` if all fit."""
+    found: list[float] = []
+    for y in heights:
+        found.append(max(y, found[-1] + _LINE) if found else y)
+    below = bottom
+    for at in reversed(range(len(found))):
+        found[at] = min(found[at], below)
+        below = found[at] - _LINE
+    return found
 
 
 def _symbol(kind: str, x: float, y: float) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_up import Counting, Data, counted_lm, program, told
 
 from skillfleet_nb import Fleet
@@ -89,3 +93,18 @@ def test_the_chart_names_every_candidate_with_its_interval(card: RecommendationC
     drawn = advice_svg(data, budget=2.0)
     assert all(f">{row['name']}<" in drawn for row in data)
     assert ">budget<" in drawn
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 500)), min_size=1, max_size=14))
+def test_no_name_in_the_chart_hides_another_one(at: list[tuple[float, float]]) -> None:
+    data = [
+        {"name": f"way {n}", "cost": cost, "low": 0.8 * cost, "high": 1.3 * cost, "score": score, "worst": score - 5,
+         "best": score + 5, "kind": "possible", "unit": "USD"}
+        for n, (score, cost) in enumerate(at)
+    ]  # fmt: skip
+    drawn = advice_svg(data, height=250)
+    heights = sorted(float(y) for y in re.findall(r"y='([\d.]+)'[^>]*>way \d+<", drawn))
+    assert len(heights) == len(data)
+    assert all(one >= other + 10 for other, one in pairwise(heights))
+    assert heights[0] >= 10
+    assert heights[-1] < 250 - 40
