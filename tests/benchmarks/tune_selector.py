@@ -55,8 +55,7 @@ def unflat(values: Sequence[float], like: Constants) -> Constants:
     n = len(like.lengths)
     lengths = dict(zip(like.lengths, values[:n], strict=True))
     of = len(Deviations._fields)
-    parts = [Deviations(*values[n + at : n + at + of]) for at in range(0, 4 * of, of)]
-    return Constants(lengths, *parts)
+    return Constants(lengths, *(Deviations(*values[at : at + of]) for at in range(n, len(values), of)))
 
 
 def minus_log_likelihood(known: Sequence[Point], by: Constants) -> float:
