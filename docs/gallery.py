@@ -8,7 +8,7 @@ from pathlib import Path
 from skillfleet_nb import Fleet, offline_lm
 from skillfleet_nb.charts import KINDS
 from skillfleet_nb.commands.demo import exact_intent, intent_program
-from skillfleet_nb.trainset.bundled import bundled
+from skillfleet_nb.data.bundled import bundled
 
 IMAGES = Path(__file__).parent / "images" / "charts"
 SEVERAL = {"pareto": (), "optimizers": ()}

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from skillfleet_nb.fleet import Fleet
-    from skillfleet_nb.lm.offline import offline_lm
-    from skillfleet_nb.runs.job import Job
-    from skillfleet_nb.runs.review import ask
+    from skillfleet_nb.offline_lm import offline_lm
+    from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.runs.review.reviewer import ask
     from skillfleet_nb.skills import Skill
     from skillfleet_nb.widgets.monitor import Monitor
 
@@ -20,11 +20,11 @@ __all__ = ["Fleet", "Job", "Monitor", "Skill", "ask", "offline_lm"]
 
 _HOMES = {
     "Fleet": "skillfleet_nb.fleet",
-    "Job": "skillfleet_nb.runs.job",
+    "Job": "skillfleet_nb.runs.jobs.job",
     "Monitor": "skillfleet_nb.widgets.monitor",
     "Skill": "skillfleet_nb.skills",
-    "ask": "skillfleet_nb.runs.review",
-    "offline_lm": "skillfleet_nb.lm.offline",
+    "ask": "skillfleet_nb.runs.review.reviewer",
+    "offline_lm": "skillfleet_nb.offline_lm",
 }
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from skillfleet_nb.fleet import Fleet
-    from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.runs.jobs.job import Job
 
 _POLL_S = 0.2
 _QUIET_POLLS = 25  # without a terminal, a line every five seconds

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, JobError, unknown
 from skillfleet_nb.events import JobCreated, JobState, Resumed, StateChanged
-from skillfleet_nb.runs import parcel
-from skillfleet_nb.runs.history import History
-from skillfleet_nb.runs.job import Job
-from skillfleet_nb.runs.launch import check_engine, launch, packed
+from skillfleet_nb.runs.engines import parcel
+from skillfleet_nb.runs.engines.launch import check_engine, launch, packed
+from skillfleet_nb.runs.jobs.attempts import History
+from skillfleet_nb.runs.jobs.job import Job
+from skillfleet_nb.runs.jobs.resume import refuse_changes, refuse_finished, refuse_spent
 from skillfleet_nb.runs.prepare import checked_fallbacks, prepare
-from skillfleet_nb.runs.resume import refuse_changes, refuse_finished, refuse_spent
-from skillfleet_nb.runs.review import read_review
+from skillfleet_nb.runs.review.reviewer import read_review
 from skillfleet_nb.runs.spec import Budget, tags_of
 from skillfleet_nb.store import Home, Journal, Store
 from skillfleet_nb.store.job_filter import condition
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from skillfleet_nb import Monitor
-    from skillfleet_nb.analysis.comparison import Comparison
-    from skillfleet_nb.analysis.doctor import Diagnosis
-    from skillfleet_nb.analysis.headroom import Headroom
-    from skillfleet_nb.analysis.programs import Candidates, StoredProgram
+    from skillfleet_nb.advice.doctor import Diagnosis
+    from skillfleet_nb.advice.forecast import Forecast
+    from skillfleet_nb.advice.headroom import Headroom
+    from skillfleet_nb.advice.recommend import Recommendation
+    from skillfleet_nb.advice.track_record import SelectorReport
     from skillfleet_nb.charts import Charts
+    from skillfleet_nb.data import TrainsetReport
     from skillfleet_nb.lm.embed import Embedder
-    from skillfleet_nb.runs.answers import Answer
+    from skillfleet_nb.reports.comparison import Comparison
+    from skillfleet_nb.reports.stored_programs import Candidates, StoredProgram
+    from skillfleet_nb.runs.jobs.progress import Progress
     from skillfleet_nb.runs.prepare import Prepared
-    from skillfleet_nb.runs.progress import Progress
-    from skillfleet_nb.selector.forecast import Forecast
-    from skillfleet_nb.selector.recommend import Recommendation
-    from skillfleet_nb.selector.report import SelectorReport
-    from skillfleet_nb.store.vectors import SimilarityIndex
-    from skillfleet_nb.trainset import TrainsetReport
+    from skillfleet_nb.runs.review.answers import Answer
+    from skillfleet_nb.skills.similarity.index import SimilarityIndex
 
 
 class Fleet:
@@ -240,7 +240,7 @@ class Fleet:
             domain=(domain or "").strip() or None,
             spec=prepared.spec.model_dump(mode="json"),
         )
-        from skillfleet_nb.selector.advisor import choice
+        from skillfleet_nb.advice.advisor import choice
 
         told = [created, choice(prepared, settings, recommendation)]
         job, journal = Job(self.home, job_id, program), Journal(self.home, job_id)
@@ -464,7 +464,7 @@ class Fleet:
         InputError, NotFoundError
             If one is unknown, or they are not at least two different ones.
         """
-        from skillfleet_nb.analysis.compare import compare
+        from skillfleet_nb.reports.compare import compare
 
         return compare(self.store, self.settings, [self.job(name) for name in jobs], jobs)
 
@@ -476,7 +476,7 @@ class Fleet:
         NotFoundError
             If there is no such job.
         """
-        from skillfleet_nb.analysis.programs import candidates
+        from skillfleet_nb.reports.stored_programs import candidates
 
         return candidates(self.store, self.settings, self.job(job))
 
@@ -496,7 +496,7 @@ class Fleet:
         NotFoundError, InputError, JobError
             If there is none, several begin so, or the job has no scored program.
         """
-        from skillfleet_nb.analysis.programs import find
+        from skillfleet_nb.reports.stored_programs import find
 
         return find(self.store, self.settings, self.job, name_or_id, job)
 
@@ -561,7 +561,7 @@ class Fleet:
         InputError
             If no job is named, or the file cannot be written.
         """
-        from skillfleet_nb.analysis.report import write_report
+        from skillfleet_nb.reports.html_report import write_report
 
         named = [jobs] if isinstance(jobs, str | Job) else jobs
         found = [self.job(job) if isinstance(job, str) else job for job in named]
@@ -663,8 +663,8 @@ class Fleet:
         >>> told.calls.low < told.calls.expected < told.calls.high
         True
         """
-        from skillfleet_nb.selector.advisor import estimate
-        from skillfleet_nb.selector.setup import set_up
+        from skillfleet_nb.advice.advisor import estimate
+        from skillfleet_nb.advice.setup import set_up
 
         setup = set_up(
             program, train=train, val=val, test=test, metric=metric, lm=lm, prompt_lm=prompt_lm, seed=seed,
@@ -721,8 +721,8 @@ class Fleet:
             In one line: limits out of range or contradictory (with the smallest budget that would
             do), fewer than 5 examples, a budget for a model without a known price.
         """
-        from skillfleet_nb.selector import advisor
-        from skillfleet_nb.selector.setup import set_up
+        from skillfleet_nb.advice import advisor
+        from skillfleet_nb.advice.setup import set_up
 
         setup = set_up(
             program, train=train, val=val, test=test, metric=metric, lm=lm, prompt_lm=prompt_lm, seed=seed,
@@ -760,7 +760,7 @@ class Fleet:
         InputError
             If the recommendation is of another session: give program, data and metric to :meth:`optimize`.
         """
-        from skillfleet_nb.selector import advisor
+        from skillfleet_nb.advice import advisor
 
         given = recommendation.given()
         advisor.record_once(self.home, self.store, recommendation)
@@ -817,8 +817,8 @@ class Fleet:
         InputError, LMError
             In one line.
         """
-        from skillfleet_nb.analysis.headroom import look
-        from skillfleet_nb.selector.setup import set_up
+        from skillfleet_nb.advice.headroom import look
+        from skillfleet_nb.advice.setup import set_up
 
         setup = set_up(
             program, train=train, val=val, test=test, metric=metric, lm=lm, seed=seed, num_threads=num_threads,
@@ -828,7 +828,7 @@ class Fleet:
 
     def selector_report(self) -> SelectorReport:
         """Say how good the home's advice has been: accuracy, regret, calibration, forecast errors, use."""
-        from skillfleet_nb.selector.report import report
+        from skillfleet_nb.advice.track_record import report
 
         return report(self.store)
 
@@ -878,7 +878,7 @@ class Fleet:
         input_fields
             Inputs of rows that do not say; by default all fields but the label.
         weights
-            Of the components of the scores, see :class:`~skillfleet_nb.trainset.scoring.Weights`.
+            Of the components of the scores, see :class:`~skillfleet_nb.data.scoring.Weights`.
         target
             Weight of each category the set should have; uniform by default.
         near
@@ -904,8 +904,8 @@ class Fleet:
         InputError, NotFoundError, LMError
             In one line: no rows, no such label, a value out of range, a judge that does not answer.
         """
-        from skillfleet_nb.analysis.judge import Judge
-        from skillfleet_nb.analysis.trainsets import analyse
+        from skillfleet_nb.reports.judge import Judge
+        from skillfleet_nb.reports.trainsets import analyse
 
         return analyse(
             self.home,
@@ -944,7 +944,7 @@ class Fleet:
         InputError
             If it is out of range.
         """
-        from skillfleet_nb.analysis.trainsets import rate
+        from skillfleet_nb.reports.trainsets import rate
 
         rate(self.home, example_id, rating)
 
@@ -964,8 +964,8 @@ class Fleet:
         progress
             Called as ``progress(done, total)`` while texts are embedded, after two seconds.
         """
-        from skillfleet_nb.store.vectors import SimilarityIndex
-        from skillfleet_nb.trainset.identity import content_hash
+        from skillfleet_nb.data.identity import content_hash
+        from skillfleet_nb.skills.similarity.index import SimilarityIndex
 
         name = content_hash(str(Path(root).resolve()))
         return SimilarityIndex(self.home.root / "vectors" / name, self.embedder(progress))
@@ -980,6 +980,6 @@ class Fleet:
         lm
             The model; by default the one DSPy is configured with.  It is asked one short question.
         """
-        from skillfleet_nb.analysis.doctor import diagnose
+        from skillfleet_nb.advice.doctor import diagnose
 
         return diagnose(self.home, program=program, train=train, metric=metric, lm=lm)

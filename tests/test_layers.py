@@ -15,17 +15,17 @@ PACKAGE = Path(skillfleet_nb.__file__).parent
 
 # Lowest first; within a layer everything may import everything, unless SURFACES says otherwise.
 LAYERS: list[set[str]] = [
-    {"errors", "events", "markup"},
-    {"config"},
-    {"skills", "trainset", "metrics", "stats", "security"},
-    {"store", "lm"},
-    {"runs", "optimizers", "selector", "programs", "analysis", "charts"},
+    {"errors", "events", "html", "config", "stats", "security"},
+    {"store", "lm", "offline_lm"},
+    {"programs", "skills", "data"},
+    {"runs", "optimizers", "charts"},
+    {"reports", "advice"},
     {"fleet"},
     {"commands", "magics", "widgets", "cli", "server", "monitoring"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 SURFACES = ["commands", "widgets", "magics"]  # lowest first
-PURE = {"errors", "events", "markup", "config", "skills", "trainset", "metrics", "stats", "security"}
+PURE = {"errors", "events", "html", "config", "skills", "data", "stats", "security"}
 HEAVY = {"dspy", "torch", "altair", "litellm", "sentence_transformers", "sklearn", "scipy", "pandas", "gepa", "optuna"}
 
 

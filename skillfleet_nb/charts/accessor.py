@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Store
 
 KINDS: Mapping[str, str] = {

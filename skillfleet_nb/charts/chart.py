@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.drawing import to_html, to_spec, to_svg
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.markup import Readable, text_table
+from skillfleet_nb.html import Readable, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

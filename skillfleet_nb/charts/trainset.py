@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.style import BLUE, CONFIG, GREEN, INK, ORANGE, VERMILION, panel_title
-from skillfleet_nb.trainset.rows import brief
-from skillfleet_nb.trainset.scoring import HIGH, LOW
+from skillfleet_nb.data.rows import brief
+from skillfleet_nb.data.scoring import HIGH, LOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pandas as pd
 
-    from skillfleet_nb.trainset import TrainsetReport
+    from skillfleet_nb.data import TrainsetReport
 
 BANDS = ("high", "medium", "low")
 _STATES = ("enough", "under-represented")

@@ -213,7 +213,7 @@ def _optimizers() -> Iterable[Offer]:
 
 
 def _strategies() -> Iterable[Offer]:
-    from skillfleet_nb.trainset.selection import STRATEGIES
+    from skillfleet_nb.data.selection import STRATEGIES
 
     return [Offer(name, "value") for name in STRATEGIES]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
     from skillfleet_nb.fleet import Fleet
-    from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.runs.jobs.job import Job
 
 
 class Wait(Protocol):

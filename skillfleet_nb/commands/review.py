@@ -8,15 +8,15 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.views import Note
-from skillfleet_nb.markup import NO_MATH, table
-from skillfleet_nb.runs.answers import CHOICES
+from skillfleet_nb.html import NO_MATH, table
+from skillfleet_nb.runs.review.answers import CHOICES
 
 if TYPE_CHECKING:
     import argparse
 
     from skillfleet_nb.commands.context import Context
     from skillfleet_nb.events import ReviewAsked
-    from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.runs.jobs.job import Job
 
 _ABOUT = """Answer what a job asks, from any process; without an answer, show the question.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
 
     from skillfleet_nb.commands.context import Context
-    from skillfleet_nb.store.vectors import SimilarityIndex
+    from skillfleet_nb.skills.similarity.index import SimilarityIndex
 
 _STYLES = ("navigation_hub", "comprehensive", "minimal")
 
@@ -130,8 +130,8 @@ def _migrate(c: Context, a: argparse.Namespace) -> Any:
 
 
 def _score(c: Context, a: argparse.Namespace) -> Any:
-    from skillfleet_nb.metrics import score_skill
     from skillfleet_nb.skills import Skill
+    from skillfleet_nb.skills.scoring import score_skill
 
     reference = Skill.load(a.reference) if a.reference else None
     embed = c.fleet.embedder(c.counting("embedding texts")) if reference else None

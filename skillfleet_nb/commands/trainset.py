@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from skillfleet_nb.commands.context import Context
-    from skillfleet_nb.trainset import TrainsetReport
+    from skillfleet_nb.data import TrainsetReport
 
 _ABOUT = """Know a training set: its quality, wrong labels, duplicates, gaps; choose what to train on.
 

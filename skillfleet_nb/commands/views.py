@@ -11,16 +11,16 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.tasks import by_task, listing, more_help
-from skillfleet_nb.markup import preformatted, progress_bar, seen_from_here, table, text_table
+from skillfleet_nb.html import preformatted, progress_bar, seen_from_here, table, text_table
+from skillfleet_nb.runs.jobs.progress import duration, money
 from skillfleet_nb.runs.prepare import LM_SETUP, OFFLINE_SETUP
-from skillfleet_nb.runs.progress import duration, money
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from skillfleet_nb.commands.tree import Parser
     from skillfleet_nb.fleet import Fleet
-    from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import StoreStatus
 
 _WIDEST, _WIDEST_NAME = 60, 40  # characters of a cell

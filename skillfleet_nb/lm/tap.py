@@ -12,9 +12,9 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.lm.attempts import Attempts
 from skillfleet_nb.lm.calls import current, entry_of
 from skillfleet_nb.lm.fallback import steps
+from skillfleet_nb.lm.retry import Attempts
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

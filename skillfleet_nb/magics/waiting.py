@@ -13,7 +13,7 @@ from skillfleet_nb.runs.interrupts import taken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from skillfleet_nb.runs.job import Job
+    from skillfleet_nb.runs.jobs.job import Job
 
 _POLL_S = 0.2
 

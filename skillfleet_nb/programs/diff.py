@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from skillfleet_nb.data.identity import canonical_json
 from skillfleet_nb.programs.state import field_names, predictor_states
-from skillfleet_nb.trainset.identity import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.markup import NO_MATH, PASSAGE
+from skillfleet_nb.html import NO_MATH, PASSAGE
 from skillfleet_nb.programs.diff import LONG, outside_space, pieces
 
 if TYPE_CHECKING:

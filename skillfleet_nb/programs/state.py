@@ -19,8 +19,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any, cast
 
+from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.trainset.identity import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

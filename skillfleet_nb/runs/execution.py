@@ -20,17 +20,17 @@ from skillfleet_nb.lm.faults import Patience
 from skillfleet_nb.lm.keys import secrets_of
 from skillfleet_nb.lm.meter import Gate, Ledger, Limits, RunStopped, StopKind
 from skillfleet_nb.optimizers import Task
-from skillfleet_nb.runs.acceptance import accepted
-from skillfleet_nb.runs.heap import set_aside
-from skillfleet_nb.runs.history import History
+from skillfleet_nb.runs.collector import set_aside
+from skillfleet_nb.runs.jobs.attempts import History
 from skillfleet_nb.runs.lm_health import told_at_the_end
-from skillfleet_nb.runs.quiet import MARK, run_log
 from skillfleet_nb.runs.recorder import Candidate, Recorder
 from skillfleet_nb.runs.reporter import Reporter, said
-from skillfleet_nb.runs.review import REVIEWER, Reviewer
+from skillfleet_nb.runs.review.acceptance import accepted
+from skillfleet_nb.runs.review.reviewer import REVIEWER, Reviewer
+from skillfleet_nb.runs.run_log import MARK, run_log
+from skillfleet_nb.runs.running_program import unwatched
 from skillfleet_nb.runs.scoring import Scorer, with_taps
 from skillfleet_nb.runs.spec import RunResult
-from skillfleet_nb.runs.watched import unwatched
 from skillfleet_nb.store import read_requests
 
 if TYPE_CHECKING:
@@ -406,6 +406,6 @@ class Execution:
 
 
 def _identities(splits: dict[Split, list[Any]]) -> dict[int, tuple[str, Split]]:
-    from skillfleet_nb.trainset.identity import example_id, parts
+    from skillfleet_nb.data.identity import example_id, parts
 
     return {id(e): (example_id(*parts(e)), split) for split, rows in splits.items() for e in rows}

@@ -12,15 +12,15 @@ from skillfleet_nb.lm.prices import how_to_state_a_price, price_of, stay_offline
 from skillfleet_nb.optimizers import Optimizer, Shape, Task, create
 from skillfleet_nb.runs.fingerprint import environment, metric_content, program_content
 from skillfleet_nb.runs.metric import RunMetric
-from skillfleet_nb.runs.review import REVIEWER, read_review
+from skillfleet_nb.runs.review.reviewer import REVIEWER, read_review
 from skillfleet_nb.runs.spec import Budget, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from skillfleet_nb.config import Settings
+    from skillfleet_nb.data import Splits
     from skillfleet_nb.runs.spec import Review
-    from skillfleet_nb.trainset import Splits
 
 OFFLINE_SETUP = "dspy.configure(lm=sf.offline_lm())"
 LM_SETUP = 'dspy.configure(lm=dspy.LM("openai/gpt-4o-mini"))'
@@ -200,7 +200,7 @@ def checked_review(given: Any, lms: Sequence[Any], settings: Settings) -> Review
 
 def checked_splits(train: Any, val: Any, test: Any, inputs: Sequence[str], seed: int) -> tuple[Splits[Any], list[Any]]:
     """Read, check and cut the data; return what the person should know of it as well."""
-    from skillfleet_nb.trainset import check_examples, make_splits, to_examples
+    from skillfleet_nb.data import check_examples, make_splits, to_examples
 
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed = {seed!r}: it must be a whole number from 0")
@@ -342,6 +342,6 @@ def _named(splits: Splits[Any]) -> dict[str, list[Any]]:
 
 
 def _hash(value: Any) -> str:
-    from skillfleet_nb.trainset.identity import content_hash
+    from skillfleet_nb.data.identity import content_hash
 
     return content_hash(value)

@@ -15,15 +15,15 @@ from weakref import WeakKeyDictionary
 
 from skillfleet_nb.events import ExampleScore, Split, Trial, Trying
 from skillfleet_nb.lm.calls import digest
-from skillfleet_nb.runs.history import trial_key
+from skillfleet_nb.runs.jobs.attempts import trial_key
 from skillfleet_nb.runs.outputs import output_json
-from skillfleet_nb.runs.watched import Watch, unwatched
+from skillfleet_nb.runs.running_program import Watch, unwatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from skillfleet_nb.lm.meter import Ledger
-    from skillfleet_nb.runs.history import History
+    from skillfleet_nb.runs.jobs.attempts import History
 
 
 @dataclass

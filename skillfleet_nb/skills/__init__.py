@@ -3,13 +3,13 @@
 Pure: files in, objects out.  Nothing here needs a language model, a notebook or the store.
 """
 
-from .markdown import RESOURCE_FOLDERS, CodeBlock, Heading, Link, Outline, outline
-from .migrate import Migration, TreeMigration, migrate, migrate_tree
-from .report import Finding, Report, Severity, TreeReport
-from .rules import validate_tree
-from .skill import Format, FormatChoice, Origin, Skill, find_skills, slug
-from .style import STYLES, Style, StyleVerdict, classify_style, detect_style
-from .templates import NewSkill, Template, TemplateList, list_templates, new_skill, preview
+from skillfleet_nb.skills.markdown import RESOURCE_FOLDERS, CodeBlock, Heading, Link, Outline, outline
+from skillfleet_nb.skills.migrate import Migration, TreeMigration, migrate, migrate_tree
+from skillfleet_nb.skills.rules import validate_tree
+from skillfleet_nb.skills.skill import Format, FormatChoice, Origin, Skill, find_skills, slug
+from skillfleet_nb.skills.style import STYLES, Style, StyleVerdict, classify_style, detect_style
+from skillfleet_nb.skills.templates import NewSkill, Template, TemplateList, list_templates, new_skill, preview
+from skillfleet_nb.skills.validation_report import Finding, Report, Severity, TreeReport
 
 __all__ = [
     "RESOURCE_FOLDERS",

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from skillfleet_nb.errors import InputError
-
-from . import _front_matter, _values
+from skillfleet_nb.skills import _front_matter, _values
 
 if TYPE_CHECKING:
-    from ._front_matter import Entry, FrontMatter
-    from ._source import Source
+    from skillfleet_nb.skills._front_matter import Entry, FrontMatter
+    from skillfleet_nb.skills._source import Source
 
 TOP_FIELDS = ("name", "description", "license", "compatibility", "allowed-tools")
 _ORIGINAL_METADATA = "original-metadata"

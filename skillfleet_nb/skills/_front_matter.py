@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import yaml
 
-from ._values import MAX_DEPTH
+from skillfleet_nb.skills._values import MAX_DEPTH
 
 MAX_CHARS = 65_536
 """Longest front matter that is read.  Strict YAML needs time in the square of the length: 5 s here."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from . import _front_matter
-from ._source import normalised
-from .report import Finding
+from skillfleet_nb.skills import _front_matter
+from skillfleet_nb.skills._source import normalised
+from skillfleet_nb.skills.validation_report import Finding
 
 if TYPE_CHECKING:
-    from .skill import Skill
+    from skillfleet_nb.skills.skill import Skill
 
 # Message of skills-ref 0.1, code, field whose line it is about, fix.
 _KNOWN: tuple[tuple[str, str, str, str], ...] = (
@@ -94,7 +94,7 @@ def _line(skill: Skill, code: str, field: str, message: str) -> int | None:
     if code == "SR003" and (found := _LINE.findall(message)):
         return int(found[-1])  # of the text after the first fence, whose line is number 1
     if code == "SR005":
-        from .skill import SPEC_FIELDS
+        from skillfleet_nb.skills.skill import SPEC_FIELDS
 
         unknown = (key for key in skill.front_matter if key not in SPEC_FIELDS)
         field = next(unknown, "")

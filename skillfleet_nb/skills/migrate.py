@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from skillfleet_nb.errors import InputError, NotFoundError, unknown
-from skillfleet_nb.markup import Readable, preformatted, seen_from_here, table
-
-from . import _files, _values, conformance
-from ._edit import TOP_FIELDS, Editor, nested, scalar
-from ._source import Source, normalised
-from .report import Report
-from .skill import ORIGINAL, SPEC_FIELDS, Skill, find_skills, slug
+from skillfleet_nb.html import Readable, preformatted, seen_from_here, table
+from skillfleet_nb.skills import _files, _values, conformance
+from skillfleet_nb.skills._edit import TOP_FIELDS, Editor, nested, scalar
+from skillfleet_nb.skills._source import Source, normalised
+from skillfleet_nb.skills.skill import ORIGINAL, SPEC_FIELDS, Skill, find_skills, slug
+from skillfleet_nb.skills.validation_report import Report
 
 if TYPE_CHECKING:
     import os

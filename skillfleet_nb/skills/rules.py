@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from skillfleet_nb.errors import NotFoundError, unknown
-
-from . import _values, conformance
-from .markdown import RESOURCE_FOLDERS
-from .report import Finding, Report, Severity, TreeReport, ordered
-from .skill import FormatChoice, Skill, find_skills
-from .style import COMPREHENSIVE_CHARACTERS
+from skillfleet_nb.skills import _values, conformance
+from skillfleet_nb.skills.markdown import RESOURCE_FOLDERS
+from skillfleet_nb.skills.skill import FormatChoice, Skill, find_skills
+from skillfleet_nb.skills.style import COMPREHENSIVE_CHARACTERS
+from skillfleet_nb.skills.validation_report import Finding, Report, Severity, TreeReport, ordered
 
 if TYPE_CHECKING:
-    from .markdown import Link
+    from skillfleet_nb.skills.markdown import Link
 
 MAX_LINES = 500
 # Headings that count for a section, the first being the one to write.

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import InputError, NotFoundError
-
-from . import _front_matter, _values
-from ._source import Source, normalised
-from .markdown import outline
+from skillfleet_nb.skills import _front_matter, _values
+from skillfleet_nb.skills._source import Source, normalised
+from skillfleet_nb.skills.markdown import outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .markdown import Outline
-    from .report import Report
-    from .style import Style, StyleVerdict
+    from skillfleet_nb.skills.markdown import Outline
+    from skillfleet_nb.skills.style import Style, StyleVerdict
+    from skillfleet_nb.skills.validation_report import Report
 
 Format = Literal["v1", "v2"]
 FormatChoice = Literal["auto", "v1", "v2"]
@@ -220,7 +219,7 @@ class Skill:
     @cached_property
     def style_verdict(self) -> StyleVerdict:
         """Style that the rules detect, with reasons."""
-        from .style import detect_style
+        from skillfleet_nb.skills.style import detect_style
 
         return detect_style(self)
 
@@ -246,13 +245,13 @@ class Skill:
         NotFoundError
             Not a format.
         """
-        from .rules import validate
+        from skillfleet_nb.skills.rules import validate
 
         return validate(self, format, strict=strict)
 
     def score(self) -> Any:
-        """Score its quality with every metric; see :func:`skillfleet_nb.metrics.score_skill`."""
-        from skillfleet_nb.metrics import score_skill
+        """Score its quality with every metric; see :func:`skillfleet_nb.skills.scoring.score_skill`."""
+        from skillfleet_nb.skills.scoring import score_skill
 
         return score_skill(self)
 
@@ -283,7 +282,7 @@ class Skill:
           version: 2.0.0
         ---
         """
-        from ._edit import Editor
+        from skillfleet_nb.skills._edit import Editor
 
         editor = Editor(self.source)
         for key, value in {**(fields or {}), **more}.items():
@@ -294,7 +293,7 @@ class Skill:
         return f"Skill({self.name!r}, format={self.format!r}, path={str(self.path) if self.path else None!r})"
 
     def _repr_html_(self) -> str:
-        from skillfleet_nb.markup import table
+        from skillfleet_nb.html import table
 
         rows = [(key, _shown(self.fields[key]), origin) for key, origin in self.provenance().items()]
         return table(("field", "value", "from"), rows, title=f"{self.name} · {self.format} · {self.style}")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from ._source import normalised
-from .markdown import RESOURCE_FOLDERS
+from skillfleet_nb.skills._source import normalised
+from skillfleet_nb.skills.markdown import RESOURCE_FOLDERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .skill import Skill
+    from skillfleet_nb.skills.skill import Skill
 
 Style = Literal["navigation_hub", "comprehensive", "minimal"]
 STYLES: tuple[Style, ...] = get_args(Style)

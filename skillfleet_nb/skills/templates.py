@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skillfleet_nb.errors import InputError, unknown
-from skillfleet_nb.markup import Readable, preformatted, table
-
-from . import _files
-from ._edit import scalar
-from ._source import Source
-from .report import Report
-from .skill import Skill, slug
-from .style import STYLES, Style
+from skillfleet_nb.html import Readable, preformatted, table
+from skillfleet_nb.skills import _files
+from skillfleet_nb.skills._edit import scalar
+from skillfleet_nb.skills._source import Source
+from skillfleet_nb.skills.skill import Skill, slug
+from skillfleet_nb.skills.style import STYLES, Style
+from skillfleet_nb.skills.validation_report import Report
 
 if TYPE_CHECKING:
     import os

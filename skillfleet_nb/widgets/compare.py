@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.markup import preformatted
+from skillfleet_nb.html import preformatted
 from skillfleet_nb.widgets.face import Face, checked_name, page, put
 
 if TYPE_CHECKING:
-    from skillfleet_nb.analysis.comparison import Comparison
+    from skillfleet_nb.reports.comparison import Comparison
 
 
 class ComparisonView(Face):

@@ -15,7 +15,7 @@ import traitlets as t
 from skillfleet_nb.commands.views import JobReport, JobTable, RunHistory
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState
-from skillfleet_nb.markup import preformatted
+from skillfleet_nb.html import preformatted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

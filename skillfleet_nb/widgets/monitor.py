@@ -20,14 +20,14 @@ import traitlets as t
 
 from skillfleet_nb.commands.views import ProgressLine
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.runs.monitor import changes
+from skillfleet_nb.runs.jobs.picture import changes
 from skillfleet_nb.widgets import has_widgets
 from skillfleet_nb.widgets.clicks import let_in
 from skillfleet_nb.widgets.still import still
 
 if TYPE_CHECKING:
-    from skillfleet_nb.runs.job import Job
-    from skillfleet_nb.runs.monitor import Picture
+    from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.runs.jobs.picture import Picture
 
 _STATIC = Path(__file__).parent / "static"
 _CALM_S = (

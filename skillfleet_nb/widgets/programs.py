@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from skillfleet_nb.analysis.program_page import SHORT_ID, answer_in_words, cut, mark, points, program_html
-from skillfleet_nb.analysis.programs import Candidates
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.markup import preformatted
+from skillfleet_nb.html import preformatted
+from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, cut, mark, points, program_html
+from skillfleet_nb.reports.stored_programs import Candidates
 from skillfleet_nb.runs.prepare import input_fields
 from skillfleet_nb.widgets.face import Face, checked_name, page, put
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from skillfleet_nb.analysis.programs import StoredProgram
-    from skillfleet_nb.runs.asking import Answer
+    from skillfleet_nb.reports.stored_programs import StoredProgram
+    from skillfleet_nb.runs.tryout import Answer
 
 _EXAMPLES = 50  # that can be chosen to be asked
 _WRAPPED = {"flex_flow": "row wrap", "align_items": "center"}
@@ -62,7 +62,7 @@ class ProgramBrowser(Face):
         return self.program
 
     def ask(self, **inputs: Any) -> Answer:
-        """Ask the open program, as :meth:`skillfleet_nb.analysis.programs.StoredProgram.ask` does, and show it."""
+        """Ask the open program, as its :meth:`~skillfleet_nb.reports.stored_programs.StoredProgram.ask` does."""
         answer = self.program.ask(inputs, onto=self._onto)
         self._reply.value = answer._repr_html_()
         return answer

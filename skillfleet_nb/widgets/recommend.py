@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from skillfleet_nb.charts.advice import advice_data, advice_svg
+from skillfleet_nb.charts.cost_quality import advice_data, advice_svg
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
-from skillfleet_nb.markup import items, preformatted, table
-from skillfleet_nb.runs.progress import duration, money
+from skillfleet_nb.html import items, preformatted, table
+from skillfleet_nb.runs.jobs.progress import duration, money
 
 if TYPE_CHECKING:
+    from skillfleet_nb.advice.recommend import Option, Recommendation
     from skillfleet_nb.fleet import Fleet
-    from skillfleet_nb.runs.job import Job
-    from skillfleet_nb.selector.recommend import Option, Recommendation
+    from skillfleet_nb.runs.jobs.job import Job
 
 _NO_LIMIT = "no limit"
 _SORTS = ("score", "cost", "time", "name")

@@ -9,13 +9,13 @@ import ipywidgets as w
 
 from skillfleet_nb.commands.review import QuestionView, question_html
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.markup import NO_MATH
+from skillfleet_nb.html import NO_MATH
 from skillfleet_nb.widgets.clicks import let_in
 
 if TYPE_CHECKING:
     from skillfleet_nb.events import Choice, ReviewAsked
-    from skillfleet_nb.runs.job import Job
-    from skillfleet_nb.runs.monitor import Picture
+    from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.runs.jobs.picture import Picture
 
 _LABELS: dict[Choice, str] = {"proceed": "Proceed", "revise": "Revise", "cancel": "Cancel"}
 _STYLES: dict[Choice, str] = {"proceed": "primary", "revise": "", "cancel": ""}

@@ -6,11 +6,11 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.markup import NO_MATH, items, progress_bar
-from skillfleet_nb.runs.progress import duration
+from skillfleet_nb.html import NO_MATH, items, progress_bar
+from skillfleet_nb.runs.jobs.progress import duration
 
 if TYPE_CHECKING:
-    from skillfleet_nb.runs.monitor import Picture
+    from skillfleet_nb.runs.jobs.picture import Picture
 
 BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"  # Okabe and Ito: told apart by colour-blind readers
 _W, _H, _LEFT, _BOTTOM, _TOP, _RIGHT = 560, 190, 36, 30, 8, 10
@@ -22,8 +22,8 @@ def still(picture: Picture, diff: str = "", hint: str = "") -> str:
 
     Examples
     --------
-    >>> from skillfleet_nb.runs.monitor import picture
-    >>> from skillfleet_nb.runs.progress import Progress
+    >>> from skillfleet_nb.runs.jobs.picture import picture
+    >>> from skillfleet_nb.runs.jobs.progress import Progress
     >>> from skillfleet_nb.store import Home
     >>> "a &lt;b&gt; c" in still(picture(Progress(Home.find(), "job-1", name="a <b> c")))
     True

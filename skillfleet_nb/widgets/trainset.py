@@ -19,10 +19,10 @@ from skillfleet_nb.charts.trainset import (
     quality_chart,
     quality_data,
 )
+from skillfleet_nb.data.rows import brief
+from skillfleet_nb.data.scoring import HIGH, LOW
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.markup import counted, items, preformatted, table
-from skillfleet_nb.trainset.rows import brief
-from skillfleet_nb.trainset.scoring import HIGH, LOW
+from skillfleet_nb.html import counted, items, preformatted, table
 from skillfleet_nb.widgets.face import Face, put
 from skillfleet_nb.widgets.trainset_tabs import facts, history, twins
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from skillfleet_nb.data import TrainsetReport
     from skillfleet_nb.fleet import Fleet
-    from skillfleet_nb.trainset import TrainsetReport
 
 _STATIC = Path(__file__).parent / "static"
 _PAGE = 20
@@ -74,7 +74,7 @@ class TrainsetView(Face):
     Examples
     --------
     >>> import numpy as np
-    >>> from skillfleet_nb.trainset import analyze
+    >>> from skillfleet_nb.data import analyze
     >>> rows = [{"text": f"{w} {i}", "kind": w} for w in ("pay", "card") for i in range(6)]
     >>> report = analyze(rows, embed=lambda ts: np.array([[x[0] == "p", x[0] == "c"] for x in ts], np.float32), near=1)
     >>> view = TrainsetView(report)

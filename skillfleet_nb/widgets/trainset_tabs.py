@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.markup import items, table
-from skillfleet_nb.trainset.rows import brief
+from skillfleet_nb.data.rows import brief
+from skillfleet_nb.html import items, table
 
 if TYPE_CHECKING:
-    from skillfleet_nb.trainset import TrainsetReport
+    from skillfleet_nb.data import TrainsetReport
 
 _SHOWN = 25
 

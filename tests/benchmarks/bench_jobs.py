@@ -25,14 +25,14 @@ from typing import Any
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "jobs"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "runs" / "jobs"))
 
 import psutil
 from job_kit import SMALL, LoggedLM, bought, ends, events, kill, setup, until
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.events import JobCreated, LMCall
-from skillfleet_nb.runs.progress import Progress
+from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.store import Journal
 
 KILLS, JOBS = 20, 200

@@ -24,7 +24,7 @@ import psutil
 from bench_offline_lm import label_metric
 
 from skillfleet_nb import Fleet, offline_lm
-from skillfleet_nb.trainset.bundled import bundled
+from skillfleet_nb.data.bundled import bundled
 
 ROWS, CALLS = 200, 100_000
 

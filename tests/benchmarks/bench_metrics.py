@@ -6,14 +6,14 @@ import sys
 import time
 from pathlib import Path
 
-from skillfleet_nb.metrics import score_skill
+from skillfleet_nb.skills.scoring import score_skill
 
 HERE = Path(__file__).parent
 
 
 def run() -> list[dict[str, object]]:
     """Score real skills where they are at hand, and made-up ones, one after the other."""
-    sys.path.insert(0, str(HERE.parent / "metrics"))
+    sys.path.insert(0, str(HERE.parent / "skills" / "scoring"))
     from made_up_skills import SECTIONS, good_skill
 
     titles = list(SECTIONS)

@@ -22,7 +22,7 @@ PAIRS = 5
 _PAIRS = """\
 import dspy, json, time, skillfleet_nb as sf
 from IPython.display import display
-from skillfleet_nb.trainset.bundled import bundled
+from skillfleet_nb.data.bundled import bundled
 train, fleet = bundled("intents")[:160], sf.Fleet()
 program = dspy.Predict("text -> intent")
 metric = lambda example, pred, trace=None: example.intent == pred.intent

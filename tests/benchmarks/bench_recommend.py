@@ -24,7 +24,7 @@ os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
 from made_up_tasks import make
 
 from skillfleet_nb import Fleet, offline_lm
-from skillfleet_nb.selector.rules import ARMS
+from skillfleet_nb.advice.rules import ARMS
 from skillfleet_nb.widgets import RecommendationCard
 
 OPTIMIZERS = ("labeled_fewshot", "bootstrap_fewshot", "copro", "infer_rules", "bootstrap_random_search")

@@ -32,17 +32,17 @@ import dspy
 from grid_runs import ARMS, Remembering, cases, collect
 from made_up_tasks import DRAWS, Task, grid
 
+from skillfleet_nb.advice.forecast import forecast
+from skillfleet_nb.advice.past_runs import Past
+from skillfleet_nb.advice.recommend import WITHIN, Advice, advise
+from skillfleet_nb.advice.setup import Setup, set_up
+from skillfleet_nb.advice.sizing import Sizing, read_sizes
 from skillfleet_nb.config import Settings
+from skillfleet_nb.data.landmarks import Landmarks, landmarks
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.optimizers import create
-from skillfleet_nb.selector.forecast import forecast
-from skillfleet_nb.selector.history import Past
-from skillfleet_nb.selector.recommend import WITHIN, Advice, advise
-from skillfleet_nb.selector.setup import Setup, set_up
-from skillfleet_nb.selector.sizing import Sizing, read_sizes
 from skillfleet_nb.stats import mean_interval, paired_comparison
-from skillfleet_nb.trainset.landmarks import Landmarks, landmarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skillfleet_nb.lm.embed import Embedder
-from skillfleet_nb.store.vector_segments import Entry, Row
-from skillfleet_nb.store.vectors import SimilarityIndex
+from skillfleet_nb.skills.similarity.index import SimilarityIndex
+from skillfleet_nb.skills.similarity.segments import Entry, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable

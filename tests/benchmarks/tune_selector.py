@@ -21,7 +21,7 @@ from made_up_tasks import DRAWS
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from skillfleet_nb.selector.posterior import (
+from skillfleet_nb.advice.posterior import (
     BASELINES,
     SCORES,
     SHARED,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from skillfleet_nb import Fleet
-
-sys.path.append(str(Path(__file__).parents[1] / "runs"))
 
 
 @pytest.fixture(scope="session")

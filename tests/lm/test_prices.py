@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from skillfleet_nb.lm.offline import offline_lm
 from skillfleet_nb.lm.prices import Price, how_to_state_a_price, price_of
-from skillfleet_nb.runs.progress import money
+from skillfleet_nb.offline_lm import offline_lm
+from skillfleet_nb.runs.jobs.progress import money
 
 
 def named(model: str, **more: Any) -> Any:

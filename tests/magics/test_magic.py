@@ -411,7 +411,7 @@ def test_an_interrupt_in_a_finalizer_is_not_lost(shell: InteractiveShell, monkey
 def test_an_interrupt_as_the_run_begins_keeps_its_handle(
     shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from skillfleet_nb.runs import worker
+    from skillfleet_nb.runs.engines import worker
 
     lm, _ = counted_lm()
     shell.push({"program": program(), "metric": told, "lm": lm, **Data().splits()})

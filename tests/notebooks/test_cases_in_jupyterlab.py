@@ -27,7 +27,7 @@ SET_UP = """\
 import os, tempfile
 os.environ["SKILLFLEET_HOME"] = tempfile.mkdtemp()
 import dspy, skillfleet_nb as sf
-from skillfleet_nb.trainset.bundled import bundled
+from skillfleet_nb.data.bundled import bundled
 dspy.configure(lm=sf.offline_lm())
 slow = sf.offline_lm(latency_s=0.2)
 train = bundled("intents")[:120]

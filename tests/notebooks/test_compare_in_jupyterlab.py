@@ -18,7 +18,7 @@ SET_UP = """\
 import os, tempfile
 os.environ["SKILLFLEET_HOME"] = tempfile.mkdtemp()
 import dspy, skillfleet_nb as sf
-from skillfleet_nb.trainset.bundled import bundled
+from skillfleet_nb.data.bundled import bundled
 dspy.configure(lm=sf.offline_lm())
 fleet = sf.Fleet()
 rows = bundled("intents")[:120]

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SET_UP = """\
 %load_ext skillfleet_nb
 import dspy, skillfleet_nb as sf
-from skillfleet_nb.trainset.bundled import bundled
+from skillfleet_nb.data.bundled import bundled
 slow = sf.offline_lm(latency_s=0.1)
 train = bundled("intents")[:120]
 program = dspy.Predict("text -> intent")

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CELLS = (
     "%load_ext skillfleet_nb\n%skillfleet demo --optimizer labeled_fewshot",
     "%skillfleet plot convergence demo",
-    "from skillfleet_nb.trainset.bundled import bundled\nrows = bundled('intents')[:40]",
+    "from skillfleet_nb.data.bundled import bundled\nrows = bundled('intents')[:40]",
     "%skillfleet trainset analyze rows --label intent",
 )
 

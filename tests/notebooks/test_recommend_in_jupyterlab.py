@@ -18,7 +18,7 @@ SET_UP = """\
 import dspy
 import skillfleet_nb as sf
 from typing import Literal
-from skillfleet_nb.trainset.bundled import bundled
+from skillfleet_nb.data.bundled import bundled
 lm = sf.offline_lm(usd_per_1k_tokens=0.01)
 dspy.configure(lm=lm)
 rows = bundled("intents")[:120]

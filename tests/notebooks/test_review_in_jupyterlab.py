@@ -19,7 +19,7 @@ import os, tempfile
 os.environ["SKILLFLEET_HOME"] = tempfile.mkdtemp()
 from typing import Literal
 import dspy, skillfleet_nb as sf
-from skillfleet_nb.trainset.bundled import bundled
+from skillfleet_nb.data.bundled import bundled
 dspy.configure(lm=sf.offline_lm(usd_per_1k_tokens=1.0, name="paid-for"))
 rows = bundled("intents")[:120]
 labels = tuple(sorted({r["intent"] for r in rows}))

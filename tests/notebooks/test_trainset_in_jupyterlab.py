@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SET_UP = """\
 %load_ext skillfleet_nb
-from skillfleet_nb.trainset.bundled import bundled
+from skillfleet_nb.data.bundled import bundled
 train = bundled("intents")[:120]
 train[3]["intent"], train[7]["intent"] = train[7]["intent"], train[3]["intent"]
 train.append({"text": "<img src=x onerror=document.title=7> مرحبا 🎉", "intent": "bug_report"})"""

@@ -13,11 +13,11 @@ from typing import get_args
 
 import pytest
 
+from skillfleet_nb.data import check_examples, make_splits
+from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.errors import InputError, NotFoundError
-from skillfleet_nb.programs.planning import STYLES, planning_examples, skill_planner
 from skillfleet_nb.programs.state import dump_state, field_names, load_state
-from skillfleet_nb.trainset import check_examples, make_splits
-from skillfleet_nb.trainset.bundled import bundled
+from skillfleet_nb.skills.planner import STYLES, planning_examples, skill_planner
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "../shared/data/skill_tasks/trainset_v4.json"
@@ -74,7 +74,7 @@ def test_an_installed_package_reads_its_own_copy(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "skillfleet_nb", tmp_path / "skillfleet_nb", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "skillfleet_nb" / "_data").mkdir()
     (tmp_path / "skillfleet_nb" / "_data" / "intents.csv").write_text("text,intent\nonly this,row\n", encoding="utf-8")
-    code = "from skillfleet_nb.trainset.bundled import bundled; print(bundled('intents'))"
+    code = "from skillfleet_nb.data.bundled import bundled; print(bundled('intents'))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[{'text': 'only this', 'intent': 'row'}]"
 

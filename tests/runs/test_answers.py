@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, NotFoundError
-from skillfleet_nb.runs.answers import CHOICES, Answer, checked_choice, read_answer
+from skillfleet_nb.runs.review.answers import CHOICES, Answer, checked_choice, read_answer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from made_up import Data, counted_lm, exact, program
 
 from skillfleet_nb import Fleet
-from skillfleet_nb.runs.heap import set_aside
+from skillfleet_nb.runs.collector import set_aside
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from made_up import SMALL, Counting, Data, counted_lm, exact, program, rows, unt
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
-from skillfleet_nb.runs.progress import duration
+from skillfleet_nb.runs.jobs.progress import duration
 
 if TYPE_CHECKING:
     from pathlib import Path

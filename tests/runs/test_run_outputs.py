@@ -14,8 +14,8 @@ from made_up import SMALL, Data, counted_lm, program, told
 from pydantic import BaseModel
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.data.identity import example_id, parts
 from skillfleet_nb.runs.outputs import LONGEST, output_json
-from skillfleet_nb.trainset.identity import example_id, parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from skillfleet_nb import Fleet
 from skillfleet_nb.events import JobState
 from skillfleet_nb.lm.faults import Patience
 from skillfleet_nb.lm.meter import Ledger, RunStopped
-from skillfleet_nb.runs.history import History
+from skillfleet_nb.runs.jobs.attempts import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable

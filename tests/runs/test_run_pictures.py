@@ -13,9 +13,9 @@ from made_up import SMALL, Counting, Data, counted_lm, program, told
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import JobCreated, JobState, LMCall, Phase, StateChanged, Trial
-from skillfleet_nb.runs.curve import Curve
-from skillfleet_nb.runs.monitor import Feed, changes, picture
-from skillfleet_nb.runs.progress import Progress
+from skillfleet_nb.runs.jobs.curve import Curve
+from skillfleet_nb.runs.jobs.picture import Feed, changes, picture
+from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.store import Journal, follow
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import dspy
 import pytest
 from made_up import SMALL, program
 
+from skillfleet_nb.data.identity import example_id, parts
 from skillfleet_nb.events import JobState
 from skillfleet_nb.stats import paired_comparison
-from skillfleet_nb.trainset.identity import example_id, parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

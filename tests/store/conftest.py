@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from skillfleet_nb.store import Home, Store
 
-sys.path.insert(0, str(Path(__file__).parent))  # the tests share `store_samples`, in any import mode of pytest
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

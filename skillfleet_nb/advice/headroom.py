@@ -1,0 +1,358 @@
+"""What can optimising win here at most?  Looked at before money is spent on it.
+
+Four things can be in the way, and each is looked for where it is cheapest to see: a metric that cannot
+tell right from wrong, labels that follow nothing in the inputs, a program that is as good as it can be,
+and examples that nothing solves.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import statistics
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from skillfleet_nb.data.landmarks import category, inputs_text
+from skillfleet_nb.data.rows import brief
+from skillfleet_nb.errors import InputError, LMError
+from skillfleet_nb.events import HeadroomFound
+from skillfleet_nb.html import Readable, items, table
+from skillfleet_nb.runs.jobs.progress import money
+from skillfleet_nb.runs.metered import Aside
+from skillfleet_nb.runs.prepare import own_score
+from skillfleet_nb.stats import mean_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skillfleet_nb.advice.setup import Setup
+    from skillfleet_nb.runs.metric import RunMetric
+    from skillfleet_nb.store import Home
+
+Verdict = Literal["worth trying", "little to gain", "fix the data first", "fix the metric first"]
+
+_JUDGED = 40  # examples whose own and other answers the metric scores
+_READ = 600  # rows among which neighbours are looked for
+_NEIGHBOURS = 3
+_NEAR = 0.92  # cosine of character n-grams from which inputs are nearly the same
+_SHUFFLES = 200
+_ENOUGH_ROWS = 20  # fewer rows show nothing of their labels
+_REPEATS = 1 / 3  # values that an output may have for every row, to be compared
+_BY_CHANCE = 0.05
+_CONFLICTS = 0.15  # share of rows that contradict a nearly equal one
+_SATURATED, _LITTLE = 0.95, 0.10
+_RIGHT, _TELLS_APART = 0.75, 0.1
+_DEMOS = 8
+_HALF = 0.5  # of a score, from which an example counts as solved
+
+
+class Headroom(Readable, BaseModel):
+    """What optimising may win.
+
+    Attributes
+    ----------
+    verdict
+        ``"worth trying"``, ``"little to gain"``, ``"fix the data first"`` or ``"fix the metric first"``.
+    evidence
+        What it rests on, a sentence each.
+    baseline, baseline_interval
+        Mean score of the program as it is, in [0, 1], with its 95% interval; None where no call was made.
+    best_of_k, k
+        Mean over examples of the best score of `k` tries: an upper bound that is cheap to have.
+    unsolved
+        Inputs, of those tried, on which no try scored 0.5.
+    label_agreement, agreement_by_chance
+        Share of nearest neighbours with the same label, and what shuffled labels would give.
+    conflicts
+        Pairs of inputs that are nearly equal and have different labels.
+    n, calls, cost_usd
+        Examples tried, and what that bought.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    verdict: Verdict
+    evidence: tuple[str, ...]
+    baseline: float | None = None
+    baseline_interval: tuple[float, float] | None = None
+    best_of_k: float | None = None
+    k: int = 0
+    unsolved: tuple[str, ...] = ()
+    label_agreement: float | None = None
+    agreement_by_chance: float | None = None
+    conflicts: tuple[tuple[str, str], ...] = ()
+    n: int = 0
+    calls: int = 0
+    cost_usd: float | None = 0.0
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Tell what matters as pairs of a word and its value."""
+        rows = [("verdict", str(self.verdict))]
+        if self.baseline is not None and self.baseline_interval is not None:
+            low, high = self.baseline_interval
+            rows.append(("as it is", f"{100 * self.baseline:.0f} (95% interval {100 * low:.0f} to {100 * high:.0f})"))
+        if self.best_of_k is not None:
+            rows.append((f"best of {self.k} tries", f"{100 * self.best_of_k:.0f}"))
+            rows.append(("solved by none", f"{len(self.unsolved)} of {self.n} examples"))
+        if self.label_agreement is not None and self.agreement_by_chance is not None:
+            chance = f"by chance {100 * self.agreement_by_chance:.0f}%"
+            rows.append(("neighbours agree", f"{100 * self.label_agreement:.0f}% ({chance})"))
+        rows.append(("looked at with", f"{self.calls:,} calls, {money(self.cost_usd)}"))
+        return rows
+
+    def text(self) -> str:
+        """Return it as text."""
+        rows = self.summary()
+        width = max(len(word) for word, _ in rows)
+        facts = "\n".join(f"{word:<{width}}  {value}" for word, value in rows)
+        return facts + "\n\n" + "\n".join(f"- {said}" for said in self.evidence)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        good = "rgba(0,158,115,.2)"
+        colours: dict[str, str] = {self.verdict: good if self.verdict == "worth trying" else "rgba(230,159,0,.25)"}
+        rows = [list(r) for r in self.summary()]
+        return table([], rows, title="Headroom", colours=colours) + items(self.evidence, title="Evidence")
+
+
+def look(home: Home, setup: Setup, *, n: int = 24, k: int = 4, budget_usd: float | None = None) -> Headroom:
+    """Look at a task; parameters are those of ``Fleet.headroom``."""
+    if setup.metric is None:
+        raise InputError("headroom needs a metric: give metric=, a function metric(example, pred, trace=None)")
+    for name, value in (("n", n), ("k", k)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} = {value!r}: give a whole number from 1")
+    examples = [*setup.splits.train, *setup.splits.val]
+    wrong = metric_faults(setup.metric, examples)
+    if wrong:
+        return _told(home, setup, Headroom(verdict="fix the metric first", evidence=tuple(wrong)))
+    labels = labels_told(examples)
+    if labels["faults"]:
+        known = {key: value for key, value in labels.items() if key != "faults"}
+        return _told(home, setup, Headroom(verdict="fix the data first", evidence=tuple(labels["faults"]), **known))
+    return _try(home, setup, labels, n, k, budget_usd)
+
+
+def metric_faults(metric: RunMetric, examples: Sequence[Any]) -> list[str]:  # noqa: PLR0911  one for each fault
+    """Score right and wrong answers, which costs no call; say what is wrong with the metric."""
+    rng = random.Random(0)
+    some = rng.sample(list(examples), min(_JUDGED, len(examples)))
+    own = [own_score(metric, example) for example in some]
+    if any(score is None for score in own):
+        return []  # it asks a model, and is not asked for free
+    right = [float(score or 0.0) for score in own]
+    others = [_with_answers(example, _another(example, examples, rng)) for example in some]
+    wrong = [float(own_score(metric, other) or 0.0) for other in others if other is not None]
+    again = [float(own_score(metric, example) or 0.0) for example in (*some, *some)]
+    if any(abs(a - b) > 1e-9 for a, b in zip([*right, *right], again, strict=True)):  # noqa: PLR2004  rounding
+        moved = sum(abs(a - b) > 1e-9 for a, b in zip(right, again, strict=False))  # noqa: PLR2004
+        return [
+            f"the metric {metric.name!r} is noisy: the same answer scored differently on {moved} of {len(some)} rows"
+        ]
+    if not wrong:
+        return [f"all {len(examples)} examples have the same answer: no metric can tell right from wrong here"]
+    apart = statistics.mean(right) - statistics.mean(wrong)
+    if statistics.pstdev([*right, *wrong]) == 0:
+        return [f"the metric {metric.name!r} is constant: right and wrong answers alike score {right[0]:g}"]
+    if statistics.mean(right) < _RIGHT:
+        return [
+            (
+                f"the metric {metric.name!r} scores the examples' own answers {statistics.mean(right):.2f} on average: "
+                "what is right should score near 1"
+            )
+        ]
+    if apart < _TELLS_APART:
+        return [
+            (
+                f"the metric {metric.name!r} is saturated: wrong answers score {statistics.mean(wrong):.2f}, "
+                f"right ones {statistics.mean(right):.2f}"
+            )
+        ]
+    return []
+
+
+def _another(example: Any, examples: Sequence[Any], rng: random.Random) -> Any:
+    """Pick an example with other answers."""
+    mine = example.labels().toDict()
+    for other in rng.sample(list(examples), min(30, len(examples))):
+        if other.labels().toDict() != mine:
+            return other
+    return None
+
+
+def _with_answers(example: Any, other: Any) -> Any:
+    """Ask about one example what is right for another: the metric then sees a wrong prediction."""
+    if other is None:
+        return None
+    return _Swapped(example, other)
+
+
+class _Swapped:
+    """An example whose own answer, as a prediction, is another example's."""
+
+    def __init__(self, example: Any, other: Any) -> None:
+        self._example, self._other = example, other
+
+    def labels(self) -> Any:
+        return self._other.labels()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._example, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._example[name]
+
+
+def labels_told(examples: Sequence[Any]) -> dict[str, Any]:
+    """Compare the labels of inputs that are alike; no call is made.
+
+    Returns
+    -------
+    dict
+        `label_agreement`, `agreement_by_chance`, `conflicts`, and `faults` in words.
+    """
+    import numpy as np
+
+    told: dict[str, Any] = {"label_agreement": None, "agreement_by_chance": None, "conflicts": (), "faults": []}
+    rng = random.Random(1)
+    rows = rng.sample(list(examples), min(_READ, len(examples)))
+    label = category(rows, _REPEATS)
+    if label is None or len(rows) < _ENOUGH_ROWS:
+        return told
+    answers = np.array([str(dict(row)[label]) for row in rows])
+    similar = _similarities([inputs_text(row) for row in rows])
+    np.fill_diagonal(similar, -1.0)
+    close = np.argsort(-similar, axis=1, kind="stable")[:, :_NEIGHBOURS]
+    near = [(int(i), int(j)) for i, j in zip(*np.nonzero(np.triu(similar >= _NEAR)), strict=True)]
+    against = [(i, j) for i, j in near if answers[i] != answers[j]]
+    told["conflicts"] = tuple((inputs_text(rows[i]), inputs_text(rows[j])) for i, j in against)
+
+    def agree(labels: Any) -> float:
+        return float((labels[close] == labels[:, None]).mean())
+
+    generator = np.random.default_rng(2)
+    shuffled = np.array([agree(generator.permutation(answers)) for _ in range(_SHUFFLES)])
+    told["label_agreement"], told["agreement_by_chance"] = agree(answers), float(shuffled.mean())
+    p_value = (1 + int((shuffled >= told["label_agreement"]).sum())) / (1 + _SHUFFLES)
+    rows_in_conflict = {i for pair in against for i in pair}
+    if len(rows_in_conflict) > _CONFLICTS * len(rows):
+        i, j = against[0]
+        told["faults"].append(
+            f"{len(rows_in_conflict)} of {len(rows)} rows nearly repeat another row's input with another label: "
+            f"{brief(inputs_text(rows[i]))!r} is {answers[i]!r} and {answers[j]!r}; see %skillfleet trainset duplicates"
+        )
+    if p_value > _BY_CHANCE:
+        told["faults"].append(
+            f"inputs that are alike do not share labels: {100 * told['label_agreement']:.0f}% of nearest neighbours "
+            f"have the same {label}, {100 * told['agreement_by_chance']:.0f}% would by chance (p = {p_value:.2f})"
+        )
+    return told
+
+
+def _similarities(texts: Sequence[str]) -> Any:
+    """Compare texts by their words and parts of words: cosines, shape (n, n)."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = TfidfVectorizer(sublinear_tf=True, stop_words="english", token_pattern=r"\b\w+\b")  # noqa: S106  no password
+    parts = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
+    found = 0.0
+    for vectorizer in (words, parts):
+        try:
+            vectors = vectorizer.fit_transform(texts)
+        except ValueError:  # no words but the very common ones
+            continue
+        found = found + (vectors @ vectors.T).toarray() / 2
+    return found
+
+
+def _try(home: Home, setup: Setup, labels: dict[str, Any], n: int, k: int, budget_usd: float | None) -> Headroom:
+    """Run the program as it is, with demos, and at random, on some examples."""
+    import dspy
+
+    val = list(setup.splits.val)
+    examples = random.Random(setup.seed).sample(val, min(n, len(val)))
+    labels = {key: value for key, value in labels.items() if key != "faults"}
+    with Aside(home, setup.settings, "headroom", budget_usd) as aside:
+        plain = aside.scores(setup.program, examples, setup.metric, setup.lm, setup.threads)
+        if not plain or all(s is None for s in plain):
+            why = aside.stopped or (
+                f"{type(aside.failure).__name__}: {aside.failure}" if aside.failure else "no answer"
+            )
+            raise LMError(f"the program could not be scored on {len(examples)} examples: {why}")
+        scored = [plain]
+        shown = dspy.LabeledFewShot(k=_DEMOS).compile(setup.program.deepcopy(), trainset=list(setup.splits.train))
+        for at in range(1, k):
+            if aside.stopped:
+                break
+            # The first other try has demos, the rest are drawn at random: together they bound what prompts can do.
+            program, lm = (
+                (shown, setup.lm) if at == 1 else (setup.program, setup.lm.copy(temperature=1.0, rollout_id=at))
+            )
+            scored.append(aside.scores(program, examples, setup.metric, lm, setup.threads))
+        totals = aside.ledger.totals
+        found = _verdict(examples, [s for s in scored if s], labels, stopped=aside.stopped)
+        found = found.model_copy(update={"calls": totals.calls, "cost_usd": totals.cost_usd})
+    return _told(home, setup, found)
+
+
+def _verdict(
+    examples: Sequence[Any], scored: Sequence[Sequence[float | None]], labels: dict[str, Any],
+    *, stopped: str | None,
+) -> Headroom:  # fmt: skip
+    plain = [float(s or 0.0) for s in scored[0]]
+    best = [max(float(s or 0.0) for s in tries) for tries in zip(*scored, strict=True)]
+    unsolved = tuple(inputs_text(e) for e, score in zip(examples, best, strict=True) if score < _HALF)
+    interval = mean_interval(plain)
+    baseline, bound = interval.mean, statistics.mean(best)
+    share = len(unsolved) / len(best)
+    told = []
+    verdict: Verdict
+    gained = mean_interval([b - p for b, p in zip(best, plain, strict=True)])
+    tries = f"the best of {len(scored)} tries scores {100 * bound:.0f}, the program as it is {100 * baseline:.0f}"
+    most = f"up to {100 * gained.high:.0f} points (95%)"
+    if baseline >= _SATURATED:
+        verdict = "little to gain"
+        left = f"at most {100 * (1 - baseline):.0f} points are left"
+        told.append(f"the program solves {100 * baseline:.0f}% as it is: {left}")
+    elif gained.high < _LITTLE:
+        verdict = "little to gain"
+        told.append(f"{tries}: {most} are within reach of what it can answer")
+    elif bound > baseline:
+        verdict = "worth trying"
+        told.append(f"{tries}: {100 * (bound - baseline):.0f} points, {most}, are within reach of what it can answer")
+    else:
+        verdict = "worth trying"
+        told.append(f"{tries}: none found better, but so few examples leave {most} possible: try a larger -n")
+    if unsolved:
+        shown = "; ".join(repr(brief(text)) for text in unsolved[:2])
+        told.append(f"{100 * share:.0f}% of the examples are solved by no try, such as {shown}")
+    if labels["label_agreement"] is not None:
+        told.append(
+            f"labels follow the inputs: {100 * labels['label_agreement']:.0f}% of nearest neighbours share a label, "
+            f"{100 * labels['agreement_by_chance']:.0f}% would by chance"
+        )
+    if stopped:
+        told.append(f"the look ended early: {stopped}")
+    return Headroom(
+        verdict=verdict, evidence=tuple(told), baseline=baseline, baseline_interval=(interval.low, interval.high),
+        best_of_k=bound, k=len(scored), unsolved=unsolved, n=len(examples), **labels,
+    )  # fmt: skip
+
+
+def _told(home: Home, setup: Setup, found: Headroom) -> Headroom:
+    """Record what was found, so that advice on the same task knows it."""
+    from skillfleet_nb.store import Journal
+
+    event = HeadroomFound(
+        key=setup.key, verdict=found.verdict, baseline=found.baseline, n=found.n, best_of_k=found.best_of_k,
+        evidence=found.evidence,
+    )  # fmt: skip
+    with Journal(home, f"headroom-{setup.key}-{secrets.token_hex(4)}") as journal:
+        journal.append(event, sync=True)
+    return found

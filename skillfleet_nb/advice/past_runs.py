@@ -1,0 +1,148 @@
+"""What a home knows that advice goes by: its earlier runs, how right their forecasts were, what was looked at."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.advice.forecast import Correction, Corrections, quantile
+from skillfleet_nb.advice.rules import arm_name
+from skillfleet_nb.optimizers.calls import LEVEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from skillfleet_nb.store import Store
+
+_UNSEEN = 0.15  # of the log of a ratio
+
+
+@dataclass(frozen=True)
+class Past:
+    """One finished run: its task, what it ran, and what it came to; scores in [0, 1].
+
+    `baseline` is the given program's on validation, `score` the best one's on the sealed test, `gain` over the given.
+    """
+
+    features: Mapping[str, Any]
+    optimizer: str
+    arm: str
+    baseline: float | None
+    gain: float | None
+    score: float | None = None
+    regret: float | None = None
+    confidence: float | None = None
+    how: str = "manual"
+    finished: bool = True
+    warm: bool = False  # an earlier job on the task filled the cache: it bought less than forecast
+    calls: tuple[float, float] | None = None
+    usd: tuple[float, float] | None = None
+    wall: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the home knows that advice on a task goes by: its runs, and what was last looked at of the task."""
+
+    past: tuple[Past, ...]
+    probed: Mapping[str, Any] | None = None
+    headroom: Mapping[str, Any] | None = None
+    landmarks: Mapping[str, Any] | None = None
+
+
+STREAM = "advice-"
+"""What streams are called that hold recommendations alone: they add nothing to what is known."""
+
+
+def read(store: Store, task: str) -> Known:
+    """Read the home's finished runs with what had been forecast of them, and what is known of a task.
+
+    Kept until something else is written: to recommend again under other limits then takes milliseconds.
+    """
+    return _read(store, task, store.written(but=STREAM))
+
+
+@lru_cache(maxsize=16)
+def _read(store: Store, task: str, written: frozenset[Any]) -> Known:
+    del written
+    # In one question: each one looks whether there is something new to fold.
+    rows = store.frame(
+        """
+        WITH told AS (
+            SELECT kind, payload,
+                row_number() OVER (PARTITION BY kind, payload->>'key' ORDER BY events."at" DESC) AS newest
+            FROM events WHERE kind = 'landmarks' OR (kind IN ('probed', 'headroom') AND payload->>'key' = ?)
+        )
+        SELECT kind, payload::VARCHAR AS told FROM told WHERE newest = 1
+        UNION ALL
+        SELECT 'run', to_json(r)::VARCHAR FROM (
+            SELECT features, chosen, chosen_params, stop_reason, baseline_score, gain, score, regret, confidence, how,
+                warm, expected_calls, actual_calls, expected_cost_usd, actual_cost_usd, expected_wall_s, actual_wall_s
+            FROM recommendations WHERE job_id IS NOT NULL AND state = 'completed' ORDER BY "at"
+        ) AS r""",
+        [task],
+    )
+    told = [(str(kind), json.loads(text)) for kind, text in rows.itertuples(index=False, name=None)]
+    only = {kind: body for kind, body in told if kind in {"probed", "headroom"}}
+    landmarks = {body.pop("key"): body for kind, body in told if kind == "landmarks"}
+    past = tuple(_past(body, landmarks) for kind, body in told if kind == "run")
+    return Known(past, only.get("probed"), only.get("headroom"), landmarks.get(task))
+
+
+def _past(r: Mapping[Any, Any], landmarks: Mapping[str, Mapping[str, Any]]) -> Past:
+    chosen = str(r["chosen"])
+    reason = str(r["stop_reason"] or "")
+
+    def value(name: str) -> float | None:
+        return None if r[name] is None else float(r[name])
+
+    def pair(told: str, actual: str) -> tuple[float, float] | None:
+        first, second = value(told), value(actual)
+        return None if first is None or second is None else (first, second)
+
+    return Past(
+        features={**landmarks.get(str(r["features"].get("task")), {}), **r["features"]},
+        optimizer=chosen,
+        arm=arm_name(chosen, r["chosen_params"]),
+        baseline=value("baseline_score"),
+        gain=value("gain"),
+        score=value("score"),
+        regret=value("regret"),
+        confidence=value("confidence"),
+        how=str(r["how"]),
+        finished=not reason.startswith("budget"),
+        warm=bool(r["warm"]),
+        calls=pair("expected_calls", "actual_calls"),
+        usd=pair("expected_cost_usd", "actual_cost_usd"),
+        wall=pair("expected_wall_s", "actual_wall_s"),
+    )
+
+
+def corrections(optimizer: str, lm: str, past: Sequence[Past]) -> Corrections:
+    """Learn from past forecasts for this optimizer and model how far off such forecasts are."""
+    runs = [p for p in past if p.optimizer == optimizer and p.features.get("lm") == lm and p.finished and not p.warm]
+    return Corrections(
+        calls=_correction([p.calls for p in runs]),
+        usd=_correction([p.usd for p in runs]),
+        wall=_correction([p.wall for p in runs]),
+    )
+
+
+def _correction(pairs: Sequence[tuple[float, float] | None]) -> Correction:
+    logs = sorted(math.log(p[1] / p[0]) for p in pairs if p is not None and p[0] > 0 and p[1] > 0)
+    n = len(logs)
+    if not n:
+        return Correction()
+    # Two made-up runs, a little off to both sides, stand in for what few runs have not shown.
+    known = sorted([*logs, -_UNSEEN, _UNSEEN])
+    low, middle, high = (quantile(known, share) for share in ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2))
+    return Correction(middle, middle - low, high - middle, n)
+
+
+def calibrated(confidence: float, past: Sequence[Past], within: float) -> float:
+    """Hold a confidence against how often advice of the home was right, where that is known."""
+    known = [p.regret <= within for p in past if p.how == "accepted" and p.regret is not None]
+    return (8 * confidence + sum(known)) / (8 + len(known))

@@ -1,0 +1,250 @@
+"""How long a program's prompts are, how fast and how often its model is asked: what prices are reckoned from.
+
+Without a call it is read off the prompts themselves, as DSPy's adapter writes them; nothing of the
+program runs.  A probe of a few real calls then tells what the texts cannot: the model's own tokens,
+the length of its answers, its latency, and how many calls a run of the program really makes.
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from skillfleet_nb.errors import InputError, LMError
+from skillfleet_nb.events import Probed
+from skillfleet_nb.runs.metered import Aside
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skillfleet_nb.config import Settings
+    from skillfleet_nb.events import LMCall
+    from skillfleet_nb.store import Home
+
+_READ = 12  # examples whose prompts are measured
+_REASONING_TOKENS = 60.0  # an answer's length where no example tells it
+_ASSUMED_LATENCY_S = 1.0
+_ASSUMED_OVERHEAD_S = 0.003  # of DSPy around a call, cached or not
+
+
+class Sizing(BaseModel):
+    """Sizes of a program's calls: means over predictors and examples, in tokens and seconds.
+
+    Attributes
+    ----------
+    per_run
+        Calls of one run of the program.
+    input_tokens, output_tokens
+        Of one call of the program as it was given.
+    demo_tokens, example_tokens
+        What one demo adds to a prompt, and one training example to a prompt that proposes.
+    labels
+        Categories of all outputs together; 4 stands for answers that are no categories.
+    latency_s, overhead_s
+        Of one call: waiting for the model, and DSPy's own work around it.
+    probed
+        Examples the program was really run on; 0 where all is read off prompts.
+    score, solved
+        Of these runs: the mean score, and the share above 0; None without a probe.
+    probe_usd, probe_calls
+        What the probe bought.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    per_run: float
+    input_tokens: float
+    output_tokens: float
+    demo_tokens: float
+    example_tokens: float
+    labels: int = 4
+    latency_s: float = _ASSUMED_LATENCY_S
+    overhead_s: float = _ASSUMED_OVERHEAD_S
+    probed: int = 0
+    score: float | None = None
+    solved: float | None = None
+    probe_usd: float | None = 0.0
+    probe_calls: int = 0
+    latency_known: bool = False
+
+
+def read_sizes(program: Any, train: Sequence[Any], lm: Any) -> Sizing:
+    """Measure prompts as DSPy's adapter writes them, without a call.
+
+    Parameters
+    ----------
+    program
+        A ``dspy.Module``.
+    train
+        Examples; the first few are measured.
+    lm
+        The model; its engine may say how fast it is.
+    """
+    import dspy
+
+    adapter = dspy.settings.adapter or dspy.ChatAdapter()
+    examples = list(train[:_READ])
+    asked, told, demo = [], [], []
+    for predictor in program.predictors():
+        signature = predictor.signature
+        for example in examples:
+            known = {**example.inputs().toDict(), **example.labels().toDict()}
+            inputs = {name: known.get(name, "several words of text") for name in signature.input_fields}
+            outputs = {name: known[name] for name in signature.output_fields if name in known}
+            unknown = len(signature.output_fields) - len(outputs)
+            prompt = adapter.format(signature, list(getattr(predictor, "demos", ())), inputs)
+            asked.append(sum(count_tokens(m["content"], lm) for m in prompt))
+            blank = {name: outputs.get(name, "") for name in signature.output_fields}
+            answer = adapter.format_assistant_message_content(signature, blank)
+            told.append(count_tokens(answer, lm) + unknown * _REASONING_TOKENS)
+            shown = adapter.format_demos(signature, [{**inputs, **blank, "augmented": True}])
+            demo.append(sum(count_tokens(m["content"], lm) for m in shown) + unknown * _REASONING_TOKENS * 0.5)
+    texts = [count_tokens(str(example.toDict()), lm) for example in examples]
+    here = getattr(getattr(lm, "engine", None), "answers_here", False)
+    latency = float(getattr(lm.engine, "latency_s", 0.0)) + 0.001 if here else _ASSUMED_LATENCY_S
+    return Sizing(
+        per_run=float(len(program.predictors())),
+        input_tokens=statistics.mean(asked),
+        output_tokens=statistics.mean(told),
+        demo_tokens=statistics.mean(demo),
+        example_tokens=statistics.mean(texts),
+        labels=sum(_categories(program, train).values()) or 4,
+        latency_s=latency,
+        latency_known=here,
+    )
+
+
+def categories(program: Any, train: Sequence[Any]) -> int | None:
+    """Count the categories of the output with the most of them; None where no output is a category."""
+    return max(_categories(program, train).values(), default=None)
+
+
+def _categories(program: Any, train: Sequence[Any]) -> dict[str, int]:
+    """Count the categories of every output that is one."""
+    from typing import Literal, get_args, get_origin
+
+    found: dict[str, int] = {}
+    for predictor in program.predictors():
+        for name, field in predictor.signature.output_fields.items():
+            values = [str(dict(e)[name]) for e in train if name in dict(e)]
+            if get_origin(field.annotation) is Literal:
+                found[name] = len(get_args(field.annotation))
+            elif values and len(set(values)) <= max(2, len(values) // 3):
+                found[name] = len(set(values))
+    return found
+
+
+def count_tokens(text: Any, lm: Any) -> float:
+    """Count the tokens of a text as the model's provider most likely bills them."""
+    words = text if isinstance(text, str) else str(text)
+    if getattr(getattr(lm, "engine", None), "answers_here", False):
+        return -(-len(words) // 4)
+    encoding = _encoding()
+    return len(words) / 4 if encoding is None else len(encoding.encode(words, disallowed_special=()))
+
+
+def _encoding() -> Any:
+    """Load the tokenizer that LiteLLM ships; None where it is not there."""
+    import os
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    spec = find_spec("litellm")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        kept = Path(folder) / "litellm_core_utils" / "tokenizers"
+        if kept.is_dir():
+            os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(kept))  # or it would be fetched
+            import tiktoken
+
+            try:
+                return tiktoken.get_encoding("cl100k_base")
+            except (OSError, ValueError):
+                return None
+    return None
+
+
+def probe(
+    home: Home, settings: Settings, program: Any, train: Sequence[Any], metric: Any, lm: Any, *,
+    n: int, key: str, budget_usd: float | None = None,
+) -> Sizing:  # fmt: skip
+    """Run the program on `n` training examples through the meter, and journal what it bought.
+
+    Parameters
+    ----------
+    home, settings
+        Where calls are recorded, and how.
+    program, train, metric, lm
+        As of the run; `metric` is a :class:`~skillfleet_nb.runs.metric.RunMetric` or None.
+    n
+        Examples, from 1.
+    key
+        What the sizes hold for: the same set-up need not be probed again.
+    budget_usd
+        The probe stops at it.
+
+    Raises
+    ------
+    LMError
+        If no call was answered.
+    """
+    read = read_sizes(program, train, lm)
+    scores: list[float] = []
+    around: list[float] = []  # seconds of a run that are not the model's, for each of its calls
+    runs = 0
+    with Aside(home, settings, "probe", budget_usd) as aside:
+        for example in list(train)[:n]:
+            before, since = len(aside.calls), aside.seconds
+            prediction = aside.predict(program, example, lm)
+            if aside.stopped:
+                break
+            if prediction is None:
+                continue
+            runs += 1
+            mine = aside.calls[before:]
+            around.append((aside.seconds - since - sum(c.latency_s for c in mine)) / max(1, len(mine)))
+            if metric is not None:
+                scores.append(float(metric(example, prediction)))
+        answered = [c for c in aside.calls if c.error is None]
+        if not answered or not runs:
+            why = aside.stopped or (f"{type(aside.failure).__name__}: {aside.failure}" if aside.failure else "no call")
+            raise LMError(f"the probe of {n} examples got no answer ({why}): check the model, or give probe=0")
+        totals = aside.ledger.totals
+        bought = {"probe_usd": totals.cost_usd, "probe_calls": totals.calls}
+        sizing = _measured(read, answered, runs, scores, min(around)).model_copy(update=bought)
+        aside.tell(Probed(key=key, sizing=sizing.model_dump()))
+    return sizing
+
+
+def _measured(read: Sizing, calls: Sequence[LMCall], runs: int, scores: Sequence[float], overhead_s: float) -> Sizing:
+    """Put what real calls told in the place of what was read; a cached call tells no tokens.
+
+    The quickest run tells DSPy's own work: the first one loads what is needed.
+    """
+    bought = [c for c in calls if not c.cached and c.input_tokens]
+    update: dict[str, Any] = {"per_run": max(1.0, len(calls) / runs), "probed": runs}
+    if bought:
+        asked = statistics.mean(c.input_tokens for c in bought)
+        told = statistics.mean(c.output_tokens for c in bought)
+        latency = statistics.median(c.latency_s for c in bought)
+        scale = asked / read.input_tokens if read.input_tokens else 1.0
+        update |= {
+            "input_tokens": asked,
+            "output_tokens": told,
+            "demo_tokens": read.demo_tokens * scale,
+            "example_tokens": read.example_tokens * scale,
+            "latency_s": latency,
+            "overhead_s": max(0.0005, overhead_s),
+            "latency_known": True,
+        }
+    if scores:
+        update |= {"score": statistics.mean(scores), "solved": statistics.mean(s > 0 for s in scores)}
+    return read.model_copy(update=update)
+
+
+def checked_probe(probe: Any) -> int:
+    """Refuse what is no number of examples."""
+    if isinstance(probe, bool) or not isinstance(probe, int) or probe < 0:
+        raise InputError(f"probe = {probe!r}: give how many examples to try, from 0 (none: prompts are only counted)")
+    return probe

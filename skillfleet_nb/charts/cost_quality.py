@@ -1,0 +1,162 @@
+"""Cost against quality: what each way to optimise costs, and the score that is expected of it.
+
+Written as SVG here, since it is drawn anew with every move of a slider: a chart library takes longer.
+"""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skillfleet_nb.advice.recommend import Recommendation
+
+_COLOURS = {"recommended": "#0072b2", "possible": "#009e73", "not possible": "#999999"}  # Okabe and Ito
+_INK = "#888888"  # has contrast on white and on black
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 160.0, 12.0, 52.0
+_LINE = 12.0  # between two names
+_LEAST = 1e-6  # a cost axis with a logarithm has no zero
+
+
+def advice_data(recommendation: Recommendation) -> list[dict[str, Any]]:
+    """Lay the candidates out, one dict each, the cheapest first.
+
+    `cost`, `low` and `high` are USD, or calls where a price is unknown or nothing costs anything (`unit`
+    tells which); `score`, `worst` and `best` are points; `kind` is recommended, possible or not possible.
+    """
+    mine = (recommendation.optimizer, recommendation.params)
+    priced = all(o.cost_usd is not None and o.cost_usd.expected > 0 for o in recommendation.candidates)
+    rows = []
+    for o in recommendation.candidates:
+        cost = o.cost_usd if priced and o.cost_usd is not None else o.calls
+        kind = "recommended" if (o.optimizer, o.params) == mine else "possible" if o.feasible else "not possible"
+        rows.append({
+            "name": o.name, "cost": max(cost.expected, _LEAST), "low": max(cost.low, _LEAST),
+            "high": max(cost.high, _LEAST), "score": 100 * o.expected_score, "worst": 100 * o.score[0],
+            "best": 100 * o.score[1], "kind": kind, "unit": "USD" if priced else "calls",
+        })  # fmt: skip
+    return sorted(rows, key=lambda row: float(row["cost"]))
+
+
+def advice_svg(
+    data: Sequence[dict[str, Any]], *, budget: float | None = None, width: int = 520, height: int = 250
+) -> str:
+    """Draw :func:`advice_data`: cost on a logarithmic axis, intervals as lines, the budget as a dashed one.
+
+    Names stand in a column beside the plot, each joined to its mark: near the marks they would hide one another.
+
+    Parameters
+    ----------
+    data
+        At least one row.
+    budget
+        In USD; drawn where costs are in USD.
+    width, height
+        In pixels; the picture shrinks with the page.
+    """
+    plot = _Plot(data, budget if data[0]["unit"] == "USD" else None, width, height)
+    title = "cost against expected score of every candidate"
+    return (
+        f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{title}' style='width:100%;max-width:{width}px' "
+        f"font-family='sans-serif' font-size='10' fill='{_INK}'>{plot.axes()}{plot.marks()}{plot.legend()}</svg>"
+    )
+
+
+class _Plot:
+    def __init__(self, data: Sequence[dict[str, Any]], budget: float | None, width: int, height: int) -> None:
+        self._data, self._budget, self._width, self._height = data, budget, width, height
+        ends = [row[k] for row in data for k in ("low", "high")] + ([budget] if budget else [])
+        self._from, self._to = math.log10(min(ends)) - 0.06, math.log10(max(ends)) + 0.06
+        scores = [row["score"] for row in data]
+        pad = max(2.0, 0.15 * (max(scores) - min(scores)))
+        self._low, self._high = max(0.0, min(scores) - pad), min(100.0, max(scores) + pad)
+
+    def _x(self, cost: float) -> float:
+        span: float = (math.log10(cost) - self._from) / max(1e-9, self._to - self._from)
+        return _LEFT + span * (self._width - _LEFT - _RIGHT)
+
+    def _y(self, score: float) -> float:
+        span: float = (score - self._low) / max(1e-9, self._high - self._low)
+        return self._height - _BOTTOM - span * (self._height - _TOP - _BOTTOM)
+
+    def axes(self) -> str:
+        bottom, right = self._height - _BOTTOM, self._width - _RIGHT
+        parts = [f"<path d='M{_LEFT},{_TOP}V{bottom}H{right}' fill='none' stroke='{_INK}' stroke-opacity='.6'/>"]
+        for value in _ticks(self._low, self._high):
+            y = self._y(value)
+            parts.append(f"<path d='M{_LEFT},{y:.1f}H{right}' stroke='{_INK}' stroke-opacity='.2'/>")
+            parts.append(f"<text x='{_LEFT - 5}' y='{y + 3:.1f}' text-anchor='end'>{value:g}</text>")
+        unit = self._data[0]["unit"]
+        for cost in _decades(self._from, self._to):
+            said = f"${cost:,.4g}" if unit == "USD" else f"{cost:,.0f}"
+            parts.append(f"<text x='{self._x(cost):.1f}' y='{bottom + 13}' text-anchor='middle'>{said}</text>")
+        said = f"{'cost' if unit == 'USD' else 'calls bought'}, expected with 80% interval"
+        parts.append(f"<text x='{(_LEFT + right) / 2}' y='{bottom + 28}' text-anchor='middle'>{said}</text>")
+        turned = f"translate(11,{(_TOP + bottom) / 2}) rotate(-90)"
+        parts.append(f"<text transform='{turned}' text-anchor='middle'>expected score (points)</text>")
+        if self._budget:
+            x = self._x(self._budget)
+            parts.append(f"<path d='M{x:.1f},{_TOP}V{bottom}' stroke='#d55e00' stroke-dasharray='4 3'/>")
+            parts.append(f"<text x='{x - 3:.1f}' y='{_TOP + 8}' text-anchor='end' fill='#d55e00'>budget</text>")
+        return "".join(parts)
+
+    def marks(self) -> str:
+        parts = []
+        rows = sorted(self._data, key=lambda r: -float(r["score"]))
+        beside = self._width - _RIGHT + 16
+        for row, at in zip(rows, _apart([self._y(r["score"]) for r in rows], self._height - _BOTTOM), strict=True):
+            x, y, colour = self._x(row["cost"]), self._y(row["score"]), _COLOURS[row["kind"]]
+            low, high = self._x(row["low"]), self._x(row["high"])
+            told = f"{row['name']}: {row['score']:.0f} points ({row['worst']:.0f} to {row['best']:.0f})"
+            joined = f"M{max(high, x + 6):.1f},{y:.1f}L{beside - 10:.1f},{at:.1f}h7"
+            weight = " font-weight='600'" if row["kind"] == "recommended" else ""
+            parts.append(
+                f"<g fill='{colour}' stroke='{colour}'><title>{escape(told)}</title>"
+                f"<path d='{joined}' fill='none' stroke-opacity='.3'/>"
+                f"<path d='M{low:.1f},{y:.1f}H{high:.1f}' stroke-opacity='.6' stroke-width='1.5'/>"
+                f"{_symbol(row['kind'], x, y)}"
+                f"<text x='{beside:.1f}' y='{at + 3:.1f}' stroke='none'{weight}>{escape(row['name'])}</text></g>"
+            )
+        return "".join(parts)
+
+    def legend(self) -> str:
+        y, parts = self._height - 4, []
+        for at, kind in enumerate(_COLOURS):
+            x = _LEFT + 110 * at
+            parts.append(f"<g fill='{_COLOURS[kind]}' stroke='{_COLOURS[kind]}'>{_symbol(kind, x + 5, y - 3)}</g>"
+                         f"<text x='{x + 14}' y='{y}'>{kind}</text>")  # fmt: skip
+        return "".join(parts)
+
+
+def _apart(heights: Sequence[float], bottom: float) -> list[float]:
+    """Move sorted heights apart to a line each, and no more than that; the last ends above `bottom` if all fit."""
+    found: list[float] = []
+    for y in heights:
+        found.append(max(y, found[-1] + _LINE) if found else y)
+    below = bottom
+    for at in reversed(range(len(found))):
+        found[at] = min(found[at], below)
+        below = found[at] - _LINE
+    return found
+
+
+def _symbol(kind: str, x: float, y: float) -> str:
+    if kind == "recommended":
+        return f"<path d='M{x:.1f},{y - 6:.1f}l6,6l-6,6l-6,-6z'/>"
+    if kind == "possible":
+        return f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4'/>"
+    return f"<path d='M{x - 4:.1f},{y - 4:.1f}l8,8m0,-8l-8,8' fill='none' stroke-width='2'/>"
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    step = next(s for s in (1, 2, 5, 10, 20, 50) if (high - low) / s <= 6 or s == 50)  # noqa: PLR2004  six lines
+    return [step * n for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    every = (1, 2, 5) if high - low < 2 else (1,)  # noqa: PLR2004  two powers of ten
+    found = [s * 10.0**n for n in range(math.floor(low), math.ceil(high) + 1) for s in every]
+    return [v for v in found if low <= math.log10(v) <= high]

@@ -1,0 +1,22 @@
+"""Training sets: identity of examples, splits, checks, and the sets that ship with the package."""
+
+from __future__ import annotations
+
+from skillfleet_nb.data.analysis import analyze
+from skillfleet_nb.data.checks import Finding, check_examples, check_leaks
+from skillfleet_nb.data.identity import example_id
+from skillfleet_nb.data.load import to_examples
+from skillfleet_nb.data.splits import Splits, make_splits
+from skillfleet_nb.data.trainset_report import TrainsetReport
+
+__all__ = [
+    "Finding",
+    "Splits",
+    "TrainsetReport",
+    "analyze",
+    "check_examples",
+    "check_leaks",
+    "example_id",
+    "make_splits",
+    "to_examples",
+]

@@ -1,0 +1,272 @@
+"""A data set laid out for analysis: identities, labels, categories and texts, row by row.
+
+Unlike a run, which refuses a set that is not fit, an analysis takes what there is: rows of mixed
+shape, missing labels and values that are no text.  What it had to put up with is told in `notes`.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.data.identity import canonical_json, content_hash, example_id, own_inputs, row_fields
+from skillfleet_nb.data.load import picked, records
+from skillfleet_nb.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+MAX_ROWS = 20_000  # rows analysed; of a larger set a random sample
+SKILL_FIELDS = frozenset({"task_description", "expected_taxonomy_path", "expected_skill_style"})
+"""Fields by which a set of skill-planning examples is recognised."""
+
+_MIN_A_VALUE = 5  # an output with fewer rows per value is no label
+_MAX_FACET = 20  # values of a field that is counted by value
+_BRIEF = 70
+_DRAFT = re.compile(r"^_drafts/[^/]+/")
+_BLANK = re.compile(r"^[\W_]*$|^(n/?a|none|null|nan|todo|tbd|unknown|\?+)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """`n` rows laid out for analysis; every sequence but `fields` and `notes` has one entry a row.
+
+    Attributes
+    ----------
+    numbers
+        Number of each row in the set that was given, from 0.
+    ids
+        :func:`~skillfleet_nb.data.identity.example_id` of each.
+    input_ids
+        Content hash of the inputs alone: equal inputs with different outputs conflict.
+    contents
+        All fields of each row, missing values as None.
+    texts
+        The inputs as one text, which is what is embedded.
+    labels
+        The label as text, None where it is missing or the set has none.
+    categories
+        What rows are balanced by: the label, or of a skill the top of its path in the taxonomy.
+    fields, inputs, label, category_field
+        Names of all fields, of the inputs, of the label, and of what the categories are taken from.
+    total
+        Rows in the set that was given; more than `n` where it was sampled.
+    notes
+        What was odd, in words.
+    """
+
+    numbers: tuple[int, ...]
+    ids: tuple[str, ...]
+    input_ids: tuple[str, ...]
+    contents: tuple[dict[str, Any], ...]
+    texts: tuple[str, ...]
+    labels: tuple[str | None, ...]
+    categories: tuple[str | None, ...]
+    fields: tuple[str, ...]
+    inputs: tuple[str, ...]
+    label: str | None
+    category_field: str | None
+    total: int
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def of_skills(self) -> bool:
+        """Whether these are skill-planning examples."""
+        return set(self.fields) >= SKILL_FIELDS
+
+    def facets(self) -> dict[str, dict[str, int]]:
+        """Count the values of each short field that has at most 20 of them, such as style and source."""
+        found = {}
+        for field in self.fields:
+            values = [v[field] for v in self.contents if isinstance(v.get(field), str | bool)]
+            counts = Counter(str(v) for v in values)
+            if 1 < len(counts) <= _MAX_FACET and len(values) >= 2 * len(counts):
+                found[field] = dict(counts.most_common())
+        return found
+
+
+def lay_out(
+    given: object,
+    *,
+    label: str | None = None,
+    input_fields: Sequence[str] | None = None,
+    name: str = "train",
+    max_rows: int = MAX_ROWS,
+    seed: int = 0,
+) -> Rows:
+    """Lay out a data set for analysis.
+
+    Parameters
+    ----------
+    given
+        What :func:`~skillfleet_nb.data.to_examples` takes: mappings, examples, a frame, an
+        Arrow table or a `datasets.Dataset`.
+    label
+        The output to check and to balance on.  Without it, the output with the most values that
+        have at least 5 rows each on average.
+    input_fields
+        The inputs of rows that do not say; by default all fields but the label, and of skills
+        ``task_description``.
+    name
+        What to call the set in messages.
+    max_rows, seed
+        Of a larger set a random sample of so many rows is analysed.
+
+    Raises
+    ------
+    InputError
+        If the set is empty, or no set of examples.
+    NotFoundError
+        If no row has the label, with the nearest field; or an input field.
+
+    Examples
+    --------
+    >>> rows = lay_out([{"text": "hi", "intent": "greet"}, {"text": "bye", "intent": None}], label="intent")
+    >>> rows.texts, rows.labels
+    (('hi', 'bye'), ('greet', None))
+    """
+    if max_rows < 1:
+        raise InputError(f"max_rows = {max_rows}: give a whole number from 1.")
+    every = records(given, name)
+    if len(every) == 0:
+        raise InputError(f"{name} is empty: give at least one example.")
+    numbers: Sequence[int] = range(len(every))
+    notes = []
+    if len(every) > max_rows:
+        numbers = sorted(random.Random(seed).sample(numbers, max_rows))
+        notes.append(f"{max_rows:,} of {len(every):,} rows were analysed, drawn at random (seed {seed})")
+    found = picked(every, numbers)
+    values = [_filled(row_fields(row)) for row in found]
+    fields = tuple(dict.fromkeys(f for v in values for f in v))
+    own = own_inputs(found[0])
+    chosen_label, inputs = _roles(values, fields, label, input_fields or own)
+    notes += _oddities(values, fields, chosen_label)
+    split = [({f: v[f] for f in v if f in inputs}, {f: v[f] for f in v if f not in inputs}) for v in values]
+    labels = tuple(_text_or_none(v.get(chosen_label)) if chosen_label else None for v in values)
+    by_branch = set(fields) >= SKILL_FIELDS and label is None
+    return Rows(
+        numbers=tuple(numbers),
+        ids=tuple(example_id(i, o) for i, o in split),
+        input_ids=tuple(content_hash(i) for i, _ in split),
+        contents=tuple(values),
+        texts=tuple(text_of(i) for i, _ in split),
+        labels=labels,
+        categories=tuple(map(_branch, values)) if by_branch else labels,
+        fields=fields,
+        inputs=inputs,
+        label=chosen_label,
+        category_field="expected_taxonomy_path" if by_branch else chosen_label,
+        total=len(every),
+        notes=tuple(notes),
+    )
+
+
+def text_of(inputs: Mapping[str, Any]) -> str:
+    r"""Write inputs as one text: a single one as it is, several a line each.
+
+    Examples
+    --------
+    >>> text_of({"question": "1+1?", "n": [1]})
+    'question: 1+1?\nn: [1]'
+    """
+    told = {k: v if isinstance(v, str) else canonical_json(v) for k, v in inputs.items() if v is not None}
+    one = len(inputs) == 1 and told
+    return _sound(next(iter(told.values())) if one else "\n".join(f"{k}: {v}" for k, v in told.items()))
+
+
+def is_blank(value: object) -> bool:
+    """Tell whether a value says nothing: missing, empty, or a placeholder such as ``n/a`` or ``TODO``.
+
+    Examples
+    --------
+    >>> [is_blank(v) for v in (None, " ", "n/a", [], 0, "no")]
+    [True, True, True, True, False, False]
+    """
+    if isinstance(value, str):
+        # emoji are no word characters, and yet they say something
+        return bool(_BLANK.match(value.strip())) and all(ord(c) < 0x2190 for c in value)  # noqa: PLR2004  arrows begin here
+    return value is None or (isinstance(value, list | tuple | dict | set) and not value)
+
+
+def brief(text: str, most: int = _BRIEF) -> str:
+    """Cut a text for a list: one line, at most 70 characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def _filled(fields: dict[str, Any]) -> dict[str, Any]:
+    """Replace what frames hold for a missing value by None."""
+    return {k: None if isinstance(v, float) and v != v else v for k, v in fields.items()}  # noqa: PLR0124  NaN
+
+
+def _roles(
+    values: list[dict[str, Any]], fields: tuple[str, ...], label: str | None, inputs: Sequence[str] | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """Decide which field is the label and which are inputs."""
+    if label is not None and label not in fields:
+        raise unknown("label", label, fields)
+    for name in inputs or ():
+        if name not in fields:
+            raise unknown("input field", name, fields)
+    if inputs is None and set(fields) >= SKILL_FIELDS:
+        inputs = ("task_description",)
+    if label is None:
+        label = _likely_label(values, [f for f in fields if f not in (inputs or ())])
+    chosen = tuple(f for f in fields if (f in inputs if inputs is not None else f != label))
+    if not chosen:
+        raise InputError(f"the set has no field but {label!r}: give rows with inputs as well.")
+    return label, chosen
+
+
+def _likely_label(values: list[dict[str, Any]], fields: Collection[str]) -> str | None:
+    sizes = {}
+    for field in fields:
+        present = [v[field] for v in values if v.get(field) is not None]
+        if present and all(isinstance(v, str | int) for v in present):
+            distinct = len({str(v) for v in present})
+            if 1 < distinct <= len(present) / _MIN_A_VALUE:
+                sizes[field] = distinct
+    return max(sizes, key=sizes.__getitem__, default=None)
+
+
+def _oddities(values: list[dict[str, Any]], fields: tuple[str, ...], label: str | None) -> list[str]:
+    notes = []
+    shapes = Counter(frozenset(v) for v in values)
+    if len(shapes) > 1:
+        odd = len(values) - shapes.most_common(1)[0][1]
+        notes.append(f"{odd:,} row{'s have' if odd > 1 else ' has'} other fields than the rest: mixed schemas")
+    mixed = [f for f in fields if len({_kind(v[f]) for v in values if v.get(f) is not None}) > 1]
+    if mixed:
+        notes.append(f"values of different types in {', '.join(map(repr, mixed))}")
+    if label is not None and (missing := sum(is_blank(v.get(label)) for v in values)):
+        notes.append(f"{missing:,} row{'s have' if missing > 1 else ' has'} no {label!r}")
+    return notes
+
+
+def _kind(value: object) -> str:
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+
+
+def _text_or_none(value: object) -> str | None:
+    if is_blank(value):
+        return None
+    return _sound(value) if isinstance(value, str) else canonical_json(value)
+
+
+def _sound(text: str) -> str:
+    """Replace halves of a surrogate pair, which neither frames nor models take."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _branch(fields: Mapping[str, Any]) -> str | None:
+    """Return the top of a skill's path in the taxonomy, drafts where they would go."""
+    path = fields.get("expected_taxonomy_path")
+    if not isinstance(path, str) or is_blank(path):
+        return None
+    return _DRAFT.sub("", path).split("/")[0]

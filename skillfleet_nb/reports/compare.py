@@ -1,0 +1,207 @@
+"""Runs side by side: what was set differently, which did better and whether that is real, and where they disagree.
+
+Runs that scored the same test rows are compared pair by pair; others by their means, which tells far
+less.  With more than two, each is compared with the first, and the intervals hold together at 95%.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal
+
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.reports.comparison import NONE, Comparison, Difference, Run
+from skillfleet_nb.reports.program_page import cut
+from skillfleet_nb.reports.stored_programs import in_words
+from skillfleet_nb.stats import paired_comparison, unpaired_comparison
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from skillfleet_nb.config import Settings
+    from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.stats import PairedComparison, UnpairedComparison
+    from skillfleet_nb.store import Store
+
+_SPLITS: tuple[Literal["test", "val"], ...] = ("test", "val")
+_LABEL = 36  # characters of a name: it heads a column
+_DERIVED = {"expected_calls"}  # follows from the rest
+_SETUPS = """
+    SELECT job_id, kind, payload FROM events
+    WHERE kind IN ('job_created', 'resumed') AND list_contains($jobs, job_id) ORDER BY job_id, seq"""
+# The best program of each job, on its widest evaluation of each split; rows that repeat count as one.
+_SCORES = """
+    WITH chosen AS (
+        SELECT t.job_id, t.split, arg_max(t.trial, (t.n_examples, t.trial)) AS trial
+        FROM trials AS t JOIN jobs AS j ON j.job_id = t.job_id AND j.best_program_id = t.program_id
+        WHERE list_contains($jobs, t.job_id) AND (t.split = 'test' OR (t.split = 'val' AND t.full_eval))
+        GROUP BY t.job_id, t.split
+    )
+    SELECT c.job_id, c.split, s.example_id, avg(coalesce(s.score, 0)) AS score, any_value(s.output) AS output
+    FROM scores AS s JOIN chosen AS c USING (job_id, trial) GROUP BY ALL ORDER BY ALL"""
+
+
+def compare(store: Store, settings: Settings, jobs: Sequence[Job], named: Sequence[str]) -> Comparison:
+    """Compare jobs with the first of them; `named` is how the person called them.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two different ones.
+    """
+    if len(jobs) < 2:  # noqa: PLR2004  a comparison takes two
+        raise InputError(f"compare takes at least two jobs, {', '.join(named) or 'none'} given: name another")
+    ids = [job.id for job in jobs]
+    for at, job_id in enumerate(ids):
+        if job_id in ids[:at]:
+            raise _same_job(store, named[ids.index(job_id)], named[at], job_id)
+    runs = _runs(store, jobs)
+    scores = store.frame(_SCORES, {"jobs": ids})
+    split, notes = _split(runs, scores)
+    by_job = [scores[(scores.job_id == i) & (scores.split == split)].set_index("example_id") for i in ids]
+    differences = _differences(runs, by_job, split, notes)
+    disagreements, agreed = _disagreements(runs, by_job)
+    return Comparison(runs, differences, disagreements, split, agreed, tuple(notes), store, settings)
+
+
+def _same_job(store: Store, one: str, other: str, job_id: str) -> InputError:
+    told = f"{one!r} and {other!r} are the same job" if one != other else f"{one!r} is given twice"
+    namesakes = store.frame("SELECT job_id FROM jobs WHERE name = ? AND job_id <> ? ORDER BY created_at DESC",
+                            [one, job_id]).job_id.tolist()  # fmt: skip
+    if namesakes:
+        return InputError(f"{told}: an earlier one of that name is {namesakes[0]}, compare by id")
+    return InputError(f"{told}: name another; `job {one}` compares its best program with the given one")
+
+
+def _runs(store: Store, jobs: Sequence[Job]) -> tuple[Run, ...]:
+    ids = [job.id for job in jobs]
+    frame = store.frame("FROM jobs WHERE list_contains($jobs, job_id)", {"jobs": ids})
+    facts = {row["job_id"]: {str(k): _known(v) for k, v in row.items()} for row in frame.to_dict("records")}
+    setups: dict[str, dict[str, Any]] = {}
+    for job_id, kind, payload in store.frame(_SETUPS, {"jobs": ids}).itertuples(index=False, name=None):
+        told = json.loads(payload)
+        if kind == "job_created":
+            setups[job_id] = {**told["spec"], "engine": told["engine"]}
+        else:
+            setups[job_id]["budget"] = told["budget"]
+    short = {i: cut(facts[i]["name"], _LABEL) for i in ids}
+    times = Counter(short.values())
+    labels = {i: f"{name} ({i[-6:]})" if times[name] > 1 else name for i, name in short.items()}
+    return tuple(Run(job, labels[job.id], _setup(setups[job.id]), facts[job.id]) for job in jobs)
+
+
+def _setup(spec: dict[str, Any]) -> dict[str, str]:
+    """Tell a set-up in words; hashes stand for content."""
+    spec = {k: v for k, v in spec.items() if k not in _DERIVED}
+    told: dict[str, str] = {}
+    for what in ("program", "metric"):
+        told[what] = f"{spec.pop(what, NONE)} ({spec.pop(f'{what}_hash', '')[:8]})"
+    described = spec.pop("splits", "").replace("sealed until the end", "")
+    lines = {line.split(maxsplit=1)[0]: " ".join(line.split()[1:]) for line in described.splitlines()}
+    sizes = spec.pop("sizes", {})
+    for split, digest in spec.pop("data_hashes", {}).items():
+        told[split] = f"{lines.get(split) or sizes.get(split, NONE)} ({digest[:8]})"
+    told["optimizer"] = spec.pop("optimizer", NONE)
+    told |= {f"set: {name}": str(value) for name, value in spec.pop("params", {}).items() if value is not None}
+    limits = spec.pop("budget", {})
+    told |= {f"budget: {name}": f"{value:g}" for name, value in limits.items() if value is not None}
+    for name, value in spec.items():
+        if isinstance(value, dict):
+            told |= {f"{name.replace('_', ' ')}: {part}": str(one) for part, one in value.items() if one is not None}
+            continue
+        words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+        told[name.replace("_", " ")] = words
+    return {word: value for word, value in told.items() if value}
+
+
+def _split(runs: tuple[Run, ...], scores: pd.DataFrame) -> tuple[Literal["test", "val"] | None, list[str]]:
+    """Choose the split on which all, or else the most runs, can be compared."""
+    notes = []
+    having = {split: set(scores[scores.split == split].job_id) for split in _SPLITS}
+    for run in runs:
+        if run.job.id not in having["test"]:
+            why = run.facts["error"] or run.facts["stop_reason"] or ""
+            told = f"{run.facts['state']}{f': {why}' if why and why != run.facts['state'] else ''}"
+            notes.append(f"{run.label} has no test score ({told})")
+    for split in _SPLITS:
+        if len(having[split]) == len(runs):
+            return split, notes
+    first = runs[0].job.id
+    found = max(_SPLITS, key=lambda s: (first in having[s], len(having[s])))
+    return (found if len(having[found]) > 1 and first in having[found] else None), notes
+
+
+def _differences(
+    runs: tuple[Run, ...], by_job: list[pd.DataFrame], split: Literal["test", "val"] | None, notes: list[str]
+) -> tuple[Difference, ...]:
+    if split is None:
+        notes.append("no two of them have scores to compare")
+        return ()
+    others = [at for at in range(1, len(runs)) if len(by_job[at])]
+    confidence = _together(len(others))
+    found = []
+    for at in others:
+        one, other = by_job[0].score, by_job[at].score
+        shared = one.index.intersection(other.index)
+        if runs[0].setup["metric"] != runs[at].setup["metric"]:
+            notes.append(
+                f"{runs[0].label} and {runs[at].label} were scored by different metrics: "
+                "a difference between their scores may be the metrics'"
+            )
+        by: PairedComparison | UnpairedComparison
+        if 2 * len(shared) >= min(len(one), len(other)):
+            by = paired_comparison(one[shared].tolist(), other[shared].tolist(), confidence=confidence)
+            if len(shared) < max(len(one), len(other)):
+                told = f"{len(one):,} and {len(other):,} rows, and are compared on the {len(shared):,} that both did"
+                notes.append(f"{runs[0].label} and {runs[at].label} scored {told}")
+        else:
+            by = unpaired_comparison(one.tolist(), other.tolist(), confidence=confidence)
+            notes.append(
+                f"{runs[0].label} and {runs[at].label} were scored on different rows ({len(shared):,} shared): the "
+                "difference is unpaired and may be the rows'; one seed and one data set give the same rows"
+            )
+        found.append(Difference(runs[at].label, runs[0].label, split, by))
+    if len(others) > 1:
+        notes.append(f"each interval is at {100 * confidence:g}%, so that all {len(others)} hold together at 95%")
+    return tuple(found)
+
+
+def _together(comparisons: int) -> float:
+    """Return the confidence of each of several intervals that hold together at 95% (Bonferroni)."""
+    return 1 - math.floor(0.05 / max(1, comparisons) * 10_000) / 10_000
+
+
+def _disagreements(runs: tuple[Run, ...], by_job: list[pd.DataFrame]) -> tuple[pd.DataFrame, tuple[int, int]]:
+    import pandas as pd
+
+    there = [at for at, frame in enumerate(by_job) if len(frame)]
+    columns = {f"{what} {at + 1}": by_job[at][what] for at in there for what in ("score", "output")}
+    if len(there) < 2:  # noqa: PLR2004  a disagreement takes two
+        return pd.DataFrame(columns=["example_id", "input", "expected"]), (0, 0)
+    joined = pd.DataFrame(columns).dropna(subset=[f"score {at + 1}" for at in there])
+    scores = joined[[f"score {at + 1}" for at in there]]
+    spread = scores.max(axis=1) - scores.min(axis=1)
+    apart = spread > 1e-9  # noqa: PLR2004  more than rounding
+    outputs = joined[[f"output {at + 1}" for at in there]].itertuples(index=False, name=None)
+    answered = pd.Series([len({o for o in row if isinstance(o, str)}) > 1 for row in outputs], joined.index, dtype=bool)
+    order = spread[apart].sort_values(ascending=False, kind="stable").index
+    frame = joined.loc[order].rename_axis("example_id").reset_index()
+    examples: dict[str, Any] = {}
+    for at in there:
+        if not set(frame.example_id) <= examples.keys():
+            examples |= runs[at].job.examples()
+    for place, (column, told) in enumerate((("input", "inputs"), ("expected", "labels")), 1):
+        values = [getattr(examples[e], told)().toDict() if e in examples else {} for e in frame.example_id]
+        frame.insert(place, column, [in_words(v) if v else "" for v in values])
+    return frame, (int((~apart).sum()), int((answered & ~apart).sum()))
+
+
+def _known(value: Any) -> Any:
+    """Return a value of a frame, None where it is missing, a list for an array."""
+    if getattr(value, "ndim", 0):
+        return list(value)
+    return None if value is None or value != value else value  # noqa: PLR0124  NaN and NaT

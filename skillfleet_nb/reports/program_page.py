@@ -1,0 +1,195 @@
+"""How candidates and one program look, as text and as HTML."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.html import NO_MATH, PASSAGE, table, text_table
+from skillfleet_nb.programs.diff import demos_of
+from skillfleet_nb.programs.state import describe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skillfleet_nb.programs.diff import Demo
+    from skillfleet_nb.reports.stored_programs import StoredProgram
+
+SHORT_ID = 8
+"""Characters of an id that are shown; `program` takes them."""
+
+_ROWS, _LINES = 20, 12  # shown of the examples, and of the list in a terminal
+_WIDE, _WIDER = 70, 200  # characters of a cell
+
+
+def candidates_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
+    """Return the list of a job's programs."""
+    header = ["program", "", "trial", "trials", "validation", "test", "demos", "made from", "instructions"]
+    rows = [
+        [
+            row["program_id"][:SHORT_ID],
+            row["role"],
+            whole(row["trial"]),
+            whole(row["trials"]),
+            points(row["val_score"]),
+            points(row["test_score"]),
+            whole(row["n_demos"]),
+            ", ".join(p[:SHORT_ID] for p in row["parents"]),
+            cut(row["instructions"], _WIDE),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    if not rows:
+        told = f"job {job} has no scored program yet"
+        return f"<div>{escape(told)}</div>" if html else told
+    if all(not row[7] for row in rows):  # few optimizers tell
+        header, rows = header[:7] + header[8:], [row[:7] + row[8:] for row in rows]
+    below = f"{len(rows):,} program{'s' * (len(rows) != 1)} of {job}; `program ID` shows one"
+    if html:
+        shown = table(header, rows, numeric=[2, 3, 4, 5, 6])
+        return f"{shown}<div style='opacity:.7;overflow-wrap:anywhere'>{escape(below)}</div>"
+    return f"{text_table(header, rows, numeric=[2, 3, 4, 5, 6])}\n{below}"
+
+
+def facts(program: StoredProgram) -> list[list[str]]:
+    """Return what is known of a program, as pairs of a word and its value."""
+    role = {"given": " as it was given", "best": ", its best"}.get(program.role, "")
+    role = ", given, and its best" if program.role == "given best" else role
+    rows = [
+        ["program", program.id],
+        ["of", f"{program.job.name}{role}"],
+        ["validation", points(program.val_score) or "not scored as a whole"],
+        ["test (sealed)", points(program.test_score) or "not scored"],
+        ["demos", str(program.n_demos)],
+    ]
+    if program.trial is not None:
+        rows.insert(2, ["first scored", f"in trial {program.trial}"])
+    line = [f"{a[:SHORT_ID]}{' (parent)' * (a in program.parents)}" for a in program.ancestors()]
+    if line:
+        rows.append(["ancestors", " ← ".join(line)])
+    return rows
+
+
+def use_lines(program: StoredProgram) -> list[str]:
+    """Return the lines that put a program to use."""
+    short = program.id[:SHORT_ID]
+    return [
+        f"%skillfleet program {short} -o program        # into a variable",
+        f"%skillfleet program {short} --save best.json  # then, with DSPy alone: program.load('best.json')",
+    ]
+
+
+def program_text(program: StoredProgram) -> str:
+    """Return a program as plain text: facts, instructions, demos, its worst examples, how to use it."""
+    known = facts(program)
+    width = max(len(word) for word, _ in known)
+    parts = ["\n".join(f"{word:<{width}}  {value}" for word, value in known)]
+    for name, instructions, demos in _predictors(program):
+        told = [f"instructions{f' of {name}' if name else ''}", _indented(instructions)]
+        told += ["demo\n" + _indented("\n".join(f"{k}: {v}" for k, v in demo)) for demo in demos[:_LINES]]
+        if len(demos) > _LINES:
+            told.append(f"and {len(demos) - _LINES} more demos")
+        parts.append("\n".join(told))
+    header, rows, below = scored_rows(program.scores(), _LINES)
+    if rows:
+        parts.append(f"{text_table(header, [[cut(c, 40) for c in row] for row in rows])}\n{below}")
+    parts.append("\n".join(use_lines(program)))
+    return "\n\n".join(parts)
+
+
+def program_html(program: StoredProgram, *, lines: bool = True) -> str:
+    """Return a program as HTML; `lines` adds how to use it."""
+    parts = [table([], facts(program))]
+    for name, instructions, demos in _predictors(program):
+        of = f" of {escape(name)}" if name else ""
+        parts.append(f"<p><strong>instructions{of}</strong></p>{_passage(instructions)}")
+        if demos:
+            listed = "".join(f"<li>{_passage(chr(10).join(f'{k}: {v}' for k, v in demo))}</li>" for demo in demos)
+            count = f"{len(demos)} demo{'s' * (len(demos) > 1)}{of}"
+            parts.append(f"<details><summary><strong>{count}</strong></summary><ol>{listed}</ol></details>")
+    if "given" not in program.role:
+        changes = program.diff()._repr_html_()
+        parts.append(f"<details><summary><strong>changes to the given program</strong></summary>{changes}</details>")
+    header, rows, below = scored_rows(program.scores(), _ROWS)
+    if rows:
+        parts.append(
+            f"<details><summary><strong>scores per example</strong></summary>{table(header, rows)}"
+            f"<div style='opacity:.7'>{escape(below)}</div></details>"
+        )
+    if lines:
+        told = "\n".join(use_lines(program))
+        parts.append(f"<p><strong>use it</strong></p>{_passage(told)}")
+    return f"<div class='{NO_MATH}' style='line-height:1.4'>{''.join(parts)}</div>"
+
+
+def scored_rows(scores: pd.DataFrame, most: int) -> tuple[list[str], list[list[str]], str]:
+    """Return header and rows of the examples a program did worst on, and how many there are."""
+    worst = scores.sort_values(["score", "split", "example_id"], kind="stable").head(most)
+    header = ["split", "score", "answer", "expected", "input"]
+    rows = [
+        [r["split"], mark(r["score"]), answer_in_words(r["output"]), *(cut(r[k], _WIDER) for k in header[3:])]
+        for r in worst.to_dict("records")
+    ]
+    n = len(scores)
+    return header, rows, f"{n:,} example{'s' * (n != 1)}, the worst first" + (f"; {most} shown" if n > most else "")
+
+
+def answer_in_words(output: Any, most: int = _WIDER) -> str:
+    """Write a recorded output for a person.
+
+    Examples
+    --------
+    >>> answer_in_words('{"intent":"bug"}'), answer_in_words("sha256:12"), answer_in_words(None)
+    ('bug', '(not recorded)', '')
+    """
+    if not isinstance(output, str):
+        return ""
+    if output.startswith("sha256:"):
+        return "(not recorded)"
+    try:
+        fields = json.loads(output)
+    except ValueError:
+        return cut(output, most)
+    texts = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in fields.items()}
+    if len(texts) == 1:
+        return cut(next(iter(texts.values())), most)
+    return cut(" · ".join(f"{k}: {v}" for k, v in texts.items()), most)
+
+
+def mark(score: float) -> str:
+    """Write a score in [0, 1] as a mark: right, wrong, or in points."""
+    return {1.0: "✓", 0.0: "✗"}.get(float(score), f"{100 * score:.0f}")
+
+
+def points(score: Any) -> str:
+    """Write a score in [0, 1] in points; nothing where there is none."""
+    return "" if score is None or score != score else f"{100 * score:.1f}"  # noqa: PLR0124  NaN
+
+
+def whole(number: Any) -> str:
+    """Write a whole number; nothing where there is none."""
+    return "" if number is None or number != number else f"{int(number):,}"  # noqa: PLR0124  NaN
+
+
+def cut(text: str, most: int) -> str:
+    """Put a text into one line of at most so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def _predictors(program: StoredProgram) -> list[tuple[str, str, list[Demo]]]:
+    """List each predictor's name (none of a single one), instructions and demos."""
+    instructions = describe(program.state).instructions
+    alone = len(instructions) == 1
+    return [
+        ("" if alone else name, instructions.get(name, ""), demos) for name, demos in demos_of(program.state).items()
+    ]
+
+
+def _passage(text: str) -> str:
+    return f'<div style="{PASSAGE}">{escape(text)}</div>'
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())

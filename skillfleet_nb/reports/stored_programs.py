@@ -1,0 +1,307 @@
+"""Candidates of the home's jobs: what they say, where they come from, how they scored; to try, save and use."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.errors import InputError, JobError, unknown
+from skillfleet_nb.html import Readable
+from skillfleet_nb.programs.diff import diff_programs
+from skillfleet_nb.programs.state import load_state, save_state
+from skillfleet_nb.reports.program_page import candidates_table, program_html, program_text
+from skillfleet_nb.runs.tryout import ask
+from skillfleet_nb.store import load_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+    from skillfleet_nb.config import Settings
+    from skillfleet_nb.programs.diff import ProgramDiff
+    from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.runs.tryout import Answer
+    from skillfleet_nb.store import Store
+
+_PREFIX = 4  # characters of an id that may stand for it
+_CANDIDATES = """
+    WITH scored AS (
+        SELECT program_id, min(trial) AS trial, count(*) AS trials,
+            max(score) FILTER (split = 'val' AND full_eval) AS val_score,
+            arg_max(score, trial) FILTER (split = 'test') AS test_score,
+            list_distinct(flatten(list(parent_ids))) AS parents
+        FROM trials WHERE job_id = $job GROUP BY program_id
+    ), saved AS (
+        SELECT program_id, min(created_at) AS created_at, any_value(n_demos) AS n_demos,
+            any_value(instructions) AS instructions
+        FROM programs WHERE job_id = $job GROUP BY program_id
+    )
+    SELECT program_id, CASE WHEN scored.trial = 0 THEN 'given' ELSE '' END AS role, scored.trial AS trial,
+        coalesce(trials, 0) AS trials, val_score, test_score, n_demos,
+        coalesce(parents, []::VARCHAR[]) AS parents, instructions, created_at
+    FROM saved LEFT JOIN scored USING (program_id) ORDER BY scored.trial NULLS LAST, created_at, program_id"""
+_SCORES = """
+    SELECT t.trial, t.split, t.full_eval, s.example_id, coalesce(s.score, 0) AS score, s.output, s.feedback
+    FROM scores AS s JOIN trials AS t USING (job_id, trial)
+    WHERE t.job_id = $job AND t.program_id = $program AND (t.full_eval OR t.split = 'test')
+    ORDER BY t.split, score, s.example_id"""
+
+
+@dataclass(frozen=True, repr=False)
+class Candidates(Readable):
+    """The programs that a job scored, in the order in which it met them.
+
+    Attributes
+    ----------
+    job
+        The job.
+    frame
+        One row a program: `program_id`; `role` (``given``, ``best``, or empty); the first `trial` it was
+        scored in and the number of `trials`; `val_score` and `test_score` in [0, 1], of whole
+        evaluations; `n_demos`; `parents`, the ids it was made from; `instructions`; `created_at`.
+    """
+
+    job: Job
+    frame: pd.DataFrame
+    _open: Callable[[str], StoredProgram] = field(repr=False)
+
+    @cached_property
+    def examples(self) -> dict[str, Any]:
+        """The examples of the job, by id; empty where they were not kept with it."""
+        return self.job.examples()
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __getitem__(self, program_id: str) -> StoredProgram:
+        return self._open(program_id)
+
+    def text(self) -> str:
+        """Show the list as plain text."""
+        return candidates_table(self.job.name, self.frame, html=False)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return candidates_table(self.job.name, self.frame, html=True)
+
+
+class StoredProgram(Readable):
+    """A candidate of a job, as it was kept.
+
+    Attributes
+    ----------
+    id, job
+        Its content hash, and the job it is looked at as a candidate of.
+    state
+        Its instructions and demos, as ``dspy.Module.load_state`` takes them.
+    role
+        ``"given"``, ``"best"``, both or empty.
+    val_score, test_score
+        In [0, 1], of all of validation and of the test split; None where it was not scored there.
+    parents
+        Ids of the programs it was made from; empty where the optimizer does not tell.
+    candidates
+        All programs of the job.
+    """
+
+    def __init__(self, store: Store, settings: Settings, candidates: Candidates, program_id: str) -> None:
+        frame = candidates.frame
+        row = frame[frame.program_id == program_id].iloc[0]
+        self.id, self.job = program_id, candidates.job
+        self.role, self.n_demos = str(row.role), int(row.n_demos)
+        self.trial = None if row.trial != row.trial else int(row.trial)
+        self.val_score, self.test_score = (_number(row[name]) for name in ("val_score", "test_score"))
+        self.parents: tuple[str, ...] = tuple(row.parents)
+        self.candidates, self._store, self._settings = candidates, store, settings
+        self.state: Mapping[str, Any] = load_program(store.home, program_id)
+
+    @property
+    def is_best(self) -> bool:
+        """Whether it is what its job came to."""
+        return "best" in self.role
+
+    def ancestors(self) -> list[str]:
+        """Return the ids of its parents, their parents and so on, nearest first."""
+        known = dict(zip(self.candidates.frame.program_id, self.candidates.frame.parents, strict=True))
+        found: dict[str, None] = {}
+        todo = list(self.parents)
+        while todo:
+            program_id = todo.pop(0)
+            if program_id not in found and program_id != self.id:
+                found[program_id] = None
+                todo += known.get(program_id, ())
+        return list(found)
+
+    def scores(self) -> pd.DataFrame:
+        """Return how it did on each example of its whole evaluations, the worst of each split first.
+
+        Columns: `trial`, `split`, `example_id`, `input` and `expected` where the examples were kept
+        with the job, `score` in [0, 1] (a failure counts 0), `output` as JSON, `feedback`.
+        """
+        return self._scores.copy()
+
+    @cached_property
+    def _scores(self) -> pd.DataFrame:
+        frame = self._store.frame(_SCORES, {"job": self.job.id, "program": self.id}).drop(columns="full_eval")
+        examples = self.candidates.examples if len(frame) else {}
+        for at, (column, told) in enumerate((("input", "inputs"), ("expected", "labels")), 3):
+            values = [getattr(examples[e], told)().toDict() if e in examples else {} for e in frame.example_id]
+            frame.insert(at, column, [in_words(v) for v in values])
+        return frame
+
+    def diff(self) -> ProgramDiff:
+        """Compare it with the program that the job was given."""
+        given = self.candidates.frame.program_id[self.candidates.frame.role.str.contains("given")]
+        return diff_programs(load_program(self._store.home, given.iloc[0]) if len(given) else self.state, self.state)
+
+    def load(self, onto: Any = None) -> Any:
+        """Return it as a ``dspy.Module`` to be used.
+
+        Parameters
+        ----------
+        onto
+            The program it is put onto, which is not changed; by default the one the job was given.
+
+        Raises
+        ------
+        JobError
+            If the job did not keep its program, so that `onto` is needed.
+        InputError
+            If it is not the same program.
+        """
+        if onto is None and self.is_best and self.job.state.is_finished():
+            try:
+                return self.job.program  # some compiled programs are more than their state
+            except JobError:
+                pass
+        return load_state(self.job.given if onto is None else onto, self.state)
+
+    def ask(self, inputs: Mapping[str, Any], *, lm: Any = None, onto: Any = None) -> Answer:
+        """Try it on an input; the calls are metered, and recorded in a stream of their own.
+
+        Parameters
+        ----------
+        inputs
+            The program's inputs by name; texts are read as the type their field has.
+        lm
+            The model; by default the one DSPy is configured with, else the job's own.
+        onto
+            As in :meth:`load`.
+
+        Raises
+        ------
+        InputError, NotFoundError, LMError, JobError
+            In one line: what is missing, what does not answer, what failed.
+        """
+        import dspy
+
+        program = self.load(onto)
+        model = lm or dspy.settings.lm or self.job.model()
+        return ask(self._store.home, self._settings, program, inputs, lm=model, program_id=self.id, job_id=self.job.id)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as JSON, which ``program.load(path)`` of DSPy reads.
+
+        Raises
+        ------
+        InputError
+            If the path does not end with ``.json`` or cannot be written.
+        """
+        return save_state(self.state, path)
+
+    def text(self) -> str:
+        """Show it as plain text."""
+        return program_text(self)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    _repr_pretty_ = Readable._repr_pretty_  # or IPython would take what follows
+
+    def __repr__(self) -> str:
+        return f"<StoredProgram {self.id} of {self.job.name}>"
+
+    def _repr_html_(self) -> str:
+        return program_html(self)
+
+
+def candidates(store: Store, settings: Settings, job: Job) -> Candidates:
+    """List the programs of a job."""
+    frame = store.frame(_CANDIDATES, {"job": job.id})
+    best = store.frame("SELECT best_program_id FROM jobs WHERE job_id = ?", [job.id]).best_program_id
+    is_best = frame.program_id.isin(best.dropna())
+    frame["parents"] = frame["parents"].map(tuple)
+    frame["role"] = (frame["role"] + is_best.map({True: " best", False: ""})).str.strip()
+    found = Candidates(job, frame, lambda program_id: StoredProgram(store, settings, found, program_id))
+    return found
+
+
+def find(
+    store: Store, settings: Settings, job_of: Callable[[str], Job], name_or_id: str, job: str | None = None
+) -> StoredProgram:
+    """Find a program by its id or the beginning of it, or the best one of a job by the job's name or id.
+
+    Parameters
+    ----------
+    job_of
+        Finds a job.
+    job
+        The job it is looked at as a candidate of; by default the newest that has it.
+
+    Raises
+    ------
+    NotFoundError, InputError, JobError
+        If there is none, several begin so, or the job has no scored program.
+    """
+    jobs = store.frame("SELECT job_id, name, best_program_id FROM jobs ORDER BY created_at DESC")
+    if job is None and name_or_id in {*jobs.job_id, *jobs.name}:
+        found = candidates(store, settings, job_of(name_or_id))
+        best = found.frame.program_id[found.frame["role"].str.contains("best")]
+        if best.empty:
+            raise JobError(f"job {name_or_id!r} ({found.job.state}) has no scored program yet")
+        return found[best.iloc[0]]
+    if job is not None:
+        job_id: str | None = job_of(job).id
+        if name_or_id in {job, job_id}:
+            return find(store, settings, job_of, name_or_id)
+    else:
+        job_id = None
+    known = store.frame(
+        "SELECT program_id, arg_max(job_id, created_at) AS job_id FROM programs "
+        "WHERE $job IS NULL OR job_id = $job GROUP BY program_id",
+        {"job": job_id},
+    )
+    ids = known.program_id.astype(str)
+    fits = known[ids.str.startswith(name_or_id)] if len(name_or_id) >= _PREFIX else known[ids == name_or_id]
+    if len(fits) > 1:
+        raise InputError(
+            f"{len(fits)} programs begin with {name_or_id!r}: {', '.join(fits.program_id)}; give more of it"
+        )
+    if fits.empty:
+        allowed = [*dict.fromkeys(jobs.name), *(ids if job_id else ())]
+        raise unknown("program", name_or_id, allowed, hint="Give a job for its best program, or an id: `programs JOB`.")
+    return candidates(store, settings, job_of(str(fits.job_id.iloc[0])))[str(fits.program_id.iloc[0])]
+
+
+def in_words(fields: Mapping[str, Any]) -> str:
+    """Write an example's fields as a line of text; the name of a single one goes without saying.
+
+    Examples
+    --------
+    >>> in_words({"text": "hello"}), in_words({"a": 1, "b": "x"})
+    ('hello', 'a: 1 · b: x')
+    """
+    texts = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for k, v in fields.items()}
+    return next(iter(texts.values())) if len(texts) == 1 else " · ".join(f"{k}: {v}" for k, v in texts.items())
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or value != value else float(value)  # noqa: PLR0124  NaN

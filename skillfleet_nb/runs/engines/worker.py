@@ -1,0 +1,155 @@
+"""A run in a process of its own, which outlives the kernel that asked for it.
+
+``python -m skillfleet_nb.runs.engines.worker HOME JOB LOCK`` opens the job's parcel and runs it.  LOCK is the
+descriptor of the job's held ``alive.lock``, inherited, so that the job is never without an owner on
+the way: whoever looks sees it alive until this process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.config import Settings
+from skillfleet_nb.events import JobState, Phase, StateChanged
+from skillfleet_nb.lm.keys import hidden, secrets_of
+from skillfleet_nb.runs.jobs.attempts import History
+from skillfleet_nb.store import Home, Journal, is_alive, locks, read_requests
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from skillfleet_nb.runs.execution import Execution
+
+_MODULE = "skillfleet_nb.runs.engines.worker"  # not __name__: as the worker that is __main__
+_LOOK_S = 0.5  # how often a waiting job looks for a free slot
+
+
+def spawn(home: Home, journal: Journal, max_parallel: int | None = None) -> None:
+    """Start a worker on the job of `journal`, which is handed over: the caller must not write to it again.
+
+    Parameters
+    ----------
+    home, journal
+        The home and the job's journal, open.
+    max_parallel
+        In place of the setting: the worker waits until fewer than so many of the home run.
+    """
+    alive = journal.hand_over()
+    env = dict(os.environ)
+    if max_parallel is not None:
+        env["SKILLFLEET_MAX_PARALLEL"] = str(max_parallel)
+    try:
+        with (home.journal_dir(journal.stream) / "output.log").open("ab") as log:
+            # -u: what is printed is in the log at once, and stays there if the process is killed.
+            process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                [sys.executable, "-u", "-m", _MODULE, str(home.root), journal.stream, str(alive)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=env,
+                start_new_session=True,  # no terminal, server or kernel takes it along when it ends
+                pass_fds=[alive],
+            )
+        _pid_file(home, journal.stream).write_text(f"{process.pid}\n", "utf-8")
+    finally:
+        os.close(alive)
+
+
+def pid(home: Home, job_id: str) -> int | None:
+    """Tell the process that runs a job, if it is one of its own and lives."""
+    try:
+        number = int(_pid_file(home, job_id).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return number if is_alive(home, job_id) else None
+
+
+def forget(home: Home, job_id: str) -> None:
+    """Forget the process that ran the job before."""
+    _pid_file(home, job_id).unlink(missing_ok=True)
+
+
+def _pid_file(home: Home, job_id: str) -> Path:
+    return home.journal_dir(job_id) / "pid"
+
+
+def main(root: str, job_id: str, alive: int) -> int:
+    """Run the job to its end; the exit status tells whether it came to anything."""
+    os.set_inheritable(alive, False)  # what the program starts in its turn does not keep the job alive
+    home = Home.find(root)
+    with Journal(home, job_id, alive=alive) as journal:
+        try:
+            asked_at = History.of(home, job_id).asked_at
+            slot = _slot(home, journal, asked_at)
+            if slot is None:
+                journal.append(StateChanged(state=JobState.CANCELLED, stop_reason="cancelled"), sync=True)
+                return 0
+            execution = _prepare(home, journal)
+        except BaseException as exc:
+            error = f"{type(exc).__name__}: {exc}"[:1000]
+            journal.append(StateChanged(state=JobState.FAILED, stop_reason="error", error=error), sync=True)
+            raise
+        try:
+            execution.run()  # which tells how it ended itself
+        finally:
+            os.close(slot)
+    return 0
+
+
+def _logged(root: str, job_id: str, alive: int) -> int:
+    try:
+        return main(root, job_id, alive)
+    except BaseException:  # noqa: BLE001  this is where the process ends
+        # A traceback quotes errors of providers, which repeat the key they refuse.
+        sys.stderr.write(hidden(traceback.format_exc(), secrets_of([])))
+        return 1
+
+
+def _slot(home: Home, journal: Journal, asked_at: datetime) -> int | None:
+    """Wait until fewer than ``max_parallel`` workers of this home run; None if cancelled meanwhile."""
+    # Locks, so that the slot of a killed worker is free at once.
+    folder = home.root / "slots"
+    folder.mkdir(exist_ok=True)
+    told = 0
+    while not any(r.command == "cancel" and r.at >= asked_at for r in read_requests(home, journal.stream)):
+        slots = Settings.load(home.config).max_parallel or os.cpu_count() or 1
+        for number in range(slots):
+            try:
+                return locks.acquire(folder / f"{number}.lock")
+            except locks.Busy:
+                continue
+        if told != slots:
+            journal.append(Phase(text=f"waiting: {slots} jobs run at a time (setting max_parallel)"))
+            told = slots
+        time.sleep(_LOOK_S)
+    return None
+
+
+def _prepare(home: Home, journal: Journal) -> Execution:
+    from skillfleet_nb.lm.prices import stay_offline
+
+    stay_offline()
+    import dspy
+
+    from skillfleet_nb.runs.engines.parcel import prepared, read
+    from skillfleet_nb.runs.execution import Execution
+
+    parcel = read(home, journal.stream, move=True)
+    if parcel.adapter is not None:
+        dspy.configure(adapter=parcel.adapter)
+    if parcel.cache_dir is None:
+        dspy.configure_cache(enable_disk_cache=False)
+    elif parcel.cache_dir != dspy.cache.disk_cache_dir:
+        dspy.configure_cache(disk_cache_dir=parcel.cache_dir)
+    settings = Settings.load(home.config).model_copy(update={"record_prompts": parcel.record_prompts})
+    return Execution(prepared(parcel, settings), home, journal, settings, History.of(home, journal.stream))
+
+
+if __name__ == "__main__":
+    sys.exit(_logged(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -1,0 +1,405 @@
+"""A job as a person holds it: a handle on a run in this process, or on the record of another's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
+
+from skillfleet_nb.errors import JobError, SkillfleetError
+from skillfleet_nb.events import JobState
+from skillfleet_nb.html import table
+from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
+from skillfleet_nb.programs.state import load_state, save, save_state
+from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
+from skillfleet_nb.runs.jobs.progress import Progress, duration, money
+from skillfleet_nb.stats import p_in_words
+from skillfleet_nb.store import Home, load_program, request
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from skillfleet_nb import Monitor
+    from skillfleet_nb.events import ReviewAsked
+    from skillfleet_nb.runs.execution import Execution
+    from skillfleet_nb.runs.review.answers import Answer
+    from skillfleet_nb.runs.spec import RunResult
+    from skillfleet_nb.store import Journal
+
+_POLL_S = 0.2
+
+
+class Job:
+    """One run of one optimizer on one program.
+
+    Made by :meth:`skillfleet_nb.Fleet.optimize` and found again by :meth:`skillfleet_nb.Fleet.job`.
+    It can be awaited: ``result = await job``.
+
+    Attributes
+    ----------
+    id, name
+        Its identity, and what the person calls it.
+    home
+        Where it is kept.
+    feed
+        Shows live views where the job is.
+    """
+
+    def __init__(self, home: Home, job_id: str, program: Any = None) -> None:
+        self.id = job_id
+        self.home = home
+        self._given = program
+        self._progress = Progress(home, job_id)
+        self._reading = threading.Lock()
+        self._execution: Execution | None = None
+        self._done = threading.Event()
+        self._result: RunResult | None = None
+        self._failure: BaseException | None = None
+        self.feed = Feed(self.picture, f"skillfleet-follow-{job_id}")
+
+    def start(self, execution: Execution, journal: Journal) -> Job:
+        """Run `execution` on a thread of its own; the journal is closed when it ends."""
+
+        def work() -> None:
+            try:
+                self._result = execution.run()
+            except BaseException as exc:  # noqa: BLE001  told by result()
+                self._failure = exc
+            finally:
+                try:
+                    journal.close()
+                except BaseException as exc:  # noqa: BLE001  a full disk is told by result() as well
+                    self._failure = self._failure or exc
+                self._done.set()
+
+        self._execution = execution
+        # In a copy of the caller's context: `with dspy.context(adapter=…)` holds for the run too.
+        inside = contextvars.copy_context()
+        threading.Thread(target=inside.run, args=(work,), name=f"skillfleet-{self.id}", daemon=True).start()
+        return self
+
+    @property
+    def progress(self) -> Progress:
+        """Where the job is now."""
+        with self._reading:
+            try:
+                return self._progress.update()
+            except KeyboardInterrupt:  # events may have been read and not taken in: start over
+                self._progress = Progress(self.home, self.id)
+                raise
+
+    def picture(self, last: Picture | None = None) -> Picture:
+        """What a view shows now; see :func:`skillfleet_nb.runs.jobs.picture.picture`."""
+        with self._reading:
+            return picture(self._progress.update(), last)
+
+    @property
+    def name(self) -> str:
+        """What the person calls the job."""
+        return self.progress.name or self.id
+
+    @property
+    def state(self) -> JobState:
+        """State of the job, now."""
+        return self.progress.state
+
+    @property
+    def ok(self) -> bool:
+        """Whether it has not failed, so far."""
+        return self.state is not JobState.FAILED
+
+    @property
+    def splits(self) -> str:
+        """What train, val and test hold, and how each came about, in three lines."""
+        return self.progress.splits
+
+    @property
+    def pid(self) -> int | None:
+        """Process that runs the job, where it is detached and runs or waits; None otherwise."""
+        from skillfleet_nb.runs.engines import worker
+
+        return worker.pid(self.home, self.id)
+
+    def log(self) -> str:
+        """Return what the optimizer printed and logged."""
+        file = self.home.journal_dir(self.id) / "output.log"
+        return file.read_text("utf-8", errors="replace") if file.exists() else "nothing was printed"
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the job is finished.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; None waits as long as it takes.
+
+        Returns
+        -------
+        bool
+            Whether it is finished.
+        """
+        if self._execution is not None:
+            return self._done.wait(timeout)
+        waited = 0.0
+        nap = threading.Event()
+        while not self.state.is_finished():
+            if timeout is not None and waited >= timeout:
+                return False
+            nap.wait(_POLL_S)
+            waited += _POLL_S
+        return True
+
+    def result(self, timeout: float | None = None) -> RunResult:
+        """Wait for the job and return what it came to, whatever ended it.
+
+        Raises
+        ------
+        JobError
+            If it is not finished in time, or came to nothing.
+        """
+        if not self.wait(timeout):
+            raise JobError(f"job {self.name!r} is still {self.state} after {timeout:g} s: wait longer, or .cancel() it")
+        if self._result is not None:
+            return self._result
+        if self._failure is not None:
+            if isinstance(self._failure, SkillfleetError):
+                raise self._failure
+            raise JobError(f"job {self.name!r} failed: {type(self._failure).__name__}: {self._failure}") from (
+                self._failure
+            )
+        return self._recorded_result()
+
+    def _recorded_result(self) -> RunResult:
+        """Put together what another process recorded."""
+        from skillfleet_nb.runs.spec import RunResult
+
+        p = self.progress
+        if p.result is None:
+            raise JobError(
+                f"job {p.name!r} ({p.state}) came to nothing: {p.error or p.stop_reason or 'see its log'}; "
+                f"`resume {p.name}` goes on with it"
+            )
+        r = p.result
+        interval = (r["test_delta_low"], r["test_delta_high"])
+        return RunResult(
+            program=self.best_program(self.given),
+            state=p.state,
+            stop_reason=p.stop_reason or "",
+            baseline_score=r["baseline_score"],
+            best_score=r["best_score"],
+            test_baseline=r["test_baseline"],
+            test_score=r["test_score"],
+            test_delta=r["test_delta"],
+            test_delta_interval=None if r["test_delta"] is None else interval,
+            p_value=r["p_value"],
+            verdict=r["verdict"],
+            summary=r["summary"],
+            lm_calls=p.calls,
+            cached_calls=p.cached,
+            cost_usd=p.cost_usd,
+            wall_s=p.elapsed_s,
+        )
+
+    def __await__(self) -> Generator[Any, None, RunResult]:
+        return asyncio.to_thread(self.result).__await__()
+
+    @property
+    def program(self) -> Any:
+        """The best program, of a finished job of this process."""
+        return self.result(0).program
+
+    @property
+    def given(self) -> Any:
+        """The program the job was started with.
+
+        Raises
+        ------
+        JobError
+            If it was not kept, or cannot be opened any more.
+        """
+        if self._given is None:
+            from skillfleet_nb.runs.engines import parcel
+
+            self._given = parcel.read(self.home, self.id).program
+        return self._given
+
+    def model(self) -> Any:
+        """Return the model that answers for the job's program; raises `JobError` if it was not kept."""
+        from skillfleet_nb.runs.engines import parcel
+
+        return self._execution.prepared.lm if self._execution else parcel.read(self.home, self.id).lm
+
+    def examples(self) -> dict[str, Any]:
+        """Return the examples of the job, of all its splits, by id.
+
+        Empty where they were not kept with the job, or cannot be opened any more.
+        """
+        from skillfleet_nb.data.identity import example_id, parts
+        from skillfleet_nb.runs.engines import parcel
+
+        try:
+            splits: Any = self._execution.prepared.splits if self._execution else parcel.read(self.home, self.id)
+        except SkillfleetError:
+            return {}
+        rows = [*splits.train, *splits.val, *splits.test]
+        return {example_id(*parts(row)): row for row in rows}
+
+    def best_program(self, onto: Any) -> Any:
+        """Return a copy of the program `onto` with the instructions and demos of the job's best one.
+
+        Raises
+        ------
+        JobError
+            If the job has no scored program yet.
+        InputError
+            If it is not the same program.
+        """
+        return load_state(onto, self._best_state())
+
+    def cancel(self) -> None:
+        """Ask the job to stop; calls in flight finish, the best program so far is kept and returned."""
+        if self.state.is_finished():
+            return
+        if self._execution is not None and not self._done.is_set():
+            self._execution.cancel()
+        else:  # of another process, or gone on with in one
+            request(self.home, self.id, "cancel")
+
+    def pause(self) -> None:
+        """Ask the job to make no further call, with the clock of its limit on time stopped, until :meth:`unpause`.
+
+        Calls in flight finish.  A paused job can be cancelled; one whose process ends is interrupted.
+        """
+        self._ask("pause")
+
+    def unpause(self) -> None:
+        """Let a paused job go on."""
+        self._ask("unpause")
+
+    def monitor(self) -> Monitor:
+        """Show the job live in a notebook; see :meth:`skillfleet_nb.Fleet.monitor`."""
+        from skillfleet_nb import Monitor  # by the front door: this room knows no widgets
+
+        return Monitor(self)
+
+    def _ask(self, what: Literal["pause", "unpause"]) -> None:
+        if self.state.is_finished():
+            return
+        if self._execution is None or self._done.is_set():
+            request(self.home, self.id, what)
+            return
+        with suppress(JobError):  # it has just ended
+            getattr(self._execution, what)()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the best program as JSON that ``dspy`` loads; see :func:`skillfleet_nb.programs.state.save`."""
+        if self._result is not None or self._execution is not None:
+            return save(self.program, path)
+        return save_state(self._best_state(), path)
+
+    def diff(self) -> ProgramDiff:
+        """Compare the best program with the one the job was given: instructions and demos.
+
+        Raises
+        ------
+        JobError
+            If the job has no result yet.
+        """
+        base = load_program(self.home, self._program_ids()[0])
+        return diff_programs(base, self._best_state())
+
+    def _best_state(self) -> dict[str, Any]:
+        return load_program(self.home, self._program_ids()[1])
+
+    def _program_ids(self) -> tuple[str, str]:
+        from skillfleet_nb.store import follow
+
+        baseline = best = None
+        score = -1.0
+        for event in follow(self.home, self.id).poll():
+            p = event.payload
+            if event.kind == "trial" and p["split"] == "val" and p["full_eval"] and p["program_id"]:
+                baseline = baseline or p["program_id"]
+                if p["score"] > score:
+                    score, best = p["score"], p["program_id"]
+            elif event.kind == "result" and p["best_program_id"]:
+                best = p["best_program_id"]
+        if baseline is None or best is None:
+            raise JobError(f"job {self.name!r} ({self.state}) has no scored program yet")
+        return baseline, best
+
+    @property
+    def question(self) -> ReviewAsked | None:
+        """What the job asks a person and nobody has answered, None where it asks nothing.
+
+        :meth:`skillfleet_nb.Fleet.answer` answers it.
+        """
+        return self.progress.question
+
+    def answer(self, text: str = "", choice: str | None = None) -> Answer:
+        """Answer what the job asks; see :meth:`skillfleet_nb.Fleet.answer`."""
+        from skillfleet_nb.config import Settings
+        from skillfleet_nb.runs.review.reviewer import answer
+
+        return answer(self, text, choice, Settings.load(self.home.config).answers)
+
+    def proposed(self) -> ProgramDiff | None:
+        """Compare the two programs that the open question is about; None where it is about none."""
+        asked = self.question
+        if asked is None or asked.programs is None:
+            return None
+        before, after = asked.programs
+        return diff_programs(load_program(self.home, before), load_program(self.home, after))
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Tell what matters of the job, as pairs of a word and its value."""
+        p = self.progress
+        rows = [("job", f"{p.name} ({self.id})"), ("optimizer", p.optimizer)]
+        rows += [("tags", ", ".join(p.tags))] if p.tags else []
+        rows += [("domain", p.domain)] if p.domain else []
+        rows.append(("state", p.state_in_words))
+        if (pid := self.pid) is not None:
+            rows.append(("process", str(pid)))
+        if p.attempts > 1:
+            rows.append(("attempts", str(p.attempts)))
+        if p.question is not None:
+            rows.append(("asks", p.question.question))
+        for question, choice, text in p.reviews:
+            rows.append(("answered", f"{question} {choice}" + (f": {text}" if text not in {"", choice} else "")))
+        if p.baseline is not None and p.best is not None:
+            best = p.result["best_score"] if p.result else p.best
+            rows.append(("validation", f"{_points(p.baseline)} → {_points(best)}"))
+        if p.result and p.result["verdict"]:
+            r = p.result
+            interval = f"{100 * r['test_delta_low']:+.1f} to {100 * r['test_delta_high']:+.1f}"
+            delta = f"{100 * r['test_delta']:+.1f} points, 95% interval {interval}, {p_in_words(r['p_value'])}"
+            rows.append(("test (sealed)", f"{_points(r['test_baseline'])} → {_points(r['test_score'])}"))
+            rows.append(("difference", delta))
+            rows.append(("verdict", str(r["verdict"])))
+        elif p.result:
+            rows.append(("verdict", "not tested"))
+        rows.append(
+            ("LM calls", f"{p.calls:,} bought, {p.cached:,} cached" + (f", {p.failed} failed" * bool(p.failed)))
+        )
+        rows += [("cost", money(p.cost_usd)), ("time", duration(p.elapsed_s))]
+        rows += [("note", w) for w in p.warnings]
+        if p.error:
+            rows.append(("error", p.error))
+        return rows
+
+    def __str__(self) -> str:
+        width = max(len(word) for word, _ in self.summary())
+        return "\n".join(f"{word:<{width}}  {value}" for word, value in self.summary())
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id}>"
+
+    def _repr_html_(self) -> str:
+        return table([], self.summary())
+
+
+def _points(score: float | None) -> str:
+    return "?" if score is None else f"{100 * score:.1f}"

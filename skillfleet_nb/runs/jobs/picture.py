@@ -1,0 +1,223 @@
+"""What a live view shows of a job: one picture of it, and the follower that all views of a job share.
+
+A picture is plain data, so any page can draw it.  Views are offered the newest picture every 100 ms and
+take it when they can: nobody queues, and the run, which only writes its journal, waits for no view.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.programs.diff import diff_programs
+from skillfleet_nb.runs.jobs.progress import duration, money
+from skillfleet_nb.stats import p_in_words
+from skillfleet_nb.store import load_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skillfleet_nb.runs.jobs.progress import Progress
+    from skillfleet_nb.store import Home
+
+Picture = dict[str, Any]
+
+_TICK_S = 0.1
+_NOTES = 20  # warnings shown, the newest
+_LONGEST_DIFF = 60_000  # characters of HTML: it is kept in the notebook
+
+
+def picture(p: Progress, last: Picture | None = None) -> Picture:
+    """Draw up what a view shows; scores are points in [0, 100], times seconds.
+
+    Parameters
+    ----------
+    p
+        Where the job is.
+    last
+        The picture before, which is returned while nothing is new but some tenths of a second.
+
+    Returns
+    -------
+    dict
+        Of plain values that JSON can hold:
+
+        - `seen` (events taken in), `job`, `name`, `optimizer`, `engine`, `phase`;
+        - `state`, `told` (the same in words), `finished`, `paused`;
+        - `elapsed_s`, `eta_s` (an interval or None), `share` (of the calls expected, in [0, 1] or None);
+        - `trials`, `baseline`, `best`, `target`, and the points of `curve` as (trial, score);
+        - `used`: what has a meter, each with `what`, `used`, `limit` (None: unbounded) and `text`;
+        - `failures` as (kind, count), `repeats`, `notes`;
+        - `tried`: the newest candidate, in words, and the programs to compare;
+        - `result`: the verdict in words, once there is one;
+        - `question`: what the run asks of a person, as in :class:`~skillfleet_nb.events.ReviewAsked`, None
+          where it asks nothing.
+    """
+    if last is not None and (p.seen, p.state) == (last["seen"], last["state"]) and p.elapsed_s < last["elapsed_s"] + 1:
+        return last
+    finished = p.state.is_finished()
+    eta = None if finished else p.eta_s
+    return {
+        "seen": p.seen,
+        "job": p.job_id,
+        "name": p.name or p.job_id,
+        "optimizer": p.optimizer,
+        "engine": p.engine,
+        "state": str(p.state),
+        "told": p.state_in_words,
+        "finished": finished,
+        "paused": p.paused,
+        "phase": "" if finished else p.phase,
+        "elapsed_s": round(p.elapsed_s, 2),
+        "eta_s": None if eta is None else [round(eta[0], 1), round(eta[1], 1)],
+        "share": p.share_done,
+        "trials": p.trials,
+        "baseline": _points(p.baseline),
+        "best": _points(p.best),
+        "target": _points(p.spec.get("target")),
+        "curve": {
+            kind: [[trial, round(100 * score, 2)] for trial, score in getattr(p.curve, kind)]
+            for kind in ("full", "part", "best")
+        },
+        "used": _used(p),
+        "failures": p.failures.most_common(),
+        "repeats": p.repeats,
+        "notes": p.warnings[-_NOTES:],
+        "tried": _tried(p),
+        "result": _result(p),
+        "error": p.error,
+        "question": p.question.model_dump() if p.question is not None and not finished else None,
+    }
+
+
+def _points(score: float | None) -> float | None:
+    return None if score is None else round(100 * score, 2)
+
+
+def _used(p: Progress) -> list[dict[str, Any]]:
+    budget = p.spec.get("budget") or {}
+    minutes = p.elapsed_s / 60
+    known = {
+        "cost": (p.cost_usd, budget.get("usd"), money),
+        "calls": (p.calls, budget.get("calls"), "{:,.0f}".format),
+        "tokens": (p.tokens, budget.get("tokens"), "{:,.0f}".format),
+        "time": (minutes, budget.get("minutes"), lambda m: duration(60 * m)),
+    }
+    told = []
+    for what, (used, limit, words) in known.items():
+        if limit is None and what == "time":
+            continue  # it is shown anyway
+        text = words(used)
+        if limit is not None:
+            text += f" of {limit:g} min" if what == "time" else f" of {words(limit)}"
+        if what == "calls" and p.cached:
+            text += f", {p.cached:,} cached"
+        told.append({"what": what, "used": used, "limit": limit, "text": text})
+    return told
+
+
+def _tried(p: Progress) -> dict[str, Any] | None:
+    t = p.trying or p.tried
+    if t is None or p.state.is_finished():
+        return None
+    split = {"val": "validation", "train": "training"}.get(t["split"], t["split"])
+    whole = f"all {t['n_examples']} {split} examples" if t["full_eval"] else f"{t['n_examples']} {split} examples"
+    trial = "" if p.trying else f"trial {t['trial']}: {100 * t['score']:.1f} on {whole}"
+    text = trial or f"trying a candidate on {whole}"
+    is_best = t["program_id"] == p.best_program
+    before = p.first_program if is_best else p.best_program
+    return {
+        "text": f"{text}, the best so far" if is_best else text,
+        "against": "the given program" if is_best else "the best so far",
+        "programs": [before, t["program_id"]] if before and before != t["program_id"] else None,
+    }
+
+
+def _result(p: Progress) -> dict[str, Any] | None:
+    if not p.state.is_finished():
+        return None
+    r = p.result or {}
+    told: dict[str, Any] = {
+        "verdict": r.get("verdict"),
+        "summary": r.get("summary") or p.error or p.stop_reason or "",
+        "programs": [p.first_program, p.best_program] if p.first_program != p.best_program else None,
+    }
+    if r.get("verdict"):
+        low, high = 100 * r["test_delta_low"], 100 * r["test_delta_high"]
+        told |= {
+            "test": [_points(r["test_baseline"]), _points(r["test_score"])],
+            "delta": [round(100 * r["test_delta"], 2), round(low, 2), round(high, 2)],
+            "p": p_in_words(r["p_value"]),
+        }
+    return told
+
+
+def changes(home: Home, before: str, after: str) -> str:
+    """Compare two kept programs, as HTML; a few words where that cannot be done."""
+    try:
+        html = diff_programs(load_program(home, before), load_program(home, after))._repr_html_()
+    except SkillfleetError:
+        return "<p>one of the programs is not kept</p>"
+    return html if len(html) <= _LONGEST_DIFF else "<p>too long to show here: %skillfleet diff shows it</p>"
+
+
+class Feed:
+    """Follows a job on one thread, for every view of it in this process.
+
+    Parameters
+    ----------
+    draw
+        Draws a picture of where the job is now, given the last one.
+    name
+        Of the thread.
+    """
+
+    def __init__(self, draw: Callable[[Picture | None], Picture], name: str = "skillfleet-follow") -> None:
+        self._draw, self._name = draw, name
+        self._views: list[Callable[[Picture], None]] = []
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def subscribe(self, view: Callable[[Picture], None]) -> None:
+        """Offer the newest picture to `view` every 100 ms, the last one once the job is finished.
+
+        The same picture is the same object.  `view` runs on the follower's thread and must not wait;
+        one that raises is dropped.
+        """
+        with self._lock:
+            self._views.append(view)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._follow, name=self._name, daemon=True)
+                self._thread.start()
+
+    def unsubscribe(self, view: Callable[[Picture], None]) -> None:
+        """Offer `view` nothing more."""
+        with self._lock:
+            if view in self._views:
+                self._views.remove(view)
+
+    def _follow(self) -> None:
+        nap = threading.Event()
+        newest: Picture | None = None
+        while True:
+            try:
+                newest = self._draw(newest)
+            except (SkillfleetError, OSError):  # the home is gone: so are its views
+                with self._lock:
+                    self._views, self._thread = [], None
+                return
+            with self._lock:
+                views = list(self._views)
+            for view in views:
+                try:
+                    view(newest)
+                except Exception:  # noqa: BLE001  a page that is gone is no matter of the other views
+                    self.unsubscribe(view)
+            with self._lock:
+                if newest["finished"]:
+                    self._views = [v for v in self._views if v not in views]
+                if not self._views:
+                    self._thread = None
+                    return
+            nap.wait(_TICK_S)

@@ -1,0 +1,1 @@
+"""A person in the loop: questions of a run, and what their answers mean."""

@@ -1,0 +1,204 @@
+"""Asking a program of the home once, by hand: metered and recorded as the calls of a run are."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.errors import InputError, JobError, LMError, unknown
+from skillfleet_nb.events import ProgramTried
+from skillfleet_nb.html import Readable, table, text_table
+from skillfleet_nb.lm.calls import digest
+from skillfleet_nb.lm.faults import Patience, advice, in_short
+from skillfleet_nb.lm.keys import secrets_of
+from skillfleet_nb.lm.meter import Ledger, RunStopped
+from skillfleet_nb.lm.tap import Lookout
+from skillfleet_nb.runs.jobs.progress import duration, money
+from skillfleet_nb.runs.lm_health import first_answer
+from skillfleet_nb.runs.outputs import output_json
+from skillfleet_nb.runs.prepare import checked_lm, input_fields
+from skillfleet_nb.runs.reporter import Reporter, said
+from skillfleet_nb.runs.scoring import with_taps
+from skillfleet_nb.store import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from skillfleet_nb.config import Settings
+    from skillfleet_nb.store import Home
+
+
+@dataclass(frozen=True)
+class Answer(Readable):
+    """What a program answered, and what that took.
+
+    Attributes
+    ----------
+    prediction
+        What the program returned.
+    model
+        The model that was asked.
+    calls, cached
+        Calls bought, and calls served from the cache.
+    cost_usd
+        USD; None where a price is unknown.
+    seconds
+        Wall time.
+    """
+
+    prediction: Any
+    model: str
+    calls: int
+    cached: int
+    cost_usd: float | None
+    seconds: float
+
+    def _rows(self) -> list[list[str]]:
+        items = self.prediction.items() if hasattr(self.prediction, "items") else [("output", self.prediction)]
+        return [[str(name), value if isinstance(value, str) else str(value)] for name, value in items]
+
+    def cost(self) -> str:
+        """Say in one line what it took."""
+        calls = f"{self.calls:,} call{'s' * (self.calls != 1)}" + (f" + {self.cached:,} cached" if self.cached else "")
+        return f"{self.model} · {calls} · {money(self.cost_usd)} · {duration(self.seconds)}"
+
+    def text(self) -> str:
+        """Show the answer's fields and its cost."""
+        return f"{text_table(['field', 'answer'], self._rows())}\n{self.cost()}"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return table([], [*self._rows(), ["took", self.cost()]])
+
+
+def ask(
+    home: Home,
+    settings: Settings,
+    program: Any,
+    inputs: Mapping[str, Any],
+    *,
+    lm: Any,
+    program_id: str,
+    job_id: str,
+) -> Answer:
+    """Run a program once on some inputs; its calls go into a stream of their own, and no job.
+
+    Parameters
+    ----------
+    program
+        The program, which is not changed.
+    inputs
+        Its inputs by name; texts become what their fields are declared to be.
+    lm
+        The model for predictors without one of their own.
+    program_id, job_id
+        What it is recorded as.
+
+    Raises
+    ------
+    InputError, NotFoundError
+        If an input is missing, unknown or of another type.
+    LMError
+        If there is no model, or it does not answer.
+    JobError
+        If the program fails on these inputs.
+    """
+    import dspy
+
+    given = typed_inputs(program, inputs)
+    lm = checked_lm(lm)
+    own = [p.lm for p in program.predictors() if getattr(p, "lm", None) is not None]
+    stream = f"try-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+    started = time.perf_counter()
+    with Journal(home, stream) as journal:
+        reporter = Reporter(home, journal, secrets_of([lm, *own]))
+        ledger = Ledger(
+            on_call=lambda make: reporter.emit(*make()),
+            record_prompts=settings.record_prompts,
+            prices=settings.prices,
+            patience=Patience.of(settings),
+        )
+        gate = ledger.gate()
+        active = list(dspy.settings.callbacks)
+        tried = ProgramTried(program_id=program_id, job_id=job_id, inputs=_kept(given, settings) or "{}")
+        try:
+            with dspy.context(
+                lm=gate.tap(lm, "task"),
+                callbacks=active,
+                caller_modules=[Lookout(ledger, gate, active)],
+                disable_history=False,  # the meter reads usage from it
+                max_history_size=1,
+                track_usage=False,
+            ):
+                own_copy = with_taps(program.deepcopy(), gate)
+                prediction = first_answer(ledger, lambda: own_copy(**given))
+        except (Exception, RunStopped) as exc:
+            reporter.emit(tried.model_copy(update={"error": said(exc)}), sync=True)
+            raise _refusal(exc) from exc
+        reporter.emit(tried.model_copy(update={"output": _kept(prediction, settings)}), sync=True)
+    totals = ledger.totals
+    seconds = time.perf_counter() - started
+    return Answer(prediction, str(lm.model), totals.calls, totals.cached, totals.cost_usd, seconds)
+
+
+def typed_inputs(program: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the inputs of a program, and read texts as what their fields are declared to be.
+
+    Raises
+    ------
+    InputError, NotFoundError
+        If one is missing, unknown, or does not read as its type.
+
+    Examples
+    --------
+    >>> import dspy
+    >>> typed_inputs(dspy.Predict("text, n: int -> label"), {"text": "2", "n": "2"})
+    {'text': '2', 'n': 2}
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    named = input_fields(program)
+    declared = {n: f.annotation for p in program.predictors() for n, f in p.signature.input_fields.items()}
+    for name in inputs:
+        if name not in {*named, *declared}:
+            raise unknown("input", name, named)
+    if missing := [name for name in named if name not in inputs]:
+        raise InputError(f"the program takes {', '.join(named)}, and {', '.join(missing)} is missing: give all of them")
+    typed = {}
+    for name, value in inputs.items():
+        kind = declared.get(name, str)
+        typed[name] = value
+        if not isinstance(value, str) or kind is str:
+            continue
+        reader: Any = TypeAdapter(kind)
+        try:
+            typed[name] = reader.validate_json(value)
+        except ValidationError:
+            try:
+                typed[name] = reader.validate_python(value)
+            except ValidationError as exc:
+                why = exc.errors()[0]["msg"]
+                raise InputError(f"input {name} = {value!r}: {why}; lists and objects are written as JSON") from None
+    return typed
+
+
+def _kept(value: Any, settings: Settings) -> str | None:
+    text = output_json(value)
+    return text if text is None or settings.record_prompts else digest(text)
+
+
+def _refusal(exc: BaseException) -> JobError | LMError:
+    from dspy.utils.exceptions import LMError as NotAnswered
+
+    if isinstance(exc, RunStopped):
+        return LMError(exc.reason)
+    if isinstance(exc, NotAnswered):
+        return LMError(f"the model did not answer: {in_short(exc)}; {advice(exc)}")
+    return JobError(f"the program failed on this input: {said(exc)}")

@@ -1,0 +1,1 @@
+"""Which skills are alike: an index of a tree of skills, searched by meaning."""

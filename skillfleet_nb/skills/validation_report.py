@@ -1,0 +1,165 @@
+"""What validation found: one skill's report and a tree's, as text, HTML and JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, computed_field
+
+from skillfleet_nb.html import SEVERITY, Readable, seen_from_here, table
+from skillfleet_nb.skills.style import Style
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Severity = Literal["error", "warning", "info"]
+
+
+class Finding(BaseModel):
+    """One thing found.
+
+    Attributes
+    ----------
+    code
+        Stable: ``SR…`` is the verdict of `skills-ref`, ``SF…`` a rule of this project.
+    line
+        Line of ``SKILL.md`` from 1, None where it concerns the folder or the whole file.
+    fix
+        What to do about it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    severity: Severity
+    message: str
+    fix: str
+    line: int | None = None
+
+
+class Report(Readable, BaseModel):
+    """Findings on one skill, by severity and line.
+
+    Attributes
+    ----------
+    format
+        The format whose rules were applied.
+    strict
+        Whether warnings count against `ok`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    path: str | None
+    format: Literal["v1", "v2"]
+    style: Style
+    style_reasons: tuple[str, ...]
+    strict: bool
+    findings: tuple[Finding, ...]
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
+    @property
+    def conformant(self) -> bool:
+        """Whether it is a valid agent skill: the verdict of `skills-ref`, untouched by our rules."""
+        return not any(finding.code.startswith("SR") for finding in self.findings)
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error; under `strict`, no warning either."""
+        return not self.errors and not (self.strict and self.warnings)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings that must be corrected."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Findings that should be corrected."""
+        return tuple(finding for finding in self.findings if finding.severity == "warning")
+
+    def text(self) -> str:
+        """Return the report as text: a summary, then a line for each finding and one for its fix."""
+        where = seen_from_here(self.path) if self.path else self.name or "skill"
+        lines = [self._summary()]
+        for found in self.findings:
+            place = f"{where}:{found.line}" if found.line else where
+            lines += [f"  {place}: {found.severity} {found.code} {found.message}", f"      fix: {found.fix}"]
+        return "\n".join(lines)
+
+    def _summary(self) -> str:
+        verdict = "ok" if self.ok else "not ok"
+        agent = "a valid agent skill" if self.conformant else "not a valid agent skill"
+        counts = f"{len(self.errors)} errors, {len(self.warnings)} warnings"
+        style = f"{self.style} ({'; '.join(self.style_reasons)})"
+        return f"{self.name or '(no name)'}: {verdict}, {agent}, {counts} · {self.format} · {style}"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return f"<Report {self._summary()}>"
+
+    _repr_pretty_ = Readable._repr_pretty_  # IPython takes the nearest of this and __repr__
+
+    def _repr_html_(self) -> str:
+        header = _HEADER if self.findings else ()
+        return table(header, (_row(found) for found in self.findings), title=self._summary(), colours=SEVERITY)
+
+
+class TreeReport(Readable, BaseModel):
+    """Reports on every skill under a folder; a command exits with 0 if and only if `ok`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    root: str
+    reports: tuple[Report, ...]
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
+    @property
+    def ok(self) -> bool:
+        """Whether every report is."""
+        return all(report.ok for report in self.reports)
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
+    @property
+    def conformant(self) -> bool:
+        """Whether every skill is a valid agent skill."""
+        return all(report.conformant for report in self.reports)
+
+    def text(self) -> str:
+        """Return every report and a last line with the totals."""
+        return "\n".join([*(report.text() for report in self.reports), self._summary()])
+
+    def _summary(self) -> str:
+        ok, valid = sum(r.ok for r in self.reports), sum(r.conformant for r in self.reports)
+        n = len(self.reports)
+        return f"{n} skill{'s' * (n != 1)} in {seen_from_here(self.root)}: {ok} ok, {valid} valid agent skills"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return f"<TreeReport {self._summary()}>"
+
+    _repr_pretty_ = Readable._repr_pretty_  # IPython takes the nearest of this and __repr__
+
+    def _repr_html_(self) -> str:
+        rows = ((report.name, *_row(found)) for report in self.reports for found in report.findings)
+        header = ("skill", *_HEADER) if any(report.findings for report in self.reports) else ()
+        return table(header, rows, title=self._summary(), colours=SEVERITY)
+
+
+_HEADER = ("severity", "code", "line", "message", "fix")
+_ORDER: tuple[Severity, ...] = ("error", "warning", "info")
+
+
+def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sort findings by severity, then line, then code."""
+    return tuple(sorted(findings, key=lambda f: (_ORDER.index(f.severity), f.line or 0, f.code)))
+
+
+def _row(found: Finding) -> tuple[str, ...]:
+    return found.severity, found.code, str(found.line or ""), found.message, found.fix

@@ -1,0 +1,271 @@
+"""Recommendations: within the limits, never weaker for more money, told why, recorded with what was done."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up import SMALL, Counting, Data, counted_lm, exact, program, told
+
+import skillfleet_nb.advice.recommend as module
+from skillfleet_nb import Fleet
+from skillfleet_nb.advice import past_runs
+from skillfleet_nb.advice.forecast import Forecast, Interval
+from skillfleet_nb.advice.posterior import Expectation
+from skillfleet_nb.advice.recommend import Advice, Candidate
+from skillfleet_nb.advice.rules import ARMS, allowed, arm_name
+from skillfleet_nb.errors import InputError, LMError, MissingExtraError
+from skillfleet_nb.lm.embed import Embedder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skillfleet_nb.advice.recommend import Recommendation
+
+PRICE = 0.01
+
+
+def _recommend(fleet: Fleet, **changed: Any) -> Recommendation:
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    given = {**Data().splits(), "metric": told, "lm": lm, "budget_usd": 5.0, **changed}
+    return fleet.recommend(program(), **given)
+
+
+def test_a_recommendation_keeps_its_limits_and_says_why(tmp_path: Path) -> None:
+    made = _recommend(Fleet(tmp_path / "home"), max_minutes=30)
+    assert made.cost_usd is not None
+    assert made.cost_usd.high <= made.budget_usd <= 5.0
+    assert made.wall_s.high <= 30 * 60
+    assert 0 <= made.confidence <= 1
+    assert 0 <= made.score[0] <= made.expected_score <= made.score[1] <= 1
+    assert len(made.alternatives) <= 3
+    assert all(a.feasible and a.difference <= 0 for a in made.alternatives)
+    assert all(reason.endswith(".") for reason in made.reasons)
+    for said in (made.text(), made._repr_html_()):
+        assert made.optimizer in said
+        assert all(a.name in said for a in made.alternatives)
+    assert json.loads(made.model_dump_json())["optimizer"] == made.optimizer
+
+
+def test_a_followed_recommendation_runs_within_its_budget_and_is_recorded(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    made = _recommend(fleet, budget_usd=1.5)
+    result = fleet.follow(made, name="advised").result(timeout=240)
+    assert result.cost_usd is not None
+    assert result.cost_usd <= 1.5
+    row = fleet.sql("select * from recommendations where how = 'accepted'").iloc[0]
+    assert (row.recommended, row.chosen) == (made.optimizer, made.optimizer)
+    assert row.expected_cost_usd == pytest.approx(made.cost_usd.expected)
+    assert row.actual_cost_usd == pytest.approx(result.cost_usd)
+    assert row.score == pytest.approx(result.test_score)
+    assert json.loads(row.features)["lm"].startswith("skillfleet/counted")
+
+
+def test_what_is_overridden_or_chosen_by_hand_is_recorded_as_that(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    given = {**Data().splits(), "metric": told, "lm": lm}
+    made = fleet.recommend(program(), **given, budget_usd=3.0)
+    fleet.follow(made, optimizer="labeled_fewshot", params={"k": 4}).result(timeout=120)
+    fleet.optimize(program(), **given, optimizer="infer_rules", params=SMALL["infer_rules"]).result(timeout=120)
+    fleet.recommend(program(), **given, budget_usd=2.0)
+    rows = fleet.sql("select how, chosen, regret from recommendations order by how")
+    assert rows.how.tolist() == ["manual", "not run", "overridden"]
+    assert rows.regret.dropna().min() == 0  # of two jobs on one task, the better one
+    said = fleet.selector_report()
+    assert (said.overridden, said.manual, said.not_run, said.known) == (1, 1, 1, 0)
+    assert {e.what: e.n for e in said.errors} == {"calls": 1, "cost": 1, "time": 1}  # the second finds the cache filled
+    assert "overridden" in said.text()
+    told_off, sure, won = said.charts
+    assert sorted(told_off.data.what) == ["calls", "cost", "time"]
+    assert sure.data.empty
+    assert sorted(won.data.chosen) == ["by hand", "overridden"]
+    assert all(chart.svg in said._repr_html_() for chart in said.charts)
+
+
+def test_auto_chooses_and_runs(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    job = fleet.optimize(program(), **Data().splits(), metric=told, lm=lm, optimizer="auto", budget_usd=0.9)
+    assert job.progress.optimizer in {"labeled_fewshot", "bootstrap_fewshot"}  # below a dollar
+    result = job.result(timeout=120)
+    assert result.cost_usd is not None
+    assert result.cost_usd <= 0.9
+    with pytest.raises(InputError, match="leave params"):
+        fleet.optimize(
+            program(), **Data().splits(), metric=told, lm=lm, optimizer="auto", params={"k": 3}, budget_usd=1
+        )
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "said"),
+    [
+        ({"budget_usd": 0}, InputError, "budget_usd = 0: give more than 0 USD"),
+        ({"budget_usd": -2.0}, InputError, "budget_usd = -2.0"),
+        ({"budget_usd": float("nan")}, InputError, "budget_usd = nan"),
+        ({"quality_target": 85}, InputError, "quality_target = 85: give a score in [0, 1]; divide by 100"),
+        ({"quality_target": -0.1}, InputError, "quality_target = -0.1"),
+        ({"max_minutes": 0}, InputError, "max_minutes = 0"),
+        ({"domain": " "}, InputError, "domain = ' '"),
+        ({"train": Data().train[:4], "val": None, "test": None}, InputError, "train holds 4 examples"),
+        ({"budget_usd": 0.05, "probe": 0}, InputError, "the smallest budget that will do is $"),
+        ({"max_minutes": 1e-4}, InputError, "even the quickest optimizer may take"),
+    ],
+)
+def test_limits_that_cannot_be_kept_are_refused_in_one_line(
+    tmp_path: Path, changed: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error) as caught:
+        _recommend(Fleet(tmp_path), **changed)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_smallest_budget_that_is_named_will_do(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path)
+    with pytest.raises(InputError) as caught:
+        _recommend(fleet, budget_usd=0.05, probe=0)
+    least = float(str(caught.value).split("is $")[1].split(",")[0])
+    assert _recommend(fleet, budget_usd=least, probe=0).optimizer
+
+
+def test_a_budget_for_a_model_without_a_price_is_refused(tmp_path: Path) -> None:
+    import dspy
+
+    with pytest.raises(LMError, match="no known price"):
+        _recommend(Fleet(tmp_path), lm=dspy.LM("acme/unheard-of"), probe=0)
+    made = _recommend(Fleet(tmp_path), lm=dspy.LM("acme/unheard-of"), probe=0, budget_usd=None, metric=exact)
+    assert made.cost_usd is None
+    assert "unknown" in made.text()
+
+
+def _candidate(name: str, cost: float, wall: float, mean: float, evidence: float) -> Candidate:
+    arm = next(a for a in ARMS if a.name == name)
+    span, seconds = Interval(cost / 2, cost * 0.8, cost), Interval(wall / 2, wall * 0.8, wall)
+    calls = Interval(1, 2, 3)
+    forecast = Forecast(
+        optimizer=arm.optimizer, calls=calls, by_role={}, cached=calls, tokens=calls, cost_usd=span, wall_s=seconds
+    )
+    draws = np.random.default_rng(int(1000 * mean)).normal(mean, 0.1, 300)
+    return Candidate(arm, forecast, Expectation(mean, 0.1, evidence, draws))
+
+
+_candidates = st.lists(
+    st.builds(
+        _candidate, st.sampled_from([a.name for a in ARMS]), st.floats(0.001, 500), st.floats(1, 20_000),
+        st.floats(0, 1), st.sampled_from([0.0, 0.5, 2.0, 10.0]),
+    ),
+    min_size=1, max_size=12, unique_by=lambda c: c.arm.name,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    _candidates, st.integers(5, 2000), st.lists(st.floats(0.01, 600), min_size=2, max_size=6),
+    st.floats(0, 1), st.one_of(st.none(), st.floats(0.1, 400)),
+)  # fmt: skip
+def test_more_budget_never_gives_a_weaker_optimizer_and_no_budget_is_broken(
+    candidates: list[Candidate], n: int, budgets: list[float], quality: float, minutes: float | None
+) -> None:
+    advice = Advice(tuple(candidates), {"n": n, "lm": "acme/one"}, 0.4)
+    weakest = -1.0
+    for budget in [*sorted(budgets), None]:
+        try:
+            made = advice.choose(budget_usd=budget, quality_target=quality, max_minutes=minutes)
+        except InputError:
+            assert weakest < 0  # what was possible for less is possible for more
+            continue
+        assert made.expected_score >= weakest
+        weakest = made.expected_score
+        assert made.cost_usd is not None
+        assert budget is None or made.cost_usd.high <= budget
+        assert minutes is None or made.wall_s.high <= 60 * minutes
+
+
+@given(st.integers(1, 3000), st.floats(0, 1), st.floats(0.01, 500), st.floats(0.01, 500))
+def test_the_rules_allow_no_less_for_more_money(n: int, quality: float, one: float, other: float) -> None:
+    less, more = sorted((one, other))
+    assert allowed(n, less, None, quality)[0] <= allowed(n, more, None, quality)[0]
+    assert allowed(n, less, less, quality)[0] <= allowed(n, less, more, quality)[0]
+
+
+@pytest.mark.parametrize(
+    ("n", "budget", "minutes", "quality", "strongest"),
+    [
+        (50, 0.5, None, 0.85, "bootstrap_fewshot"),
+        (50, 50, 1.0, 0.85, "bootstrap_fewshot"),
+        (50, 3, None, 0.85, "gepa light"),
+        (50, 10, None, 0.85, "miprov2 light"),
+        (300, 10, None, 0.85, "miprov2 light"),
+        (300, 50, None, 0.85, "miprov2 medium"),  # fell to the weakest in the rules as first published
+        (800, 10, None, 0.85, "miprov2 light"),
+        (800, 40, None, 0.85, "miprov2 medium"),
+        (800, 200, None, 0.85, "miprov2 heavy"),
+        (800, 200, None, 0.95, "bootstrap_finetune"),
+    ],
+)
+def test_the_house_rules(n: int, budget: float, minutes: float | None, quality: float, strongest: str) -> None:
+    names, _ = allowed(n, budget, minutes, quality)
+    assert max((a for a in ARMS if a.name in names), key=lambda a: a.share).name == strongest
+
+
+def test_runs_are_named_after_the_arm_they_are_nearest_to() -> None:
+    assert [arm_name(a.optimizer, a.params) for a in ARMS] == [a.name for a in ARMS]
+
+
+def test_limits_are_changed_without_a_call(tmp_path: Path) -> None:
+    lm, engine = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    made = Fleet(tmp_path).recommend(program(), **Data().splits(), metric=told, lm=lm, budget_usd=2.0)
+    asked = engine.calls
+    richer = made.under(budget_usd=500.0, quality_target=0.9, max_minutes=None)
+    assert richer.expected_score >= made.expected_score
+    assert engine.calls == asked == 3
+    loaded = type(made).model_validate_json(made.model_dump_json())
+    with pytest.raises(InputError, match="not made in this session"):
+        loaded.given()
+
+
+def test_a_choice_is_right_within_two_points() -> None:
+    assert module.WITHIN == 0.02
+
+
+def test_landmarks_are_looked_at_once_and_known_of_runs_chosen_by_hand(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    given = {**Data().splits(), "metric": told, "lm": lm}
+    fleet.optimize(program(), **given, optimizer="labeled_fewshot", params={"k": 4}).result(timeout=120)
+    made = [fleet.recommend(program(), **given, budget_usd=3.0) for _ in range(2)]
+    looked = fleet.sql("select payload->>'key' as task from events where kind = 'landmarks'")
+    assert looked.task.tolist() == [made[0].features["task"]]
+    assert 0 <= made[0].features["nearest"] <= 1
+    known = past_runs.read(fleet.store, made[0].features["task"])
+    assert [run.features["words"] for run in known.past] == [made[0].features["words"]]
+
+
+def test_recommending_again_reads_no_history_until_a_run_has_ended(tmp_path: Path) -> None:
+    fleet, (lm, _) = Fleet(tmp_path / "home"), counted_lm(Counting(usd_per_1k_tokens=PRICE))
+    task = _recommend(fleet, lm=lm).features["task"]
+    before = past_runs.read(fleet.store, task)
+    made = _recommend(fleet, lm=lm)
+    assert past_runs.read(fleet.store, task) is before
+    assert before.past == ()
+    fleet.follow(made, optimizer="labeled_fewshot").result(timeout=120)
+    assert [run.arm for run in past_runs.read(fleet.store, task).past] == ["labeled_fewshot"]
+
+
+def test_without_an_embedding_model_nothing_is_recommended_that_needs_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_: Embedder) -> None:
+        raise MissingExtraError("no weights")
+
+    monkeypatch.setattr(Embedder, "check", missing)
+    made = _recommend(Fleet(tmp_path))
+    assert "knn_fewshot" not in {option.name for option in made.candidates}
+    assert "nearest" not in made.features
+    with pytest.raises(MissingExtraError, match="no weights"):
+        Fleet(tmp_path).optimize(program(), **Data().splits(), metric=told, lm=counted_lm()[0], optimizer="knn_fewshot")

@@ -1,0 +1,97 @@
+"""Rows of every kind become examples with their inputs set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datasets
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from skillfleet_nb.data import to_examples
+from skillfleet_nb.errors import InputError
+
+dspy = pytest.importorskip("dspy")
+
+ROWS = [{"text": "hi", "intent": "greet", "n": 1}, {"text": "bye", "intent": "leave", "n": 2}]
+
+
+class Polars:
+    """Has the shape of a polars DataFrame, which is not among the project's dependencies."""
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        return ROWS
+
+    def __len__(self) -> int:
+        return len(ROWS)
+
+    def __getitem__(self, at: list[int]) -> Polars:
+        assert at == [0, 1]
+        return self
+
+
+def streamed() -> Any:
+    return datasets.Dataset.from_list(ROWS).to_iterable_dataset()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        ROWS, tuple(ROWS), iter(ROWS), pd.DataFrame(ROWS), pa.Table.from_pylist(ROWS), Polars(),
+        datasets.Dataset.from_list(ROWS), datasets.Dataset.from_list(ROWS).with_format("numpy"), streamed(),
+    ],
+    ids=lambda s: type(s).__name__,
+)  # fmt: skip
+def test_every_kind_of_rows_gives_the_same_examples(source: object) -> None:
+    examples = to_examples(source, input_fields=["text"])
+    assert [e.toDict() for e in examples] == ROWS
+    assert all(e.inputs().keys() == ["text"] for e in examples)
+
+
+def test_outputs_can_be_chosen() -> None:
+    (first, _) = to_examples(ROWS, input_fields=["text"], output_fields=["intent"])
+    assert first.toDict() == {"text": "hi", "intent": "greet"}
+
+
+def test_missing_values_of_frames_are_none() -> None:
+    frame = pd.DataFrame({"text": ["a", "b"], "x": [1.5, np.nan], "d": [pd.NaT, pd.Timestamp("2024-01-01")]})
+    frame["i"] = pd.array([1, pd.NA], dtype="Int64")
+    frame["l"] = [np.array([1, 2]), None]
+    one, two = to_examples(frame, input_fields=["text"])
+    assert (one.d, two.x, two.i, two.l) == (None, None, None, None)
+    assert (one.i, one.l.tolist()) == (1, [1, 2])
+
+
+def test_examples_keep_their_own_inputs() -> None:
+    own = dspy.Example(text="hi", lang="en", intent="greet").with_inputs("text", "lang")
+    plain = dspy.Example(text="hi", lang="en", intent="greet")
+    one, two = to_examples([own, plain], input_fields=["text"])
+    assert sorted(one.inputs().keys()) == ["lang", "text"]
+    assert two.inputs().keys() == ["text"]
+    assert plain._input_keys is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"txt": "hi", "intent": "greet"}], "row 0 has no field 'text', only 'txt', 'intent'; did you mean 'txt'"),
+        ([{"text": "hi"}, {}], "row 1 has no field 'text', only none"),
+        ({"train": ROWS}, "train is a mapping with the keys 'train'"),
+        (datasets.DatasetDict(train=datasets.Dataset.from_list(ROWS)), "train is a mapping with the keys 'train'"),
+        ("train.csv", "train is a str"),
+        (7, "train is a int"),
+        ([["hi"]], "is a list"),
+        ([dspy.Example(text="a", intent="b").with_inputs("intent")], "has 'text' among its outputs"),
+    ],
+)
+def test_rows_that_do_not_fit_the_program_are_refused_in_one_line(rows: object, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        to_examples(rows, input_fields=["text"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_output_is_named() -> None:
+    with pytest.raises(InputError, match=r"no field 'intents'.*did you mean 'intent'"):
+        to_examples(ROWS, input_fields=["text"], output_fields=["intents"])
