@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from skillfleet_nb.fleet import Fleet
-    from skillfleet_nb.offline_lm import offline_lm
+    from skillfleet_nb.offline import offline_lm
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.review.reviewer import ask
     from skillfleet_nb.skills import Skill
@@ -24,7 +24,7 @@ _HOMES = {
     "Monitor": "skillfleet_nb.widgets.monitor",
     "Skill": "skillfleet_nb.skills",
     "ask": "skillfleet_nb.runs.review.reviewer",
-    "offline_lm": "skillfleet_nb.offline_lm",
+    "offline_lm": "skillfleet_nb.offline",
 }
 
 

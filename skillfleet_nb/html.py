@@ -50,17 +50,6 @@ def seen_from_here(folder: str | Path) -> str:
     return str(place.relative_to(here) if place.is_relative_to(here) else place)
 
 
-def counted(n: int, noun: str) -> str:
-    """Count something in words.
-
-    Examples
-    --------
-    >>> counted(1, "row"), counted(1200, "row")
-    ('1 row', '1,200 rows')
-    """
-    return f"{n:,} {noun}{'s' * (n != 1)}"
-
-
 def table(
     header: Sequence[str],
     rows: Iterable[Sequence[str]],

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import points, points_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,9 +74,9 @@ class PairedComparison:
         improved: 0.0 → 75.0 on 12 examples, +75.0 points (95% interval +46.3 to +100.0, p = 0.004)
         """
         told = (
-            f"{self.verdict}: {100 * self.baseline_mean:.1f} → {100 * self.candidate_mean:.1f} "
-            f"on {self.n} example{'s' if self.n != 1 else ''}, {100 * self.delta:+.1f} points "
-            f"({100 * self.confidence:g}% interval {100 * self.low:+.1f} to {100 * self.high:+.1f}, "
+            f"{self.verdict}: {points(self.baseline_mean)} → {points(self.candidate_mean)} "
+            f"on {self.n} example{'s' if self.n != 1 else ''}, {points_change(self.delta)} points "
+            f"({100 * self.confidence:g}% interval {points_change(self.low)} to {points_change(self.high)}, "
             f"{p_in_words(self.p_value)})"
         )
         needed = smallest_conclusive_n(self.confidence)
@@ -109,9 +110,9 @@ class UnpairedComparison:
         improved: 0.0 on 12 examples, 75.0 on 40 others, +75.0 points (95% interval +46.4 to +85.8, unpaired)
         """
         return (
-            f"{self.verdict}: {100 * self.baseline_mean:.1f} on {self.n_baseline} examples, "
-            f"{100 * self.candidate_mean:.1f} on {self.n_candidate} others, {100 * self.delta:+.1f} points "
-            f"({100 * self.confidence:g}% interval {100 * self.low:+.1f} to {100 * self.high:+.1f}, unpaired)"
+            f"{self.verdict}: {points(self.baseline_mean)} on {self.n_baseline} examples, "
+            f"{points(self.candidate_mean)} on {self.n_candidate} others, {points_change(self.delta)} points "
+            f"({100 * self.confidence:g}% interval {points_change(self.low)} to {points_change(self.high)}, unpaired)"
         )
 
 

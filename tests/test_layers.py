@@ -15,17 +15,17 @@ PACKAGE = Path(skillfleet_nb.__file__).parent
 
 # Lowest first; within a layer everything may import everything, unless SURFACES says otherwise.
 LAYERS: list[set[str]] = [
-    {"errors", "events", "html", "config", "stats", "security"},
-    {"store", "lm", "offline_lm"},
+    {"errors", "events", "format", "html", "config", "stats", "security"},
+    {"store", "lm", "offline"},
     {"programs", "skills", "data"},
-    {"runs", "optimizers", "charts"},
-    {"reports", "advice"},
+    {"runs", "optimizers"},
+    {"charts", "reports", "advice"},
     {"fleet"},
     {"commands", "magics", "widgets", "cli", "server", "monitoring"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 SURFACES = ["commands", "widgets", "magics"]  # lowest first
-PURE = {"errors", "events", "html", "config", "skills", "data", "stats", "security"}
+PURE = {"errors", "events", "format", "html", "config", "skills", "data", "stats", "security"}
 HEAVY = {"dspy", "torch", "altair", "litellm", "sentence_transformers", "sklearn", "scipy", "pandas", "gepa", "optuna"}
 
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from skillfleet_nb.format import duration, money, percent
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.prices import how_to_state_a_price
 from skillfleet_nb.optimizers.calls import LEVEL, Shape, Use, uses
-from skillfleet_nb.runs.jobs.progress import duration, money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +124,7 @@ class Forecast(Readable, BaseModel):
 
     def text(self) -> str:
         """Return the forecast as text."""
-        head = ["", "expected", f"{100 * self.level:.0f}% interval"]
+        head = ["", "expected", f"{percent(self.level)} interval"]
         shown = text_table(head, self.rows(), numeric=[1])
         return "\n".join([self._title(), shown, *self.notes])
 
@@ -136,7 +136,7 @@ class Forecast(Readable, BaseModel):
     def _repr_html_(self) -> str:
         from html import escape
 
-        head = ["", "expected", f"{100 * self.level:.0f}% interval"]
+        head = ["", "expected", f"{percent(self.level)} interval"]
         notes = "".join(f"<div style='opacity:.8'>{escape(n)}</div>" for n in self.notes)
         return table(head, self.rows(), title=self._title(), numeric=[1]) + notes
 

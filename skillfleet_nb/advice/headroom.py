@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.data.landmarks import category, inputs_text
-from skillfleet_nb.data.rows import brief
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import HeadroomFound
+from skillfleet_nb.format import money, one_line, percent
 from skillfleet_nb.html import Readable, items, table
-from skillfleet_nb.runs.jobs.progress import money
 from skillfleet_nb.runs.metered import Aside
 from skillfleet_nb.runs.prepare import own_score
 from skillfleet_nb.stats import mean_interval
@@ -97,8 +96,8 @@ class Headroom(Readable, BaseModel):
             rows.append((f"best of {self.k} tries", f"{100 * self.best_of_k:.0f}"))
             rows.append(("solved by none", f"{len(self.unsolved)} of {self.n} examples"))
         if self.label_agreement is not None and self.agreement_by_chance is not None:
-            chance = f"by chance {100 * self.agreement_by_chance:.0f}%"
-            rows.append(("neighbours agree", f"{100 * self.label_agreement:.0f}% ({chance})"))
+            chance = f"by chance {percent(self.agreement_by_chance)}"
+            rows.append(("neighbours agree", f"{percent(self.label_agreement)} ({chance})"))
         rows.append(("looked at with", f"{self.calls:,} calls, {money(self.cost_usd)}"))
         return rows
 
@@ -245,12 +244,13 @@ def labels_told(examples: Sequence[Any]) -> dict[str, Any]:
         i, j = against[0]
         told["faults"].append(
             f"{len(rows_in_conflict)} of {len(rows)} rows nearly repeat another row's input with another label: "
-            f"{brief(inputs_text(rows[i]))!r} is {answers[i]!r} and {answers[j]!r}; see %skillfleet trainset duplicates"
+            f"{one_line(inputs_text(rows[i]))!r} is {answers[i]!r} and {answers[j]!r}; "
+            "see %skillfleet trainset duplicates"
         )
     if p_value > _BY_CHANCE:
         told["faults"].append(
-            f"inputs that are alike do not share labels: {100 * told['label_agreement']:.0f}% of nearest neighbours "
-            f"have the same {label}, {100 * told['agreement_by_chance']:.0f}% would by chance (p = {p_value:.2f})"
+            f"inputs that are alike do not share labels: {percent(told['label_agreement'])} of nearest neighbours "
+            f"have the same {label}, {percent(told['agreement_by_chance'])} would by chance (p = {p_value:.2f})"
         )
     return told
 
@@ -319,7 +319,7 @@ def _verdict(
     if baseline >= _SATURATED:
         verdict = "little to gain"
         left = f"at most {100 * (1 - baseline):.0f} points are left"
-        told.append(f"the program solves {100 * baseline:.0f}% as it is: {left}")
+        told.append(f"the program solves {percent(baseline)} as it is: {left}")
     elif gained.high < _LITTLE:
         verdict = "little to gain"
         told.append(f"{tries}: {most} are within reach of what it can answer")
@@ -330,12 +330,12 @@ def _verdict(
         verdict = "worth trying"
         told.append(f"{tries}: none found better, but so few examples leave {most} possible: try a larger -n")
     if unsolved:
-        shown = "; ".join(repr(brief(text)) for text in unsolved[:2])
-        told.append(f"{100 * share:.0f}% of the examples are solved by no try, such as {shown}")
+        shown = "; ".join(repr(one_line(text)) for text in unsolved[:2])
+        told.append(f"{percent(share)} of the examples are solved by no try, such as {shown}")
     if labels["label_agreement"] is not None:
         told.append(
-            f"labels follow the inputs: {100 * labels['label_agreement']:.0f}% of nearest neighbours share a label, "
-            f"{100 * labels['agreement_by_chance']:.0f}% would by chance"
+            f"labels follow the inputs: {percent(labels['label_agreement'])} of nearest neighbours share a label, "
+            f"{percent(labels['agreement_by_chance'])} would by chance"
         )
     if stopped:
         told.append(f"the look ended early: {stopped}")

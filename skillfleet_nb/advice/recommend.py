@@ -19,9 +19,9 @@ from skillfleet_nb.advice.posterior import baseline_of, expectations
 from skillfleet_nb.advice.rules import ARMS, STEPS_USD, Arm, allowed
 from skillfleet_nb.errors import InputError, LMError, SkillfleetError
 from skillfleet_nb.events import Recommended
+from skillfleet_nb.format import duration, money, percent, points, points_change
 from skillfleet_nb.html import Readable, items, table, text_table
 from skillfleet_nb.lm.prices import how_to_state_a_price
-from skillfleet_nb.runs.jobs.progress import duration, money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +80,8 @@ class Option(BaseModel):
         cost = "unknown" if usd is None else f"{money(usd.expected)}, up to {money(usd.high)}"
         return [
             self.name, cost, f"{duration(self.wall_s.expected)}, up to {duration(self.wall_s.high)}",
-            f"{100 * self.expected_score:.0f} ({100 * low:.0f} to {100 * high:.0f})", f"{100 * self.difference:+.1f}",
+            f"{points(self.expected_score, digits=0)} ({points(low, digits=0)} to {points(high, digits=0)})",
+            points_change(self.difference),
         ]  # fmt: skip
 
 
@@ -180,7 +181,7 @@ class Recommendation(Readable, BaseModel):
             ("time", span(self.wall_s, duration)),
             ("calls", span(self.calls, lambda v: f"{v:,.0f}")),
             ("expected score", f"{100 * self.expected_score:.0f} ({span_of}), from about {100 * self.baseline:.0f}"),
-            ("confidence", f"{100 * self.confidence:.0f}%"),
+            ("confidence", f"{percent(self.confidence)}"),
         ]  # fmt: skip
 
     def text(self) -> str:
@@ -360,12 +361,12 @@ class Advice:
         better = [o for o in options if not o.feasible and o.expected_score > mean + 0.005]
         if better:
             top = max(better, key=lambda o: o.expected_score)
-            more = f"{100 * (top.expected_score - mean):.1f} points more"
+            more = f"{points(top.expected_score - mean)} points more"
             told.append(f"{top.name} might score {more}, but {top.why_not}.")
         if best.needs:
             told.append(f"{best.arm.name}: {best.needs}.")
         reach = 0.5 * math.erfc((quality - best.expects.mean) / best.expects.sd / math.sqrt(2))
-        told.append(f"The target of {100 * quality:g} is reached with a chance of {100 * reach:.0f}%.")
+        told.append(f"The target of {100 * quality:g} is reached with a chance of {percent(reach)}.")
         return told
 
 

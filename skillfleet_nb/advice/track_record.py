@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from skillfleet_nb.charts.track_record import (
     gain_data,
     gains,
 )
+from skillfleet_nb.format import is_missing, percent
 from skillfleet_nb.html import Readable, table, text_table
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ class SelectorReport(Readable, BaseModel):
             ["mean gain, by hand", _said(self.gain_manual, "{:+.1f} points")],
         ]
         for e in self.errors:
-            held = "" if e.covered is None else f"; {100 * e.covered:.0f}% within the 80% interval"
-            told = "no finished run" if e.median_error is None else f"off by {100 * e.median_error:.0f}% (median){held}"
+            held = "" if e.covered is None else f"; {percent(e.covered)} within the 80% interval"
+            told = "no finished run" if e.median_error is None else f"off by {percent(e.median_error)} (median){held}"
             rows.append([f"forecast of {e.what}", f"{told}, {e.n} runs"])
         return rows
 
@@ -180,8 +180,8 @@ def _said(value: float | None, how: str) -> str:
 
 def _cells(bins: Sequence[Calibration]) -> list[list[str]]:
     return [
-        [f"{100 * b.low:.0f} to {100 * min(1, b.high):.0f}%", str(b.n), f"{100 * b.confidence:.0f}%",
-         f"{100 * b.right:.0f}%"]
+        [f"{100 * b.low:.0f} to {percent(min(1, b.high))}", str(b.n), f"{percent(b.confidence)}",
+         f"{percent(b.right)}"]
         for b in bins
     ]  # fmt: skip
 
@@ -190,13 +190,13 @@ def report(store: Store) -> SelectorReport:
     """Read what was recorded; parameters are those of ``Fleet.selector_report``."""
     rows = store.frame("FROM recommendations").to_dict("records")
     how = [str(r["how"]) for r in rows]
-    advised = [r for r in rows if not _missing(r["recommended"])]
+    advised = [r for r in rows if not is_missing(r["recommended"])]
     ended = [r for r in rows if r["state"] == "completed" and not str(r["stop_reason"] or "").startswith("budget")]
     outcomes = tuple(_outcome(r) for r in ended)
-    known = [r for r in advised if r["how"] == "accepted" and not _missing(r["regret"])]
+    known = [r for r in advised if r["how"] == "accepted" and not is_missing(r["regret"])]
     regrets = [float(r["regret"]) for r in known]
     won = {
-        auto: [float(r["gain"]) for r in ended if not _missing(r["gain"]) and (r["how"] == "accepted") is auto]
+        auto: [float(r["gain"]) for r in ended if not is_missing(r["gain"]) and (r["how"] == "accepted") is auto]
         for auto in (True, False)
     }
     return SelectorReport(
@@ -220,12 +220,12 @@ def _outcome(r: dict[Any, Any]) -> Outcome:
     told = {}
     for what, names in _QUANTITIES.items():
         values = [r[name] for name in names]
-        if not any(_missing(v) for v in values) and float(values[-1]) > 0:
+        if not any(is_missing(v) for v in values) and float(values[-1]) > 0:
             low, expected, high, actual = map(float, values)
             told[what] = Forecasted(low=low, expected=expected, high=high, actual=actual)
     return Outcome(
         job=str(r["job_id"]), optimizer=str(r["chosen"]), how=str(r["how"]), warm=bool(r["warm"]), forecasts=told,
-        gain=None if _missing(r["gain"]) else float(r["gain"]),
+        gain=None if is_missing(r["gain"]) else float(r["gain"]),
     )  # fmt: skip
 
 
@@ -254,7 +254,3 @@ def _error(what: str, outcomes: Sequence[Outcome]) -> Error:
 
 def _mean(values: Sequence[float]) -> float | None:
     return statistics.mean(values) if values else None
-
-
-def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or repr(value) in {"NaT", "<NA>"}

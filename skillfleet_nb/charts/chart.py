@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.drawing import to_html, to_spec, to_svg
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import is_missing
 from skillfleet_nb.html import Readable, text_table
 
 if TYPE_CHECKING:
@@ -125,6 +126,6 @@ class Chart(Readable):
 
 
 def _cell(value: Any) -> str:
-    if value is None or value != value:  # noqa: PLR0124  NaN, of any type
+    if is_missing(value):
         return ""
     return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.style import BLUE, CONFIG, GREEN, INK, ORANGE, VERMILION, panel_title
-from skillfleet_nb.data.rows import brief
 from skillfleet_nb.data.scoring import HIGH, LOW
+from skillfleet_nb.format import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +64,7 @@ def map_data(report: TrainsetReport) -> pd.DataFrame:
             "band": [_band(q) for q in frame["quality"]],
             "category": [c if c is not None else "none" for c in frame["category"]],
             "state": _states(report, frame["category"]),
-            "text": [brief(t) for t in frame["text"]],
+            "text": [one_line(t) for t in frame["text"]],
             "characters": frame["characters"].to_numpy(),
         }
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def demo(context: Context, *, optimizer: str, seed: int) -> JobReport:
     """Classify help-desk messages by intent: optimise, test, and show what came of it."""
     from skillfleet_nb.data.bundled import bundled
-    from skillfleet_nb.offline_lm import offline_lm
+    from skillfleet_nb.offline import offline_lm
 
     context.say(
         Note("Optimising a program that sorts help-desk messages by intent, with the offline LM: no key, no cost.")

@@ -111,7 +111,7 @@ def resolve_lm(text: str, namespace: Mapping[str, Any]) -> Any:
     if text in namespace or ":" in text:
         return resolve(text, "lm", namespace)
     if text == "offline":
-        from skillfleet_nb.offline_lm import offline_lm
+        from skillfleet_nb.offline import offline_lm
 
         return offline_lm()
     if "/" in text:

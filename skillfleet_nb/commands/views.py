@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
 from shlex import quote
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.tasks import by_task, listing, more_help
+from skillfleet_nb.format import ago, duration, is_missing, money, one_line, points
 from skillfleet_nb.html import preformatted, progress_bar, seen_from_here, table, text_table
-from skillfleet_nb.runs.jobs.progress import duration, money
 from skillfleet_nb.runs.prepare import LM_SETUP, OFFLINE_SETUP
 
 if TYPE_CHECKING:
@@ -143,11 +142,11 @@ class JobTable(Table):
                 str(r.optimizer),
                 _change(r.baseline_score, r.best_score),
                 _change(r.test_baseline, r.test_score),
-                "" if _none(r.verdict) else str(r.verdict),
+                "" if is_missing(r.verdict) else str(r.verdict),
                 f"{int(r.lm_calls or 0):,}",
-                money(None if _none(r.cost_usd) else float(r.cost_usd)),
-                "" if _none(r.wall_s) else duration(float(r.wall_s)),
-                _ago(r.created_at),
+                money(None if is_missing(r.cost_usd) else float(r.cost_usd)),
+                "" if is_missing(r.wall_s) else duration(float(r.wall_s)),
+                ago(r.created_at),
             ]
             for r in (SimpleNamespace(**{str(k): v for k, v in row.items()}) for row in self._records())
         ]
@@ -332,31 +331,18 @@ def amount(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"  # noqa: PLR2004  a million
 
 
-def _none(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or repr(value) in {"NaT", "<NA>"}
-
-
 def _cell(value: Any, widest: int = _WIDEST) -> str:
-    if _none(value):
+    if is_missing(value):
         return ""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
-    text = " ".join(str(value).split())
-    return text if len(text) <= widest else text[: widest - 1] + "…"
+    return one_line(str(value), widest)
 
 
 def _change(before: Any, after: Any) -> str:
-    if _none(after):
+    if is_missing(after):
         return ""
-    start = "" if _none(before) else f"{100 * float(before):.1f} → "
-    return f"{start}{100 * float(after):.1f}"
-
-
-def _ago(at: Any) -> str:
-    if _none(at):
-        return ""
-    moment = at.to_pydatetime() if hasattr(at, "to_pydatetime") else at
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return f"{duration((datetime.now(UTC) - moment).total_seconds())} ago"
+    start = "" if is_missing(before) else f"{points(before)} → "
+    return f"{start}{points(after)}"

@@ -14,11 +14,12 @@ from skillfleet_nb.data.geometry import VERSION, Geometry, measure
 from skillfleet_nb.data.identity import content_hash, row_fields
 from skillfleet_nb.data.influence import columns
 from skillfleet_nb.data.load import picked, records
-from skillfleet_nb.data.rows import MAX_ROWS, Rows, brief, lay_out, text_of
+from skillfleet_nb.data.rows import MAX_ROWS, Rows, lay_out, text_of
 from skillfleet_nb.data.scoring import HIGH, LOW, STYLE, STYLES, Weights, score
 from skillfleet_nb.data.suggestions import recommend
 from skillfleet_nb.data.trainset_report import TrainsetReport
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -270,14 +271,14 @@ def _alike(pair: Pair, rows: Rows) -> Likeness:
         labels=tuple(rows.labels[i] for i in pair.rows),
         similarity=pair.similarity,
         exact=pair.exact,
-        text=brief(rows.texts[pair.rows[0]]),
+        text=one_line(rows.texts[pair.rows[0]]),
     )
 
 
 def _suspects(frame: pd.DataFrame) -> list[Suspect]:
     found = frame[frame["suspect"]].sort_values("suspicion", ascending=False, kind="stable")
     return [
-        Suspect(row=int(row), label=label, suggested=suggested, suspicion=float(suspicion), text=brief(text))
+        Suspect(row=int(row), label=label, suggested=suggested, suspicion=float(suspicion), text=one_line(text))
         for row, label, suggested, suspicion, text in zip(
             found["row"], found["label"], found["suggested"], found["suspicion"], found["text"], strict=True
         )
@@ -289,7 +290,7 @@ def _best(ranked: pd.DataFrame, rows: Rows) -> list[Performer]:
     pairs = zip(rows.numbers, rows.contents, strict=True) if rows.of_skills else ()
     names = {at: str(v["expected_name"]) for at, v in pairs if v.get("expected_name")}
     return [
-        Performer(name=names.get(row) or brief(text), score=float(rank), row=int(row))
+        Performer(name=names.get(row) or one_line(text), score=float(rank), row=int(row))
         for row, rank, text in zip(ranked["row"][:_TOP], ranked["rank"][:_TOP], ranked["text"][:_TOP], strict=True)
     ]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.data.identity import canonical_json, content_hash, example_id, own_inputs, parts, row_fields
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +120,7 @@ def check_leaks(splits: Mapping[str, Sequence[object]], *, input_fields: Sequenc
 def brief(fields: Mapping[str, Any]) -> str:
     """Show fields in a few words, for a message."""
     text = ", ".join(f"{k}={v!r}" for k, v in fields.items())
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return shortened(text, _SHOWN)
 
 
 def _checked_parts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from skillfleet_nb.html import counted
+from skillfleet_nb.format import counted
 
 
 class Bands(BaseModel):

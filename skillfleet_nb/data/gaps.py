@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.data.geometry import nearest_to
-from skillfleet_nb.data.rows import brief
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -180,7 +180,7 @@ def uncovered(vectors: Floats, own_nearest: Floats, reference: Floats, texts: Se
         regions.append(
             Region(
                 inputs=len(members),
-                texts=tuple(brief(texts[i]) for i in members[:3]),
+                texts=tuple(one_line(texts[i]) for i in members[:3]),
                 nearest=float(nearest[members].max()),
             )
         )

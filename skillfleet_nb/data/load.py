@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from skillfleet_nb.data.identity import own_inputs, row_fields
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,11 +134,4 @@ class _Frame(Sequence[object]):
 
 
 def _without_nan(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: None if _missing(v) else v for k, v in row.items()} for row in rows]
-
-
-def _missing(value: object) -> bool:
-    try:
-        return value is None or bool(value != value)  # noqa: PLR0124  NaN and NaT are not equal to themselves
-    except (TypeError, ValueError):  # pandas' NA has no truth value, nor has an array
-        return repr(value) == "<NA>"
+    return [{k: None if is_missing(v) else v for k, v in row.items()} for row in rows]

@@ -194,12 +194,6 @@ def is_blank(value: object) -> bool:
     return value is None or (isinstance(value, list | tuple | dict | set) and not value)
 
 
-def brief(text: str, most: int = _BRIEF) -> str:
-    """Cut a text for a list: one line, at most 70 characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
 def _filled(fields: dict[str, Any]) -> dict[str, Any]:
     """Replace what frames hold for a missing value by None."""
     return {k: None if isinstance(v, float) and v != v else v for k, v in fields.items()}  # noqa: PLR0124  NaN

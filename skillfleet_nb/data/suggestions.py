@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.html import counted
+from skillfleet_nb.format import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_serializer
 from skillfleet_nb.data.findings import Bands, Judged, Likeness, Performer, Suspect
 from skillfleet_nb.data.gaps import Gap, Region
 from skillfleet_nb.data.load import picked
-from skillfleet_nb.data.rows import brief
 from skillfleet_nb.data.scoring import LOW
 from skillfleet_nb.data.selection import MIN_QUALITY, select
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.html import Readable, counted, items, table, text_table
+from skillfleet_nb.format import counted, one_line
+from skillfleet_nb.html import Readable, items, table, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -215,7 +215,7 @@ class TrainsetReport(BaseModel, Readable):
         """Return title, header, rows and columns of numbers of the estimated influences, largest effect first."""
         known = self._influential().head(most)
         rows = [
-            [str(row), f"{effect:+.3f}", f"{low:+.3f} to {high:+.3f}", str(n), brief(text)]
+            [str(row), f"{effect:+.3f}", f"{low:+.3f} to {high:+.3f}", str(n), one_line(text)]
             for row, effect, low, high, n, text in known.itertuples(index=False)
         ]
         title = _of("estimated influence as a demo on the validation score", len(self._influential()), most)
@@ -275,7 +275,7 @@ class TrainsetReport(BaseModel, Readable):
                 _of("graded below 0.5 by the judge", len(poor)),
                 ["row", "grade", "why", "example"],
                 [
-                    [str(row), f"{grade:.2f}", brief(why), brief(text)]
+                    [str(row), f"{grade:.2f}", one_line(why), one_line(text)]
                     for row, grade, why, text in poor.head(_SHOWN).itertuples(index=False)
                 ],
                 [0, 1],

@@ -12,8 +12,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import is_missing, one_line
 from skillfleet_nb.reports.comparison import NONE, Comparison, Difference, Run
-from skillfleet_nb.reports.program_page import cut
 from skillfleet_nb.reports.stored_programs import in_words
 from skillfleet_nb.stats import paired_comparison, unpaired_comparison
 
@@ -88,7 +88,7 @@ def _runs(store: Store, jobs: Sequence[Job]) -> tuple[Run, ...]:
             setups[job_id] = {**told["spec"], "engine": told["engine"]}
         else:
             setups[job_id]["budget"] = told["budget"]
-    short = {i: cut(facts[i]["name"], _LABEL) for i in ids}
+    short = {i: one_line(facts[i]["name"], _LABEL) for i in ids}
     times = Counter(short.values())
     labels = {i: f"{name} ({i[-6:]})" if times[name] > 1 else name for i, name in short.items()}
     return tuple(Run(job, labels[job.id], _setup(setups[job.id]), facts[job.id]) for job in jobs)
@@ -204,4 +204,4 @@ def _known(value: Any) -> Any:
     """Return a value of a frame, None where it is missing, a list for an array."""
     if getattr(value, "ndim", 0):
         return list(value)
-    return None if value is None or value != value else value  # noqa: PLR0124  NaN and NaT
+    return None if is_missing(value) else value

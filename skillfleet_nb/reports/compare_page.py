@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.format import duration, money, one_line, points
 from skillfleet_nb.html import NO_MATH, items, table, text_table
-from skillfleet_nb.reports.program_page import answer_in_words, cut, mark, points
-from skillfleet_nb.runs.jobs.progress import duration, money
+from skillfleet_nb.reports.program_page import answer_in_words, mark
 
 if TYPE_CHECKING:
     from skillfleet_nb.reports.comparison import Comparison
@@ -46,7 +46,7 @@ def comparison_text(c: Comparison) -> str:
     parts = [f"note: {note}" for note in c.notes]
     parts.append(text_table(["", *names], [[word, *values] for word, values in outcome(c)]))
     parts += [d.sentence() for d in c.differences]
-    differing = [[word, *(cut(v, 60) for v in values)] for word, values in c.setup.items()]
+    differing = [[word, *(one_line(v, 60) for v in values)] for word, values in c.setup.items()]
     if differing:
         parts.append("set up differently\n" + text_table(["", *names], differing))
     parts.append(f"the same in all: {', '.join(c.same_setup)}")
@@ -94,8 +94,8 @@ def disagreement_rows(c: Comparison, most: int, widest: int) -> tuple[list[str],
     title += f"; {most} shown" if n > most else ""
     rows = [
         [
-            cut(row["input"] or row["example_id"], widest),
-            cut(row["expected"], widest),
+            one_line(row["input"] or row["example_id"], widest),
+            one_line(row["expected"], widest),
             *(f"{mark(row[f'score {at + 1}'])} {answer_in_words(row[f'output {at + 1}'], widest)}" for at in there),
         ]
         for row in frame.head(most).to_dict("records")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, SkillfleetError
+from skillfleet_nb.format import money, points
 from skillfleet_nb.html import items, preformatted, table
 from skillfleet_nb.lm.keys import scrubbed
-from skillfleet_nb.runs.jobs.progress import money
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,21 +156,17 @@ def _trial(row: dict[str, Any]) -> list[str]:
     return [
         str(row["trial"]),
         on,
-        _points(row["score"]),
-        _points(row["best_so_far"]),
+        points(row["score"]),
+        points(row["best_so_far"]),
         str(row["program_id"] or "")[:12],
         parents,
         f"{row['lm_calls']:,}",
-        money(None if row["cost_usd"] is None or row["cost_usd"] != row["cost_usd"] else row["cost_usd"]),
+        money(row["cost_usd"]),
     ]
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-
-
-def _points(score: float | None) -> str:
-    return "" if score is None or score != score else f"{100 * score:.1f}"  # noqa: PLR0124  NaN
 
 
 def _failures(job: Job, store: Store) -> str:

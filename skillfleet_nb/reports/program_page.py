@@ -6,6 +6,7 @@ import json
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.format import one_line, points, whole
 from skillfleet_nb.html import NO_MATH, PASSAGE, table, text_table
 from skillfleet_nb.programs.diff import demos_of
 from skillfleet_nb.programs.state import describe
@@ -36,7 +37,7 @@ def candidates_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
             points(row["test_score"]),
             whole(row["n_demos"]),
             ", ".join(p[:SHORT_ID] for p in row["parents"]),
-            cut(row["instructions"], _WIDE),
+            one_line(row["instructions"], _WIDE),
         ]
         for row in frame.to_dict("records")
     ]
@@ -93,7 +94,7 @@ def program_text(program: StoredProgram) -> str:
         parts.append("\n".join(told))
     header, rows, below = scored_rows(program.scores(), _LINES)
     if rows:
-        parts.append(f"{text_table(header, [[cut(c, 40) for c in row] for row in rows])}\n{below}")
+        parts.append(f"{text_table(header, [[one_line(c, 40) for c in row] for row in rows])}\n{below}")
     parts.append("\n".join(use_lines(program)))
     return "\n\n".join(parts)
 
@@ -128,7 +129,7 @@ def scored_rows(scores: pd.DataFrame, most: int) -> tuple[list[str], list[list[s
     worst = scores.sort_values(["score", "split", "example_id"], kind="stable").head(most)
     header = ["split", "score", "answer", "expected", "input"]
     rows = [
-        [r["split"], mark(r["score"]), answer_in_words(r["output"]), *(cut(r[k], _WIDER) for k in header[3:])]
+        [r["split"], mark(r["score"]), answer_in_words(r["output"]), *(one_line(r[k], _WIDER) for k in header[3:])]
         for r in worst.to_dict("records")
     ]
     n = len(scores)
@@ -150,32 +151,16 @@ def answer_in_words(output: Any, most: int = _WIDER) -> str:
     try:
         fields = json.loads(output)
     except ValueError:
-        return cut(output, most)
+        return one_line(output, most)
     texts = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in fields.items()}
     if len(texts) == 1:
-        return cut(next(iter(texts.values())), most)
-    return cut(" · ".join(f"{k}: {v}" for k, v in texts.items()), most)
+        return one_line(next(iter(texts.values())), most)
+    return one_line(" · ".join(f"{k}: {v}" for k, v in texts.items()), most)
 
 
 def mark(score: float) -> str:
     """Write a score in [0, 1] as a mark: right, wrong, or in points."""
     return {1.0: "✓", 0.0: "✗"}.get(float(score), f"{100 * score:.0f}")
-
-
-def points(score: Any) -> str:
-    """Write a score in [0, 1] in points; nothing where there is none."""
-    return "" if score is None or score != score else f"{100 * score:.1f}"  # noqa: PLR0124  NaN
-
-
-def whole(number: Any) -> str:
-    """Write a whole number; nothing where there is none."""
-    return "" if number is None or number != number else f"{int(number):,}"  # noqa: PLR0124  NaN
-
-
-def cut(text: str, most: int) -> str:
-    """Put a text into one line of at most so many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def _predictors(program: StoredProgram) -> list[tuple[str, str, list[Demo]]]:

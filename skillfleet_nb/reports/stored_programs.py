@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, JobError, unknown
+from skillfleet_nb.format import is_missing
 from skillfleet_nb.html import Readable
 from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.programs.state import load_state, save_state
@@ -304,4 +305,4 @@ def in_words(fields: Mapping[str, Any]) -> str:
 
 
 def _number(value: Any) -> float | None:
-    return None if value is None or value != value else float(value)  # noqa: PLR0124  NaN
+    return None if is_missing(value) else float(value)

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from skillfleet_nb.format import shortened
+
 LONGEST = 2_000
 """Characters of the texts in an output that are kept; longer ones are cut, an ellipsis at the end."""
 
@@ -45,7 +47,7 @@ def output_json(prediction: Any) -> str | None:
 
 def _cut(value: Any, room: int) -> Any:
     text = value if isinstance(value, str) else _dumps(value)
-    return value if len(text) <= room else text[: room - 1] + "…"
+    return value if len(text) <= room else shortened(text, room)
 
 
 def _dumps(value: Any) -> str:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, JobError, LMError, unknown
 from skillfleet_nb.events import ProgramTried
+from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.lm.faults import Patience, advice, in_short
 from skillfleet_nb.lm.keys import secrets_of
 from skillfleet_nb.lm.meter import Ledger, RunStopped
 from skillfleet_nb.lm.tap import Lookout
-from skillfleet_nb.runs.jobs.progress import duration, money
 from skillfleet_nb.runs.lm_health import first_answer
 from skillfleet_nb.runs.outputs import output_json
 from skillfleet_nb.runs.prepare import checked_lm, input_fields

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import InputError, NotFoundError
+from skillfleet_nb.format import shortened
 from skillfleet_nb.skills import _front_matter, _values
 from skillfleet_nb.skills._source import Source, normalised
 from skillfleet_nb.skills.markdown import outline
@@ -340,4 +341,4 @@ def _text(value: object) -> str:
 
 def _shown(value: object) -> str:
     text = _values.dumps(value)
-    return text if len(text) <= 200 else text[:199] + "…"  # noqa: PLR2004  two lines of a table
+    return shortened(text, 200)  # two lines of a table

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.format import one_line, points
 from skillfleet_nb.html import preformatted
-from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, cut, mark, points, program_html
+from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, mark, program_html
 from skillfleet_nb.reports.stored_programs import Candidates
 from skillfleet_nb.runs.prepare import input_fields
 from skillfleet_nb.widgets.face import Face, checked_name, page, put
@@ -119,7 +120,7 @@ class ProgramBrowser(Face):
         rows = [row for row in scores.to_dict("records") if row["example_id"] in known][:_EXAMPLES]
         listed = {
             row["example_id"]: f"{row['split']} {mark(row['score'])} {answer_in_words(row['output'], 30)} ← "
-            f"{cut(row['input'], 80)}" for row in rows
+            f"{one_line(row['input'], 80)}" for row in rows
         }  # fmt: skip
         return [("choose one to fill the fields, or write your own", ""), *((t, e) for e, t in listed.items())]
 

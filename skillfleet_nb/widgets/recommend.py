@@ -10,8 +10,8 @@ import ipywidgets as w
 
 from skillfleet_nb.charts.cost_quality import advice_data, advice_svg
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
+from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import items, preformatted, table
-from skillfleet_nb.runs.jobs.progress import duration, money
 
 if TYPE_CHECKING:
     from skillfleet_nb.advice.recommend import Option, Recommendation

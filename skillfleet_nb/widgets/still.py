@@ -6,8 +6,8 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.format import duration
 from skillfleet_nb.html import NO_MATH, items, progress_bar
-from skillfleet_nb.runs.jobs.progress import duration
 
 if TYPE_CHECKING:
     from skillfleet_nb.runs.jobs.picture import Picture

@@ -19,10 +19,10 @@ from skillfleet_nb.charts.trainset import (
     quality_chart,
     quality_data,
 )
-from skillfleet_nb.data.rows import brief
 from skillfleet_nb.data.scoring import HIGH, LOW
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.html import counted, items, preformatted, table
+from skillfleet_nb.format import counted, one_line
+from skillfleet_nb.html import items, preformatted, table
 from skillfleet_nb.widgets.face import Face, put
 from skillfleet_nb.widgets.trainset_tabs import facts, history, twins
 
@@ -89,7 +89,7 @@ class TrainsetView(Face):
         self._brushed: set[int] = set()
         self.table = ExampleTable()
         self._frame = report.examples.assign(
-            brief=[brief(x) for x in report.examples["text"]],
+            brief=[one_line(x) for x in report.examples["text"]],
             found=(
                 report.examples["text"]
                 + " "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.data.rows import brief
+from skillfleet_nb.format import one_line
 from skillfleet_nb.html import items, table
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def facts(report: TrainsetReport) -> str:
 
 def twins(report: TrainsetReport) -> str:
     """Rows that contradict or repeat each other, group by group."""
-    texts = {row: brief(text) for row, text in zip(report.examples["row"], report.examples["text"], strict=True)}
+    texts = {row: one_line(text) for row, text in zip(report.examples["row"], report.examples["text"], strict=True)}
     parts = []
     for title, found in (("Conflicts", report.conflicts), ("Duplicates", report.duplicates)):
         rows = [
@@ -42,7 +42,7 @@ def twins(report: TrainsetReport) -> str:
 
 def history(report: TrainsetReport) -> str:
     """What runs came to on each example, and its estimated influence as a demo."""
-    frame = report.examples.assign(example=report.examples["text"].map(brief))
+    frame = report.examples.assign(example=report.examples["text"].map(one_line))
     seen = frame[frame["runs"] > 0].sort_values(["success", "row"])
     parts = ["<div>no run has scored these examples: success is 0.5 for all of them</div>"]
     if len(seen):

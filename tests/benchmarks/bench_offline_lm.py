@@ -27,8 +27,8 @@ os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
 
 import dspy
 
-from skillfleet_nb.offline_lm import offline_lm
-from skillfleet_nb.offline_lm.text import overlap
+from skillfleet_nb.offline import offline_lm
+from skillfleet_nb.offline.text import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dspy
 
 from skillfleet_nb.data.bundled import bundled
-from skillfleet_nb.offline_lm.text import overlap
+from skillfleet_nb.offline.text import overlap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

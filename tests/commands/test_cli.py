@@ -22,7 +22,7 @@ MODULE = f"""
 import sys
 sys.path.append({str(Path(__file__).parents[1] / "runs")!r})
 from made_up import Counting, HoldFile, counted_lm, exact as metric, told, program as make, rows as train
-from skillfleet_nb.offline_lm import offline_lm
+from skillfleet_nb.offline import offline_lm
 program, train = make(), train()
 lm = offline_lm(name="told-apart")
 slow, _ = counted_lm(Counting(gate=HoldFile("hold"), free=30, latency_s=0.02), name="slow")

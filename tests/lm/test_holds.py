@@ -12,7 +12,7 @@ from dspy.utils.exceptions import LMServerError
 
 from skillfleet_nb.lm.faults import Patience
 from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
-from skillfleet_nb.offline_lm.engine import AsyncOfflineEngine, OfflineEngine
+from skillfleet_nb.offline.engine import AsyncOfflineEngine, OfflineEngine
 
 if TYPE_CHECKING:
     from skillfleet_nb.events import LMCall

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from skillfleet_nb.lm.prices import Price, how_to_state_a_price, price_of
-from skillfleet_nb.offline_lm import offline_lm
+from skillfleet_nb.offline import offline_lm
 from skillfleet_nb.runs.jobs.progress import money
 
 

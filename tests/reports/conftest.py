@@ -43,3 +43,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     made.run("few").result(0)
     made.run("rules", "infer_rules", params={"num_candidates": 2, "num_rules": 3}).result(0)
     return made
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    from chart_jobs import make
+
+    return make(tmp_path_factory.mktemp("charts") / "home")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dspy
 
 from skillfleet_nb.data.bundled import bundled
-from skillfleet_nb.offline_lm.engine import AsyncOfflineEngine, OfflineEngine
+from skillfleet_nb.offline.engine import AsyncOfflineEngine, OfflineEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

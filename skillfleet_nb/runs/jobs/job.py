@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import JobError, SkillfleetError
 from skillfleet_nb.events import JobState
+from skillfleet_nb.format import duration, money, points, points_change
 from skillfleet_nb.html import table
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
 from skillfleet_nb.programs.state import load_state, save, save_state
 from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
-from skillfleet_nb.runs.jobs.progress import Progress, duration, money
+from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.stats import p_in_words
 from skillfleet_nb.store import Home, load_program, request
 
@@ -371,12 +372,12 @@ class Job:
             rows.append(("answered", f"{question} {choice}" + (f": {text}" if text not in {"", choice} else "")))
         if p.baseline is not None and p.best is not None:
             best = p.result["best_score"] if p.result else p.best
-            rows.append(("validation", f"{_points(p.baseline)} → {_points(best)}"))
+            rows.append(("validation", f"{points(p.baseline)} → {points(best)}"))
         if p.result and p.result["verdict"]:
             r = p.result
-            interval = f"{100 * r['test_delta_low']:+.1f} to {100 * r['test_delta_high']:+.1f}"
-            delta = f"{100 * r['test_delta']:+.1f} points, 95% interval {interval}, {p_in_words(r['p_value'])}"
-            rows.append(("test (sealed)", f"{_points(r['test_baseline'])} → {_points(r['test_score'])}"))
+            interval = f"{points_change(r['test_delta_low'])} to {points_change(r['test_delta_high'])}"
+            delta = f"{points_change(r['test_delta'])} points, 95% interval {interval}, {p_in_words(r['p_value'])}"
+            rows.append(("test (sealed)", f"{points(r['test_baseline'])} → {points(r['test_score'])}"))
             rows.append(("difference", delta))
             rows.append(("verdict", str(r["verdict"])))
         elif p.result:
@@ -399,7 +400,3 @@ class Job:
 
     def _repr_html_(self) -> str:
         return table([], self.summary())
-
-
-def _points(score: float | None) -> str:
-    return "?" if score is None else f"{100 * score:.1f}"

@@ -10,8 +10,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.programs.diff import diff_programs
-from skillfleet_nb.runs.jobs.progress import duration, money
 from skillfleet_nb.stats import p_in_words
 from skillfleet_nb.store import load_program
 
@@ -123,7 +123,7 @@ def _tried(p: Progress) -> dict[str, Any] | None:
         return None
     split = {"val": "validation", "train": "training"}.get(t["split"], t["split"])
     whole = f"all {t['n_examples']} {split} examples" if t["full_eval"] else f"{t['n_examples']} {split} examples"
-    trial = "" if p.trying else f"trial {t['trial']}: {100 * t['score']:.1f} on {whole}"
+    trial = "" if p.trying else f"trial {t['trial']}: {points(t['score'])} on {whole}"
     text = trial or f"trying a candidate on {whole}"
     is_best = t["program_id"] == p.best_program
     before = p.first_program if is_best else p.best_program

@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import JobState, ReviewAsked
+from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.runs.jobs.curve import Curve
 from skillfleet_nb.store import follow, is_alive
 
 if TYPE_CHECKING:
     from skillfleet_nb.store import Home
-
-_MINUTE, _HOUR = 60, 3600
 
 
 @dataclass
@@ -136,7 +135,7 @@ class Progress:
         """Say in one line where the job is."""
         parts = [self.name or self.job_id, self.optimizer, f"trial {self.trials}"]
         if self.best is not None and self.baseline is not None:
-            parts.append(f"best {100 * self.best:.1f} (baseline {100 * self.baseline:.1f})")
+            parts.append(f"best {points(self.best)} (baseline {points(self.baseline)})")
         calls = f"{self.calls:,} calls" + (f" + {self.cached:,} cached" if self.cached else "")
         parts += [calls, money(self.cost_usd), duration(self.elapsed_s)]
         if self.state.is_finished():
@@ -252,32 +251,3 @@ class Progress:
         del at
         self.result = p
         self.best_program = p["best_program_id"] or self.best_program
-
-
-def money(usd: float | None) -> str:
-    """Write an amount in USD; an unknown one is said to be so.
-
-    Examples
-    --------
-    >>> money(None), money(0.0), money(0.01234), money(12.3)
-    ('cost unknown', '$0.00', '$0.0123', '$12.30')
-    """
-    if usd is None:
-        return "cost unknown"
-    return f"${usd:.2f}" if usd == 0 or usd >= 1 else f"${usd:.4f}"
-
-
-def duration(seconds: float) -> str:
-    """Write a time span.
-
-    Examples
-    --------
-    >>> duration(7.2), duration(200), duration(7260)
-    ('7 s', '3 min 20 s', '2 h 1 min')
-    """
-    seconds = round(seconds)  # first, or 59.6 s would read as 60 s
-    if seconds < _MINUTE:
-        return f"{seconds} s"
-    if seconds < _HOUR:
-        return f"{seconds // _MINUTE} min {seconds % _MINUTE} s"
-    return f"{seconds // _HOUR} h {seconds % _HOUR // _MINUTE} min"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.events import JobState
+from skillfleet_nb.format import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,5 +92,4 @@ def refuse_changes(name: str, recorded: Mapping[str, Any], spec: Spec) -> None:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 24 else text[:23] + "…"  # noqa: PLR2004  room for one line
+    return shortened(str(value), 24)

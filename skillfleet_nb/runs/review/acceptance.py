@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import ReviewAsked
-from skillfleet_nb.runs.jobs.progress import money
+from skillfleet_nb.format import money, points
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.review.reviewer import Reviewer
     from skillfleet_nb.runs.scoring import Scorer
 
+_UNSCORED = "not scored"
 _BACK = {"back", "undo"}
 _OPTIONS: dict[Choice, str] = {
     "proceed": "test it on the sealed split, and keep it",
@@ -140,14 +141,10 @@ def _draft(program: Any) -> str:
 def _details(baseline: Candidate, versions: list[Candidate], totals: Totals) -> dict[str, str]:
     shown = versions[-1]
     start, now = baseline.scores.get("val"), shown.scores.get("val")
-    told = {"validation": f"{_points(start)} → {_points(now)}"}
+    told = {"validation": f"{points(start, _UNSCORED)} → {points(now, _UNSCORED)}"}
     if len(versions) > 1:
-        told["version before"] = _points(versions[-2].scores.get("val"))
+        told["version before"] = points(versions[-2].scores.get("val"), _UNSCORED)
     told["cost so far"] = f"{money(totals.cost_usd)}, {totals.calls:,} calls"
     if len(dict(shown.program.named_predictors())) > 1:
         told["predictors"] = ", ".join(name for name, _ in shown.program.named_predictors())
     return told
-
-
-def _points(score: float | None) -> str:
-    return "not scored" if score is None else f"{100 * score:.1f}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.events import Asks, Choice
+from skillfleet_nb.format import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,16 +85,16 @@ def read_answer(said: str, keywords: Mapping[Choice, Sequence[str]], asks: Asks 
         if (choice := choice_of.get(word)) is None:
             continue
         if before in _NEGATIONS:
-            raise InputError(f"{_short(text)!r} can be read in two ways ({before} {word}): say {ways}")
+            raise InputError(f"{one_line(text, 60)!r} can be read in two ways ({before} {word}): say {ways}")
         found.setdefault(choice, word)
     if len(found) > 1:
         said_both = " and ".join(f"{choice} ({found[choice]})" for choice in CHOICES if choice in found)
-        raise InputError(f"{_short(text)!r} says both {said_both}: answer with one")
+        raise InputError(f"{one_line(text, 60)!r} says both {said_both}: answer with one")
     if found:
         return Answer(next(iter(found)), text)
     if asks == "clarify":
         return Answer("proceed", text)
-    raise InputError(f"{_short(text)!r} says neither to go on nor to stop: say {ways}")
+    raise InputError(f"{one_line(text, 60)!r} says neither to go on nor to stop: say {ways}")
 
 
 def checked_choice(given: str) -> Choice:
@@ -102,8 +103,3 @@ def checked_choice(given: str) -> Choice:
         if given == choice:
             return choice
     raise unknown("choice", given, CHOICES)
-
-
-def _short(text: str) -> str:
-    one_line = " ".join(text.split())
-    return one_line if len(one_line) <= 60 else f"{one_line[:59]}…"  # noqa: PLR2004  room for one line

@@ -13,7 +13,7 @@ from message_sets import TOPICS, WordVectors, flipped, made_up
 import skillfleet_nb as sf
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.fleet import Fleet
-from skillfleet_nb.offline_lm.engine import OfflineEngine
+from skillfleet_nb.offline.engine import OfflineEngine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.offline_lm import OfflineEngine
+from skillfleet_nb.offline import OfflineEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

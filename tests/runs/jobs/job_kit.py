@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dspy
 
 from skillfleet_nb.data.bundled import bundled
-from skillfleet_nb.offline_lm.engine import OfflineEngine
+from skillfleet_nb.offline.engine import OfflineEngine
 from skillfleet_nb.store import follow
 
 if TYPE_CHECKING:

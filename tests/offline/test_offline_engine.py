@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 from offline_toy import tickets, triage
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.offline_lm import OfflineEngine, offline_lm
+from skillfleet_nb.offline import OfflineEngine, offline_lm
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, sys
 from dspy.lm15 import Message, Request
-from skillfleet_nb.offline_lm import OfflineEngine
+from skillfleet_nb.offline import OfflineEngine
 engine = OfflineEngine()
 for system, turns in json.load(sys.stdin):
     made = [Message.user(t) if i % 2 == 0 else Message.assistant(t) for i, t in enumerate(turns)]

@@ -12,7 +12,7 @@ os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
 import dspy
 import pytest
 
-from skillfleet_nb.offline_lm import offline_lm
+from skillfleet_nb.offline import offline_lm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

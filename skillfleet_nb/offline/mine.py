@@ -11,8 +11,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.offline_lm.notes import plain
-from skillfleet_nb.offline_lm.prompt import Example
+from skillfleet_nb.offline.notes import plain
+from skillfleet_nb.offline.prompt import Example
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

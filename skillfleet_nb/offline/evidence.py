@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.offline_lm.text import cosine, draw, features, fuzzy, name_words, words
+from skillfleet_nb.offline.text import cosine, draw, features, fuzzy, name_words, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,6 +6,6 @@ lists, ``quantity`` numbers, and ``answer`` puts them together for a task; ``min
 optimizers' proposers; ``engine`` is the door.
 """
 
-from skillfleet_nb.offline_lm.engine import OfflineEngine, offline_lm
+from skillfleet_nb.offline.engine import OfflineEngine, offline_lm
 
 __all__ = ["OfflineEngine", "offline_lm"]

@@ -18,8 +18,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.offline_lm.prompt import Example
-from skillfleet_nb.offline_lm.text import STOP_WORDS, features, name_words, sentences, stem, words
+from skillfleet_nb.offline.prompt import Example
+from skillfleet_nb.offline.text import STOP_WORDS, features, name_words, sentences, stem, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skillfleet_nb.offline_lm import mine
-from skillfleet_nb.offline_lm.induce import TextModel
-from skillfleet_nb.offline_lm.notes import CUE_CHARS, EXAMPLE_CHARS, Notes, read_notes, read_prose
-from skillfleet_nb.offline_lm.prompt import Example, Field
-from skillfleet_nb.offline_lm.text import features, kebab, overlap, stem, words
+from skillfleet_nb.offline import mine
+from skillfleet_nb.offline.induce import TextModel
+from skillfleet_nb.offline.notes import CUE_CHARS, EXAMPLE_CHARS, Notes, read_notes, read_prose
+from skillfleet_nb.offline.prompt import Example, Field
+from skillfleet_nb.offline.text import features, kebab, overlap, stem, words
 
 LABELS = "Literal['lost_card', 'exchange_rate', 'top_up']"
 

@@ -14,12 +14,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from skillfleet_nb.offline_lm.text import STOP_WORDS, content_words, kebab, sentences, stem, words
+from skillfleet_nb.offline.text import STOP_WORDS, content_words, kebab, sentences, stem, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from skillfleet_nb.offline_lm.prompt import Field
+    from skillfleet_nb.offline.prompt import Field
 
 Sources = dict[str, str]
 """Texts a program can cut from, by field name."""

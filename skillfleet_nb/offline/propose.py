@@ -11,15 +11,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.offline_lm import mine
-from skillfleet_nb.offline_lm.evidence import MANNERS
-from skillfleet_nb.offline_lm.notes import CUE_CHARS, Notes, read_notes
-from skillfleet_nb.offline_lm.text import draw, sentences, words
+from skillfleet_nb.offline import mine
+from skillfleet_nb.offline.evidence import MANNERS
+from skillfleet_nb.offline.notes import CUE_CHARS, Notes, read_notes
+from skillfleet_nb.offline.text import draw, sentences, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from skillfleet_nb.offline_lm.prompt import Example, Spec
+    from skillfleet_nb.offline.prompt import Example, Spec
 
 Inputs = dict[str, str]
 

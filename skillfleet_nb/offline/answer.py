@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.offline_lm.evidence import LabelModel, read_manner
-from skillfleet_nb.offline_lm.induce import ListModel, TextModel
-from skillfleet_nb.offline_lm.notes import plain, read_notes, read_prose
-from skillfleet_nb.offline_lm.prompt import Field, as_value
-from skillfleet_nb.offline_lm.quantity import NumberModel
-from skillfleet_nb.offline_lm.text import content_words, cosine, features, name_words
+from skillfleet_nb.offline.evidence import LabelModel, read_manner
+from skillfleet_nb.offline.induce import ListModel, TextModel
+from skillfleet_nb.offline.notes import plain, read_notes, read_prose
+from skillfleet_nb.offline.prompt import Field, as_value
+from skillfleet_nb.offline.quantity import NumberModel
+from skillfleet_nb.offline.text import content_words, cosine, features, name_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from skillfleet_nb.offline_lm.prompt import Schema, Task
+    from skillfleet_nb.offline.prompt import Schema, Task
 
     Sources = dict[str, str]
     Known = list[tuple[Sources, Any]]

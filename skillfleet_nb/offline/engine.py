@@ -9,11 +9,11 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.offline_lm.answer import Learner
-from skillfleet_nb.offline_lm.induce import guess
-from skillfleet_nb.offline_lm.prompt import Field, read_inputs, read_task
-from skillfleet_nb.offline_lm.propose import find_proposer
-from skillfleet_nb.offline_lm.reply import write_reply
+from skillfleet_nb.offline.answer import Learner
+from skillfleet_nb.offline.induce import guess
+from skillfleet_nb.offline.prompt import Field, read_inputs, read_task
+from skillfleet_nb.offline.propose import find_proposer
+from skillfleet_nb.offline.reply import write_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,12 +6,12 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.offline_lm.text import words
+from skillfleet_nb.offline.text import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from skillfleet_nb.offline_lm.prompt import Schema
+    from skillfleet_nb.offline.prompt import Schema
 
 _NUMBER = re.compile(r"-?\d{1,15}(?:\.\d{1,9})?")
 _READINGS: tuple[Callable[[str], float | None], ...] = (

@@ -1,0 +1,150 @@
+"""How values read: scores, money, times, counts and long texts, the same on every surface.
+
+Scores are kept in [0, 1] and told in points, from 0 to 100.  What is missing (None, NaN, NaT, pandas' NA)
+reads as one says it should, by default as nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sized
+
+_MINUTE, _HOUR = 60, 3600
+
+
+def is_missing(value: object) -> bool:
+    """Tell whether a value is None, NaN, NaT or pandas' NA.
+
+    Examples
+    --------
+    >>> [is_missing(v) for v in (None, float("nan"), 0, "", [])]
+    [True, True, False, False, False]
+    """
+    try:
+        return value is None or bool(value != value)  # noqa: PLR0124  NaN and NaT are not equal to themselves
+    except (ArithmeticError, TypeError, ValueError):  # pandas' NA has no truth value, nor has an array
+        return type(value).__name__ == "NAType"
+
+
+def points(score: Any, missing: str = "", *, digits: int = 1) -> str:
+    """Write a score in [0, 1] in points.
+
+    Examples
+    --------
+    >>> points(0.8125), points(0.8125, digits=0), points(None, missing="not scored")
+    ('81.2', '81', 'not scored')
+    """
+    return missing if is_missing(score) else f"{100 * score:.{digits}f}"
+
+
+def points_change(delta: Any, missing: str = "") -> str:
+    """Write a difference of scores in points, with its sign.
+
+    Examples
+    --------
+    >>> points_change(0.05), points_change(-0.125)
+    ('+5.0', '-12.5')
+    """
+    return missing if is_missing(delta) else f"{100 * delta:+.1f}"
+
+
+def percent(share: Any, missing: str = "") -> str:
+    """Write a share in [0, 1] as a whole percentage.
+
+    Examples
+    --------
+    >>> percent(0.954)
+    '95%'
+    """
+    return missing if is_missing(share) else f"{100 * share:.0f}%"
+
+
+def whole(number: Any, missing: str = "") -> str:
+    """Write a whole number.
+
+    Examples
+    --------
+    >>> whole(1200.0)
+    '1,200'
+    """
+    return missing if is_missing(number) else f"{int(number):,}"
+
+
+def money(usd: float | None) -> str:
+    """Write an amount in USD; an unknown one is said to be so.
+
+    Examples
+    --------
+    >>> money(None), money(0.0), money(0.01234), money(12.3)
+    ('cost unknown', '$0.00', '$0.0123', '$12.30')
+    """
+    if usd is None or is_missing(usd):
+        return "cost unknown"
+    return f"${usd:.2f}" if usd == 0 or usd >= 1 else f"${usd:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time span.
+
+    Examples
+    --------
+    >>> duration(7.2), duration(200), duration(7260)
+    ('7 s', '3 min 20 s', '2 h 1 min')
+    """
+    seconds = round(seconds)  # first, or 59.6 s would read as 60 s
+    if seconds < _MINUTE:
+        return f"{seconds} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE} min {seconds % _MINUTE} s"
+    return f"{seconds // _HOUR} h {seconds % _HOUR // _MINUTE} min"
+
+
+def ago(at: Any) -> str:
+    """Say how long ago a moment was; one without a zone is UTC.
+
+    Examples
+    --------
+    >>> ago(datetime.now(UTC))
+    '0 s ago'
+    """
+    if is_missing(at):
+        return ""
+    moment = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return f"{duration((datetime.now(UTC) - moment).total_seconds())} ago"
+
+
+def counted(n: int | Sized, noun: str) -> str:
+    """Count something in words.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(1200, "row"), counted(["a"], "row")
+    ('1 row', '1,200 rows', '1 row')
+    """
+    number = n if isinstance(n, int) else len(n)
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def shortened(text: str, most: int) -> str:
+    """Cut a text to at most so many characters, the last of them an ellipsis.
+
+    Examples
+    --------
+    >>> shortened("a long text", 6)
+    'a lon…'
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def one_line(text: str, most: int = 70) -> str:
+    r"""Put a text into one line of at most so many characters.
+
+    Examples
+    --------
+    >>> one_line("first\n  second", 40)
+    'first second'
+    """
+    return shortened(" ".join(text.split()), most)
