@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from skillfleet_nb import Monitor
     from skillfleet_nb.advice.doctor import Diagnosis
     from skillfleet_nb.advice.forecast import Forecast
     from skillfleet_nb.advice.headroom import Headroom
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.reports.comparison import Comparison
     from skillfleet_nb.reports.stored_programs import Candidates, StoredProgram
+    from skillfleet_nb.runs.jobs.live import LiveView
     from skillfleet_nb.runs.jobs.progress import Progress
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.runs.review.answers import Answer
@@ -428,7 +428,7 @@ class Fleet:
         job_id = str(found.iloc[0])
         return self._jobs.setdefault(job_id, Job(self.home, job_id))
 
-    def monitor(self, job: Job | str) -> Monitor:
+    def monitor(self, job: Job | str) -> LiveView:
         """Show a job live in a notebook: its curve, cost and phase, and buttons to pause and stop it.
 
         Parameters

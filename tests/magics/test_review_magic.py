@@ -81,7 +81,8 @@ def test_the_waiting_cell_ends_at_the_question_and_any_cell_answers(shell: Inter
 
 def test_the_panel_and_the_monitor_answer(shell: InteractiveShell) -> None:
     job, _, _ = run(shell, OPTIMIZE)
-    panel, monitor = ReviewPanel(job), Monitor(job)
+    panel, monitor = ReviewPanel(job), job.monitor()
+    assert isinstance(monitor, Monitor)
     assert panel.text.value == job.question.draft
     assert [b.description for b in panel.buttons.values()] == ["Proceed", "Revise", "Cancel"]
     data = panel._repr_mimebundle_()[0]

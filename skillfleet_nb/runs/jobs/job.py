@@ -14,6 +14,7 @@ from skillfleet_nb.format import duration, money, points, points_change
 from skillfleet_nb.html import table
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
 from skillfleet_nb.programs.state import load_state, save, save_state
+from skillfleet_nb.runs.jobs.live import live_view
 from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
 from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.stats import p_in_words
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from skillfleet_nb import Monitor
     from skillfleet_nb.events import ReviewAsked
     from skillfleet_nb.runs.execution import Execution
+    from skillfleet_nb.runs.jobs.live import LiveView
     from skillfleet_nb.runs.review.answers import Answer
     from skillfleet_nb.runs.spec import RunResult
     from skillfleet_nb.store import Journal
@@ -280,11 +281,9 @@ class Job:
         """Let a paused job go on."""
         self._ask("unpause")
 
-    def monitor(self) -> Monitor:
+    def monitor(self) -> LiveView:
         """Show the job live in a notebook; see :meth:`skillfleet_nb.Fleet.monitor`."""
-        from skillfleet_nb import Monitor  # by the front door: this room knows no widgets
-
-        return Monitor(self)
+        return live_view(self)
 
     def _ask(self, what: Literal["pause", "unpause"]) -> None:
         if self.state.is_finished():
