@@ -1,6 +1,6 @@
 """DSPy's optimizers behind one interface, found by name through entry points."""
 
-from skillfleet_nb.optimizers.base import Metric, Optimizer, OptimizerParams, Task
+from skillfleet_nb.optimizers.base import Metric, Optimizer, OptimizerParams, Preset, Task, Tier
 from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, Use, rehearsed
 from skillfleet_nb.optimizers.registry import available, create
 
@@ -9,9 +9,11 @@ __all__ = [
     "Metric",
     "Optimizer",
     "OptimizerParams",
+    "Preset",
     "Rehearsal",
     "Shape",
     "Task",
+    "Tier",
     "Use",
     "available",
     "create",

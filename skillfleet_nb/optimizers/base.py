@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
@@ -19,14 +20,14 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, Use, rehearsed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from skillfleet_nb.events import Role
 
 Changes = Literal["instructions", "demos", "weights"]
 __all__ = [
-    "Calls", "Changes", "Metric", "Optimizer", "OptimizerParams", "Proposals", "Rehearsal", "Shape", "Task", "Use",
-    "rehearsed",
+    "Calls", "Changes", "Metric", "Optimizer", "OptimizerParams", "Preset", "Proposals", "Rehearsal", "Shape", "Task",
+    "Tier", "Use", "rehearsed",
 ]  # fmt: skip
 
 
@@ -59,6 +60,49 @@ class Proposals:
     answer_label: float = 0.0
     instruction: float = 0.0
     instruction_label: float = 0.0
+
+
+class Tier(IntEnum):
+    """From which limits on the house rules allow a preset; runs of a home that speak for it overrule them."""
+
+    MINIMAL = 0
+    """Any, even less than a dollar or two minutes."""
+    SMALL = 1
+    """A dollar and two minutes."""
+    LIGHT = 2
+    """Five dollars, or a hundred examples."""
+    MEDIUM = 3
+    """Twenty dollars."""
+    HEAVY = 4
+    """More than a hundred dollars."""
+    FINETUNE = 5
+    """More than a hundred dollars, and a quality target of 0.95 or more."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way to run an optimizer, which advice forecasts and compares with all others.
+
+    Attributes
+    ----------
+    size
+        What tells it from the optimizer's other presets, in a word, such as ``"light"``; empty where it has one.
+    params
+        Parameters that differ from the defaults.
+    prior_gain
+        Share of what is left to gain that a run is expected to win, in [0, 1], until runs of a home tell.
+    tier
+        From which limits on the house rules allow it.
+    few_shot
+        Whether it fills prompts with examples from the start, rather than change instructions first: runs of one
+        optimizer tell more of those that work as it does.
+    """
+
+    size: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    prior_gain: float = 0.1
+    tier: Tier = Tier.SMALL
+    few_shot: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,6 +166,8 @@ class Optimizer(ABC):
     """What its calls of the prompt LM are recorded as."""
     proposals: ClassVar[Proposals] = Proposals()
     """How long its proposing calls and the instructions it writes are."""
+    presets: ClassVar[tuple[Preset, ...]] = (Preset(),)
+    """The ways to run it that advice compares; none keeps it out of recommendations."""
     Params: ClassVar[type[OptimizerParams]] = OptimizerParams
 
     def __init__(self, params: OptimizerParams) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from typing_extensions import override
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.optimizers.base import Optimizer, OptimizerParams, Task
+from skillfleet_nb.optimizers.base import Optimizer, OptimizerParams, Preset, Task, Tier
 from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, Use, rehearsed, together, uses
 
 
@@ -32,6 +32,7 @@ class BetterTogether(Optimizer):
     name = "better_together"
     summary = "several optimizers in sequence, the best program kept"
     changes = frozenset({"instructions", "demos"})
+    presets = (Preset(params={"steps": ["bootstrap_random_search", "infer_rules"]}, prior_gain=0.25, tier=Tier.LIGHT),)
     Params = BetterTogetherParams
 
     def _steps(self) -> dict[str, Optimizer]:
@@ -100,6 +101,7 @@ class BootstrapFinetune(Optimizer):
     summary = "fine-tuned weights from successful traces"
     changes = frozenset({"weights"})
     needs: ClassVar[str] = "a model whose provider DSPy can fine-tune"
+    presets = (Preset(prior_gain=0.34, tier=Tier.FINETUNE),)
 
     @override
     def check(self, task: Task) -> None:

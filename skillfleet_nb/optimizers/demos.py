@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from skillfleet_nb.optimizers.base import Changes, Optimizer, OptimizerParams, Task
+from skillfleet_nb.optimizers.base import Changes, Optimizer, OptimizerParams, Preset, Task, Tier
 from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, State, rehearsed
 
 _DEMOS: frozenset[Changes] = frozenset({"demos"})
@@ -25,6 +25,7 @@ class LabeledFewShot(Optimizer):
     name = "labeled_fewshot"
     summary = "k training examples as demos; no calls"
     changes = _DEMOS
+    presets = (Preset(prior_gain=0.10, tier=Tier.MINIMAL),)
     Params = LabeledFewShotParams
 
     @override
@@ -59,6 +60,7 @@ class BootstrapFewShot(Optimizer):
     name = "bootstrap_fewshot"
     summary = "demos from the program's own successful runs"
     changes = _DEMOS
+    presets = (Preset(prior_gain=0.12, tier=Tier.MINIMAL),)
     Params = BootstrapFewShotParams
 
     @override
@@ -95,6 +97,7 @@ class BootstrapRandomSearch(Optimizer):
     name = "bootstrap_random_search"
     summary = "the best of many bootstrapped demo sets"
     changes = _DEMOS
+    presets = (Preset(params={"num_candidate_programs": 8}, prior_gain=0.18),)
     Params = BootstrapRandomSearchParams
 
     @override
@@ -145,6 +148,7 @@ class KNNFewShot(Optimizer):
     summary = "demos chosen per input by embedding similarity"
     changes = _DEMOS
     needs: ClassVar[str] = "an embedding model (extra: offline); its program cannot be saved as JSON"
+    presets = (Preset(prior_gain=0.15),)
     Params = KNNFewShotParams
 
     @override

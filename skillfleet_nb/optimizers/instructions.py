@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.optimizers.base import Changes, Optimizer, OptimizerParams, Proposals, Task
+from skillfleet_nb.optimizers.base import Changes, Optimizer, OptimizerParams, Preset, Proposals, Task, Tier
 from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, State, rehearsed
 from skillfleet_nb.optimizers.demos import BootstrapFewShotParams
 
@@ -39,6 +39,7 @@ class COPRO(Optimizer):
     name = "copro"
     summary = "instructions by coordinate ascent on their scores"
     changes = _INSTRUCTIONS
+    presets = (Preset(params={"breadth": 4, "depth": 2}, prior_gain=0.11, few_shot=False),)
     Params = COPROParams
     proposals = Proposals(template=400, answer=47, instruction=15)
 
@@ -130,6 +131,11 @@ class MIPROv2(Optimizer):
     name = "miprov2"
     summary = "instructions and demos together, by Bayesian search"
     changes = _BOTH
+    presets = (
+        Preset("light", {"auto": "light"}, prior_gain=0.26, tier=Tier.LIGHT),
+        Preset("medium", {"auto": "medium"}, prior_gain=0.28, tier=Tier.MEDIUM),
+        Preset("heavy", {"auto": "heavy"}, prior_gain=0.30, tier=Tier.HEAVY),
+    )
     min_train = 2
     Params = MIPROv2Params
     proposals = Proposals(
@@ -268,6 +274,7 @@ class SIMBA(Optimizer):
     name = "simba"
     summary = "demos and self-reflected rules from contrasted trajectories"
     changes = _BOTH
+    presets = (Preset(params={"num_candidates": 4, "max_steps": 4}, prior_gain=0.13, few_shot=False),)
     min_train = 4
     Params = SIMBAParams
     proposals = Proposals(template=4300, answer=140, instruction=120)
@@ -357,6 +364,7 @@ class InferRules(Optimizer):
     name = "infer_rules"
     summary = "rules induced from the examples, with bootstrapped demos"
     changes = _BOTH
+    presets = (Preset(params={"num_candidates": 4}, prior_gain=0.16),)
     Params = InferRulesParams
     proposals = Proposals(template=260, answer=30, answer_label=95, instruction=30, instruction_label=97)
 
@@ -431,6 +439,10 @@ class GEPA(Optimizer):
     summary = "instructions evolved by reflection on feedback"
     changes = _INSTRUCTIONS
     needs: ClassVar[str] = "best with a metric that returns dspy.Prediction(score, feedback)"
+    presets = (
+        Preset("light", {"auto": "light"}, prior_gain=0.22, few_shot=False),
+        Preset("medium", {"auto": "medium"}, prior_gain=0.23, tier=Tier.MEDIUM, few_shot=False),
+    )
     prompt_role = "reflection"
     Params = GEPAParams
     proposals = Proposals(

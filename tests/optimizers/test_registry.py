@@ -141,3 +141,13 @@ def test_expected_calls_hold_what_a_run_makes(tmp_path: Any) -> None:
         low, high = job.progress.expected_calls
         made = result.lm_calls + result.cached_calls
         assert low * 0.5 <= made <= high * 1.1, (optimizer, low, made, high)
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_each_optimizer_declares_presets_that_it_can_run(name: str) -> None:
+    presets = registry.load(name).presets
+    assert presets
+    assert len({preset.size for preset in presets}) == len(presets)
+    for preset in presets:
+        assert 0 <= preset.prior_gain <= 1
+        assert create(name, preset.params).expected_calls(Shape(train=40, val=20, predictors=2)).high >= 0
