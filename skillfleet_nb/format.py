@@ -7,6 +7,7 @@ reads as one says it should, by default as nothing.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -148,3 +149,15 @@ def one_line(text: str, most: int = 70) -> str:
     'first second'
     """
     return shortened(" ".join(text.split()), most)
+
+
+def seen_from_here(folder: str | Path) -> str:
+    """Name a folder as a person in the working folder would.
+
+    Examples
+    --------
+    >>> seen_from_here(Path.cwd() / "skills"), seen_from_here("/opt/skills")
+    ('skills', '/opt/skills')
+    """
+    place, here = Path(folder), Path.cwd()
+    return str(place.relative_to(here) if place.is_relative_to(here) else place)

@@ -1,29 +1,29 @@
 """Small pieces of HTML that read well on a light and on a dark page, with everything escaped.
 
-Colours are the page's own or half transparent, so both themes work without a style sheet.
+A piece is a ``Markup``, which escapes whatever is put into it or beside it and is none: pieces come from Jinja2
+macros, or from :func:`fill`, and no caller escapes by hand.  Colours are the page's own or half transparent, so both
+themes work without a style sheet.
 """
 
 from __future__ import annotations
 
-from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import LiteralString
 
-CELL = "padding:2px 8px;text-align:left;vertical-align:top;border-bottom:1px solid rgba(128,128,128,.3)"
-NUMBER = CELL.replace("text-align:left", "text-align:right;font-variant-numeric:tabular-nums")
-SEVERITY = {"error": "rgba(220,60,60,.25)", "warning": "rgba(220,160,40,.25)", "info": "rgba(80,140,220,.2)"}
-NO_MATH = "mathjax_ignore tex2jax_ignore"  # class: pages read what stands between two $ as a formula
-PASSAGE = (
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+SEVERITY: Final = {"error": "rgba(220,60,60,.25)", "warning": "rgba(220,160,40,.25)", "info": "rgba(80,140,220,.2)"}
+NO_MATH: Final = "mathjax_ignore tex2jax_ignore"  # class: pages read what stands between two $ as a formula
+PASSAGE: Final = (
     "white-space:pre-wrap;overflow-wrap:anywhere;margin:.3em 0;padding:.4em .6em;"
     "border-left:3px solid var(--jp-border-color1,#8c8c8c);font-family:var(--jp-code-font-family,monospace);"
     "font-size:var(--jp-code-font-size,13px);line-height:1.3"
 )
-_SHORT = 24  # characters that stay on one line
-_LONG = ";overflow-wrap:anywhere;min-width:8em"
-_WRAP = "overflow-wrap:break-word;max-width:48em"
 
 
 class Readable:
@@ -38,16 +38,38 @@ class Readable:
         printer.text(self.text())
 
 
-def seen_from_here(folder: str | Path) -> str:
-    """Name a folder as a person in the working folder would.
+@cache  # compiled once in a process: templates are files of the package, and do not change
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(loader=PackageLoader("skillfleet_nb"), autoescape=True, undefined=StrictUndefined)
+    made.globals.update(no_math=NO_MATH, passage_style=PASSAGE)
+    return made
+
+
+def fill(source: LiteralString, *values: object, **named: object) -> Markup:
+    """Fill a piece of HTML, with the placeholders of ``str.format``; whatever is no ``Markup`` is escaped.
 
     Examples
     --------
-    >>> seen_from_here(Path.cwd() / "skills"), seen_from_here("/opt/skills")
-    ('skills', '/opt/skills')
+    >>> fill("<b>{}</b>", "1 < 2"), fill("<i>{}</i>", fill("<b>{}</b>", "a"))
+    (Markup('<b>1 &lt; 2</b>'), Markup('<i><b>a</b></i>'))
     """
-    place, here = Path(folder), Path.cwd()
-    return str(place.relative_to(here) if place.is_relative_to(here) else place)
+    from markupsafe import Markup
+
+    return Markup(source).format(*values, **named)  # noqa: S704  a literal
+
+
+def join(pieces: Iterable[str]) -> Markup:
+    """Put pieces one after the other; whatever is no ``Markup`` is escaped."""
+    from markupsafe import Markup
+
+    return Markup("").join(pieces)
+
+
+def _piece(name: str, *values: object) -> Markup:
+    made: Markup = getattr(_templates().get_template("pieces.html").module, name)(*values)
+    return made
 
 
 def table(
@@ -57,7 +79,7 @@ def table(
     title: str = "",
     numeric: Sequence[int] = (),
     colours: Mapping[str, str] | None = None,
-) -> str:
+) -> Markup:
     """Return a table.
 
     Parameters
@@ -76,26 +98,7 @@ def table(
     >>> "<b>" in table(["name"], [["<b>"]])
     False
     """
-    tint = colours or {}
-
-    def cell(at: int, text: str) -> str:
-        style = NUMBER if at in numeric else f"{CELL};{'white-space:nowrap' if len(text) <= _SHORT else _WRAP}"
-        style += f";background:{tint[text]}" if text in tint else ""
-        tag = "td"
-        if not header and at == 0:
-            tag, style = "th scope='row'", f"{CELL};white-space:nowrap"
-        return f"<{tag} style='{style}'>{escape(text)}</{tag.split(maxsplit=1)[0]}>"
-
-    head = "".join(
-        f"<th scope='col' style='{NUMBER if at in numeric else CELL}{_LONG * (len(name) > _SHORT)}'>{escape(name)}</th>"
-        for at, name in enumerate(header)
-    )
-    body = "".join("<tr>" + "".join(cell(at, text) for at, text in enumerate(row)) + "</tr>" for row in rows)
-    shown_head = f"<thead><tr>{head}</tr></thead>" if header else ""
-    return (
-        f"<div class='{NO_MATH}' style='overflow-x:auto'>{_title(title)}<table style='border-collapse:collapse'>"
-        f"{shown_head}<tbody>{body}</tbody></table></div>"
-    )
+    return _piece("table", header, rows, title, numeric, colours or {})
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Sequence[int] = ()) -> str:
@@ -117,7 +120,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric:
     )
 
 
-def progress_bar(text: str, share: float | None) -> str:
+def progress_bar(text: str, share: float | None) -> Markup:
     """Return `text` under a bar that is `share` full, in [0, 1]; no bar where that is not known.
 
     Examples
@@ -125,29 +128,19 @@ def progress_bar(text: str, share: float | None) -> str:
     >>> "width:25%" in progress_bar("a quarter", 0.25)
     True
     """
-    bar = ""
-    if share is not None:
-        percent = f"{100 * share:.0f}"
-        bar = (
-            f"<div role='progressbar' aria-valuenow='{percent}' aria-valuemin='0' aria-valuemax='100' "
-            "style='height:4px;max-width:60em;margin:6px 0;border-radius:2px;background:rgba(128,128,128,.3)'>"
-            f"<div style='width:{percent}%;height:4px;border-radius:2px;background:#0072b2'></div></div>"
-        )
-    line = f"<div style='font-variant-numeric:tabular-nums;overflow-wrap:anywhere'>{escape(text)}</div>"
-    return f"<div class='{NO_MATH}'>{bar}{line}</div>"
+    return _piece("progress_bar", text, None if share is None else f"{100 * share:.0f}")
 
 
-def preformatted(text: str, *, title: str = "") -> str:
+def preformatted(text: str, *, title: str = "") -> Markup:
     """Return `text` as it is, in the page's monospaced font, under a title if there is one."""
-    style = "overflow-x:auto;margin:4px 0;font-family:var(--jp-code-font-family,monospace)"
-    return f"{_title(title)}<pre style='{style}'>{escape(text)}</pre>"
+    return _piece("preformatted", text, title)
 
 
-def items(texts: Iterable[str], *, title: str, fold: bool = False) -> str:
+def passage(text: str) -> Markup:
+    """Return a long text, such as a prompt, as it is: wrapped, and set off from the page."""
+    return _piece("passage", text)
+
+
+def items(texts: Iterable[str], *, title: str, fold: bool = False) -> Markup:
     """Return a list of texts that opens and closes under its title; `fold` shows it closed."""
-    listed = "".join(f"<li>{escape(text)}</li>" for text in texts)
-    return f"<details{'' if fold else ' open'}><summary>{escape(title)}</summary><ul>{listed}</ul></details>"
-
-
-def _title(text: str) -> str:
-    return f"<div style='font-weight:600;margin:4px 0'>{escape(text)}</div>" if text else ""
+    return _piece("items", texts, title, fold)

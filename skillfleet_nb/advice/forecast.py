@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from skillfleet_nb.format import duration, money, percent
-from skillfleet_nb.html import Readable, table, text_table
+from skillfleet_nb.html import Readable, fill, join, table, text_table
 from skillfleet_nb.lm.prices import how_to_state_a_price
 from skillfleet_nb.optimizers.calls import LEVEL, Shape, Use, uses
 
@@ -134,11 +134,9 @@ class Forecast(Readable, BaseModel):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
         head = ["", "expected", f"{percent(self.level)} interval"]
-        notes = "".join(f"<div style='opacity:.8'>{escape(n)}</div>" for n in self.notes)
-        return table(head, self.rows(), title=self._title(), numeric=[1]) + notes
+        notes = [fill("<div style='opacity:.8'>{}</div>", note) for note in self.notes]
+        return join([table(head, self.rows(), title=self._title(), numeric=[1]), *notes])
 
 
 class Setting(NamedTuple):

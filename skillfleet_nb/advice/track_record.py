@@ -18,7 +18,7 @@ from skillfleet_nb.charts.track_record import (
     gains,
 )
 from skillfleet_nb.format import is_missing, percent
-from skillfleet_nb.html import Readable, table, text_table
+from skillfleet_nb.html import Readable, fill, join, table, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,8 +167,8 @@ class SelectorReport(Readable, BaseModel):
         if self.calibration:
             title = "Confidence against outcome"
             parts.append(table(_HEADER, _cells(self.calibration), title=title, numeric=[1, 2, 3]))
-        parts += [f"<div style='overflow-x:auto;margin-top:12px'>{chart.svg}</div>" for chart in self.charts]
-        return "".join(parts)
+        parts += [fill("<div style='overflow-x:auto;margin-top:12px'>{}</div>", chart.svg) for chart in self.charts]
+        return join(parts)
 
 
 _HEADER = ["confidence", "recommendations", "mean confidence", "right"]

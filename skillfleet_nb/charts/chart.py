@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
+    from markupsafe import Markup
 
 _ROWS = 20
 _MIME = "application/vnd.vegalite.v5+json"
@@ -57,9 +58,11 @@ class Chart(Readable):
         return to_spec(self.altair)
 
     @cached_property
-    def svg(self) -> str:
-        """The picture as SVG text, readable on light and dark pages."""
-        return to_svg(self.spec)
+    def svg(self) -> Markup:
+        """The picture as SVG, readable on light and dark pages."""
+        from markupsafe import Markup
+
+        return Markup(to_svg(self.spec))  # noqa: S704  the renderer escapes what it draws
 
     def save(self, path: str | Path) -> Path:
         """Write the chart to a file.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from html import escape
 from shlex import quote
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.tasks import by_task, listing, more_help
-from skillfleet_nb.format import ago, duration, is_missing, money, one_line, points
-from skillfleet_nb.html import preformatted, progress_bar, seen_from_here, table, text_table
+from skillfleet_nb.format import ago, duration, is_missing, money, one_line, points, seen_from_here
+from skillfleet_nb.html import fill, join, preformatted, progress_bar, table, text_table
 from skillfleet_nb.runs.prepare import LM_SETUP, OFFLINE_SETUP
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class ProgressLine:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return progress_bar(self.line, self.share) + (f"<div>{escape(self.note)}</div>" if self.note else "")
+        return join([progress_bar(self.line, self.share), fill("<div>{}</div>", self.note) if self.note else ""])
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         header, rows, numeric, below = self._cells()
-        return table(header, rows, numeric=numeric) + f"<div style='opacity:.7'>{below}</div>"
+        return join([table(header, rows, numeric=numeric), fill("<div style='opacity:.7'>{}</div>", below)])
 
 
 @dataclass(frozen=True)
@@ -128,8 +127,7 @@ class JobTable(Table):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        asked = "".join(f"<div>{escape(line)}</div>" for line in self._asked())
-        return super()._repr_html_() + asked
+        return join([super()._repr_html_(), *(fill("<div>{}</div>", line) for line in self._asked())])
 
     HEADER = ("name", "state", "optimizer", "validation", "test", "verdict", "calls", "cost", "time", "started")
 
@@ -182,7 +180,7 @@ class RunHistory:
         jobs = self.fleet.jobs()
         charts = [self.fleet.charts.pareto()] if len(jobs) else []
         charts += [self.fleet.charts.convergence(*jobs["job_id"].head(5))] if len(jobs) else []
-        return JobTable(jobs, limit=20)._repr_html_() + "".join(f"<div>{chart.svg}</div>" for chart in charts)
+        return join([JobTable(jobs, limit=20)._repr_html_(), *(fill("<div>{}</div>", chart.svg) for chart in charts)])
 
 
 class OptimizerTable(Table):
@@ -323,7 +321,7 @@ class Overview:
         tasks = by_task(self.parser)
         rows = [["" if at else task, name, does] for task, part in tasks for at, (name, does) in enumerate(part)]
         parts.append(table(["to", "command", "what it does"], rows, title="Commands"))
-        return "".join([*parts, f"<div style='margin:8px 0;opacity:.7'>{escape(more_help(self.parser))}</div>"])
+        return join([*parts, fill("<div style='margin:8px 0;opacity:.7'>{}</div>", more_help(self.parser))])
 
 
 def amount(size: int) -> str:

@@ -141,8 +141,11 @@ def scrubbed(text: str) -> str:
     >>> scrubbed("key sk-proj-0123456789abcdef was refused by https://me:word@host")
     'key [key] was refused by https://[key]@host'
     """
+    from markupsafe import escape as markup
+
     known = secrets_of([])
-    forms = {form for s in known for form in (s, escape(s), json.dumps(s)[1:-1])}  # in HTML and in JSON as well
+    # In JSON as well, and as pictures and pages escape them.
+    forms = {form for s in known for form in (s, escape(s), str(markup(s)), json.dumps(s)[1:-1])}
     return _SHAPES.sub(_HIDDEN, hidden(text, sorted(forms, key=len, reverse=True)))
 
 

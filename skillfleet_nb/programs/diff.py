@@ -13,6 +13,8 @@ from skillfleet_nb.programs.state import field_names, predictor_states
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from markupsafe import Markup
+
 Op = Literal["=", "+", "-"]
 Piece = tuple[Op, str]
 Demo = tuple[tuple[str, str], ...]  # field name and value as text, in order
@@ -81,12 +83,16 @@ class ProgramDiff:
     def __str__(self) -> str:
         return self.text()
 
-    def _repr_html_(self) -> str:
+    def html(self) -> Markup:
+        """Return HTML with the changes, one after the other."""
         from skillfleet_nb.programs.diff_page import page
 
         return page(self)
 
-    def side_by_side(self, left: str, right: str) -> str:
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def side_by_side(self, left: str, right: str) -> Markup:
         """Return HTML with what was and what is in two columns under these titles, differences marked."""
         from skillfleet_nb.programs.diff_page import columns
 

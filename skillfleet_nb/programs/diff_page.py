@@ -6,14 +6,16 @@ they are underlined or struck through, not only coloured.  Colours follow Jupyte
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.html import NO_MATH, PASSAGE
+from skillfleet_nb.format import counted
+from skillfleet_nb.html import NO_MATH, fill, join, passage
 from skillfleet_nb.programs.diff import LONG, outside_space, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from markupsafe import Markup
 
     from skillfleet_nb.programs.diff import Demo, Piece, PredictorDiff, ProgramDiff, TextChange
 
@@ -26,115 +28,118 @@ _COLUMNS = "display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,2
 _COLUMN = "min-width:0;max-height:26em;overflow:auto"
 
 
-def page(diff: ProgramDiff) -> str:
+def page(diff: ProgramDiff) -> Markup:
     """Return the changes, one after the other."""
     if diff.identical:
-        return f"<p>{_SAME}</p>"
-    return f'<div class="skillfleet-diff {NO_MATH}">{"".join(map(_predictor, diff.predictors))}</div>'
+        return fill("<p>{}</p>", _SAME)
+    return fill('<div class="skillfleet-diff {}">{}</div>', NO_MATH, join(map(_predictor, diff.predictors)))
 
 
-def columns(diff: ProgramDiff, left: str, right: str) -> str:
+def columns(diff: ProgramDiff, left: str, right: str) -> Markup:
     """Return both programs in two columns under these titles; on a narrow page one above the other."""
     if diff.identical:
-        return f"<p>{_SAME}</p>"
-    parts = "".join(_predictor_columns(p, left, right) for p in diff.predictors)
-    return f'<div class="skillfleet-diff {NO_MATH}">{parts}</div>'
+        return fill("<p>{}</p>", _SAME)
+    parts = join(_predictor_columns(p, left, right) for p in diff.predictors)
+    return fill('<div class="skillfleet-diff {}">{}</div>', NO_MATH, parts)
 
 
-def _section(diff: PredictorDiff, body: str) -> str:
-    title = "" if diff.name == "self" else f"<h4>{escape(diff.name)}</h4>"
-    label = escape(f"changes of {'the program' if diff.name == 'self' else diff.name}")
-    return f'<section aria-label="{label}">{title}{body}</section>'
+def _section(diff: PredictorDiff, body: Markup) -> Markup:
+    title = "" if diff.name == "self" else fill("<h4>{}</h4>", diff.name)
+    label = f"changes of {'the program' if diff.name == 'self' else diff.name}"
+    return fill('<section aria-label="{}">{}{}</section>', label, title, body)
 
 
-def _predictor(diff: PredictorDiff) -> str:
-    changes = "".join(map(_change, (diff.instructions, *diff.fields)))
-    demos = "".join(
+def _predictor(diff: PredictorDiff) -> Markup:
+    changes = join(map(_change, (diff.instructions, *diff.fields)))
+    demos = join(
         _demos(word, tag, some)
         for word, tag, some in (("added", "ins", diff.added), ("removed", "del", diff.removed), ("kept", "", diff.kept))
     )
-    return _section(diff, f"{changes}{demos or '<p>no demos</p>'}")
+    return _section(diff, join([changes, demos or _no_demos()]))
 
 
-def _change(change: TextChange) -> str:
-    what = escape(change.what)
+def _change(change: TextChange) -> Markup:
+    what = fill("<strong>{}</strong>", change.what)
     if not change.changed:
-        return f"<p><strong>{what}</strong>: unchanged</p>"
+        return fill("<p>{}: unchanged</p>", what)
     if change.before is None or change.after is None:
         found: list[Piece] = [("+", change.after or "")] if change.before is None else [("-", change.before)]
     else:
         found = pieces(change.before, change.after)
     between = "" if any(op == "=" for op, _ in found) else "\n"
     length = sum(len(text) for _, text in found)
-    return _folded(f"<strong>{what}</strong>", _passage(_drawn(found, between)), fold=length > LONG)
+    return _folded(what, passage(_drawn(found, between)), fold=length > LONG)
 
 
-def _predictor_columns(diff: PredictorDiff, left: str, right: str) -> str:
-    changes = "".join(_change_columns(c, left, right) for c in (diff.instructions, *diff.fields))
+def _predictor_columns(diff: PredictorDiff, left: str, right: str) -> Markup:
+    changes = join(_change_columns(c, left, right) for c in (diff.instructions, *diff.fields))
     sides = [
-        "".join(_demos(word, "", some) for word, some in ((alone, own), ("in both", diff.kept))) or "<p>no demos</p>"
+        join(_demos(word, "", some) for word, some in ((alone, own), ("in both", diff.kept))) or _no_demos()
         for alone, own in (("only here", diff.removed), ("only here", diff.added))
     ]
-    return _section(diff, changes + _two(*sides, left=f"demos of {left}", right=f"demos of {right}"))
+    return _section(diff, join([changes, _two(*sides, left=f"demos of {left}", right=f"demos of {right}")]))
 
 
-def _change_columns(change: TextChange, left: str, right: str) -> str:
-    what = f"<strong>{escape(change.what)}</strong>"
+def _change_columns(change: TextChange, left: str, right: str) -> Markup:
+    what = fill("<strong>{}</strong>", change.what)
     if not change.changed:
-        return _folded(f"{what}: the same in both", _passage(escape(change.after or "")), fold=True)
+        return _folded(fill("{}: the same in both", what), passage(change.after or ""), fold=True)
     if change.before is None or change.after is None:
-        sides = [
-            _passage(escape(text)) if text is not None else "<p>none</p>" for text in (change.before, change.after)
-        ]
+        sides = [passage(text) if text is not None else fill("<p>none</p>") for text in (change.before, change.after)]
     else:
         found = pieces(change.before, change.after)
         sides = []
         for text, own in ((change.before, "-"), (change.after, "+")):
             mine = [("=" if op == "=" else "*", piece) for op, piece in found if op in {"=", own}]
             # With nothing in common, marking all of both would only make them hard to read.
-            sides.append(_passage(_drawn(mine, "") if any(op == "=" for op, _ in mine) else escape(text)))
-    return f"<p>{what}</p>{_two(*sides, left=left, right=right)}"
+            sides.append(passage(_drawn(mine, "") if any(op == "=" for op, _ in mine) else text))
+    return fill("<p>{}</p>{}", what, _two(*sides, left=left, right=right))
 
 
-def _two(*sides: str, left: str, right: str) -> str:
-    boxes = "".join(
-        f'<div style="min-width:0"><div style="opacity:.75;overflow-wrap:anywhere">{escape(title)}</div>'
-        f'<div style="{_COLUMN}" tabindex="0" role="region" aria-label="{escape(title)}">{body}</div></div>'
+def _two(*sides: Markup, left: str, right: str) -> Markup:
+    boxes = join(
+        fill(
+            '<div style="min-width:0"><div style="opacity:.75;overflow-wrap:anywhere">{title}</div>'
+            '<div style="{style}" tabindex="0" role="region" aria-label="{title}">{body}</div></div>',
+            title=title, style=_COLUMN, body=body,
+        )
         for title, body in zip((left, right), sides, strict=True)
-    )
-    return f'<div style="{_COLUMNS}">{boxes}</div>'
+    )  # fmt: skip
+    return fill('<div style="{}">{}</div>', _COLUMNS, boxes)
 
 
-def _drawn(found: Sequence[tuple[str, str]], between: str) -> str:
+def _drawn(found: Sequence[tuple[str, str]], between: str) -> Markup:
     """Draw pieces, marked as their operation says: ``+``, ``-``, ``*`` for what is on this side alone."""
     marks: dict[str, Callable[[str], str]] = {
-        "=": str,
+        "=": lambda text: fill("{}", text),
         "+": lambda text: _marked("ins", text),
         "-": lambda text: _marked("del", text),
         "*": lambda text: _marked("mark", text),
     }
-    return between.join(outside_space(escape(text), marks[op]) for op, text in found)
+    return fill("{}", between).join(outside_space(text, marks[op]) for op, text in found)
 
 
-def _demos(word: str, tag: str, demos: Sequence[Demo]) -> str:
+def _demos(word: str, tag: str, demos: Sequence[Demo]) -> Markup:
     if not demos:
-        return ""
+        return join([])
     listed = []
     for demo in demos:
-        body = "\n".join(f"{escape(name)}: {escape(value)}" for name, value in demo)
-        listed.append(f"<li>{_passage(_marked(tag, body) if tag else body)}</li>")
-    count = f"<strong>{len(demos)} demo{'s' * (len(demos) > 1)} {word}</strong>"
-    return _folded(count, f"<ol>{''.join(listed)}</ol>", fold=True)
+        body = "\n".join(f"{name}: {value}" for name, value in demo)
+        listed.append(fill("<li>{}</li>", passage(_marked(tag, body) if tag else body)))
+    count = fill("<strong>{} {}</strong>", counted(demos, "demo"), word)
+    return _folded(count, fill("<ol>{}</ol>", join(listed)), fold=True)
 
 
-def _passage(body: str) -> str:
-    return f'<div style="{PASSAGE}">{body}</div>'
+def _no_demos() -> Markup:
+    return fill("<p>no demos</p>")
 
 
-def _marked(tag: str, escaped: str) -> str:
+def _marked(tag: str, text: str) -> Markup:
     style = {"ins": _INS, "del": _DEL, "mark": _MARK}[tag]
-    return f'<{tag} style="{style}">{escaped}</{tag}>'
+    return fill('<{tag} style="{style}">{text}</{tag}>', tag=tag, style=style, text=text)
 
 
-def _folded(title: str, body: str, *, fold: bool) -> str:
-    return f"<details><summary>{title}</summary>{body}</details>" if fold else f"<p>{title}</p>{body}"
+def _folded(title: Markup, body: Markup, *, fold: bool) -> Markup:
+    if fold:
+        return fill("<details><summary>{}</summary>{}</details>", title, body)
+    return fill("<p>{}</p>{}", title, body)

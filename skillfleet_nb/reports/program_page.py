@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.format import one_line, points, whole
-from skillfleet_nb.html import NO_MATH, PASSAGE, table, text_table
+from skillfleet_nb.format import counted, one_line, points, whole
+from skillfleet_nb.html import NO_MATH, fill, join, passage, table, text_table
 from skillfleet_nb.programs.diff import demos_of
 from skillfleet_nb.programs.state import describe
 
 if TYPE_CHECKING:
     import pandas as pd
+    from markupsafe import Markup
 
     from skillfleet_nb.programs.diff import Demo
     from skillfleet_nb.reports.stored_programs import StoredProgram
@@ -43,13 +43,13 @@ def candidates_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
     ]
     if not rows:
         told = f"job {job} has no scored program yet"
-        return f"<div>{escape(told)}</div>" if html else told
+        return fill("<div>{}</div>", told) if html else told
     if all(not row[7] for row in rows):  # few optimizers tell
         header, rows = header[:7] + header[8:], [row[:7] + row[8:] for row in rows]
     below = f"{len(rows):,} program{'s' * (len(rows) != 1)} of {job}; `program ID` shows one"
     if html:
         shown = table(header, rows, numeric=[2, 3, 4, 5, 6])
-        return f"{shown}<div style='opacity:.7;overflow-wrap:anywhere'>{escape(below)}</div>"
+        return fill("{}<div style='opacity:.7;overflow-wrap:anywhere'>{}</div>", shown, below)
     return f"{text_table(header, rows, numeric=[2, 3, 4, 5, 6])}\n{below}"
 
 
@@ -103,25 +103,20 @@ def program_html(program: StoredProgram, *, lines: bool = True) -> str:
     """Return a program as HTML; `lines` adds how to use it."""
     parts = [table([], facts(program))]
     for name, instructions, demos in _predictors(program):
-        of = f" of {escape(name)}" if name else ""
-        parts.append(f"<p><strong>instructions{of}</strong></p>{_passage(instructions)}")
+        of = f" of {name}" if name else ""
+        parts.append(fill("<p><strong>instructions{}</strong></p>{}", of, passage(instructions)))
         if demos:
-            listed = "".join(f"<li>{_passage(chr(10).join(f'{k}: {v}' for k, v in demo))}</li>" for demo in demos)
-            count = f"{len(demos)} demo{'s' * (len(demos) > 1)}{of}"
-            parts.append(f"<details><summary><strong>{count}</strong></summary><ol>{listed}</ol></details>")
+            listed = join(fill("<li>{}</li>", passage("\n".join(f"{k}: {v}" for k, v in demo))) for demo in demos)
+            parts.append(_folded(f"{counted(demos, 'demo')}{of}", fill("<ol>{}</ol>", listed)))
     if "given" not in program.role:
-        changes = program.diff()._repr_html_()
-        parts.append(f"<details><summary><strong>changes to the given program</strong></summary>{changes}</details>")
+        parts.append(_folded("changes to the given program", program.diff().html()))
     header, rows, below = scored_rows(program.scores(), _ROWS)
     if rows:
-        parts.append(
-            f"<details><summary><strong>scores per example</strong></summary>{table(header, rows)}"
-            f"<div style='opacity:.7'>{escape(below)}</div></details>"
-        )
+        shown = fill("{}<div style='opacity:.7'>{}</div>", table(header, rows), below)
+        parts.append(_folded("scores per example", shown))
     if lines:
-        told = "\n".join(use_lines(program))
-        parts.append(f"<p><strong>use it</strong></p>{_passage(told)}")
-    return f"<div class='{NO_MATH}' style='line-height:1.4'>{''.join(parts)}</div>"
+        parts.append(fill("<p><strong>use it</strong></p>{}", passage("\n".join(use_lines(program)))))
+    return fill("<div class='{}' style='line-height:1.4'>{}</div>", NO_MATH, join(parts))
 
 
 def scored_rows(scores: pd.DataFrame, most: int) -> tuple[list[str], list[list[str]], str]:
@@ -172,8 +167,8 @@ def _predictors(program: StoredProgram) -> list[tuple[str, str, list[Demo]]]:
     ]
 
 
-def _passage(text: str) -> str:
-    return f'<div style="{PASSAGE}">{escape(text)}</div>'
+def _folded(title: str, body: Markup) -> Markup:
+    return fill("<details><summary><strong>{}</strong></summary>{}</details>", title, body)
 
 
 def _indented(text: str) -> str:

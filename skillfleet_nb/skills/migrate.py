@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from skillfleet_nb.errors import InputError, NotFoundError, unknown
-from skillfleet_nb.html import Readable, preformatted, seen_from_here, table
+from skillfleet_nb.format import seen_from_here
+from skillfleet_nb.html import Readable, join, preformatted, table
 from skillfleet_nb.skills import _files, _values, conformance
 from skillfleet_nb.skills._edit import TOP_FIELDS, Editor, nested, scalar
 from skillfleet_nb.skills._source import Source, normalised
@@ -136,7 +137,7 @@ class TreeMigration(Readable, BaseModel):
     def _repr_html_(self) -> str:
         rows = ((seen_from_here(m.path), "; ".join(m.steps), m.blocked or "") for m in self.migrations)
         diffs = [preformatted(m.diff, title=seen_from_here(m.path)) for m in self.migrations if m.diff]
-        return table(("skill", "steps", "blocked"), rows, title=self._summary()) + "".join(diffs)
+        return join([table(("skill", "steps", "blocked"), rows, title=self._summary()), *diffs])
 
 
 def migrate(

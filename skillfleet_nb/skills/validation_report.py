@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from skillfleet_nb.html import SEVERITY, Readable, seen_from_here, table
+from skillfleet_nb.format import seen_from_here
+from skillfleet_nb.html import SEVERITY, Readable, table
 from skillfleet_nb.skills.style import Style
 
 if TYPE_CHECKING:

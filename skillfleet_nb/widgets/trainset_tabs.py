@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.format import one_line
-from skillfleet_nb.html import items, table
+from skillfleet_nb.html import fill, items, table
 
 if TYPE_CHECKING:
     from skillfleet_nb.data import TrainsetReport
@@ -36,7 +36,7 @@ def twins(report: TrainsetReport) -> str:
             head = f"{title}: {len(found):,}{more}"
             parts.append(table(["cosine", "row", "label", "example"], rows, title=head, numeric=[0, 1]))
         else:
-            parts.append(f"<div>no {title.lower()}</div>")
+            parts.append(fill("<div>no {}</div>", title.lower()))
     return "".join(parts)
 
 

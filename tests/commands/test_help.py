@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_help_lists_commands_by_task_and_tells_of_misspelt_ones(tmp_path: Path) 
 
 def test_the_overview_of_an_empty_home_gives_the_lines_to_paste(tmp_path: Path) -> None:
     shown = run([], context(tmp_path / "new"))
-    for face in (str(shown), shown._repr_html_().replace("&quot;", '"')):
+    for face in (str(shown), unescape(shown._repr_html_())):
         assert "none yet" in face
         assert "made when there is something to keep" in face
         assert "import dspy, skillfleet_nb as sf" in face
@@ -109,7 +110,7 @@ def test_the_overview_names_jobs_that_go_on_or_wait(tmp_path: Path) -> None:
         journal.append_many([JobCreated(name=name, **made), *(StateChanged(state=s) for s in states)])
         journal.close() if name in {"done", "lost"} else open_journals.append(journal)
     shown = Overview(fleet, build(), "m")
-    for face in (str(shown), shown._repr_html_().replace("&#x27;", "'")):
+    for face in (str(shown), unescape(shown._repr_html_())):
         assert "1 interrupted" in face
         assert "1 waiting for your answer" in face
         assert "%skillfleet resume lost" in face

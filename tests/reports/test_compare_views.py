@@ -52,7 +52,7 @@ def test_the_chosen_program_lands_in_a_variable(lab: Lab, shell: InteractiveShel
     assert "best is the best program of rules" in said(view)
     name.value = "not a name"
     button(view, "Use this program").click()
-    assert "&#x27;not a name&#x27; is no name of a variable" in said(view)
+    assert "&#39;not a name&#39; is no name of a variable" in said(view)
     assert "not a name" not in shell.user_ns
     assert view.use("few", "again") is shell.user_ns["again"]
     for wrong in ("class", "1x", ""):

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from skillfleet_nb.html import Readable, preformatted, seen_from_here, table
+from skillfleet_nb.format import seen_from_here
+from skillfleet_nb.html import Readable, preformatted, table
 
 
 class Result(Readable, BaseModel):
