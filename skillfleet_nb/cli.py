@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.runs.interrupts import taken
+from skillfleet_nb.runs.interrupts import keep_from_here, taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,28 +83,27 @@ def wait(job: Job, *, watch: bool = False) -> None:
     """
     live, asked, polls = sys.stderr.isatty(), 0, 0
     shown: object = None
-    with taken() as interrupts:
-        interrupts.keep()
-        while not job.wait(_POLL_S):
-            question = job.question
-            if question is not None and question != shown:
-                shown = question
-                _status("\r\x1b[2K" if live else "")
-                _show_question(job)
-                _status("> " if live and sys.stdin.isatty() else "")
-            if question is not None and live and sys.stdin.isatty() and not interrupts.count:
-                _answer_here(job)
-                continue
-            if interrupts.count > asked:
-                if asked or watch:
-                    raise KeyboardInterrupt
-                asked = interrupts.count
-                job.cancel()
-            polls += 1
-            if live:
-                _status(f"\r\x1b[2K{job.progress.line()}")
-            elif polls % _QUIET_POLLS == 0:
-                _status(f"{job.progress.line()}\n")
+    interrupts = keep_from_here()
+    while not job.wait(_POLL_S):
+        question = job.question
+        if question is not None and question != shown:
+            shown = question
+            _status("\r\x1b[2K" if live else "")
+            _show_question(job)
+            _status("> " if live and sys.stdin.isatty() else "")
+        if question is not None and live and sys.stdin.isatty() and not interrupts.count:
+            _answer_here(job)
+            continue
+        if interrupts.count > asked:
+            if asked or watch:
+                raise KeyboardInterrupt
+            asked = interrupts.count
+            job.cancel()
+        polls += 1
+        if live:
+            _status(f"\r\x1b[2K{job.progress.line()}")
+        elif polls % _QUIET_POLLS == 0:
+            _status(f"{job.progress.line()}\n")
     _status(f"\r\x1b[2K{job.progress.line()}\n" if live else f"{job.progress.line()}\n")
 
 

@@ -8,7 +8,7 @@ from IPython.display import display
 
 from skillfleet_nb.commands.review import QuestionView
 from skillfleet_nb.commands.views import ProgressLine
-from skillfleet_nb.runs.interrupts import taken
+from skillfleet_nb.runs.interrupts import keep_from_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,24 +40,22 @@ def wait(job: Job, *, watch: bool = False) -> None:
     The first interrupt asks the job to stop and goes on waiting for its best program; the second
     leaves it to finish in the background.  Of a job that is only watched, the first one leaves it.
     """
-    asked = 0
-    with taken() as interrupts:
-        interrupts.keep()
-        view = _view(job)
-        while not job.wait(_POLL_S):
-            view.renew()
-            if not asked and job.question is not None:
-                view.ask()
-                return
-            if interrupts.count > asked and (asked or watch):
-                view.say(f"left in the background: %skillfleet job {job.name}")
-                return
-            if interrupts.count > asked:
-                asked = interrupts.count
-                job.cancel()
-                view.say("stopping, and keeping the best so far; interrupt again to leave it")
+    asked, interrupts = 0, keep_from_here()
+    view = _view(job)
+    while not job.wait(_POLL_S):
         view.renew()
-        view.settle()
+        if not asked and job.question is not None:
+            view.ask()
+            return
+        if interrupts.count > asked and (asked or watch):
+            view.say(f"left in the background: %skillfleet job {job.name}")
+            return
+        if interrupts.count > asked:
+            asked = interrupts.count
+            job.cancel()
+            view.say("stopping, and keeping the best so far; interrupt again to leave it")
+    view.renew()
+    view.settle()
 
 
 class _View(Protocol):

@@ -1,8 +1,9 @@
-"""Interrupts of a command that starts a run: left as they are until the run begins, counted from then on.
+"""Interrupts of a command: before a run begins each ends the command, from then on they are counted.
 
-Raised wherever it comes, a ``KeyboardInterrupt`` may meet a finalizer, which drops it, or come between the
-start of a run and the hands that were to hold it.  Before a run begins nothing can be lost, and what a
-person gave (a metric, a program) may hang: there it does what it always does.
+Raised wherever it comes, a ``KeyboardInterrupt`` may meet a finalizer, which drops it, a metric that catches
+all there is, or come between the start of a run and the hands that were to hold it.  Before a run begins
+nothing can be lost, and what a person gave (a metric, a program) may hang: there it is raised, and raised
+again where the run would begin if something dropped it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
+
+    Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Interrupts:
@@ -28,53 +31,74 @@ class Interrupts:
     Attributes
     ----------
     count
-        Interrupts since :meth:`keep`.
+        Interrupts so far; all since :meth:`keep`, which is passed only without one.
     """
 
-    def __init__(self, before: Any = None) -> None:
+    def __init__(self, before: Handler = None) -> None:
         self.count = 0
-        self._before, self._keeps = before, False
+        self.before, self._keeps = before, False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Take an interrupt."""
+        self.count += 1
         if self._keeps:
-            self.count += 1
-        elif callable(self._before):
-            self._before(number, frame)
+            return
+        # A shell that starts a command in the background has it ignore interrupts, which Python keeps to.
+        handler = self.before if callable(self.before) else signal.default_int_handler
+        handler(number, frame)
 
     def keep(self) -> None:
-        """Count from here on."""
-        self._keeps = True
+        """Raise none from here on.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If one came before and was dropped on its way.
+        """
+        kept, self._keeps = self._keeps, True
+        if self.count and not kept:
+            raise KeyboardInterrupt
 
 
 @contextmanager
-def taken() -> Iterator[Interrupts]:
-    """Take the interrupts that come during the body; inside another such body, as that one does.
+def taken() -> Iterator[None]:
+    """Take the interrupts that come during the body, a command, for :func:`keep_from_here`.
 
     They reach the main thread alone: on any other there are none to take.
 
     Examples
     --------
-    >>> with taken() as interrupts:
-    ...     interrupts.keep()
+    >>> with taken():
+    ...     interrupts = keep_from_here()
     ...     signal.raise_signal(signal.SIGINT)
     ...     interrupts.count
     1
     """
-    before = signal.getsignal(signal.SIGINT)
-    if isinstance(before, Interrupts) or threading.current_thread() is not threading.main_thread():
-        yield before if isinstance(before, Interrupts) else Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
+    before = signal.getsignal(signal.SIGINT)
+    if isinstance(before, Interrupts):  # an interrupt came just as its command was to give it back
+        before = before.before
     interrupts = Interrupts(before)
     try:
         signal.signal(signal.SIGINT, interrupts)
-        yield interrupts
+        yield
     finally:
+        interrupts._keeps = True  # noqa: SLF001  or one could come instead of the next line
         signal.signal(signal.SIGINT, before)
 
 
-def keep_from_here() -> None:
-    """Say that a run begins: whoever takes the interrupts counts them from here on."""
+def keep_from_here() -> Interrupts:
+    """Say that a run begins, or is waited for: interrupts of the command are counted, and raised no more.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If one came earlier in the command and was dropped on its way.
+    """
     handler = signal.getsignal(signal.SIGINT)
-    if isinstance(handler, Interrupts) and threading.current_thread() is threading.main_thread():
-        handler.keep()
+    if not isinstance(handler, Interrupts) or threading.current_thread() is not threading.main_thread():
+        return Interrupts()
+    handler.keep()
+    return handler

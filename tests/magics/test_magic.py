@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -424,11 +425,15 @@ def test_an_interrupt_as_the_run_begins_keeps_its_handle(
     assert str(job.state) == "cancelled"
 
 
-def test_an_interrupt_before_the_run_is_one_line_and_starts_nothing(shell: InteractiveShell) -> None:
+@pytest.mark.parametrize("dropped", [(), (BaseException,)], ids=["raised", "dropped by the metric"])
+def test_an_interrupt_before_the_run_is_one_line_and_starts_nothing(
+    shell: InteractiveShell, dropped: tuple[type[BaseException], ...]
+) -> None:
     lm, engine = counted_lm()
 
     def hangs(example: Any, pred: Any, trace: Any = None) -> bool:
-        signal.raise_signal(signal.SIGINT)
+        with suppress(*dropped):
+            signal.raise_signal(signal.SIGINT)
         return True
 
     shell.push({"program": program(), "metric": hangs, "lm": lm, **Data().splits()})

@@ -69,8 +69,8 @@ def launch(
     pack
         The run as :func:`packed` made it.
     """
-    keep_from_here()
     try:
+        keep_from_here()
         if pack is not None:
             parcel.keep(pack, home, job.id)
         worker.forget(home, job.id)
