@@ -1,6 +1,6 @@
 """What a run will buy, cost and take: calls by tokens by price by latency, as intervals.
 
-An optimizer plays its loop without a model many times (see ``optimizers.calls``); each of these runs is
+An optimizer plays its loop without a model many times (see ``optimizers.rehearsal``); each of these runs is
 priced with sizes drawn around what was measured.  The middle of what comes out is the expectation, and
 80% of it the interval.  What earlier runs of the home came to, against what was forecast for them,
 shifts and widens both.
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from skillfleet_nb.format import duration, money, percent
 from skillfleet_nb.html import Readable, fill, join, table, text_table
 from skillfleet_nb.lm.prices import how_to_state_a_price
-from skillfleet_nb.optimizers.calls import LEVEL, Shape, Use, uses
+from skillfleet_nb.optimizers.rehearsal.calls import LEVEL, Shape, Use, uses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.advice.forecast import Correction, Corrections, quantile
 from skillfleet_nb.advice.rules import arm_name
-from skillfleet_nb.optimizers.calls import LEVEL
+from skillfleet_nb.optimizers.rehearsal.calls import LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,21 +1,30 @@
-"""DSPy's optimizers behind one interface, found by name through entry points."""
+"""DSPy's optimizers behind one interface, found by name through entry points.
 
-from skillfleet_nb.optimizers.base import Metric, Optimizer, OptimizerParams, Preset, Task, Tier
-from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, Use, rehearsed
-from skillfleet_nb.optimizers.registry import available, create
+What the author of a plugin needs is here, and nothing else of the package is needed.
+"""
+
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.optimizers.base import Changes, Optimizer, OptimizerParams, Preset, Proposals, Task, TaskMetric, Tier
+from skillfleet_nb.optimizers.registry import available, create, load
+from skillfleet_nb.optimizers.rehearsal import Calls, Rehearsal, Shape, State, Use, rehearsed
 
 __all__ = [
     "Calls",
-    "Metric",
+    "Changes",
+    "InputError",
     "Optimizer",
     "OptimizerParams",
     "Preset",
+    "Proposals",
     "Rehearsal",
     "Shape",
+    "State",
     "Task",
+    "TaskMetric",
     "Tier",
     "Use",
     "available",
     "create",
+    "load",
     "rehearsed",
 ]

@@ -17,30 +17,35 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.optimizers.calls import Calls, Rehearsal, Shape, Use, rehearsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from skillfleet_nb.events import Role
+    from skillfleet_nb.optimizers.rehearsal import Calls, Shape
+    from skillfleet_nb.typing import Example, Model, Prediction, Program
 
 Changes = Literal["instructions", "demos", "weights"]
-__all__ = [
-    "Calls", "Changes", "Metric", "Optimizer", "OptimizerParams", "Preset", "Proposals", "Rehearsal", "Shape", "Task",
-    "Tier", "Use", "rehearsed",
-]  # fmt: skip
+Auto = Literal["light", "medium", "heavy"]
+AUTO_CANDIDATES = {"light": 6, "medium": 12, "heavy": 18}
+"""How many candidates MIPROv2 and GEPA of DSPy 3.4.1 take each size of search for."""
 
 
-class Metric(Protocol):
+class TaskMetric(Protocol):
     """The user's metric, adapted: scores in [0, 1], higher is better."""
 
-    def __call__(self, example: Any, pred: Any, trace: Any = None) -> float:
+    def __call__(self, example: Example, pred: Prediction, trace: object = None) -> float:
         """Score one prediction; `trace` is given while demos are bootstrapped."""
         ...
 
     def feedback(
-        self, example: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None
-    ) -> Any:
+        self,
+        example: Example,
+        pred: Prediction,
+        trace: object = None,
+        pred_name: str | None = None,
+        pred_trace: object = None,
+    ) -> Prediction:
         """Score one prediction as ``dspy.Prediction(score, feedback)``, for optimizers that read feedback."""
         ...
 
@@ -129,12 +134,12 @@ class Task:
         Tells that the candidate with these instructions, by predictor, descends from those parents.
     """
 
-    program: Any
-    train: Sequence[Any]
-    val: Sequence[Any]
-    metric: Metric
-    lm: Any
-    prompt_lm: Any
+    program: Program
+    train: Sequence[Example]
+    val: Sequence[Example]
+    metric: TaskMetric
+    lm: Model
+    prompt_lm: Model
     seed: int
     num_threads: int
     say: Callable[[str], None] = field(default=lambda _: None)
@@ -208,7 +213,7 @@ class Optimizer(ABC):
         """Return the keyword arguments of the teleprompter's ``compile``; by default both splits."""
         return {"trainset": list(task.train), "valset": list(task.val)}
 
-    def compile(self, task: Task) -> Any:
+    def compile(self, task: Task) -> Program:
         """Optimize `task.program` and return the program the teleprompter chose."""
         return self.build(task).compile(task.program, **self.compile_args(task))
 

@@ -57,10 +57,10 @@ def load(name: str) -> type[Optimizer]:
     points = available()
     if name not in points:
         raise unknown("optimizer", name, points, hint="See %skillfleet optimizers.")
-    found = points[name].load()
-    if not (isinstance(found, type) and issubclass(found, Optimizer)):
-        raise InputError(f"entry point {name!r} of group {GROUP!r} is {found!r}, not an Optimizer subclass")
-    return found
+    loaded = points[name].load()
+    if not (isinstance(loaded, type) and issubclass(loaded, Optimizer)):
+        raise InputError(f"entry point {name!r} of group {GROUP!r} is {loaded!r}, not an Optimizer subclass")
+    return loaded
 
 
 def create(name: str, params: Mapping[str, Any] | None = None) -> Optimizer:
@@ -86,12 +86,12 @@ def create(name: str, params: Mapping[str, Any] | None = None) -> Optimizer:
     4
     """
     cls = load(name)
-    given = dict(params or {})
-    for key in given:
+    values = dict(params or {})
+    for key in values:
         if key not in cls.Params.model_fields:
             raise unknown(f"parameter of {name}", key, cls.Params.model_fields)
     try:
-        return cls(cls.Params.model_validate(given))
+        return cls(cls.Params.model_validate(values))
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "its parameters"

@@ -16,7 +16,7 @@ from skillfleet_nb.advice.forecast import Correction, Corrections, Interval, int
 from skillfleet_nb.advice.past_runs import Past, corrections
 from skillfleet_nb.errors import InputError, LMError, NotFoundError
 from skillfleet_nb.optimizers import Calls, Shape, create
-from skillfleet_nb.optimizers.calls import Rehearsal, rehearsed, uses
+from skillfleet_nb.optimizers.rehearsal import Rehearsal, rehearsed, uses
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -58,11 +59,13 @@ def test_the_optimizer_of_the_guide_is_found_and_works(tmp_path: Path, monkeypat
     import dspy
 
     import skillfleet_nb as sf
-    from skillfleet_nb.optimizers.registry import available
+    from skillfleet_nb.optimizers import available
 
-    guide = ROOT / "docs" / "architecture.md"
-    (code,) = _blocks(guide, "python", "Add an optimizer")
-    (points,) = _blocks(guide, "toml", "Add an optimizer")
+    guide = ROOT / "docs" / "plugins.md"
+    (code,) = _blocks(guide, "python", "An example")
+    (points,) = _blocks(guide, "toml", "An example")
+    package = r"(?:from|import) (skillfleet_nb[\w.]*)"
+    assert set(re.findall(package, code)) == {"skillfleet_nb.optimizers"}, "an author needs one room"
     group, name, target = re.search(r'"(.+)"\]\n(\w+) = "(.+)"', points).groups()
     installed = tmp_path / "shortest-1.0.dist-info"
     installed.mkdir()
@@ -85,6 +88,20 @@ def test_the_optimizer_of_the_guide_is_found_and_works(tmp_path: Path, monkeypat
     assert len(demos) == 3
     assert max(len(demo["word"]) for demo in demos) < 20
     sys.modules.pop("shortest")
+
+
+def test_the_rest_of_the_guide_works_with_that_room_alone() -> None:
+    from skillfleet_nb import optimizers
+
+    names = {name: getattr(optimizers, name) for name in optimizers.__all__}
+    for heading in ("Be recommended", "Rehearse the loop"):
+        (code,) = _blocks(ROOT / "docs" / "plugins.md", "python", heading)
+        exec(code, names)  # noqa: S102  the document's own
+    assert [preset.tier.name for preset in names["presets"]] == ["MINIMAL", "SMALL"]
+    plugin = SimpleNamespace(params=SimpleNamespace(candidates=4))
+    counted = names["calls"](plugin, optimizers.Shape(train=30, val=10, predictors=2))
+    assert counted[:2] == (4 + 4 * 10 * 2,) * 2
+    assert {(use.prompt, use.prompt_examples) for use in counted.runs} == {(4, 12)}
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.name)

@@ -14,7 +14,7 @@ from made_up import SMALL, Clock, Counting, Data, counted_lm, exact, program, to
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import JobError, LMError
 from skillfleet_nb.events import JobState
-from skillfleet_nb.optimizers.demos import BootstrapRandomSearch
+from skillfleet_nb.optimizers.bootstrap_random_search import BootstrapRandomSearch
 
 if TYPE_CHECKING:
     from pathlib import Path

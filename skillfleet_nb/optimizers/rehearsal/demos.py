@@ -1,0 +1,62 @@
+"""The loops that bootstrap demos: ``BootstrapFewShot``, its random search, and ``InferRules``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from skillfleet_nb.optimizers.rehearsal.run import State
+
+if TYPE_CHECKING:
+    from skillfleet_nb.optimizers.rehearsal.calls import Shape
+    from skillfleet_nb.optimizers.rehearsal.run import Rehearsal
+
+
+class Bootstrap(NamedTuple):
+    """How demos are bootstrapped: how many, labeled ones beside them, and attempts at an example."""
+
+    bootstrapped: int
+    labeled: int
+    rounds: int = 1
+
+
+def bootstrap_fewshot(run: Rehearsal, bootstrap: Bootstrap) -> None:
+    """Bootstrap one set of demos; nothing is scored."""
+    successes = run.bootstrap(bootstrap.bootstrapped, bootstrap.labeled, rounds=bootstrap.rounds)
+    run.offered(demos=filled(successes, bootstrap.labeled, run.shape))
+
+
+def random_search(run: Rehearsal, bootstrap: Bootstrap, *, candidates: int, stop_at: float | None) -> None:
+    """Score the given program, labeled demos, and bootstrapped sets of demos on validation."""
+    shape = run.shape
+    run.evaluate(run.start, "val", shape.val)
+    best, best_demos = run.measured, 0.0
+    for seed in range(-2, candidates):
+        if stop_at is not None and best >= stop_at:
+            break
+        demos = float(min(bootstrap.labeled, shape.train))
+        if seed >= -1:
+            size = bootstrap.bootstrapped if seed == -1 else run.rng.randint(1, bootstrap.bootstrapped)
+            successes = run.bootstrap(size, bootstrap.labeled, rounds=bootstrap.rounds, key=seed)
+            demos = filled(successes, bootstrap.labeled, shape)
+        state = State(0, seed if demos else 0, demos)
+        run.evaluate((state,) * shape.predictors, "val", shape.val)
+        if (score := run.measure(run.helped if demos else run.score)) > best:
+            best, best_demos = score, demos
+    run.chosen(demos=best_demos, changed=best_demos > 0)
+
+
+def infer_rules(run: Rehearsal, bootstrap: Bootstrap, *, candidates: int) -> None:
+    """Bootstrap one set of demos, induce sets of rules, score each on validation."""
+    shape = run.shape
+    successes = run.bootstrap(bootstrap.bootstrapped, bootstrap.labeled, rounds=bootstrap.rounds, prompt=True)
+    demos = filled(successes, bootstrap.labeled, shape)
+    for candidate in range(candidates):
+        run.propose(shape.predictors, shape.train)
+        instruction = 1 if run.happens(run.repeats) else candidate + 1
+        run.evaluate((State(instruction, "demos", demos),) * shape.predictors, "val", shape.val)
+    run.chosen(demos=demos, rewritten=True)
+
+
+def filled(bootstrapped: float, labeled: int, shape: Shape) -> float:
+    """Count the demos of a bootstrapped program: labeled examples fill what is left."""
+    return bootstrapped + max(0.0, min(labeled - bootstrapped, shape.train - bootstrapped))

@@ -1,0 +1,48 @@
+"""The loop of ``GEPA``: reflection on minibatches, validation of what beat its parent, merges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.optimizers.rehearsal.run import State
+
+if TYPE_CHECKING:
+    from skillfleet_nb.optimizers.rehearsal.run import Rehearsal
+
+_MERGED_ON = 5  # validation examples that a merged candidate is tried on first
+_TO_MERGE = 3  # candidates there must be
+
+
+def gepa(run: Rehearsal, *, metric_calls: int, batch: int, most_merges: int, stop_at_perfect: bool) -> None:
+    """Play iterations until `metric_calls` scores are used up."""
+    shape = run.shape
+    run.evaluate(run.start, "val", shape.val)
+    used, scores, best, programs, merges = shape.val, [run.score], run.measured, [run.start], 0
+    ceiling = min(1.0, run.score + (1 - run.score) * run.rng.uniform(0.05, 0.9))
+    gains = run.rng.uniform(0.0, 0.12)
+    taken = run.rng.uniform(0.15, 1.0)  # proposals that beat their parent on its minibatch
+    while used < metric_calls and not (stop_at_perfect and best >= 1):
+        parent = max(range(len(scores)), key=lambda i: scores[i] + run.rng.gauss(0, 0.08))
+        run.evaluate(programs[parent], "train", batch)
+        used += batch
+        if run.happens(scores[parent] ** batch):
+            continue
+        run.propose(1, batch, float(parent > 0))
+        states = list(programs[parent])
+        states[len(programs) % shape.predictors] = State((parent, used))
+        child = tuple(states)
+        run.evaluate(child, "train", batch)
+        used += batch
+        if not run.happens(taken):
+            continue
+        run.evaluate(child, "val", shape.val)
+        used += shape.val
+        programs.append(child)
+        scores.append(min(ceiling, scores[parent] + run.rng.gauss(gains, 0.06)))
+        best = max(best, run.measure(scores[-1]))
+        if merges < most_merges and len(scores) >= _TO_MERGE and run.happens(0.2):
+            merges += 1
+            run.evaluate((State(("merged", merges)),) * shape.predictors, "val", _MERGED_ON)
+            used += _MERGED_ON
+    rewritten = len(programs) > 1
+    run.chosen(rewritten=rewritten, changed=rewritten)
