@@ -36,8 +36,8 @@ class Call:
     attempts: int = 1
     retried_here: bool = False
     key: int | None = None
-    twin: bool = False  # the same request was in flight already
-    held: bool = False  # it waited while nothing was admitted
+    is_duplicate: bool = False  # the same request was in flight already
+    was_held: bool = False  # it waited while nothing was admitted
     wasted: Counter[str] = field(default_factory=Counter)  # tokens of answers that were thrown away
 
     def discard(self) -> None:

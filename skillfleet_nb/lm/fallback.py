@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from skillfleet_nb.lm.faults import Patience
+    from skillfleet_nb.lm.faults import RetryPolicy
 
 _OF_THE_CLIENT = frozenset(
     {"api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "api_version", "organization", "project"}
@@ -32,7 +32,7 @@ class Fallbacks:
     ----------
     lms
         Models to ask, in this order, where the one asked for fails.
-    patience
+    policy
         When a failing model is skipped, and for how long.
     answered_by
         Requests that earlier attempts at the job had answered by a fallback: digest to model.
@@ -43,15 +43,15 @@ class Fallbacks:
     def __init__(
         self,
         lms: Sequence[Any],
-        patience: Patience,
+        policy: RetryPolicy,
         answered_by: Mapping[str, str] | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> None:
         self.lms = tuple(lms)
-        self.breaker = Breaker(patience.skip_after, patience.skip_s)
+        self.breaker = Breaker(policy.skip_after, policy.skip_s)
         self.answered_by = dict(answered_by or {})
         self.answers = 0
-        self._patience = patience
+        self._policy = policy
         self._tell = tell
         self._told: set[tuple[str, str]] = set()
 
@@ -67,7 +67,7 @@ class Fallbacks:
     def failed(self, model: Any) -> None:
         """Take in that a model failed on a request."""
         if self.breaker.tell(health_of(model), answered=False):
-            p = self._patience
+            p = self._policy
             text = f"{model.model} failed {p.skip_after} times in a row: skipped for {p.skip_s:g} s at a time"
             self._say_once(("skipped", model.model), text)
 

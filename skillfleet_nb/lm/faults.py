@@ -24,8 +24,8 @@ _OK = 300  # statuses below it tell of an answer: what failed is its body
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long to bear with a model; times in seconds, see :class:`skillfleet_nb.config.Settings`."""
+class RetryPolicy:
+    """How a failing model is tried again, and when it is given up; times in seconds, as in ``config.Settings``."""
 
     timeout_s: float = 600.0
     grace_s: float = 30.0
@@ -36,7 +36,7 @@ class Patience:
     skip_s: float = 30.0
 
     @classmethod
-    def of(cls, settings: Settings) -> Patience:
+    def of(cls, settings: Settings) -> RetryPolicy:
         """Read the settings of a home."""
         return cls(
             timeout_s=settings.lm_timeout_s,
@@ -178,26 +178,26 @@ class Circuit:
 
     Examples
     --------
-    >>> circuit = Circuit(Patience(failure_window=4))
+    >>> circuit = Circuit(RetryPolicy(failure_window=4))
     >>> [bool(circuit.record("m (task)", RuntimeError("down"))) for _ in range(2)]
     [True, True]
     """
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
         self._recent: dict[str, deque[BaseException | None]] = {}
-        self._fewest = max(1, math.ceil(patience.failure_window * patience.failure_share / 2))
+        self._fewest = max(1, math.ceil(policy.failure_window * policy.failure_share / 2))
 
     def record(self, what: str, failure: BaseException | None) -> str | None:
         """Take in how one request to `what` ended; return why to stop, if that is now."""
-        recent = self._recent.setdefault(what, deque(maxlen=self._patience.failure_window))
+        recent = self._recent.setdefault(what, deque(maxlen=self._policy.failure_window))
         recent.append(failure)
         if failure is None:
             return None
         failed = sum(f is not None for f in recent)
         ending = list(recent)[-_LASTING_IN_A_ROW:]
         for_good = len(ending) == _LASTING_IN_A_ROW and all(f is not None and lasts(f) for f in ending)
-        if not for_good and (failed < self._fewest or failed < self._patience.failure_share * len(recent)):
+        if not for_good and (failed < self._fewest or failed < self._policy.failure_share * len(recent)):
             return None
         return f"{failed} of the last {len(recent)} calls of {what} failed, the last with {in_short(failure)}"
 

@@ -1,10 +1,7 @@
-"""The meter: counts every call of a language model and enforces the budget of a run.
+"""The meter: a :class:`Ledger` counts every call of a language model, for one job or one question.
 
-A :class:`Ledger` counts for one job; models reach it through taps (see ``tap``).  Admission belongs
-to a :class:`Gate`.  A gate closes for good when its limits are reached or the job is stopped, and
-refuses every later call with :class:`RunStopped`, a ``BaseException`` because MIPROv2, SIMBA and GEPA
-swallow ordinary ones and go on with zero scores.  The run opens one gate for the search and another
-for the final scoring, whose share is set aside beforehand.
+Models reach it through taps (see ``tap``), each through a gate (see ``gate``), which admits calls
+within limits.  What is in flight counts as spent, so that threads do not overshoot together.
 """
 
 from __future__ import annotations
@@ -17,13 +14,12 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from skillfleet_nb.events import LMCall, Role
 from skillfleet_nb.lm.calls import Call, completions, current, digest, from_cache, text_of
 from skillfleet_nb.lm.fallback import Fallbacks
-from skillfleet_nb.lm.faults import Circuit, Patience, is_of_the_request
+from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request
 from skillfleet_nb.lm.prices import Price, price_of
 
 if TYPE_CHECKING:
@@ -32,14 +28,14 @@ if TYPE_CHECKING:
 
 StopKind = Literal["budget", "cancelled", "lm_failing", "metric", "home"]
 
-_CHARS_PER_TOKEN = 3.5
-_LOOK_S = 0.5  # how often a wait looks whether it should go on
-_TURN_S = 0.02  # how often a coroutine that must wait for its turn looks
 _FIRST_OUTPUT_TOKENS = 256.0  # assumed of a model that has not answered yet, to reserve its cost
 
 
 class RunStopped(BaseException):
-    """Ends a run at its next call of a language model."""
+    """Ends a run at its next call of a language model.
+
+    A ``BaseException``, because MIPROv2, SIMBA and GEPA swallow ordinary ones and go on with zero scores.
+    """
 
     def __init__(self, kind: StopKind, reason: str) -> None:
         super().__init__(reason)
@@ -72,13 +68,13 @@ class Limits:
         """Return these limits with `share` set aside, never below zero."""
         kept = {}
         for f in fields(self):
-            bound, aside = getattr(self, f.name), getattr(share, f.name)
-            kept[f.name] = bound if bound is None or aside is None else max(0, bound - aside)
+            bound, part = getattr(self, f.name), getattr(share, f.name)
+            kept[f.name] = bound if bound is None or part is None else max(0, bound - part)
         return Limits(**kept)
 
 
-class Came(NamedTuple):
-    """What a call came to, as far as a budget goes by it."""
+class CallOutcome(NamedTuple):
+    """What a call took: that which budgets and totals go by."""
 
     cached: bool
     input_tokens: int
@@ -102,7 +98,7 @@ class Totals:
     lm_seconds: float = 0.0
     retries: int = 0
 
-    def add(self, call: Came | LMCall, n: int = 1) -> None:
+    def add(self, call: CallOutcome | LMCall, n: int = 1) -> None:
         """Count a call for `n` completions."""
         self.failed += call.error is not None
         if call.cached:
@@ -113,8 +109,8 @@ class Totals:
         self.input_tokens += call.input_tokens
         self.output_tokens += call.output_tokens
         self.lm_seconds += call.latency_s
-        known = self.cost_usd is not None and call.cost_usd is not None
-        self.cost_usd = (self.cost_usd or 0.0) + (call.cost_usd or 0.0) if known else None
+        if self.cost_usd is not None:
+            self.cost_usd = None if call.cost_usd is None else self.cost_usd + call.cost_usd
 
     def copy(self) -> Totals:
         """Return these totals as they are now."""
@@ -135,8 +131,8 @@ class Ledger:
         Whether `on_call` gets the texts, or only their SHA-256.
     prices
         Prices the user states, per million tokens (see :func:`~skillfleet_nb.lm.prices.price_of`).
-    patience
-        How long to bear with a model that fails: a dead one must not be searched on.
+    retry_policy
+        How a failing model is tried again, and when it is given up: a dead one must not be searched on.
     fallbacks
         Models that take over from one that fails; they are metered like it.
     on_wait
@@ -150,7 +146,6 @@ class Ledger:
     Examples
     --------
     >>> ledger = Ledger(Limits(calls=100))
-    >>> gate = ledger.gate()
     >>> ledger.totals.calls
     0
     """
@@ -162,7 +157,7 @@ class Ledger:
         *,
         record_prompts: bool = True,
         prices: Mapping[str, tuple[float, float]] | None = None,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         fallbacks: Fallbacks | None = None,
         on_wait: Callable[[], None] | None = None,
         spent: Totals | None = None,
@@ -172,23 +167,23 @@ class Ledger:
         self.totals = spent.copy() if spent else Totals()
         self.record_prompts = record_prompts
         self._on_call = on_call
-        self._stated = dict(prices or {})
-        self.patience = patience or Patience()
-        self.fallbacks = fallbacks or Fallbacks((), self.patience)
+        self._prices = dict(prices or {})
+        self.retry_policy = retry_policy or RetryPolicy()
+        self.fallbacks = fallbacks or Fallbacks((), self.retry_policy)
         self.unanswered = 0
         self.last_failure: BaseException | None = None
         self.last_failed = ""
-        self.doubled = 0
-        self._on_wait = on_wait
-        self._circuit = Circuit(self.patience)
-        self._flying: Counter[int] = Counter()
-        self._in_flight = Call(0, 0.0, 0)
+        self.duplicates = 0
+        self.on_wait = on_wait
+        self._circuit = Circuit(self.retry_policy)
+        self._requests: Counter[int] = Counter()
+        self.in_flight = Call(0, 0.0, 0)
         self._unsettled = 0
         self._stopped: tuple[StopKind, str] | None = None
-        self._mean_output = _FIRST_OUTPUT_TOKENS
+        self.mean_output_tokens = _FIRST_OUTPUT_TOKENS
         self._answered = 0
-        self._turn = threading.Condition()
-        self._gates: list[Gate] = []
+        self.turn = threading.Condition()
+        self._on_stop: list[Callable[[StopKind, str], None]] = []
         self._started = time.monotonic() - spent_s
         self._paused = False
         self._holds = 0
@@ -214,6 +209,11 @@ class Ledger:
         return self._paused or self._holds > 0
 
     @property
+    def is_asking(self) -> bool:
+        """Whether a person is asked."""
+        return self._holds > 0
+
+    @property
     def held_s(self) -> float:
         """Seconds it was held so far."""
         since = self._held_since
@@ -222,13 +222,13 @@ class Ledger:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Admit no call while the body runs, which takes none of the run's time; calls in flight finish."""
-        with self._turn:
+        with self.turn:
             self._holds += 1
             self._keep_time()
         try:
             yield
         finally:
-            with self._turn:
+            with self.turn:
                 self._holds -= 1
                 self._keep_time()
 
@@ -240,7 +240,7 @@ class Ledger:
         bool
             False where that changes nothing: it is paused or stopped already.
         """
-        with self._turn:
+        with self.turn:
             if self._paused or self._stopped is not None:
                 return False
             self._paused = True
@@ -249,7 +249,7 @@ class Ledger:
 
     def unpause(self) -> bool:
         """Let calls go on; return False where they were not paused."""
-        with self._turn:
+        with self.turn:
             if not self._paused:
                 return False
             self._paused = False
@@ -262,181 +262,93 @@ class Ledger:
             self._held_since = self._held_since or time.monotonic()
         else:
             self._held_s, self._held_since = self.held_s, None
-            self._turn.notify_all()
+            self.turn.notify_all()
 
     @property
     def stopped(self) -> tuple[StopKind, str] | None:
         """Why the run was stopped, as kind and words; None while it was not."""
         return self._stopped
 
-    def gate(self, aside: Limits | None = None) -> Gate:
-        """Open a gate under the job's limits, less what is set `aside` for later."""
-        gate = Gate(self, self.limits.less(aside) if aside else self.limits)
-        with self._turn:
-            self._gates.append(gate)
-            if self._stopped is not None:
-                gate.close(*self._stopped)
-        return gate
-
     def stop(self, kind: StopKind, reason: str) -> None:
         """Close every gate, those still to be opened too: calls in flight finish, no further one starts."""
-        with self._turn:
+        with self.turn:
             self._stopped = self._stopped or (kind, reason)
-            for gate in self._gates:
-                gate.close(kind, reason)
+            for close in self._on_stop:
+                close(kind, reason)
+
+    def on_stop(self, close: Callable[[StopKind, str], None]) -> None:
+        """Have `close` called with why, when the ledger is stopped; at once where it is."""
+        with self.turn:
+            self._on_stop.append(close)
+            if self._stopped is not None:
+                close(*self._stopped)
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until every call in flight is counted and told; return whether all were in time."""
-        with self._turn:
-            return self._turn.wait_for(lambda: self._unsettled == 0, timeout_s)
+        with self.turn:
+            return self.turn.wait_for(lambda: self._unsettled == 0, timeout_s)
 
     def price(self, lm: Any) -> Price | None:
         """Price of a token of `lm`, or None where it is not known."""
-        return price_of(lm, self._stated)
+        return price_of(lm, self._prices)
 
-    def _refusal(self, limits: Limits, need: Call) -> str | None:
-        """Say which limit the next call would break, counting what is in flight as spent."""
-        flying, used = self._in_flight, self.totals
-        if limits.calls is not None and used.calls + flying.reserved_calls + need.reserved_calls > limits.calls:
-            return f"budget: {self.limits.calls} calls"
-        if limits.usd is not None:
-            spent = (used.cost_usd or 0.0) + flying.reserved_usd
-            if spent + need.reserved_usd > limits.usd or spent >= limits.usd:
-                return f"budget: ${self.limits.usd:g}"
-        if limits.tokens is not None:
-            tokens = used.input_tokens + used.output_tokens + flying.reserved_tokens
-            if tokens + need.reserved_tokens > limits.tokens:
-                return f"budget: {self.limits.tokens:,} tokens"
-        if limits.seconds is not None and self.elapsed_s >= limits.seconds:
-            return f"budget: {(self.limits.seconds or 0) / 60:g} minutes"
-        return None
+    def is_in_flight(self, key: int | None) -> bool:
+        """Tell whether the same request is being made."""
+        return key is not None and self._requests[key] > 0
 
-    def _admitted(self, gate: Gate, need: Call, *, may_wait: bool = True) -> bool:
-        """Admit a call, or tell that it has to wait: what is in flight may turn out cached or cheaper.
-
-        Raises
-        ------
-        RunStopped
-            If the gate is closed, or waiting cannot help.
-        """
-        with self._turn:
-            gate.check()
-            if self.is_held:
-                need.held = True
-                return False
-            # DSPy asks again for what takes long: after a hold the second one waits for the answer to the first.
-            if need.held and may_wait and need.key is not None and self._flying[need.key]:
-                return False
-            reason = self._refusal(gate.limits, need)
-            if reason is None and self._is_beyond(need):
-                return False
-            if reason is None:
-                self._reserve(need)
-                return True
-            late = gate.limits.seconds is not None and self.elapsed_s >= gate.limits.seconds
-            if late or not may_wait or self._in_flight.reserved_calls == 0:
-                gate.close("budget", reason)
-                gate.check()
-            return False
-
-    def _is_beyond(self, need: Call) -> bool:
-        """Tell whether a call may take the spending beyond the checkpoint."""
-        if self.checkpoint_usd is None or self.on_checkpoint is None:
-            return False
-        spent = (self.totals.cost_usd or 0.0) + self._in_flight.reserved_usd
-        return spent + need.reserved_usd > self.checkpoint_usd
-
-    def _ask(self, need: Call, *, may_wait: bool = True) -> Callable[[], None] | None:
-        """Return what asks whether to pass the checkpoint, where that is what a call waits for.
-
-        While others are in flight, which may turn out cached or cheaper, they are waited for.
-        """
-        with self._turn:
-            ask, limit = self.on_checkpoint, self.checkpoint_usd
-            others = may_wait and self._in_flight.reserved_calls > 0
-            if ask is None or limit is None or self._holds or others or not self._is_beyond(need):
-                return None
-            return partial(ask, limit)
-
-    def _reserve(self, need: Call) -> None:
+    def reserve(self, call: Call) -> None:
+        """Count an admitted call as spent until :meth:`flight` ends; with `turn` held."""
         self._unsettled += 1
-        if need.key is not None:
-            need.twin = self._flying[need.key] > 0
-            self._flying[need.key] += 1
-        self._in_flight.reserved_calls += need.reserved_calls
-        self._in_flight.reserved_usd += need.reserved_usd
-        self._in_flight.reserved_tokens += need.reserved_tokens
-
-    def admit(self, gate: Gate, need: Call) -> None:
-        """Wait for the call's turn; raise :class:`RunStopped` if the gate closes."""
-        # On an event loop, waiting would stop the very calls that are waited for.
-        may_wait = not _on_event_loop()
-        while not self._admitted(gate, need, may_wait=may_wait):
-            if (ask := self._ask(need, may_wait=may_wait)) is not None:
-                ask()
-                continue
-            with self._turn:
-                self._turn.wait(timeout=_LOOK_S)
-            if self.is_held:
-                gate.look()
-
-    async def admit_later(self, gate: Gate, need: Call) -> None:
-        """Await the call's turn; raises as :meth:`admit` does."""
-        import asyncio
-
-        while not self._admitted(gate, need):
-            if (ask := self._ask(need)) is not None:
-                await asyncio.to_thread(ask)
-                continue
-            await asyncio.sleep(_TURN_S)
-            if self.is_held:
-                gate.look()
+        if call.key is not None:
+            call.is_duplicate = self._requests[call.key] > 0
+            self._requests[call.key] += 1
+        self.in_flight.reserved_calls += call.reserved_calls
+        self.in_flight.reserved_usd += call.reserved_usd
+        self.in_flight.reserved_tokens += call.reserved_tokens
 
     def _settle(self, call: Call, lm: Any, role: Role, failure: BaseException | None) -> None:
         calls, model = call.reserved_calls, str(getattr(lm, "model", type(lm).__name__))
-        came, why = _came(call, failure), None
-        with self._turn:
-            self._in_flight.reserved_calls -= call.reserved_calls
-            self._in_flight.reserved_usd -= call.reserved_usd
-            self._in_flight.reserved_tokens -= call.reserved_tokens
-            self.totals.add(came, calls)
+        outcome, why = _outcome_of(call, failure), None
+        with self.turn:
+            self.in_flight.reserved_calls -= call.reserved_calls
+            self.in_flight.reserved_usd -= call.reserved_usd
+            self.in_flight.reserved_tokens -= call.reserved_tokens
+            self.totals.add(outcome, calls)
             if call.key is not None:
-                self._flying[call.key] -= 1
-                if not self._flying[call.key]:
-                    del self._flying[call.key]
-            self.doubled += call.twin and not came.cached
+                self._requests[call.key] -= 1
+                if not self._requests[call.key]:
+                    del self._requests[call.key]
+            self.duplicates += call.is_duplicate and not outcome.cached
             # A request that another model still answers is not lost, and a stop is nobody's failure.
             if isinstance(failure, Exception) and not is_of_the_request(failure) and (not call.step or call.step.last):
                 self.unanswered += 1
                 self.last_failure, self.last_failed = failure, call.of or model
                 why = self._circuit.record(self.last_failed, failure)
-            elif failure is None and not came.cached:
+            elif failure is None and not outcome.cached:
                 self._circuit.record(call.of or model, None)
-            if not (came.cached or came.error):
+            if not (outcome.cached or outcome.error):
                 self._answered += 1
-                self._mean_output += (came.output_tokens - self._mean_output) / self._answered
+                self.mean_output_tokens += (outcome.output_tokens - self.mean_output_tokens) / self._answered
         if why is not None:
             self.stop("lm_failing", why)
         if self._on_call is not None:
             call_id = f"{self._prefix}{next(self._number):08x}"
-            self._on_call(partial(_events, call, came, call_id, model, role, self.record_prompts))
+            self._on_call(partial(self._events, call, outcome, call_id, model, role))
 
-    def need(self, gate: Gate, lm: Any, sent: Any, n: int) -> Call:
-        """Reckon what `n` completions of `lm` will take."""
-        price = self.price(lm)
-        bound = self.limits.usd if gate.limits.usd is not None else self.checkpoint_usd
-        if price is None and bound is not None:
-            model = getattr(lm, "model", type(lm).__name__)
-            gate.close("budget", f"budget: ${bound:g} cannot be kept: {model!r} has no known price")
-        prompt = text_of(sent)
-        tokens = int(len(prompt) / _CHARS_PER_TOKEN)
-        return Call(
-            reserved_calls=n,
-            reserved_usd=n * price.cost(tokens, int(self._mean_output)) if price else 0.0,
-            reserved_tokens=n * (tokens + int(self._mean_output)),
-            prompt=prompt,
-            price=price,
+    def _events(self, call: Call, outcome: CallOutcome, call_id: str, model: str, role: Role) -> list[LMCall]:
+        """Make what is recorded of a call."""
+        outputs = (call.entry or {}).get("outputs") or ()
+        prompt, response = call.prompt, "\n\n".join(text_of(o) for o in outputs)
+        event = LMCall(
+            call_id=call_id,
+            model=model,
+            role=role,
+            **outcome._asdict(),
+            asked=call.step.request if call.step else None,
+            prompt=prompt if self.record_prompts else digest(prompt),
+            response=response if self.record_prompts else digest(response),
         )
+        return completions(event, call.reserved_calls, outputs)
 
     @contextmanager
     def flight(self, call: Call, lm: Any, role: Role) -> Iterator[None]:
@@ -454,29 +366,15 @@ class Ledger:
             try:
                 self._settle(call, lm, role, failure)
             finally:
-                with self._turn:
+                with self.turn:
                     self._unsettled -= 1
-                    self._turn.notify_all()
-
-    def count(self, gate: Gate, entry: dict[str, Any]) -> None:
-        """Count a call that nobody admitted, and go no further where it would have been refused."""
-        lm = SimpleNamespace(model=entry["model"])
-        call = self.need(gate, lm, entry.get("messages") or entry.get("prompt"), len(entry["outputs"]))
-        call.entry = entry
-        with self._turn:
-            refused = self._refusal(gate.limits, call)
-            self._reserve(call)
-        with self.flight(call, lm, "task"):
-            pass
-        if refused is not None:
-            gate.close("budget", refused)
-        gate.check()
+                    self.turn.notify_all()
 
 
-def _came(call: Call, failure: BaseException | None) -> Came:
-    """Read what a call came to from what DSPy recorded of it, or from its failure."""
-    told = failure.__cause__ if isinstance(failure, RunStopped) and failure.__cause__ else failure
-    error = None if told is None else f"{type(told).__name__}: {told}"[:500]
+def _outcome_of(call: Call, failure: BaseException | None) -> CallOutcome:
+    """Read what a call took from what DSPy recorded of it, or from its failure."""
+    cause = failure.__cause__ if isinstance(failure, RunStopped) and failure.__cause__ else failure
+    error = None if cause is None else f"{type(cause).__name__}: {cause}"[:500]
     entry, price = call.entry or {}, call.price
     usage = {k: v for k, v in (entry.get("usage") or {}).items() if isinstance(v, int) and v > 0}
     for name, n in call.wasted.items():
@@ -490,87 +388,4 @@ def _came(call: Call, failure: BaseException | None) -> Came:
         cost = price.cost(spent_in, spent_out)
     else:
         cost = entry.get("cost")
-    return Came(cached, spent_in, spent_out, cost, time.perf_counter() - call.started, error, call.attempts)
-
-
-def _events(call: Call, came: Came, call_id: str, model: str, role: Role, record_prompts: bool) -> list[LMCall]:  # noqa: FBT001
-    """Make what is recorded of a call."""
-    outputs = (call.entry or {}).get("outputs") or ()
-    prompt, response = call.prompt, "\n\n".join(text_of(o) for o in outputs)
-    event = LMCall(
-        call_id=call_id,
-        model=model,
-        role=role,
-        **came._asdict(),
-        asked=call.step.request if call.step else None,
-        prompt=prompt if record_prompts else digest(prompt),
-        response=response if record_prompts else digest(response),
-    )
-    return completions(event, call.reserved_calls, outputs)
-
-
-class Gate:
-    """The door one phase of a run makes its calls through; it closes once, for good."""
-
-    def __init__(self, ledger: Ledger, limits: Limits) -> None:
-        self.ledger = ledger
-        self.limits = limits
-        self._closed: tuple[StopKind, str] | None = None
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Gate:
-        return self
-
-    @property
-    def closed(self) -> tuple[StopKind, str] | None:
-        """Why no further call is admitted, as kind and words; None while it is open."""
-        return self._closed
-
-    def close(self, kind: StopKind, reason: str) -> None:
-        """Refuse every later call; the first reason given stays."""
-        with self.ledger._turn:  # noqa: SLF001  same module
-            if self._closed is None:
-                self._closed = (kind, reason)
-            self.ledger._turn.notify_all()  # noqa: SLF001
-
-    def check(self, cause: BaseException | None = None) -> None:
-        """Raise :class:`RunStopped` if the gate is closed; `cause` is what would have been tried again."""
-        if self._closed is not None:
-            raise RunStopped(*self._closed) from cause
-
-    def look(self) -> None:
-        """Close the gate if its time is up; see whether a stop was asked for."""
-        seconds = self.limits.seconds
-        if seconds is not None and self.ledger.elapsed_s >= seconds:
-            self.close("budget", f"budget: {(self.ledger.limits.seconds or 0) / 60:g} minutes")
-        if self.ledger._on_wait is not None:  # noqa: SLF001  same module
-            self.ledger._on_wait()  # noqa: SLF001
-
-    def pause(self, seconds: float, cause: BaseException) -> None:
-        """Wait before another attempt, after `cause`; raise :class:`RunStopped` if the gate closes meanwhile."""
-        until = time.monotonic() + seconds
-        turn = self.ledger._turn  # noqa: SLF001  same module
-        self.check(cause)
-        while (left := until - time.monotonic()) > 0 or self.ledger.is_held:
-            with turn:
-                if left > 0:
-                    turn.wait_for(lambda: self._closed is not None, min(left, _LOOK_S))
-                else:
-                    turn.wait_for(lambda: self._closed is not None or not self.ledger.is_held, _LOOK_S)
-            self.look()
-            self.check(cause)
-
-    def tap(self, lm: Any, role: Role) -> Any:
-        """Copy `lm` so that every call of the copy, and of copies of it, is metered here as `role`."""
-        from skillfleet_nb.lm.tap import tapped
-
-        return tapped(self, lm, role)
-
-
-def _on_event_loop() -> bool:
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return CallOutcome(cached, spent_in, spent_out, cost, time.perf_counter() - call.started, error, call.attempts)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from skillfleet_nb.lm.calls import Call
-    from skillfleet_nb.lm.meter import Gate
+    from skillfleet_nb.lm.gate import Gate
 
 _LOOK_S = 0.5  # how often a call that takes long looks whether it should go on
 _jitter = random.Random()  # its own: optimizers seed the global one
@@ -44,7 +44,7 @@ class Attempts:
 
     def __init__(self, lm: Any, gate: Gate, call: Call, sent: tuple[Any, Any, dict[str, Any]]) -> None:
         self._lm, self._gate, self._call, self._sent = lm, gate, call, sent
-        self._patience = gate.ledger.patience
+        self._policy = gate.ledger.retry_policy
         # Several completions are several requests inside DSPy, which repeats the failed one alone.
         self._left = lm.num_retries or 0 if call.reserved_calls == 1 else 0
         call.retried_here = call.reserved_calls == 1
@@ -56,7 +56,7 @@ class Attempts:
                 answer = self._bounded(once)
                 self._check(answer, asynchronous=False)
             except Exception as exc:  # noqa: BLE001  told apart below
-                self._gate.pause(self._delay(exc), exc)
+                self._gate.wait(self._delay(exc), exc)
             else:
                 return answer
 
@@ -67,11 +67,7 @@ class Attempts:
                 answer = await self._abounded(once)
                 self._check(answer, asynchronous=True)
             except Exception as exc:  # noqa: BLE001  told apart below
-                until = time.monotonic() + self._delay(exc)
-                while (left := until - time.monotonic()) > 0 or self._gate.ledger.is_held:
-                    self._gate.look()
-                    self._gate.check(exc)
-                    await asyncio.sleep(min(left, _LOOK_S) if left > 0 else _LOOK_S)
+                await self._gate.wait_async(self._delay(exc), exc)
             else:
                 return answer
 
@@ -80,7 +76,7 @@ class Attempts:
         if self._left <= 0 or not is_transient(exc):
             raise exc
         self._left -= 1
-        delay = delay_s(exc, self._call.attempts, self._patience.retry_delay_s, _jitter.random)
+        delay = delay_s(exc, self._call.attempts, self._policy.retry_delay_s, _jitter.random)
         self._call.attempts += 1
         return delay
 
@@ -109,7 +105,7 @@ class Attempts:
             finally:
                 ended.set()
 
-        watch = _Watch(self._lm, self._gate)  # before the call starts, or its time would be cut short
+        watch = _Deadline(self._lm, self._gate)  # before the call starts, or its time would be cut short
         threading.Thread(target=work, name="skillfleet-call", daemon=True).start()
         while not ended.wait(_LOOK_S):
             watch.look()
@@ -119,7 +115,7 @@ class Attempts:
 
     async def _abounded(self, once: Callable[[], Awaitable[Any]]) -> Any:
         task = asyncio.ensure_future(once())
-        watch = _Watch(self._lm, self._gate)
+        watch = _Deadline(self._lm, self._gate)
         try:
             while not (await asyncio.wait({task}, timeout=_LOOK_S))[0]:
                 watch.look()
@@ -129,17 +125,17 @@ class Attempts:
         return task.result()
 
 
-class _Watch:
+class _Deadline:
     """Waits with a call in flight: up to its time limit, and not long past a stop of the run."""
 
     def __init__(self, lm: Any, gate: Gate) -> None:
         self._lm, self._gate = lm, gate
-        patience = gate.ledger.patience
-        given = lm.kwargs.get("timeout")
-        self._limit_s = patience.timeout_s
-        if isinstance(given, int | float):
-            self._limit_s = max(self._limit_s, given + _LOOK_S)  # the provider's own ends first, and says more
-        self._grace_s = patience.grace_s
+        policy = gate.ledger.retry_policy
+        timeout = lm.kwargs.get("timeout")
+        self._limit_s = policy.timeout_s
+        if isinstance(timeout, int | float):
+            self._limit_s = max(self._limit_s, timeout + _LOOK_S)  # the provider's own ends first, and says more
+        self._grace_s = policy.grace_s
         self._started = time.monotonic()
         self._stopped: float | None = None
 

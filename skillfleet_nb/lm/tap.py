@@ -1,6 +1,6 @@
 """Taps: how a model's calls reach the meter.
 
-A tap is a copy of the user's model whose class adds two things, admission before a call and the
+A tap is a copy of the user's model, of a subclass that adds two things, admission before a call and the
 reading of its usage after it, so that every copy an optimizer makes is metered too, on any thread,
 and DSPy's cache keeps working.  A model the program makes for itself, which no tap can see, is found
 by the first call it answers and metered by callback from then on.
@@ -19,22 +19,34 @@ from skillfleet_nb.lm.retry import Attempts
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from dspy.utils.callback import BaseCallback
+
     from skillfleet_nb.events import Role
     from skillfleet_nb.lm.calls import Call
     from skillfleet_nb.lm.fallback import Step
-    from skillfleet_nb.lm.meter import Gate, Ledger
+    from skillfleet_nb.lm.gate import Gate
+    from skillfleet_nb.typing import Model, Program
 
 
-def tapped(gate: Gate, lm: Any, role: Role) -> Any:
+def tapped(gate: Gate, lm: Model, role: Role) -> Model:
     """Copy `lm` so that every call of the copy, and of copies of it, is metered at `gate` as `role`."""
     copied = _tapped(gate, lm, role)
     copied._sf_others = tuple(_tapped(gate, f, role) for f in gate.ledger.fallbacks.lms)  # noqa: SLF001  the mixin's
     return copied
 
 
-def _tapped(gate: Gate, lm: Any, role: Role) -> Any:
-    copied = lm.copy()
-    copied.__class__ = _tapped_class(_original_class(type(lm)))
+def tapped_program(gate: Gate, program: Program) -> Program:
+    """Meter the models that predictors of `program` carry of their own; return it."""
+    for predictor in program.predictors():
+        if getattr(predictor, "lm", None) is not None:
+            predictor.lm = tapped(gate, predictor.lm, "task")
+    return program
+
+
+def _tapped(gate: Gate, lm: Model, role: Role) -> Any:
+    cls: Any = _tapped_class(_original_class(type(lm)))
+    copied = cls.__new__(cls)
+    vars(copied).update(vars(lm.copy()))
     copied._sf_gate, copied._sf_role, copied._sf_given = gate, role, dict(lm.kwargs)  # noqa: SLF001  the mixin's
     return copied
 
@@ -59,15 +71,13 @@ class _Tap:
     def num_retries(self, value: int) -> None:
         self.__dict__["num_retries"] = value
 
-    def _sf_need(self, step: Step, of: str) -> tuple[Ledger, Call]:
+    def _sf_call(self, step: Step, of: str) -> Call:
         prompt, messages, kwargs = step.sent
         n = kwargs.get("n") or self.kwargs.get("n") or 1
-        sent = kwargs.get("request") or messages or prompt
-        ledger = self._sf_gate.ledger
-        call = ledger.need(self._sf_gate, self, sent, int(n))
+        call = self._sf_gate.call(self, kwargs.get("request") or messages or prompt, int(n))
         call.of, call.step = of, step
         call.key = hash((self.model, call.prompt, repr(self.kwargs), repr(kwargs)))
-        return ledger, call
+        return call
 
     def _sf_of(self) -> str:
         return f"{self.model} ({self._sf_role})"
@@ -85,27 +95,27 @@ class _Tap:
         answer = None
         for step in steps(self, prompt, messages, kwargs):
             try:
-                answer = await step.lm._sf_ask_later(step, self._sf_of())  # noqa: SLF001  same class
+                answer = await step.lm._sf_ask_async(step, self._sf_of())  # noqa: SLF001  same class
             except Exception as exc:  # noqa: BLE001  raised again where nobody takes over
                 step.failure = exc
         return answer
 
     def _sf_ask(self, step: Step, of: str) -> Any:
-        ledger, call = self._sf_need(step, of)
-        attempts = Attempts(self, self._sf_gate, call, step.sent)
-        ledger.admit(self._sf_gate, call)
+        gate, call = self._sf_gate, self._sf_call(step, of)
+        attempts = Attempts(self, gate, call, step.sent)
+        gate.admit(call)
         prompt, messages, kwargs = step.sent
         ask = super().__call__  # type: ignore[misc]  # a mixin
-        with ledger.flight(call, self, self._sf_role), step.as_asked():
+        with gate.ledger.flight(call, self, self._sf_role), step.as_asked():
             return attempts.run(lambda: ask(prompt, messages=messages, **kwargs))
 
-    async def _sf_ask_later(self, step: Step, of: str) -> Any:
-        ledger, call = self._sf_need(step, of)
-        attempts = Attempts(self, self._sf_gate, call, step.sent)
-        await ledger.admit_later(self._sf_gate, call)
+    async def _sf_ask_async(self, step: Step, of: str) -> Any:
+        gate, call = self._sf_gate, self._sf_call(step, of)
+        attempts = Attempts(self, gate, call, step.sent)
+        await gate.admit_async(call)
         prompt, messages, kwargs = step.sent
         ask = super().acall  # type: ignore[misc]  # a mixin
-        with ledger.flight(call, self, self._sf_role), step.as_asked():
+        with gate.ledger.flight(call, self, self._sf_role), step.as_asked():
             return await attempts.arun(lambda: ask(prompt, messages=messages, **kwargs))
 
     def update_history(self, entry: dict[str, Any]) -> None:
@@ -119,7 +129,7 @@ class _Tap:
         return self.copy()  # type: ignore[attr-defined]  # a mixin
 
 
-def callback(ledger: Ledger, gate: Gate) -> Any:
+def callback(gate: Gate) -> BaseCallback:
     """Make a DSPy callback that meters models the program makes for itself.
 
     They cannot be tapped; their admission happens as their call starts, and their usage is read
@@ -127,28 +137,28 @@ def callback(ledger: Ledger, gate: Gate) -> Any:
     """
     from dspy.utils.callback import BaseCallback
 
-    return type("Callback", (_Untapped, BaseCallback), {})(ledger, gate)
+    made: BaseCallback = type("Callback", (_UntappedCallback, BaseCallback), {})(gate)
+    return made
 
 
-class _Untapped:
+class _UntappedCallback:
     """DSPy's callback; mixed in before ``BaseCallback`` when DSPy is loaded."""
 
-    def __init__(self, ledger: Ledger, gate: Gate) -> None:
-        self._ledger, self._gate = ledger, gate
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
         self._open: dict[str, tuple[AbstractContextManager[None], Call, Any]] = {}
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         if isinstance(instance, _Tap):
             return
         n = (inputs.get("kwargs") or {}).get("n") or getattr(instance, "kwargs", {}).get("n") or 1
-        sent = inputs.get("messages") or inputs.get("prompt")
-        call = self._ledger.need(self._gate, instance, sent, int(n))
-        self._ledger.admit(self._gate, call)
-        flight = self._ledger.flight(call, instance, "task")
+        call = self._gate.call(instance, inputs.get("messages") or inputs.get("prompt"), int(n))
+        self._gate.admit(call)
+        flight = self._gate.ledger.flight(call, instance, "task")
         flight.__enter__()
         self._open[call_id] = (flight, call, instance)
 
-    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+    def on_lm_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
         del outputs
         if call_id not in self._open:
             return
@@ -161,20 +171,20 @@ class _Untapped:
                 flight.__exit__(type(exception), exception, exception.__traceback__)
 
 
-class Lookout:
-    """Stands first in DSPy's setting ``caller_modules`` and is told every answered call.
+class UntappedCalls:
+    """Stands first in DSPy's setting ``caller_modules`` and takes in every answered call.
 
     DSPy runs callbacks around every module, adapter and model, which costs as much as all the rest
     of the meter, so :func:`callback` is put into `callbacks`, the list DSPy works with, only once a
     call has come through no tap.  That call is counted afterwards, for it cannot be refused any more.
     """
 
-    def __init__(self, ledger: Ledger, gate: Gate, callbacks: list[Any]) -> None:
-        self._ledger, self._gate, self._callbacks = ledger, gate, callbacks
-        self._calling = threading.Lock()
-        self.history = self
+    def __init__(self, gate: Gate, callbacks: list[BaseCallback]) -> None:
+        self._gate, self._callbacks = gate, callbacks
+        self._lock = threading.Lock()
+        self.history = self  # DSPy appends to the history of each calling module
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Lookout:
+    def __deepcopy__(self, memo: dict[int, object]) -> UntappedCalls:
         return self
 
     def __len__(self) -> int:
@@ -186,10 +196,10 @@ class Lookout:
         if call is not None:
             call.entry = entry
             return
-        with self._calling:
-            if not any(isinstance(c, _Untapped) for c in self._callbacks):
-                self._callbacks.append(callback(self._ledger, self._gate))
-        self._ledger.count(self._gate, entry)
+        with self._lock:
+            if not any(isinstance(c, _UntappedCallback) for c in self._callbacks):
+                self._callbacks.append(callback(self._gate))
+        self._gate.count(entry)
 
 
 def _original_class(cls: type) -> type:

@@ -19,9 +19,11 @@ from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.data.rows import text_of
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import ExampleJudged
-from skillfleet_nb.lm.faults import Patience
+from skillfleet_nb.lm.faults import RetryPolicy
+from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.keys import secrets_of
 from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
+from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.runs.lm_health import first_answer
 from skillfleet_nb.runs.prepare import checked_budget, checked_lm
 from skillfleet_nb.runs.reporter import Reporter
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.config import Settings
     from skillfleet_nb.data.rows import Rows
-    from skillfleet_nb.lm.meter import Gate
     from skillfleet_nb.store import Home, Store
 
 MAX_CALLS = 200
@@ -145,20 +146,20 @@ class _Asking:
             lambda make: reporter.emit(*make()),
             record_prompts=judge.settings.record_prompts,
             prices=judge.settings.prices,
-            patience=Patience.of(judge.settings),
+            retry_policy=RetryPolicy.of(judge.settings),
         )
 
     def all(self, left: Sequence[tuple[str, int]]) -> str | None:
         """Ask about each of `left`; return in words what stopped it, if anything did."""
         import dspy
 
-        gate, predict = self.ledger.gate(), dspy.Predict(_signature())
+        gate, predict = Gate(self.ledger), dspy.Predict(_signature())
         total, ended = min(len(left), self._judge.max_calls), None
         threads = self._judge.settings.num_threads or dspy.settings.num_threads or 1
         pool = ThreadPoolExecutor(threads, thread_name_prefix="skillfleet-judge")
         try:
             with dspy.context(
-                lm=gate.tap(self._judge.lm, "judge"), disable_history=False, max_history_size=1, track_usage=False
+                lm=tapped(gate, self._judge.lm, "judge"), disable_history=False, max_history_size=1, track_usage=False
             ):
                 with self._counting_failures():
                     first_answer(self.ledger, lambda: self._ask(predict, *left[0]))

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from skillfleet_nb.errors import HomeError, JobError
 from skillfleet_nb.events import JobState, Paused, Result, StateChanged, Warned
 from skillfleet_nb.lm.fallback import Fallbacks
-from skillfleet_nb.lm.faults import Patience
+from skillfleet_nb.lm.faults import RetryPolicy
+from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.keys import secrets_of
-from skillfleet_nb.lm.meter import Gate, Ledger, Limits, RunStopped, StopKind
+from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped, StopKind
+from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.optimizers import Task
 from skillfleet_nb.runs.collector import set_aside
 from skillfleet_nb.runs.jobs.attempts import History
@@ -29,7 +31,7 @@ from skillfleet_nb.runs.review.acceptance import accepted
 from skillfleet_nb.runs.review.reviewer import REVIEWER, Reviewer
 from skillfleet_nb.runs.run_log import MARK, run_log
 from skillfleet_nb.runs.running_program import unwatched
-from skillfleet_nb.runs.scoring import Scorer, with_taps
+from skillfleet_nb.runs.scoring import Scorer
 from skillfleet_nb.runs.spec import RunResult
 from skillfleet_nb.store import read_requests
 
@@ -96,8 +98,8 @@ class Execution:
         own = [p.lm for p in prepared.program.predictors() if getattr(p, "lm", None) is not None]
         self._secrets = secrets_of([prepared.lm, prepared.prompt_lm, *prepared.fallback_lms, *own])
         self._reporter = Reporter(home, journal, self._secrets, self._history.programs)
-        patience = Patience.of(settings)
-        self._drain_s = patience.grace_s + _DRAIN_S
+        policy = RetryPolicy.of(settings)
+        self._drain_s = policy.grace_s + _DRAIN_S
         self.ledger = Ledger(
             prepared.limits,
             self._on_call,
@@ -105,8 +107,8 @@ class Execution:
             prices=settings.prices,
             spent=self._history.spent,
             spent_s=self._history.seconds,
-            patience=patience,
-            fallbacks=Fallbacks(prepared.fallback_lms, patience, self._history.answered_by, self._reporter.warn),
+            retry_policy=policy,
+            fallbacks=Fallbacks(prepared.fallback_lms, policy, self._history.answered_by, self._reporter.warn),
             on_wait=self._look,
         )
         splits: dict[Split, list[Any]] = {
@@ -192,13 +194,13 @@ class Execution:
 
     def _phases(self) -> RunResult:
         try:
-            baseline = self._scorer.baseline(self.ledger.gate())
+            baseline = self._scorer.baseline(Gate(self.ledger))
         except RunStopped as exc:
             if exc.kind != "budget":
                 raise
             return self._unscored(exc.reason)
         stop, returned = self._search(baseline)
-        finish = self.ledger.gate()
+        finish = Gate(self.ledger)
         best, compared = self._recorder.best("val") or baseline, None
         try:
             best = self._best(baseline, returned, stop, finish)
@@ -231,7 +233,7 @@ class Execution:
         """Let the optimizer work; return why it ended and the program it returned, if it did."""
         it = self._it
         self._reporter.say(f"searching with {it.optimizer.name}")
-        gate = self.ledger.gate(self._set_aside())
+        gate = Gate(self.ledger, self._set_aside())
         stop, returned = _Stop(), None
         batch = it.optimizer.trial_size(len(it.splits.train))
         watch = self._recorder.callback(batch)
@@ -239,12 +241,12 @@ class Execution:
         try:
             with self._scorer.models(gate, *(() if batch else (watch,))) as task_lm:
                 task = Task(
-                    program=watch.over(with_taps(self._scorer.as_given(baseline.program.deepcopy()), gate)),
+                    program=watch.over(tapped_program(gate, self._scorer.as_given(baseline.program.deepcopy()))),
                     train=it.splits.train,
                     val=it.splits.val,
                     metric=it.metric,
                     lm=task_lm,
-                    prompt_lm=gate.tap(it.prompt_lm, it.optimizer.prompt_role),
+                    prompt_lm=tapped(gate, it.prompt_lm, it.optimizer.prompt_role),
                     seed=it.spec.seed,
                     num_threads=it.spec.num_threads,
                     say=self._reporter.say,

@@ -85,9 +85,9 @@ def told_at_the_end(ledger: Ledger, recorder: Recorder, metric: RunMetric) -> li
         told.append(f"{ledger.totals.retries} attempts at calls failed and were repeated")
     if ledger.fallbacks.answers:
         told.append(f"{ledger.fallbacks.answers} requests were answered by a fallback")
-    if ledger.doubled:
+    if ledger.duplicates:
         told.append(
-            f"{ledger.doubled} requests were bought while the same one was in flight: DSPy asks again for a prediction "
-            "that takes more than 120 s, and equal examples are asked at once"
+            f"{ledger.duplicates} requests were bought while the same one was in flight: DSPy asks again for a "
+            "prediction that takes more than 120 s, and equal examples are asked at once"
         )
     return told

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
-from skillfleet_nb.lm.tap import Lookout
+from skillfleet_nb.lm.tap import UntappedCalls, tapped
 from skillfleet_nb.runs.run_log import MARK, run_log
 from skillfleet_nb.store import Journal
 
@@ -52,7 +53,7 @@ class Aside:
         self.ledger = Ledger(
             Limits(usd=budget_usd), self._on_call, record_prompts=settings.record_prompts, prices=settings.prices
         )
-        self._gate = self.ledger.gate()
+        self._gate = Gate(self.ledger)
         self.stopped: str | None = None
         self.failure: BaseException | None = None
         self.seconds = 0.0
@@ -104,8 +105,8 @@ class Aside:
         active = list(dspy.settings.callbacks)
         started = time.perf_counter()
         with run_log(self._log, []) as log, dspy.context(
-            **{MARK: log}, lm=self._gate.tap(lm, "task"), callbacks=active,
-            caller_modules=[Lookout(self.ledger, self._gate, active)], disable_history=False, max_history_size=1,
+            **{MARK: log}, lm=tapped(self._gate, lm, "task"), callbacks=active,
+            caller_modules=[UntappedCalls(self._gate, active)], disable_history=False, max_history_size=1,
             track_usage=False, trace=[], max_errors=1_000_000,
         ):  # fmt: skip
             try:

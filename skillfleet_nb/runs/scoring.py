@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.lm.meter import Limits, RunStopped
-from skillfleet_nb.lm.tap import Lookout
+from skillfleet_nb.lm.tap import UntappedCalls, tapped, tapped_program
 from skillfleet_nb.runs.lm_health import ask_prompt_lm, first_answer, lost, many_failed
 from skillfleet_nb.runs.reporter import said
 from skillfleet_nb.stats import PairedComparison, paired_comparison
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from skillfleet_nb.events import ExampleScore
-    from skillfleet_nb.lm.meter import Gate, Ledger
+    from skillfleet_nb.lm.gate import Gate
+    from skillfleet_nb.lm.meter import Ledger
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.runs.recorder import Candidate, Recorder
     from skillfleet_nb.runs.reporter import Reporter
@@ -52,7 +53,7 @@ class Scorer:
         with self.models(gate):
             rows = [self._first_row(gate)]
             if it.prompt_lm is not it.lm:
-                ask_prompt_lm(self._ledger, gate.tap(it.prompt_lm, it.optimizer.prompt_role))
+                ask_prompt_lm(self._ledger, tapped(gate, it.prompt_lm, it.optimizer.prompt_role))
             if len(it.splits.val) > 1:
                 rows += self._evaluate(it.program, it.splits.val[1:], gate)
         gate.check()
@@ -141,7 +142,7 @@ class Scorer:
         """Meter the models that predictors carry of their own, if any does."""
         if any(getattr(p, "lm", None) is not None for p in (*program.predictors(), *self._it.program.predictors())):
             # As it will be returned: some optimizers give predictors another model, or forget the one they had.
-            return with_taps(self.as_given(program.deepcopy()), gate)
+            return tapped_program(gate, self.as_given(program.deepcopy()))
         return program
 
     def _refuse_lost(self, rows: list[ExampleScore], since: int, gate: Gate) -> None:
@@ -162,18 +163,10 @@ class Scorer:
         """Make the body's model calls go through `gate`."""
         import dspy
 
-        task_lm = gate.tap(self._it.lm, "task")
+        task_lm = tapped(gate, self._it.lm, "task")
         active = [*dspy.settings.callbacks, *callbacks]
-        with dspy.context(lm=task_lm, callbacks=active, caller_modules=[Lookout(self._ledger, gate, active)]):
+        with dspy.context(lm=task_lm, callbacks=active, caller_modules=[UntappedCalls(gate, active)]):
             yield task_lm
-
-
-def with_taps(program: Any, gate: Gate) -> Any:
-    """Meter the models that predictors carry of their own."""
-    for predictor in program.predictors():
-        if getattr(predictor, "lm", None) is not None:
-            predictor.lm = gate.tap(predictor.lm, "task")
-    return program
 
 
 @contextmanager

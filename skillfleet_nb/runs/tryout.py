@@ -13,15 +13,15 @@ from skillfleet_nb.events import ProgramTried
 from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.calls import digest
-from skillfleet_nb.lm.faults import Patience, advice, in_short
+from skillfleet_nb.lm.faults import RetryPolicy, advice, in_short
+from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.keys import secrets_of
 from skillfleet_nb.lm.meter import Ledger, RunStopped
-from skillfleet_nb.lm.tap import Lookout
+from skillfleet_nb.lm.tap import UntappedCalls, tapped, tapped_program
 from skillfleet_nb.runs.lm_health import first_answer
 from skillfleet_nb.runs.outputs import output_json
 from skillfleet_nb.runs.prepare import checked_lm, input_fields
 from skillfleet_nb.runs.reporter import Reporter, said
-from skillfleet_nb.runs.scoring import with_taps
 from skillfleet_nb.store import Journal
 
 if TYPE_CHECKING:
@@ -123,21 +123,21 @@ def ask(
             on_call=lambda make: reporter.emit(*make()),
             record_prompts=settings.record_prompts,
             prices=settings.prices,
-            patience=Patience.of(settings),
+            retry_policy=RetryPolicy.of(settings),
         )
-        gate = ledger.gate()
+        gate = Gate(ledger)
         active = list(dspy.settings.callbacks)
         tried = ProgramTried(program_id=program_id, job_id=job_id, inputs=_kept(given, settings) or "{}")
         try:
             with dspy.context(
-                lm=gate.tap(lm, "task"),
+                lm=tapped(gate, lm, "task"),
                 callbacks=active,
-                caller_modules=[Lookout(ledger, gate, active)],
+                caller_modules=[UntappedCalls(gate, active)],
                 disable_history=False,  # the meter reads usage from it
                 max_history_size=1,
                 track_usage=False,
             ):
-                own_copy = with_taps(program.deepcopy(), gate)
+                own_copy = tapped_program(gate, program.deepcopy())
                 prediction = first_answer(ledger, lambda: own_copy(**given))
         except (Exception, RunStopped) as exc:
             reporter.emit(tried.model_copy(update={"error": said(exc)}), sync=True)

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dspy.utils.exceptions import LMServerError
 
-from skillfleet_nb.lm.faults import Patience
+from skillfleet_nb.lm.calls import Call
+from skillfleet_nb.lm.faults import RetryPolicy
+from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
+from skillfleet_nb.lm.prices import Price
+from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.offline.engine import AsyncOfflineEngine, OfflineEngine
 
 if TYPE_CHECKING:
@@ -49,23 +53,23 @@ def metered(ledger: Ledger, engine: Priced, **given: Any) -> Any:
 
     name = f"skillfleet/held-{id(engine)}"
     lm = dspy.LM(name, engine=engine, async_engine=AsyncOfflineEngine(engine), **{"cache": False, **given})
-    return ledger.gate().tap(lm, "task")
+    return tapped((Gate if ledger.price(lm) is None else _CentGate)(ledger), lm, "task")
 
 
 def priced(engine: Priced, **given: Any) -> Ledger:
-    ledger = Ledger(prices={f"skillfleet/held-{id(engine)}": (1.0, 1.0)}, **given)
-    ledger.need = lambda gate, lm, sent, n: _call(n)  # type: ignore[method-assign]  # a cent each, whatever is said
-    return ledger
+    return Ledger(prices={f"skillfleet/held-{id(engine)}": (1.0, 1.0)}, **given)
 
 
-def _call(n: int) -> Any:
-    from skillfleet_nb.lm.calls import Call
+class _CentGate(Gate):
+    """Takes every call to cost a cent, whatever is said."""
 
-    class Cent:
-        def cost(self, spent_in: int, spent_out: int) -> float:
-            return PER_CALL
+    def call(self, lm: Any, sent: object, n: int) -> Call:
+        return Call(n, n * PER_CALL, 0, price=_Cent(1.0, 1.0))
 
-    return Call(n, n * PER_CALL, 0, price=Cent())  # type: ignore[arg-type]
+
+class _Cent(Price):
+    def cost(self, input_tokens: int, output_tokens: int) -> float:
+        return PER_CALL
 
 
 def threads(n: int, work: Any) -> list[threading.Thread]:
@@ -97,7 +101,7 @@ def test_a_call_under_way_is_finished_and_its_retry_waits() -> None:
     engine = Priced()
     engine.failing, engine.wait_for = 1, threading.Event()
     told: list[LMCall] = []
-    ledger = Ledger(on_call=lambda make: told.extend(make()), patience=Patience(retry_delay_s=0.0))
+    ledger = Ledger(on_call=lambda make: told.extend(make()), retry_policy=RetryPolicy(retry_delay_s=0.0))
     lm = metered(ledger, engine, num_retries=2)
     working = threads(1, lambda _: lm("question"))
     assert engine.entered.wait(60)

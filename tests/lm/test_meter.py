@@ -14,8 +14,10 @@ import pytest
 from made_up import Counting, Data, counted_lm, exact, program
 
 from skillfleet_nb import Fleet
-from skillfleet_nb.lm.faults import Patience
-from skillfleet_nb.lm.meter import Gate, Ledger, Limits, RunStopped
+from skillfleet_nb.lm.faults import RetryPolicy
+from skillfleet_nb.lm.gate import Gate
+from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
+from skillfleet_nb.lm.tap import tapped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 def opened(limits: Limits | None = None, **options: Any) -> tuple[Gate, Ledger, list[LMCall]]:
     told: list[LMCall] = []
     ledger = Ledger(limits, lambda make: told.extend(make()), **options)
-    return ledger.gate(), ledger, told
+    return Gate(ledger), ledger, told
 
 
 def ask_until_stopped(lm: Any, start: int = 0) -> str:
@@ -41,10 +43,10 @@ def ask_until_stopped(lm: Any, start: int = 0) -> str:
 def test_bought_and_cached_calls_are_told_apart() -> None:
     gate, ledger, told = opened()
     lm, engine = counted_lm(Counting(usd_per_1k_tokens=(1.0, 2.0)))
-    tapped = gate.tap(lm, "task")
-    tapped("one")
-    tapped("one")
-    tapped("two")
+    metered = tapped(gate, lm, "task")
+    metered("one")
+    metered("one")
+    metered("two")
     assert [call.cached for call in told] == [False, True, False]
     assert engine.calls == ledger.totals.calls == 2
     assert ledger.totals.cached == 1
@@ -64,8 +66,8 @@ def test_a_response_without_usage_is_not_taken_for_a_cached_one() -> None:
 
     gate, ledger, told = opened(Limits(calls=3))
     lm, engine = counted_lm(Silent())
-    tapped = gate.tap(lm, "task")
-    assert ask_until_stopped(tapped) == "budget: 3 calls"
+    metered = tapped(gate, lm, "task")
+    assert ask_until_stopped(metered) == "budget: 3 calls"
     assert engine.calls == ledger.totals.calls == 3
     assert not any(call.cached for call in told)
 
@@ -76,7 +78,7 @@ def test_a_response_without_usage_is_not_taken_for_a_cached_one() -> None:
 def test_copies_are_metered_and_the_original_is_not(copied: Any) -> None:
     gate, ledger, _ = opened()
     lm, engine = counted_lm()
-    copied(gate.tap(lm, "task"))("of a copy")
+    copied(tapped(gate, lm, "task"))("of a copy")
     assert ledger.totals.calls == 1
     lm("of the user")
     assert ledger.totals.calls == 1
@@ -88,7 +90,7 @@ def test_a_ledger_is_one_however_often_programs_are_copied() -> None:
     gate, ledger, _ = opened()
     lm, _ = counted_lm()
     mine = program()
-    mine.set_lm(gate.tap(lm, "task"))
+    mine.set_lm(tapped(gate, lm, "task"))
     for _ in range(3):
         mine = mine.deepcopy()
         mine(text=f"invoice {id(mine)}")
@@ -100,7 +102,7 @@ def test_a_ledger_is_one_however_often_programs_are_copied() -> None:
 def test_several_completions_are_as_many_calls() -> None:
     gate, ledger, told = opened()
     lm, engine = counted_lm(Counting(usd_per_1k_tokens=1.0))
-    gate.tap(lm, "prompt")("try", n=3, temperature=1.0)
+    tapped(gate, lm, "prompt")("try", n=3, temperature=1.0)
     assert engine.calls == ledger.totals.calls == len(told) == 3
     assert len({call.call_id for call in told}) == 3
     assert sum(call.input_tokens for call in told) == ledger.totals.input_tokens
@@ -111,10 +113,10 @@ def test_several_completions_are_as_many_calls() -> None:
 def test_completions_that_do_not_fit_the_budget_are_not_bought() -> None:
     gate, ledger, _ = opened(Limits(calls=5))
     lm, engine = counted_lm()
-    tapped = gate.tap(lm, "task")
-    tapped("a", n=3, temperature=1.0)
+    metered = tapped(gate, lm, "task")
+    metered("a", n=3, temperature=1.0)
     with pytest.raises(RunStopped):
-        tapped("b", n=3, temperature=1.0)
+        metered("b", n=3, temperature=1.0)
     assert engine.calls == ledger.totals.calls == 3
 
 
@@ -122,11 +124,11 @@ def test_completions_that_do_not_fit_the_budget_are_not_bought() -> None:
 def test_threads_do_not_overshoot(threads: int) -> None:
     gate, ledger, told = opened(Limits(calls=20))
     lm, engine = counted_lm(Counting(latency_s=0.002))
-    tapped = gate.tap(lm, "task")
+    metered = tapped(gate, lm, "task")
 
     def ask(n: int) -> bool:
         try:
-            tapped(f"question {n}")
+            metered(f"question {n}")
         except RunStopped:
             return False
         return True
@@ -140,10 +142,10 @@ def test_threads_do_not_overshoot(threads: int) -> None:
 def test_cached_calls_go_on_within_a_budget_that_is_not_spent() -> None:
     gate, ledger, _ = opened(Limits(calls=2))
     lm, engine = counted_lm()
-    tapped = gate.tap(lm, "task")
+    metered = tapped(gate, lm, "task")
     for _ in range(10):
-        tapped("the same")
-    tapped("another")
+        metered("the same")
+    metered("another")
     assert engine.calls == 2
     assert ledger.totals.cached == 9
 
@@ -156,11 +158,11 @@ def test_a_call_in_flight_that_turns_out_cached_leaves_room() -> None:
     engine.reached.clear()
     hold.clear()
     gate, ledger, _ = opened(Limits(calls=1))
-    tapped = gate.tap(lm, "task")
+    metered = tapped(gate, lm, "task")
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(tapped, "new")
+        first = pool.submit(metered, "new")
         assert engine.reached.wait()
-        waits = pool.submit(tapped, "known")  # over the limit as long as the first is in flight
+        waits = pool.submit(metered, "known")  # over the limit as long as the first is in flight
         hold.set()
         first.result()
         with pytest.raises(RunStopped):
@@ -171,11 +173,11 @@ def test_a_call_in_flight_that_turns_out_cached_leaves_room() -> None:
 def test_asynchronous_calls_are_metered_and_wait_without_blocking_the_loop() -> None:
     gate, ledger, _ = opened(Limits(calls=10))
     lm, engine = counted_lm(Counting(latency_s=0.01))
-    tapped = gate.tap(lm, "task")
+    metered = tapped(gate, lm, "task")
 
     async def ask(n: int) -> bool:
         try:
-            await tapped.acall(f"question {n}")
+            await metered.acall(f"question {n}")
         except RunStopped:
             return False
         return True
@@ -190,13 +192,13 @@ def test_asynchronous_calls_are_metered_and_wait_without_blocking_the_loop() -> 
 def test_a_synchronous_call_on_a_loop_does_not_wait_for_what_cannot_go_on() -> None:
     gate, ledger, _ = opened(Limits(calls=1))
     lm, _ = counted_lm(Counting(latency_s=0.05))
-    tapped = gate.tap(lm, "task")
+    metered = tapped(gate, lm, "task")
 
     async def both() -> None:
-        first = asyncio.create_task(tapped.acall("slow"))
+        first = asyncio.create_task(metered.acall("slow"))
         await asyncio.sleep(0.01)
         with pytest.raises(RunStopped):
-            tapped("at once")
+            metered("at once")
         await first
 
     asyncio.run(both())
@@ -207,11 +209,11 @@ def test_a_stop_closes_gates_that_are_opened_later() -> None:
     gate, ledger, _ = opened()
     ledger.stop("cancelled", "enough")
     ledger.stop("budget", "too late")
-    later = ledger.gate()
+    later = Gate(ledger)
     assert gate.closed == later.closed == ("cancelled", "enough")
     lm, engine = counted_lm()
     with pytest.raises(RunStopped, match="enough"):
-        later.tap(lm, "task")("hello")
+        tapped(later, lm, "task")("hello")
     assert engine.calls == 0
 
 
@@ -221,7 +223,7 @@ def test_draining_waits_for_calls_in_flight() -> None:
     lm, engine = counted_lm(Counting(gate=hold))
     assert ledger.drain(0.0)
     with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(gate.tap(lm, "task"), "hello")
+        call = pool.submit(tapped(gate, lm, "task"), "hello")
         assert engine.reached.wait()
         gate.close("cancelled", "over")
         assert not ledger.drain(0.01)
@@ -235,14 +237,14 @@ def test_errors_are_counted_and_a_model_that_only_fails_is_stopped() -> None:
     def dies(n: int) -> None:
         raise ConnectionError("gone")
 
-    gate, ledger, told = opened(patience=Patience(failure_window=8, failure_share=1.0))
+    gate, ledger, told = opened(retry_policy=RetryPolicy(failure_window=8, failure_share=1.0))
     lm, engine = counted_lm(Counting(dies), num_retries=0)
-    tapped = gate.tap(lm, "task")
+    metered = tapped(gate, lm, "task")
     for n in range(4):
         with pytest.raises(dspy.LMError):
-            tapped(f"{n}")
+            metered(f"{n}")
     with pytest.raises(RunStopped, match="gone"):
-        tapped("again")
+        metered("again")
     assert engine.calls == ledger.totals.failed == 4
     assert all("gone" in str(call.error) for call in told)
     assert gate.closed is not None
@@ -252,7 +254,7 @@ def test_errors_are_counted_and_a_model_that_only_fails_is_stopped() -> None:
 def test_prompts_can_be_kept_as_hashes() -> None:
     gate, _, told = opened(record_prompts=False)
     lm, _ = counted_lm()
-    gate.tap(lm, "task")("a secret", n=2, temperature=1.0)
+    tapped(gate, lm, "task")("a secret", n=2, temperature=1.0)
     for call in told:
         assert str(call.prompt).startswith("sha256:")
         assert str(call.response).startswith("sha256:")
@@ -260,12 +262,12 @@ def test_prompts_can_be_kept_as_hashes() -> None:
 
 def test_what_is_set_aside_stays_for_the_next_gate() -> None:
     ledger = Ledger(Limits(calls=10))
-    search = ledger.gate(Limits(calls=4))
+    search = Gate(ledger, Limits(calls=4))
     lm, engine = counted_lm()
-    tapped = search.tap(lm, "task")
-    assert ask_until_stopped(tapped) == "budget: 10 calls"
+    metered = tapped(search, lm, "task")
+    assert ask_until_stopped(metered) == "budget: 10 calls"
     assert engine.calls == 6
-    final = ledger.gate().tap(lm, "task")
+    final = tapped(Gate(ledger), lm, "task")
     ask_until_stopped(final, start=20)
     assert engine.calls == ledger.totals.calls == 10
 

@@ -13,8 +13,10 @@ from made_up import Counting, Data, counted_lm, program, told, until
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.events import JobState
-from skillfleet_nb.lm.faults import Patience
+from skillfleet_nb.lm.faults import RetryPolicy
+from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.meter import Ledger, RunStopped
+from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.runs.jobs.attempts import History
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ def test_a_limit_on_time_does_not_run_while_paused() -> None:
 
 def test_a_retry_waits_for_the_end_of_a_pause() -> None:
     waiting = threading.Event()
-    ledger = Ledger(patience=Patience(retry_delay_s=0.0), on_wait=waiting.set)
+    ledger = Ledger(retry_policy=RetryPolicy(retry_delay_s=0.0), on_wait=waiting.set)
 
     def breaks_once(n: int) -> None:
         if n == 1:
@@ -137,7 +139,7 @@ def test_a_retry_waits_for_the_end_of_a_pause() -> None:
 
     lm, engine = counted_lm(Counting(breaks_once))
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(ledger.gate().tap(lm, "task"), "hello")
+        answer = pool.submit(tapped(Gate(ledger), lm, "task"), "hello")
         assert waiting.wait()
         assert engine.calls == 1
         ledger.unpause()
@@ -149,10 +151,10 @@ def test_an_asynchronous_call_waits_and_is_stopped() -> None:
     waiting = threading.Event()
     ledger = Ledger(on_wait=waiting.set)
     lm, engine = counted_lm()
-    tapped = ledger.gate().tap(lm, "task")
+    metered = tapped(Gate(ledger), lm, "task")
     ledger.pause()
     with ThreadPoolExecutor(1) as pool:
-        call = pool.submit(lambda: asyncio.run(tapped.acall("hello")))
+        call = pool.submit(lambda: asyncio.run(metered.acall("hello")))
         assert waiting.wait()
         ledger.stop("cancelled", "enough")
         with pytest.raises(RunStopped, match="enough"):
@@ -164,13 +166,13 @@ def test_what_is_asked_twice_during_a_pause_is_bought_once() -> None:
     waiting, hold = set(), threading.Event()
     ledger = Ledger(on_wait=lambda: waiting.add(threading.get_ident()))
     lm, engine = counted_lm(Counting(gate=hold))
-    tapped = ledger.gate().tap(lm, "task")
+    metered = tapped(Gate(ledger), lm, "task")
     ledger.pause()
     with ThreadPoolExecutor(2) as pool:
-        calls = [pool.submit(tapped, "hello") for _ in range(2)]
+        calls = [pool.submit(metered, "hello") for _ in range(2)]
         until(lambda: len(waiting) == 2)
         ledger.unpause()
         assert engine.reached.wait()
         hold.set()
         assert calls[0].result() == calls[1].result()
-    assert (engine.calls, ledger.totals.cached, ledger.doubled) == (1, 1, 0)
+    assert (engine.calls, ledger.totals.cached, ledger.duplicates) == (1, 1, 0)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from skillfleet_nb.events import Choice
-    from skillfleet_nb.lm.meter import Gate, Totals
+    from skillfleet_nb.lm.gate import Gate
+    from skillfleet_nb.lm.meter import Totals
     from skillfleet_nb.runs.recorder import Candidate, Recorder
     from skillfleet_nb.runs.review.reviewer import Reviewer
     from skillfleet_nb.runs.scoring import Scorer

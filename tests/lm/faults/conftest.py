@@ -34,7 +34,7 @@ def make_server() -> Iterator[Callable[[], ChatServer]]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time the meter goes by, which a test can put forward."""
     made = Clock()
-    for module in ("retry", "meter"):
+    for module in ("retry", "gate", "meter"):
         monkeypatch.setattr(f"skillfleet_nb.lm.{module}.time", made)
     return made
 

@@ -11,8 +11,10 @@ import pytest
 from skillfleet_nb.errors import InputError, JobError, LMError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.lm.fallback import Fallbacks
-from skillfleet_nb.lm.faults import Breaker, Patience
+from skillfleet_nb.lm.faults import Breaker, RetryPolicy
+from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
+from skillfleet_nb.lm.tap import tapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.events import LMCall
 
-QUICK = Patience(retry_delay_s=0.005, skip_after=3, skip_s=1e6)
+QUICK = RetryPolicy(retry_delay_s=0.005, skip_after=3, skip_s=1e6)
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def chain(*others: Any, limits: Limits | None = None, **options: Any) -> tuple[L
     ledger = Ledger(
         limits,
         lambda make: told.extend(make()),
-        patience=QUICK,
+        retry_policy=QUICK,
         fallbacks=Fallbacks(others, QUICK, None, said.append),
         **options,
     )
@@ -47,7 +49,7 @@ def test_each_call_is_recorded_as_its_models_own(runner: Runner, second: ChatSer
     runner.server.always("server_500")
     first, other = runner.lm(), runner.lm(second)
     ledger, told, said = chain(other, prices={first.model: (1.0, 1.0), other.model: (3.0, 3.0)})
-    assert ledger.gate().tap(first, "task")("hello")
+    assert tapped(Gate(ledger), first, "task")("hello")
     assert [(c.model, c.error is None, c.attempts) for c in told] == [(first.model, False, 3), (other.model, True, 1)]
     used = told[1].input_tokens + told[1].output_tokens
     assert told[0].cost_usd == 0
@@ -63,7 +65,7 @@ def test_all_that_fail_fail_the_request_once(runner: Runner, second: ChatServer)
     second.always("not_found")
     ledger, told, _ = chain(runner.lm(second))
     with pytest.raises(dspy.LMUnsupportedModelError):
-        ledger.gate().tap(runner.lm(), "task")("hello")
+        tapped(Gate(ledger), runner.lm(), "task")("hello")
     assert len(told) == 2
     assert ledger.unanswered == 1
 
@@ -71,11 +73,11 @@ def test_all_that_fail_fail_the_request_once(runner: Runner, second: ChatServer)
 def test_a_budget_holds_for_fallbacks_too(runner: Runner, second: ChatServer) -> None:
     runner.server.always("auth")
     ledger, told, _ = chain(runner.lm(second), limits=Limits(calls=4))
-    tapped = ledger.gate().tap(runner.lm(), "task")
-    tapped("hello")
-    tapped("hello again")
+    metered = tapped(Gate(ledger), runner.lm(), "task")
+    metered("hello")
+    metered("hello again")
     with pytest.raises(RunStopped, match="budget: 4 calls"):
-        tapped("and again")
+        metered("and again")
     assert len(told) == ledger.totals.calls == 4
 
 
@@ -84,20 +86,20 @@ def test_one_that_fails_on_and_on_is_skipped_until_it_is_back(runner: Runner, se
     runner.server.always("auth")
     ledger, _, said = chain(runner.lm(second))
     ledger.fallbacks.breaker = Breaker(3, 1000.0, lambda: now[0])
-    tapped = ledger.gate().tap(runner.lm(), "task")
+    metered = tapped(Gate(ledger), runner.lm(), "task")
     for n in range(10):
-        tapped(f"hello {n}")
+        metered(f"hello {n}")
     assert (len(runner.server.seen), len(second.seen)) == (3, 10)
     assert any("3 times in a row: skipped" in text for text in said)
     now[0] = 1001.0
-    tapped("is it back?")
+    metered("is it back?")
     assert (len(runner.server.seen), len(second.seen)) == (4, 11)
-    tapped("not yet")
+    metered("not yet")
     assert len(runner.server.seen) == 4
     now[0] = 2002.0
     runner.server.fault = lambda _: None
-    tapped("now?")
-    tapped("and now?")
+    metered("now?")
+    metered("and now?")
     assert (len(runner.server.seen), len(second.seen)) == (6, 12)
 
 
@@ -105,11 +107,11 @@ def test_what_an_optimizer_set_on_its_copy_goes_along(runner: Runner, second: Ch
     runner.server.always("auth")
     other = runner.lm(second)
     ledger, _, _ = chain(other)
-    tapped = ledger.gate().tap(runner.lm(temperature=0.1), "task")
-    tapped.copy(temperature=0.9, rollout_id=1)("hello")
-    tapped.copy(temperature=0.9, rollout_id=2)("hello")
+    metered = tapped(Gate(ledger), runner.lm(temperature=0.1), "task")
+    metered.copy(temperature=0.9, rollout_id=1)("hello")
+    metered.copy(temperature=0.9, rollout_id=2)("hello")
     assert [body["temperature"] for body in second.seen] == [0.9, 0.9], "two rollouts are two calls"
-    tapped("hello", temperature=0.3)
+    metered("hello", temperature=0.3)
     assert second.seen[-1]["temperature"] == 0.3
 
 
@@ -120,7 +122,7 @@ def test_a_request_too_long_is_the_callers_to_shorten(runner: Runner, second: Ch
 
     ledger, told, _ = chain(runner.lm(second))
     with pytest.raises(dspy.ContextWindowExceededError):
-        ledger.gate().tap(dspy.LM("made-up/full", engine=Full()), "task")("hello")
+        tapped(Gate(ledger), dspy.LM("made-up/full", engine=Full()), "task")("hello")
     assert len(told) == 1
     assert ledger.unanswered == 0
     assert second.seen == []

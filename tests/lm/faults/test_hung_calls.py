@@ -13,6 +13,8 @@ from made_up import until
 
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import JobState
+from skillfleet_nb.lm.gate import Gate
+from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.store import request
 
 if TYPE_CHECKING:
@@ -109,8 +111,8 @@ def test_a_hung_call_does_not_hold_the_process(runner: Runner, tmp_path: Path) -
 def test_the_same_request_in_flight_twice_is_told_of(runner: Runner) -> None:
     from skillfleet_nb.lm.meter import Ledger
 
-    gate = Ledger().gate()
-    tapped = gate.tap(runner.lm(cache=False), "task")
+    gate = Gate(Ledger())
+    metered = tapped(gate, runner.lm(cache=False), "task")
     held, both = threading.Event(), threading.Barrier(3)
     complete = runner.server.engine.complete
 
@@ -122,7 +124,7 @@ def test_the_same_request_in_flight_twice_is_told_of(runner: Runner) -> None:
 
     def ask() -> None:
         both.wait()
-        tapped("hello")
+        metered("hello")
 
     askers = [threading.Thread(target=ask) for _ in range(2)]
     for asker in askers:
@@ -132,6 +134,6 @@ def test_the_same_request_in_flight_twice_is_told_of(runner: Runner) -> None:
     held.set()
     for asker in askers:
         asker.join()
-    assert gate.ledger.doubled == 1
-    tapped("hello")
-    assert gate.ledger.doubled == 1, "one after the other is another matter"
+    assert gate.ledger.duplicates == 1
+    metered("hello")
+    assert gate.ledger.duplicates == 1, "one after the other is another matter"

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from made_up import until
 
 from skillfleet_nb.events import JobState
-from skillfleet_nb.lm.faults import Circuit, Patience, delay_s, is_empty
-from skillfleet_nb.lm.meter import Gate, Ledger, RunStopped
+from skillfleet_nb.lm.faults import Circuit, RetryPolicy, delay_s, is_empty
+from skillfleet_nb.lm.gate import Gate
+from skillfleet_nb.lm.meter import Ledger, RunStopped
+from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.store import follow, request
 
 if TYPE_CHECKING:
@@ -21,19 +23,19 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.events import LMCall
 
-QUICK = Patience(retry_delay_s=0.005, grace_s=0.1)
+QUICK = RetryPolicy(retry_delay_s=0.005, grace_s=0.1)
 
 
-def opened(patience: Patience = QUICK) -> tuple[Gate, Ledger, list[LMCall]]:
+def opened(policy: RetryPolicy = QUICK) -> tuple[Gate, Ledger, list[LMCall]]:
     told: list[LMCall] = []
-    ledger = Ledger(None, lambda make: told.extend(make()), patience=patience)
-    return ledger.gate(), ledger, told
+    ledger = Ledger(None, lambda make: told.extend(make()), retry_policy=policy)
+    return Gate(ledger), ledger, told
 
 
 def test_attempts_are_counted_and_the_answer_is_paid_for_once(runner: Runner) -> None:
     runner.server.first(2, "server_500")
     gate, ledger, told = opened()
-    assert gate.tap(runner.lm(), "task")("hello")
+    assert tapped(gate, runner.lm(), "task")("hello")
     (call,) = told
     assert (call.attempts, call.error, call.cached) == (3, None, False)
     assert (ledger.totals.calls, ledger.totals.retries, ledger.totals.failed) == (1, 2, 0)
@@ -44,7 +46,7 @@ def test_a_call_that_failed_for_good_tells_its_attempts(runner: Runner) -> None:
     runner.server.always("unavailable_503")
     gate, ledger, told = opened()
     with pytest.raises(dspy.LMError):
-        gate.tap(runner.lm(), "task")("hello")
+        tapped(gate, runner.lm(), "task")("hello")
     assert (told[0].attempts, len(runner.server.seen), ledger.unanswered) == (3, 3, 1)
     assert "Overloaded" in str(told[0].error)
 
@@ -52,16 +54,16 @@ def test_a_call_that_failed_for_good_tells_its_attempts(runner: Runner) -> None:
 def test_models_used_outside_a_run_keep_their_own_retries(runner: Runner) -> None:
     lm = runner.lm(num_retries=2)
     gate, _, _ = opened()
-    tapped = gate.tap(lm, "task")
-    assert tapped.num_retries == tapped.dump_state()["num_retries"] == 2
-    tapped.copy(num_retries=5)
+    metered = tapped(gate, lm, "task")
+    assert metered.num_retries == metered.dump_state()["num_retries"] == 2
+    metered.copy(num_retries=5)
     runner.server.first(1, "unavailable_503")
     assert lm("hello")
     assert len(runner.server.seen) == 2
 
 
-async def _asked(tapped: Any) -> Any:
-    return await tapped.acall("hello")
+async def _asked(metered: Any) -> Any:
+    return await metered.acall("hello")
 
 
 def test_asynchronous_calls_are_retried_too(runner: Runner) -> None:
@@ -69,17 +71,17 @@ def test_asynchronous_calls_are_retried_too(runner: Runner) -> None:
 
     runner.server.first(2, "reset")
     gate, _, told = opened()
-    assert asyncio.run(_asked(gate.tap(runner.lm(), "task")))
+    assert asyncio.run(_asked(tapped(gate, runner.lm(), "task")))
     assert [c.attempts for c in told] == [3]
 
 
 def test_a_stop_ends_the_wait_before_a_retry(runner: Runner) -> None:
     runner.server.always("busy_for_long")
     gate, ledger, told = opened()
-    tapped = gate.tap(runner.lm(), "task")
+    metered = tapped(gate, runner.lm(), "task")
     runner.server.on_fault = lambda: ledger.stop("cancelled", "enough")
     with pytest.raises(RunStopped, match="enough"):
-        tapped("hello")
+        metered("hello")
     assert len(runner.server.seen) == 1
     assert "LMServerError" in str(told[0].error), "what failed is told, not that it was not tried again"
     assert ledger.unanswered == 0
@@ -91,7 +93,7 @@ def test_an_empty_answer_is_asked_for_again_and_does_not_stay_in_the_cache(runne
     assert lm("hello") == [""], "DSPy alone takes it, and keeps it"
     assert lm("hello") == [""]
     gate, _, told = opened()
-    answer = gate.tap(lm, "task")("hello")
+    answer = tapped(gate, lm, "task")("hello")
     assert answer[0]
     assert (told[0].attempts, told[0].cached, len(runner.server.seen)) == (2, False, 2)
     assert lm("hello") == answer
@@ -124,8 +126,8 @@ def test_a_provider_that_says_when_is_not_asked_before(told: float, draw: float)
 
 def test_retry_after_is_kept_over_http(runner: Runner) -> None:
     runner.server.first(1, "rate_limit")  # it says 0.02 s
-    gate, _, _ = opened(Patience(retry_delay_s=3600.0))
-    assert gate.tap(runner.lm(), "task")("hello")
+    gate, _, _ = opened(RetryPolicy(retry_delay_s=3600.0))
+    assert tapped(gate, runner.lm(), "task")("hello")
     assert len(runner.server.seen) == 2
 
 
@@ -136,7 +138,7 @@ Told = list[bool]
 
 @given(st.lists(st.booleans(), max_size=60))
 def test_the_circuit_opens_at_its_share_and_never_below(outcomes: Told) -> None:
-    circuit = Circuit(Patience(failure_window=10, failure_share=0.4))
+    circuit = Circuit(RetryPolicy(failure_window=10, failure_share=0.4))
     for n, fails in enumerate(outcomes, 1):
         why = circuit.record("m (task)", RuntimeError("down") if fails else None)
         window = outcomes[max(0, n - 10) : n]
@@ -144,7 +146,7 @@ def test_the_circuit_opens_at_its_share_and_never_below(outcomes: Told) -> None:
 
 
 def test_what_lasts_opens_the_circuit_at_the_third(server: ChatServer) -> None:
-    circuit = Circuit(Patience(failure_window=100))
+    circuit = Circuit(RetryPolicy(failure_window=100))
     for _ in range(50):
         assert circuit.record("m (task)", None) is None
     refused = dspy.LMAuthError("no")

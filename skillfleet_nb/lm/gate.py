@@ -1,0 +1,230 @@
+"""Gates: the doors through which a run's calls are admitted.
+
+A gate closes for good when its limits are reached or the run is stopped, and refuses every later call
+with :class:`~skillfleet_nb.lm.meter.RunStopped`.  A run opens one gate for the search and another for the
+final scoring, whose share is reserved beforehand.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.lm.calls import Call, text_of
+from skillfleet_nb.lm.meter import RunStopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skillfleet_nb.lm.meter import Ledger, Limits, StopKind
+    from skillfleet_nb.typing import Model
+
+_CHARS_PER_TOKEN = 3.5
+_LOOK_S = 0.5  # how often a wait looks whether it should go on
+_TURN_S = 0.02  # how often a coroutine that must wait for its turn looks
+
+
+class Gate:
+    """The door that one phase of a run makes its calls through; it closes once, for good.
+
+    Parameters
+    ----------
+    ledger
+        Counts the calls; its limits hold here too.
+    reserve
+        What of them is left for later gates.
+
+    Examples
+    --------
+    >>> from skillfleet_nb.lm.meter import Ledger, Limits
+    >>> Gate(Ledger(Limits(calls=100)), reserve=Limits(calls=30)).limits.calls
+    70
+    """
+
+    def __init__(self, ledger: Ledger, reserve: Limits | None = None) -> None:
+        self.ledger = ledger
+        self.limits = ledger.limits.less(reserve) if reserve else ledger.limits
+        self._closed: tuple[StopKind, str] | None = None
+        ledger.on_stop(self.close)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Gate:
+        return self
+
+    @property
+    def closed(self) -> tuple[StopKind, str] | None:
+        """Why no further call is admitted, as kind and words; None while it is open."""
+        return self._closed
+
+    def close(self, kind: StopKind, reason: str) -> None:
+        """Refuse every later call; the first reason given stays."""
+        with self.ledger.turn:
+            if self._closed is None:
+                self._closed = (kind, reason)
+            self.ledger.turn.notify_all()
+
+    def check(self, cause: BaseException | None = None) -> None:
+        """Raise ``RunStopped`` if the gate is closed; `cause` is what would have been tried again."""
+        if self._closed is not None:
+            raise RunStopped(*self._closed) from cause
+
+    def look(self) -> None:
+        """Close the gate if its time is up; see whether a stop was asked for."""
+        seconds = self.limits.seconds
+        if seconds is not None and self.ledger.elapsed_s >= seconds:
+            self.close("budget", f"budget: {(self.ledger.limits.seconds or 0) / 60:g} minutes")
+        if self.ledger.on_wait is not None:
+            self.ledger.on_wait()
+
+    def wait(self, seconds: float, cause: BaseException) -> None:
+        """Wait before another attempt, after `cause`; raise ``RunStopped`` if the gate closes meanwhile."""
+        until = time.monotonic() + seconds
+        turn = self.ledger.turn
+        self.check(cause)
+        while (left := until - time.monotonic()) > 0 or self.ledger.is_held:
+            with turn:
+                if left > 0:
+                    turn.wait_for(lambda: self._closed is not None, min(left, _LOOK_S))
+                else:
+                    turn.wait_for(lambda: self._closed is not None or not self.ledger.is_held, _LOOK_S)
+            self.look()
+            self.check(cause)
+
+    async def wait_async(self, seconds: float, cause: BaseException) -> None:
+        """Wait as :meth:`wait` does, without blocking the event loop."""
+        import asyncio
+
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 or self.ledger.is_held:
+            self.look()
+            self.check(cause)
+            await asyncio.sleep(min(left, _LOOK_S) if left > 0 else _LOOK_S)
+
+    def call(self, lm: Model | SimpleNamespace, sent: object, n: int) -> Call:
+        """Reckon what `n` completions of `lm` will take; close the gate where a limit in money cannot be kept."""
+        price = self.ledger.price(lm)
+        bound = self.ledger.limits.usd if self.limits.usd is not None else self.ledger.checkpoint_usd
+        if price is None and bound is not None:
+            model = getattr(lm, "model", type(lm).__name__)
+            self.close("budget", f"budget: ${bound:g} cannot be kept: {model!r} has no known price")
+        prompt = text_of(sent)
+        tokens, output = int(len(prompt) / _CHARS_PER_TOKEN), int(self.ledger.mean_output_tokens)
+        return Call(
+            reserved_calls=n,
+            reserved_usd=n * price.cost(tokens, output) if price else 0.0,
+            reserved_tokens=n * (tokens + output),
+            prompt=prompt,
+            price=price,
+        )
+
+    def admit(self, call: Call) -> None:
+        """Wait for the call's turn; raise ``RunStopped`` if the gate closes."""
+        # On an event loop, waiting would stop the very calls that are waited for.
+        may_wait = not _on_event_loop()
+        while not self._admitted(call, may_wait=may_wait):
+            if (ask := self._question(call, may_wait=may_wait)) is not None:
+                ask()
+                continue
+            with self.ledger.turn:
+                self.ledger.turn.wait(timeout=_LOOK_S)
+            if self.ledger.is_held:
+                self.look()
+
+    async def admit_async(self, call: Call) -> None:
+        """Await the call's turn; raises as :meth:`admit` does."""
+        import asyncio
+
+        while not self._admitted(call):
+            if (ask := self._question(call)) is not None:
+                await asyncio.to_thread(ask)
+                continue
+            await asyncio.sleep(_TURN_S)
+            if self.ledger.is_held:
+                self.look()
+
+    def count(self, entry: dict[str, Any]) -> None:
+        """Count a call that nobody admitted, and go no further where it would have been refused."""
+        lm = SimpleNamespace(model=entry["model"])
+        call = self.call(lm, entry.get("messages") or entry.get("prompt"), len(entry["outputs"]))
+        call.entry = entry
+        with self.ledger.turn:
+            refusal = self._refusal(call)
+            self.ledger.reserve(call)
+        with self.ledger.flight(call, lm, "task"):
+            pass
+        if refusal is not None:
+            self.close("budget", refusal)
+        self.check()
+
+    def _admitted(self, call: Call, *, may_wait: bool = True) -> bool:
+        """Admit a call, or tell that it has to wait: what is in flight may turn out cached or cheaper."""
+        ledger = self.ledger
+        with ledger.turn:
+            self.check()
+            if ledger.is_held:
+                call.was_held = True
+                return False
+            # DSPy asks again for what takes long: after a hold the second one waits for the answer to the first.
+            if call.was_held and may_wait and ledger.is_in_flight(call.key):
+                return False
+            reason = self._refusal(call)
+            if reason is None and self._is_beyond_checkpoint(call):
+                return False
+            if reason is None:
+                ledger.reserve(call)
+                return True
+            late = self.limits.seconds is not None and ledger.elapsed_s >= self.limits.seconds
+            if late or not may_wait or ledger.in_flight.reserved_calls == 0:
+                self.close("budget", reason)
+                self.check()
+            return False
+
+    def _refusal(self, call: Call) -> str | None:
+        """Say which limit a call would break, counting what is in flight as spent."""
+        limits, whole = self.limits, self.ledger.limits
+        in_flight, used = self.ledger.in_flight, self.ledger.totals
+        if limits.calls is not None and used.calls + in_flight.reserved_calls + call.reserved_calls > limits.calls:
+            return f"budget: {whole.calls} calls"
+        if limits.usd is not None:
+            spent = (used.cost_usd or 0.0) + in_flight.reserved_usd
+            if spent + call.reserved_usd > limits.usd or spent >= limits.usd:
+                return f"budget: ${whole.usd:g}"
+        if limits.tokens is not None:
+            tokens = used.input_tokens + used.output_tokens + in_flight.reserved_tokens
+            if tokens + call.reserved_tokens > limits.tokens:
+                return f"budget: {whole.tokens:,} tokens"
+        if limits.seconds is not None and self.ledger.elapsed_s >= limits.seconds:
+            return f"budget: {(whole.seconds or 0) / 60:g} minutes"
+        return None
+
+    def _is_beyond_checkpoint(self, call: Call) -> bool:
+        """Tell whether a call may take the spending beyond the checkpoint."""
+        ledger = self.ledger
+        if ledger.checkpoint_usd is None or ledger.on_checkpoint is None:
+            return False
+        spent = (ledger.totals.cost_usd or 0.0) + ledger.in_flight.reserved_usd
+        return spent + call.reserved_usd > ledger.checkpoint_usd
+
+    def _question(self, call: Call, *, may_wait: bool = True) -> Callable[[], None] | None:
+        """Return what asks whether to pass the checkpoint, where that is what a call waits for.
+
+        While others are in flight, which may turn out cached or cheaper, they are waited for.
+        """
+        ledger = self.ledger
+        with ledger.turn:
+            ask, limit = ledger.on_checkpoint, ledger.checkpoint_usd
+            others = may_wait and ledger.in_flight.reserved_calls > 0
+            if ask is None or limit is None or ledger.is_asking or others or not self._is_beyond_checkpoint(call):
+                return None
+            return partial(ask, limit)
+
+
+def _on_event_loop() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
