@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from skillfleet_nb.data.landmarks import category, inputs_text
+from skillfleet_nb.data.labels import labelled
+from skillfleet_nb.data.landmarks import inputs_text
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import HeadroomFound
 from skillfleet_nb.format import money, one_line, percent
@@ -38,7 +39,6 @@ _NEIGHBOURS = 3
 _NEAR = 0.92  # cosine of character n-grams from which inputs are nearly the same
 _SHUFFLES = 200
 _ENOUGH_ROWS = 20  # fewer rows show nothing of their labels
-_REPEATS = 1 / 3  # values that an output may have for every row, to be compared
 _BY_CHANCE = 0.05
 _CONFLICTS = 0.15  # share of rows that contradict a nearly equal one
 _SATURATED, _LITTLE = 0.95, 0.10
@@ -219,12 +219,10 @@ def labels_told(examples: Sequence[Any]) -> dict[str, Any]:
     import numpy as np
 
     told: dict[str, Any] = {"label_agreement": None, "agreement_by_chance": None, "conflicts": (), "faults": []}
-    rng = random.Random(1)
-    rows = rng.sample(list(examples), min(_READ, len(examples)))
-    label = category(rows, _REPEATS)
-    if label is None or len(rows) < _ENOUGH_ROWS:
+    label, pairs = labelled(examples, _READ, random.Random(1))
+    if len(pairs) < _ENOUGH_ROWS:
         return told
-    answers = np.array([str(dict(row)[label]) for row in rows])
+    rows, answers = [row for row, _ in pairs], np.array([label for _, label in pairs])
     similar = _similarities([inputs_text(row) for row in rows])
     np.fill_diagonal(similar, -1.0)
     close = np.argsort(-similar, axis=1, kind="stable")[:, :_NEIGHBOURS]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from skillfleet_nb.data.labels import categories as label_values
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import Probed
 from skillfleet_nb.runs.metered import Aside
@@ -122,17 +123,16 @@ def categories(program: Any, train: Sequence[Any]) -> int | None:
 
 
 def _categories(program: Any, train: Sequence[Any]) -> dict[str, int]:
-    """Count the categories of every output that is one."""
+    """Count the categories of every output that declares them, or is categorical in the data."""
     from typing import Literal, get_args, get_origin
 
     found: dict[str, int] = {}
     for predictor in program.predictors():
         for name, field in predictor.signature.output_fields.items():
-            values = [str(dict(e)[name]) for e in train if name in dict(e)]
             if get_origin(field.annotation) is Literal:
                 found[name] = len(get_args(field.annotation))
-            elif values and len(set(values)) <= max(2, len(values) // 3):
-                found[name] = len(set(values))
+            elif values := label_values(e.get(name) for e in train):
+                found[name] = len(values)
     return found
 
 

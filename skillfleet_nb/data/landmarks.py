@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from skillfleet_nb.data.labels import labelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from skillfleet_nb.typing import Example
+
 MOST_ROWS = 200
 _FOLDS = 10
 _FEWEST = 10  # rows: fewer tell nothing
 _NEAR = 5
 _SCALE = 20.0  # of cosines in a softmax: what sentence-transformers trains its models with
-_REPEATS = 0.7  # values an output may have for every row, to be a category
 
 
 class Landmarks(NamedTuple):
-    """How far simple learners get, as shares in [0, 1]; None where no output is a category.
+    """How far simple learners get, as shares in [0, 1]; None where the data have no label (see `data.labels`).
 
     Attributes
     ----------
@@ -46,7 +48,7 @@ class Landmarks(NamedTuple):
     named: float | None = None
 
 
-def landmarks(rows: Sequence[Any], embed: Callable[[list[str]], NDArray[np.float32]] | None = None) -> Landmarks:
+def landmarks(rows: Sequence[Example], embed: Callable[[list[str]], NDArray[np.float32]] | None = None) -> Landmarks:
     """Find the landmarks of training and validation examples.
 
     Parameters
@@ -63,11 +65,10 @@ def landmarks(rows: Sequence[Any], embed: Callable[[list[str]], NDArray[np.float
     >>> landmarks(rows).words
     1.0
     """
-    rows = rows if len(rows) <= MOST_ROWS else random.Random(0).sample(list(rows), MOST_ROWS)
-    label = category(rows, _REPEATS)
-    if label is None or len(rows) < _FEWEST:
+    _, sample = labelled(rows, MOST_ROWS, random.Random(0))
+    if len(sample) < _FEWEST:
         return Landmarks()
-    texts, labels = [inputs_text(row) for row in rows], [str(dict(row)[label]) for row in rows]
+    texts, labels = [inputs_text(row) for row, _ in sample], [label for _, label in sample]
     words = _words(texts, labels)
     if embed is None:
         return Landmarks(words=words)
@@ -77,17 +78,7 @@ def landmarks(rows: Sequence[Any], embed: Callable[[list[str]], NDArray[np.float
     return Landmarks(_nearest(inputs, labels), words, _named(inputs, labels, vectors[len(texts) :], names))
 
 
-def category(rows: Sequence[Any], most: float) -> str | None:
-    """Name the output with the most values of those that repeat, `most` values a row or fewer, and vary."""
-    found: dict[str, int] = {}
-    for name in rows[0].labels().toDict() if rows else ():
-        counts = Counter(str(dict(row).get(name)) for row in rows)
-        if 1 < len(counts) <= most * len(rows):
-            found[name] = len(counts)
-    return max(found, key=lambda name: found[name], default=None)
-
-
-def inputs_text(row: Any) -> str:
+def inputs_text(row: Example) -> str:
     """Join the inputs of an example into one text."""
     return " ".join(map(str, row.inputs().toDict().values()))
 

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.data.identity import canonical_json, content_hash, example_id, own_inputs, row_fields
+from skillfleet_nb.data.labels import find_label, label_text
 from skillfleet_nb.data.load import picked, records
 from skillfleet_nb.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 MAX_ROWS = 20_000  # rows analysed; of a larger set a random sample
 SKILL_FIELDS = frozenset({"task_description", "expected_taxonomy_path", "expected_skill_style"})
 """Fields by which a set of skill-planning examples is recognised."""
 
-_MIN_A_VALUE = 5  # an output with fewer rows per value is no label
 _MAX_FACET = 20  # values of a field that is counted by value
 _BRIEF = 70
 _DRAFT = re.compile(r"^_drafts/[^/]+/")
@@ -108,8 +108,7 @@ def lay_out(
         What :func:`~skillfleet_nb.data.to_examples` takes: mappings, examples, a frame, an
         Arrow table or a `datasets.Dataset`.
     label
-        The output to check and to balance on.  Without it, the output with the most values that
-        have at least 5 rows each on average.
+        The output to check and to balance on; without it, the set's label (see `data.labels`).
     input_fields
         The inputs of rows that do not say; by default all fields but the label, and of skills
         ``task_description``.
@@ -211,22 +210,11 @@ def _roles(
     if inputs is None and set(fields) >= SKILL_FIELDS:
         inputs = ("task_description",)
     if label is None:
-        label = _likely_label(values, [f for f in fields if f not in (inputs or ())])
+        label = find_label([{f: v for f, v in row.items() if f not in (inputs or ())} for row in values])
     chosen = tuple(f for f in fields if (f in inputs if inputs is not None else f != label))
     if not chosen:
         raise InputError(f"the set has no field but {label!r}: give rows with inputs as well.")
     return label, chosen
-
-
-def _likely_label(values: list[dict[str, Any]], fields: Collection[str]) -> str | None:
-    sizes = {}
-    for field in fields:
-        present = [v[field] for v in values if v.get(field) is not None]
-        if present and all(isinstance(v, str | int) for v in present):
-            distinct = len({str(v) for v in present})
-            if 1 < distinct <= len(present) / _MIN_A_VALUE:
-                sizes[field] = distinct
-    return max(sizes, key=sizes.__getitem__, default=None)
 
 
 def _oddities(values: list[dict[str, Any]], fields: tuple[str, ...], label: str | None) -> list[str]:
@@ -250,7 +238,7 @@ def _kind(value: object) -> str:
 def _text_or_none(value: object) -> str | None:
     if is_blank(value):
         return None
-    return _sound(value) if isinstance(value, str) else canonical_json(value)
+    return _sound(label_text(value))
 
 
 def _sound(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from skillfleet_nb.data.checks import check_leaks
 from skillfleet_nb.data.identity import canonical_json, content_hash, example_id, parts
+from skillfleet_nb.data.labels import find_label
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.html import table
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 
 MIN_INPUTS = 10  # different inputs, below which a set is not cut: val or test would hold one or two
-MIN_ROWS_A_CLASS = 5  # an output with fewer rows per value is no class to balance
 _NAMES = ("train", "val", "test")
 _FEW_CLASSES = 3  # more are told by how many there are and how large they are
 
@@ -108,8 +108,8 @@ def make_splits(
     input_fields
         Input fields of rows that do not say.
     label
-        Output to keep in proportion.  Without it, the output of type str, bool or int that has the
-        most values with at least 5 rows each on average; else the cut is plainly random.
+        Output to keep in proportion.  Without it, the set's label (see `data.labels`); where there is
+        none, the cut is plainly random.
     ratios
         Shares of train, val and test.  If only one of val and test is missing, it takes its share
         against train: a third by default.
@@ -178,21 +178,12 @@ def _groups(rows: list[Row], input_fields: Sequence[str] | None, seed: int) -> l
 
 
 def _label(rows: list[Row], input_fields: Sequence[str] | None, label: str | None) -> str | None:
-    """Find the output to balance on, or check the one that was named."""
+    """Check the label that was named, or find the set's."""
     outputs = [parts(row, input_fields)[1] for row in rows]
     names = sorted({name for fields in outputs for name in fields})
-    if label is not None:
-        if label not in names:
-            raise unknown("label", label, names)
-        return label
-    sizes = {}
-    for name in names:
-        values = [fields.get(name) for fields in outputs]
-        if all(isinstance(v, str | int) for v in values):  # bool is an int
-            distinct = len({canonical_json(v) for v in values})
-            if 1 < distinct <= len(rows) / MIN_ROWS_A_CLASS:
-                sizes[name] = distinct
-    return max(sizes, key=sizes.__getitem__, default=None)
+    if label is not None and label not in names:
+        raise unknown("label", label, names)
+    return label or find_label(outputs)
 
 
 def _shares(wanted: list[str], ratios: tuple[float, float, float], most: Mapping[str, int], n: int) -> dict[str, float]:

@@ -6,8 +6,7 @@ import dspy
 import numpy as np
 import pytest
 
-from skillfleet_nb.data.bundled import bundled
-from skillfleet_nb.data.landmarks import MOST_ROWS, Landmarks, category, landmarks
+from skillfleet_nb.data.landmarks import MOST_ROWS, Landmarks, landmarks
 
 
 def rows(n: int = 40, *, shuffled: bool = False) -> list[dspy.Example]:
@@ -58,7 +57,7 @@ def test_nothing_is_told_of_few_rows_free_text_or_one_label() -> None:
     wordless = [dspy.Example(text="?!", kind=k).with_inputs("text") for k in "ab" * 10]
     assert landmarks(rows(6), lengths) == landmarks(free) == landmarks(one) == Landmarks()
     assert landmarks(wordless).words is None
-    assert category([], 0.5) is None
+    assert landmarks([]) == Landmarks()
 
 
 def test_of_many_rows_a_part_is_looked_at() -> None:
@@ -70,8 +69,3 @@ def test_of_many_rows_a_part_is_looked_at() -> None:
 
     assert landmarks(rows(3 * MOST_ROWS), embed).nearest == 1.0
     assert asked == [MOST_ROWS + 2], "and the names of both labels"
-
-
-def test_the_category_with_the_most_values_is_looked_at() -> None:
-    plans = [dspy.Example(**r).with_inputs("task_description") for r in bundled("skill_planning")]
-    assert category(plans, 0.7) not in {None, "expected_description"}
