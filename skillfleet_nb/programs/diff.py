@@ -1,66 +1,22 @@
-"""What an optimizer changed: instructions, field descriptions and demos; see ``diff_page`` for its HTML."""
+"""What an optimizer changed: instructions, field descriptions and demos; ``diff_page`` makes its HTML."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.data.identity import canonical_json
+from skillfleet_nb.programs import diff_page
+from skillfleet_nb.programs.changes import LONG, Demo, PredictorDiff, TextChange, outside_space, pieces
 from skillfleet_nb.programs.state import field_names, predictor_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from markupsafe import Markup
 
-Op = Literal["=", "+", "-"]
-Piece = tuple[Op, str]
-Demo = tuple[tuple[str, str], ...]  # field name and value as text, in order
-
-_WORDS = 400  # beyond it word marks are slow to make and hard to read: lines are compared instead
-_UNLIKE = 0.35  # share of common words below which two texts are shown one after the other
-LONG = 700
-"""Characters of a text that are shown before it is folded away."""
-
 _HIDDEN_FIELDS = frozenset({"augmented"})  # DSPy's own mark on bootstrapped demos
-
-
-@dataclass(frozen=True, slots=True)
-class TextChange:
-    """One text before and after; None where it did not exist."""
-
-    what: str
-    before: str | None
-    after: str | None
-
-    @property
-    def changed(self) -> bool:
-        """Whether the texts differ."""
-        return self.before != self.after
-
-
-@dataclass(frozen=True, slots=True)
-class PredictorDiff:
-    """Changes of one predictor.
-
-    `instructions` is always there, changed or not; `fields` holds only descriptions and prefixes that
-    changed.  `added`, `removed` and `kept` are demos, as pairs of field name and text; a demo given
-    twice counts twice.
-    """
-
-    name: str
-    instructions: TextChange
-    fields: tuple[TextChange, ...]
-    added: tuple[Demo, ...]
-    removed: tuple[Demo, ...]
-    kept: tuple[Demo, ...]
-
-    @property
-    def identical(self) -> bool:
-        """Whether nothing changed but perhaps the order of demos."""
-        return not (self.instructions.changed or self.fields or self.added or self.removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +41,14 @@ class ProgramDiff:
 
     def html(self) -> Markup:
         """Return HTML with the changes, one after the other."""
-        from skillfleet_nb.programs.diff_page import page
-
-        return page(self)
+        return diff_page.page(self.predictors)
 
     def _repr_html_(self) -> str:
         return self.html()
 
     def side_by_side(self, left: str, right: str) -> Markup:
         """Return HTML with what was and what is in two columns under these titles, differences marked."""
-        from skillfleet_nb.programs.diff_page import columns
-
-        return columns(self, left, right)
+        return diff_page.columns(self.predictors, left, right)
 
 
 def diff_programs(base_state: Mapping[str, Any], best_state: Mapping[str, Any]) -> ProgramDiff:
@@ -189,28 +141,6 @@ def _demo(demo: Mapping[str, Any], labels: Sequence[str]) -> Demo:
     )
 
 
-def pieces(before: str, after: str) -> list[Piece]:
-    """Tell what stayed, went and came: word by word in short texts that resemble, else line by line."""
-    for cut, most in ((r"\S+\s*", _WORDS), (r"[^\n]*\n|[^\n]+", None)):
-        one, other = re.findall(cut, before), re.findall(cut, after)
-        if most is not None and max(len(one), len(other)) > most:
-            continue
-        matcher = difflib.SequenceMatcher(None, [w.strip() for w in one], [w.strip() for w in other], autojunk=False)
-        if most is not None and matcher.ratio() < _UNLIKE:
-            return [("-", before), ("+", after)]
-        found: list[Piece] = []
-        for tag, i1, i2, j1, j2 in matcher.get_opcodes():
-            if tag == "equal":
-                kept = other[j1:j2] if j2 < len(other) else one[i1:i2]  # the side that has a space at the end
-                found.append(("=", "".join(kept)))
-                continue
-            found += [("-", "".join(one[i1:i2]))] if i2 > i1 else []
-            found += [("+", "".join(other[j1:j2]))] if j2 > j1 else []
-        if any(op != "=" for op, _ in found):
-            return found
-    return [("-", before), ("+", after)]  # they differ in spaces alone
-
-
 def _indent(text: str, first: str = "  ", rest: str = "  ") -> str:
     lines = text.splitlines() or [""]
     return "\n".join((first if i == 0 else rest) + line for i, line in enumerate(lines))
@@ -230,12 +160,6 @@ def _change_text(change: TextChange) -> str:
         return "\n".join([change.what, _indent(change.before, "- ", "- "), _indent(change.after, "+ ", "+ ")])
     marks = {"=": "{}", "-": "[-{}-]", "+": "{{+{}+}}"}
     return f"{change.what}\n" + _indent("".join(outside_space(text, marks[op].format) for op, text in found))
-
-
-def outside_space(text: str, mark: Callable[[str], str]) -> str:
-    """Mark the words and leave the space that follows them outside."""
-    words = text.rstrip()
-    return mark(words) + text[len(words) :] if words else text
 
 
 def _predictor_text(diff: PredictorDiff) -> str:

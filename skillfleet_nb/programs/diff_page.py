@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.format import counted
 from skillfleet_nb.html import NO_MATH, fill, join, passage
-from skillfleet_nb.programs.diff import LONG, outside_space, pieces
+from skillfleet_nb.programs.changes import LONG, outside_space, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from markupsafe import Markup
 
-    from skillfleet_nb.programs.diff import Demo, Piece, PredictorDiff, ProgramDiff, TextChange
+    from skillfleet_nb.programs.changes import Demo, Piece, PredictorDiff, TextChange
 
 _SAME = "identical: same instructions, same demos"
 # Transparent colours over the page's own background read in light and dark themes alike.
@@ -28,18 +28,18 @@ _COLUMNS = "display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,2
 _COLUMN = "min-width:0;max-height:26em;overflow:auto"
 
 
-def page(diff: ProgramDiff) -> Markup:
+def page(predictors: Sequence[PredictorDiff]) -> Markup:
     """Return the changes, one after the other."""
-    if diff.identical:
+    if all(p.identical for p in predictors):
         return fill("<p>{}</p>", _SAME)
-    return fill('<div class="skillfleet-diff {}">{}</div>', NO_MATH, join(map(_predictor, diff.predictors)))
+    return fill('<div class="skillfleet-diff {}">{}</div>', NO_MATH, join(map(_predictor, predictors)))
 
 
-def columns(diff: ProgramDiff, left: str, right: str) -> Markup:
+def columns(predictors: Sequence[PredictorDiff], left: str, right: str) -> Markup:
     """Return both programs in two columns under these titles; on a narrow page one above the other."""
-    if diff.identical:
+    if all(p.identical for p in predictors):
         return fill("<p>{}</p>", _SAME)
-    parts = join(_predictor_columns(p, left, right) for p in diff.predictors)
+    parts = join(_predictor_columns(p, left, right) for p in predictors)
     return fill('<div class="skillfleet-diff {}">{}</div>', NO_MATH, parts)
 
 

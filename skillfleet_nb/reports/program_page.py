@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
 
-    from skillfleet_nb.programs.diff import Demo
+    from skillfleet_nb.programs.changes import Demo
     from skillfleet_nb.reports.stored_programs import StoredProgram
 
 SHORT_ID = 8
