@@ -6,12 +6,12 @@ import tempfile
 from pathlib import Path
 
 from skillfleet_nb import Fleet, offline_lm
-from skillfleet_nb.charts import KINDS
+from skillfleet_nb.charts import kinds
+from skillfleet_nb.charts.kind import Takes
 from skillfleet_nb.commands.demo import exact_intent, intent_program
 from skillfleet_nb.data.bundled import bundled
 
 IMAGES = Path(__file__).parent / "images" / "charts"
-SEVERAL = {"pareto": (), "optimizers": ()}
 
 if __name__ == "__main__":
     rows = bundled("intents")
@@ -28,6 +28,7 @@ if __name__ == "__main__":
                 name=f"intents-{optimizer}",
             ).result()
         IMAGES.mkdir(parents=True, exist_ok=True)
-        for kind in KINDS:
-            fleet.charts.plot(kind, *SEVERAL.get(kind, ("intents-gepa",))).save(IMAGES / f"{kind}.svg")
+        for kind in kinds().values():
+            jobs = () if kind.takes is Takes.ALL else ("intents-gepa",)
+            fleet.charts.plot(kind.name, *jobs).save(IMAGES / f"{kind.name}.svg")
         fleet.charts.convergence(*fleet.jobs().name).save(IMAGES / "convergence_several.svg")

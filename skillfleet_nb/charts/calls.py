@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.charts import facts
+from skillfleet_nb.charts.chart import Chart
+from skillfleet_nb.charts.kind import kind
 from skillfleet_nb.charts.style import (
     BLUE,
     HEIGHT,
@@ -19,6 +22,8 @@ from skillfleet_nb.charts.style import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from skillfleet_nb.charts.jobs import Jobs
 
 _ROLES = {"task": BLUE, "prompt": VERMILION, "reflection": PURPLE}
 _MOST_BARS, _MOST_PANELS = 30, 6
@@ -182,3 +187,19 @@ def latencies(data: pd.DataFrame, *, title: str = "") -> Any:
 
 def _span(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+
+
+@kind("costs", "what each role and model cost")
+def costs_of_jobs(jobs: Jobs) -> Chart:
+    """Plot what each role and model cost."""
+    data = cost_data(facts.calls(jobs.store, jobs.labels))
+    title = f"Cost by role and model of {jobs.title}"
+    return Chart(title, data, costs(data, title=title))
+
+
+@kind("latency", "how long answers took")
+def latency_of_jobs(jobs: Jobs) -> Chart:
+    """Plot how long answers took, by role and model."""
+    data = latency_data(facts.latencies(jobs.store, jobs.labels))
+    title = f"Latency of LM calls of {jobs.title}"
+    return Chart(title, data, latencies(data, title=title))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.charts import facts
+from skillfleet_nb.charts.chart import Chart
+from skillfleet_nb.charts.kind import kind
 from skillfleet_nb.charts.style import (
     BLUE,
     HEIGHT,
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+
+    from skillfleet_nb.charts.jobs import Jobs
 
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST = 300  # points of a job's curve
@@ -135,3 +140,14 @@ def sparkline(scores: Sequence[float]) -> str:
         return ""
     low, span = min(scores), max(scores) - min(scores)
     return "".join(_BARS[round((s - low) / span * (len(_BARS) - 1)) if span else 0] for s in scores)
+
+
+@kind("convergence", "score by trial and the best so far; of several jobs the best so far of each")
+def of_jobs(jobs: Jobs) -> Chart:
+    """Plot the learning curve of a job, or the best so far of several."""
+    trials = facts.curves(jobs.store, jobs.labels)
+    data = convergence_data(trials)
+    title = f"Learning curve{'s' * (len(jobs.labels) != 1)} of {jobs.title}"
+    seen = int((trials.split != "test").sum())
+    thin = f"{len(data):,} of {seen:,} trials, the lowest and highest of each stretch." if seen > len(data) else ""
+    return Chart(title, data, convergence(data, title=title, note=f"{thin} {jobs.left_out}".strip()))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.charts import facts
+from skillfleet_nb.charts.chart import Chart
+from skillfleet_nb.charts.kind import Takes, kind
 from skillfleet_nb.charts.style import (
     BLUE,
     HEIGHT,
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+
+    from skillfleet_nb.charts.jobs import Jobs
 
 _MOST = 150
 _KINDS = {
@@ -138,3 +143,14 @@ def lineage(data: pd.DataFrame, *, title: str = "", total: int | None = None) ->
     if total is not None and total > len(data):
         how += f" {len(data):,} of {total:,} candidates: the way to the best, and the highest."
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT + 20, title=titled(title, how))
+
+
+@kind("lineage", "candidates with their parents, and the way to the best", takes=Takes.ONE)
+def of_job(jobs: Jobs) -> Chart:
+    """Plot the candidates of a job with their parents."""
+    (job_id,) = jobs.labels
+    trials = facts.trials(jobs.store, job_id)
+    data = lineage_data(trials)
+    title = f"Lineage of the candidates of {jobs.title}"
+    total = trials[trials.split != "test"].program_id.nunique()
+    return Chart(title, data, lineage(data, title=title, total=total))

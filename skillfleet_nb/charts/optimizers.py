@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.charts.chart import Chart
+from skillfleet_nb.charts.kind import Takes, kind
 from skillfleet_nb.charts.style import BLUE, INK, VERMILION, WIDTH, nothing, shortened, titled, told_apart
+from skillfleet_nb.format import counted
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from skillfleet_nb.charts.jobs import Jobs
 
 _MOST = 40
 _VERDICTS = ["improved", "no evidence", "worse"]
@@ -73,3 +78,13 @@ def optimizers(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     return alt.layer(bars, dots, zero).properties(
         width=WIDTH - 120, height=alt.Step(22), title=titled(title, f"{how} {note}".strip())
     )
+
+
+@kind("optimizers", "gain on the sealed test with its interval; of all jobs, or those named", takes=Takes.ALL)
+def of_jobs(jobs: Jobs) -> Chart:
+    """Plot the gain of each job on the sealed test with its interval, by optimizer."""
+    data = optimizer_data(jobs.frame)
+    title = f"Gain of {counted(data['optimizer'].nunique(), 'optimizer')} in {counted(len(data), 'job')}"
+    out = len(jobs.frame) - len(data)
+    note = f"{counted(out, 'job')} older or not tested left out." if out else ""
+    return Chart(title, data, optimizers(data, title=title, note=note))

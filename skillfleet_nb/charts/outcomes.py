@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.charts import facts
+from skillfleet_nb.charts.chart import Chart
+from skillfleet_nb.charts.kind import Takes, kind
 from skillfleet_nb.charts.style import BLUE, INK, VERMILION, WIDTH, nothing, panel_title, titled
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from skillfleet_nb.charts.jobs import Jobs
 
 _MOST_EXAMPLES, _MOST_ROWS = 120, 6
 _ORDER = ("fixed", "broke", "unsolved", "solved")
@@ -144,3 +149,15 @@ def _panel(alt: Any, cells: pd.DataFrame, rows: list[str], n: int) -> Any:
         .encode(text="sign:N")
     )
     return (rects + signs).properties(width=alt.Step(step), height=alt.Step(22))
+
+
+@kind("outcomes", "examples by candidates: fixed and broken against the program as given", takes=Takes.ONE)
+def of_job(jobs: Jobs) -> Chart:
+    """Map which examples the best candidates of a job fixed and broke."""
+    (job_id,) = jobs.labels
+    shown = shown_trials(facts.trials(jobs.store, job_id))
+    outcomes = facts.outcomes(jobs.store, job_id, shown.trial.tolist())
+    counts = {str(split): int(n) for split, n in outcomes.groupby("split")["example_id"].nunique().items()}
+    title = f"Examples fixed and broken by {jobs.title}"
+    data = outcome_data(outcomes, shown)
+    return Chart(title, data, outcome_map(data, title=title, counts=counts))

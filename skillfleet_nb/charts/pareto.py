@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.charts.chart import Chart
+from skillfleet_nb.charts.kind import Choice, Takes, kind
 from skillfleet_nb.charts.style import HEIGHT, INK, WIDTH, nothing, score_axis, titled, told_apart
+from skillfleet_nb.format import counted
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from skillfleet_nb.charts.jobs import Jobs
 
 _MOST = 300
 COSTS = {"usd": "cost_usd", "calls": "lm_calls", "minutes": "wall_s"}
@@ -95,3 +100,29 @@ def pareto(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     return alt.layer(line, dots, *told).properties(
         width=WIDTH, height=HEIGHT + 40, title=titled(title, f"{how} {note}".strip())
     )
+
+
+@kind(
+    "pareto",
+    "score against cost, with the Pareto front; of all jobs, or those named",
+    takes=Takes.ALL,
+    by=Choice(tuple(COSTS), "what a job cost"),
+    on=Choice(tuple(SCORES), "where it was scored"),
+)
+def of_jobs(jobs: Jobs, *, by: str | None = None, on: str | None = None) -> Chart:
+    """Plot score against cost, with the Pareto front.
+
+    Parameters
+    ----------
+    jobs
+        By default all.
+    by
+        Cost in ``"usd"``, ``"calls"`` or ``"minutes"``; by default USD where any job cost some.
+    on
+        Score on ``"test"`` or ``"validation"``; by default the sealed test where there is one.
+    """
+    data = pareto_data(jobs.frame, by=by, on=on)
+    title = f"Score against cost of {counted(len(data), 'job')}"
+    out = len(jobs.frame) - len(data)
+    note = f"{counted(out, 'job')} without a score or a known cost left out." if out else ""
+    return Chart(title, data, pareto(data, title=title, note=note))

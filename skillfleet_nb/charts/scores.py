@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.charts import facts
+from skillfleet_nb.charts.chart import Chart
+from skillfleet_nb.charts.kind import kind
 from skillfleet_nb.charts.style import BLUE, HEIGHT, INK, VERMILION, WIDTH, nothing, panel_title, shortened, titled
+from skillfleet_nb.format import counted
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from skillfleet_nb.charts.jobs import Jobs
 
 _FEW, _BINS, _MOST_JOBS, _HARDEST = 6, 10, 6, 15
 GIVEN, BEST = "as given", "best"
@@ -156,3 +162,21 @@ def difficulty(data: pd.DataFrame, *, title: str = "") -> Any:
     never = int((data["mean"] == 0).sum())
     how = f"{len(data):,} examples of train and validation; {never:,} of them no candidate scored above 0 on."
     return alt.hconcat(bars, worst, spacing=24).properties(title=titled(title, how))
+
+
+@kind("scores", "scores of examples: the program as given against the best")
+def scores_of_jobs(jobs: Jobs) -> Chart:
+    """Plot the scores of examples: the program as given against the best."""
+    data = score_data(facts.example_scores(jobs.store, jobs.labels))
+    title = f"Scores of examples, given against best, of {jobs.title}"
+    out = len(jobs.labels) - data["job"].nunique()
+    note = f"{counted(out, 'job')} left out: not scored yet, or beyond the first six." if out else ""
+    return Chart(title, data, scores(data, title=title, note=note))
+
+
+@kind("difficulty", "how hard candidates found the examples")
+def difficulty_of_jobs(jobs: Jobs) -> Chart:
+    """Plot how hard candidates found the examples, and the hardest ones."""
+    data = difficulty_data(facts.examples(jobs.store, jobs.labels))
+    title = f"Difficulty of the examples of {jobs.title}"
+    return Chart(title, data, difficulty(data, title=title))

@@ -17,7 +17,7 @@ from shlex import quote
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from skillfleet_nb.charts import KINDS
+from skillfleet_nb.charts import kinds
 from skillfleet_nb.commands.resolve import SUFFIXES, own_variables
 from skillfleet_nb.commands.tree import build
 from skillfleet_nb.errors import SkillfleetError
@@ -147,7 +147,7 @@ class _Names:
             "LM": lambda: chain(self._variables(_is_lm), [Offer("offline", "value")]),
             "JOB": self._jobs,
             "OPTIMIZER": _optimizers,
-            "CHART": lambda: (Offer(kind, "value") for kind in KINDS),
+            "CHART": lambda: (Offer(kind, "value") for kind in kinds()),
             "KEY=VALUE": self._parameters,
             "WHEN": lambda: (Offer(when, "value") for when in ("accept", "cost=")),
             "STATE": lambda: (Offer(str(s), "value") for s in JobState),

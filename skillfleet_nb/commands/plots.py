@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts import KINDS
+from skillfleet_nb.charts import kinds
 from skillfleet_nb.commands.views import Note
 
 if TYPE_CHECKING:
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.commands.context import Context
 
-_PLOT = "Draw a chart of jobs.\n\n" + "\n".join(f"  {kind:<12} {what}" for kind, what in KINDS.items())
 _PLOT_EXAMPLES = (
     "plot convergence intents",
     "%skillfleet plot pareto --by calls -o chart",
@@ -27,11 +26,11 @@ It opens from a disk, fetches nothing, reads in light and dark, and keys are tak
 
 def add(commands: Any) -> None:
     """Add these commands to the tree."""
-    p = commands.add_parser("plot", help="draw a chart of jobs", description=_PLOT, examples=_PLOT_EXAMPLES)
+    p = commands.add_parser("plot", help="draw a chart of jobs", description=_about_plot(), examples=_PLOT_EXAMPLES)
     p.add_argument("kind", nargs="?", metavar="CHART", help="one of the above")
     p.add_argument("names", nargs="*", metavar="JOB", help="names or ids")
-    p.add_argument("--by", choices=("usd", "calls", "minutes"), help="of pareto: what a job cost")
-    p.add_argument("--on", choices=("test", "validation"), help="of pareto: where it was scored")
+    for option, (values, about) in _plot_options().items():
+        p.add_argument(f"--{option}", choices=values, help=about)
     p.add_argument("--out", metavar="FILE", help="write it to a file: .svg .png .pdf .html .json")
     p.add_argument("-o", dest="output", metavar="NAME", help="put the chart into this variable")
     p.set_defaults(run=_plot)
@@ -47,10 +46,25 @@ def add(commands: Any) -> None:
     p.set_defaults(run=_export)
 
 
+def _about_plot() -> str:
+    return "Draw a chart of jobs.\n\n" + "\n".join(f"  {one.name:<12} {one.summary}" for one in kinds().values())
+
+
+def _plot_options() -> dict[str, tuple[tuple[str, ...], str]]:
+    """Return the options of all kinds by name, with their values and what they choose, and of which kind."""
+    options: dict[str, tuple[tuple[str, ...], str]] = {}
+    for one in kinds().values():
+        for name, (values, about) in one.options.items():
+            before, told = options.get(name, ((), ""))
+            merged = tuple(dict.fromkeys((*before, *values)))
+            options[name] = (merged, f"{told}{'; ' if told else ''}of {one.name}: {about}")
+    return options
+
+
 def _plot(c: Context, a: argparse.Namespace) -> Any:
     if a.kind is None:
-        return Note(_PLOT)
-    chart = c.fleet.charts.plot(a.kind, *a.names, by=a.by, on=a.on)
+        return Note(_about_plot())
+    chart = c.fleet.charts.plot(a.kind, *a.names, **{name: getattr(a, name) for name in _plot_options()})
     if a.output:
         c.namespace[a.output] = chart
     return Note(f"wrote {chart.save(a.out)}: {chart.title}") if a.out else chart

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -14,8 +17,9 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
-from skillfleet_nb import Fleet
-from skillfleet_nb.charts import KINDS, Chart, convergence, convergence_data
+from skillfleet_nb import Fleet, charts
+from skillfleet_nb.charts import Chart, convergence, convergence_data, kinds
+from skillfleet_nb.charts.jobs import Jobs
 from skillfleet_nb.cli import main
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.events import JobCreated
@@ -23,12 +27,11 @@ from skillfleet_nb.store import Home, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 V5 = "application/vnd.vegalite.v5+json"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds())
 def test_every_chart_of_a_job_is_drawn_without_a_network(fleet: Fleet, kind: str) -> None:
     chart = fleet.charts.plot(kind, "mipro")
     assert len(chart.data)
@@ -46,7 +49,7 @@ def test_every_chart_of_a_job_is_drawn_without_a_network(fleet: Fleet, kind: str
     assert base64.b64decode(bundle["application/pdf"]).startswith(b"%PDF")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds())
 def test_where_there_is_nothing_to_draw_the_chart_says_what_is_missing(fleet: Fleet, kind: str) -> None:
     chart = fleet.charts.plot(kind, "nothing yet")
     said = chart.spec["description"]
@@ -55,7 +58,7 @@ def test_where_there_is_nothing_to_draw_the_chart_says_what_is_missing(fleet: Fl
     assert said.split(":")[0] in chart.svg
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k not in {"outcomes", "lineage"}])
+@pytest.mark.parametrize("kind", [k for k in kinds() if k not in {"outcomes", "lineage"}])
 def test_charts_of_several_jobs_tell_them_apart(fleet: Fleet, kind: str) -> None:
     chart = fleet.charts.plot(kind, "mipro", LONG, "nothing yet")
     if "job" in chart.data:
@@ -69,8 +72,8 @@ def test_jobs_of_one_name_are_told_apart_by_their_ids(tmp_path: Path) -> None:
         with Journal(home, job_id) as journal:
             journal.append(JobCreated(name="same", optimizer="gepa", program="p", metric="m", engine="thread", seed=0))
     fleet = Fleet(tmp_path / "home")
-    labels, _ = fleet.charts._labels(["run-bbbbbb", "run-aaaaaa"])
-    assert labels == {"run-bbbbbb": "same (bbbbbb)", "run-aaaaaa": "same (aaaaaa)"}
+    jobs = Jobs(fleet.store, ("run-bbbbbb", "run-aaaaaa"))
+    assert jobs.labels == {"run-bbbbbb": "same (bbbbbb)", "run-aaaaaa": "same (aaaaaa)"}
 
 
 def test_a_persons_own_settings_of_altair_are_left_alone_and_do_no_harm(fleet: Fleet) -> None:
@@ -80,25 +83,24 @@ def test_a_persons_own_settings_of_altair_are_left_alone_and_do_no_harm(fleet: F
 
 
 def test_what_cannot_be_drawn_is_one_line(fleet: Fleet, tmp_path: Path) -> None:
-    charts = fleet.charts
     with pytest.raises(NotFoundError, match="did you mean 'convergence'"):
-        charts.plot("convergance", "mipro")
+        fleet.charts.plot("convergance", "mipro")
     with pytest.raises(NotFoundError, match="did you mean 'mipro'"):
-        charts.convergence("mipr")
+        fleet.charts.convergence("mipr")
     with pytest.raises(InputError, match="needs a job"):
-        charts.convergence()
+        fleet.charts.convergence()
     with pytest.raises(InputError, match="name one or more"):
-        charts.plot("costs")
+        fleet.charts.plot("costs")
     with pytest.raises(InputError, match="one by one"):
-        charts.plot("lineage", "mipro", LONG)
-    with pytest.raises(InputError, match="no option 'by'"):
-        charts.plot("costs", "mipro", by="usd")
+        fleet.charts.plot("lineage", "mipro", LONG)
+    with pytest.raises(InputError, match="no option 'by': it has none"):
+        fleet.charts.plot("costs", "mipro", by="usd")
     with pytest.raises(NotFoundError, match="did you mean 'calls'"):
-        charts.pareto(by="cals")
+        fleet.charts.pareto(by="cals")
     with pytest.raises(InputError, match=r"end it in \.svg"):
-        charts.pareto().save(tmp_path / "a.gif")
+        fleet.charts.pareto().save(tmp_path / "a.gif")
     with pytest.raises(InputError, match="give a folder that exists"):
-        charts.pareto().save(tmp_path / "none" / "a.svg")
+        fleet.charts.pareto().save(tmp_path / "none" / "a.svg")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_the_magic_plots(fleet: Fleet, shell: Any, tmp_path: Path) -> None:
     assert shell.user_ns["chart"] is chart
     assert chart.title == "Learning curves of 2 jobs"
     listed = shell.run_line_magic("skillfleet", "plot")
-    assert all(f"  {kind} " in str(listed) for kind in KINDS)
+    assert all(f"  {kind} " in str(listed) for kind in kinds())
     told_ = shell.run_line_magic("skillfleet", f"plot pareto --by calls --out {tmp_path / 'a.svg'} {home}")
     assert "wrote" in str(told_)
     assert (tmp_path / "a.svg").exists()
@@ -163,3 +165,44 @@ def test_a_terminal_shows_the_numbers(fleet: Fleet, capsys: pytest.CaptureFixtur
     assert "Scores of examples" in printed
     assert "as given" in printed
     assert main(["plot", "nope"]) == 2
+
+
+MINE = '''
+"""A chart of one's own."""
+import altair as alt
+from skillfleet_nb.charts.chart import Chart
+from skillfleet_nb.charts.kind import Choice, kind
+
+
+@kind("names", "the names of jobs", case=Choice(("upper", "lower"), "how they are written"))
+def of_jobs(jobs, *, case="lower"):
+    """Plot the names of jobs."""
+    data = jobs.frame.assign(name=getattr(jobs.frame["name"].str, case)())[["name"]]
+    return Chart(f"Names of {jobs.title}", data, alt.Chart(data).mark_text().encode(text="name"))
+'''
+
+
+def test_a_new_file_is_a_chart_everywhere_at_once(
+    fleet: Fleet, shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "names.py").write_text(MINE)
+    monkeypatch.setattr(charts, "__path__", [*charts.__path__, str(tmp_path)])
+    monkeypatch.setenv("SKILLFLEET_HOME", str(fleet.home.root))
+    assert fleet.charts.names("mipro", case="upper").data["name"].tolist() == ["MIPRO"]
+    assert fleet.charts.names.__doc__ == "Plot the names of jobs."
+    assert list(inspect.signature(fleet.charts.names).parameters) == ["jobs", "case"]
+    assert "names" in dir(fleet.charts)
+    with pytest.raises(NotFoundError, match="did you mean 'upper'"):
+        fleet.charts.names("mipro", case="uper")
+    drawn = shell.run_line_magic("skillfleet", "plot names mipro --case lower")
+    assert drawn.title == "Names of mipro"
+    assert "  names        the names of jobs" in str(shell.run_line_magic("skillfleet", "plot"))
+    with provisionalcompleter():
+        line = "%skillfleet plot nam"
+        assert "names" in {c.text for c in shell.Completer.completions(line, len(line))}
+    sys.modules.pop("skillfleet_nb.charts.names")
+
+
+def test_every_kind_of_chart_has_its_part_of_the_docs_page() -> None:
+    page = Path(charts.__file__).parents[2] / "docs" / "charts.md"
+    assert set(kinds()) <= set(re.findall(r"^### (\w+)$", page.read_text("utf-8"), flags=re.MULTILINE))

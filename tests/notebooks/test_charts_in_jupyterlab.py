@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from playwright.sync_api import expect
 
-from skillfleet_nb.charts import KINDS
+from skillfleet_nb.charts import kinds
 
 if TYPE_CHECKING:
     from jupyterlab_page import Lab, LabPage
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SET_UP = """\
 %load_ext skillfleet_nb
 %skillfleet demo --optimizer bootstrap_random_search --home charts"""
-PLOTS = {kind: f"%skillfleet plot {kind} demo --home charts" for kind in KINDS}
+PLOTS = {kind: f"%skillfleet plot {kind} demo --home charts" for kind in kinds()}
 
 
 @pytest.fixture(scope="module")

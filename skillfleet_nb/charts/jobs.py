@@ -1,0 +1,64 @@
+"""The jobs that a chart shows, under names that tell them apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.charts import facts
+from skillfleet_nb.charts.style import shortened
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skillfleet_nb.store import Store
+
+_MOST = 30
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Jobs of a home.
+
+    Attributes
+    ----------
+    store
+        Where their facts are.
+    ids
+        In the order given; None are all.
+    """
+
+    store: Store
+    ids: tuple[str, ...] | None = None
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Rows of the relation ``jobs``, newest first, with `job`: a name that no other one has."""
+        rows = facts.jobs(self.store, None if self.ids is None else dict.fromkeys(self.ids, ""))
+        return rows.assign(job=_told_apart(rows))
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Names by id, in the order given; the first thirty."""
+        names = dict(zip(self.frame["job_id"], self.frame["job"], strict=True))
+        ids = list(names) if self.ids is None else self.ids
+        return {job_id: str(names.get(job_id, job_id)) for job_id in ids[:_MOST]}
+
+    @property
+    def left_out(self) -> str:
+        """Says how many :attr:`labels` leaves out; empty where it holds all."""
+        more = (len(self.frame) if self.ids is None else len(self.ids)) - len(self.labels)
+        return f"{more} further jobs are left out." if more else ""
+
+    @property
+    def title(self) -> str:
+        """The name of the only job, or how many there are."""
+        names = list(self.labels.values())
+        return shortened(names)[names[0]] if len(names) == 1 else f"{len(names)} jobs"
+
+
+def _told_apart(jobs: pd.DataFrame) -> pd.Series[str]:
+    """Names of jobs; those that share one get the end of their id as well."""
+    same = jobs["name"].duplicated(keep=False)
+    return jobs["name"].where(~same, jobs["name"] + " (" + jobs["job_id"].str[-6:] + ")")
