@@ -18,8 +18,8 @@ LAYERS: list[set[str]] = [
     {"errors", "events", "format", "html", "typing", "config", "stats", "security"},
     {"store", "lm", "offline"},
     {"programs", "skills", "data"},
-    {"runs", "optimizers"},
-    {"charts", "reports", "advice"},
+    {"runs", "optimizers", "charts"},
+    {"reports", "advice"},
     {"fleet"},
     {"commands", "magics", "widgets", "cli", "server", "monitoring"},
 ]

@@ -17,6 +17,7 @@ from skillfleet_nb.advice.forecast import Forecast, Interval, forecast
 from skillfleet_nb.advice.past_runs import calibrated, corrections
 from skillfleet_nb.advice.posterior import baseline_of, expectations
 from skillfleet_nb.advice.rules import ARMS, STEPS_USD, Arm, allowed
+from skillfleet_nb.charts.cost_quality import Way, cost_quality_data, cost_quality_svg
 from skillfleet_nb.errors import InputError, LMError, SkillfleetError
 from skillfleet_nb.events import Recommended
 from skillfleet_nb.format import duration, money, percent, points, points_change
@@ -205,6 +206,20 @@ class Recommendation(Readable, BaseModel):
         if self.alternatives:
             parts.append(table(_HEADER, [a.row() for a in self.alternatives], title="Alternatives"))
         return "".join(parts)
+
+    def chart_data(self) -> list[dict[str, Any]]:
+        """Return every option by cost and score, as :func:`~skillfleet_nb.charts.cost_quality.cost_quality_data`."""
+        mine = (self.optimizer, self.params)
+        return cost_quality_data([
+            Way(o.name, "recommended" if (o.optimizer, o.params) == mine else "possible" if o.feasible
+                else "not possible", o.cost_usd, o.calls, o.expected_score, o.score)
+            for o in self.candidates
+        ])  # fmt: skip
+
+    @property
+    def svg(self) -> str:
+        """The picture of every option by cost and score, as SVG text."""
+        return cost_quality_svg(self.chart_data(), budget=self.budget_usd)
 
     def event(self) -> Recommended:
         """Return what is recorded of it."""

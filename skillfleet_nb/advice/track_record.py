@@ -126,10 +126,22 @@ class SelectorReport(Readable, BaseModel):
         """Forecasts against what came, confidence against outcome, gains by who chose; none before a job has ended."""
         if not self.outcomes:
             return ()
-        told, sure, won = forecast_data(self.outcomes), calibration_data(self.calibration), gain_data(self.outcomes)
+        import pandas as pd
+
+        forecast = pd.DataFrame(
+            [
+                {"job": o.job, "what": what, **f.model_dump()}
+                for o in self.outcomes if not o.warm
+                for what, f in o.forecasts.items()
+            ],
+            columns=["job", "what", *Forecasted.model_fields],
+        )  # fmt: skip
+        bins = pd.DataFrame([b.model_dump() for b in self.calibration], columns=[*Calibration.model_fields])
+        jobs = pd.DataFrame([o.model_dump(include={"job", "optimizer", "how", "gain"}) for o in self.outcomes])
+        off, right, won = forecast_data(forecast), calibration_data(bins), gain_data(jobs)
         return (
-            Chart("What jobs took against what was forecast", told, forecasts(told)),
-            Chart("How sure advice was, and how often it was right", sure, calibration(sure)),
+            Chart("What jobs took against what was forecast", off, forecasts(off)),
+            Chart("How sure advice was, and how often it was right", right, calibration(right)),
             Chart("Gains by who chose the optimizer", won, gains(won)),
         )
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import math
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from skillfleet_nb.advice.recommend import Recommendation
 
 _COLOURS = {"recommended": "#0072b2", "possible": "#009e73", "not possible": "#999999"}  # Okabe and Ito
 _INK = "#888888"  # has contrast on white and on black
@@ -21,30 +19,39 @@ _LINE = 12.0  # between two names
 _LEAST = 1e-6  # a cost axis with a logarithm has no zero
 
 
-def advice_data(recommendation: Recommendation) -> list[dict[str, Any]]:
-    """Lay the candidates out, one dict each, the cheapest first.
+class Way(NamedTuple):
+    """One way to optimise: forecasts as (low, expected, high), scores in [0, 1]; `cost_usd` is None if not known."""
+
+    name: str
+    kind: Literal["recommended", "possible", "not possible"]
+    cost_usd: tuple[float, float, float] | None
+    calls: tuple[float, float, float]
+    expected_score: float
+    score: tuple[float, float]
+
+
+def cost_quality_data(ways: Sequence[Way]) -> list[dict[str, Any]]:
+    """Lay ways to optimise out, one dict each, the cheapest first.
 
     `cost`, `low` and `high` are USD, or calls where a price is unknown or nothing costs anything (`unit`
-    tells which); `score`, `worst` and `best` are points; `kind` is recommended, possible or not possible.
+    tells which); `score`, `worst` and `best` are points; `name` and `kind` are as given.
     """
-    mine = (recommendation.optimizer, recommendation.params)
-    priced = all(o.cost_usd is not None and o.cost_usd.expected > 0 for o in recommendation.candidates)
+    priced = all(way.cost_usd is not None and way.cost_usd[1] > 0 for way in ways)
     rows = []
-    for o in recommendation.candidates:
-        cost = o.cost_usd if priced and o.cost_usd is not None else o.calls
-        kind = "recommended" if (o.optimizer, o.params) == mine else "possible" if o.feasible else "not possible"
+    for way in ways:
+        low, expected, high = way.cost_usd if priced and way.cost_usd is not None else way.calls
         rows.append({
-            "name": o.name, "cost": max(cost.expected, _LEAST), "low": max(cost.low, _LEAST),
-            "high": max(cost.high, _LEAST), "score": 100 * o.expected_score, "worst": 100 * o.score[0],
-            "best": 100 * o.score[1], "kind": kind, "unit": "USD" if priced else "calls",
+            "name": way.name, "cost": max(expected, _LEAST), "low": max(low, _LEAST), "high": max(high, _LEAST),
+            "score": 100 * way.expected_score, "worst": 100 * way.score[0], "best": 100 * way.score[1],
+            "kind": way.kind, "unit": "USD" if priced else "calls",
         })  # fmt: skip
     return sorted(rows, key=lambda row: float(row["cost"]))
 
 
-def advice_svg(
+def cost_quality_svg(
     data: Sequence[dict[str, Any]], *, budget: float | None = None, width: int = 520, height: int = 250
 ) -> str:
-    """Draw :func:`advice_data`: cost on a logarithmic axis, intervals as lines, the budget as a dashed one.
+    """Draw :func:`cost_quality_data`: cost on a logarithmic axis, intervals as lines, the budget as a dashed one.
 
     Names stand in a column beside the plot, each joined to its mark: near the marks they would hide one another.
 

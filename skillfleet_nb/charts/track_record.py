@@ -7,35 +7,35 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.charts.style import BLUE, INK, ORANGE, VERMILION, WIDTH, nothing, titled, told_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
-
-    from skillfleet_nb.advice.track_record import Calibration, Outcome
 
 _HELD = ["within its interval", "outside"]
 _CHOSEN = {"accepted": "as recommended", "overridden": "overridden", "manual": "by hand"}
 
 
-def forecast_data(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+def forecast_data(jobs: pd.DataFrame) -> pd.DataFrame:
     """Set what jobs came to against what was forecast.
+
+    Parameters
+    ----------
+    jobs
+        Columns `job`, `what` (calls, cost or time), `low`, `expected`, `high` (the 80% interval forecast) and
+        `actual`: a row each job and quantity.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `what` (calls, cost, time), `job`, `ratio` (what came over what was expected), `low` and
-        `high` (the 80% interval, over what was expected) and `held` in words; a job whose task an earlier
-        one had put into the cache is left out.
+        Columns `what`, `job`, `ratio` (what came over what was expected), `low` and `high` (over what was expected)
+        and `held` in words; rows in which nothing was expected or came are left out.
     """
-    import pandas as pd
-
-    rows = [
-        {"what": what, "job": o.job, "ratio": f.actual / f.expected, "low": f.low / f.expected,
-         "high": f.high / f.expected, "held": _HELD[not f.low <= f.actual <= f.high]}
-        for o in outcomes if not o.warm
-        for what, f in o.forecasts.items() if f.expected > 0 and f.actual > 0
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["what", "job", "ratio", "low", "high", "held"])
+    scored = jobs[(jobs["expected"] > 0) & (jobs["actual"] > 0)]
+    held = (scored["low"] <= scored["actual"]) & (scored["actual"] <= scored["high"])
+    return scored.assign(
+        ratio=scored["actual"] / scored["expected"],
+        low=scored["low"] / scored["expected"],
+        high=scored["high"] / scored["expected"],
+        held=held.map({True: _HELD[0], False: _HELD[1]}),
+    )[["what", "job", "ratio", "low", "high", "held"]].reset_index(drop=True)
 
 
 def forecasts(data: pd.DataFrame) -> Any:
@@ -69,25 +69,29 @@ def forecasts(data: pd.DataFrame) -> Any:
     return alt.layer(span, one, dots).properties(width=WIDTH - 80, height=alt.Step(34), title=title)
 
 
-def calibration_data(bins: Sequence[Calibration]) -> pd.DataFrame:
+def calibration_data(bins: pd.DataFrame) -> pd.DataFrame:
     """Set confidence against outcome.
+
+    Parameters
+    ----------
+    bins
+        Columns `confidence` (its mean) and `right` (a share), both in [0, 1], and `n` recommendations.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `confidence` (mean of the bin), `right` with `low` and `high` (its 95% interval by Wilson), all in
-        points, and `n` recommendations.
+        Columns `confidence`, `right` with `low` and `high` (its 95% interval by Wilson), all in points, and `n`.
     """
     import pandas as pd
 
     from skillfleet_nb.stats import mean_interval
 
     rows = []
-    for b in bins:
-        hits = round(b.right * b.n)
-        found = mean_interval([1.0] * hits + [0.0] * (b.n - hits))
-        rows.append({"confidence": 100 * b.confidence, "right": 100 * found.mean, "low": 100 * found.low,
-                     "high": 100 * found.high, "n": b.n})  # fmt: skip
+    for confidence, right, n in zip(bins["confidence"], bins["right"], bins["n"], strict=True):
+        hits = round(right * n)
+        share = mean_interval([1.0] * hits + [0.0] * (n - hits))
+        rows.append({"confidence": 100 * confidence, "right": 100 * share.mean, "low": 100 * share.low,
+                     "high": 100 * share.high, "n": n})  # fmt: skip
     return pd.DataFrame(rows, columns=["confidence", "right", "low", "high", "n"])
 
 
@@ -112,21 +116,23 @@ def calibration(data: pd.DataFrame) -> Any:
     return alt.layer(ideal, bars, dots).properties(width=260, height=220, title=title)
 
 
-def gain_data(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+def gain_data(jobs: pd.DataFrame) -> pd.DataFrame:
     """Set the gains of jobs side by side, by who chose their optimizer.
+
+    Parameters
+    ----------
+    jobs
+        Columns `job`, `optimizer`, `how` (accepted, overridden or manual) and `gain` in [-1, 1] on the sealed test,
+        NaN where there is none.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `chosen` in words, `job`, `optimizer` and `gain` on the sealed test in points.
+        Columns `chosen` in words, `job`, `optimizer` and `gain` in points.
     """
-    import pandas as pd
-
-    rows = [
-        {"chosen": _CHOSEN[o.how], "job": o.job, "optimizer": o.optimizer, "gain": 100 * o.gain}
-        for o in outcomes if o.gain is not None and o.how in _CHOSEN
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["chosen", "job", "optimizer", "gain"])
+    scored = jobs[jobs["gain"].notna() & jobs["how"].isin(list(_CHOSEN))]
+    data = scored.assign(chosen=scored["how"].map(_CHOSEN), gain=100 * scored["gain"].astype(float))
+    return data[["chosen", "job", "optimizer", "gain"]].reset_index(drop=True)
 
 
 def gains(data: pd.DataFrame) -> Any:

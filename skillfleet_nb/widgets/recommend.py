@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
-from skillfleet_nb.charts.cost_quality import advice_data, advice_svg
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
 from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import items, preformatted, table
@@ -141,7 +140,7 @@ class RecommendationCard:
         self.choice.value = mine
         self._named()
         self._list()
-        self._chart.value = advice_svg(advice_data(made), budget=made.budget_usd)
+        self._chart.value = made.svg
 
     def _named(self) -> None:
         made = self.recommendation

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_up import Counting, Data, counted_lm, program, told
 
 from skillfleet_nb import Fleet
-from skillfleet_nb.charts.cost_quality import advice_data, advice_svg
+from skillfleet_nb.charts.cost_quality import cost_quality_svg
 from skillfleet_nb.errors import NotFoundError
 from skillfleet_nb.widgets import RecommendationCard
 
@@ -86,11 +86,11 @@ def test_a_page_without_widgets_shows_the_same_facts(card: RecommendationCard) -
 
 
 def test_the_chart_names_every_candidate_with_its_interval(card: RecommendationCard) -> None:
-    data = advice_data(card.recommendation)
+    data = card.recommendation.chart_data()
     assert [row["cost"] for row in data] == sorted(row["cost"] for row in data)
     assert [row["kind"] for row in data].count("recommended") == 1
     assert {row["unit"] for row in data} == {"USD"}
-    drawn = advice_svg(data, budget=2.0)
+    drawn = card.recommendation.svg
     assert all(f">{row['name']}<" in drawn for row in data)
     assert ">budget<" in drawn
 
@@ -102,7 +102,7 @@ def test_no_name_in_the_chart_hides_another_one(at: list[tuple[float, float]]) -
          "best": score + 5, "kind": "possible", "unit": "USD"}
         for n, (score, cost) in enumerate(at)
     ]  # fmt: skip
-    drawn = advice_svg(data, height=250)
+    drawn = cost_quality_svg(data, height=250)
     heights = sorted(float(y) for y in re.findall(r"y='([\d.]+)'[^>]*>way \d+<", drawn))
     assert len(heights) == len(data)
     assert all(one >= other + 10 for other, one in pairwise(heights))
