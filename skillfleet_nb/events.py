@@ -8,6 +8,7 @@ between whoever writes (``runs``, ``lm``) and whoever reads (``store``'s fold, l
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
@@ -42,6 +43,24 @@ class JobState(StrEnum):
 
 
 _FINISHED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED})
+
+
+class StopKind(StrEnum):
+    """Why an attempt at a job ended, for programs to go by; `stop_reason` says it to a person.
+
+    `FINISHED`: the optimizer came to its end; `LM_FAILING`: its model answers no more; `METRIC`: the metric
+    returned what is no score; `HOME`: the home cannot be written; `ERROR`: the optimizer or a scoring
+    failed; `INTERRUPTED`: its process is gone.
+    """
+
+    FINISHED = "finished"
+    BUDGET = "budget"
+    CANCELLED = "cancelled"
+    LM_FAILING = "lm_failing"
+    METRIC = "metric"
+    HOME = "home"
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
 
 
 class Payload(BaseModel):
@@ -80,6 +99,7 @@ class StateChanged(Payload):
 
     kind: Literal["state"] = "state"
     state: JobState
+    stop_kind: StopKind | None = None
     stop_reason: str | None = None
     error: str | None = None
 
@@ -374,3 +394,32 @@ PAYLOADS: dict[str, type[Payload]] = {
         ProgramTried,
     )
 }
+
+
+def upgraded(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an event as this version writes them; journals of older ones lack some.
+
+    Examples
+    --------
+    >>> upgraded("state", {"state": "completed", "stop_reason": "budget: 20 calls"})["stop_kind"]
+    <StopKind.BUDGET: 'budget'>
+    """
+    if kind != "state" or "stop_kind" in fields:
+        return fields
+    return {**fields, "stop_kind": _stop_kind(fields.get("state"), str(fields.get("stop_reason") or ""))}
+
+
+_LM_FAILED = re.compile(r"failed on the first call: |calls of .* failed, the last with |predictions failed with ")
+
+
+def _stop_kind(state: object, reason: str) -> StopKind | None:
+    """Read off the words of an older journal why a job stopped."""
+    if state == JobState.COMPLETED:
+        return StopKind.BUDGET if reason.startswith("budget") else StopKind.FINISHED
+    if state == JobState.FAILED:
+        if _LM_FAILED.search(reason):
+            return StopKind.LM_FAILING
+        return StopKind.METRIC if reason.startswith("metric ") else StopKind.ERROR
+    if state == JobState.CANCELLED:
+        return StopKind.CANCELLED
+    return StopKind.INTERRUPTED if state == JobState.INTERRUPTED else None

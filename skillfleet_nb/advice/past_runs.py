@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.advice.forecast import Correction, Corrections, quantile
 from skillfleet_nb.advice.rules import arm_name
+from skillfleet_nb.events import StopKind
 from skillfleet_nb.optimizers.rehearsal.calls import LEVEL
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _read(store: Store, task: str, written: frozenset[Any]) -> Known:
         SELECT kind, payload::VARCHAR AS told FROM told WHERE newest = 1
         UNION ALL
         SELECT 'run', to_json(r)::VARCHAR FROM (
-            SELECT features, chosen, chosen_params, stop_reason, baseline_score, gain, score, regret, confidence, how,
+            SELECT features, chosen, chosen_params, stop_kind, baseline_score, gain, score, regret, confidence, how,
                 warm, expected_calls, actual_calls, expected_cost_usd, actual_cost_usd, expected_wall_s, actual_wall_s
             FROM recommendations WHERE job_id IS NOT NULL AND state = 'completed' ORDER BY "at"
         ) AS r""",
@@ -94,7 +95,6 @@ def _read(store: Store, task: str, written: frozenset[Any]) -> Known:
 
 def _past(r: Mapping[Any, Any], landmarks: Mapping[str, Mapping[str, Any]]) -> Past:
     chosen = str(r["chosen"])
-    reason = str(r["stop_reason"] or "")
 
     def value(name: str) -> float | None:
         return None if r[name] is None else float(r[name])
@@ -113,7 +113,7 @@ def _past(r: Mapping[Any, Any], landmarks: Mapping[str, Mapping[str, Any]]) -> P
         regret=value("regret"),
         confidence=value("confidence"),
         how=str(r["how"]),
-        finished=not reason.startswith("budget"),
+        finished=r["stop_kind"] != StopKind.BUDGET,
         warm=bool(r["warm"]),
         calls=pair("expected_calls", "actual_calls"),
         usd=pair("expected_cost_usd", "actual_cost_usd"),

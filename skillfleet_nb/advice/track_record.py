@@ -17,6 +17,7 @@ from skillfleet_nb.charts.track_record import (
     gain_data,
     gains,
 )
+from skillfleet_nb.events import JobState, StopKind
 from skillfleet_nb.format import is_missing, percent
 from skillfleet_nb.html import Readable, fill, join, table, text_table
 
@@ -203,7 +204,7 @@ def report(store: Store) -> SelectorReport:
     rows = store.frame("FROM recommendations").to_dict("records")
     how = [str(r["how"]) for r in rows]
     advised = [r for r in rows if not is_missing(r["recommended"])]
-    ended = [r for r in rows if r["state"] == "completed" and not str(r["stop_reason"] or "").startswith("budget")]
+    ended = [r for r in rows if r["state"] == JobState.COMPLETED and r["stop_kind"] != StopKind.BUDGET]
     outcomes = tuple(_outcome(r) for r in ended)
     known = [r for r in advised if r["how"] == "accepted" and not is_missing(r["regret"])]
     regrets = [float(r["regret"]) for r in known]

@@ -12,13 +12,14 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.calls import Call, text_of
 from skillfleet_nb.lm.meter import RunStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from skillfleet_nb.lm.meter import Ledger, Limits, StopKind
+    from skillfleet_nb.lm.meter import Ledger, Limits
     from skillfleet_nb.typing import Model
 
 _CHARS_PER_TOKEN = 3.5
@@ -73,7 +74,7 @@ class Gate:
         """Close the gate if its time is up; see whether a stop was asked for."""
         seconds = self.limits.seconds
         if seconds is not None and self.ledger.elapsed_s >= seconds:
-            self.close("budget", f"budget: {(self.ledger.limits.seconds or 0) / 60:g} minutes")
+            self.close(StopKind.BUDGET, f"budget: {(self.ledger.limits.seconds or 0) / 60:g} minutes")
         if self.ledger.on_wait is not None:
             self.ledger.on_wait()
 
@@ -107,7 +108,7 @@ class Gate:
         bound = self.ledger.limits.usd if self.limits.usd is not None else self.ledger.checkpoint_usd
         if price is None and bound is not None:
             model = getattr(lm, "model", type(lm).__name__)
-            self.close("budget", f"budget: ${bound:g} cannot be kept: {model!r} has no known price")
+            self.close(StopKind.BUDGET, f"budget: ${bound:g} cannot be kept: {model!r} has no known price")
         prompt = text_of(sent)
         tokens, output = int(len(prompt) / _CHARS_PER_TOKEN), int(self.ledger.mean_output_tokens)
         return Call(
@@ -154,7 +155,7 @@ class Gate:
         with self.ledger.flight(call, lm, "task"):
             pass
         if refusal is not None:
-            self.close("budget", refusal)
+            self.close(StopKind.BUDGET, refusal)
         self.check()
 
     def _admitted(self, call: Call, *, may_wait: bool = True) -> bool:
@@ -176,7 +177,7 @@ class Gate:
                 return True
             late = self.limits.seconds is not None and ledger.elapsed_s >= self.limits.seconds
             if late or not may_wait or ledger.in_flight.reserved_calls == 0:
-                self.close("budget", reason)
+                self.close(StopKind.BUDGET, reason)
                 self.check()
             return False
 

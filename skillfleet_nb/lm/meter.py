@@ -14,9 +14,9 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from skillfleet_nb.events import LMCall, Role
+from skillfleet_nb.events import LMCall, Role, StopKind
 from skillfleet_nb.lm.calls import Call, completions, current, digest, from_cache, text_of
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request
@@ -25,8 +25,6 @@ from skillfleet_nb.lm.prices import Price, price_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-
-StopKind = Literal["budget", "cancelled", "lm_failing", "metric", "home"]
 
 _FIRST_OUTPUT_TOKENS = 256.0  # assumed of a model that has not answered yet, to reserve its cost
 
@@ -330,7 +328,7 @@ class Ledger:
                 self._answered += 1
                 self.mean_output_tokens += (outcome.output_tokens - self.mean_output_tokens) / self._answered
         if why is not None:
-            self.stop("lm_failing", why)
+            self.stop(StopKind.LM_FAILING, why)
         if self._on_call is not None:
             call_id = f"{self._prefix}{next(self._number):08x}"
             self._on_call(partial(self._events, call, outcome, call_id, model, role))

@@ -18,7 +18,7 @@ from skillfleet_nb.data.findings import Judged
 from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.data.rows import text_of
 from skillfleet_nb.errors import InputError, LMError
-from skillfleet_nb.events import ExampleJudged
+from skillfleet_nb.events import ExampleJudged, StopKind
 from skillfleet_nb.lm.faults import RetryPolicy
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.keys import secrets_of
@@ -170,11 +170,11 @@ class _Asking:
         except RunStopped as exc:
             ended = exc
         finally:
-            gate.close("cancelled", "the analysis is over")
+            gate.close(StopKind.CANCELLED, "the analysis is over")
             pool.shutdown(cancel_futures=True)  # what is in flight is paid for, and its grade is kept
         if ended is None:
             return None
-        if ended.kind == "lm_failing" and not self.grades:
+        if ended.kind is StopKind.LM_FAILING and not self.grades:
             raise LMError(f"the judge gave no grade: {ended.reason}") from ended
         self._show(total)
         return ended.reason

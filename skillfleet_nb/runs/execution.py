@@ -11,15 +11,15 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import HomeError, JobError
-from skillfleet_nb.events import JobState, Paused, Result, StateChanged, Warned
+from skillfleet_nb.events import JobState, Paused, Result, StateChanged, StopKind, Warned
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import RetryPolicy
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.keys import secrets_of
-from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped, StopKind
+from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
 from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.optimizers import Task
 from skillfleet_nb.runs.collector import set_aside
@@ -54,18 +54,19 @@ _DRAIN_S = 1.0  # how long beyond the grace of calls in flight the end of a run 
 class _Stop:
     """Why the search ended."""
 
-    kind: StopKind | Literal["finished", "error"] = "finished"
+    kind: StopKind = StopKind.FINISHED
     reason: str = "the optimizer finished"
 
     @property
     def state(self) -> JobState:
-        ends = {"finished": JobState.COMPLETED, "budget": JobState.COMPLETED, "cancelled": JobState.CANCELLED}
+        completed = dict.fromkeys((StopKind.FINISHED, StopKind.BUDGET), JobState.COMPLETED)
+        ends = completed | {StopKind.CANCELLED: JobState.CANCELLED}
         return ends.get(self.kind, JobState.FAILED)
 
     @property
     def may_score(self) -> bool:
         """Whether the result can still be scored: a person, a dead model or a bad metric forbid it."""
-        return self.kind in {"finished", "budget", "error"}
+        return self.kind in {StopKind.FINISHED, StopKind.BUDGET, StopKind.ERROR}
 
 
 class Execution:
@@ -135,7 +136,7 @@ class Execution:
             self._history.declined,
             self._look,
         )
-        prepared.metric.on_fault = lambda told: self.ledger.stop("metric", told)
+        prepared.metric.on_fault = lambda told: self.ledger.stop(StopKind.METRIC, told)
 
     @property
     def prepared(self) -> Prepared:
@@ -144,7 +145,7 @@ class Execution:
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask the run to stop: no further call starts, and the best so far is kept."""
-        self.ledger.stop("cancelled", reason)
+        self.ledger.stop(StopKind.CANCELLED, reason)
 
     def pause(self) -> None:
         """Let no further call start, and the clock stand still, until :meth:`unpause`."""
@@ -173,30 +174,33 @@ class Execution:
                 try:
                     result = self._phases()
                 finally:
-                    self.ledger.stop("cancelled", "the run is over")
+                    self.ledger.stop(StopKind.CANCELLED, "the run is over")
                     self.ledger.drain(self._drain_s)
         except BaseException as exc:
-            state = JobState.CANCELLED if isinstance(exc, RunStopped) and exc.kind == "cancelled" else JobState.FAILED
+            kind = exc.kind if isinstance(exc, RunStopped) else StopKind.ERROR
+            state = JobState.CANCELLED if kind is StopKind.CANCELLED else JobState.FAILED
             reason, told = (exc.reason, exc.reason) if isinstance(exc, RunStopped) else ("error", said(exc))
-            self._reporter.emit(StateChanged(state=state, stop_reason=reason, error=told), sync=True)
-            if isinstance(exc, RunStopped) and exc.kind == "lm_failing":
+            self._reporter.emit(StateChanged(state=state, stop_kind=kind, stop_reason=reason, error=told), sync=True)
+            if isinstance(exc, RunStopped) and kind is StopKind.LM_FAILING:
                 raise JobError(exc.reason) from exc
             if isinstance(exc, RunStopped):
                 raise JobError(f"stopped before the given program was scored: {exc.reason}") from exc
             raise
         error = result.stop_reason if result.state is JobState.FAILED else None
-        ended = StateChanged(state=result.state, stop_reason=result.stop_reason, error=error)
+        ended = StateChanged(
+            state=result.state, stop_kind=result.stop_kind, stop_reason=result.stop_reason, error=error
+        )
         try:
             self._reporter.emit(ended, sync=True)
         except HomeError as exc:  # what was found is the person's, recorded or not
-            return replace(result, state=JobState.FAILED, stop_reason=str(exc))
+            return replace(result, state=JobState.FAILED, stop_kind=StopKind.HOME, stop_reason=str(exc))
         return result
 
     def _phases(self) -> RunResult:
         try:
             baseline = self._scorer.baseline(Gate(self.ledger))
         except RunStopped as exc:
-            if exc.kind != "budget":
+            if exc.kind is not StopKind.BUDGET:
                 raise
             return self._unscored(exc.reason)
         stop, returned = self._search(baseline)
@@ -209,12 +213,12 @@ class Execution:
             if stop.may_score:
                 compared = self._scorer.test(baseline, best, finish)
         except BaseException as exc:  # noqa: BLE001  as in the search: what was found is kept
-            if stop.may_score and stop.kind != "error":
+            if stop.may_score and stop.kind is not StopKind.ERROR:
                 full = isinstance(exc, HomeError)
-                stop = _Stop("home", str(exc)) if full else _Stop("error", f"scoring failed: {said(exc)}")
-        if finish.closed is not None and finish.closed[0] != "budget" and stop.may_score:
+                stop = _Stop(StopKind.HOME, str(exc)) if full else _Stop(StopKind.ERROR, f"scoring failed: {said(exc)}")
+        if finish.closed is not None and finish.closed[0] is not StopKind.BUDGET and stop.may_score:
             stop = _Stop(*finish.closed)
-        finish.close("cancelled", "the run is over")
+        finish.close(StopKind.CANCELLED, "the run is over")
         self.ledger.drain(self._drain_s)
         return self._result(baseline, best, compared, stop)
 
@@ -227,7 +231,7 @@ class Execution:
         )
         given = self._it.program.deepcopy()
         candidate = Candidate(self._reporter.keep(given), given)
-        return self._result(candidate, candidate, None, _Stop("budget", reason))
+        return self._result(candidate, candidate, None, _Stop(StopKind.BUDGET, reason))
 
     def _search(self, baseline: Candidate) -> tuple[_Stop, Any]:
         """Let the optimizer work; return why it ended and the program it returned, if it did."""
@@ -256,12 +260,12 @@ class Execution:
         except RunStopped as exc:
             stop = _Stop(exc.kind, exc.reason)
         except BaseException as exc:  # noqa: BLE001  whatever is raised, sys.exit() too: the best so far is kept
-            stop = _Stop("error", f"{it.optimizer.name} failed: {said(exc)}")
+            stop = _Stop(StopKind.ERROR, f"{it.optimizer.name} failed: {said(exc)}")
         it.metric.on_score = None
         if gate.closed is not None:
             # An optimizer may return, or fail with an error of its own, after its calls were refused.
             stop = _Stop(*gate.closed)
-        gate.close("cancelled", "the search is over")  # threads it left behind buy nothing more
+        gate.close(StopKind.CANCELLED, "the search is over")  # threads it left behind buy nothing more
         return stop, returned
 
     def _best(self, baseline: Candidate, returned: Any, stop: _Stop, gate: Gate) -> Candidate:
@@ -283,7 +287,7 @@ class Execution:
         except RunStopped as exc:
             return best, _Stop(exc.kind, exc.reason)
         if chosen is None:
-            return baseline, _Stop("cancelled", "the program was not accepted")
+            return baseline, _Stop(StopKind.CANCELLED, "the program was not accepted")
         return chosen, stop
 
     def _candidate(self, program: Any) -> Candidate:
@@ -300,6 +304,7 @@ class Execution:
         result = RunResult(
             program=self._scorer.as_given(best.program),
             state=stop.state,
+            stop_kind=stop.kind,
             stop_reason=stop.reason,
             baseline_score=baseline.scores.get("val"),
             best_score=best.scores.get("val"),
@@ -343,7 +348,7 @@ class Execution:
         try:
             self._reporter.emit(*told, sync=True)
         except HomeError as exc:  # what was found is the person's, recorded or not
-            return replace(result, state=JobState.FAILED, stop_reason=str(exc))
+            return replace(result, state=JobState.FAILED, stop_kind=StopKind.HOME, stop_reason=str(exc))
         return result
 
     def _set_aside(self) -> Limits:
@@ -368,8 +373,8 @@ class Execution:
         try:
             self._reporter.post(make)
         except HomeError as exc:  # an ordinary exception would be swallowed, and the run go on unrecorded
-            self.ledger.stop("home", str(exc))
-            raise RunStopped("home", str(exc)) from exc
+            self.ledger.stop(StopKind.HOME, str(exc))
+            raise RunStopped(StopKind.HOME, str(exc)) from exc
         self._look()
 
     def _look(self) -> None:
@@ -385,7 +390,7 @@ class Execution:
                     obey[r.command]()
             self._looked = time.monotonic()
         except HomeError as exc:
-            self.ledger.stop("home", str(exc))
+            self.ledger.stop(StopKind.HOME, str(exc))
         finally:
             self._looking.release()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.faults import advice, in_short, is_dead
 from skillfleet_nb.lm.meter import RunStopped
 
@@ -35,8 +36,8 @@ def first_answer(ledger: Ledger, ask: Callable[[], Any]) -> Any:
             raise
         others = " and its fallbacks" * bool(ledger.fallbacks.lms)
         told = f"{ledger.last_failed}{others} failed on the first call: {in_short(exc)}; {advice(exc)}"
-        ledger.stop("lm_failing", told)
-        raise RunStopped("lm_failing", told) from exc
+        ledger.stop(StopKind.LM_FAILING, told)
+        raise RunStopped(StopKind.LM_FAILING, told) from exc
 
 
 def ask_prompt_lm(ledger: Ledger, lm: Any) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
+from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
 from skillfleet_nb.lm.tap import UntappedCalls, tapped
@@ -65,7 +66,7 @@ class Aside:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._gate.close("cancelled", "what was asked aside is done")
+        self._gate.close(StopKind.CANCELLED, "what was asked aside is done")
         self._journal.__exit__(kind, exc, trace)
 
     def tell(self, payload: Payload) -> None:

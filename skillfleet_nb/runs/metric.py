@@ -13,6 +13,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.meter import RunStopped
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class RunMetric:
             # threads would go on.
             if self.on_fault is not None:
                 self.on_fault(str(exc))
-            raise RunStopped("metric", str(exc)) from exc
+            raise RunStopped(StopKind.METRIC, str(exc)) from exc
         if self.on_score is not None and pred_name is None:
             self.on_score(example, pred, score)
         return score

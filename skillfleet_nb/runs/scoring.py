@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import JobError
+from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.tap import UntappedCalls, tapped, tapped_program
 from skillfleet_nb.runs.lm_health import ask_prompt_lm, first_answer, lost, many_failed
@@ -120,7 +121,7 @@ class Scorer:
                 after += changed
             self._refuse_lost(before, since, gate)
             self._refuse_lost(after, since, gate)
-        if not before or (gate.closed is not None and gate.closed[0] == "lm_failing"):
+        if not before or (gate.closed is not None and gate.closed[0] is StopKind.LM_FAILING):
             return None
         self._recorder.record(baseline.program, before, "test")
         if not same:
@@ -148,7 +149,7 @@ class Scorer:
     def _refuse_lost(self, rows: list[ExampleScore], since: int, gate: Gate) -> None:
         """Stop where a scoring found nothing but a dead model: zeros of that kind are no result."""
         if (why := lost(rows, self._ledger, since)) is not None:
-            self._ledger.stop("lm_failing", why)
+            self._ledger.stop(StopKind.LM_FAILING, why)
         gate.check()
 
     def as_given(self, program: Any) -> Any:

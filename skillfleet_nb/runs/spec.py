@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import dspy
 
-    from skillfleet_nb.events import JobState
+    from skillfleet_nb.events import JobState, StopKind
 
 
 def tags_of(given: Sequence[str]) -> tuple[str, ...]:
@@ -103,14 +103,15 @@ class RunResult:
         the two-sided permutation p-value (see :func:`skillfleet_nb.stats.paired_comparison`).
     verdict
         ``"improved"``, ``"no evidence"``, ``"worse"``, or None where the test could not be scored.
-    stop_reason
-        In words, why the search ended.
+    stop_kind, stop_reason
+        Why the search ended, for programs and in words.
     lm_calls, cached_calls, cost_usd
         Bought calls, calls served from the cache, and USD; cost is None where a price is unknown.
     """
 
     program: dspy.Module
     state: JobState
+    stop_kind: StopKind | None
     stop_reason: str
     baseline_score: float | None
     best_score: float | None

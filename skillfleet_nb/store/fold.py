@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from skillfleet_nb.errors import HomeError
+from skillfleet_nb.projection import Clock
 from skillfleet_nb.store.home import is_stream
 from skillfleet_nb.store.schema import transaction
 from skillfleet_nb.store.segments import read, segments
@@ -43,6 +44,7 @@ _TABLES = {
     "recommendation": "recommended",
     "choice": "choices",
 }
+_CLOCKED = {"state", "paused"}
 _MISFITS = (TypeError, ValueError, KeyError, OverflowError, NotImplementedError)  # Arrow's errors derive from these
 
 
@@ -64,10 +66,16 @@ class Progress:
     output_tokens: int = 0
     cost_usd: float = 0.0
     unpriced: int = 0  # bought calls of unknown price
+    ran_s: float = 0.0  # the job's clock, see `Clock`
+    running_since: datetime | None = None
+    state: str | None = None
+    paused: bool = False
 
     def add(self, event: Event) -> None:
         """Count one event that became rows."""
         self.events += 1
+        if event.kind in _CLOCKED:
+            self._keep_time(event)
         self.first_at = min(self.first_at or event.at, event.at)
         self.last_at = max(self.last_at or event.at, event.at)
         if event.kind != "lm_call":
@@ -81,6 +89,14 @@ class Progress:
         self.output_tokens += event.payload.get("output_tokens") or 0
         self.cost_usd += cost or 0.0
         self.unpriced += cost is None
+
+    def _keep_time(self, event: Event) -> None:
+        clock = Clock(self.ran_s, self.running_since, self.state, self.paused)
+        if event.kind == "state":
+            clock.enter(str(event.payload.get("state")), event.at, self.last_at)
+        elif event.kind == "paused":
+            clock.pause(event.at, on=bool(event.payload.get("paused")))
+        self.ran_s, self.running_since, self.state, self.paused = astuple(clock)
 
 
 def unfolded(con: duckdb.DuckDBPyConnection, listing: Iterable[tuple[str, Segment]]) -> list[tuple[str, Segment]]:

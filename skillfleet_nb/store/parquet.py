@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from skillfleet_nb.errors import HomeError
+from skillfleet_nb.events import upgraded
 from skillfleet_nb.store.segments import Event, Line, format_line, parse_line
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def read(segment: Segment, offset: int) -> Iterator[Line]:
         for row in _rows(segment.path, offset):
             seq, at, kind, payload, raw, end = row
             if raw is None and seq is not None and kind is not None and payload is not None:
-                event = Event(seq, at.replace(tzinfo=UTC), kind, orjson.loads(payload))
+                event = Event(seq, at.replace(tzinfo=UTC), kind, upgraded(kind, orjson.loads(payload)))
                 yield Line(event, end, whole=True)
             else:
                 line = raw or b""

@@ -53,6 +53,7 @@ DEFINE_RELATIONS = """
     CREATE VIEW recommendations AS FROM fleet.recommendations;
     CREATE VIEW jobs AS SELECT job.* REPLACE (
         CASE WHEN dead.job_id IS NULL THEN state ELSE 'interrupted' END AS state,
+        CASE WHEN dead.job_id IS NULL THEN stop_kind ELSE 'interrupted' END AS stop_kind,
         CASE WHEN dead.job_id IS NULL THEN stop_reason ELSE 'its process is gone' END AS stop_reason,
         CASE WHEN dead.job_id IS NULL THEN finished_at ELSE
             (SELECT max(last_at) FROM fleet.raw.segments WHERE segments.job_id = job.job_id) END AS finished_at)
@@ -101,8 +102,10 @@ _VIEWS = {
                 engine: engine, seed: seed, budget_usd: budget_usd, tags: tags, domain: domain}, seq) AS c
             FROM raw.jobs GROUP BY job_id
         ), state AS (
-            SELECT job_id, arg_max({state: state, reason: stop_reason, error: error, since: logged_at}, seq) AS s,
-                min(logged_at) FILTER (state = 'running') AS started_at
+            SELECT job_id, arg_max({
+                    state: state, kind: stop_kind, reason: stop_reason, error: error, since: logged_at}, seq) AS s,
+                min(logged_at) FILTER (state = 'running') AS started_at,
+                max(seq) FILTER (state = 'pending') AS resumed
             FROM raw.states GROUP BY job_id
         ), result AS (
             SELECT job_id, arg_max({
@@ -110,22 +113,19 @@ _VIEWS = {
                 test_score: test_score, test_delta: test_delta, test_delta_low: test_delta_low,
                 test_delta_high: test_delta_high, p_value: p_value, verdict: verdict,
                 best_program_id: best_program_id}, seq) AS r
-            FROM raw.results GROUP BY job_id
+            FROM raw.results LEFT JOIN state USING (job_id) WHERE seq > coalesce(resumed, 0) GROUP BY job_id
         ), live AS (
             SELECT job_id, arg_min(score, seq) FILTER (trial = 0) AS baseline_score,
-                max(score) AS best_score, arg_max(program_id, score) AS best_program_id
+                max(score) AS best_score, arg_max(program_id, (score, -seq)) AS best_program_id
             FROM raw.trials WHERE split = 'val' AND full_eval GROUP BY job_id
-        ), waited AS (
-            SELECT job_id, sum(waited_s) AS waited_s FROM reviews GROUP BY job_id
         ), used AS (
-            SELECT segments.job_id, sum(bought)::BIGINT AS lm_calls, sum(cached)::BIGINT AS cached_calls,
+            SELECT job_id, sum(bought)::BIGINT AS lm_calls, sum(cached)::BIGINT AS cached_calls,
                 sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
                 CASE WHEN sum(unpriced) = 0 THEN sum(cost_usd ORDER BY segment) END AS cost_usd,
-                sum(epoch(last_at) - epoch(greatest(first_at, started_at)) ORDER BY segment)
-                    FILTER (last_at >= started_at) AS wall_s
-            FROM raw.segments LEFT JOIN state ON state.job_id = segments.job_id GROUP BY segments.job_id
+                sum(ran_s + coalesce(epoch(last_at) - epoch(running_since), 0) ORDER BY segment) AS wall_s
+            FROM raw.segments GROUP BY job_id
         )
-        SELECT job_id, c.name, coalesce(s.state, 'pending') AS state, s.reason AS stop_reason,
+        SELECT job_id, c.name, coalesce(s.state, 'pending') AS state, s.kind AS stop_kind, s.reason AS stop_reason,
             c.optimizer, c.program, c.metric, c.engine, c.seed,
             c.created_at, started_at,
             CASE WHEN s.state IN ('completed', 'failed', 'cancelled', 'interrupted') THEN s.since END AS finished_at,
@@ -133,12 +133,12 @@ _VIEWS = {
             coalesce(r.best_score, live.best_score) AS best_score,
             r.test_baseline, r.test_score, r.test_delta, r.test_delta_low, r.test_delta_high, r.p_value,
             r.verdict, used.cost_usd, used.lm_calls, used.cached_calls, used.input_tokens,
-            used.output_tokens, used.wall_s - coalesce(waited.waited_s, 0) AS wall_s, c.budget_usd,
+            used.output_tokens, CASE WHEN started_at IS NOT NULL THEN used.wall_s END AS wall_s, c.budget_usd,
             coalesce(r.best_program_id, live.best_program_id) AS best_program_id, s.error,
             coalesce(c.tags, []) AS tags, c.domain
         FROM created
         LEFT JOIN state USING (job_id) LEFT JOIN result USING (job_id)
-        LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id) LEFT JOIN waited USING (job_id)""",
+        LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id)""",
     # Computed from what runs recorded, so a run counts once however often it is resumed or folded.
     "example_history": """
         WITH ended AS (
@@ -207,15 +207,15 @@ _VIEWS = {
                 coalesce(c.wall_s, r.wall_s) AS wall
             FROM raw.recommended AS r FULL JOIN raw.choices AS c USING (recommendation_id)
         ), ended AS (
-            SELECT joined.*, state, stop_reason, jobs.baseline_score,
+            SELECT joined.*, state, stop_kind, stop_reason, jobs.baseline_score,
                 coalesce(test_score, best_score) AS score,
                 coalesce(test_score - test_baseline, best_score - jobs.baseline_score) AS gain,
                 jobs.cost_usd AS actual_cost, jobs.lm_calls AS actual_calls, jobs.wall_s AS actual_wall
             FROM joined LEFT JOIN jobs USING (job_id)
         )
         SELECT id, "at", job_id, how, features, recommended, recommended_params, confidence, expected_score,
-            budget_usd, quality_target, max_minutes, chosen, chosen_params, state, stop_reason, baseline_score,
-            score, gain,
+            budget_usd, quality_target, max_minutes, chosen, chosen_params, state, stop_kind, stop_reason,
+            baseline_score, score, gain,
             CASE WHEN count(DISTINCT chosen || chosen_params::VARCHAR) FILTER (score IS NOT NULL) OVER task > 1
                 THEN max(score) OVER task - score END AS regret,
             job_id IS NOT NULL AND row_number() OVER (PARTITION BY features->>'task', job_id IS NULL
@@ -316,10 +316,33 @@ def m009_reviews(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m010_stop_kinds_and_clocks(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in why a job stopped as a kind, and how long it ran; everything is folded again to tell."""
+    con.execute("""
+        ALTER TABLE fleet.raw.states ADD COLUMN stop_kind VARCHAR;
+        ALTER TABLE fleet.raw.segments ADD COLUMN ran_s DOUBLE;
+        ALTER TABLE fleet.raw.segments ADD COLUMN running_since TIMESTAMPTZ;
+        ALTER TABLE fleet.raw.segments ADD COLUMN state VARCHAR;
+        ALTER TABLE fleet.raw.segments ADD COLUMN paused BOOLEAN;
+        DELETE FROM fleet.raw.segments;
+        DELETE FROM fleet.raw.events;
+        DELETE FROM fleet.raw.jobs;
+        DELETE FROM fleet.raw.states;
+        DELETE FROM fleet.raw.results;
+        DELETE FROM fleet.raw.trials;
+        DELETE FROM fleet.raw.scores;
+        DELETE FROM fleet.raw.lm_calls;
+        DELETE FROM fleet.raw.programs;
+        DELETE FROM fleet.raw.examples;
+        DELETE FROM fleet.raw.recommended;
+        DELETE FROM fleet.raw.choices""")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
     m009_reviews,
+    m010_stop_kinds_and_clocks,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from skillfleet_nb.events import upgraded
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -93,7 +95,8 @@ def parse_line(line: bytes) -> Event | None:
     """Read one line; None where it is not an event."""
     try:
         raw = orjson.loads(line)
-        event = Event(raw["seq"], datetime.fromisoformat(raw["at"]), raw["kind"], raw["payload"])
+        kind = raw["kind"]
+        event = Event(raw["seq"], datetime.fromisoformat(raw["at"]), kind, upgraded(kind, raw["payload"]))
     except (ValueError, TypeError, KeyError):
         return None
     sound = (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parent / "assets"
 NOW = len(schema.MIGRATIONS)
-VERSIONS = sorted(ASSETS.glob("schema_v*.tar.gz"))  # made by make_old_home.py
+VERSIONS = sorted(ASSETS.glob("schema_v*.tar.gz"), key=lambda path: (len(path.name), path.name))  # make_old_home.py
 
 
 def m900_latency(con: duckdb.DuckDBPyConnection) -> None:

@@ -127,6 +127,59 @@ def test_wall_time_leaves_out_the_gap_between_two_attempts(home: Home, store: St
     assert (job.finished_at - job.started_at).total_seconds() == 7195
 
 
+def test_wall_time_leaves_out_pauses_and_waiting_for_a_person_however_it_is_folded(home: Home, store: Store) -> None:
+    folder = home.ensure().journal_dir("job-1")
+    folder.mkdir(parents=True)
+    told = [
+        ("00", "job_created", CREATED.model_dump_json(exclude={"kind"})),
+        ("05", "state", '{"state":"running"}'),
+        ("10", "paused", '{"paused":true}'),
+        ("17", "phase", '{"text":"a call in flight ended"}'),
+        ("20", "paused", '{"paused":false}'),
+        ("21", "state", '{"state":"pending_hitl"}'),
+        ("30", "paused", '{"paused":true}'),
+        ("40", "state", '{"state":"running"}'),
+        ("41", "paused", '{"paused":false}'),
+        ("43", "state", '{"state":"completed"}'),
+    ]
+    line = '{"seq":%d,"at":"2026-01-01T10:00:%s.000000Z","kind":"%s","payload":%s}\n'
+    seen = []
+    with (folder / "000001.jsonl").open("a") as file:
+        for seq, event in enumerate(told, 1):
+            file.write(line % (seq, *event))
+            file.flush()
+            seen.append(store.frame("from jobs").wall_s.fillna(-1)[0])
+    assert seen == [-1, 0, 5, 5, 5, 6, 6, 6, 6, 8]
+    store.rebuild()
+    assert store.frame("from jobs").wall_s.tolist() == [8]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "kind"),
+    [
+        ("completed", "the optimizer finished", "finished"),
+        ("completed", "budget: 20 calls", "budget"),
+        ("cancelled", "the program was not accepted", "cancelled"),
+        ("failed", "error", "error"),
+        ("failed", "gepa failed: ValueError: no", "error"),
+        ("failed", "10 of the last 20 calls of gpt (task) failed, the last with a timeout", "lm_failing"),
+        ("failed", "gpt failed on the first call: no key; set it", "lm_failing"),
+        ("failed", "metric 'exact' returned None", "metric"),
+        ("running", None, None),
+    ],
+)
+def test_older_journals_tell_why_a_job_stopped(
+    home: Home, store: Store, state: str, reason: str | None, kind: str | None
+) -> None:
+    with Journal(home, "job-1") as journal:
+        journal.append(CREATED)
+        payload = json.dumps({"state": state, "stop_reason": reason, "error": None})
+        with journal.path.open("a") as file:
+            file.write(f'{{"seq":2,"at":"2026-01-01T10:00:00Z","kind":"state","payload":{payload}}}\n')
+        told = store.frame("select stop_kind is not distinct from ? as same from jobs", [kind])
+        assert told.same.tolist() == [True]
+
+
 BAD = [
     b"",
     b"not json",

@@ -15,7 +15,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.config import Settings
-from skillfleet_nb.events import JobState, Phase, StateChanged
+from skillfleet_nb.events import JobState, Phase, StateChanged, StopKind
 from skillfleet_nb.lm.keys import hidden, secrets_of
 from skillfleet_nb.runs.jobs.attempts import History
 from skillfleet_nb.store import Home, Journal, is_alive, locks, read_requests
@@ -88,12 +88,16 @@ def main(root: str, job_id: str, alive: int) -> int:
             asked_at = History.of(home, job_id).asked_at
             slot = _slot(home, journal, asked_at)
             if slot is None:
-                journal.append(StateChanged(state=JobState.CANCELLED, stop_reason="cancelled"), sync=True)
+                cancelled = StateChanged(
+                    state=JobState.CANCELLED, stop_kind=StopKind.CANCELLED, stop_reason="cancelled"
+                )
+                journal.append(cancelled, sync=True)
                 return 0
             execution = _prepare(home, journal)
         except BaseException as exc:
             error = f"{type(exc).__name__}: {exc}"[:1000]
-            journal.append(StateChanged(state=JobState.FAILED, stop_reason="error", error=error), sync=True)
+            failed = StateChanged(state=JobState.FAILED, stop_kind=StopKind.ERROR, stop_reason="error", error=error)
+            journal.append(failed, sync=True)
             raise
         try:
             execution.run()  # which tells how it ended itself

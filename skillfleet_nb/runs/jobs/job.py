@@ -189,6 +189,7 @@ class Job:
         return RunResult(
             program=self.best_program(self.given),
             state=p.state,
+            stop_kind=p.stop_kind,
             stop_reason=p.stop_reason or "",
             baseline_score=r["baseline_score"],
             best_score=r["best_score"],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.events import JobState, ReviewAsked
+from skillfleet_nb.events import JobState, ReviewAsked, StopKind
 from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.runs.jobs.curve import Curve
 from skillfleet_nb.store import follow, is_alive
@@ -32,6 +32,7 @@ class Progress:
     name: str = ""
     optimizer: str = ""
     state: JobState = JobState.PENDING
+    stop_kind: StopKind | None = None
     stop_reason: str | None = None
     error: str | None = None
     phase: str = ""
@@ -88,7 +89,8 @@ class Progress:
             if alive or self.state.is_finished():
                 return self
             if not news:  # nobody was there, and nobody has come since
-                self.state, self.stop_reason = JobState.INTERRUPTED, "its process is gone"
+                self.state, self.stop_kind = JobState.INTERRUPTED, StopKind.INTERRUPTED
+                self.stop_reason = "its process is gone"
                 self.finished_at = self._seen_at
                 self._stand(self._seen_at or datetime.now(UTC), asked=False, paused=False)
 
@@ -161,6 +163,7 @@ class Progress:
     def _on_state(self, p: dict[str, Any], at: datetime) -> None:
         goes_on = self._asked  # after a question, or another one
         self.state, self.stop_reason, self.error = JobState(p["state"]), p["stop_reason"], p["error"]
+        self.stop_kind = StopKind(p["stop_kind"]) if p["stop_kind"] else None
         self.trying = None
         if self.state is JobState.PENDING_HITL:
             self._stand(at, asked=True)
@@ -176,6 +179,7 @@ class Progress:
     def _on_resumed(self, p: dict[str, Any], at: datetime) -> None:
         del at
         self.state, self.stop_reason, self.error, self.result = JobState.PENDING, None, None, None
+        self.stop_kind = None
         self.question = None
         self.spec = {**self.spec, "budget": p["budget"]}
         self.attempts, self.warnings, self.phase, self._before = p["attempt"], [], "", self.calls + self.cached

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, JobError
-from skillfleet_nb.events import JobState
+from skillfleet_nb.events import JobState, StopKind
 from skillfleet_nb.format import shortened
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def refuse_finished(p: Progress, limits: Mapping[str, float]) -> None:
         raise JobError(f"job {p.name!r} is {p.state}: watch it, or cancel it before it is resumed")
     if p.state is not JobState.COMPLETED:
         return
-    if not (p.stop_reason or "").startswith("budget"):
+    if p.stop_kind is not StopKind.BUDGET:
         raise JobError(f"job {p.name!r} is complete: there is nothing left to resume; --as-new starts it over")
     if not limits:
         raise JobError(f"job {p.name!r} stopped at its {p.stop_reason}: give a larger limit, for example --budget")

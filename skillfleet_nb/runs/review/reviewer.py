@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, get_args
 
 from skillfleet_nb.errors import InputError, JobError, unknown
-from skillfleet_nb.events import Asks, JobState, ReviewAnswered, ReviewAsked, StateChanged
+from skillfleet_nb.events import Asks, JobState, ReviewAnswered, ReviewAsked, StateChanged, StopKind
 from skillfleet_nb.format import money
 from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.runs.review.answers import CHOICES, Answer, checked_choice, read_answer
@@ -259,7 +259,7 @@ class Reviewer:
 
     def stop(self, reason: str) -> None:
         """Stop the run; the best program so far is kept."""
-        self._ledger.stop("cancelled", reason)
+        self._ledger.stop(StopKind.CANCELLED, reason)
         self._refuse_stopped()
 
     def _before_paying(self, limit: float) -> None:
