@@ -47,6 +47,13 @@ def _templates() -> Environment:
     return made
 
 
+def render(template: str, **values: object) -> Markup:
+    """Fill a template of ``templates/``; whatever is no ``Markup`` is escaped, a name that is missing is an error."""
+    from markupsafe import Markup
+
+    return Markup(_templates().get_template(template).render(values))  # noqa: S704  escaped by the template
+
+
 def fill(source: LiteralString, *values: object, **named: object) -> Markup:
     """Fill a piece of HTML, with the placeholders of ``str.format``; whatever is no ``Markup`` is escaped.
 

@@ -6,7 +6,10 @@ vl-convert draws the same specification where there is no JupyterLab.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 from skillfleet_nb.charts.style import CONFIG
 
@@ -30,13 +33,14 @@ def to_spec(chart: Any) -> dict[str, Any]:
     return {**told, **spec, "$schema": _SCHEMA, "config": {**given, **own}}
 
 
-def to_svg(chart: Any) -> str:
-    """Draw an Altair chart, or its specification, as SVG text."""
+def to_svg(chart: Any) -> Markup:
+    """Draw an Altair chart, or its specification, as SVG."""
     import vl_convert
+    from markupsafe import Markup
 
     spec = chart if isinstance(chart, dict) else to_spec(chart)
     svg = str(vl_convert.vegalite_to_svg(spec, vl_version=_VERSION))
-    return svg.replace("<svg ", "<svg style='overflow:visible' ", 1)
+    return Markup(svg.replace("<svg ", "<svg style='overflow:visible' ", 1))  # noqa: S704  the renderer escapes text
 
 
 def to_html(spec: dict[str, Any]) -> str:

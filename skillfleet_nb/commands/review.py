@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.views import Note
-from skillfleet_nb.html import NO_MATH, table
+from skillfleet_nb.html import NO_MATH, fill, join, table
 from skillfleet_nb.runs.review.answers import CHOICES
 
 if TYPE_CHECKING:
     import argparse
+
+    from markupsafe import Markup
 
     from skillfleet_nb.commands.context import Context
     from skillfleet_nb.events import ReviewAsked
@@ -85,20 +86,18 @@ class QuestionView:
         asked = self.job.question
         if asked is None:
             return ""
-        return f"{question_html(self.job, asked)}<div>{escape(how_to_answer(self.job.name, asked))}</div>"
+        return fill("{}<div>{}</div>", question_html(self.job, asked), how_to_answer(self.job.name, asked))
 
 
-def question_html(job: Job, asked: ReviewAsked) -> str:
+def question_html(job: Job, asked: ReviewAsked) -> Markup:
     """Return a question with what to decide by, without the ways to answer it."""
-    note = f"<div style='margin:2px 0'><i>{escape(asked.note)}</i></div>" if asked.note else ""
+    note = fill("<div style='margin:2px 0'><i>{}</i></div>", asked.note) if asked.note else ""
     told = table([], list(asked.details.items())) if asked.details else ""
     diff = job.proposed()
-    changes = f"<details open><summary>What would change</summary>{diff._repr_html_()}</details>" if diff else ""
-    return (
-        f"<div class='{NO_MATH}' style='max-width:60em;overflow-wrap:anywhere'>"
-        f"<div style='margin:4px 0'><b>{escape(job.name)}</b> asks: <b>{escape(asked.question)}</b></div>"
-        f"{note}{told}{changes}</div>"
-    )
+    changes = fill("<details open><summary>What would change</summary>{}</details>", diff.html()) if diff else ""
+    heading = fill("<div style='margin:4px 0'><b>{}</b> asks: <b>{}</b></div>", job.name, asked.question)
+    body = join([heading, note, told, changes])
+    return fill("<div class='{}' style='max-width:60em;overflow-wrap:anywhere'>{}</div>", NO_MATH, body)
 
 
 def how_to_answer(name: str, asked: ReviewAsked) -> str:

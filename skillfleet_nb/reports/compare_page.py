@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.format import duration, money, one_line, points
-from skillfleet_nb.html import NO_MATH, items, table, text_table
+from skillfleet_nb.html import NO_MATH, fill, items, join, table, text_table
 from skillfleet_nb.reports.program_page import answer_in_words, mark
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from skillfleet_nb.reports.comparison import Comparison
 
 _CELL = 160  # characters
@@ -21,23 +22,23 @@ def comparison_html(c: Comparison) -> str:
     names = [run.label for run in c.runs]
     parts = [_notes(c)] if c.notes else []
     parts.append(table(["", *names], [[word, *values] for word, values in outcome(c)], title="Scores and cost"))
-    parts += [f"<div style='overflow-wrap:anywhere'>{escape(d.sentence())}</div>" for d in c.differences]
+    parts += [fill("<div style='overflow-wrap:anywhere'>{}</div>", d.sentence()) for d in c.differences]
     differing = [[word, *values] for word, values in c.setup.items()]
     if differing:
         parts.append(table(["", *names], differing, title="Set up differently"))
     same = [f"{word}: {value}" for word, value in c.same_setup.items()]
-    parts.append(items(same, title=f"the same in all: {len(same)} parts", fold=True) if same else "")
+    if same:
+        parts.append(items(same, title=f"the same in all: {len(same)} parts", fold=True))
     for at in range(1, len(c.runs)):
         diff = c.diff(at)
-        body = diff.side_by_side(names[0], names[at]) if diff else "<p>one of them has no scored program</p>"
+        body = diff.side_by_side(names[0], names[at]) if diff else fill("<p>one of them has no scored program</p>")
         title = "Prompts" if len(c.runs) == 2 else f"Prompts: {names[0]} and {names[at]}"  # noqa: PLR2004  a pair
-        parts.append(
-            f"<details{' open' * (at == 1)}><summary style='font-weight:600'>{escape(title)}</summary>{body}</details>"
-        )
+        summary = fill("<summary style='font-weight:600'>{}</summary>{}", title, body)
+        parts.append(fill("<details open>{}</details>" if at == 1 else "<details>{}</details>", summary))
     header, rows, title = disagreement_rows(c, _ROWS, _CELL)
-    parts.append(table(header, rows, title=title) if rows else f"<div style='font-weight:600'>{escape(title)}</div>")
-    spaced = "".join(f"<div style='margin:10px 0'>{part}</div>" for part in parts if part)
-    return f"<div class='{NO_MATH}' style='line-height:1.4'>{spaced}</div>"
+    parts.append(table(header, rows, title=title) if rows else fill("<div style='font-weight:600'>{}</div>", title))
+    spaced = join(fill("<div style='margin:10px 0'>{}</div>", part) for part in parts)
+    return fill("<div class='{}' style='line-height:1.4'>{}</div>", NO_MATH, spaced)
 
 
 def comparison_text(c: Comparison) -> str:
@@ -103,8 +104,8 @@ def disagreement_rows(c: Comparison, most: int, widest: int) -> tuple[list[str],
     return ["example", "expected", *(names[at] for at in there)], rows, title
 
 
-def _notes(c: Comparison) -> str:
-    return f"<div style='overflow-wrap:anywhere'>{items(c.notes, title='Before you read on')}</div>"
+def _notes(c: Comparison) -> Markup:
+    return fill("<div style='overflow-wrap:anywhere'>{}</div>", items(c.notes, title="Before you read on"))
 
 
 def _change(before: float | None, after: float | None) -> str:

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.format import money, points
-from skillfleet_nb.html import items, preformatted, table
+from skillfleet_nb.html import fill, items, join, preformatted, render, table
 from skillfleet_nb.lm.keys import scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from markupsafe import Markup
 
-    from skillfleet_nb.charts import Chart, Charts
+    from skillfleet_nb.charts import Charts
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Store
 
@@ -69,85 +69,74 @@ def _page(jobs: Sequence[Job], charts: Charts, store: Store) -> str:
 
     import vl_convert
 
-    names = [job.name for job in jobs]
-    title = f"Report of {names[0]}" if len(jobs) == 1 else f"Report of {len(jobs)} jobs"
-    made = f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by skillfleet-nb {version('skillfleet-nb')}."
-    parts = [_several(jobs, charts)] if len(jobs) > 1 else []
-    parts += [_job(job, charts, store) for job in jobs]
-    # The script is not scrubbed: it is none of ours and holds what looks like anything.
-    body = scrubbed(f"<header><h1>{escape(title)}</h1><p>{escape(made)}</p>{_contents(jobs)}</header>{''.join(parts)}")
+    title = f"Report of {jobs[0].name}" if len(jobs) == 1 else f"Report of {len(jobs)} jobs"
+    body = render(
+        "report.html",
+        title=title,
+        made=f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by skillfleet-nb {version('skillfleet-nb')}.",
+        together=[(f"all-{kind}", charts.plot(kind, *jobs)) for kind in _OF_SEVERAL] if len(jobs) > 1 else [],
+        jobs=[_job(job, charts, store) for job in jobs],
+        json=_json,
+    )
     script = vl_convert.javascript_bundle((_HERE / "report.js").read_text("utf-8"))
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<meta name='color-scheme' content='light dark'><title>{escape(scrubbed(title))}</title>"
-        f"<style>{(_HERE / 'report.css').read_text('utf-8')}</style></head>\n<body>{body}\n"
-        f"<script>{script.replace('</script', chr(60) + chr(92) + '/script')}</script></body></html>\n"
+    return render(
+        "report_page.html",
+        title=scrubbed(title),
+        policy=_POLICY,
+        css=(_HERE / "report.css").read_text("utf-8"),
+        body=scrubbed(body),  # the script is not: it is none of ours and holds what looks like anything
+        script=script.replace("</script", "<\\/script"),
     )
 
 
-def _contents(jobs: Sequence[Job]) -> str:
-    if len(jobs) == 1:
-        return ""
-    listed = "".join(f"<li><a href='#{escape(j.id)}'>{escape(j.name)}</a></li>" for j in jobs)
-    return f"<nav aria-label='jobs'><ul>{listed}</ul></nav>"
-
-
-def _several(jobs: Sequence[Job], charts: Charts) -> str:
-    drawn = "".join(_figure(charts.plot(kind, *jobs), f"all-{kind}") for kind in _OF_SEVERAL)
-    return f"<section><h2>Side by side</h2>{drawn}</section>"
-
-
-def _job(job: Job, charts: Charts, store: Store) -> str:
+def _job(job: Job, charts: Charts, store: Store) -> dict[str, object]:
     p = job.progress
-    verdict = (p.result or {}).get("summary") or p.error or p.state_in_words
-    drawn = "".join(_figure(charts.plot(kind, job), f"{job.id}-{kind}") for kind in _OF_A_JOB)
-    parts = {
-        "Summary": f"<p class='verdict'>{escape(str(verdict))}</p>{job._repr_html_()}",
-        "What changed in the prompts": _diff(job),
-        "Charts": drawn,
-        "Trials": _trials(store, job.id),
-        "Failures": _failures(job, store),
-        "Set-up": _setup(p.spec),
-        "Environment": _environment(p.spec),
+    return {
+        "id": job.id,
+        "name": job.name,
+        "verdict": (p.result or {}).get("summary") or p.error or p.state_in_words,
+        "summary": table([], job.summary()),
+        "diff": _diff(job),
+        "charts": [(f"{job.id}-{kind}", charts.plot(kind, job)) for kind in _OF_A_JOB],
+        "trials": _trials(store, job.id),
+        "failures": _failures(job, store),
+        "setup": _setup(p.spec),
+        "environment": _environment(p.spec),
     }
-    told = "".join(f"<h3>{title}</h3>{html}" for title, html in parts.items())
-    return f"<section id='{escape(job.id)}'><h2>{escape(p.name or job.id)}</h2>{told}</section>"
 
 
-def _figure(chart: Chart, name: str) -> str:
-    """Put a picture into the page, and beside it what the page's script makes an interactive one of."""
-    if chart.data.empty:
-        return f"<p class='missing'>{escape(chart.spec['description'])}</p>"
-    spec = json.dumps(chart.spec).replace("<", "\\u003c")
-    return (
-        f"<figure data-chart='{escape(name)}' role='group' aria-label='{escape(chart.title, quote=True)}'>"
-        f"<div class='picture'>{chart.svg}</div><script type='application/json'>{spec}</script></figure>"
-    )
+def _json(spec: dict[str, Any]) -> Markup:
+    """Write a chart's specification as JSON that cannot end the element it stands in."""
+    from markupsafe import Markup
+
+    return Markup(json.dumps(spec).replace("<", "\\u003c"))  # noqa: S704  text of a script, not of the page
 
 
-def _diff(job: Job) -> str:
+def _missing(why: str) -> Markup:
+    return fill("<p class='missing'>{}</p>", why)
+
+
+def _diff(job: Job) -> Markup:
     try:
-        return job.diff()._repr_html_()
+        return job.diff().html()
     except SkillfleetError as exc:
-        return f"<p class='missing'>{escape(str(exc))}</p>"
+        return _missing(str(exc))
 
 
-def _trials(store: Store, job_id: str) -> str:
+def _trials(store: Store, job_id: str) -> Markup:
     frame = store.frame(
         """select trial, split, full_eval, n_examples, score, best_so_far, program_id, parent_ids, lm_calls, cost_usd
         from trials where job_id = ? order by trial limit ?""",
         [job_id, _MOST_TRIALS + 1],
     )
     if frame.empty:
-        return "<p class='missing'>No candidate has been scored yet.</p>"
+        return _missing("No candidate has been scored yet.")
     more = len(frame) > _MOST_TRIALS
     header = ["trial", "scored on", "score", "best so far", "candidate", "made from", "calls", "cost"]
     rows = [_trial(row) for row in _rows(frame.head(_MOST_TRIALS))]
     shown = table(header, rows, numeric=[0, 2, 3, 6, 7])
     rest = f", the first {_MOST_TRIALS}" if more else ""
-    return f"<details><summary>{len(rows)} trials{rest}</summary>{shown}</details>"
+    return fill("<details><summary>{} trials{}</summary>{}</details>", len(rows), rest, shown)
 
 
 def _trial(row: dict[str, Any]) -> list[str]:
@@ -169,7 +158,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def _failures(job: Job, store: Store) -> str:
+def _failures(job: Job, store: Store) -> Markup:
     p = job.progress
     errors = store.frame(
         """select error, count(*) as n from lm_calls where job_id = ? and error is not null
@@ -191,7 +180,7 @@ def _failures(job: Job, store: Store) -> str:
         rows = [[str(r["trial"]), str(r["split"]), f"{r['n']:,}"] for r in _rows(unanswered)]
         title = "Examples on which a candidate failed"
         parts.append(table(["trial", "split", "examples"], rows, title=title, numeric=[0, 2]))
-    return "".join(parts) or "<p class='missing'>None.</p>"
+    return join(parts) or _missing("None.")
 
 
 _WORDS = {
@@ -200,16 +189,16 @@ _WORDS = {
 }  # fmt: skip
 
 
-def _setup(spec: dict[str, Any]) -> str:
+def _setup(spec: dict[str, Any]) -> Markup:
     if not spec:
-        return "<p class='missing'>Not recorded.</p>"
+        return _missing("Not recorded.")
     budget = {k: v for k, v in (spec.get("budget") or {}).items() if v is not None}
     hashes = {"program": spec.get("program_hash"), "metric": spec.get("metric_hash"), **spec.get("data_hashes", {})}
     rows = [[word, _said(spec[key])] for key, word in _WORDS.items() if spec.get(key) not in (None, [], ())]
     rows.append(["budget", ", ".join(f"{k} {v:g}" for k, v in budget.items()) or "none"])
     rows += [[parameter, _said(value)] for parameter, value in spec.get("params", {}).items()]
     rows += [[f"hash of {what}", str(content)] for what, content in hashes.items() if content]
-    return table([], rows) + preformatted(str(spec.get("splits", "")), title="Splits")
+    return join([table([], rows), preformatted(str(spec.get("splits", "")), title="Splits")])
 
 
 def _said(value: Any) -> str:
@@ -220,8 +209,8 @@ def _said(value: Any) -> str:
     return "default" if value is None else str(value)
 
 
-def _environment(spec: dict[str, Any]) -> str:
+def _environment(spec: dict[str, Any]) -> Markup:
     versions = spec.get("environment") or {}
     if not versions:
-        return "<p class='missing'>Not recorded: the job was made by an older version.</p>"
+        return _missing("Not recorded: the job was made by an older version.")
     return table([], [[name, version] for name, version in versions.items()])

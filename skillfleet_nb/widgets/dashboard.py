@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,13 @@ import traitlets as t
 from skillfleet_nb.commands.views import JobReport, JobTable, RunHistory
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState
-from skillfleet_nb.html import preformatted
+from skillfleet_nb.html import fill, preformatted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
+    from markupsafe import Markup
 
     from skillfleet_nb.charts import Chart
     from skillfleet_nb.fleet import Fleet
@@ -251,7 +251,7 @@ class Dashboard:
         which = "" if ticked or len(self._found) <= 1 else f"the newest {len(chosen)}; tick runs to compare these"
         if chosen:
             drawn = _picture(self._fleet.charts.convergence(*chosen))
-            self._curves.value = drawn + f"<div style='opacity:.75;padding-left:12px'>{escape(which)}</div>"
+            self._curves.value = fill("{}<div style='opacity:.75;padding-left:12px'>{}</div>", drawn, which)
         else:
             self._curves.value = ""
 
@@ -287,6 +287,6 @@ def _rows(jobs: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def _picture(chart: Chart) -> str:
-    what = escape(chart.title, quote=True)
-    return f"<div style='overflow-x:auto' tabindex='0' role='region' aria-label='{what}'>{chart.svg}</div>"
+def _picture(chart: Chart) -> Markup:
+    scrolling = "<div style='overflow-x:auto' tabindex='0' role='region' aria-label='{}'>{}</div>"
+    return fill(scrolling, chart.title, chart.svg)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +19,15 @@ import traitlets as t
 
 from skillfleet_nb.commands.views import ProgressLine
 from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.html import fill
 from skillfleet_nb.runs.jobs.picture import changes
 from skillfleet_nb.widgets import has_widgets
 from skillfleet_nb.widgets.clicks import let_in
 from skillfleet_nb.widgets.still import still
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.jobs.picture import Picture
 
@@ -146,12 +148,12 @@ class Monitor:
     def _bundle(self, picture: Picture) -> dict[str, str]:
         """Return a still that gives way to the live view, for whatever shows no widgets."""
         hint = "" if picture["finished"] else _NOW.format(name=picture["name"])
-        html = f"<div class='sf-kept-{self._id}'>{self._still(picture, hint)}</div>"
+        html = fill("<div class='sf-kept-{}'>{}</div>", self._id, self._still(picture, hint))
         return {"text/html": html, "text/plain": str(ProgressLine(self.job.progress.line(), note=self._note))}
 
-    def _still(self, picture: Picture, hint: str = "") -> str:
+    def _still(self, picture: Picture, hint: str = "") -> Markup:
         compared = (picture["result"] or {}).get("programs")
-        return still(picture, changes(self.job.home, *compared) if compared else "", hint)
+        return still(picture, changes(self.job.home, *compared) if compared else None, hint)
 
     def _take(self, picture: Picture) -> None:
         """Send the page the newest picture, where it has drawn the last one; on the follower's thread."""
@@ -222,7 +224,7 @@ class Monitor:
             last = self._still(picture)
             self._send(picture, last)
             steps = _NEXT.format(name=picture["name"])
-            below = {"text/html": f"<div style='opacity:.75'>{escape(steps)}</div>", "text/plain": steps}
+            below = {"text/html": fill("<div style='opacity:.75'>{}</div>", steps), "text/plain": steps}
             for live, kept in self._shown:
                 (live or kept).update({**bundle, "text/html": last}, raw=True)
                 if live is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.format import one_line, points
-from skillfleet_nb.html import preformatted
+from skillfleet_nb.html import fill, preformatted
 from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, mark, program_html
 from skillfleet_nb.reports.stored_programs import Candidates
 from skillfleet_nb.runs.prepare import input_fields
@@ -159,7 +158,7 @@ class ProgramBrowser(Face):
         except SkillfleetError as exc:
             self._told.value = preformatted(str(exc))
         else:
-            self._told.value = f"<div>{escape(told)}{self.program.id}</div>"
+            self._told.value = fill("<div>{}{}</div>", told, self.program.id)
 
 
 def _wide() -> dict[str, Any]:

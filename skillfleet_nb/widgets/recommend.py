@@ -10,7 +10,7 @@ import ipywidgets as w
 
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
 from skillfleet_nb.format import duration, money
-from skillfleet_nb.html import items, preformatted, table
+from skillfleet_nb.html import fill, items, preformatted, table
 
 if TYPE_CHECKING:
     from skillfleet_nb.advice.recommend import Option, Recommendation
@@ -133,7 +133,7 @@ class RecommendationCard:
         self.button.disabled = False
         rows = [list(row) for row in made.summary()]
         why = items([*made.reasons, *made.notes], title="Why")
-        self._facts.value = f"<div style='max-width:34em'>{table([], rows)}{why}</div>"
+        self._facts.value = fill("<div style='max-width:34em'>{}{}</div>", table([], rows), why)
         mine = _recommended(made).name
         names = [mine, *(o.name for o in made.candidates if o.name != mine)]
         self.choice.options = [(f"{n} (recommended)" if n == mine else n, n) for n in names]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from skillfleet_nb.commands.review import QuestionView, question_html
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.html import NO_MATH
+from skillfleet_nb.html import NO_MATH, fill, join
 from skillfleet_nb.widgets.clicks import let_in
 
 if TYPE_CHECKING:
@@ -111,13 +110,13 @@ class ReviewPanel:
         self._say(why)
 
     def _say(self, text: str) -> None:
-        self.told.value = f"<div class='{NO_MATH}' role='status'>{escape(text)}</div>"
+        self.told.value = fill("<div class='{}' role='status'>{}</div>", NO_MATH, text)
 
     def _laid_out(self) -> Any:
         if self.asked is None:
             return w.HTML(self._bundle["text/html"])
-        does = "".join(
-            f"<li><b>{_LABELS[choice]}</b>: {escape(text)}</li>" for choice, text in self.asked.options.items()
+        does = join(
+            fill("<li><b>{}</b>: {}</li>", _LABELS[choice], text) for choice, text in self.asked.options.items()
         )
         return w.VBox(
             [

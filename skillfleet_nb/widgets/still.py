@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from html import escape
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.format import duration
-from skillfleet_nb.html import NO_MATH, items, progress_bar
+from skillfleet_nb.html import NO_MATH, fill, items, join, progress_bar, render
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from skillfleet_nb.runs.jobs.picture import Picture
 
 BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"  # Okabe and Ito: told apart by colour-blind readers
@@ -17,7 +18,7 @@ _W, _H, _LEFT, _BOTTOM, _TOP, _RIGHT = 560, 190, 36, 30, 8, 10
 _TICKS = 4
 
 
-def still(picture: Picture, diff: str = "", hint: str = "") -> str:
+def still(picture: Picture, diff: Markup | None = None, hint: str = "") -> Markup:
     """Draw a picture of a job as HTML that needs no script; `diff` is HTML, `hint` a text below.
 
     Examples
@@ -36,16 +37,16 @@ def still(picture: Picture, diff: str = "", hint: str = "") -> str:
     if p["failures"]:
         facts.append("failed calls: " + ", ".join(f"{n} {kind}" for kind, n in p["failures"]))
     parts = [
-        f"<div><b>{escape(head)}</b> · {escape(p['told'])}</div>",
+        fill("<div><b>{}</b> · {}</div>", head, p["told"]),
         _verdict(p),
         progress_bar(score_in_words(p), None if p["finished"] else p["share"]),
         svg(p) if p["trials"] or p["curve"]["full"] else "",
-        f"<div>{escape(' · '.join(facts))}</div>",
+        fill("<div>{}</div>", " · ".join(facts)),
         items(p["notes"], title=f"{len(p['notes'])} notes", fold=True) if p["notes"] else "",
-        f"<details><summary>What changed in the prompts</summary>{diff}</details>" if diff else "",
-        f"<div style='opacity:.75'>{escape(hint)}</div>" if hint else "",
+        fill("<details><summary>What changed in the prompts</summary>{}</details>", diff) if diff else "",
+        fill("<div style='opacity:.75'>{}</div>", hint) if hint else "",
     ]
-    return f"<div class='{NO_MATH}' style='max-width:60em;overflow-wrap:anywhere'>{''.join(parts)}</div>"
+    return fill("<div class='{}' style='max-width:60em;overflow-wrap:anywhere'>{}</div>", NO_MATH, join(parts))
 
 
 def score_in_words(p: Picture) -> str:
@@ -57,21 +58,21 @@ def score_in_words(p: Picture) -> str:
     return f"validation: best {p['best']:.1f}, baseline {p['baseline']:.1f} ({change} points), {trials}"
 
 
-def _verdict(p: Picture) -> str:
+def _verdict(p: Picture) -> Markup:
     r = p["result"]
     if r is None:
-        return ""
+        return join([])
     if not r["verdict"]:
-        return f"<div>{escape(r['summary'])}</div>"
+        return fill("<div>{}</div>", r["summary"])
     (before, after), (delta, low, high) = r["test"], r["delta"]
     told = (
         f": {delta:+.1f} points on the sealed test ({before:.1f} → {after:.1f}), "
         f"95% interval {low:+.1f} to {high:+.1f}, {r['p']}"
     )
-    return f"<div style='margin:4px 0'><b>{escape(r['verdict'])}</b>{escape(told)}</div>"
+    return fill("<div style='margin:4px 0'><b>{}</b>{}</div>", r["verdict"], told)
 
 
-def svg(p: Picture) -> str:
+def svg(p: Picture) -> Markup:
     """Draw the learning curve: circles are full evaluations, diamonds any other, the line is the best so far."""
     curve = p["curve"]
     scores = [y for kind in ("full", "part") for _, y in curve[kind]]
@@ -110,18 +111,10 @@ def svg(p: Picture) -> str:
     part = "".join(f"M{x(t)} {y(s) - 4}l4 4-4 4-4-4z" for t, s in curve["part"])
     full = "".join(f"M{x(t) - 4} {y(s)}a4 4 0 1 0 8 0a4 4 0 1 0-8 0z" for t, s in curve["full"])
     parts.append(f"<path d='{part}' fill='{ORANGE}' fill-opacity='.85'/><path d='{full}' fill='{BLUE}'/>")
-    said = escape(f"learning curve: {score_in_words(p)}", quote=True)
     key = [("●", BLUE, "all of validation"), ("◆", ORANGE, "a part, or train"), ("―", BLUE, "best so far")]
     key += [("╌", "inherit", "baseline")] if p["baseline"] is not None else []
     key += [("┈", GREEN, f"target {p['target']:g}")] if p["target"] is not None else []
-    legend = " ".join(
-        f"<span style='white-space:nowrap;margin-right:10px'><span style='color:{c}'>{mark}</span> {word}</span>"
-        for mark, c, word in key
-    )
-    return (
-        f"<svg viewBox='0 0 {_W} {_H}' role='img' aria-label='{said}' style='width:100%;max-width:{_W}px'>"
-        f"{''.join(parts)}</svg><div style='font-size:.9em'>{legend}</div>"
-    )
+    return render("curve.html", width=_W, height=_H, label=f"learning curve: {score_in_words(p)}", parts=parts, key=key)
 
 
 def scale(scores: list[float]) -> tuple[float, float, float]:

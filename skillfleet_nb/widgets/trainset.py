@@ -22,7 +22,7 @@ from skillfleet_nb.charts.trainset import (
 from skillfleet_nb.data.scoring import HIGH, LOW
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import counted, one_line
-from skillfleet_nb.html import items, preformatted, table
+from skillfleet_nb.html import fill, items, join, preformatted, table
 from skillfleet_nb.widgets.face import Face, put
 from skillfleet_nb.widgets.trainset_tabs import facts, history, twins
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     import pandas as pd
+    from markupsafe import Markup
 
     from skillfleet_nb.data import TrainsetReport
     from skillfleet_nb.fleet import Fleet
@@ -172,7 +173,7 @@ class TrainsetView(Face):
 
     def _laid_out(self) -> Any:
         head = table([], self.report.overview(), title=f"Training set {self.report.name}")
-        overview = w.HTML(head + _row(self._overview_charts()) + facts(self.report))
+        overview = w.HTML(join([head, _row(self._overview_charts()), facts(self.report)]))
         quality = w.VBox([self._saving(), self.table])
         tabs = w.Tab([overview, quality, self._coverage(), self._twins(), w.HTML(history(self.report))])
         for at, title in enumerate(["Overview", "Quality", "Coverage", "Duplicates and conflicts", "History"]):
@@ -180,7 +181,7 @@ class TrainsetView(Face):
         tabs.add_class("sf-trainset")
         return tabs
 
-    def _overview_charts(self) -> list[str]:
+    def _overview_charts(self) -> list[Markup]:
         charts = [quality_chart(quality_data(self.report)), length_chart(map_data(self.report))]
         if self.report.categories:
             charts.append(category_chart(category_data(self.report)))
@@ -219,11 +220,11 @@ class TrainsetView(Face):
 
         for name in ("brush", "picked"):
             chart.selections.observe(select, [name])
-        said = items(told, title="Gaps") if told else "<div>nothing is under-represented by more than chance</div>"
+        said = items(told, title="Gaps") if told else "nothing is under-represented by more than chance"
         shown = f"; {len(data):,} of {self.report.analysed:,} rows are shown" * (len(data) < self.report.analysed)
         hint = f"<div>rows selected on the map are those of the table under “Quality”{shown}</div>"
         room = w.Box([chart], layout=w.Layout(overflow="auto"))  # a narrow page scrolls the charts, not the notebook
-        return w.VBox([room, w.HTML(hint), w.HTML(f"<div style='overflow-wrap:anywhere'>{said}</div>")])
+        return w.VBox([room, w.HTML(hint), w.HTML(fill("<div style='overflow-wrap:anywhere'>{}</div>", said))])
 
     def _brushed_on(
         self, data: pd.DataFrame, box: Mapping[str, list[float]], picked: Sequence[Mapping[str, str]] = ()
@@ -287,8 +288,9 @@ class TrainsetView(Face):
                 self._told.value = preformatted(f"row {asked['row']}: rating kept, counts from the next analysis on")
 
 
-def _row(svgs: list[str]) -> str:
-    return f"<div style='display:flex;flex-wrap:wrap;gap:16px'>{''.join(f'<div>{svg}</div>' for svg in svgs)}</div>"
+def _row(svgs: list[Markup]) -> Markup:
+    boxes = join(fill("<div>{}</div>", svg) for svg in svgs)
+    return fill("<div style='display:flex;flex-wrap:wrap;gap:16px'>{}</div>", boxes)
 
 
 def _offline_chart() -> Any:

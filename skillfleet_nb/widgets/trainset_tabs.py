@@ -5,23 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.format import one_line
-from skillfleet_nb.html import fill, items, table
+from skillfleet_nb.html import fill, items, join, table
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from skillfleet_nb.data import TrainsetReport
 
 _SHOWN = 25
 
 
-def facts(report: TrainsetReport) -> str:
+def facts(report: TrainsetReport) -> Markup:
     """Notes, what to do, and the best examples."""
     parts = [items(report.notes, title="Notes")] if report.notes else []
     parts += [items(report.recommendations, title="What to do")] if report.recommendations else []
     best = [[str(p.row), f"{p.score:.3f}", p.name] for p in report.top_performers]
-    return "".join([*parts, table(["row", "rank", "example"], best, title="Best examples", numeric=[0, 1])])
+    return join([*parts, table(["row", "rank", "example"], best, title="Best examples", numeric=[0, 1])])
 
 
-def twins(report: TrainsetReport) -> str:
+def twins(report: TrainsetReport) -> Markup:
     """Rows that contradict or repeat each other, group by group."""
     texts = {row: one_line(text) for row, text in zip(report.examples["row"], report.examples["text"], strict=True)}
     parts = []
@@ -37,14 +39,14 @@ def twins(report: TrainsetReport) -> str:
             parts.append(table(["cosine", "row", "label", "example"], rows, title=head, numeric=[0, 1]))
         else:
             parts.append(fill("<div>no {}</div>", title.lower()))
-    return "".join(parts)
+    return join(parts)
 
 
-def history(report: TrainsetReport) -> str:
+def history(report: TrainsetReport) -> Markup:
     """What runs came to on each example, and its estimated influence as a demo."""
     frame = report.examples.assign(example=report.examples["text"].map(one_line))
     seen = frame[frame["runs"] > 0].sort_values(["success", "row"])
-    parts = ["<div>no run has scored these examples: success is 0.5 for all of them</div>"]
+    parts = [fill("<div>no run has scored these examples: success is 0.5 for all of them</div>")]
     if len(seen):
         columns = ["row", "runs", "trials", "solved", "success", "quality", "example"]
         rows = [
@@ -57,5 +59,6 @@ def history(report: TrainsetReport) -> str:
     if rows:
         parts.append(table(header, rows, title=title.capitalize(), numeric=numeric))
     else:
-        parts.append("<div>no influence can be estimated: fewer than 8 candidates with these examples as demos</div>")
-    return "".join(parts)
+        none = "no influence can be estimated: fewer than 8 candidates with these examples as demos"
+        parts.append(fill("<div>{}</div>", none))
+    return join(parts)

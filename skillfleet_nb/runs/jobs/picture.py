@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.format import duration, money, points
+from skillfleet_nb.html import fill
 from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.stats import p_in_words
 from skillfleet_nb.store import load_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from markupsafe import Markup
 
     from skillfleet_nb.runs.jobs.progress import Progress
     from skillfleet_nb.store import Home
@@ -153,13 +156,13 @@ def _result(p: Progress) -> dict[str, Any] | None:
     return told
 
 
-def changes(home: Home, before: str, after: str) -> str:
+def changes(home: Home, before: str, after: str) -> Markup:
     """Compare two kept programs, as HTML; a few words where that cannot be done."""
     try:
-        html = diff_programs(load_program(home, before), load_program(home, after))._repr_html_()
+        html = diff_programs(load_program(home, before), load_program(home, after)).html()
     except SkillfleetError:
-        return "<p>one of the programs is not kept</p>"
-    return html if len(html) <= _LONGEST_DIFF else "<p>too long to show here: %skillfleet diff shows it</p>"
+        return fill("<p>one of the programs is not kept</p>")
+    return html if len(html) <= _LONGEST_DIFF else fill("<p>too long to show here: %skillfleet diff shows it</p>")
 
 
 class Feed:
