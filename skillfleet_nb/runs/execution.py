@@ -30,9 +30,10 @@ from skillfleet_nb.runs.reporter import Reporter, said
 from skillfleet_nb.runs.review.acceptance import accepted
 from skillfleet_nb.runs.review.reviewer import REVIEWER, Reviewer
 from skillfleet_nb.runs.run_log import MARK, run_log
-from skillfleet_nb.runs.running_program import unwatched
+from skillfleet_nb.runs.running_program import tracked, untracked
 from skillfleet_nb.runs.scoring import Scorer
 from skillfleet_nb.runs.spec import RunResult
+from skillfleet_nb.runs.trial_hooks import ScoreJoiner, evaluation_callback
 from skillfleet_nb.store import read_requests
 
 if TYPE_CHECKING:
@@ -240,12 +241,13 @@ class Execution:
         gate = Gate(self.ledger, self._set_aside())
         stop, returned = _Stop(), None
         batch = it.optimizer.trial_size(len(it.splits.train))
-        watch = self._recorder.callback(batch)
-        it.metric.on_score = watch.on_score if batch else None
+        it.metric.on_score = ScoreJoiner(self._recorder, batch).on_score if batch else None
+        callbacks = () if batch else (evaluation_callback(self._recorder),)
         try:
-            with self._scorer.models(gate, *(() if batch else (watch,))) as task_lm:
+            with self._scorer.models(gate, *callbacks) as task_lm:
+                program = tapped_program(gate, self._scorer.as_given(baseline.program.deepcopy()))
                 task = Task(
-                    program=watch.over(tapped_program(gate, self._scorer.as_given(baseline.program.deepcopy()))),
+                    program=tracked(program) if batch else program,
                     train=it.splits.train,
                     val=it.splits.val,
                     metric=it.metric,
@@ -256,7 +258,7 @@ class Execution:
                     say=self._reporter.say,
                     lineage=self._recorder.descends,
                 )
-                returned = unwatched(it.optimizer.compile(task))
+                returned = untracked(it.optimizer.compile(task))
         except RunStopped as exc:
             stop = _Stop(exc.kind, exc.reason)
         except BaseException as exc:  # noqa: BLE001  whatever is raised, sys.exit() too: the best so far is kept

@@ -1,71 +1,72 @@
-"""Programs that tell which of their copies runs on a thread.
+"""Programs that leave word of which of their copies ran last.
 
 A callback of DSPy's would tell the same, at several times the cost: callbacks are run, with the inputs
-looked up by name, around every module, adapter and model.  Here the class of the searched program has a
-``__call__`` of its own, which all copies that an optimizer makes of it share.
+looked up by name, around every module, adapter and model.  DSPy's instance-level callbacks are lost when a
+program is copied.  So the searched program is of a subclass of its own class, which all copies that an
+optimizer makes of it share.
 """
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from skillfleet_nb.typing import Program
 
-_SOURCE = ("__module__", "__qualname__", "__doc__", "__firstlineno__")  # by these a proposer finds the code
+_SOURCE = ("__name__", "__qualname__", "__module__", "__doc__", "__firstlineno__")  # by these its code is found
 
-
-class Watch:
-    """What runs, by thread."""
-
-    def __init__(self) -> None:
-        self._local = threading.local()
-
-    @property
-    def program(self) -> Any:
-        """The program that was called last on this thread; None where there was none."""
-        return getattr(self._local, "program", None)
-
-    def over(self, program: Any) -> Any:
-        """Watch `program`, which is returned, and every copy made of it; :func:`unwatched` ends that."""
-        cls = type(program)
-        body = {name: vars(cls)[name] for name in _SOURCE if name in vars(cls)}
-        program.__class__ = type(cls.__name__, (_Watched, cls), {**body, "_sf_watch": self})
-        return program
-
-    @contextmanager
-    def running(self, program: Any) -> Iterator[None]:
-        """Note that `program` is called, unless it is a part of one that is at work already."""
-        if getattr(self._local, "busy", False):
-            yield
-            return
-        self._local.busy, self._local.program = True, program
-        try:
-            yield
-        finally:
-            self._local.busy = False
+_ran: ContextVar[Program | None] = ContextVar("skillfleet_program_that_ran", default=None)
 
 
-class _Watched:
+def last_run() -> Program | None:
+    """Return the tracked program that ran last in this context, which is a thread's or a task's own."""
+    return _ran.get()
+
+
+def tracked(program: Program) -> Program:
+    """Return `program` as one whose runs, and those of its copies, :func:`last_run` tells; it takes over its state."""
+    cls = type(program)
+
+    class Tracked(_Tracked, cls):  # type: ignore[misc, valid-type]  # of whatever class the program is
+        pass
+
+    for name in _SOURCE:  # proposers show the code of a program to their model
+        if hasattr(cls, name):
+            setattr(Tracked, name, getattr(cls, name))
+    return _with_state_of(program, Tracked)
+
+
+def untracked(program: Program) -> Program:
+    """Return `program`, and the candidates that an optimizer left on it, as instances of their own class."""
+    for candidate in getattr(program, "candidate_programs", None) or ():
+        if isinstance(candidate, dict) and "program" in candidate:
+            candidate["program"] = _plain(candidate["program"])
+    return _plain(program)
+
+
+class _Tracked:
     """Mixed in before a program's own class."""
 
-    _sf_watch: Watch
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with self._sf_watch.running(self):
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        try:
             return super().__call__(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        finally:
+            _ran.set(self)
 
-    async def acall(self, *args: Any, **kwargs: Any) -> Any:
-        with self._sf_watch.running(self):
+    async def acall(self, *args: object, **kwargs: object) -> Any:
+        try:
             return await super().acall(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        finally:
+            _ran.set(self)
 
 
-def unwatched(program: Any) -> Any:
-    """Give `program`, and the candidates that an optimizer left on it, their own classes back."""
-    left = getattr(program, "candidate_programs", None) or ()
-    for one in (program, *(c.get("program") if isinstance(c, dict) else c for c in left)):
-        if isinstance(one, _Watched):
-            one.__class__ = type(one).__mro__[2]
-    return program
+def _plain(program: Any) -> Any:
+    return _with_state_of(program, type(program).__mro__[2]) if isinstance(program, _Tracked) else program
+
+
+def _with_state_of(program: Program, cls: type) -> Program:
+    """Make an instance of `cls` with the state of `program`, as DSPy copies a program that cannot be deep-copied."""
+    made: Program = object.__new__(cls)
+    vars(made).update(vars(program))
+    return made

@@ -1,0 +1,108 @@
+"""How a recorder hears of trials, for which DSPy has no event.
+
+Most optimizers score candidates with ``dspy.Evaluate``, whose callbacks name the program and give its rows; the
+program is copied as the evaluation starts, for COPRO goes on changing the one it scores.  SIMBA scores outside
+``Evaluate``: there the program that ran last on a thread is joined with the metric's next call on it.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NamedTuple
+from weakref import WeakKeyDictionary
+
+from skillfleet_nb.events import ExampleScore
+from skillfleet_nb.runs.running_program import last_run, untracked
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    import dspy
+    from dspy.utils.callback import BaseCallback
+
+    from skillfleet_nb.runs.metric import Score
+    from skillfleet_nb.runs.recorder import Recorder
+    from skillfleet_nb.typing import Example, Prediction, Program
+
+
+class _Evaluation(NamedTuple):
+    """An evaluation that is on: what is scored, and what ends with it."""
+
+    program: Program
+    program_id: str | None
+    inside: ExitStack
+
+
+def evaluation_callback(recorder: Recorder) -> BaseCallback:
+    """Make the DSPy callback that records every ``dspy.Evaluate`` on examples of the run as a trial."""
+    import dspy
+    from dspy.utils.callback import BaseCallback
+
+    class Evaluations(BaseCallback):  # type: ignore[misc]  # dspy is untyped
+        def __init__(self) -> None:
+            self._on: dict[str, _Evaluation] = {}
+
+        def on_evaluate_start(self, call_id: str, instance: dspy.Evaluate, inputs: dict[str, Any]) -> None:
+            program, inside = snapshot(inputs["program"]), ExitStack()
+            program_id = recorder.begin(program, inputs.get("devset") or instance.devset)
+            # A callback makes every call inside a third slower, so within the evaluation there is none of this kind.
+            others = [callback for callback in dspy.settings.callbacks if callback is not self]
+            inside.enter_context(dspy.context(callbacks=others))
+            self._on[call_id] = _Evaluation(program, program_id, inside)
+
+        def on_evaluate_end(
+            self, call_id: str, outputs: dspy.evaluate.EvaluationResult | None, exception: BaseException | None = None
+        ) -> None:
+            evaluation = self._on.pop(call_id, None)
+            if evaluation is None:
+                return
+            evaluation.inside.close()
+            if exception is not None or outputs is None:
+                return
+            results = [row for row in outputs.results if recorder.identity(row[0])]
+            if results:
+                recorder.record(evaluation.program, *recorder.rows(results), evaluation.program_id)
+
+    return Evaluations()
+
+
+class ScoreJoiner:
+    """Joins scores with the program that ran before them, and records a trial for every batch of them.
+
+    Parameters
+    ----------
+    recorder
+        Records the trials.
+    batch
+        The number of scores that make a trial of a program.
+    """
+
+    def __init__(self, recorder: Recorder, batch: int) -> None:
+        self._recorder, self._batch = recorder, batch
+        self._rows: WeakKeyDictionary[Program, list[ExampleScore]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def on_score(self, example: Example, pred: Prediction, score: Score) -> None:
+        """Take in a score on the thread that computed it."""
+        del pred
+        program, identity = last_run(), self._recorder.identity(example)
+        if program is None or identity is None:
+            return
+        with self._lock:
+            rows = self._rows.setdefault(program, [])
+            rows.append(ExampleScore(identity[0], float(score), score.feedback))
+            n = len(rows)
+        # The final scoring on all examples passes the size of a batch on its way: no trial of its own.
+        whole = n == self._recorder.size("train")
+        if whole or (n == self._batch and not self._recorder.is_recorded(program)):
+            self._recorder.record(snapshot(program), list(rows), "train")
+
+
+def snapshot(program: Program) -> Program:
+    """Copy a program as it is now, without the forward that DSPy puts on it to capture traces."""
+    copied = untracked(program.deepcopy())
+    forward = vars(copied).get("forward")
+    if getattr(forward, "__module__", "") == "dspy.teleprompt.bootstrap_trace":
+        del copied.forward
+    return copied
