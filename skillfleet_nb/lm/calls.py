@@ -38,6 +38,7 @@ class Call:
     key: int | None = None
     is_duplicate: bool = False  # the same request was in flight already
     was_held: bool = False  # it waited while nothing was admitted
+    is_waiting: bool = False  # for its next attempt
     wasted: Counter[str] = field(default_factory=Counter)  # tokens of answers that were thrown away
 
     def discard(self) -> None:

@@ -78,12 +78,13 @@ class Gate:
         if self.ledger.on_wait is not None:
             self.ledger.on_wait()
 
-    def wait(self, seconds: float, cause: BaseException) -> None:
-        """Wait before another attempt, after `cause`; raise ``RunStopped`` if the gate closes meanwhile."""
+    def wait(self, call: Call, seconds: float, cause: BaseException) -> None:
+        """Wait before another attempt at a call, after `cause`; raise ``RunStopped`` if the gate closes meanwhile."""
         until = time.monotonic() + seconds
         turn = self.ledger.turn
         self.check(cause)
-        while (left := until - time.monotonic()) > 0 or self.ledger.is_held:
+        self.ledger.wait_for_attempt(call)
+        while (left := until - time.monotonic()) > 0 or not self.ledger.may_go_on(call):
             with turn:
                 if left > 0:
                     turn.wait_for(lambda: self._closed is not None, min(left, _LOOK_S))
@@ -92,12 +93,13 @@ class Gate:
             self.look()
             self.check(cause)
 
-    async def wait_async(self, seconds: float, cause: BaseException) -> None:
+    async def wait_async(self, call: Call, seconds: float, cause: BaseException) -> None:
         """Wait as :meth:`wait` does, without blocking the event loop."""
         import asyncio
 
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 or self.ledger.is_held:
+        self.ledger.wait_for_attempt(call)
+        while (left := until - time.monotonic()) > 0 or not self.ledger.may_go_on(call):
             self.look()
             self.check(cause)
             await asyncio.sleep(min(left, _LOOK_S) if left > 0 else _LOOK_S)

@@ -135,6 +135,8 @@ class Ledger:
         Models that take over from one that fails; they are metered like it.
     on_wait
         Called now and then while a call takes long.
+    on_pause
+        Called when it is paused: :meth:`pause` was called, and no call is under way any more.
     checkpoint_usd, on_checkpoint
         Attributes: before a call that may take what was spent beyond so much, the callback is called with
         it, on the calling thread; it raises the checkpoint, or stops the run.  Several threads may call it.
@@ -158,6 +160,7 @@ class Ledger:
         retry_policy: RetryPolicy | None = None,
         fallbacks: Fallbacks | None = None,
         on_wait: Callable[[], None] | None = None,
+        on_pause: Callable[[], None] | None = None,
         spent: Totals | None = None,
         spent_s: float = 0.0,
     ) -> None:
@@ -173,17 +176,18 @@ class Ledger:
         self.last_failed = ""
         self.duplicates = 0
         self.on_wait = on_wait
+        self._on_pause = on_pause
         self._circuit = Circuit(self.retry_policy)
         self._requests: Counter[int] = Counter()
         self.in_flight = Call(0, 0.0, 0)
-        self._unsettled = 0
+        self._unsettled = self._waiting = 0
         self._stopped: tuple[StopKind, str] | None = None
         self.mean_output_tokens = _FIRST_OUTPUT_TOKENS
         self._answered = 0
         self.turn = threading.Condition()
         self._on_stop: list[Callable[[StopKind, str], None]] = []
         self._started = time.monotonic() - spent_s
-        self._paused = False
+        self._pausing = self._paused = False
         self._holds = 0
         self._held_since: float | None = None
         self._held_s = 0.0
@@ -203,8 +207,13 @@ class Ledger:
 
     @property
     def is_held(self) -> bool:
-        """Whether no call is admitted for now: it is paused, or a person is asked."""
-        return self._paused or self._holds > 0
+        """Whether no call is admitted for now: it is paused or about to be, or a person is asked."""
+        return self._pausing or self._holds > 0
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is paused: no call is admitted, and those under way have ended or wait to be tried again."""
+        return self._paused
 
     @property
     def is_asking(self) -> bool:
@@ -231,32 +240,41 @@ class Ledger:
                 self._keep_time()
 
     def pause(self) -> bool:
-        """Hold every further call until :meth:`unpause`, as :meth:`held` does.
+        """Hold every further call until :meth:`unpause`; the clock stops once those under way have ended.
 
         Returns
         -------
         bool
-            False where that changes nothing: it is paused or stopped already.
+            False where that changes nothing: it is paused, about to be, or stopped already.
         """
         with self.turn:
-            if self._paused or self._stopped is not None:
+            if self._pausing or self._stopped is not None:
                 return False
+            self._pausing = True
+        self._pause_if_idle()
+        return True
+
+    def _pause_if_idle(self) -> None:
+        with self.turn:
+            if self._paused or not self._pausing or self._stopped is not None or self._unsettled > self._waiting:
+                return
             self._paused = True
             self._keep_time()
-            return True
+        if self._on_pause is not None:
+            self._on_pause()
 
     def unpause(self) -> bool:
         """Let calls go on; return False where they were not paused."""
         with self.turn:
-            if not self._paused:
+            if not self._pausing:
                 return False
-            self._paused = False
+            self._pausing = self._paused = False
             self._keep_time()
             return True
 
     def _keep_time(self) -> None:
         """Stop the clock with the first hold, and let it run on after the last."""
-        if self.is_held:
+        if self._paused or self._holds:
             self._held_since = self._held_since or time.monotonic()
         else:
             self._held_s, self._held_since = self.held_s, None
@@ -303,6 +321,22 @@ class Ledger:
         self.in_flight.reserved_calls += call.reserved_calls
         self.in_flight.reserved_usd += call.reserved_usd
         self.in_flight.reserved_tokens += call.reserved_tokens
+
+    def wait_for_attempt(self, call: Call) -> None:
+        """Count a call that waits for its next attempt as not under way, until it :meth:`may_go_on`."""
+        with self.turn:
+            self._waiting += not call.is_waiting
+            call.is_waiting = True
+        self._pause_if_idle()
+
+    def may_go_on(self, call: Call) -> bool:
+        """Count a waiting call as under way again, where none is held; tell whether so."""
+        with self.turn:
+            if self.is_held:
+                return False
+            self._waiting -= call.is_waiting
+            call.is_waiting = False
+            return True
 
     def _settle(self, call: Call, lm: Any, role: Role, failure: BaseException | None) -> None:
         calls, model = call.reserved_calls, str(getattr(lm, "model", type(lm).__name__))
@@ -366,7 +400,10 @@ class Ledger:
             finally:
                 with self.turn:
                     self._unsettled -= 1
+                    self._waiting -= call.is_waiting
                     self.turn.notify_all()
+                if self._pausing:
+                    self._pause_if_idle()
 
 
 def _outcome_of(call: Call, failure: BaseException | None) -> CallOutcome:

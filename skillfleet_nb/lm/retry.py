@@ -56,7 +56,7 @@ class Attempts:
                 answer = self._bounded(once)
                 self._check(answer, asynchronous=False)
             except Exception as exc:  # noqa: BLE001  told apart below
-                self._gate.wait(self._delay(exc), exc)
+                self._gate.wait(self._call, self._delay(exc), exc)
             else:
                 return answer
 
@@ -67,7 +67,7 @@ class Attempts:
                 answer = await self._abounded(once)
                 self._check(answer, asynchronous=True)
             except Exception as exc:  # noqa: BLE001  told apart below
-                await self._gate.wait_async(self._delay(exc), exc)
+                await self._gate.wait_async(self._call, self._delay(exc), exc)
             else:
                 return answer
 

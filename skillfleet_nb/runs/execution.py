@@ -97,6 +97,7 @@ class Execution:
         self._it, self._home, self._journal = prepared, home, journal
         self._started = time.monotonic()
         self._looked, self._looking, self._heard = 0.0, threading.Lock(), 0
+        self._told_paused, self._telling_pause = False, threading.Lock()
         own = [p.lm for p in prepared.program.predictors() if getattr(p, "lm", None) is not None]
         self._secrets = secrets_of([prepared.lm, prepared.prompt_lm, *prepared.fallback_lms, *own])
         self._reporter = Reporter(home, journal, self._secrets, self._history.programs)
@@ -112,6 +113,7 @@ class Execution:
             retry_policy=policy,
             fallbacks=Fallbacks(prepared.fallback_lms, policy, self._history.answered_by, self._reporter.warn),
             on_wait=self._look,
+            on_pause=self._tell_pause,
         )
         splits: dict[Split, list[Any]] = {
             "train": prepared.splits.train,
@@ -149,14 +151,25 @@ class Execution:
         self.ledger.stop(StopKind.CANCELLED, reason)
 
     def pause(self) -> None:
-        """Let no further call start, and the clock stand still, until :meth:`unpause`."""
-        if self.ledger.pause():
-            self._reporter.emit(Paused(paused=True), sync=True)
+        """Let no further call start until :meth:`unpause`; it is paused once those under way have ended."""
+        self.ledger.pause()
 
     def unpause(self) -> None:
         """Go on after :meth:`pause`."""
-        if self.ledger.unpause():
-            self._reporter.emit(Paused(paused=False), sync=True)
+        self.ledger.unpause()
+        self._tell_pause()
+
+    def _tell_pause(self) -> None:
+        """Record whether the run is paused, where that has changed: by a person, or with the end of a call."""
+        with self._telling_pause:
+            paused = self.ledger.is_paused
+            if paused == self._told_paused:
+                return
+            self._told_paused = paused
+            try:
+                self._reporter.emit(Paused(paused=paused), sync=True)
+            except HomeError as exc:
+                self.ledger.stop(StopKind.HOME, str(exc))
 
     def run(self) -> RunResult:
         """Run to the end and return what it came to.

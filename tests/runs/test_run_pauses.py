@@ -79,6 +79,36 @@ def test_no_call_is_made_and_the_clock_stands_still_until_it_goes_on(fleet: Flee
     assert job.state is JobState.COMPLETED
 
 
+def test_it_is_shown_as_paused_once_the_calls_under_way_have_ended(fleet: Fleet) -> None:
+    hold = threading.Event()
+    lm, engine = counted_lm(Counting(gate=hold, free=40))
+    job = started(fleet, lm)
+    until(lambda: engine.flying == 2)
+    job.pause()
+    assert job._execution is not None
+    assert job._execution.ledger.is_held
+    assert not job.progress.paused
+    assert job.progress.state_in_words == "running"
+    hold.set()
+    until(lambda: job.progress.paused)
+    assert engine.flying == 0
+    assert engine.calls == job.progress.calls == 42
+    job.unpause()
+    assert job.result().state is JobState.COMPLETED
+
+
+def test_of_a_pause_that_is_taken_back_at_once_nothing_is_shown(fleet: Fleet) -> None:
+    hold = threading.Event()
+    lm, engine = counted_lm(Counting(gate=hold, free=40))
+    job = started(fleet, lm)
+    until(lambda: engine.flying == 2)
+    job.pause()
+    job.unpause()
+    hold.set()
+    assert job.result().state is JobState.COMPLETED
+    assert fleet.sql("select * from events where kind = 'paused'").empty
+
+
 def test_a_paused_run_can_be_stopped_and_keeps_its_best(fleet: Fleet) -> None:
     job, _ = paused(fleet)
     job.cancel()
@@ -142,6 +172,7 @@ def test_a_retry_waits_for_the_end_of_a_pause() -> None:
         answer = pool.submit(tapped(Gate(ledger), lm, "task"), "hello")
         assert waiting.wait()
         assert engine.calls == 1
+        assert ledger.is_paused
         ledger.unpause()
         assert answer.result()
     assert engine.calls == 2
