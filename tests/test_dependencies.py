@@ -72,5 +72,5 @@ def test_whatever_names_an_extra_names_one_there_is(tmp_path: Path, monkeypatch:
     }
     assert named == set(_EXTRAS) - _FOR_WORK
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    fixes = " ".join(check.fix for check in Fleet(tmp_path).doctor().checks)
+    fixes = " ".join(check.fix for check in Fleet(tmp_path).advice.doctor().checks)
     assert set(re.findall(r"skillfleet-nb\[(\w+)\]", fixes)) == set(_EXTRAS) - _FOR_WORK

@@ -274,7 +274,7 @@ def _try(home: Home, setup: Setup, labels: dict[str, Any], n: int, k: int, budge
     import dspy
 
     val = list(setup.splits.val)
-    examples = random.Random(setup.seed).sample(val, min(n, len(val)))
+    examples = random.Random(setup.request.seed).sample(val, min(n, len(val)))
     labels = {key: value for key, value in labels.items() if key != "faults"}
     with Aside(home, setup.settings, "headroom", budget_usd) as aside:
         plain = aside.scores(setup.program, examples, setup.metric, setup.lm, setup.threads)

@@ -23,6 +23,7 @@ from skillfleet_nb.events import Recommended
 from skillfleet_nb.format import duration, money, percent, points, points_change
 from skillfleet_nb.html import Readable, items, table, text_table
 from skillfleet_nb.lm.prices import how_to_state_a_price
+from skillfleet_nb.runs.request import TaskRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,11 +134,11 @@ class Recommendation(Readable, BaseModel):
     candidates: tuple[Option, ...] = ()
     notes: tuple[str, ...] = ()
     _advice: Advice | None = PrivateAttr(None)
-    _given: dict[str, Any] | None = PrivateAttr(None)
+    _request: TaskRequest | None = PrivateAttr(None)
 
     def prepared_with(self, advice: Advice, setup: Setup) -> Recommendation:
         """Remember what it was made of, so that it can be changed and run."""
-        self._advice, self._given = advice, {"program": setup.program, **setup.given}
+        self._advice, self._request = advice, setup.request
         return self
 
     @property
@@ -145,7 +146,7 @@ class Recommendation(Readable, BaseModel):
         """What it was chosen from; None where it was read from a file."""
         return self._advice
 
-    def given(self) -> dict[str, Any]:
+    def request(self) -> TaskRequest:
         """Return program, data, metric and models, as they were given.
 
         Raises
@@ -153,19 +154,19 @@ class Recommendation(Readable, BaseModel):
         InputError
             If it was made in another session.
         """
-        if self._given is None:
+        if self._request is None:
             raise InputError(
                 "this recommendation was not made in this session: give program, train and metric to optimize, "
                 f"with optimizer={self.optimizer!r}"
             )
-        return dict(self._given)
+        return self._request
 
     def under(self, *, budget_usd: float | None, quality_target: float, max_minutes: float | None) -> Recommendation:
         """Recommend again under other limits, without a call; raises as :meth:`Advice.choose` does."""
         if self._advice is None:
             raise InputError("this recommendation was not made in this session: call recommend again")
         made = self._advice.choose(budget_usd=budget_usd, quality_target=quality_target, max_minutes=max_minutes)
-        made._advice, made._given = self._advice, self._given  # noqa: SLF001  its own kind
+        made._advice, made._request = self._advice, self._request  # noqa: SLF001  its own kind
         return made
 
     def summary(self) -> list[tuple[str, str]]:
@@ -439,7 +440,16 @@ def _runnable(arm: Arm, setup: Setup) -> Any:
         optimizer = create(arm.optimizer, arm.params)
         judge: Any = setup.metric
         optimizer.check(
-            Task(setup.program, setup.splits.train, setup.splits.val, judge, setup.lm, setup.prompt_lm, setup.seed, 1)
+            Task(
+                setup.program,
+                setup.splits.train,
+                setup.splits.val,
+                judge,
+                setup.lm,
+                setup.prompt_lm,
+                setup.request.seed,
+                1,
+            )
         )
     except SkillfleetError:
         return None

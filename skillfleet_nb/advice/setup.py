@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from skillfleet_nb.data import Splits
     from skillfleet_nb.data.landmarks import Landmarks
     from skillfleet_nb.lm.embed import Embedder
+    from skillfleet_nb.runs.request import TaskRequest
     from skillfleet_nb.store import Home
+    from skillfleet_nb.typing import Example, Model, Program
 
 FEWEST = 5
 
@@ -31,24 +34,23 @@ class Setup:
 
     Attributes
     ----------
+    request
+        What the person gave, to start a run with.
     program, splits, metric, lm, prompt_lm
         As a run would use them; `metric` is None where none was given.
     key
         What is the same for the same program, data and model.
-    given
-        What the person gave, to start a run with.
     """
 
-    program: Any
-    splits: Splits[Any]
+    request: TaskRequest
+    program: Program
+    splits: Splits[Example]
     metric: RunMetric | None
-    lm: Any
-    prompt_lm: Any
+    lm: Model
+    prompt_lm: Model
     settings: Settings
-    seed: int
     threads: int
     key: str
-    given: dict[str, Any]
 
     @property
     def features(self) -> dict[str, Any]:
@@ -77,10 +79,7 @@ class Setup:
         )
 
 
-def set_up(
-    program: Any, *, train: Any, val: Any = None, test: Any = None, metric: Any = None, lm: Any = None,
-    prompt_lm: Any = None, seed: int = 0, num_threads: int | None = None, settings: Settings,
-) -> Setup:  # fmt: skip
+def set_up(request: TaskRequest, settings: Settings) -> Setup:
     """Check a task as a run would be, and refuse one that is too small to advise on.
 
     Raises
@@ -93,22 +92,21 @@ def set_up(
 
     from skillfleet_nb.data.identity import content_hash
 
+    program, train = request.program, request.train
     checked_program(program)
-    given = {"train": train, "val": val, "test": test, "metric": metric, "lm": lm, "prompt_lm": prompt_lm,
-             "seed": seed, "num_threads": num_threads}  # fmt: skip
-    lm = checked_lm(lm if lm is not None else dspy.settings.lm)
-    prompt_lm = checked_lm(prompt_lm) if prompt_lm is not None else lm
-    n = len(train) if hasattr(train, "__len__") else FEWEST
+    lm = checked_lm(request.lm if request.lm is not None else dspy.settings.lm)
+    prompt_lm = checked_lm(request.prompt_lm) if request.prompt_lm is not None else lm
+    n = len(train) if isinstance(train, Sized) else FEWEST
     if n < FEWEST:
         raise InputError(f"train holds {n} examples: advice needs {FEWEST} or more; 20 to 50 make a useful start")
-    splits, _ = checked_splits(train, val, test, input_fields(program), seed)
-    judge = RunMetric(metric) if metric is not None else None
+    splits, _ = checked_splits(train, request.val, request.test, input_fields(program), request.seed)
+    judge = RunMetric(request.metric) if request.metric is not None else None
     if judge is not None:
         check_metric(judge, program, splits.val[0])
-    threads = num_threads or settings.num_threads or dspy.settings.num_threads or 1
+    threads = request.num_threads or settings.num_threads or dspy.settings.num_threads or 1
     hashes = content_hash(program_content(program)), content_hash([dict(e) for e in splits.train])
     key = task_key(*hashes, str(lm.model))
-    return Setup(program, splits, judge, lm, prompt_lm, settings, seed, threads, key, given)
+    return Setup(request, program, splits, judge, lm, prompt_lm, settings, threads, key)
 
 
 def task_key(program_hash: str, train_hash: str, lm: str) -> str:

@@ -105,7 +105,7 @@ def _given(c: Context, a: argparse.Namespace) -> dict[str, Any]:
 
 
 def _recommend(c: Context, a: argparse.Namespace) -> Any:
-    made = c.fleet.recommend(
+    made = c.fleet.advice.recommend(
         c.object(a.program, "program"),
         **_given(c, a),
         prompt_lm=c.lm(a.prompt_lm),
@@ -123,7 +123,7 @@ def _recommend(c: Context, a: argparse.Namespace) -> Any:
 
 
 def _estimate(c: Context, a: argparse.Namespace) -> Any:
-    return c.fleet.estimate(
+    return c.fleet.advice.estimate(
         c.object(a.program, "program"),
         **_given(c, a),
         prompt_lm=c.lm(a.prompt_lm),
@@ -134,9 +134,9 @@ def _estimate(c: Context, a: argparse.Namespace) -> Any:
 
 
 def _headroom(c: Context, a: argparse.Namespace) -> Any:
-    return c.fleet.headroom(c.object(a.program, "program"), **_given(c, a), n=a.n, k=a.k, budget_usd=a.budget)
+    return c.fleet.advice.headroom(c.object(a.program, "program"), **_given(c, a), n=a.n, k=a.k, budget_usd=a.budget)
 
 
 def _report(c: Context, a: argparse.Namespace) -> Any:
     del a
-    return c.fleet.selector_report()
+    return c.fleet.advice.report()

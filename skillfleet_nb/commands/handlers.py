@@ -358,7 +358,7 @@ def _optimizers(c: Context, a: argparse.Namespace) -> OptimizerTable:
 
 
 def _doctor(c: Context, a: argparse.Namespace) -> Any:
-    return c.fleet.doctor(
+    return c.fleet.advice.doctor(
         c.object(a.program, "program") if a.program else None,
         train=c.rows(a.train, "train"),
         metric=c.metric(a.metric) if a.metric else None,

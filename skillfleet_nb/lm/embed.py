@@ -80,6 +80,11 @@ class Embedder:
         self._lock = threading.Lock()
         self._model: Any = None
 
+    @classmethod
+    def of(cls, home: Path, progress: Callable[[int, int], None] | None = None) -> Embedder:
+        """Make one that keeps its vectors in the home whose folder is `home`."""
+        return cls(cache=home / "vectors" / "texts", progress=progress)
+
     def __repr__(self) -> str:
         return f"Embedder({self.fingerprint!r}, loaded={self._model is not None})"
 

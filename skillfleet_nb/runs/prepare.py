@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from skillfleet_nb.errors import InputError, LMError
@@ -13,14 +14,16 @@ from skillfleet_nb.optimizers import Optimizer, Shape, Task, create
 from skillfleet_nb.runs.fingerprint import environment, metric_content, program_content
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.review.reviewer import REVIEWER, read_review
-from skillfleet_nb.runs.spec import Budget, Spec
+from skillfleet_nb.runs.spec import Spec, tags_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from skillfleet_nb.config import Settings
-    from skillfleet_nb.data import Splits
-    from skillfleet_nb.runs.spec import Review
+    from skillfleet_nb.data import Finding, Splits
+    from skillfleet_nb.runs.request import RunRequest
+    from skillfleet_nb.runs.spec import Budget, Review
+    from skillfleet_nb.typing import Example, Model, Program, Rows
 
 OFFLINE_SETUP = "dspy.configure(lm=sf.offline_lm())"
 LM_SETUP = 'dspy.configure(lm=dspy.LM("openai/gpt-4o-mini"))'
@@ -31,41 +34,91 @@ _CACHE_WARNING = "the cache of DSPy or of an LM is off: an interrupted run canno
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that has passed every check; `warnings` are what the person should know of it."""
+    """A run that has passed every check.
 
-    spec: Spec
-    program: Any
-    splits: Splits[Any]
+    Attributes
+    ----------
+    request
+        What was asked, with every default filled in: another process that prepares it comes to the same.
+    program
+        The run's own copy.
+    metric_is_proven
+        Whether the metric was seen to score; otherwise the first real prediction tells.
+    notes
+        What the person should know of the data.
+    """
+
+    request: RunRequest
+    program: Program
+    splits: Splits[Example]
     metric: RunMetric
     metric_is_proven: bool
     optimizer: Optimizer
-    lm: Any
-    prompt_lm: Any
-    fallback_lms: tuple[Any, ...]
-    limits: Limits
-    warnings: tuple[str, ...]
+    lm: Model
+    prompt_lm: Model
+    fallback_lms: tuple[Model, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def lms(self) -> tuple[Model, ...]:
+        """Every model that may be called, those included that predictors of the program bring along."""
+        return (self.lm, self.prompt_lm, *self.fallback_lms, *_brought(self.program))
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds that the meter keeps."""
+        budget = self.request.budget
+        return Limits(budget.usd, budget.calls, budget.tokens, budget.minutes * 60 if budget.minutes else None)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the person should know of the run."""
+        return self.notes if self.spec.cached else (*self.notes, _CACHE_WARNING)
+
+    @cached_property
+    def spec(self) -> Spec:
+        """What defines the run, as it is recorded."""
+        request = self.request
+        rows = {name: getattr(self.splits, name) for name in ("train", "val", "test")}
+        sizes = {name: len(part) for name, part in rows.items()}
+        shape = Shape(sizes["train"], sizes["val"], len(self.program.predictors()))
+        return Spec(
+            program=label(request.program),
+            program_hash=_hash(program_content(self.program)),
+            metric=self.metric.name,
+            metric_hash=_hash(metric_content(request.metric)),
+            data_hashes={name: _hash([dict(e) for e in part]) for name, part in rows.items()},
+            sizes=sizes,
+            splits=self.splits.describe(),
+            optimizer=request.optimizer,
+            params=self.optimizer.params.model_dump(mode="json"),
+            lm=str(self.lm.model),
+            prompt_lm=str(self.prompt_lm.model),
+            fallback_lms=tuple(str(f.model) for f in self.fallback_lms),
+            budget=request.budget,
+            target=request.target,
+            review=read_review(request.review),
+            seed=request.seed,
+            num_threads=request.num_threads or 1,
+            cached=_replays(self.lms),
+            expected_calls=self.optimizer.expected_calls(shape)[:2],
+            environment=environment(),
+        )
 
 
 def prepare(
-    program: Any,
-    *,
-    train: Any,
-    val: Any = None,
-    test: Any = None,
-    metric: Any,
-    optimizer: str,
-    params: Mapping[str, Any] | None = None,
-    lm: Any = None,
-    prompt_lm: Any = None,
-    fallback_lm: Any = None,
-    budget: Budget | None = None,
-    target: float | None = None,
-    review: Any = (),
-    seed: int = 0,
-    num_threads: int | None = None,
-    settings: Settings,
+    request: RunRequest, settings: Settings, select: Callable[[Splits[Example]], Splits[Example]] | None = None
 ) -> Prepared:
-    """Check a run and fix all that defines it; parameters are those of ``Fleet.optimize``.
+    """Check a run and fix all that defines it.
+
+    Parameters
+    ----------
+    request
+        What was asked.
+    settings
+        Of the home; what the request says itself goes before.
+    select
+        Chooses what to train on, once all is checked that needs no choice.
 
     Raises
     ------
@@ -75,59 +128,60 @@ def prepare(
     stay_offline()
     import dspy
 
-    chosen = create(optimizer, params)
-    checked_program(program)
-    lm = checked_lm(lm if lm is not None else dspy.settings.lm)
-    prompt_lm = checked_lm(prompt_lm) if prompt_lm is not None else lm
-    fallbacks = checked_fallbacks(fallback_lm)
-    own_lms = [p.lm for p in program.predictors() if getattr(p, "lm", None) is not None]
-    budget = checked_budget(budget or Budget(), (lm, prompt_lm, *fallbacks, *own_lms), settings)
-    review = checked_review(review, (lm, prompt_lm, *fallbacks, *own_lms), settings)
-    threads = _positive_int(num_threads, "num_threads") or settings.num_threads or dspy.settings.num_threads or 1
-    if target is not None and not 0 <= target <= 1:
-        raise InputError(f"target = {target:g}: it must be a score in [0, 1], for example 0.9")
-    inputs = input_fields(program)
-    splits, found = checked_splits(train, val, test, inputs, seed)
-    run_metric = RunMetric(metric)
-    proven = check_metric(run_metric, program, splits.val[0])
-    # A private copy: optimizers assert that a program is not compiled, and some change what they are given.
+    settings = request.settings(settings)
+    optimizer = create(request.optimizer, request.params)
+    checked_program(request.program)
+    lm = checked_lm(request.lm if request.lm is not None else dspy.settings.lm)
+    prompt_lm = checked_lm(request.prompt_lm) if request.prompt_lm is not None else lm
+    fallbacks = checked_fallbacks(request.fallback_lm)
+    lms = (lm, prompt_lm, *fallbacks, *_brought(request.program))
+    checked_budget(request.budget, lms, settings)
+    review = checked_review(request.review, lms, settings)
+    inputs = input_fields(request.program)
+    splits, findings = checked_splits(request.train, request.val, request.test, inputs, request.seed)
+    metric = RunMetric(request.metric)
+    proven = check_metric(metric, request.program, splits.val[0])
+    if select is not None:
+        splits = select(splits)
+    program = _own_copy(request.program)
+    threads = request.num_threads or settings.num_threads or dspy.settings.num_threads or 1
+    optimizer.check(Task(program, splits.train, splits.val, metric, lm, prompt_lm, request.seed, threads))
+    settled = replace(
+        request,
+        train=splits.train,
+        val=splits.val,
+        test=splits.test,
+        params=optimizer.params.model_dump(mode="json"),
+        lm=lm,
+        prompt_lm=prompt_lm if prompt_lm is not lm else None,
+        fallback_lm=fallbacks,
+        review=review,
+        num_threads=threads,
+        tags=tags_of(request.tags),
+        record_prompts=settings.record_prompts,
+        select=None,
+        strategy=None,
+        recommendation=None,
+    )
+    notes = tuple(map(str, findings))
+    return Prepared(settled, program, splits, metric, proven, optimizer, lm, prompt_lm, fallbacks, notes)
+
+
+def _own_copy(program: Program) -> Program:
+    """Copy a program: optimizers assert that one is not compiled, and some change what they are given."""
     own = program.deepcopy()
     own._compiled = False  # noqa: SLF001  DSPy's own mark
     for mine, theirs in zip(own.predictors(), program.predictors(), strict=True):
         mine.lm = getattr(theirs, "lm", None)  # the model itself: a copy would have an engine of its own
-    task = Task(own, splits.train, splits.val, run_metric, lm, prompt_lm, seed, threads)
-    chosen.check(task)
-    shape = Shape(len(splits.train), len(splits.val), len(own.predictors()))
-    spec = Spec(
-        program=label(program),
-        program_hash=_hash(program_content(own)),
-        metric=run_metric.name,
-        metric_hash=_hash(metric_content(metric)),
-        data_hashes={n: _hash([dict(e) for e in rows]) for n, rows in _named(splits).items()},
-        sizes={n: len(rows) for n, rows in _named(splits).items()},
-        splits=splits.describe(),
-        optimizer=optimizer,
-        params=chosen.params.model_dump(mode="json"),
-        lm=str(lm.model),
-        prompt_lm=str(prompt_lm.model),
-        fallback_lms=tuple(str(f.model) for f in fallbacks),
-        budget=budget,
-        target=target,
-        review=review,
-        seed=seed,
-        num_threads=threads,
-        cached=_replays((lm, prompt_lm, *fallbacks, *own_lms)),
-        expected_calls=chosen.expected_calls(shape)[:2],
-        environment=environment(),
-    )
-    warnings = [str(f) for f in found]
-    if not spec.cached:
-        warnings.append(_CACHE_WARNING)
-    limits = Limits(budget.usd, budget.calls, budget.tokens, budget.minutes * 60 if budget.minutes else None)
-    return Prepared(spec, own, splits, run_metric, proven, chosen, lm, prompt_lm, fallbacks, limits, tuple(warnings))
+    return own
 
 
-def checked_program(program: Any) -> None:
+def _brought(program: Program) -> list[Model]:
+    """List the models that predictors of a program bring along."""
+    return [p.lm for p in program.predictors() if getattr(p, "lm", None) is not None]
+
+
+def checked_program(program: object) -> None:
     """Refuse what is not a DSPy program with something to optimise."""
     import dspy
 
@@ -142,7 +196,7 @@ def checked_program(program: Any) -> None:
         )
 
 
-def checked_lm(lm: Any) -> Any:
+def checked_lm(lm: object) -> Model:
     """Refuse a missing model, or what is none."""
     import dspy
 
@@ -156,7 +210,7 @@ def checked_lm(lm: Any) -> Any:
     return lm
 
 
-def checked_fallbacks(given: Any) -> tuple[Any, ...]:
+def checked_fallbacks(given: object) -> tuple[Model, ...]:
     """Take one model or several, in the order they take over; refuse what is none."""
     import dspy
 
@@ -169,7 +223,7 @@ def checked_fallbacks(given: Any) -> tuple[Any, ...]:
     return tuple(lms)
 
 
-def checked_budget(budget: Budget, lms: Sequence[Any], settings: Settings) -> Budget:
+def checked_budget(budget: Budget, lms: Sequence[Model], settings: Settings) -> None:
     """Refuse bounds that are not positive, and a bound in money where a model has no price."""
     for name, value in budget.model_dump().items():
         if value is not None and not value > 0:
@@ -182,10 +236,9 @@ def checked_budget(budget: Budget, lms: Sequence[Any], settings: Settings) -> Bu
                     f"budget_usd = {budget.usd:g} cannot be kept: {lm.model!r} has no known price; "
                     f"{how_to_state_a_price(lm.model)}, or bound the run with max_calls"
                 )
-    return budget
 
 
-def checked_review(given: Any, lms: Sequence[Any], settings: Settings) -> Review:
+def checked_review(given: str | Sequence[str] | Review, lms: Sequence[Model], settings: Settings) -> Review:
     """Read when a run is to ask, and refuse a cost where a model has no price."""
     review = read_review(given)
     if review.cost_usd:
@@ -198,12 +251,12 @@ def checked_review(given: Any, lms: Sequence[Any], settings: Settings) -> Review
     return review
 
 
-def checked_splits(train: Any, val: Any, test: Any, inputs: Sequence[str], seed: int) -> tuple[Splits[Any], list[Any]]:
+def checked_splits(
+    train: Rows, val: Rows | None, test: Rows | None, inputs: Sequence[str], seed: int
+) -> tuple[Splits[Example], list[Finding]]:
     """Read, check and cut the data; return what the person should know of it as well."""
     from skillfleet_nb.data import check_examples, make_splits, to_examples
 
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed = {seed!r}: it must be a whole number from 0")
     given = {
         n: to_examples(rows, input_fields=inputs, name=n)
         for n, rows in {"train": train, "val": val, "test": test}.items()
@@ -214,7 +267,7 @@ def checked_splits(train: Any, val: Any, test: Any, inputs: Sequence[str], seed:
     return splits, found
 
 
-def check_metric(metric: RunMetric, program: Any, example: Any) -> bool:
+def check_metric(metric: RunMetric, program: Program, example: Example) -> bool:
     """Score the right answer to `example`, which costs nothing, to see that the metric gives scores.
 
     Returns
@@ -249,7 +302,7 @@ def check_metric(metric: RunMetric, program: Any, example: Any) -> bool:
     return True
 
 
-def own_score(metric: RunMetric, example: Any) -> float | None:
+def own_score(metric: RunMetric, example: Example) -> float | None:
     """Score an example's own answer, which costs nothing.
 
     Returns
@@ -278,7 +331,7 @@ class _AsksModel(BaseException):
 class _NoPerson:
     """Stands for a run's reviewer where there is no run."""
 
-    def step(self, *_: Any) -> None:
+    def step(self, *_: object) -> None:
         raise _AsksModel
 
 
@@ -286,13 +339,13 @@ def _no_models() -> Any:
     """Make a DSPy callback that stops every call of a model before it is made."""
     from dspy.utils.callback import BaseCallback
 
-    def on_lm_start(*_: Any, **__: Any) -> None:
+    def on_lm_start(*_: object, **__: object) -> None:
         raise _AsksModel
 
     return type("NoModels", (BaseCallback,), {"on_lm_start": on_lm_start})()
 
 
-def input_fields(program: Any) -> list[str]:
+def input_fields(program: Program) -> list[str]:
     """Name the inputs a program takes: its forward's parameters, or its first predictor's fields."""
     # Reading `forward` off the object warns; off the class, its first parameter is the object.
     own = vars(program).get("forward")
@@ -303,7 +356,7 @@ def input_fields(program: Any) -> list[str]:
     return list(program.predictors()[0].signature.input_fields)
 
 
-def label(program: Any) -> str:
+def label(program: Program) -> str:
     """Name a program for people: its class, and the signature of a single predictor."""
     predictors = program.predictors()
     if len(predictors) != 1:
@@ -313,19 +366,11 @@ def label(program: Any) -> str:
     return f"{type(program).__name__}({fields})"
 
 
-def _replays(lms: Sequence[Any]) -> bool:
+def _replays(lms: Sequence[Model]) -> bool:
     """Tell whether calls will be found again by another process."""
     import dspy
 
     return dspy.cache.enable_disk_cache and all(getattr(lm, "cache", False) for lm in lms)
-
-
-def _positive_int(value: Any, name: str) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} = {value!r}: it must be a whole number from 1")
-    return value
 
 
 def _blank(annotation: Any) -> Any:
@@ -337,11 +382,7 @@ def _blank(annotation: Any) -> Any:
     return blanks.get(origin or annotation)
 
 
-def _named(splits: Splits[Any]) -> dict[str, list[Any]]:
-    return {"train": splits.train, "val": splits.val, "test": splits.test}
-
-
-def _hash(value: Any) -> str:
+def _hash(value: object) -> str:
     from skillfleet_nb.data.identity import content_hash
 
     return content_hash(value)

@@ -101,7 +101,7 @@ class RecommendationCard:
         if name is not None and name not in candidates:
             raise unknown("candidate", name, candidates)
         picked = candidates[name] if name is not None else _recommended(made)
-        self.job = self._fleet.follow(made, optimizer=picked.optimizer, params=picked.params, **options)
+        self.job = self._fleet.advice.follow(made, optimizer=picked.optimizer, params=picked.params, **options)
         return self.job
 
     def __repr__(self) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def card(tmp_path: Path) -> RecommendationCard:
     fleet = Fleet(tmp_path / "home")
     lm, engine = counted_lm(Counting(usd_per_1k_tokens=0.01))
-    made = fleet.recommend(program(), **Data().splits(), metric=told, lm=lm, budget_usd=2.0)
+    made = fleet.advice.recommend(program(), **Data().splits(), metric=told, lm=lm, budget_usd=2.0)
     card = RecommendationCard(made, fleet)
     card.engine = engine
     return card

@@ -19,7 +19,7 @@ def rows_of(diagnosis: Any) -> dict[str, Any]:
 
 def test_ready(tmp_path: Path) -> None:
     lm, engine = counted_lm(Counting(usd_per_1k_tokens=1.0))
-    found = Fleet(tmp_path).doctor(program(), train=Data().all, metric=exact, lm=lm)
+    found = Fleet(tmp_path).advice.doctor(program(), train=Data().all, metric=exact, lm=lm)
     assert found.ok, str(found)
     assert str(found).endswith("ready")
     assert engine.calls == 1, "one short question"
@@ -30,7 +30,7 @@ def test_ready(tmp_path: Path) -> None:
 
 
 def test_nothing_is_configured(tmp_path: Path) -> None:
-    found = Fleet(tmp_path).doctor()
+    found = Fleet(tmp_path).advice.doctor()
     assert not found.ok
     assert "dspy.configure(lm=" in rows_of(found)["LM"].fix
     assert str(found).endswith("not ready: LM")
@@ -53,7 +53,7 @@ def test_each_failing_row_says_what_to_do(
 ) -> None:
     lm, _ = counted_lm()
     given = {"program": program(), "train": Data().all, "metric": exact, **changed}
-    found = rows_of(Fleet(tmp_path).doctor(given.pop("program"), lm=lm, **given))
+    found = rows_of(Fleet(tmp_path).advice.doctor(given.pop("program"), lm=lm, **given))
     assert found[row].level == level
     assert said in f"{found[row].found}: {found[row].fix}"
     assert found[row].fix
@@ -67,7 +67,7 @@ def test_a_model_without_price_cache_or_answer(tmp_path: Path) -> None:
         raise ConnectionError("no route\nto the model")
 
     lm, _ = counted_lm(Unpriced(dies), cache=False)
-    found = Fleet(tmp_path).doctor(lm=lm)
+    found = Fleet(tmp_path).advice.doctor(lm=lm)
     assert not found.ok
     by_name = rows_of(found)
     assert by_name["price"].level == by_name["cache"].level == "warning"
@@ -87,11 +87,11 @@ def test_an_unusable_home_and_wrong_settings(tmp_path: Path, monkeypatch: pytest
     fleet.home.ensure()
     fleet.home.config.write_text("num_threads = 'many'\n")
     lm, _ = counted_lm()
-    found = rows_of(fleet.doctor(lm=lm))
+    found = rows_of(fleet.advice.doctor(lm=lm))
     assert found["settings"].level == "fail"
     assert "num_threads" in found["settings"].found
     fleet.home.config.unlink()
     monkeypatch.setattr(Path, "write_bytes", full)
-    blocked = rows_of(fleet.doctor(lm=lm))
+    blocked = rows_of(fleet.advice.doctor(lm=lm))
     assert (blocked["home"].level, blocked["home"].fix) == ("fail", "free space or rights, or set SKILLFLEET_HOME")
     assert "No space left" in blocked["home"].found

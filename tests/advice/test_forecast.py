@@ -38,7 +38,7 @@ def test_a_run_buys_about_what_was_forecast(
     task = make(kind, n=24, labels=4, noise=0.2, usd_per_1k=0.01, seed=5, test=16)
     given: dict[str, Any] = {"train": task.train, "val": task.val, "test": task.test, "metric": task.metric}
     lm, _ = counted_lm(Counting(usd_per_1k_tokens=0.01))
-    told = Fleet(tmp_path / "told").estimate(task.program(), **given, optimizer=optimizer, params=params, lm=lm)
+    told = Fleet(tmp_path / "told").advice.estimate(task.program(), **given, optimizer=optimizer, params=params, lm=lm)
     lm, engine = counted_lm(Counting(usd_per_1k_tokens=0.01))
     result = Fleet(tmp_path / "run").optimize(
         task.program(), **given, optimizer=optimizer, params=params, lm=lm
@@ -90,24 +90,24 @@ def test_a_probe_is_counted_and_recorded_once(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path / "home")
     lm, engine = counted_lm()
     given = {**Data().splits(), "metric": exact, "lm": lm, "optimizer": "gepa"}
-    told = fleet.estimate(program(), **given, probe=2)
+    told = fleet.advice.estimate(program(), **given, probe=2)
     assert (told.probed, engine.calls) == (2, 2)
     assert fleet.sql("select count(*) as n from lm_calls where job_id like 'probe-%'").n[0] == 2
-    assert fleet.estimate(program(), **given, probe=2).calls == told.calls
+    assert fleet.advice.estimate(program(), **given, probe=2).calls == told.calls
     assert engine.calls == 2
     assert fleet.jobs().empty
 
 
 def test_without_a_probe_nothing_is_called(tmp_path: Path) -> None:
     lm, engine = counted_lm()
-    told = Fleet(tmp_path).estimate(program(), **Data().splits(), lm=lm, optimizer="miprov2", probe=0)
+    told = Fleet(tmp_path).advice.estimate(program(), **Data().splits(), lm=lm, optimizer="miprov2", probe=0)
     assert (engine.calls, told.probed) == (0, 0)
     assert "--probe 3" in told.text()
 
 
 def test_an_unknown_price_is_said_to_be_unknown(tmp_path: Path) -> None:
     lm = dspy.LM("acme/unheard-of")
-    told = Fleet(tmp_path).estimate(program(), **Data().splits(), lm=lm, optimizer="copro", probe=0)
+    told = Fleet(tmp_path).advice.estimate(program(), **Data().splits(), lm=lm, optimizer="copro", probe=0)
     assert told.cost_usd is None
     assert any("acme/unheard-of has no known price" in note for note in told.notes)
     assert "unknown" in told.text()
@@ -115,7 +115,7 @@ def test_an_unknown_price_is_said_to_be_unknown(tmp_path: Path) -> None:
 
 def test_tokens_of_a_hosted_model_are_counted_without_a_network(tmp_path: Path) -> None:
     lm = dspy.LM("openai/gpt-4o-mini")
-    told = Fleet(tmp_path).estimate(program(), **Data().splits(), lm=lm, optimizer="labeled_fewshot", probe=0)
+    told = Fleet(tmp_path).advice.estimate(program(), **Data().splits(), lm=lm, optimizer="labeled_fewshot", probe=0)
     assert told.cost_usd is not None
     assert 0 < told.cost_usd.low <= told.cost_usd.expected <= told.cost_usd.high
 
@@ -135,7 +135,7 @@ def test_what_cannot_be_forecast_is_refused_in_one_line(
     lm, engine = counted_lm()
     given = {**Data().splits(), "lm": lm, "optimizer": "gepa", **changed}
     with pytest.raises(error) as caught:
-        Fleet(tmp_path).estimate(program(), **given)
+        Fleet(tmp_path).advice.estimate(program(), **given)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert engine.calls == 0
@@ -147,7 +147,7 @@ def test_a_probe_that_gets_no_answer_says_why(tmp_path: Path) -> None:
 
     lm, _ = counted_lm(Counting(fail=fail), num_retries=0)
     with pytest.raises(LMError, match="no such deployment"):
-        Fleet(tmp_path).estimate(program(), **Data().splits(), lm=lm, optimizer="gepa")
+        Fleet(tmp_path).advice.estimate(program(), **Data().splits(), lm=lm, optimizer="gepa")
 
 
 def test_past_runs_shift_and_widen_an_interval() -> None:

@@ -23,7 +23,7 @@ MANY = rows(24)
 def _look(home: Path, **changed: Any) -> tuple[Headroom, Counting]:
     lm, engine = counted_lm()
     given = {"train": MANY, "metric": exact, "lm": lm, "n": 12, "k": 3, **changed}
-    return Fleet(home).headroom(program(), **given), engine
+    return Fleet(home).advice.headroom(program(), **given), engine
 
 
 def test_a_task_that_can_be_learned_is_worth_trying(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_program_that_is_right_already_has_little_to_gain(tmp_path: Path) -> N
 
     known = {r.text: r.intent for r in MANY}
     lm, _ = counted_lm()
-    found = Fleet(tmp_path).headroom(Knows(), train=MANY, metric=exact, lm=lm, n=12, k=2)
+    found = Fleet(tmp_path).advice.headroom(Knows(), train=MANY, metric=exact, lm=lm, n=12, k=2)
     assert found.verdict == "little to gain"
     assert found.baseline == 1.0
 
@@ -120,8 +120,8 @@ def test_advice_knows_what_headroom_found(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path)
     lm, _ = counted_lm()
     given = {**Data().splits(), "metric": exact, "lm": lm}
-    found = fleet.headroom(program(), **given, n=8, k=2)
-    made = fleet.recommend(program(), **given, probe=0)
+    found = fleet.advice.headroom(program(), **given, n=8, k=2)
+    made = fleet.advice.recommend(program(), **given, probe=0)
     assert made.headroom == found.verdict
     assert made.features["baseline"] == pytest.approx(found.baseline)
 
@@ -129,7 +129,7 @@ def test_advice_knows_what_headroom_found(tmp_path: Path) -> None:
 def test_a_budget_ends_the_look(tmp_path: Path) -> None:
     lm, engine = counted_lm(Counting(usd_per_1k_tokens=0.01))
     with pytest.raises(LMError, match=r"budget: \$1e-05"):
-        Fleet(tmp_path).headroom(program(), train=MANY, metric=exact, lm=lm, budget_usd=1e-5)
+        Fleet(tmp_path).advice.headroom(program(), train=MANY, metric=exact, lm=lm, budget_usd=1e-5)
     assert engine.calls == 0
 
 

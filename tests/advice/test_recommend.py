@@ -32,7 +32,7 @@ PRICE = 0.01
 def _recommend(fleet: Fleet, **changed: Any) -> Recommendation:
     lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
     given = {**Data().splits(), "metric": told, "lm": lm, "budget_usd": 5.0, **changed}
-    return fleet.recommend(program(), **given)
+    return fleet.advice.recommend(program(), **given)
 
 
 def test_a_recommendation_keeps_its_limits_and_says_why(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_recommendation_keeps_its_limits_and_says_why(tmp_path: Path) -> None:
 def test_a_followed_recommendation_runs_within_its_budget_and_is_recorded(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path / "home")
     made = _recommend(fleet, budget_usd=1.5)
-    result = fleet.follow(made, name="advised").result(timeout=240)
+    result = fleet.advice.follow(made, name="advised").result(timeout=240)
     assert result.cost_usd is not None
     assert result.cost_usd <= 1.5
     row = fleet.sql("select * from recommendations where how = 'accepted'").iloc[0]
@@ -69,14 +69,14 @@ def test_what_is_overridden_or_chosen_by_hand_is_recorded_as_that(tmp_path: Path
     fleet = Fleet(tmp_path / "home")
     lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
     given = {**Data().splits(), "metric": told, "lm": lm}
-    made = fleet.recommend(program(), **given, budget_usd=3.0)
-    fleet.follow(made, optimizer="labeled_fewshot", params={"k": 4}).result(timeout=120)
+    made = fleet.advice.recommend(program(), **given, budget_usd=3.0)
+    fleet.advice.follow(made, optimizer="labeled_fewshot", params={"k": 4}).result(timeout=120)
     fleet.optimize(program(), **given, optimizer="infer_rules", params=SMALL["infer_rules"]).result(timeout=120)
-    fleet.recommend(program(), **given, budget_usd=2.0)
+    fleet.advice.recommend(program(), **given, budget_usd=2.0)
     rows = fleet.sql("select how, chosen, regret from recommendations order by how")
     assert rows.how.tolist() == ["manual", "not run", "overridden"]
     assert rows.regret.dropna().min() == 0  # of two jobs on one task, the better one
-    said = fleet.selector_report()
+    said = fleet.advice.report()
     assert (said.overridden, said.manual, said.not_run, said.known) == (1, 1, 1, 0)
     assert {e.what: e.n for e in said.errors} == {"calls": 1, "cost": 1, "time": 1}  # the second finds the cache filled
     assert "overridden" in said.text()
@@ -219,14 +219,14 @@ def test_runs_are_named_after_the_arm_they_are_nearest_to() -> None:
 
 def test_limits_are_changed_without_a_call(tmp_path: Path) -> None:
     lm, engine = counted_lm(Counting(usd_per_1k_tokens=PRICE))
-    made = Fleet(tmp_path).recommend(program(), **Data().splits(), metric=told, lm=lm, budget_usd=2.0)
+    made = Fleet(tmp_path).advice.recommend(program(), **Data().splits(), metric=told, lm=lm, budget_usd=2.0)
     asked = engine.calls
     richer = made.under(budget_usd=500.0, quality_target=0.9, max_minutes=None)
     assert richer.expected_score >= made.expected_score
     assert engine.calls == asked == 3
     loaded = type(made).model_validate_json(made.model_dump_json())
     with pytest.raises(InputError, match="not made in this session"):
-        loaded.given()
+        loaded.request()
 
 
 def test_a_choice_is_right_within_two_points() -> None:
@@ -238,7 +238,7 @@ def test_landmarks_are_looked_at_once_and_known_of_runs_chosen_by_hand(tmp_path:
     lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
     given = {**Data().splits(), "metric": told, "lm": lm}
     fleet.optimize(program(), **given, optimizer="labeled_fewshot", params={"k": 4}).result(timeout=120)
-    made = [fleet.recommend(program(), **given, budget_usd=3.0) for _ in range(2)]
+    made = [fleet.advice.recommend(program(), **given, budget_usd=3.0) for _ in range(2)]
     looked = fleet.sql("select payload->>'key' as task from events where kind = 'landmarks'")
     assert looked.task.tolist() == [made[0].features["task"]]
     assert 0 <= made[0].features["nearest"] <= 1
@@ -253,7 +253,7 @@ def test_recommending_again_reads_no_history_until_a_run_has_ended(tmp_path: Pat
     made = _recommend(fleet, lm=lm)
     assert past_runs.read(fleet.store, task) is before
     assert before.past == ()
-    fleet.follow(made, optimizer="labeled_fewshot").result(timeout=120)
+    fleet.advice.follow(made, optimizer="labeled_fewshot").result(timeout=120)
     assert [run.arm for run in past_runs.read(fleet.store, task).past] == ["labeled_fewshot"]
 
 

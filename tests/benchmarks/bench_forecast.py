@@ -73,7 +73,7 @@ def compare(task: Task, optimizer: str, params: dict[str, Any], seed: int, threa
     """Forecast one run from a probe, run it, and put both beside each other."""
     with tempfile.TemporaryDirectory() as home, contextlib.redirect_stdout(io.StringIO()):
         lm = offline_lm(usd_per_1k_tokens=task.usd_per_1k, name=f"probed-{seed}")
-        told = Fleet(Path(home) / "home").estimate(
+        told = Fleet(Path(home) / "home").advice.estimate(
             task.program(), train=task.train, val=task.val, test=task.test, metric=task.metric, lm=lm,
             optimizer=optimizer, params=params, num_threads=threads, seed=seed,
         )  # fmt: skip

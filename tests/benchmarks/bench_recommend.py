@@ -44,7 +44,7 @@ def run() -> list[dict[str, Any]]:
                 made = _recommended(fleet, task, lm)
                 for name in OPTIMIZERS:
                     params = next(arm.params for arm in ARMS if arm.name == name)
-                    fleet.follow(made, optimizer=name, params=params).result()
+                    fleet.advice.follow(made, optimizer=name, params=params).result()
             _recommended(fleet, new, lm)
             seconds = [_timed(lambda: _recommended(fleet, new, lm)) for _ in range(REPEATS)]
             card = RecommendationCard(_recommended(fleet, new, lm), fleet)
@@ -59,7 +59,7 @@ def run() -> list[dict[str, Any]]:
 
 
 def _recommended(fleet: Fleet, task: Any, lm: Any) -> Any:
-    return fleet.recommend(
+    return fleet.advice.recommend(
         task.program(), train=task.train, val=task.val, test=task.test, metric=task.metric, lm=lm, budget_usd=5.0
     )
 

@@ -42,6 +42,7 @@ from skillfleet_nb.data.landmarks import Landmarks, landmarks
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.optimizers import create
+from skillfleet_nb.runs.request import TaskRequest
 from skillfleet_nb.stats import mean_interval, paired_comparison
 
 if TYPE_CHECKING:
@@ -114,10 +115,8 @@ Picks = tuple[Case, list[tuple[str, float]]]
 def setup_of(task: Task, embedder: Embedder) -> Known:
     """Set a task up as the selector sees it, with what a probe of three examples would measure, and its landmarks."""
     lm = dspy.LM("skillfleet/grid", engine=Remembering(usd_per_1k_tokens=task.usd_per_1k))
-    setup = set_up(
-        task.program(), train=task.train, val=task.val, test=task.test, metric=task.metric, lm=lm,
-        settings=Settings(),
-    )  # fmt: skip
+    request = TaskRequest(task.program(), train=task.train, val=task.val, test=task.test, metric=task.metric, lm=lm)
+    setup = set_up(request, Settings())
     sizing = read_sizes(setup.program, task.train, lm)
     with dspy.context(lm=lm):
         predictions = [(e, task.program()(**e.inputs())) for e in task.train[:3]]

@@ -2,82 +2,112 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from skillfleet_nb.errors import InputError, unknown
-from skillfleet_nb.runs.engines import parcel, worker
+from skillfleet_nb.errors import InputError, JobError
+from skillfleet_nb.events import JobCreated, JobState, Resumed, StateChanged
+from skillfleet_nb.runs.engines import worker
+from skillfleet_nb.runs.engines.parcel import Parcel, keep, pack
 from skillfleet_nb.runs.execution import Execution
 from skillfleet_nb.runs.interrupts import keep_from_here
 from skillfleet_nb.runs.jobs.attempts import History
+from skillfleet_nb.runs.jobs.job import Job
+from skillfleet_nb.runs.spec import tags_of
+from skillfleet_nb.store import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from skillfleet_nb.config import Settings
     from skillfleet_nb.events import Payload
-    from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.runs.jobs.progress import Progress
     from skillfleet_nb.runs.prepare import Prepared
-    from skillfleet_nb.store import Home, Journal
-
-ENGINES = ("thread", "process")
+    from skillfleet_nb.store import Home
 
 
-def check_engine(engine: str, max_parallel: int | None) -> None:
-    """Refuse an unknown engine, and a limit that it does not keep."""
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
-    if max_parallel is None:
-        return
-    if isinstance(max_parallel, bool) or not isinstance(max_parallel, int) or max_parallel < 1:
-        raise InputError(f"max_parallel = {max_parallel!r}: it must be a whole number from 1")
-    if engine != "process":
-        raise InputError("max_parallel is for jobs in processes of their own: give engine='process' (--detach) as well")
+def start(home: Home, prepared: Prepared, settings: Settings, *further: Payload) -> Job:
+    """Start a run as a new job, and return its handle at once.
+
+    Parameters
+    ----------
+    home, settings
+        Where, and what the home says where the request says nothing.
+    prepared
+        The run.
+    further
+        What is recorded with the job's making.
+    """
+    request, spec = prepared.request, prepared.spec
+    job_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    packed = _packed(prepared, home)
+    created = JobCreated(
+        name=request.name or f"{spec.optimizer}-{job_id[-6:]}",
+        optimizer=spec.optimizer,
+        program=spec.program,
+        metric=spec.metric,
+        engine=request.engine,
+        seed=spec.seed,
+        budget_usd=spec.budget.usd,
+        tags=tags_of(request.tags),
+        domain=(request.domain or "").strip() or None,
+        spec=spec.model_dump(mode="json"),
+    )
+    job = Job(home, job_id, request.program)
+    return _launch(job, Journal(home, job_id), [created, *further], prepared, packed, settings)
 
 
-def packed(
-    prepared: Prepared, program: Any, home: Home, settings: Settings, engine: str, cache_dir: str | None = None
-) -> bytes | None:
+def start_again(home: Home, prepared: Prepared, settings: Settings, before: Progress, cache_dir: str | None) -> Job:
+    """Start a further attempt at a job, and return its handle at once.
+
+    Parameters
+    ----------
+    home, prepared, settings
+        As for :func:`start`.
+    before
+        Where the job was when this was asked.
+    cache_dir
+        Folder of DSPy's cache that the job has used so far.
+
+    Raises
+    ------
+    JobError
+        If somebody else was faster.
+    """
+    packed = _packed(prepared, home, cache_dir)
+    job = Job(home, before.job_id, prepared.request.program)
+    journal = Journal(home, job.id)
+    if job.progress.attempts != before.attempts:
+        journal.close()
+        raise JobError(f"job {before.name!r} was just resumed by another process: watch it")
+    resumed = Resumed(attempt=before.attempts + 1, budget=prepared.spec.budget.model_dump())
+    return _launch(job, journal, [resumed, StateChanged(state=JobState.PENDING)], prepared, packed, settings)
+
+
+def _packed(prepared: Prepared, home: Home, cache_dir: str | None = None) -> bytes | None:
     """Pack what a run needs; None for a run of this process that holds on to what cannot travel."""
     try:
-        gathered = parcel.parcel_of(prepared, program, record_prompts=settings.record_prompts, cache_dir=cache_dir)
-        return parcel.pack(gathered, home)
+        return pack(Parcel.of(prepared.request, cache_dir), home)
     except InputError:
-        if engine == "process":
+        if prepared.request.engine == "process":
             raise
         return None
 
 
-def launch(
-    home: Home,
-    job: Job,
-    journal: Journal,
-    told: Sequence[Payload],
-    prepared: Prepared,
-    pack: bytes | None,
-    settings: Settings,
-    engine: str,
-    max_parallel: int | None = None,
+def _launch(
+    job: Job, journal: Journal, events: list[Payload], prepared: Prepared, packed: bytes | None, settings: Settings
 ) -> Job:
-    """Start a run on its engine and return its handle at once.
-
-    Parameters
-    ----------
-    job, journal
-        The handle, and the open journal, which from here on is the run's own.
-    told
-        What is recorded before anything else.
-    pack
-        The run as :func:`packed` made it.
-    """
+    """Start a run on its engine; the journal, which is open, is the run's own from here on."""
+    home, request = job.home, prepared.request
     try:
         keep_from_here()
-        if pack is not None:
-            parcel.keep(pack, home, job.id)
+        if packed is not None:
+            keep(packed, home, job.id)
         worker.forget(home, job.id)
-        journal.append_many(told, sync=True)
-        if engine == "process":
-            worker.spawn(home, journal, max_parallel)
+        journal.append_many(events, sync=True)
+        if request.engine == "process":
+            worker.spawn(home, journal, request.max_parallel)
             return job
+        settings = request.settings(settings)
         return job.start(Execution(prepared, home, journal, settings, History.of(home, job.id)), journal)
     except BaseException:
         journal.close()  # or this process would keep alive a job that nobody runs

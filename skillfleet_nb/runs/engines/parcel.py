@@ -13,75 +13,62 @@ import json
 import os
 import sys
 import types
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, JobError, LMError
 from skillfleet_nb.lm.keys import refuse_keys, variable_in, with_keys, without_keys
-from skillfleet_nb.runs.spec import Review, Spec
+from skillfleet_nb.runs.request import RunRequest
+from skillfleet_nb.runs.spec import Spec
 from skillfleet_nb.security import home_key, sign, verified
 from skillfleet_nb.store.home import atomic_write, writing
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    import dspy
+
     from skillfleet_nb.config import Settings
-    from skillfleet_nb.runs.prepare import Prepared
-    from skillfleet_nb.runs.spec import Budget
     from skillfleet_nb.store import Home
 
 
-@dataclass
+@dataclass(frozen=True)
 class Parcel:
-    """Everything :func:`skillfleet_nb.runs.prepare.prepare` takes, and the settings of DSPy it was given under.
+    """A run with every default filled in, and the settings of DSPy it was given under.
 
     `cache_dir` is the folder of DSPy's cache; None where the cache on disk is off.
     """
 
-    program: Any
-    train: list[Any]
-    val: list[Any]
-    test: list[Any]
-    metric: Any
-    optimizer: str
-    params: dict[str, Any]
-    lm: Any
-    prompt_lm: Any
-    seed: int
-    num_threads: int
-    budget: Budget
-    record_prompts: bool
-    adapter: Any = None
-    cache_dir: str | None = None
-    fallback_lms: tuple[Any, ...] = ()
-    review: Review = field(default_factory=Review)
+    request: RunRequest
+    adapter: dspy.Adapter | None
+    cache_dir: str | None
 
+    @classmethod
+    def of(cls, request: RunRequest, cache_dir: str | None = None) -> Parcel:
+        """Put DSPy's settings of now to a run; `cache_dir` is used in place of its folder."""
+        import dspy
 
-def parcel_of(prepared: Prepared, program: Any, *, record_prompts: bool, cache_dir: str | None = None) -> Parcel:
-    """Gather a prepared run; `program` is the one the person gave, `cache_dir` by default DSPy's now."""
-    import dspy
+        return cls(request, dspy.settings.adapter, cache_dir or _cache_dir())
 
-    spec = prepared.spec
-    return Parcel(
-        program=program,
-        train=prepared.splits.train,
-        val=prepared.splits.val,
-        test=prepared.splits.test,
-        metric=prepared.metric.fn,
-        optimizer=spec.optimizer,
-        params=spec.params,
-        lm=prepared.lm,
-        prompt_lm=prepared.prompt_lm if prepared.prompt_lm is not prepared.lm else None,
-        seed=spec.seed,
-        num_threads=spec.num_threads,
-        budget=spec.budget,
-        record_prompts=record_prompts,
-        adapter=dspy.settings.adapter,
-        cache_dir=cache_dir or _cache_dir(),
-        fallback_lms=prepared.fallback_lms,
-        review=spec.review,
-    )
+    def parts(self) -> dict[str, Any]:
+        """Return what is packed, by name."""
+        options = {f.name: getattr(self.request, f.name) for f in fields(self.request)}
+        return {**options, "adapter": self.adapter, "cache_dir": self.cache_dir}
+
+    @classmethod
+    def from_parts(cls, parts: dict[str, Any]) -> Parcel:
+        """Make it again from its :meth:`parts`."""
+        options = dict(parts)
+        adapter, cache_dir = options.pop("adapter"), options.pop("cache_dir")
+        return cls(RunRequest(**options), adapter, cache_dir)
+
+    def under(self) -> AbstractContextManager[None]:
+        """Make the settings of DSPy in the body those of the parcel."""
+        import dspy
+
+        context: AbstractContextManager[None] = dspy.context(adapter=self.adapter)
+        return context
 
 
 def pack(parcel: Parcel, home: Home) -> bytes:
@@ -93,13 +80,13 @@ def pack(parcel: Parcel, home: Home) -> bytes:
         If something in it cannot travel, naming it and the way out.
     """
     try:
-        blob = _dumps(vars(parcel))
+        blob = _dumps(parcel.parts())
     except InputError:
         raise
     except Exception as exc:
         raise InputError(_what_stays(parcel, exc)) from exc
     if (variable := variable_in(blob)) is not None:
-        part = next((name for name, value in vars(parcel).items() if variable_in(_dumps(value))), "the run")
+        part = next((name for name, value in parcel.parts().items() if variable_in(_dumps(value))), "the run")
         raise InputError(
             f"`{part}` holds the value of ${variable}, and keys are not written to disk: read it where it is used, "
             f"os.environ[{variable!r}], or run in this process (leave --detach out)"
@@ -137,12 +124,12 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
         raise JobError(f"job {job_id!r} kept nothing to run it from: give program, train and metric again")
     blob = verified(file.read_bytes(), home_key(home.root / "key"), f"the parcel of job {job_id!r}")
     place, _, packed = blob.partition(b"\n")
-    known = json.loads(place)
-    sys.path += [entry for entry in known["path"] if entry not in sys.path]
-    if move and Path(known["folder"]).is_dir():
-        os.chdir(known["folder"])
+    was = json.loads(place)
+    sys.path += [entry for entry in was["path"] if entry not in sys.path]
+    if move and Path(was["folder"]).is_dir():
+        os.chdir(was["folder"])
     try:
-        return Parcel(**cloudpickle.loads(packed))
+        return Parcel.from_parts(cloudpickle.loads(packed))
     except LMError as exc:
         raise JobError(str(exc)) from exc
     except Exception as exc:
@@ -152,54 +139,43 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
         ) from exc
 
 
-def kept(home: Home, job_id: str, spec: dict[str, Any], settings: Settings, given: dict[str, Any]) -> Parcel:
-    """Put together what a job is resumed with: what is `given`, and what was kept for the rest.
+def kept(home: Home, job_id: str, spec: dict[str, Any], settings: Settings, changes: dict[str, Any]) -> Parcel:
+    """Put together what a job is resumed with: the `changes`, and what was kept for the rest.
 
     Parameters
     ----------
     spec
         What was recorded of the job's set-up.
-    given
-        Fields of a parcel.
+    changes
+        Fields of its request.
 
     Raises
     ------
     JobError
         If nothing usable was kept, and program, train and metric are not all given.
     """
-    import dspy
-
     try:
-        return replace(read(home, job_id), **given)
+        parcel = read(home, job_id)
     except JobError:
-        if not {"program", "train", "metric"} <= given.keys():
+        if not {"program", "train", "metric"} <= changes.keys():
             raise
+    else:
+        return replace(parcel, request=replace(parcel.request, **changes))
     recorded = Spec.model_validate(spec)
     # The seeds, sizes and limits are on record; objects are given, or as in any run DSPy's own.
-    known = {
-        "val": None,
-        "test": None,
+    limits = {f"max_{name}": limit for name, limit in recorded.budget if name != "usd"}
+    options = {
         "optimizer": recorded.optimizer,
         "params": recorded.params,
-        "lm": None,
-        "prompt_lm": None,
+        "budget_usd": recorded.budget.usd,
+        **limits,
+        "target": recorded.target,
+        "review": recorded.review,
         "seed": recorded.seed,
         "num_threads": recorded.num_threads,
-        "budget": recorded.budget,
         "record_prompts": settings.record_prompts,
-        "review": recorded.review,
-        "adapter": dspy.settings.adapter,
-        "cache_dir": _cache_dir(),
     }
-    return Parcel(**{**known, **given})
-
-
-def settings_of(parcel: Parcel) -> AbstractContextManager[None]:
-    """Make the settings of DSPy in the body those of the parcel."""
-    import dspy
-
-    held: AbstractContextManager[None] = dspy.context(adapter=parcel.adapter)
-    return held
+    return Parcel.of(RunRequest(**{**options, **changes}))
 
 
 def _cache_dir() -> str | None:
@@ -213,12 +189,12 @@ def parcel_file(home: Home, job_id: str) -> Path:
     return home.journal_dir(job_id) / "parcel.bin"
 
 
-def _dumps(value: Any) -> bytes:
+def _dumps(value: object) -> bytes:
     """Pickle by value; models, wherever they are held, without their keys and their history."""
     import cloudpickle
     import dspy
 
-    def reducer_override(self: Any, obj: Any) -> Any:
+    def reducer_override(self: cloudpickle.CloudPickler, obj: object) -> Any:
         if isinstance(obj, dspy.BaseLM):
             state = {**obj.__getstate__(), "history": []}
             for engine in map(state.get, ("_engine_spec", "_async_engine_spec")):
@@ -245,7 +221,7 @@ def _revived(cls: type, state: dict[str, Any], env: dict[tuple[str, ...], str]) 
 def _what_stays(parcel: Parcel, exc: Exception) -> str:
     """Name what cannot travel: a part of the run, and what it holds on to."""
     way_out = "make it inside the function, or run in this process (leave --detach out)"
-    for part, value in vars(parcel).items():
+    for part, value in parcel.parts().items():
         if _travels(value):
             continue
         through, name, held = _culprit(value)
@@ -257,7 +233,7 @@ def _what_stays(parcel: Parcel, exc: Exception) -> str:
     return f"the run cannot travel to another process: {exc}; run in this process (leave --detach out)"
 
 
-def _culprit(value: Any) -> tuple[list[str], str, Any]:
+def _culprit(value: object) -> tuple[list[str], str, Any]:
     """Follow what does not travel to the last thing that has a name: the names on the way, its own, it itself."""
     through: list[str] = []
     name, held, met = "", value, {id(value)}
@@ -270,7 +246,7 @@ def _culprit(value: Any) -> tuple[list[str], str, Any]:
         met.add(id(held))
 
 
-def _travels(value: Any) -> bool:
+def _travels(value: object) -> bool:
     try:
         _dumps(value)
     except Exception:  # noqa: BLE001  any reason is an answer
@@ -278,7 +254,7 @@ def _travels(value: Any) -> bool:
     return True
 
 
-def _held(value: Any) -> list[tuple[str, Any]]:
+def _held(value: object) -> list[tuple[str, Any]]:
     """List what a function closes over or reads from its module, or what an object carries."""
     if isinstance(value, types.MethodType):
         return [("self", value.__self__), *_held(value.__func__)]
@@ -292,26 +268,3 @@ def _held(value: Any) -> list[tuple[str, Any]]:
     cls = value if isinstance(value, type) else type(value)
     methods = [m for m in vars(cls).values() if inspect.isfunction(m)]
     return [*getattr(value, "__dict__", {}).items(), *(pair for m in methods for pair in _held(m))]
-
-
-def prepared(parcel: Parcel, settings: Settings) -> Prepared:
-    """Check the run of a parcel as it was checked when it was given."""
-    from skillfleet_nb.runs.prepare import prepare
-
-    return prepare(
-        parcel.program,
-        train=parcel.train,
-        val=parcel.val,
-        test=parcel.test,
-        metric=parcel.metric,
-        optimizer=parcel.optimizer,
-        params=parcel.params,
-        lm=parcel.lm,
-        prompt_lm=parcel.prompt_lm,
-        fallback_lm=parcel.fallback_lms or None,
-        budget=parcel.budget,
-        review=parcel.review,
-        seed=parcel.seed,
-        num_threads=parcel.num_threads,
-        settings=settings,
-    )

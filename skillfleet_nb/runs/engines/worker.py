@@ -141,8 +141,9 @@ def _prepare(home: Home, journal: Journal) -> Execution:
     stay_offline()
     import dspy
 
-    from skillfleet_nb.runs.engines.parcel import prepared, read
+    from skillfleet_nb.runs.engines.parcel import read
     from skillfleet_nb.runs.execution import Execution
+    from skillfleet_nb.runs.prepare import prepare
 
     parcel = read(home, journal.stream, move=True)
     if parcel.adapter is not None:
@@ -151,8 +152,8 @@ def _prepare(home: Home, journal: Journal) -> Execution:
         dspy.configure_cache(enable_disk_cache=False)
     elif parcel.cache_dir != dspy.cache.disk_cache_dir:
         dspy.configure_cache(disk_cache_dir=parcel.cache_dir)
-    settings = Settings.load(home.config).model_copy(update={"record_prompts": parcel.record_prompts})
-    return Execution(prepared(parcel, settings), home, journal, settings, History.of(home, journal.stream))
+    settings = parcel.request.settings(Settings.load(home.config))
+    return Execution(prepare(parcel.request, settings), home, journal, settings, History.of(home, journal.stream))
 
 
 if __name__ == "__main__":

@@ -226,14 +226,14 @@ class Job:
         if self._given is None:
             from skillfleet_nb.runs.engines import parcel
 
-            self._given = parcel.read(self.home, self.id).program
+            self._given = parcel.read(self.home, self.id).request.program
         return self._given
 
     def model(self) -> Any:
         """Return the model that answers for the job's program; raises `JobError` if it was not kept."""
         from skillfleet_nb.runs.engines import parcel
 
-        return self._execution.prepared.lm if self._execution else parcel.read(self.home, self.id).lm
+        return self._execution.prepared.lm if self._execution else parcel.read(self.home, self.id).request.lm
 
     def examples(self) -> dict[str, Any]:
         """Return the examples of the job, of all its splits, by id.
@@ -244,7 +244,9 @@ class Job:
         from skillfleet_nb.runs.engines import parcel
 
         try:
-            splits: Any = self._execution.prepared.splits if self._execution else parcel.read(self.home, self.id)
+            splits: Any = (
+                self._execution.prepared.splits if self._execution else parcel.read(self.home, self.id).request
+            )
         except SkillfleetError:
             return {}
         rows = [*splits.train, *splits.val, *splits.test]

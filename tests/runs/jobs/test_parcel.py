@@ -8,14 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
-from job_kit import Logged, bought, kill, metric, program, setup, until
+from job_kit import Logged, bought, kill, metric, program, setup, splits, until
 
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.runs.engines import parcel
@@ -301,6 +300,7 @@ def test_the_adapter_travels_and_stays_over_a_resume(fleet: Fleet, logged: Calla
 
 def test_a_parcel_comes_back_as_it_went(fleet: Fleet, stopped: str) -> None:
     kept = parcel.read(fleet.home, stopped)
-    assert kept.metric.__name__ == metric.__name__
-    assert [type(e) for e in kept.train] == [dspy.Example] * len(kept.train)
-    assert parcel.pack(replace(kept), fleet.home)
+    assert kept.request.metric.__name__ == metric.__name__
+    assert kept.request.train == splits()["train"]
+    assert [type(e) for e in kept.request.train] == [dspy.Example] * len(kept.request.train)
+    assert parcel.pack(kept, fleet.home)

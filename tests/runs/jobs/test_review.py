@@ -371,6 +371,6 @@ def test_a_resumed_job_may_be_asked_less(fleet: Fleet, logged: Callable[..., Log
 
 
 def test_the_same_metric_scores_right_answers_without_asking(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
-    told = fleet.doctor(program(), train=splits()["train"], metric=asking_metric, lm=logged().lm)
+    told = fleet.advice.doctor(program(), train=splits()["train"], metric=asking_metric, lm=logged().lm)
     assert [c.level for c in told.checks if c.name == "metric"] != ["fail"]
     assert metric(splits()["train"][0], splits()["train"][0]).score == 1.0

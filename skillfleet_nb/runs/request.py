@@ -1,0 +1,269 @@
+"""What a person asks of a run, in one record: whoever starts, keeps or repeats a run hands it on whole.
+
+Its fields are the options of ``Fleet.optimize`` and ``Fleet.resume``, which take their signatures and texts
+from here: a new option is a field here and an argument of the command.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import KW_ONLY, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+
+from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.runs.spec import Budget, tags_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from skillfleet_nb.config import Settings
+    from skillfleet_nb.runs.spec import Review
+    from skillfleet_nb.typing import Metric, Model, Program, Rows
+
+ENGINES = ("thread", "process")
+AUTO = "auto"
+
+_Options = ParamSpec("_Options")
+_Self = TypeVar("_Self")
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TaskRequest:
+    """A program, the examples and the metric it is judged by, and the models that answer, as they were given.
+
+    Parameters
+    ----------
+    program
+        A ``dspy.Module`` with at least one predictor.  It is not changed.
+    train, val, test
+        Examples: lists of ``dspy.Example`` or mappings, or a data frame.  What is not given is
+        cut from `train`, stratified and seeded.
+    metric
+        ``metric(example, pred, trace=None)`` returning a bool, a number in [0, 1], or
+        ``dspy.Prediction(score=…, feedback=…)``; higher is better.
+    lm, prompt_lm
+        Models for the program's calls (default: DSPy's configured one) and for proposing or
+        reflecting (default: `lm`).
+    seed
+        Decides the split and the optimizer's random choices.
+    num_threads
+        Threads of an evaluation.
+    """
+
+    program: Program
+    _: KW_ONLY
+    train: Rows
+    val: Rows | None = None
+    test: Rows | None = None
+    metric: Metric | None = None
+    lm: Model | None = None
+    prompt_lm: Model | None = None
+    seed: int = 0
+    num_threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise InputError(f"seed = {self.seed!r}: it must be a whole number from 0")
+        positive_int(self.num_threads, "num_threads")
+
+    def run(self, **options: Any) -> RunRequest:
+        """Return the request for a run on this task, with further options."""
+        return RunRequest(**{f.name: getattr(self, f.name) for f in fields(TaskRequest)}, **options)
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class RunRequest(TaskRequest):
+    """A run to be started: a task, and how it is to go.
+
+    Parameters
+    ----------
+    optimizer
+        Name of an optimizer; ``fleet.optimizers()`` lists them.  ``"auto"`` takes what
+        ``fleet.advice.recommend`` says for the limits given here.
+    params
+        The optimizer's own parameters.
+    fallback_lm
+        A model, or several in order, that answers a request where the one asked fails for good.
+        Its calls are recorded, priced and counted as its own.
+    budget_usd, max_calls, max_tokens, max_minutes
+        Hard limits on everything the job buys, the final test included.  Cached calls are free.
+    target
+        Score in [0, 1] to hope for: a line in the learning curve, which stops nothing.
+    review
+        When to ask a person, and wait for ``fleet.answer``: ``"accept"`` before the best program is tested
+        and kept, ``"cost=0.50"`` before more USD are spent, or several of them.
+    engine
+        Where it runs: ``"thread"`` in this process, ``"process"`` in one of its own, which
+        outlives this one; what the notebook defined travels to it by value.
+    max_parallel
+        A process waits until fewer than so many of the home's run; by default as the settings say.
+    name
+        What to call the job.
+    tags, domain
+        Words to find it by, in the dashboard and in the relation ``jobs``.
+    record_prompts
+        Whether prompts, responses and outputs are kept as text; by default as the settings say.
+    select
+        Train on so many examples of the train split, chosen by the scores of ``fleet.data.analyse``; by
+        default on all.  Validation and the sealed test split stay whole and are not looked at.
+    strategy
+        How they are chosen: ``"balanced"`` (the default where there are categories), ``"top"``,
+        ``"coverage"``, ``"hard"``, or a mixture such as ``"balanced+coverage"``.
+    recommendation
+        The recommendation that is followed, or overridden, with this job: it is recorded which.
+    """
+
+    metric: Metric = field()  # must be given here
+    optimizer: str
+    params: Mapping[str, object] | None = None
+    fallback_lm: Model | Sequence[Model] | None = None
+    budget_usd: float | None = None
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_minutes: float | None = None
+    target: float | None = None
+    review: str | Sequence[str] | Review = ()
+    engine: str = "thread"
+    max_parallel: int | None = None
+    name: str | None = None
+    tags: str | Sequence[str] = ()
+    domain: str | None = None
+    record_prompts: bool | None = None
+    select: int | None = None
+    strategy: str | None = None
+    recommendation: object = None  # of a higher layer, which alone reads it
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_engine(self.engine, self.max_parallel)
+        if self.name is not None and not self.name.strip():
+            raise InputError(f"name = {self.name!r}: give the job a name with a letter in it, or none")
+        if self.optimizer == AUTO and self.params:
+            raise InputError("optimizer = 'auto' chooses its parameters itself: leave params (--set) out")
+        if self.target is not None and not 0 <= self.target <= 1:
+            raise InputError(f"target = {self.target:g}: it must be a score in [0, 1], for example 0.9")
+        if self.select is None and self.strategy is not None:
+            raise InputError(f"strategy = {self.strategy!r} is given without select: say how many examples to train on")
+        tags_of(self.tags)
+
+    @property
+    def budget(self) -> Budget:
+        """Its limits together."""
+        return Budget(usd=self.budget_usd, calls=self.max_calls, tokens=self.max_tokens, minutes=self.max_minutes)
+
+    def settings(self, settings: Settings) -> Settings:
+        """Return the settings that hold for this run."""
+        if self.record_prompts is None:
+            return settings
+        return settings.model_copy(update={"record_prompts": self.record_prompts})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ResumeRequest:
+    """A job to go on with, and what is to be different.
+
+    Parameters
+    ----------
+    name_or_id
+        The job.
+    program, train, val, test, metric, lm, prompt_lm, seed
+        What it was started with; by default what was kept with the job.  A job that holds on to
+        what cannot travel, such as a connection, keeps nothing: give program, train and metric.
+    fallback_lm
+        Models that take over from here on; by default those it had.
+    budget_usd, max_calls, max_tokens, max_minutes
+        New limits, over all attempts; by default the old ones.
+    review
+        When to ask from here on; by default as before, and not what was answered already.
+    engine, max_parallel
+        Where to run; by default where it ran.
+    as_new
+        Start a fresh job of this set-up instead, under the same name; what is given may differ.
+    """
+
+    name_or_id: str
+    _: KW_ONLY
+    program: Program | None = None
+    train: Rows | None = None
+    val: Rows | None = None
+    test: Rows | None = None
+    metric: Metric | None = None
+    lm: Model | None = None
+    prompt_lm: Model | None = None
+    fallback_lm: Model | Sequence[Model] | None = None
+    seed: int | None = None
+    budget_usd: float | None = None
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_minutes: float | None = None
+    review: str | Sequence[str] | Review | None = None
+    engine: str | None = None
+    max_parallel: int | None = None
+    as_new: bool = False
+
+    def __post_init__(self) -> None:
+        if self.train is None and (self.val is not None or self.test is not None):
+            raise InputError("val or test is given without train: give all that the job was started with, or none")
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The new limits, by their names in a :class:`~skillfleet_nb.runs.spec.Budget`."""
+        asked = {
+            "usd": self.budget_usd,
+            "calls": self.max_calls,
+            "tokens": self.max_tokens,
+            "minutes": self.max_minutes,
+        }
+        return {name: limit for name, limit in asked.items() if limit is not None}
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields of the :class:`RunRequest` that are to be different."""
+        options = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"name_or_id", "as_new"}}
+        changed = {name: value for name, value in options.items() if value is not None}
+        if self.train is not None:
+            changed |= {"val": self.val, "test": self.test}  # the old ones do not go with new training data
+        return {**changed, "max_parallel": self.max_parallel}
+
+
+def takes(
+    request: Callable[_Options, TaskRequest | ResumeRequest],
+) -> Callable[[Callable[Concatenate[_Self, ...], _Answer]], Callable[Concatenate[_Self, _Options], _Answer]]:
+    """Give a method the signature of a request, and the text on its parameters, before ``Returns`` or ``Raises``."""
+
+    def documented(
+        method: Callable[Concatenate[_Self, ...], _Answer],
+    ) -> Callable[Concatenate[_Self, _Options], _Answer]:
+        own = inspect.signature(method)
+        me = next(iter(own.parameters.values()))
+        options = inspect.signature(request).parameters.values()
+        text = inspect.cleandoc(method.__doc__ or "")
+        at = min(at for at in (text.find("Returns\n---"), text.find("Raises\n---")) if at >= 0)
+        method.__doc__ = f"{text[:at]}Parameters\n----------\n{_parameters(request)}\n\n{text[at:]}"
+        method.__signature__ = own.replace(parameters=[me, *options])  # type: ignore[attr-defined]  # read by inspect
+        return method
+
+    return documented
+
+
+def _parameters(request: Callable[..., object]) -> str:
+    """Return what the docstrings of a request and of its bases say of its fields."""
+    texts = [inspect.cleandoc(cls.__doc__ or "") for cls in reversed(inspect.getmro(cast("type", request)))]
+    return "\n".join(text.partition("\n----------\n")[2] for text in texts if "\n----------\n" in text)
+
+
+def check_engine(engine: str, max_parallel: int | None) -> None:
+    """Refuse an unknown engine, and a limit that it does not keep."""
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    if max_parallel is None:
+        return
+    positive_int(max_parallel, "max_parallel")
+    if engine != "process":
+        raise InputError("max_parallel is for jobs in processes of their own: give engine='process' (--detach) as well")
+
+
+def positive_int(value: object, name: str) -> None:
+    """Refuse what is no whole number from 1; None passes."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise InputError(f"{name} = {value!r}: it must be a whole number from 1")
