@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.advice import past_runs
-from skillfleet_nb.advice.forecast import Setting, forecast
-from skillfleet_nb.advice.recommend import Recommendation, advise, check_limits
-from skillfleet_nb.advice.setup import Setup, looked_at, set_up, sized, task_key
+from skillfleet_nb.advice.forecast import Workload, forecast
+from skillfleet_nb.advice.recommendation import Recommendation
+from skillfleet_nb.advice.selector import Limits, selector_for
+from skillfleet_nb.advice.setup import Setup, landmarks_of, set_up, sized, task_key
 from skillfleet_nb.advice.sizing import categories, read_sizes
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError
@@ -167,10 +168,10 @@ class Advisor:
             num_threads=num_threads,
         )  # fmt: skip
         setup, made = self._checked(task), create(optimizer, params)
-        known = past_runs.read(self._store, setup.key)
-        sizing, _ = sized(self._home, setup, known, probe)
-        learned = past_runs.corrections(optimizer, str(setup.lm.model), known.past)
-        return forecast(made, setup.setting(sizing), learned)
+        history = past_runs.read(self._store, setup.key)
+        sizing, _ = sized(self._home, setup, history, probe)
+        learned = past_runs.corrections(optimizer, str(setup.lm.model), history.past)
+        return forecast(made, setup.workload(sizing), learned)
 
     def recommend(
         self,
@@ -194,8 +195,8 @@ class Advisor:
     ) -> Recommendation:
         """Recommend an optimizer for a budget, with what it will cost, and why.
 
-        Every candidate is forecast first: what is recommended keeps the budget and the time at the
-        upper end of its forecast, and a larger budget never gives a weaker optimizer.
+        Every preset of every installed optimizer is forecast first: what is recommended keeps the budget and the
+        time at the upper end of its forecast, and a larger budget never gives a weaker optimizer.
 
         Parameters
         ----------
@@ -307,20 +308,19 @@ class Advisor:
         for what, word in (("domain", domain), ("style", style), ("complexity", complexity)):
             if word is not None and not word.strip():
                 raise InputError(f"{what} = {word!r}: give a word, or leave it out")
-        check_limits(budget_usd, quality_target, max_minutes)
-        known = past_runs.read(self._store, setup.key)
-        sizing, called = sized(self._home, setup, known, probe, budget_usd=budget_usd)
-        landmarks = looked_at(self._home, setup, known, Embedder.of(self._home.root))
-        left = budget_usd
-        if called and budget_usd is not None and sizing.probe_usd:
-            left = max(1e-9, budget_usd - sizing.probe_usd)
-        advice = advise(
-            setup, sizing, known.past, landmarks=landmarks, headroom=known.headroom, domain=domain, style=style,
+        limits = Limits(budget_usd, quality_target, max_minutes)
+        history = past_runs.read(self._store, setup.key)
+        sizing, probed = sized(self._home, setup, history, probe, budget_usd=budget_usd)
+        landmarks = landmarks_of(self._home, setup, history, Embedder.of(self._home.root))
+        selector = selector_for(
+            setup, sizing, history.past, landmarks=landmarks, headroom=history.headroom, domain=domain, style=style,
             complexity=complexity,
         )  # fmt: skip
-        made = advice.choose(budget_usd=left, quality_target=quality_target, max_minutes=max_minutes)
+        if probed and budget_usd is not None and sizing.probe_usd:
+            limits = replace(limits, budget_usd=max(1e-9, budget_usd - sizing.probe_usd))
+        made = selector.choose(**asdict(limits))
         record(self._home, made)
-        return made.prepared_with(advice, setup)
+        return made.prepared_with(selector.choose, task)
 
 
 def record(home: Home, recommendation: Recommendation) -> None:
@@ -332,10 +332,10 @@ def record(home: Home, recommendation: Recommendation) -> None:
 
 def record_once(home: Home, store: Store, recommendation: Recommendation) -> None:
     """Keep a recommendation that was made under moved sliders, and so is not kept yet."""
-    known = store.frame(
+    kept = store.frame(
         "SELECT 1 FROM recommendations WHERE id = ? AND recommended IS NOT NULL", [recommendation.recommendation_id]
     )
-    if known.empty:
+    if kept.empty:
         record(home, recommendation)
 
 
@@ -345,12 +345,12 @@ def choice(prepared: Prepared, settings: Settings, recommendation: object) -> Ch
         raise InputError(f"recommendation is {recommendation!r}: give what fleet.advice.recommend returned")
     spec, lm = prepared.spec, prepared.lm
     if recommendation is None:
-        how, known = "manual", None
+        how, recommendation_id = "manual", None
     else:
         same = recommendation.optimizer == spec.optimizer and all(
             spec.params.get(k) == v for k, v in recommendation.params.items()
         )
-        how, known = "accepted" if same else "overridden", recommendation.recommendation_id
+        how, recommendation_id = "accepted" if same else "overridden", recommendation.recommendation_id
     sizes = spec.sizes["train"], spec.sizes["val"], spec.sizes["test"]
     predictors = len(prepared.program.predictors())
     features: dict[str, Any] = {
@@ -360,21 +360,21 @@ def choice(prepared: Prepared, settings: Settings, recommendation: object) -> Ch
         "labels": categories(prepared.program, prepared.splits.train),
     }  # fmt: skip
     if recommendation is not None:
-        said = ("domain", "style", "complexity", "baseline", "baseline_n", "nearest", "words", "named")
-        features |= {k: recommendation.features[k] for k in said if k in recommendation.features}
+        further = ("domain", "style", "complexity", "baseline", "baseline_n", "nearest", "words", "named")
+        features |= {k: recommendation.features[k] for k in further if k in recommendation.features}
     if how == "accepted" and recommendation is not None:
         calls, cost, wall = recommendation.calls, recommendation.cost_usd, recommendation.wall_s
     else:
         sizing = read_sizes(prepared.program, prepared.splits.train, lm)
         engine = getattr(prepared.prompt_lm, "engine", None)
-        setting = Setting(
+        workload = Workload(
             sizes, sizing, predictors, price_of(lm, settings.prices),
             price_of(prepared.prompt_lm, settings.prices), spec.num_threads, bool(getattr(lm, "cache", False)),
             1.0 if getattr(engine, "repeats_itself", False) else None, spec.lm, spec.prompt_lm,
         )  # fmt: skip
-        told = forecast(prepared.optimizer, setting)
-        calls, cost, wall = told.calls, told.cost_usd, told.wall_s
+        reckoned = forecast(prepared.optimizer, workload)
+        calls, cost, wall = reckoned.calls, reckoned.cost_usd, reckoned.wall_s
     return Chosen(
-        how=how, recommendation_id=known, features=features, optimizer=spec.optimizer, params=spec.params,
+        how=how, recommendation_id=recommendation_id, features=features, optimizer=spec.optimizer, params=spec.params,
         calls=tuple(calls), cost_usd=None if cost is None else tuple(cost), wall_s=tuple(wall),
     )  # fmt: skip

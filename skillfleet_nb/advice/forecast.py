@@ -20,7 +20,7 @@ from skillfleet_nb.lm.prices import how_to_state_a_price
 from skillfleet_nb.optimizers.rehearsal.calls import LEVEL, Shape, Use, uses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from skillfleet_nb.advice.sizing import Sizing
     from skillfleet_nb.lm.prices import Price
@@ -107,8 +107,8 @@ class Forecast(Readable, BaseModel):
     def rows(self) -> list[list[str]]:
         """Tell it as rows of a word, what is expected, and the interval."""
 
-        def span(i: Interval, said: Any) -> list[str]:
-            return [said(i.expected), f"{said(i.low)} to {said(i.high)}"]
+        def span(i: Interval, written: Callable[[float], str]) -> list[str]:
+            return [written(i.expected), f"{written(i.low)} to {written(i.high)}"]
 
         rows = [["calls bought", *span(self.calls, _count)]]
         rows += [[f"  {role}", *span(i, _count)] for role, i in self.by_role.items() if i.high]
@@ -139,7 +139,7 @@ class Forecast(Readable, BaseModel):
         return join([table(head, self.rows(), title=self._title(), numeric=[1]), *notes])
 
 
-class Setting(NamedTuple):
+class Workload(NamedTuple):
     """What a forecast needs beside the optimizer: sizes of splits, of calls, prices, threads."""
 
     sizes: tuple[int, int, int]
@@ -156,30 +156,51 @@ class Setting(NamedTuple):
     @property
     def shape(self) -> Shape:
         """What the number of calls depends on."""
-        # Three examples tell little of a score: what they say is held against not knowing.
+        # Three examples tell little of a score: they are shrunk towards what programs score on the whole.
         n = self.sizing.probed
-        held = [None if s is None else (s * n + 0.55 * 3) / (n + 3) for s in (self.sizing.score, self.sizing.solved)]
+        score, solved = (
+            None if share is None else (share * n + 0.55 * 3) / (n + 3)
+            for share in (self.sizing.score, self.sizing.solved)
+        )
         train, val, _ = self.sizes
-        return Shape(train, val, self.predictors, held[0], self.sizing.per_run, self.cached, self.repeats, held[1])
+        return Shape(train, val, self.predictors, score, self.sizing.per_run, self.cached, self.repeats, solved)
+
+    def notes(self) -> list[str]:
+        """Say what a forecast rests on, and which prices it lacks."""
+        models = {self.lm: self.price, self.prompt_lm: self.prompt_price}
+        notes = [
+            f"{model} has no known price: {how_to_state_a_price(model)}"
+            for model, price in models.items() if price is None and model
+        ]  # fmt: skip
+        s = self.sizing
+        if s.probed:
+            bought = f"{s.probe_calls} calls" + (f", {money(s.probe_usd)}" if s.probe_usd else "")
+            return [*notes, f"reckoned from {s.probed} real runs of the program ({bought})"]
+        notes.append("reckoned from prompts as they are written; --probe 3 would measure them on 3 examples")
+        if not s.latency_known:
+            notes.append(f"the model's latency is not known: {s.latency_s:g} s a call are assumed")
+        return notes
 
 
-def forecast(optimizer: Optimizer, setting: Setting, learned: Corrections | None = None) -> Forecast:
+def forecast(optimizer: Optimizer, workload: Workload, learned: Corrections | None = None) -> Forecast:
     """Forecast one run.
 
     Parameters
     ----------
     optimizer
         With its parameters.
-    setting
-        The task.
+    workload
+        Of the task.
     learned
         What past runs of the home say of such forecasts.
     """
     learned = learned or Corrections()
     rng = random.Random(11)
-    runs = [_Run(use, optimizer, setting, rng) for use in uses(optimizer.expected_calls(setting.shape))]
-    notes = list(_notes(setting, learned))
-    priced = setting.price is not None and (setting.prompt_price is not None or all(r.prompt == 0 for r in runs))
+    runs = [_Run(use, optimizer, workload, rng) for use in uses(optimizer.expected_calls(workload.shape))]
+    notes = workload.notes()
+    if learned.usd.runs:
+        notes.append(f"corrected by {learned.usd.runs} past runs of this home")
+    priced = workload.price is not None and (workload.prompt_price is not None or all(r.prompt == 0 for r in runs))
     given = {k: v for k, v in optimizer.params.model_dump(mode="json", exclude_defaults=True).items() if v is not None}
     role = optimizer.prompt_role
     return Forecast(
@@ -194,7 +215,7 @@ def forecast(optimizer: Optimizer, setting: Setting, learned: Corrections | None
         tokens=interval([r.tokens for r in runs], learned.usd),
         cost_usd=interval([r.usd for r in runs], learned.usd) if priced else None,
         wall_s=interval([r.wall_s for r in runs], learned.wall),
-        probed=setting.sizing.probed,
+        probed=workload.sizing.probed,
         past_runs=learned.usd.runs,
         notes=tuple(notes),
     )
@@ -213,8 +234,8 @@ def interval(values: Sequence[float], learned: Correction | None = None) -> Inte
     down = math.log(expected / low) if low > 0 else 1.0
     up = math.log(max(high, expected) / expected)
     # Many past runs tell the spread themselves; a few only add to it.
-    known = learned.runs / (learned.runs + 4)
-    down, up = (1 - known) * max(0.0, down) + known * learned.down, (1 - known) * up + known * learned.up
+    weight = learned.runs / (learned.runs + 4)
+    down, up = (1 - weight) * max(0.0, down) + weight * learned.down, (1 - weight) * up + weight * learned.up
     return Interval(expected * factor * math.exp(-down), expected * factor, expected * factor * math.exp(up))
 
 
@@ -233,15 +254,15 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 class _Run:
     """One run as it may go, priced: bought calls by role, tokens, USD and seconds."""
 
-    def __init__(self, use: Use, optimizer: Optimizer, setting: Setting, rng: random.Random) -> None:
-        s = setting.sizing
-        train, val, test = setting.sizes
-        known = s.probed > 0
+    def __init__(self, use: Use, optimizer: Optimizer, workload: Workload, rng: random.Random) -> None:
+        s = workload.sizing
+        _, val, test = workload.sizes
+        measured = s.probed > 0
 
         def noise(sd: float) -> float:
             return math.exp(rng.gauss(0, sd))
 
-        size, answer = noise(_TOKENS_SD[known]), noise(_ANSWER_SD[known])
+        size, answer = noise(_TOKENS_SD[measured]), noise(_ANSWER_SD[measured])
         proposals, p = noise(_PROPOSAL_SD), optimizer.proposals
         written_tokens = p.answer + p.answer_label * s.labels
         instruction = (p.instruction + p.instruction_label * s.labels) * noise(_INSTRUCTION_SD)
@@ -253,8 +274,8 @@ class _Run:
         task = use.task + plain + final
         demos = use.task_demos + final * use.demos
         rewritten = use.task_rewritten + final * use.rewritten
-        asked = size * (task * s.input_tokens + demos * s.demo_tokens + rewritten * instruction)
-        told = answer * task * s.output_tokens
+        input_tokens = size * (task * s.input_tokens + demos * s.demo_tokens + rewritten * instruction)
+        output_tokens = answer * task * s.output_tokens
         written = use.prompt - use.prompt_runs
         shown = use.prompt_examples * s.example_tokens * p.per_example + use.prompt_texts * written_tokens
         prompt_in = proposals * (written * p.template + shown)
@@ -262,37 +283,17 @@ class _Run:
         prompt_out = proposals * written * written_tokens + answer * use.prompt_runs * s.output_tokens
         self.task, self.prompt = task, use.prompt
         self.cached = use.task_cached + use.prompt_cached
-        self.tokens = asked + told + prompt_in + prompt_out
+        self.tokens = input_tokens + output_tokens + prompt_in + prompt_out
         self.usd = 0.0
-        if setting.price is not None:
-            self.usd += asked * setting.price.input_usd + told * setting.price.output_usd
-        if setting.prompt_price is not None:
-            self.usd += prompt_in * setting.prompt_price.input_usd + prompt_out * setting.prompt_price.output_usd
-        # Longer prompts take longer to read; proposals are written one after the other.
-        longer = (asked / task / s.input_tokens) ** 0.3 if task and s.input_tokens else 1.0
+        if workload.price is not None:
+            self.usd += input_tokens * workload.price.input_usd + output_tokens * workload.price.output_usd
+        if workload.prompt_price is not None:
+            self.usd += prompt_in * workload.prompt_price.input_usd + prompt_out * workload.prompt_price.output_usd
+        # Longer prompts take longer to input_tokens; proposals are written one after the other.
+        longer = (input_tokens / task / s.input_tokens) ** 0.3 if task and s.input_tokens else 1.0
         slower = max(1.0, written_tokens / max(1.0, s.output_tokens)) ** 0.7 if s.latency_s > 0.05 else 3.0  # noqa: PLR2004
-        threads = 1 if s.latency_s < _HERE_S else max(1, setting.threads)
+        threads = 1 if s.latency_s < _HERE_S else max(1, workload.threads)
         waited = task * s.latency_s * longer / threads + use.prompt * s.latency_s * slower
         work = (task + use.prompt + self.cached) * s.overhead_s + _FIXED_S
         busy, slow = noise(_WORK_SD), noise(_LATENCY_SD[s.latency_known])
         self.wall_s = waited * (busy if s.latency_s < _HERE_S else slow) + work * busy
-        del train
-
-
-def _notes(setting: Setting, learned: Corrections) -> Sequence[str]:
-    notes = []
-    lms = {setting.lm: setting.price, setting.prompt_lm: setting.prompt_price}
-    notes += [
-        f"{lm} has no known price: {how_to_state_a_price(lm)}" for lm, price in lms.items() if price is None and lm
-    ]
-    s = setting.sizing
-    if s.probed:
-        bought = f"{s.probe_calls} calls" + (f", {money(s.probe_usd)}" if s.probe_usd else "")
-        notes.append(f"reckoned from {s.probed} real runs of the program ({bought})")
-    else:
-        notes.append("reckoned from prompts as they are written; --probe 3 would measure them on 3 examples")
-        if not s.latency_known:
-            notes.append(f"the model's latency is not known: {s.latency_s:g} s a call are assumed")
-    if learned.usd.runs:
-        notes.append(f"corrected by {learned.usd.runs} past runs of this home")
-    return notes

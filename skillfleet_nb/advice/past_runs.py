@@ -8,29 +8,33 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.advice.configurations import installed
 from skillfleet_nb.advice.forecast import Correction, Corrections, quantile
-from skillfleet_nb.advice.rules import arm_name
 from skillfleet_nb.events import StopKind
+from skillfleet_nb.optimizers.registry import available
 from skillfleet_nb.optimizers.rehearsal.calls import LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from skillfleet_nb.advice.configurations import Configuration, Installed
     from skillfleet_nb.store import Store
 
-_UNSEEN = 0.15  # of the log of a ratio
+_PSEUDO_ERROR = 0.15  # log of the ratio of a pseudo-observation
+_PSEUDO_RECOMMENDATIONS = 8  # for which a confidence counts before any is judged
 
 
 @dataclass(frozen=True)
-class Past:
+class PastRun:
     """One finished run: its task, what it ran, and what it came to; scores in [0, 1].
 
     `baseline` is the given program's on validation, `score` the best one's on the sealed test, `gain` over the given.
+    `configuration` is None where the optimizer is no longer installed, or was run otherwise than it declares.
     """
 
     features: Mapping[str, Any]
     optimizer: str
-    arm: str
+    configuration: Configuration | None
     baseline: float | None
     gain: float | None
     score: float | None = None
@@ -45,10 +49,10 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the home knows that advice on a task goes by: its runs, and what was last looked at of the task."""
+class History:
+    """What the home knows that advice on a task goes by: its runs, and what was last measured of the task."""
 
-    past: tuple[Past, ...]
+    past: tuple[PastRun, ...]
     probed: Mapping[str, Any] | None = None
     headroom: Mapping[str, Any] | None = None
     landmarks: Mapping[str, Any] | None = None
@@ -58,17 +62,17 @@ STREAM = "advice-"
 """What streams are called that hold recommendations alone: they add nothing to what is known."""
 
 
-def read(store: Store, task: str) -> Known:
+def read(store: Store, task: str) -> History:
     """Read the home's finished runs with what had been forecast of them, and what is known of a task.
 
     Kept until something else is written: to recommend again under other limits then takes milliseconds.
     """
-    return _read(store, task, store.written(but=STREAM))
+    return _read(store, task, store.written(but=STREAM), frozenset(available()))
 
 
 @lru_cache(maxsize=16)
-def _read(store: Store, task: str, written: frozenset[Any]) -> Known:
-    del written
+def _read(store: Store, task: str, written: frozenset[Any], optimizers: frozenset[str]) -> History:
+    del written, optimizers
     # In one question: each one looks whether there is something new to fold.
     rows = store.frame(
         """
@@ -86,27 +90,26 @@ def _read(store: Store, task: str, written: frozenset[Any]) -> Known:
         ) AS r""",
         [task],
     )
-    told = [(str(kind), json.loads(text)) for kind, text in rows.itertuples(index=False, name=None)]
-    only = {kind: body for kind, body in told if kind in {"probed", "headroom"}}
-    landmarks = {body.pop("key"): body for kind, body in told if kind == "landmarks"}
-    past = tuple(_past(body, landmarks) for kind, body in told if kind == "run")
-    return Known(past, only.get("probed"), only.get("headroom"), landmarks.get(task))
+    facts = [(str(kind), json.loads(text)) for kind, text in rows.itertuples(index=False, name=None)]
+    of_task = {kind: fact for kind, fact in facts if kind in {"probed", "headroom"}}
+    landmarks = {fact.pop("key"): fact for kind, fact in facts if kind == "landmarks"}
+    every = installed()
+    past = tuple(_past_run(fact, landmarks, every) for kind, fact in facts if kind == "run")
+    return History(past, of_task.get("probed"), of_task.get("headroom"), landmarks.get(task))
 
 
-def _past(r: Mapping[Any, Any], landmarks: Mapping[str, Mapping[str, Any]]) -> Past:
-    chosen = str(r["chosen"])
-
+def _past_run(r: Mapping[str, Any], landmarks: Mapping[str, Mapping[str, Any]], every: Installed) -> PastRun:
     def value(name: str) -> float | None:
         return None if r[name] is None else float(r[name])
 
-    def pair(told: str, actual: str) -> tuple[float, float] | None:
-        first, second = value(told), value(actual)
+    def pair(expected: str, actual: str) -> tuple[float, float] | None:
+        first, second = value(expected), value(actual)
         return None if first is None or second is None else (first, second)
 
-    return Past(
+    return PastRun(
         features={**landmarks.get(str(r["features"].get("task")), {}), **r["features"]},
-        optimizer=chosen,
-        arm=arm_name(chosen, r["chosen_params"]),
+        optimizer=str(r["chosen"]),
+        configuration=every.of_run(str(r["chosen"]), r["chosen_params"]),
         baseline=value("baseline_score"),
         gain=value("gain"),
         score=value("score"),
@@ -121,7 +124,7 @@ def _past(r: Mapping[Any, Any], landmarks: Mapping[str, Mapping[str, Any]]) -> P
     )
 
 
-def corrections(optimizer: str, lm: str, past: Sequence[Past]) -> Corrections:
+def corrections(optimizer: str, lm: str, past: Sequence[PastRun]) -> Corrections:
     """Learn from past forecasts for this optimizer and model how far off such forecasts are."""
     runs = [p for p in past if p.optimizer == optimizer and p.features.get("lm") == lm and p.finished and not p.warm]
     return Corrections(
@@ -132,17 +135,16 @@ def corrections(optimizer: str, lm: str, past: Sequence[Past]) -> Corrections:
 
 
 def _correction(pairs: Sequence[tuple[float, float] | None]) -> Correction:
-    logs = sorted(math.log(p[1] / p[0]) for p in pairs if p is not None and p[0] > 0 and p[1] > 0)
-    n = len(logs)
-    if not n:
+    errors = [math.log(p[1] / p[0]) for p in pairs if p is not None and p[0] > 0 and p[1] > 0]
+    if not errors:
         return Correction()
-    # Two made-up runs, a little off to both sides, stand in for what few runs have not shown.
-    known = sorted([*logs, -_UNSEEN, _UNSEEN])
-    low, middle, high = (quantile(known, share) for share in ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2))
-    return Correction(middle, middle - low, high - middle, n)
+    # Two pseudo-observations, a little off to both sides, stand in for what few runs have not shown.
+    ordered = sorted([*errors, -_PSEUDO_ERROR, _PSEUDO_ERROR])
+    low, middle, high = (quantile(ordered, share) for share in ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2))
+    return Correction(middle, middle - low, high - middle, len(errors))
 
 
-def calibrated(confidence: float, past: Sequence[Past], within: float) -> float:
+def calibrated(confidence: float, past: Sequence[PastRun], within: float) -> float:
     """Hold a confidence against how often advice of the home was right, where that is known."""
-    known = [p.regret <= within for p in past if p.how == "accepted" and p.regret is not None]
-    return (8 * confidence + sum(known)) / (8 + len(known))
+    right = [p.regret <= within for p in past if p.how == "accepted" and p.regret is not None]
+    return (_PSEUDO_RECOMMENDATIONS * confidence + sum(right)) / (_PSEUDO_RECOMMENDATIONS + len(right))

@@ -9,8 +9,8 @@ allowed ones is affordable is for the forecast to say.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+
+from skillfleet_nb.optimizers import Tier
 
 CHEAP_BELOW_USD, CHEAP_BELOW_MINUTES = 1.0, 2.0
 _SMALL_N, _SMALL_USD = 100, 5.0
@@ -20,53 +20,8 @@ STEPS_USD = (CHEAP_BELOW_USD, _SMALL_USD, _MEDIUM_USD, _HEAVY_USD + 0.01)
 FINETUNE_QUALITY = 0.95
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One way to optimise: an optimizer at one size.
-
-    Attributes
-    ----------
-    name
-        For people: ``"miprov2 light"``.
-    optimizer, params
-        What runs.
-    share
-        Share of what is left to gain that it is expected to win, until runs of the home tell.
-    few_shot
-        Whether it fills prompts with examples from the start, rather than change instructions first.
-    """
-
-    name: str
-    optimizer: str
-    params: dict[str, Any] = field(default_factory=dict)
-    share: float = 0.1
-    few_shot: bool = True
-
-
-ARMS: tuple[Arm, ...] = (
-    Arm("labeled_fewshot", "labeled_fewshot", {}, 0.10),
-    Arm("copro", "copro", {"breadth": 4, "depth": 2}, 0.11, few_shot=False),
-    Arm("bootstrap_fewshot", "bootstrap_fewshot", {}, 0.12),
-    Arm("simba", "simba", {"num_candidates": 4, "max_steps": 4}, 0.13, few_shot=False),
-    Arm("knn_fewshot", "knn_fewshot", {}, 0.15),
-    Arm("infer_rules", "infer_rules", {"num_candidates": 4}, 0.16),
-    Arm("bootstrap_random_search", "bootstrap_random_search", {"num_candidate_programs": 8}, 0.18),
-    Arm("gepa light", "gepa", {"auto": "light"}, 0.22, few_shot=False),
-    Arm("gepa medium", "gepa", {"auto": "medium"}, 0.23, few_shot=False),
-    Arm("better_together", "better_together", {"steps": ["bootstrap_random_search", "infer_rules"]}, 0.25),
-    Arm("miprov2 light", "miprov2", {"auto": "light"}, 0.26),
-    Arm("miprov2 medium", "miprov2", {"auto": "medium"}, 0.28),
-    Arm("miprov2 heavy", "miprov2", {"auto": "heavy"}, 0.30),
-    Arm("bootstrap_finetune", "bootstrap_finetune", {}, 0.34),
-)
-"""What is recommended from, the weakest first by the rules."""
-
-CHEAP = frozenset({"labeled_fewshot", "bootstrap_fewshot"})
-_LIGHT = CHEAP | {"knn_fewshot", "copro", "simba", "infer_rules", "bootstrap_random_search", "gepa light"}
-
-
-def allowed(n: int, budget_usd: float | None, minutes: float | None, quality: float) -> tuple[frozenset[str], str]:
-    """Say which arms the rules allow, and the rule in words.
+def allowed(n: int, budget_usd: float | None, minutes: float | None, quality: float) -> tuple[Tier, str]:
+    """Say up to which tier the rules allow presets, and the rule in words.
 
     Parameters
     ----------
@@ -79,37 +34,19 @@ def allowed(n: int, budget_usd: float | None, minutes: float | None, quality: fl
 
     Examples
     --------
-    >>> "miprov2 medium" in allowed(60, 50.0, None, 0.85)[0], "miprov2 medium" in allowed(60, 5.0, None, 0.85)[0]
-    (True, False)
+    >>> allowed(60, 50.0, None, 0.85)[0].name, allowed(60, 4.0, None, 0.85)[0].name
+    ('MEDIUM', 'SMALL')
     """
     usd = math.inf if budget_usd is None else budget_usd
-    if (minutes is not None and minutes < CHEAP_BELOW_MINUTES) or usd < CHEAP_BELOW_USD:
-        which = "minutes" if usd >= CHEAP_BELOW_USD else "a dollar"
-        return CHEAP, f"with so few {which} the rules keep to demos" if which == "minutes" else (
-            "for less than a dollar the rules keep to demos"
-        )
+    if usd < CHEAP_BELOW_USD or (minutes is not None and minutes < CHEAP_BELOW_MINUTES):
+        why = "for less than a dollar" if usd < CHEAP_BELOW_USD else "with so few minutes"
+        return Tier.MINIMAL, f"{why} the rules keep to demos"
     if n < _SMALL_N and usd < _SMALL_USD:
-        return _LIGHT, f"with fewer than {_SMALL_N} examples and ${_SMALL_USD:g} the rules prefer GEPA light"
-    light = _LIGHT | {"miprov2 light", "better_together"}
+        return Tier.SMALL, f"with fewer than {_SMALL_N} examples and ${_SMALL_USD:g} the rules prefer GEPA light"
     if usd < _MEDIUM_USD:
-        return light, f"below ${_MEDIUM_USD:g} the rules prefer MIPROv2 light"
-    medium = light | {"miprov2 medium", "gepa medium"}
+        return Tier.LIGHT, f"below ${_MEDIUM_USD:g} the rules prefer MIPROv2 light"
     if usd <= _HEAVY_USD:
-        return medium, f"from ${_MEDIUM_USD:g} the rules prefer MIPROv2 medium"
-    heavy = medium | {"miprov2 heavy"}
+        return Tier.MEDIUM, f"from ${_MEDIUM_USD:g} the rules prefer MIPROv2 medium"
     if quality >= FINETUNE_QUALITY:
-        return heavy | {"bootstrap_finetune"}, f"for a target of {FINETUNE_QUALITY:g} the rules allow fine-tuning"
-    return heavy, f"above ${_HEAVY_USD:g} the rules prefer MIPROv2 heavy"
-
-
-def arm_name(optimizer: str, params: dict[str, Any]) -> str:
-    """Name the arm that a run is nearest to: the optimizer, and its size where it has sizes.
-
-    Examples
-    --------
-    >>> arm_name("miprov2", {"auto": "medium"}), arm_name("copro", {"depth": 3}), arm_name("gepa", {})
-    ('miprov2 medium', 'copro', 'gepa light')
-    """
-    if optimizer not in {"miprov2", "gepa"}:
-        return optimizer
-    return f"{optimizer} {params.get('auto') or 'light'}"
+        return Tier.FINETUNE, f"for a target of {FINETUNE_QUALITY:g} the rules allow fine-tuning"
+    return Tier.HEAVY, f"above ${_HEAVY_USD:g} the rules prefer MIPROv2 heavy"

@@ -6,7 +6,7 @@ from collections.abc import Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.advice.forecast import Setting
+from skillfleet_nb.advice.forecast import Workload
 from skillfleet_nb.advice.sizing import Sizing, categories, checked_probe, probe, read_sizes
 from skillfleet_nb.errors import InputError, MissingExtraError
 from skillfleet_nb.events import Landmarked
@@ -16,7 +16,7 @@ from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.prepare import check_metric, checked_lm, checked_program, checked_splits, input_fields, label
 
 if TYPE_CHECKING:
-    from skillfleet_nb.advice.past_runs import Known
+    from skillfleet_nb.advice.past_runs import History
     from skillfleet_nb.config import Settings
     from skillfleet_nb.data import Splits
     from skillfleet_nb.data.landmarks import Landmarks
@@ -62,10 +62,10 @@ class Setup:
             "labels": categories(self.program, self.splits.train),
         }  # fmt: skip
 
-    def setting(self, sizing: Sizing) -> Setting:
+    def workload(self, sizing: Sizing) -> Workload:
         """Put together what a forecast needs."""
         cached = bool(getattr(self.lm, "cache", False))
-        return Setting(
+        return Workload(
             sizes=(len(self.splits.train), len(self.splits.val), len(self.splits.test)),
             sizing=sizing,
             predictors=len(self.program.predictors()),
@@ -116,7 +116,9 @@ def task_key(program_hash: str, train_hash: str, lm: str) -> str:
     return content_hash([program_hash, train_hash, lm])
 
 
-def sized(home: Home, setup: Setup, known: Known, n: int, *, budget_usd: float | None = None) -> tuple[Sizing, bool]:
+def sized(
+    home: Home, setup: Setup, history: History, n: int, *, budget_usd: float | None = None
+) -> tuple[Sizing, bool]:
     """Size the calls of a task; return whether that took calls.
 
     A set-up that was probed before, on this home, is not probed again.
@@ -128,30 +130,30 @@ def sized(home: Home, setup: Setup, known: Known, n: int, *, budget_usd: float |
     """
     if checked_probe(n) == 0:
         return read_sizes(setup.program, setup.splits.train, setup.lm), False
-    if known.probed is not None:
-        kept = Sizing.model_validate(known.probed["sizing"])
+    if history.probed is not None:
+        kept = Sizing.model_validate(history.probed["sizing"])
         if kept.probed >= n:
             return kept, False
-    found = probe(
+    measured = probe(
         home, setup.settings, setup.program, setup.splits.train, setup.metric, setup.lm,
         n=n, key=setup.key, budget_usd=budget_usd,
     )  # fmt: skip
-    return found, True
+    return measured, True
 
 
-def looked_at(home: Home, setup: Setup, known: Known, embedder: Embedder) -> Landmarks:
+def landmarks_of(home: Home, setup: Setup, history: History, embedder: Embedder) -> Landmarks:
     """Try simple learners on a task's examples, once for each task; no model is asked."""
     from skillfleet_nb.data.landmarks import Landmarks, landmarks
     from skillfleet_nb.store import Journal, new_stream
 
-    if known.landmarks is not None:
-        return Landmarks(**known.landmarks)
+    if history.landmarks is not None:
+        return Landmarks(**history.landmarks)
     try:
         embedder.check()
         embed = embedder
     except MissingExtraError:
         embed = None
-    found = landmarks([*setup.splits.train, *setup.splits.val], embed)
+    measured = landmarks([*setup.splits.train, *setup.splits.val], embed)
     with Journal(home, new_stream("landmarks")) as journal:
-        journal.append(Landmarked(key=setup.key, **found._asdict()), sync=True)
-    return found
+        journal.append(Landmarked(key=setup.key, **measured._asdict()), sync=True)
+    return measured

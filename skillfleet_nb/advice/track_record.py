@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from skillfleet_nb.advice.recommend import WITHIN
+from skillfleet_nb.advice.selector import WITHIN
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.track_record import (
     calibration,
@@ -34,7 +34,7 @@ _QUANTITIES = {
 _BINS = ((0.0, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.01))
 
 
-class Calibration(BaseModel):
+class CalibrationBin(BaseModel):
     """Recommendations of about the same confidence, and how many were right."""
 
     model_config = ConfigDict(frozen=True)
@@ -46,7 +46,7 @@ class Calibration(BaseModel):
     right: float
 
 
-class Error(BaseModel):
+class ForecastError(BaseModel):
     """How far forecasts of one quantity were off: relative errors, and how many intervals held."""
 
     model_config = ConfigDict(frozen=True)
@@ -68,7 +68,7 @@ class Forecasted(BaseModel):
     actual: float
 
 
-class Outcome(BaseModel):
+class JobOutcome(BaseModel):
     """A finished job: what it ran, who chose that (accepted, overridden, manual), and what came of it.
 
     `gain` is in [-1, 1] on the sealed test, None where it was not scored; `warm` tells that an earlier job on
@@ -118,9 +118,9 @@ class SelectorReport(Readable, BaseModel):
     regret: float | None
     gain_auto: float | None
     gain_manual: float | None
-    errors: tuple[Error, ...]
-    calibration: tuple[Calibration, ...]
-    outcomes: tuple[Outcome, ...] = ()
+    errors: tuple[ForecastError, ...]
+    calibration: tuple[CalibrationBin, ...]
+    outcomes: tuple[JobOutcome, ...] = ()
 
     @property
     def charts(self) -> tuple[Chart, ...]:
@@ -137,7 +137,7 @@ class SelectorReport(Readable, BaseModel):
             ],
             columns=["job", "what", *Forecasted.model_fields],
         )  # fmt: skip
-        bins = pd.DataFrame([b.model_dump() for b in self.calibration], columns=[*Calibration.model_fields])
+        bins = pd.DataFrame([b.model_dump() for b in self.calibration], columns=[*CalibrationBin.model_fields])
         jobs = pd.DataFrame([o.model_dump(include={"job", "optimizer", "how", "gain"}) for o in self.outcomes])
         off, right, won = forecast_data(forecast), calibration_data(bins), gain_data(jobs)
         return (
@@ -191,7 +191,7 @@ def _said(value: float | None, how: str) -> str:
     return "not known yet" if value is None else how.format(100 * value)
 
 
-def _cells(bins: Sequence[Calibration]) -> list[list[str]]:
+def _cells(bins: Sequence[CalibrationBin]) -> list[list[str]]:
     return [
         [f"{100 * b.low:.0f} to {percent(min(1, b.high))}", str(b.n), f"{percent(b.confidence)}",
          f"{percent(b.right)}"]
@@ -229,35 +229,35 @@ def report(store: Store) -> SelectorReport:
     )
 
 
-def _outcome(r: dict[Any, Any]) -> Outcome:
+def _outcome(r: dict[Any, Any]) -> JobOutcome:
     told = {}
     for what, names in _QUANTITIES.items():
         values = [r[name] for name in names]
         if not any(is_missing(v) for v in values) and float(values[-1]) > 0:
             low, expected, high, actual = map(float, values)
             told[what] = Forecasted(low=low, expected=expected, high=high, actual=actual)
-    return Outcome(
+    return JobOutcome(
         job=str(r["job_id"]), optimizer=str(r["chosen"]), how=str(r["how"]), warm=bool(r["warm"]), forecasts=told,
         gain=None if is_missing(r["gain"]) else float(r["gain"]),
     )  # fmt: skip
 
 
-def _calibration(known: Sequence[dict[Any, Any]]) -> list[Calibration]:
+def _calibration(known: Sequence[dict[Any, Any]]) -> list[CalibrationBin]:
     found = []
     for low, high in _BINS:
         rows = [r for r in known if low <= float(r["confidence"]) < high]
         if rows:
             sure = statistics.mean(float(r["confidence"]) for r in rows)
             right = statistics.mean(float(r["regret"]) <= WITHIN for r in rows)
-            found.append(Calibration(low=low, high=high, n=len(rows), confidence=sure, right=right))
+            found.append(CalibrationBin(low=low, high=high, n=len(rows), confidence=sure, right=right))
     return found
 
 
-def _error(what: str, outcomes: Sequence[Outcome]) -> Error:
+def _error(what: str, outcomes: Sequence[JobOutcome]) -> ForecastError:
     found = [o.forecasts[what] for o in outcomes if what in o.forecasts]
     if not found:
-        return Error(what=what, n=0, median_error=None, covered=None)
-    return Error(
+        return ForecastError(what=what, n=0, median_error=None, covered=None)
+    return ForecastError(
         what=what,
         n=len(found),
         median_error=statistics.median(abs(f.expected - f.actual) / f.actual for f in found),

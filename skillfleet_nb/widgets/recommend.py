@@ -13,7 +13,7 @@ from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import fill, items, preformatted, table
 
 if TYPE_CHECKING:
-    from skillfleet_nb.advice.recommend import Option, Recommendation
+    from skillfleet_nb.advice.recommendation import Option, Recommendation
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.runs.jobs.job import Job
 
@@ -44,8 +44,8 @@ class RecommendationCard:
         self.recommendation: Recommendation | None = recommendation
         self.job: Job | None = None
         self._first, self._fleet = recommendation, fleet
-        usd = [o.cost_usd.high for o in recommendation.candidates if o.cost_usd]
-        minutes = [o.wall_s.high / 60 for o in recommendation.candidates]
+        usd = [o.cost_usd.high for o in recommendation.options if o.cost_usd]
+        minutes = [o.wall_s.high / 60 for o in recommendation.options]
         wide, style = w.Layout(width="420px"), {"description_width": "110px"}
         self.budget = w.SelectionSlider(
             options=_ladder(usd, recommendation.budget_usd, _dollars), description="budget", layout=wide, style=style,
@@ -87,20 +87,20 @@ class RecommendationCard:
             self.quality.value = quality_target
 
     def run(self, name: str | None = None, **options: Any) -> Job:
-        """Start the job: what is recommended, or the candidate called `name` in its place.
+        """Start the job: what is recommended, or the option called `name` in its place.
 
         Raises
         ------
         InputError
-            If nothing keeps the limits, or there is no such candidate.
+            If nothing keeps the limits, or there is no such option.
         """
         made = self.recommendation
         if made is None:
             raise InputError("nothing keeps these limits: move a slider first")
-        candidates = {o.name: o for o in made.candidates}
-        if name is not None and name not in candidates:
-            raise unknown("candidate", name, candidates)
-        picked = candidates[name] if name is not None else _recommended(made)
+        named = {o.name: o for o in made.options}
+        if name is not None and name not in named:
+            raise unknown("option", name, named)
+        picked = named[name] if name is not None else made.chosen
         self.job = self._fleet.advice.follow(made, optimizer=picked.optimizer, params=picked.params, **options)
         return self.job
 
@@ -134,8 +134,8 @@ class RecommendationCard:
         rows = [list(row) for row in made.summary()]
         why = items([*made.reasons, *made.notes], title="Why")
         self._facts.value = fill("<div style='max-width:34em'>{}{}</div>", table([], rows), why)
-        mine = _recommended(made).name
-        names = [mine, *(o.name for o in made.candidates if o.name != mine)]
+        mine = made.chosen.name
+        names = [mine, *(o.name for o in made.options if o.name != mine)]
         self.choice.options = [(f"{n} (recommended)" if n == mine else n, n) for n in names]
         self.choice.value = mine
         self._named()
@@ -144,7 +144,7 @@ class RecommendationCard:
 
     def _named(self) -> None:
         made = self.recommendation
-        same = made is not None and self.choice.value == _recommended(made).name
+        same = made is not None and self.choice.value == made.chosen.name
         self.button.description = "Run this" if same else "Run instead"
 
     def _list(self) -> None:
@@ -155,8 +155,8 @@ class RecommendationCard:
             "score": lambda o: -o.expected_score, "cost": lambda o: (o.cost_usd or o.calls).expected,
             "time": lambda o: o.wall_s.expected, "name": lambda o: o.name,
         }  # fmt: skip
-        mine = _recommended(made).name
-        options = sorted(made.candidates, key=keys[self.sort.value])
+        mine = made.chosen.name
+        options = sorted(made.options, key=keys[self.sort.value])
         rows = [_row(o, mine) for o in options]
         header = ["", "optimizer", "cost", "time", "expected score", "difference", ""]
         self._table.value = table(header, rows, title="Everything compared (intervals of 80%)")
@@ -172,17 +172,13 @@ class RecommendationCard:
             self.button.disabled = True
 
 
-def _recommended(made: Recommendation) -> Option:
-    return next(o for o in made.candidates if (o.optimizer, o.params) == (made.optimizer, made.params))
-
-
 def _row(o: Option, mine: str) -> list[str]:
     mark = "→" if o.name == mine else "" if o.feasible else "no"
     return [mark, *o.row(), o.why_not]
 
 
 def _ladder(values: list[float], given: float | None, name: Any) -> list[tuple[str, float]]:
-    """Make the steps of a slider: round numbers around what the candidates need, what was given, and no limit."""
+    """Make the steps of a slider: round numbers around what the options need, what was given, and no limit."""
     most, least = max([v for v in values if v > 0], default=1.0), min([v for v in values if v > 0], default=0.1)
     steps, at = set(), 10.0 ** math.floor(math.log10(least) - 0.3)
     while at < 20 * most:

@@ -39,9 +39,7 @@ def test_a_slider_updates_everything_and_asks_no_model(card: RecommendationCard)
     assert rich.expected_score > cheap.expected_score
     assert rich.quality_target == 0.5
     assert all(w.value != old for w, old in zip((card._facts, card._table, card._chart), before, strict=True))
-    assert card.choice.value == next(
-        o.name for o in rich.candidates if (o.optimizer, o.params) == (rich.optimizer, rich.params)
-    )
+    assert card.choice.value == rich.chosen.name
     assert card.engine.calls == asked
 
 
@@ -62,7 +60,7 @@ def test_the_table_can_be_sorted(card: RecommendationCard) -> None:
 
 
 def test_it_runs_what_is_picked_and_records_that(card: RecommendationCard) -> None:
-    with pytest.raises(NotFoundError, match="unknown candidate 'gepa lite': did you mean 'gepa light'"):
+    with pytest.raises(NotFoundError, match="unknown option 'gepa lite': did you mean 'gepa light'"):
         card.run("gepa lite")
     assert card.button.description == "Run this"
     card.choice.value = "labeled_fewshot"

@@ -13,7 +13,7 @@ from made_up_tasks import make
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.advice.forecast import Correction, Corrections, Interval, interval
-from skillfleet_nb.advice.past_runs import Past, corrections
+from skillfleet_nb.advice.past_runs import PastRun, corrections
 from skillfleet_nb.errors import InputError, LMError, NotFoundError
 from skillfleet_nb.optimizers import Calls, Shape, create
 from skillfleet_nb.optimizers.rehearsal import Rehearsal, rehearsed, uses
@@ -163,8 +163,8 @@ def test_past_runs_shift_and_widen_an_interval() -> None:
 
 def test_one_run_that_found_nothing_better_says_nothing_of_the_others() -> None:
     features = {"lm": "acme/one"}
-    usual = [Past(features, "gepa", "gepa light", 0.4, 0.1, usd=(1.0, actual)) for actual in (1.1, 1.15, 1.2, 1.1, 1.2)]
-    odd = Past(features, "gepa", "gepa light", 0.4, 0.0, usd=(1.0, 0.25))
+    usual = [PastRun(features, "gepa", None, 0.4, 0.1, usd=(1.0, actual)) for actual in (1.1, 1.15, 1.2, 1.1, 1.2)]
+    odd = PastRun(features, "gepa", None, 0.4, 0.0, usd=(1.0, 0.25))
     one, other = (corrections("gepa", "acme/one", past).usd for past in (usual, [*usual, odd]))
     assert math.exp(other.shift) == pytest.approx(math.exp(one.shift), abs=0.05)
     assert math.exp(other.shift + other.up) == pytest.approx(1.2, abs=0.03), "nine of ten cost no more"

@@ -10,28 +10,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillfleet_nb.advice.past_runs import Past
+from skillfleet_nb.advice.configurations import installed
+from skillfleet_nb.advice.past_runs import PastRun
 from skillfleet_nb.advice.posterior import Expectation, baseline_of, expectations
-from skillfleet_nb.advice.rules import ARMS
 
+EVERY = {c.name: c for c in installed().configurations}
 HERE: dict[str, Any] = {"task": "mine", "n": 36, "labels": 4, "predictors": 1, "nearest": 0.7, "words": 0.7, "test": 60}
 
 
-def run(arm: str, gain: float, baseline: float = 0.4, **features: Any) -> Past:
+def run(name: str, gain: float, baseline: float = 0.4, **features: Any) -> PastRun:
     told = {**HERE, "task": f"other {features}", **features}
-    return Past(told, arm.split(maxsplit=1)[0], arm, baseline, gain, baseline + gain)
+    return PastRun(told, EVERY[name].optimizer, EVERY[name], baseline, gain, baseline + gain)
 
 
-def expected(past: list[Past], baseline: float = 0.4, **features: Any) -> dict[str, Expectation]:
-    found = expectations(ARMS, {**HERE, **features}, baseline, past)
-    return {arm.name: e for arm, e in zip(ARMS, found, strict=True)}
+def expected(past: list[PastRun], baseline: float = 0.4, **features: Any) -> dict[str, Expectation]:
+    found = expectations([*EVERY.values()], {**HERE, **features}, baseline, past)
+    return dict(zip(EVERY, found, strict=True))
 
 
 def test_without_runs_the_rules_speak() -> None:
     found = expected([])
     assert {name: e.evidence for name, e in found.items()} == dict.fromkeys(found, 0.0)
-    for arm in ARMS:
-        assert found[arm.name].mean == pytest.approx(0.4 + 0.6 * arm.share)
+    for name, configuration in EVERY.items():
+        assert found[name].mean == pytest.approx(0.4 + 0.6 * configuration.preset.prior_gain)
 
 
 def test_runs_outweigh_the_rules_and_make_sure() -> None:
@@ -89,7 +90,9 @@ def test_sizes_of_an_optimizer_lean_on_one_another() -> None:
 def test_optimizers_that_show_examples_lean_on_one_another_more_than_on_those_that_do_not() -> None:
     before, after = expected([]), expected([run("bootstrap_fewshot", 0.5)] * 4)
     moved = {name: after[name].mean - before[name].mean for name in after}
-    alike, unlike = ([moved[arm.name] for arm in ARMS if arm.few_shot == shown] for shown in (True, False))
+    alike, unlike = (
+        [moved[name] for name, c in EVERY.items() if c.preset.few_shot == shown] for shown in (True, False)
+    )
     assert min(alike) > max(unlike) > 0
 
 
@@ -142,11 +145,11 @@ def test_a_run_is_less_sure_than_what_runs_come_to_on_average() -> None:
 
 
 @given(
-    st.lists(st.builds(run, st.sampled_from([a.name for a in ARMS]), st.floats(-1, 1), st.floats(0, 1)), max_size=12),
+    st.lists(st.builds(run, st.sampled_from([*EVERY]), st.floats(-1, 1), st.floats(0, 1)), max_size=12),
     st.floats(0, 1), st.one_of(st.none(), st.floats(0, 1)), st.one_of(st.none(), st.integers(2, 90)),
 )  # fmt: skip
 def test_any_history_gives_numbers_one_can_compare(
-    past: list[Past], baseline: float, nearest: float | None, labels: int | None
+    past: list[PastRun], baseline: float, nearest: float | None, labels: int | None
 ) -> None:
     found = expected(past, baseline, nearest=nearest, labels=labels)
     assert 0 <= baseline_of({**HERE, "nearest": nearest, "baseline": baseline}, past) <= 1

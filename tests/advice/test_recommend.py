@@ -11,22 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import SMALL, Counting, Data, counted_lm, exact, program, told
 
-import skillfleet_nb.advice.recommend as module
 from skillfleet_nb import Fleet
 from skillfleet_nb.advice import past_runs
+from skillfleet_nb.advice.configurations import installed
 from skillfleet_nb.advice.forecast import Forecast, Interval
 from skillfleet_nb.advice.posterior import Expectation
-from skillfleet_nb.advice.recommend import Advice, Candidate
-from skillfleet_nb.advice.rules import ARMS, allowed, arm_name
+from skillfleet_nb.advice.rules import allowed
+from skillfleet_nb.advice.selector import WITHIN, Prospect, Selector
 from skillfleet_nb.errors import InputError, LMError, MissingExtraError
 from skillfleet_nb.lm.embed import Embedder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from skillfleet_nb.advice.recommend import Recommendation
+    from skillfleet_nb.advice.recommendation import Recommendation
 
 PRICE = 0.01
+EVERY = {c.name: c for c in installed().configurations}
 
 
 def _recommend(fleet: Fleet, **changed: Any) -> Recommendation:
@@ -143,39 +144,44 @@ def test_a_budget_for_a_model_without_a_price_is_refused(tmp_path: Path) -> None
     assert "unknown" in made.text()
 
 
-def _candidate(name: str, cost: float, wall: float, mean: float, evidence: float) -> Candidate:
-    arm = next(a for a in ARMS if a.name == name)
+def _prospect(name: str, cost: float, wall: float, mean: float, evidence: float) -> Prospect:
     span, seconds = Interval(cost / 2, cost * 0.8, cost), Interval(wall / 2, wall * 0.8, wall)
     calls = Interval(1, 2, 3)
     forecast = Forecast(
-        optimizer=arm.optimizer, calls=calls, by_role={}, cached=calls, tokens=calls, cost_usd=span, wall_s=seconds
+        optimizer=EVERY[name].optimizer,
+        calls=calls,
+        by_role={},
+        cached=calls,
+        tokens=calls,
+        cost_usd=span,
+        wall_s=seconds,
     )
     draws = np.random.default_rng(int(1000 * mean)).normal(mean, 0.1, 300)
-    return Candidate(arm, forecast, Expectation(mean, 0.1, evidence, draws))
+    return Prospect(EVERY[name], forecast, Expectation(mean, 0.1, evidence, draws))
 
 
-_candidates = st.lists(
+_prospects = st.lists(
     st.builds(
-        _candidate, st.sampled_from([a.name for a in ARMS]), st.floats(0.001, 500), st.floats(1, 20_000),
+        _prospect, st.sampled_from([*EVERY]), st.floats(0.001, 500), st.floats(1, 20_000),
         st.floats(0, 1), st.sampled_from([0.0, 0.5, 2.0, 10.0]),
     ),
-    min_size=1, max_size=12, unique_by=lambda c: c.arm.name,
+    min_size=1, max_size=12, unique_by=lambda p: p.configuration.name,
 )  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    _candidates, st.integers(5, 2000), st.lists(st.floats(0.01, 600), min_size=2, max_size=6),
+    _prospects, st.integers(5, 2000), st.lists(st.floats(0.01, 600), min_size=2, max_size=6),
     st.floats(0, 1), st.one_of(st.none(), st.floats(0.1, 400)),
 )  # fmt: skip
 def test_more_budget_never_gives_a_weaker_optimizer_and_no_budget_is_broken(
-    candidates: list[Candidate], n: int, budgets: list[float], quality: float, minutes: float | None
+    prospects: list[Prospect], n: int, budgets: list[float], quality: float, minutes: float | None
 ) -> None:
-    advice = Advice(tuple(candidates), {"n": n, "lm": "acme/one"}, 0.4)
+    selector = Selector(tuple(prospects), {"n": n, "lm": "acme/one"}, 0.4)
     weakest = -1.0
     for budget in [*sorted(budgets), None]:
         try:
-            made = advice.choose(budget_usd=budget, quality_target=quality, max_minutes=minutes)
+            made = selector.choose(budget_usd=budget, quality_target=quality, max_minutes=minutes)
         except InputError:
             assert weakest < 0  # what was possible for less is possible for more
             continue
@@ -209,12 +215,14 @@ def test_the_rules_allow_no_less_for_more_money(n: int, quality: float, one: flo
     ],
 )
 def test_the_house_rules(n: int, budget: float, minutes: float | None, quality: float, strongest: str) -> None:
-    names, _ = allowed(n, budget, minutes, quality)
-    assert max((a for a in ARMS if a.name in names), key=lambda a: a.share).name == strongest
+    tier, _ = allowed(n, budget, minutes, quality)
+    within = [c for c in EVERY.values() if c.preset.tier <= tier]
+    assert max(within, key=lambda c: c.preset.prior_gain).name == strongest
 
 
-def test_runs_are_named_after_the_arm_they_are_nearest_to() -> None:
-    assert [arm_name(a.optimizer, a.params) for a in ARMS] == [a.name for a in ARMS]
+def test_a_run_counts_for_the_configuration_that_it_was_one_of() -> None:
+    every = installed()
+    assert [every.of_run(c.optimizer, c.params) for c in every.configurations] == list(every.configurations)
 
 
 def test_limits_are_changed_without_a_call(tmp_path: Path) -> None:
@@ -230,7 +238,7 @@ def test_limits_are_changed_without_a_call(tmp_path: Path) -> None:
 
 
 def test_a_choice_is_right_within_two_points() -> None:
-    assert module.WITHIN == 0.02
+    assert WITHIN == 0.02
 
 
 def test_landmarks_are_looked_at_once_and_known_of_runs_chosen_by_hand(tmp_path: Path) -> None:
@@ -254,7 +262,7 @@ def test_recommending_again_reads_no_history_until_a_run_has_ended(tmp_path: Pat
     assert past_runs.read(fleet.store, task) is before
     assert before.past == ()
     fleet.advice.follow(made, optimizer="labeled_fewshot").result(timeout=120)
-    assert [run.arm for run in past_runs.read(fleet.store, task).past] == ["labeled_fewshot"]
+    assert [run.configuration.name for run in past_runs.read(fleet.store, task).past] == ["labeled_fewshot"]
 
 
 def test_without_an_embedding_model_nothing_is_recommended_that_needs_one(
@@ -265,7 +273,7 @@ def test_without_an_embedding_model_nothing_is_recommended_that_needs_one(
 
     monkeypatch.setattr(Embedder, "check", missing)
     made = _recommend(Fleet(tmp_path))
-    assert "knn_fewshot" not in {option.name for option in made.candidates}
+    assert "knn_fewshot" not in {option.name for option in made.options}
     assert "nearest" not in made.features
     with pytest.raises(MissingExtraError, match="no weights"):
         Fleet(tmp_path).optimize(program(), **Data().splits(), metric=told, lm=counted_lm()[0], optimizer="knn_fewshot")

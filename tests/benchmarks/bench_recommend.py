@@ -24,7 +24,7 @@ os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
 from made_up_tasks import make
 
 from skillfleet_nb import Fleet, offline_lm
-from skillfleet_nb.advice.rules import ARMS
+from skillfleet_nb.advice.configurations import installed
 from skillfleet_nb.widgets import RecommendationCard
 
 OPTIMIZERS = ("labeled_fewshot", "bootstrap_fewshot", "copro", "infer_rules", "bootstrap_random_search")
@@ -42,9 +42,11 @@ def run() -> list[dict[str, Any]]:
         with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
             for task in known[:TASKS]:
                 made = _recommended(fleet, task, lm)
-                for name in OPTIMIZERS:
-                    params = next(arm.params for arm in ARMS if arm.name == name)
-                    fleet.advice.follow(made, optimizer=name, params=params).result()
+                for configuration in installed().configurations:
+                    if configuration.name in OPTIMIZERS:
+                        fleet.advice.follow(
+                            made, optimizer=configuration.optimizer, params=configuration.params
+                        ).result()
             _recommended(fleet, new, lm)
             seconds = [_timed(lambda: _recommended(fleet, new, lm)) for _ in range(REPEATS)]
             card = RecommendationCard(_recommended(fleet, new, lm), fleet)

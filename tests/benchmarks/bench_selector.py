@@ -32,9 +32,10 @@ import dspy
 from grid_runs import ARMS, Remembering, cases, collect
 from made_up_tasks import DRAWS, Task, grid
 
+from skillfleet_nb.advice.configurations import installed
 from skillfleet_nb.advice.forecast import forecast
-from skillfleet_nb.advice.past_runs import Past
-from skillfleet_nb.advice.recommend import WITHIN, Advice, advise
+from skillfleet_nb.advice.past_runs import PastRun
+from skillfleet_nb.advice.selector import WITHIN, Selector, selector_for
 from skillfleet_nb.advice.setup import Setup, set_up
 from skillfleet_nb.advice.sizing import Sizing, read_sizes
 from skillfleet_nb.config import Settings
@@ -133,51 +134,50 @@ def setups_of(tasks: Sequence[Task], draws: int = 1) -> dict[str, list[Known]]:
         return {t.name: [setup_of(t.drawn(seed), embedder) for seed in range(draws)] for t in tasks}
 
 
-def past_of(task: Task, setups: dict[str, list[Known]], rows: Rows) -> tuple[Past, ...]:
+def past_of(task: Task, setups: dict[str, list[Known]], rows: Rows) -> tuple[PastRun, ...]:
     """Turn a task's runs into a home's history: what each came to, and what had been forecast of it."""
-    past = []
+    past, every = [], installed()
     setup, sizing, found = setups[task.name][0]
     for (name, arm, seed), r in rows.items():
         if name != task.name or seed >= DRAWS:
             continue
-        told = forecast(create(*ARMS[arm]), setup.setting(sizing))
+        told = forecast(create(*ARMS[arm]), setup.workload(sizing))
         usd = None if told.cost_usd is None else (told.cost_usd.expected, r["usd"])
         past.append(
-            Past(setup.features | found._asdict(), ARMS[arm][0], arm, r["baseline"], r["test"] - r["test_baseline"],
-                 r["test"], calls=(told.calls.expected, r["calls"]), usd=usd)
+            PastRun(setup.features | found._asdict(), ARMS[arm][0], every.of_run(*ARMS[arm]), r["baseline"],
+                    r["test"] - r["test_baseline"], r["test"], calls=(told.calls.expected, r["calls"]), usd=usd)
         )  # fmt: skip
     return tuple(past)
 
 
-def advice_for(known: Known, past: tuple[Past, ...], **how: Any) -> Advice:
-    """Advise on a task, choosing among the ways that were run."""
+def selector_of(known: Known, past: tuple[PastRun, ...], **how: Any) -> Selector:
+    """Choose among the ways that were run."""
     setup, sizing, found_in_data = known
-    found = advise(setup, sizing, past, landmarks=found_in_data, **how)
-    return replace(found, candidates=tuple(c for c in found.candidates if c.arm.name in ARMS))
+    every = selector_for(setup, sizing, past, landmarks=found_in_data, **how)
+    return replace(every, prospects=tuple(p for p in every.prospects if p.configuration.name in ARMS))
 
 
-def chosen(advice: Advice, case: Case) -> tuple[str, float]:
+def chosen(selector: Selector, case: Case) -> tuple[str, float]:
     """Choose for a case; return the way and the confidence.  Where nothing is sure to fit, the cheapest is run."""
     try:
-        made = advice.choose(budget_usd=case.budget)
+        made = selector.choose(budget_usd=case.budget)
     except InputError:
         return "labeled_fewshot", 0.0
-    name = next(o.name for o in made.candidates if (o.optimizer, o.params) == (made.optimizer, made.params))
-    return name, made.confidence
+    return made.chosen.name, made.confidence
 
 
 def policies(
-    task: Task, past: tuple[Past, ...], rows: Rows, setups: dict[str, list[Known]], rng: random.Random
+    task: Task, past: tuple[PastRun, ...], rows: Rows, setups: dict[str, list[Known]], rng: random.Random
 ) -> dict[str, list[Picks]]:
     """Let every policy choose in every case of a task, knowing these runs on others."""
     made: dict[str, list[Picks]] = {}
     known = setups[task.name]
-    ours = [advice_for(of, past) for of in known]
-    rules = [advice_for(of, (), by_rules=True) for of in known]
+    ours = [selector_of(of, past) for of in known]
+    rules = [selector_of(of, (), by_rules=True) for of in known]
     for case in cases_of(task, rows):
         picks = {
-            "selector": [chosen(advice, case) for advice in ours],
-            "house rules": [chosen(advice, case) for advice in rules],
+            "selector": [chosen(selector, case) for selector in ours],
+            "house rules": [chosen(selector, case) for selector in rules],
             "always miprov2 light": [("miprov2 light", 0.0)],
             "always gepa light": [("gepa light", 0.0)],
             "random": [(rng.choice(sorted(case.score)), 0.0) for _ in known],

@@ -1,0 +1,120 @@
+"""An optimizer of somebody else's package is forecast, recommended where its runs deserve it, and followed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from made_up import Counting, Data, counted_lm, program, told
+
+from skillfleet_nb import Fleet
+from skillfleet_nb.optimizers import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CODE = """
+from pydantic import Field
+
+from skillfleet_nb.optimizers import Optimizer, OptimizerParams, Preset, Tier, rehearsed
+
+
+class TakeParams(OptimizerParams):
+    k: int = Field(8, ge=1, description="demos put into the prompt")
+
+
+class Take(Optimizer):
+    name = "take"
+    summary = "the first examples as demos"
+    changes = frozenset({"demos"})
+    needs = "examples in a telling order"
+    Params = TakeParams
+    presets = (
+        Preset("few", {"k": 2}, prior_gain=0.05, tier=Tier.MINIMAL),
+        Preset("many", {"k": 10}, prior_gain=0.08, tier=Tier.HEAVY),
+    )
+
+    def calls(self, shape):
+        return rehearsed(shape, lambda run: run.offered(demos=self.params.k))
+
+    def build(self, task):
+        import dspy
+
+        return dspy.LabeledFewShot(k=self.params.k)
+
+    def compile_args(self, task):
+        return {"trainset": list(task.train[: self.params.k])}
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str, str], None]]:
+    """Install a package that has one optimizer."""
+    modules: list[str] = []
+
+    def put(name: str, code: str, target: str) -> None:
+        site = tmp_path / f"site-{name}"
+        about = site / f"{name}-1.0.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{name} = {name}_optimizer:{target}\n")
+        (site / f"{name}_optimizer.py").write_text(code)
+        monkeypatch.syspath_prepend(site)
+        modules.append(f"{name}_optimizer")
+
+    yield put
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+def _given() -> dict[str, Any]:
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=0.001))
+    return {**Data().splits(), "metric": told, "lm": lm}
+
+
+def test_a_plugin_is_forecast_and_recommended_where_it_deserves_and_followed(
+    tmp_path: Path, install: Callable[[str, str, str], None]
+) -> None:
+    install("take", CODE, "Take")
+    fleet, given = Fleet(tmp_path / "home"), _given()
+    before = fleet.advice.recommend(program(), **given, budget_usd=0.9)
+    options = {o.name: o for o in before.options}
+    assert before.optimizer != "take", "it says of itself that it wins little, and no run says otherwise"
+    assert options["take few"].feasible
+    assert options["take many"].why_not == "the rules keep it for larger budgets"
+    assert options["take few"].cost_usd is not None
+    assert 0 < options["take few"].cost_usd.expected < options["gepa light"].cost_usd.expected
+    assert fleet.advice.estimate(program(), **given, optimizer="take", params={"k": 10}).calls.expected > 0
+
+    for _ in range(3):
+        job = fleet.advice.follow(before, optimizer="take", params={"k": 10})
+        assert job.result(timeout=120).test_score is not None
+    gained = fleet.sql("select avg(gain) as gain from recommendations where chosen = 'take'").gain[0]
+    assert gained > 0.2
+
+    after = fleet.advice.recommend(program(), **given, budget_usd=0.9)
+    assert (after.optimizer, after.params) == ("take", {"k": 10})
+    assert after.chosen.runs > 1.5
+    assert after.reasons[0].startswith("runs of this home on tasks like this")
+    assert "take many: examples in a telling order." in after.reasons
+    job = fleet.advice.follow(after, name="as advised")
+    assert job.result(timeout=120).test_score is not None
+    rows = fleet.sql("select chosen, how from recommendations where how = 'accepted'")
+    assert rows.to_numpy().tolist() == [["take", "accepted"]]
+
+
+def test_a_plugin_that_breaks_is_named_and_stands_in_no_others_way(
+    tmp_path: Path, install: Callable[[str, str, str], None]
+) -> None:
+    install("absent", "import a_package_that_is_not_there", "Absent")
+    install("wrong", CODE.replace('{"k": 2}', '{"kk": 2}').replace('"take"', '"wrong"'), "Take")
+    made = Fleet(tmp_path / "home").advice.recommend(program(), **_given(), budget_usd=5.0, probe=0)
+    names = [o.name for o in made.options]
+    assert "gepa light" in names
+    assert "wrong many" in names
+    assert "wrong few" not in names
+    notes = "\n".join(made.notes)
+    assert "absent cannot be loaded: ModuleNotFoundError: No module named 'a_package_that_is_not_there'" in notes
+    assert "wrong few is left out, since it cannot be forecast: NotFoundError: unknown parameter of wrong 'kk'" in notes
