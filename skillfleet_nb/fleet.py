@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
@@ -19,20 +18,17 @@ from skillfleet_nb.store import Home, Store
 from skillfleet_nb.store.job_filter import condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
     from datetime import date
+    from pathlib import Path
 
     import pandas as pd
 
     from skillfleet_nb.advice.advisor import Advisor
     from skillfleet_nb.charts import Charts
-    from skillfleet_nb.data import TrainsetReport
-    from skillfleet_nb.lm.embed import Embedder
-    from skillfleet_nb.reports.comparison import Comparison
-    from skillfleet_nb.reports.stored_programs import Candidates, StoredProgram
+    from skillfleet_nb.reports.accessor import Programs, Reports, Trainsets
     from skillfleet_nb.runs.jobs.live import LiveView
     from skillfleet_nb.runs.review.answers import Answer
-    from skillfleet_nb.skills.similarity.index import SimilarityIndex
+    from skillfleet_nb.skills.accessor import Skills
 
 
 class Fleet:
@@ -77,6 +73,41 @@ class Fleet:
 
         return Advisor(self.store, self._run)
 
+    @cached_property
+    def data(self) -> Trainsets:
+        """Training sets: their quality, wrong labels, duplicates and gaps; what to train on."""
+        from skillfleet_nb.reports.accessor import Trainsets
+
+        return Trainsets(self.store)
+
+    @cached_property
+    def programs(self) -> Programs:
+        """The programs that jobs scored: to read, to try, to save, to use."""
+        from skillfleet_nb.reports.accessor import Programs
+
+        return Programs(self.store, self.job)
+
+    @cached_property
+    def reports(self) -> Reports:
+        """Runs side by side, and reports to send to a colleague."""
+        from skillfleet_nb.reports.accessor import Reports
+
+        return Reports(self.store, self.job, self.charts)
+
+    @cached_property
+    def charts(self) -> Charts:
+        """Charts of jobs: ``fleet.charts.convergence("intents")``; each is shown or saved by itself."""
+        from skillfleet_nb.charts import Charts
+
+        return Charts(self.store, self.job)
+
+    @cached_property
+    def skills(self) -> Skills:
+        """Agent skills: the index in which similar ones are found."""
+        from skillfleet_nb.skills.accessor import Skills
+
+        return Skills(self.home.root)
+
     @takes(RunRequest)
     def optimize(self, *program: Any, **options: Any) -> Job:
         """Start optimising a program, and return at once.
@@ -109,12 +140,11 @@ class Fleet:
 
     def _run(self, request: RunRequest) -> Job:
         from skillfleet_nb.advice.advisor import choice
-        from skillfleet_nb.reports.trainsets import narrowed
 
         if request.optimizer == AUTO:
             request = self.advice.decided(request)
         settings = self.settings
-        select = partial(narrowed, self.trainset, request) if request.select is not None else None
+        select = partial(self.data.narrowed, request) if request.select is not None else None
         prepared = prepare(request, settings, select)
         job = start(self.home, prepared, settings, choice(prepared, settings, request.recommendation))
         self._jobs[job.id] = job
@@ -218,63 +248,6 @@ class Fleet:
         """
         return (self.job(job) if isinstance(job, str) else job).monitor()
 
-    def compare(self, *jobs: str) -> Comparison:
-        """Put runs side by side: set-ups, scores, cost, prompts, and the examples they disagree on.
-
-        Each is compared with the first, by the best program's scores on the sealed test split: pair by
-        pair over the rows both scored; by their means, and said so, where these are few.
-
-        Parameters
-        ----------
-        jobs
-            Names or ids, at least two.
-
-        Returns
-        -------
-        Comparison
-            Shows itself; ``.program("name").load()`` is a run's best program, to be used.
-
-        Raises
-        ------
-        InputError, NotFoundError
-            If one is unknown, or they are not at least two different ones.
-        """
-        from skillfleet_nb.reports.compare import compare
-
-        return compare(self.store, self.settings, [self.job(name) for name in jobs], jobs)
-
-    def programs(self, job: str) -> Candidates:
-        """List the programs that a job scored; ``[id]`` opens one.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such job.
-        """
-        from skillfleet_nb.reports.stored_programs import candidates
-
-        return candidates(self.store, self.settings, self.job(job))
-
-    def program(self, name_or_id: str, job: str | None = None) -> StoredProgram:
-        """Find a program: what it says, its scores and ancestors; to try, to save, to use.
-
-        Parameters
-        ----------
-        name_or_id
-            Name or id of a job, for its best program; or the id of any program, its first characters
-            being enough.
-        job
-            The job to see it as a candidate of, where several scored it; by default the newest.
-
-        Raises
-        ------
-        NotFoundError, InputError, JobError
-            If there is none, several begin so, or the job has no scored program.
-        """
-        from skillfleet_nb.reports.stored_programs import find
-
-        return find(self.store, self.settings, self.job, name_or_id, job)
-
     def answer(self, name_or_id: str, text: str = "", choice: str | None = None) -> Answer:
         """Answer what a job asks, in this or any process; it goes on from there.
 
@@ -312,36 +285,6 @@ class Fleet:
         """List the trials of a job in order; columns as in the relation ``trials``."""
         return self.store.frame("from trials where job_id = ? order by trial", [job_id])
 
-    @property
-    def charts(self) -> Charts:
-        """Charts of jobs: ``fleet.charts.convergence("intents")``; each is shown or saved by itself."""
-        from skillfleet_nb.charts import Charts
-
-        return Charts(self.store, self.job)
-
-    def export(self, jobs: Job | str | Sequence[Job | str], path: str | Path) -> Path:
-        """Write a report of jobs as one HTML file, which needs no network and holds no key.
-
-        Parameters
-        ----------
-        jobs
-            One or more jobs, by name or id or as they are.
-        path
-            A file that ends in .html.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such job.
-        InputError
-            If no job is named, or the file cannot be written.
-        """
-        from skillfleet_nb.reports.html_report import write_report
-
-        named = [jobs] if isinstance(jobs, str | Job) else jobs
-        found = [self.job(job) if isinstance(job, str) else job for job in named]
-        return write_report(found, self.charts, self.store, path)
-
     def sql(self, query: str) -> pd.DataFrame:
         """Ask anything of the recorded facts; see ``docs/sql.md`` for the relations.
 
@@ -376,157 +319,6 @@ class Fleet:
         NotFoundError
             If there is no optimizer of that name.
         """
-        import pandas as pd
+        from skillfleet_nb.optimizers.registry import listed, parameters
 
-        from skillfleet_nb.optimizers.registry import available, load
-
-        if name is not None:
-            fields = load(name).Params.model_fields.items()
-            return pd.DataFrame(
-                [[k, f.get_default(call_default_factory=True), f.description or ""] for k, f in fields],
-                columns=["parameter", "default", "what it is"],
-                dtype=object,  # or 8 would become 8.0 beside a default that is None
-            )
-        classes = [load(n) for n in available()]
-        return pd.DataFrame(
-            [[c.name, ", ".join(sorted(c.changes, reverse=True)), c.summary, c.needs] for c in classes],
-            columns=["name", "changes", "what it does", "needs"],
-        )
-
-    def trainset(
-        self,
-        train: Any,
-        label: str | None = None,
-        metric: Any = None,
-        program: Any = None,
-        reference: Any = None,
-        *,
-        test: Any = None,
-        style: str | None = None,
-        input_fields: Sequence[str] | None = None,
-        weights: Mapping[str, Any] | None = None,
-        target: Mapping[str, float] | None = None,
-        near: float = 0.95,
-        max_rows: int = 20_000,
-        judge: Any = None,
-        max_calls: int = 200,
-        budget_usd: float | None = None,
-        name: str = "train",
-        seed: int = 0,
-        progress: Callable[[str], Callable[[int, int], None]] | None = None,
-    ) -> TrainsetReport:
-        """Analyse a training set: scores, label errors, duplicates, conflicts, gaps, what to select.
-
-        What runs of this home came to and people's ratings are taken in; what is found is recorded
-        in the relation ``examples``.  Embeddings are kept in the home, so a second analysis is quick.
-
-        Parameters
-        ----------
-        train
-            Mappings, ``dspy.Example`` objects, a data frame, an Arrow table or a ``datasets.Dataset``.
-        label
-            The output to check and to balance on; by default the one that looks like it.
-        metric
-            Tried on each example's own answer, which it should score 1.  No model is asked.
-        program
-            Says which fields are inputs, and how relevant each example is.
-        reference
-            Test or production inputs, as texts or rows: regions of them without examples are gaps.
-        test
-            Test rows, which are never selected.
-        style
-            The wanted style of skills; others are half as relevant.
-        input_fields
-            Inputs of rows that do not say; by default all fields but the label.
-        weights
-            Of the components of the scores, see :class:`~skillfleet_nb.data.scoring.Weights`.
-        target
-            Weight of each category the set should have; uniform by default.
-        near
-            Cosine from which two inputs are near-duplicates.
-        max_rows
-            Of a larger set a random sample of so many rows is analysed, and the report says so.
-        judge
-            A model that grades each example, as a further component of its quality.  Its grades are kept
-            in the home: no example is bought twice for the same judge and task.
-        max_calls, budget_usd
-            Hard limits on what the judge buys in this analysis; a random part of the set is graded then,
-            and the next analysis goes on.
-        name
-            What to call the set.
-        seed
-            Of the sample, of the folds in which labels are checked, and of the order of the judge.
-        progress
-            Called as ``progress("embedding texts")``, or with what else takes long; returns what is
-            called as ``show(done, total)`` meanwhile.
-
-        Raises
-        ------
-        InputError, NotFoundError, LMError
-            In one line: no rows, no such label, a value out of range, a judge that does not answer.
-        """
-        from skillfleet_nb.reports.judge import Judge
-        from skillfleet_nb.reports.trainsets import analyse
-
-        return analyse(
-            self.home,
-            self.store,
-            self.embedder(progress and progress("embedding texts")),
-            train,
-            judge=judge
-            and Judge(judge, self.settings, max_calls, budget_usd, progress and progress("asking the judge")),
-            label=label,
-            metric=metric,
-            program=program,
-            reference=reference,
-            test=test,
-            style=style,
-            input_fields=input_fields,
-            weights=weights,
-            target=target,
-            near=near,
-            max_rows=max_rows,
-            name=name,
-            seed=seed,
-        )
-
-    def rate(self, example_id: str, rating: float | None) -> None:
-        """Rate an example in [0, 1]: half of its quality from then on; None takes the rating back.
-
-        Parameters
-        ----------
-        example_id
-            As in the report's ``examples``.
-        rating
-            The rating.
-
-        Raises
-        ------
-        InputError
-            If it is out of range.
-        """
-        from skillfleet_nb.reports.trainsets import rate
-
-        rate(self.home, example_id, rating)
-
-    def embedder(self, progress: Callable[[int, int], None] | None = None) -> Embedder:
-        """Make an embedder that keeps its vectors in the home; its model is loaded on first use."""
-        from skillfleet_nb.lm.embed import Embedder
-
-        return Embedder.of(self.home.root, progress)
-
-    def skill_index(self, root: str | Path, progress: Callable[[int, int], None] | None = None) -> SimilarityIndex:
-        """Return the similarity index of the skills under `root`, kept in the home.
-
-        Parameters
-        ----------
-        root
-            A folder of skills.
-        progress
-            Called as ``progress(done, total)`` while texts are embedded, after two seconds.
-        """
-        from skillfleet_nb.data.identity import content_hash
-        from skillfleet_nb.skills.similarity.index import SimilarityIndex
-
-        name = content_hash(str(Path(root).resolve()))
-        return SimilarityIndex(self.home.root / "vectors" / name, self.embedder(progress))
+        return listed() if name is None else parameters(name)

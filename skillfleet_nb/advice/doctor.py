@@ -68,7 +68,7 @@ class Diagnosis:
 
 
 def diagnose(home: Home, *, program: Any = None, train: Any = None, metric: Any = None, lm: Any = None) -> Diagnosis:
-    """Look at everything a run needs; parameters are those of ``Fleet.doctor``."""
+    """Look at everything a run needs; parameters are those of ``fleet.advice.doctor``."""
     import dspy
 
     lm = lm if lm is not None else dspy.settings.lm

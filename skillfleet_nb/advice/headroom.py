@@ -121,7 +121,7 @@ class Headroom(Readable, BaseModel):
 
 
 def look(home: Home, setup: Setup, *, n: int = 24, k: int = 4, budget_usd: float | None = None) -> Headroom:
-    """Look at a task; parameters are those of ``Fleet.headroom``."""
+    """Look at a task; parameters are those of ``fleet.advice.headroom``."""
     if setup.metric is None:
         raise InputError("headroom needs a metric: give metric=, a function metric(example, pred, trace=None)")
     for name, value in (("n", n), ("k", k)):

@@ -80,7 +80,7 @@ class Recommendation(Readable, BaseModel):
     alternatives
         Up to three, the best first.
     headroom
-        Verdict of :meth:`~skillfleet_nb.Fleet.headroom` where the task was looked at, else None.
+        Verdict of ``fleet.advice.headroom`` where the task was looked at, else None.
     budget_usd, quality_target, max_minutes
         The limits it was made for; the budget is what is left after the probe.
     options

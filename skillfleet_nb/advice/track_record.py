@@ -200,7 +200,7 @@ def _cells(bins: Sequence[CalibrationBin]) -> list[list[str]]:
 
 
 def report(store: Store) -> SelectorReport:
-    """Read what was recorded; parameters are those of ``Advisor.report``."""
+    """Read what was recorded; parameters are those of ``fleet.advice.report``."""
     rows = store.frame("FROM recommendations").to_dict("records")
     how = [str(r["how"]) for r in rows]
     advised = [r for r in rows if not is_missing(r["recommended"])]

@@ -71,4 +71,4 @@ def _plot(c: Context, a: argparse.Namespace) -> Any:
 
 
 def _export(c: Context, a: argparse.Namespace) -> Note:
-    return Note(f"wrote {c.fleet.export(a.names, a.html)}")
+    return Note(f"wrote {c.fleet.reports.export(a.names, a.html)}")

@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
 
 
 def _compare(c: Context, a: argparse.Namespace) -> Any:
-    comparison = c.fleet.compare(*a.names)
+    comparison = c.fleet.reports.compare(*a.names)
     if a.output:
         c.namespace[a.output] = comparison
     if a.json:
@@ -72,11 +72,11 @@ def _compare(c: Context, a: argparse.Namespace) -> Any:
 
 
 def _programs(c: Context, a: argparse.Namespace) -> Any:
-    return c.fleet.programs(a.name)
+    return c.fleet.programs.of(a.name)
 
 
 def _program(c: Context, a: argparse.Namespace) -> Any:
-    program = c.fleet.program(a.name, a.job)
+    program = c.fleet.programs.find(a.name, a.job)
     onto = c.object(a.onto, "program") if a.onto else None
     done: list[Any] = []
     if a.output:

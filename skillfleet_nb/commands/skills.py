@@ -134,7 +134,7 @@ def _score(c: Context, a: argparse.Namespace) -> Any:
     from skillfleet_nb.skills.scoring import score_skill
 
     reference = Skill.load(a.reference) if a.reference else None
-    embed = c.fleet.embedder(c.counting("embedding texts")) if reference else None
+    embed = c.fleet.data.embedder(c.counting("embedding texts")) if reference else None
     return score_skill(Skill.load(a.path), reference=reference, embed=embed, style=a.style)
 
 
@@ -183,10 +183,10 @@ def _new(c: Context, a: argparse.Namespace) -> Any:
 def _index(c: Context, a: argparse.Namespace) -> Any:
     if a.action == "build":
         return _open(c, a).build(a.root)
-    return c.fleet.skill_index(a.root).status()
+    return c.fleet.skills.index(a.root).status()
 
 
 def _open(c: Context, a: argparse.Namespace) -> SimilarityIndex:
     if "sentence_transformers" not in sys.modules:
         c.say(Note("loading the embedding model, which takes some seconds"))
-    return c.fleet.skill_index(a.root, c.counting("embedding texts"))
+    return c.fleet.skills.index(a.root, c.counting("embedding texts"))

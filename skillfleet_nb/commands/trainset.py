@@ -91,7 +91,7 @@ def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
     metric = getattr(a, "metric", None)
     if "sentence_transformers" not in sys.modules:
         c.say(Note("loading the embedding model where texts are new, which takes some seconds"))
-    report = c.fleet.trainset(
+    report = c.fleet.data.analyse(
         train,
         label=a.label,
         metric=c.metric(metric) if metric else None,
@@ -174,5 +174,5 @@ def _rate(c: Context, a: argparse.Namespace) -> Note:
         rating = None if a.rating == "none" else float(a.rating)
     except ValueError:
         raise InputError(f"rating {a.rating!r}: give a number in [0, 1], or none to take it back") from None
-    c.fleet.rate(str(frame.loc[a.row, "example_id"]), rating)
+    c.fleet.data.rate(str(frame.loc[a.row, "example_id"]), rating)
     return Note(f"row {a.row}: rating taken back" if rating is None else f"row {a.row} is rated {rating:g}")

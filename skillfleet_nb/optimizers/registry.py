@@ -16,6 +16,8 @@ from skillfleet_nb.optimizers.base import Optimizer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
 GROUP = "skillfleet_nb.optimizers"
 
 
@@ -96,3 +98,32 @@ def create(name: str, params: Mapping[str, Any] | None = None) -> Optimizer:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "its parameters"
         raise InputError(f"{name}: {where} = {first['input']!r}: {first['msg']}") from None
+
+
+def listed() -> pd.DataFrame:
+    """List the installed optimizers: what each changes, does and needs."""
+    import pandas as pd
+
+    classes = [load(name) for name in available()]
+    return pd.DataFrame(
+        [[c.name, ", ".join(sorted(c.changes, reverse=True)), c.summary, c.needs] for c in classes],
+        columns=["name", "changes", "what it does", "needs"],
+    )
+
+
+def parameters(name: str) -> pd.DataFrame:
+    """List the parameters of an optimizer, with their defaults.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no optimizer of that name.
+    """
+    import pandas as pd
+
+    fields = load(name).Params.model_fields.items()
+    return pd.DataFrame(
+        [[k, f.get_default(call_default_factory=True), f.description or ""] for k, f in fields],
+        columns=["parameter", "default", "what it is"],
+        dtype=object,  # or 8 would become 8.0 beside a default that is None
+    )

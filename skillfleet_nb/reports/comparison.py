@@ -80,7 +80,7 @@ class Difference:
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Readable):
-    """Runs compared; made by :meth:`skillfleet_nb.Fleet.compare`.
+    """Runs compared; made by ``fleet.reports.compare``.
 
     Attributes
     ----------

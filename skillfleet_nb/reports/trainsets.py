@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -24,14 +23,12 @@ from skillfleet_nb.store.arrays import ArrayCache
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from skillfleet_nb.data import Splits, TrainsetReport
+    from skillfleet_nb.data import TrainsetReport
     from skillfleet_nb.data.rows import Rows
     from skillfleet_nb.events import Payload
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.reports.judge import Judge
-    from skillfleet_nb.runs.request import RunRequest
     from skillfleet_nb.store import Home, Store
-    from skillfleet_nb.typing import Example
 
 _ROWS_AN_EVENT = 2_000
 _PROBED = 1_000  # rows whose own answer a metric is tried on
@@ -58,7 +55,7 @@ def analyse(
 ) -> TrainsetReport:
     """Analyse a set with what runs and people said of its examples, and record the outcome.
 
-    Parameters are those of ``Fleet.trainset``; `options` go to
+    Parameters are those of ``fleet.data.analyse``; `options` go to
     :func:`~skillfleet_nb.data.analyze`.
     """
     outputs: dict[str, Sequence[str] | None] = {}
@@ -84,15 +81,6 @@ def analyse(
         _try(metric, report)
     record(home, store, report)
     return report
-
-
-def narrowed(analysed: Callable[..., TrainsetReport], request: RunRequest, splits: Splits[Example]) -> Splits[Example]:
-    """Keep of the train split what the request selects; the other two stay as they were cut."""
-    k, strategy = request.select or 0, request.strategy
-    report = analysed(splits.train, program=request.program, label=splits.label, name="train split", seed=splits.seed)
-    chosen = report.select(k, strategy, seed=splits.seed)
-    how = f"{k} of {len(splits.train)} selected ({strategy or report.strategy}), {splits.origins['train']}"
-    return replace(splits, train=chosen, origins={**splits.origins, "train": how})
 
 
 def past(store: Store) -> dict[str, Past]:

@@ -20,7 +20,7 @@ class ComparisonView(Face):
     Parameters
     ----------
     comparison
-        What :meth:`skillfleet_nb.Fleet.compare` returned.
+        What ``fleet.reports.compare`` returned.
     """
 
     def __init__(self, comparison: Comparison) -> None:

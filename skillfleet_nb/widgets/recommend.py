@@ -28,7 +28,7 @@ class RecommendationCard:
     Parameters
     ----------
     recommendation
-        What :meth:`skillfleet_nb.Fleet.recommend` returned, in this session.
+        What ``fleet.advice.recommend`` returned, in this session.
     fleet
         Where a job is started.
 

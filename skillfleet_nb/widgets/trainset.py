@@ -68,7 +68,7 @@ class TrainsetView(Face):
     Parameters
     ----------
     report
-        What :meth:`skillfleet_nb.Fleet.trainset` returned.
+        What ``fleet.data.analyse`` returned.
     fleet
         Where ratings are kept; without it, rating is refused.
 
@@ -155,7 +155,7 @@ class TrainsetView(Face):
             raise InputError(f"row {row} was not analysed.")
         if self._fleet is None:
             raise InputError("ratings are kept in a home: make the view with its fleet, TrainsetView(report, fleet).")
-        self._fleet.rate(str(self._frame.loc[at[0], "example_id"]), rating)
+        self._fleet.data.rate(str(self._frame.loc[at[0], "example_id"]), rating)
         self._frame.loc[at, "rating"] = rating
         self._turn()
 

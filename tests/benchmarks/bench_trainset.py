@@ -46,7 +46,7 @@ def labels(fleet: Any) -> list[dict[str, Any]]:
         rng = random.Random(seed)
         rows = [dict(r) for r in rng.sample(_read("train"), 1000)]
         wrong = _flip(rows, 0.1, rng)
-        frame = fleet.trainset(rows, label="category", name=f"flipped {seed}").examples
+        frame = fleet.data.analyse(rows, label="category", name=f"flipped {seed}").examples
         found.append(float(roc_auc_score(frame["row"].isin(wrong), frame["suspicion"].fillna(0))))
     return [{"what": "AUROC of flipped labels, least of 3", "value": min(found), "unit": "", "target": "≥ 0.97"}]
 
@@ -58,7 +58,7 @@ def times(fleet: Any) -> list[dict[str, Any]]:
     rows, taken = _read("train"), []
     for one in (fleet, Fleet(fleet.home.root)):
         started = time.perf_counter()
-        report = one.trainset(rows, label="category", name="banking77")
+        report = one.data.analyse(rows, label="category", name="banking77")
         taken.append(time.perf_counter() - started)
     near = sum(not d.exact for d in report.duplicates)
     return [
@@ -84,7 +84,7 @@ def selection(fleet: Any, seeds: int = SEEDS) -> list[dict[str, Any]]:
         pool = [dict(r) for r in rng.sample([r for r in _read("train") if r["category"] in names], POOL)]
         test = rng.sample([r for r in _read("test") if r["category"] in names], TEST)
         _flip(pool, NOISE, rng)
-        chosen = fleet.trainset(pool, label="category", name=f"pool {seed}").select(SELECTED, seed=seed)
+        chosen = fleet.data.analyse(pool, label="category", name=f"pool {seed}").select(SELECTED, seed=seed)
         for how, train in (("selected", chosen), ("random", rng.sample(pool, SELECTED)), ("all", pool)):
             job = fleet.optimize(
                 dspy.Predict("text -> category"),

@@ -68,7 +68,7 @@ def test_a_report_shows_its_charts_and_asks_for_nothing(
 ) -> None:
     report = folder / "report.html"
     if not report.exists():
-        Fleet(folder / "home").export("demo", report)
+        Fleet(folder / "home").reports.export("demo", report)
     page, asked = opened(report, scheme)
     figures = page.locator("figure")
     expect(figures).to_have_count(7)

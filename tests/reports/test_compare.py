@@ -51,7 +51,7 @@ def test_the_difference_is_that_of_the_recorded_scores(lab: Lab) -> None:
     one, other = on_test(lab.fleet, "few"), on_test(lab.fleet, "rules")
     assert one.keys() == other.keys()
     expected = paired_comparison(list(one.values()), [other[e] for e in one])
-    comparison = lab.fleet.compare("few", "rules")
+    comparison = lab.fleet.reports.compare("few", "rules")
     (difference,) = comparison.differences
     assert difference.is_paired
     assert difference.split == "test"
@@ -62,13 +62,13 @@ def test_the_difference_is_that_of_the_recorded_scores(lab: Lab) -> None:
 
 
 def test_swapping_the_runs_negates_the_difference(lab: Lab) -> None:
-    one, other = (lab.fleet.compare(*names).differences[0].by for names in (("few", "rules"), ("rules", "few")))
+    one, other = (lab.fleet.reports.compare(*names).differences[0].by for names in (("few", "rules"), ("rules", "few")))
     assert (one.delta, one.low, one.high) == pytest.approx((-other.delta, -other.high, -other.low))
 
 
 def test_disagreements_are_the_rows_scored_differently_with_both_answers(lab: Lab) -> None:
     one, other = on_test(lab.fleet, "few"), on_test(lab.fleet, "rules")
-    comparison = lab.fleet.compare("few", "rules")
+    comparison = lab.fleet.reports.compare("few", "rules")
     frame = comparison.disagreements
     assert set(frame.example_id) == {e for e in one if one[e] != other[e]}
     assert comparison.agreed[0] == sum(one[e] == other[e] for e in one)
@@ -85,7 +85,7 @@ def test_disagreements_are_the_rows_scored_differently_with_both_answers(lab: La
 
 
 def test_parts_of_the_set_up_that_differ_are_told_and_the_rest_is_put_aside(lab: Lab) -> None:
-    comparison = lab.fleet.compare("few", "rules")
+    comparison = lab.fleet.reports.compare("few", "rules")
     assert comparison.setup["optimizer"] == ("labeled_fewshot", "infer_rules")
     assert comparison.setup["set: k"] == ("4", "-")
     assert {"program", "metric", "train", "val", "test", "seed", "lm"} <= comparison.same_setup.keys()
@@ -93,14 +93,14 @@ def test_parts_of_the_set_up_that_differ_are_told_and_the_rest_is_put_aside(lab:
 
 
 def test_another_process_sees_the_same(lab: Lab) -> None:
-    here, there = lab.fleet.compare("few", "rules"), lab.again.compare("few", "rules")
+    here, there = lab.fleet.reports.compare("few", "rules"), lab.again.reports.compare("few", "rules")
     assert here.to_dict() == there.to_dict()
     assert here.text() == there.text()
     assert here._repr_html_() == there._repr_html_()
 
 
 def test_the_faces_tell_the_same_facts(lab: Lab) -> None:
-    comparison = lab.fleet.compare("few", "rules")
+    comparison = lab.fleet.reports.compare("few", "rules")
     told = json.loads(json.dumps(comparison.to_dict()))
     assert [r["label"] for r in told["runs"]] == ["few", "rules"]
     assert told["differences"][0]["paired"] is True
@@ -116,7 +116,7 @@ def test_the_faces_tell_the_same_facts(lab: Lab) -> None:
 
 
 def test_the_program_chosen_can_be_used(lab: Lab, tmp_path: Path) -> None:
-    comparison = lab.fleet.compare("few", "rules")
+    comparison = lab.fleet.reports.compare("few", "rules")
     best = comparison.program("rules")
     file = best.save(tmp_path / "best.json")
     again = program()
@@ -131,7 +131,7 @@ def test_other_rows_are_compared_unpaired_and_it_is_said(lab: Lab) -> None:
     everything = rows(12)
     turned = {"train": everything[:24], "val": everything[36:], "test": everything[24:36]}
     lab.run("turned", **turned).result(0)
-    comparison = lab.fleet.compare("few", "turned")
+    comparison = lab.fleet.reports.compare("few", "turned")
     (difference,) = comparison.differences
     assert not difference.is_paired
     assert "unpaired" in difference.sentence()
@@ -143,7 +143,7 @@ def test_other_rows_are_compared_unpaired_and_it_is_said(lab: Lab) -> None:
 def test_rows_that_both_scored_are_paired_where_they_are_most(lab: Lab) -> None:
     data = Data()
     lab.run("fewer-rows", **{**data.splits(), "test": data.test[:8]}).result(0)
-    comparison = lab.fleet.compare("few", "fewer-rows")
+    comparison = lab.fleet.reports.compare("few", "fewer-rows")
     assert comparison.differences[0].is_paired
     assert comparison.differences[0].by.n == 8  # type: ignore[union-attr]
     assert any("12 and 8 rows, and are compared on the 8 that both did" in note for note in comparison.notes)
@@ -151,7 +151,7 @@ def test_rows_that_both_scored_are_paired_where_they_are_most(lab: Lab) -> None:
 
 def test_several_runs_are_compared_with_the_first_and_their_intervals_hold_together(lab: Lab) -> None:
     lab.run("three", params={"k": 3}).result(0)
-    comparison = lab.fleet.compare("few", "rules", "three")
+    comparison = lab.fleet.reports.compare("few", "rules", "three")
     assert [(d.against, d.run) for d in comparison.differences] == [("few", "rules"), ("few", "three")]
     assert {d.by.confidence for d in comparison.differences} == {0.975}
     assert any("all 2 hold together at 95%" in note for note in comparison.notes)
@@ -170,14 +170,14 @@ def test_a_run_without_scores_is_shown_and_left_out_of_the_comparison(lab: Lab) 
 
     with pytest.raises(JobError):
         lab.run("broken", given=Broken()).result(0)
-    comparison = lab.fleet.compare("few", "broken", "rules")
+    comparison = lab.fleet.reports.compare("few", "broken", "rules")
     assert [d.run for d in comparison.differences] == ["rules"]
     assert any(note.startswith("broken has no test score (failed: ") for note in comparison.notes)
     assert comparison.diff("broken") is None
     assert "failed" in comparison.text()
     with pytest.raises(JobError, match="has no scored program"):
         comparison.program("broken")
-    alone = lab.fleet.compare("few", "broken")
+    alone = lab.fleet.reports.compare("few", "broken")
     assert alone.differences == ()
     assert "no two of them have scores" in alone.text()
     assert "no two of them have scores" in str(Words(alone._repr_html_()))
@@ -186,19 +186,19 @@ def test_a_run_without_scores_is_shown_and_left_out_of_the_comparison(lab: Lab) 
 def test_where_one_was_not_tested_validation_is_compared_and_it_is_said(lab: Lab) -> None:
     stopped = lab.run("stopped", lm=counted_lm()[0], max_calls=14)  # 12 go to validation
     assert stopped.result(0).test_score is None
-    (difference,) = lab.fleet.compare("few", "stopped").differences
+    (difference,) = lab.fleet.reports.compare("few", "stopped").differences
     assert difference.split == "val"
     assert "on validation, by which both were chosen" in difference.sentence()
 
 
 def test_other_metrics_are_warned_of(lab: Lab) -> None:
     lab.run("other-metric", metric=exact).result(0)
-    assert any("different metrics" in note for note in lab.fleet.compare("few", "other-metric").notes)
+    assert any("different metrics" in note for note in lab.fleet.reports.compare("few", "other-metric").notes)
 
 
 def test_without_recorded_texts_the_answers_are_missing_and_the_rest_is_there(lab: Lab) -> None:
     lab.run("quiet", params={"k": 2}, record_prompts=False).result(0)
-    comparison = lab.fleet.compare("rules", "quiet")
+    comparison = lab.fleet.reports.compare("rules", "quiet")
     assert len(comparison.disagreements)
     assert comparison.disagreements["output 2"].str.startswith("sha256:").all()
     assert "(not recorded)" in comparison.text()
@@ -212,23 +212,23 @@ def test_mistakes_are_one_line(lab: Lab) -> None:
         (("few", lab.fleet.job("few").id), r"are the same job"),
     ):
         with pytest.raises(InputError, match=told):
-            lab.fleet.compare(*names)
+            lab.fleet.reports.compare(*names)
     with pytest.raises(NotFoundError, match="unknown job 'fw': did you mean 'few'"):
-        lab.fleet.compare("fw", "rules")
+        lab.fleet.reports.compare("fw", "rules")
 
 
 def test_namesakes_are_told_apart(lab: Lab) -> None:
     first, second = lab.run("twin"), lab.run("twin", params={"k": 2})
     with pytest.raises(InputError, match=f"'twin' is given twice: an earlier one of that name is {first.id}"):
-        lab.fleet.compare("twin", "twin")
-    labels = [run.label for run in lab.fleet.compare(first.id, second.id).runs]
+        lab.fleet.reports.compare("twin", "twin")
+    labels = [run.label for run in lab.fleet.reports.compare(first.id, second.id).runs]
     assert labels == [f"twin ({first.id[-6:]})", f"twin ({second.id[-6:]})"]
 
 
 def test_long_and_hostile_names_are_text(lab: Lab) -> None:
     lab.run("<img src=x onerror=alert(1)>")
     lab.run("n" * 150, params={"k": 2})
-    comparison = lab.fleet.compare("<img src=x onerror=alert(1)>", "n" * 150)
+    comparison = lab.fleet.reports.compare("<img src=x onerror=alert(1)>", "n" * 150)
     assert "<img" not in comparison._repr_html_()
     assert max(len(run.label) for run in comparison.runs) <= 36
     assert comparison.program("n" * 150).job.name == "n" * 150

@@ -43,7 +43,7 @@ def said(view: Any) -> str:
 
 
 def test_the_chosen_program_lands_in_a_variable(lab: Lab, shell: InteractiveShell) -> None:
-    view = ComparisonView(lab.fleet.compare("few", "rules"))
+    view = ComparisonView(lab.fleet.reports.compare("few", "rules"))
     (choice,) = parts(view.box, "Dropdown")
     (name,) = parts(view.box, "Text")
     choice.value, name.value = 1, "best"
@@ -63,7 +63,7 @@ def test_the_chosen_program_lands_in_a_variable(lab: Lab, shell: InteractiveShel
 
 
 def test_beside_each_widget_lies_what_needs_none(lab: Lab) -> None:
-    comparison, program = lab.fleet.compare("few", "rules"), lab.fleet.program("few")
+    comparison, program = lab.fleet.reports.compare("few", "rules"), lab.fleet.programs.find("few")
     for view, answer in ((ComparisonView(comparison), comparison), (ProgramBrowser(program), program)):
         data, _ = view._repr_mimebundle_()
         assert "application/vnd.jupyter.widget-view+json" in data
@@ -73,12 +73,16 @@ def test_beside_each_widget_lies_what_needs_none(lab: Lab) -> None:
 
 
 def test_a_plain_shell_shows_all_of_it(lab: Lab, shell: InteractiveShell) -> None:
-    for answer in (lab.fleet.compare("few", "rules"), lab.fleet.program("few"), lab.fleet.programs("few")):
+    for answer in (
+        lab.fleet.reports.compare("few", "rules"),
+        lab.fleet.programs.find("few"),
+        lab.fleet.programs.of("few"),
+    ):
         assert shell.display_formatter.format(answer)[0]["text/plain"] == answer.text()
 
 
 def test_the_browser_opens_tries_saves_and_uses(lab: Lab, shell: InteractiveShell, tmp_path: Path) -> None:
-    candidates = lab.fleet.programs("few")
+    candidates = lab.fleet.programs.of("few")
     view = ProgramBrowser(candidates)
     program_id = candidates.frame.program_id.iloc[-1]
     view.select(program_id)
@@ -124,6 +128,6 @@ def test_a_job_without_programs_says_so(lab: Lab) -> None:
 
     with pytest.raises(JobError):
         lab.run("never", given=Never()).result(0)
-    view = ProgramBrowser(lab.fleet.programs("never"))
+    view = ProgramBrowser(lab.fleet.programs.of("never"))
     assert "job never has no scored program yet" in said(view)
     assert not parts(view.box, "Button")

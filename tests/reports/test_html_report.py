@@ -31,7 +31,7 @@ def body(page: Path) -> str:
 @pytest.fixture(scope="module")
 def report(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> str:
     page = tmp_path_factory.mktemp("report") / "report.html"
-    assert fleet.export(["mipro", fleet.job(LONG), "nothing yet"], page) == page
+    assert fleet.reports.export(["mipro", fleet.job(LONG), "nothing yet"], page) == page
     assert outside(page.read_text("utf-8")) == []
     return body(page)
 
@@ -90,7 +90,7 @@ def troubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 
 
 def test_failures_are_told_and_keys_are_not(troubled: Fleet, tmp_path: Path) -> None:
-    told = body(troubled.export(HOSTILE, tmp_path / "r.html"))
+    told = body(troubled.reports.export(HOSTILE, tmp_path / "r.html"))
     assert "AuthError: refused [key] and [key]" in told
     assert "broken by [key]" in told
     assert re.search(r"Examples on which a candidate failed.*?>val<.*?>1<", told, flags=re.DOTALL)
@@ -109,10 +109,10 @@ def test_a_key_is_hidden_and_what_only_looks_alike_is_not() -> None:
 
 def test_what_cannot_be_written_is_one_line(fleet: Fleet, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"name it report\.html"):
-        fleet.export("mipro", tmp_path / "report.pdf")
+        fleet.reports.export("mipro", tmp_path / "report.pdf")
     with pytest.raises(InputError, match="no such folder"):
-        fleet.export("mipro", tmp_path / "none" / "report.html")
+        fleet.reports.export("mipro", tmp_path / "none" / "report.html")
     with pytest.raises(InputError, match="name one or more"):
-        fleet.export([], tmp_path / "report.html")
+        fleet.reports.export([], tmp_path / "report.html")
     with pytest.raises(NotFoundError, match="did you mean 'mipro'"):
-        fleet.export("mipr", tmp_path / "report.html")
+        fleet.reports.export("mipr", tmp_path / "report.html")

@@ -36,7 +36,7 @@ def evolved(lab: Lab) -> Job:
 
 
 def test_the_list_agrees_with_the_relations(lab: Lab, evolved: Job) -> None:
-    frame = lab.fleet.programs("evolved").frame
+    frame = lab.fleet.programs.of("evolved").frame
     saved = lab.fleet.sql("select p.program_id, j.name from programs p join jobs j using (job_id)")
     assert set(frame.program_id) == set(saved[saved.name == "evolved"].program_id)
     trials = lab.fleet.trials(evolved.id)
@@ -52,34 +52,34 @@ def test_the_list_agrees_with_the_relations(lab: Lab, evolved: Job) -> None:
 
 
 def test_a_program_is_found_by_its_job_its_id_and_the_beginning_of_its_id(lab: Lab, evolved: Job) -> None:
-    best = lab.fleet.program("evolved")
+    best = lab.fleet.programs.find("evolved")
     assert best.is_best
     for name in (evolved.id, best.id, best.id[:8]):
-        assert lab.fleet.program(name).id == best.id
-    assert lab.again.programs("evolved")[best.id].state == best.state
+        assert lab.fleet.programs.find(name).id == best.id
+    assert lab.again.programs.of("evolved")[best.id].state == best.state
 
 
 def test_a_program_of_several_jobs_is_seen_as_the_newest_ones_or_as_told(lab: Lab, evolved: Job) -> None:
-    given = lab.fleet.programs("evolved").frame.program_id.iloc[0]
-    assert given in set(lab.fleet.programs("few").frame.program_id)
-    assert lab.fleet.program(given, "few").job.name == "few"
-    assert lab.fleet.program(given, job="evolved").job.id == evolved.id
+    given = lab.fleet.programs.of("evolved").frame.program_id.iloc[0]
+    assert given in set(lab.fleet.programs.of("few").frame.program_id)
+    assert lab.fleet.programs.find(given, "few").job.name == "few"
+    assert lab.fleet.programs.find(given, job="evolved").job.id == evolved.id
 
 
 def test_unknown_programs_get_the_nearest_name(lab: Lab, evolved: Job) -> None:
     with pytest.raises(NotFoundError, match=r"unknown program 'evolvd': did you mean 'evolved'\?.*`programs JOB`"):
-        lab.fleet.program("evolvd")
+        lab.fleet.programs.find("evolvd")
     with pytest.raises(NotFoundError, match="unknown job 'evolvd'"):
-        lab.fleet.programs("evolvd")
+        lab.fleet.programs.of("evolvd")
     with pytest.raises(NotFoundError, match="unknown program"):
-        lab.fleet.program(lab.fleet.program("evolved").id, "rules")
+        lab.fleet.programs.find(lab.fleet.programs.find("evolved").id, "rules")
     assert evolved.name == "evolved"
 
 
 def test_ancestors_are_parents_and_theirs_nearest_first(lab: Lab, evolved: Job) -> None:
     trials = lab.fleet.trials(evolved.id)
     parents = {p: set().union(*t.parent_ids) for p, t in trials.groupby("program_id")}
-    candidates = lab.fleet.programs("evolved")
+    candidates = lab.fleet.programs.of("evolved")
     assert any(parents.values()), "GEPA tells"
     for program_id in candidates.frame.program_id:
         one = candidates[program_id]
@@ -93,7 +93,7 @@ def test_ancestors_are_parents_and_theirs_nearest_first(lab: Lab, evolved: Job) 
 
 
 def test_scores_hold_every_example_with_input_answer_and_expected(lab: Lab, evolved: Job) -> None:
-    best = lab.fleet.program("evolved")
+    best = lab.fleet.programs.find("evolved")
     scores = best.scores()
     data = Data()
     assert set(scores[scores.split == "test"].input) == {e.text for e in data.test}
@@ -107,26 +107,26 @@ def test_scores_hold_every_example_with_input_answer_and_expected(lab: Lab, evol
 
 
 def test_both_faces_tell_what_it_says(lab: Lab, evolved: Job) -> None:
-    best = lab.fleet.program("evolved")
+    best = lab.fleet.programs.find("evolved")
     instructions = evolved.program.signature.instructions
     for face in (best.text(), best._repr_html_()):
         assert best.id in face
         assert instructions.splitlines()[-1].strip()[:40] in face
         assert "ancestors" in face
         assert f"program {best.id[:8]} -o program" in face
-    candidates = lab.fleet.programs("few")
+    candidates = lab.fleet.programs.of("few")
     few = candidates[candidates.frame.program_id.iloc[-1]]
     assert few.n_demos == 4
     assert few.text().count("demo\n") == 4
     assert "4 demos" in few._repr_html_()
-    for face in (lab.fleet.programs("evolved").text(), lab.fleet.programs("evolved")._repr_html_()):
+    for face in (lab.fleet.programs.of("evolved").text(), lab.fleet.programs.of("evolved")._repr_html_()):
         assert best.id[:8] in face
         assert "made from" in face
-    assert "made from" not in lab.fleet.programs("few").text(), "labelled demos come from no other program"
+    assert "made from" not in lab.fleet.programs.of("few").text(), "labelled demos come from no other program"
 
 
 def test_it_loads_saves_and_answers_as_the_jobs_own(lab: Lab, evolved: Job, tmp_path: Path) -> None:
-    best = lab.again.program("evolved")
+    best = lab.again.programs.find("evolved")
     by_dspy = program()
     by_dspy.load(best.save(tmp_path / "best.json"))
     with dspy.context(lm=lab.lm):
@@ -143,7 +143,7 @@ def test_a_try_is_metered_and_recorded_and_no_job(lab: Lab, tmp_path: Path) -> N
     options = {"metric": told, "optimizer": "labeled_fewshot", "params": {"k": 2}, "lm": lm, "name": "job"}
     fleet.optimize(program(), **options, **Data().splits()).result(120)
     before, jobs = engine.calls, fleet.jobs()
-    best = fleet.program("job")
+    best = fleet.programs.find("job")
     answer = best.ask({"text": "A sentence that no run has asked before"}, lm=lm)
     assert engine.calls == before + 1
     assert (answer.calls, answer.cached, answer.cost_usd, answer.model) == (1, 0, 0.0, lm.model)
@@ -173,11 +173,11 @@ def test_tries_keep_to_the_settings_on_texts(tmp_path: Path) -> None:
         program(), metric=told, optimizer="labeled_fewshot", params={"k": 2}, lm=lm, name="job", **Data().splits()
     ).result(120)
     said = "my account number is 4711"
-    fleet.program("job").ask({"text": said}, lm=lm)
+    fleet.programs.find("job").ask({"text": said}, lm=lm)
     fleet.home.config.write_text("keep_prompts_days = 0\n")
     fleet.store.compact()
     fleet.home.config.write_text("record_prompts = false\n")
-    fleet.program("job").ask({"text": said}, lm=lm)
+    fleet.programs.find("job").ask({"text": said}, lm=lm)
     recorded = tries(fleet)
     assert [t["inputs"] for t in recorded] == [digest(json.dumps({"text": said}, separators=(",", ":")))] * 2
     assert all(t["output"].startswith("sha256:") for t in recorded)
@@ -187,7 +187,7 @@ def test_tries_keep_to_the_settings_on_texts(tmp_path: Path) -> None:
 
 
 def test_a_try_says_in_one_line_what_is_wrong(lab: Lab) -> None:
-    best = lab.fleet.program("few")
+    best = lab.fleet.programs.find("few")
     with pytest.raises(InputError, match="the program takes text, and text is missing"):
         best.ask({}, lm=lab.lm)
     with pytest.raises(NotFoundError, match="unknown input 'txt': did you mean 'text'"):
@@ -209,7 +209,7 @@ def test_inputs_are_read_as_their_type(lab: Lab) -> None:
     data = [{"text": f"t{n}", "n": n, "tags": ["a"], "intent": "x" if n % 2 else "y"} for n in range(12)]
     splits = {"train": data[:4], "val": data[4:8], "test": data[8:]}
     lab.run("typed", given=typed, **splits).result(0)
-    best = lab.fleet.program("typed")
+    best = lab.fleet.programs.find("typed")
     assert best.ask({"text": "2", "n": "2", "tags": '["b"]'}, lm=lab.lm).calls == 1
     assert json.loads(tries(lab.fleet)[-1]["inputs"]) == {"text": "2", "n": 2, "tags": ["b"]}
     with pytest.raises(InputError, match=r"input n = 'two': .*integer"):
@@ -224,8 +224,8 @@ def test_a_job_that_kept_no_program_needs_it_given(lab: Lab) -> None:
             return bool(example.intent == pred.intent)
 
     lab.run("unkept", metric=metric).result(0)
-    assert lab.fleet.program("unkept").load() is lab.fleet.job("unkept").program
-    best = lab.again.program("unkept")
+    assert lab.fleet.programs.find("unkept").load() is lab.fleet.job("unkept").program
+    best = lab.again.programs.find("unkept")
     with pytest.raises(JobError, match="kept nothing"):
         best.load()
     assert best.load(program()).demos == lab.fleet.job("unkept").program.demos

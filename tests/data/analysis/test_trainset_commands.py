@@ -15,6 +15,7 @@ from skillfleet_nb.commands import Context, run
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.events import ExampleScore, JobCreated, JobState, Resumed, StateChanged, Trial
 from skillfleet_nb.fleet import Fleet
+from skillfleet_nb.reports.accessor import Trainsets
 from skillfleet_nb.store import Journal
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    monkeypatch.setattr(Fleet, "embedder", lambda self, progress=None: WordVectors())
+    monkeypatch.setattr(Trainsets, "embedder", lambda self, progress=None: WordVectors())
     return Fleet(tmp_path / "home")
 
 
@@ -132,9 +133,9 @@ def test_a_metric_that_scores_right_answers_wrong_is_told(fleet: Fleet) -> None:
     def metric(example: Any, pred: Any, trace: Any = None) -> bool:
         return bool(example.topic == pred.topic and example.topic != "outage")
 
-    report = fleet.trainset(rows, label="topic", metric=metric)
+    report = fleet.data.analyse(rows, label="topic", metric=metric)
     assert any("10 of 40 examples whose own answer 'metric' scores below 1" in r for r in report.recommendations)
-    fine = fleet.trainset(rows, label="topic", metric=lambda e, p, trace=None: e.topic == p.topic)
+    fine = fleet.data.analyse(rows, label="topic", metric=lambda e, p, trace=None: e.topic == p.topic)
     assert not any("own answer" in r for r in fine.recommendations)
 
 
@@ -142,21 +143,21 @@ def test_relevance_is_to_the_programs_signature(fleet: Fleet) -> None:
     rows = made_up(40)
     rows[5]["topic"] = "weather"
     program = dspy.Predict("text -> topic: Literal['billing', 'access', 'delivery', 'outage']")
-    frame = fleet.trainset(rows, program=program).examples.set_index("row")
+    frame = fleet.data.analyse(rows, program=program).examples.set_index("row")
     assert frame.loc[5, "relevance"] == 0.5
     assert (frame["relevance"].drop(5) == 1).all()
 
 
 def test_an_answer_the_program_may_give_and_no_row_has_is_a_gap(fleet: Fleet) -> None:
     program = dspy.Predict("text -> topic: Literal['billing', 'access', 'delivery', 'outage', 'returns']")
-    gaps = fleet.trainset(made_up(40), program=program).underrepresented
+    gaps = fleet.data.analyse(made_up(40), program=program).underrepresented
     assert [(g.field, g.category, g.rows) for g in gaps] == [("topic", "returns", 0)]
 
 
 def test_an_analysis_is_recorded_once(fleet: Fleet) -> None:
     rows = made_up(40)
     for _ in range(3):
-        fleet.trainset(rows, label="topic")
+        fleet.data.analyse(rows, label="topic")
     assert fleet.sql("select count(*) as n from events where kind = 'examples'").n[0] == 1
     found = fleet.sql("select dataset, row, category, uses, success from examples order by row")
     assert found["row"].tolist() == list(range(40))
@@ -166,7 +167,7 @@ def test_an_analysis_is_recorded_once(fleet: Fleet) -> None:
 
 class TestHistory:
     def ids(self, fleet: Fleet) -> list[str]:
-        return list(fleet.trainset(made_up(40), label="topic").examples.sort_values("row")["example_id"])
+        return list(fleet.data.analyse(made_up(40), label="topic").examples.sort_values("row")["example_id"])
 
     def test_a_run_moves_the_averages_once(self, fleet: Fleet) -> None:
         ids = self.ids(fleet)
@@ -177,7 +178,7 @@ class TestHistory:
         assert seen["run"].tolist() == [1, 1]
         assert seen["success"].tolist() == pytest.approx([0.55, 0.45])
         assert seen["quality"][0] == pytest.approx(0.8 * before + 0.2)
-        frame = fleet.trainset(made_up(40), label="topic").examples.set_index("example_id")
+        frame = fleet.data.analyse(made_up(40), label="topic").examples.set_index("example_id")
         assert frame.loc[ids[0], "success"] == pytest.approx(0.55)
         assert frame.loc[ids[0], "quality"] == pytest.approx(seen["quality"][0], abs=1e-5)
 

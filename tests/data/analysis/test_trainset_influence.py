@@ -13,6 +13,7 @@ import skillfleet_nb as sf
 from skillfleet_nb.data.influence import Candidate, estimate, matched
 from skillfleet_nb.data.rows import lay_out
 from skillfleet_nb.fleet import Fleet
+from skillfleet_nb.reports.accessor import Trainsets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,14 +80,14 @@ def test_demos_are_known_by_their_content() -> None:
 
 
 def test_runs_of_the_home_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Fleet, "embedder", lambda self, progress=None: WordVectors())
+    monkeypatch.setattr(Trainsets, "embedder", lambda self, progress=None: WordVectors())
     fleet = Fleet(tmp_path / "home")
     rows, _ = flipped(made_up(120), 0.2)
 
     def metric(example: Any, pred: Any, trace: Any = None) -> bool:
         return bool(example.topic == pred.topic)
 
-    before = fleet.trainset(rows, label="topic")
+    before = fleet.data.analyse(rows, label="topic")
     assert before.examples["influence"].isna().all()
     assert "influence" not in before.text()
     params = {"num_candidate_programs": 14, "max_labeled_demos": 6, "max_bootstrapped_demos": 2}
@@ -98,7 +99,7 @@ def test_runs_of_the_home_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         params=params,
         lm=sf.offline_lm(),
     ).result()
-    report = fleet.trainset(rows, label="topic")
+    report = fleet.data.analyse(rows, label="topic")
     known = report.examples[report.examples["influence"].notna()]
     assert len(known) > 20
     assert (known["influence_low"] <= known["influence"]).all()

@@ -14,6 +14,7 @@ import skillfleet_nb as sf
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.fleet import Fleet
 from skillfleet_nb.offline.engine import OfflineEngine
+from skillfleet_nb.reports.accessor import Trainsets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,14 +53,14 @@ def teacher(**options: Any) -> tuple[dspy.LM, Teacher]:
 
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    monkeypatch.setattr(Fleet, "embedder", lambda self, progress=None: WordVectors())
+    monkeypatch.setattr(Trainsets, "embedder", lambda self, progress=None: WordVectors())
     return Fleet(tmp_path / "home")
 
 
 def test_no_model_is_asked_unless_one_is_given(fleet: Fleet) -> None:
     lm, engine = teacher()
     with dspy.context(lm=lm):
-        report = fleet.trainset(made_up(40), label="topic")
+        report = fleet.data.analyse(made_up(40), label="topic")
     assert (engine.asked, report.judge) == ([], None)
     assert report.examples["judged"].isna().all()
 
@@ -67,8 +68,8 @@ def test_no_model_is_asked_unless_one_is_given(fleet: Fleet) -> None:
 def test_grades_are_a_component_of_quality(fleet: Fleet) -> None:
     rows, wrong = flipped(made_up(40), 0.1)
     lm, engine = teacher()
-    before = fleet.trainset(rows, label="topic").examples.set_index("row")
-    report = fleet.trainset(rows, label="topic", judge=lm)
+    before = fleet.data.analyse(rows, label="topic").examples.set_index("row")
+    report = fleet.data.analyse(rows, label="topic", judge=lm)
     frame = report.examples.set_index("row")
     assert len(engine.asked) == 40
     for row in range(40):
@@ -88,7 +89,7 @@ def test_what_the_judge_finds_poor_is_told(fleet: Fleet) -> None:
 
     lm = dspy.LM(next(_names), engine=Harsh())
     rows, wrong = flipped(made_up(40), 0.05)
-    report = fleet.trainset(rows, label="topic", judge=lm, weights={"judged": 0})
+    report = fleet.data.analyse(rows, label="topic", judge=lm, weights={"judged": 0})
     assert any(r.startswith("40 examples the judge grades below 0.5: see rows") for r in report.recommendations)
     first = report.text().partition("graded below 0.5 by the judge, 10 of 40")[2].splitlines()[2]
     assert int(first.split()[0]) in wrong
@@ -98,14 +99,14 @@ def test_a_second_analysis_buys_nothing_even_without_dspys_cache(fleet: Fleet) -
     rows = made_up(40)
     lm, engine = teacher()
     lm.cache = False
-    first = fleet.trainset(rows, label="topic", judge=lm)
-    again = Fleet(fleet.home.root).trainset(rows, label="topic", judge=lm)
+    first = fleet.data.analyse(rows, label="topic", judge=lm)
+    again = Fleet(fleet.home.root).data.analyse(rows, label="topic", judge=lm)
     assert len(engine.asked) == 40
     assert first.judge is not None
     assert again.judge is not None
     assert (first.judge.calls, again.judge.calls) == (40, 0)
     assert again.examples["judged"].tolist() == first.examples["judged"].tolist()
-    more = fleet.trainset([*rows, {"text": "refund my invoice", "topic": "billing"}], label="topic", judge=lm)
+    more = fleet.data.analyse([*rows, {"text": "refund my invoice", "topic": "billing"}], label="topic", judge=lm)
     assert more.judge is not None
     assert more.judge.calls == 1
 
@@ -114,10 +115,10 @@ def test_another_judge_or_another_task_grades_anew(fleet: Fleet) -> None:
     rows = made_up(12)
     one, asked = teacher()
     other, others = teacher()
-    fleet.trainset(rows, label="topic", judge=one)
-    fleet.trainset(rows, label="topic", judge=other)
+    fleet.data.analyse(rows, label="topic", judge=one)
+    fleet.data.analyse(rows, label="topic", judge=other)
     program = dspy.Predict(dspy.Signature("text -> topic", "Route the message."))
-    fleet.trainset(rows, program=program, label="topic", judge=one)
+    fleet.data.analyse(rows, program=program, label="topic", judge=one)
     assert (len(asked.asked), len(others.asked)) == (24, 12)
     assert "Route the message." in asked.asked[-1]
 
@@ -126,7 +127,7 @@ def test_calls_are_recorded_priced_and_limited(fleet: Fleet) -> None:
     lm, engine = teacher(usd_per_1k_tokens=0.01)
     seen: list[tuple[str, int, int]] = []
     counting = lambda what: lambda done, total: seen.append((what, done, total))  # noqa: E731
-    report = fleet.trainset(made_up(40), label="topic", judge=lm, max_calls=15, progress=counting)
+    report = fleet.data.analyse(made_up(40), label="topic", judge=lm, max_calls=15, progress=counting)
     calls = fleet.sql("select role, count(*) as n, sum(cost_usd) as usd from lm_calls group by role")
     assert calls[["role", "n"]].values.tolist() == [["judge", 15]]
     assert report.judge is not None
@@ -136,7 +137,7 @@ def test_calls_are_recorded_priced_and_limited(fleet: Fleet) -> None:
     assert "the next analysis goes on" in report._repr_html_()
     assert seen[-1] == ("asking the judge", 15, 15)
     assert len(engine.asked) == 15
-    then = fleet.trainset(made_up(40), label="topic", judge=lm, max_calls=100)
+    then = fleet.data.analyse(made_up(40), label="topic", judge=lm, max_calls=100)
     assert then.judge is not None
     assert (then.judge.calls, len(then.judge.grades), then.judge.stopped) == (25, 40, None)
     assert fleet.sql("select count(judged) as n from examples").n[0] == 40
@@ -145,8 +146,8 @@ def test_calls_are_recorded_priced_and_limited(fleet: Fleet) -> None:
 def test_rows_that_were_not_graded_count_with_the_mean(fleet: Fleet) -> None:
     lm, _ = teacher()
     rows = made_up(40)
-    plain = fleet.trainset(rows, label="topic").examples.set_index("row")["intrinsic"]
-    frame = fleet.trainset(rows, label="topic", judge=lm, max_calls=10).examples.set_index("row")
+    plain = fleet.data.analyse(rows, label="topic").examples.set_index("row")["intrinsic"]
+    frame = fleet.data.analyse(rows, label="topic", judge=lm, max_calls=10).examples.set_index("row")
     graded = frame["judged"].notna()
     assert graded.sum() == 10
     by_hand = (plain[~graded] + 0.4 * frame["judged"].mean()) / 1.4
@@ -155,7 +156,7 @@ def test_rows_that_were_not_graded_count_with_the_mean(fleet: Fleet) -> None:
 
 def test_a_budget_in_money_holds(fleet: Fleet) -> None:
     lm, engine = teacher(usd_per_1k_tokens=0.01)
-    report = fleet.trainset(made_up(40), label="topic", judge=lm, budget_usd=0.05)
+    report = fleet.data.analyse(made_up(40), label="topic", judge=lm, budget_usd=0.05)
     assert report.judge is not None
     assert report.judge.stopped == "budget: $0.05"
     assert 0 < len(engine.asked) < 40
@@ -165,7 +166,7 @@ def test_a_budget_in_money_holds(fleet: Fleet) -> None:
 def test_grades_paid_for_are_kept_when_the_judge_dies(fleet: Fleet) -> None:
     refused = dspy.LMAuthError("the key is refused")
     lm, engine = teacher(after=5, failure=refused)
-    report = fleet.trainset(made_up(40), label="topic", judge=lm)
+    report = fleet.data.analyse(made_up(40), label="topic", judge=lm)
     assert report.judge is not None
     assert len(report.judge.grades) == 5
     assert report.judge.stopped
@@ -184,10 +185,10 @@ def test_grades_paid_for_are_kept_when_the_cell_is_interrupted(fleet: Fleet) -> 
         return show
 
     with pytest.raises(KeyboardInterrupt):
-        fleet.trainset(made_up(40), label="topic", judge=lm, progress=interrupt)
+        fleet.data.analyse(made_up(40), label="topic", judge=lm, progress=interrupt)
     kept = fleet.sql("select count(*) as n from events where kind = 'judged'").n[0]
     assert kept >= 7
-    report = fleet.trainset(made_up(40), label="topic", judge=lm)
+    report = fleet.data.analyse(made_up(40), label="topic", judge=lm)
     assert report.judge is not None
     assert report.judge.calls <= 40 - kept
 
@@ -195,7 +196,7 @@ def test_grades_paid_for_are_kept_when_the_cell_is_interrupted(fleet: Fleet) -> 
 def test_a_judge_that_never_answers_is_one_line(fleet: Fleet) -> None:
     lm, engine = teacher(failure=dspy.LMAuthError("the key is refused"))
     with pytest.raises(LMError, match="the judge gave no grade") as caught:
-        fleet.trainset(made_up(40), label="topic", judge=lm)
+        fleet.data.analyse(made_up(40), label="topic", judge=lm)
     assert "\n" not in str(caught.value)
     assert len(engine.asked) == 1
 
@@ -206,7 +207,7 @@ def test_answers_that_cannot_be_read_are_counted(fleet: Fleet) -> None:
             return super()._reply(*asked).replace("\nyes", "\nperhaps")
 
     lm = dspy.LM(next(_names), engine=Mumbling())
-    report = fleet.trainset(made_up(8), label="topic", judge=lm)
+    report = fleet.data.analyse(made_up(8), label="topic", judge=lm)
     assert report.judge is not None
     assert (report.judge.grades, report.judge.unread) == ({}, 8)
     assert "8 answers could not be read" in report.text()
@@ -215,13 +216,13 @@ def test_answers_that_cannot_be_read_are_counted(fleet: Fleet) -> None:
 def test_prompts_are_not_kept_where_the_settings_say_so(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKILLFLEET_RECORD_PROMPTS", "false")
     lm, _ = teacher()
-    fleet.trainset(made_up(8), label="topic", judge=lm)
+    fleet.data.analyse(made_up(8), label="topic", judge=lm)
     assert fleet.sql("select prompt from lm_calls").prompt.str.startswith("sha256:").all()
     assert set(fleet.sql("select payload->>'reason' as r from events where kind = 'judged'").r) == {""}
 
 
 def test_the_offline_model_judges_too(fleet: Fleet) -> None:
-    report = fleet.trainset(made_up(12), label="topic", judge=sf.offline_lm())
+    report = fleet.data.analyse(made_up(12), label="topic", judge=sf.offline_lm())
     assert report.examples["judged"].between(0, 1).all()
 
 
@@ -239,5 +240,5 @@ def test_mistakes_are_told_before_anything_is_bought(
 ) -> None:
     lm, engine = teacher()
     with pytest.raises(error, match=told):
-        fleet.trainset(made_up(12), label="topic", **{"judge": lm, **wrong})
+        fleet.data.analyse(made_up(12), label="topic", **{"judge": lm, **wrong})
     assert engine.asked == []
