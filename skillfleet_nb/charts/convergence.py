@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts import facts
@@ -19,6 +21,7 @@ from skillfleet_nb.charts.style import (
     told_apart,
     trial_axis,
 )
+from skillfleet_nb.runs.jobs.curve import Curve, score_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,53 +31,44 @@ if TYPE_CHECKING:
     from skillfleet_nb.charts.jobs import Jobs
 
 _BARS = "▁▂▃▄▅▆▇█"
-_MOST = 300  # points of a job's curve
 FULL, PART = "validation, all", "part or train"
 
 
-def convergence_data(trials: pd.DataFrame, *, most: int = _MOST) -> pd.DataFrame:
+def convergence_data(trials: pd.DataFrame) -> pd.DataFrame:
     """Prepare trials for the learning curve.
 
     Parameters
     ----------
     trials
         Rows of the relation ``trials``, in any order; of several jobs with a column `job`.
-    most
-        Of a job with more trials, only those that show its shape are kept: where the best changes,
-        and of each stretch the lowest and the highest of each kind.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `job`; `trial`; `score` and `best` in [0, 100]; `kind`: ``"validation, all"`` for a
-        full evaluation on validation, ``"part or train"`` for any other.  The sealed test is left out.
+        The points of each job's :class:`~skillfleet_nb.runs.jobs.curve.Curve`, as the live monitor shows them:
+        columns `job`; `trial`; `score` and `best` in [0, 100]; `kind`: ``"validation, all"`` for a full evaluation on
+        validation, ``"part or train"`` for any other.  The sealed test is left out.
     """
     import pandas as pd
 
     shown = trials[trials.split != "test"]
     shown = shown.assign(job=shown.get("job", "")).sort_values(["job", "trial"], kind="stable")
-    full = (shown.split == "val") & shown.full_eval.astype(bool)
-    of_full = (100 * shown.score).where(full)
-    shown = shown.assign(
-        score=100 * shown.score,
-        best=of_full.groupby(shown["job"], sort=False).cummax().groupby(shown["job"], sort=False).ffill(),
-        kind=full.map({True: FULL, False: PART}),
-    )[["job", "trial", "score", "best", "kind"]]
-    parts = [_thinned(part, most) for _, part in shown.groupby("job", sort=False)]
-    return pd.concat(parts, ignore_index=True) if parts else shown.reset_index(drop=True)
+    columns = ["job", "trial", "score", "best", "kind"]
+    rows = [row for job, part in shown.groupby("job", sort=False) for row in _points(job, part)]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def _thinned(curve: pd.DataFrame, most: int) -> pd.DataFrame:
-    if len(curve) <= most:
-        return curve
-    import numpy as np
-
-    stretch = np.arange(len(curve)) * (most // 4) // len(curve)  # two kinds, each with a low and a high
-    scores = curve.reset_index(drop=True).score.groupby([stretch, curve["kind"].to_numpy()])
-    kept = {0, len(curve) - 1, *scores.idxmin(), *scores.idxmax()}
-    changes = np.flatnonzero(curve["best"].to_numpy()[1:] != curve["best"].to_numpy()[:-1]) + 1
-    changes = changes[~np.isnan(curve["best"].to_numpy()[changes])]
-    return curve.iloc[sorted(kept | set(changes[-most:].tolist()))]
+def _points(job: object, trials: pd.DataFrame) -> list[tuple[object, int, float, float, str]]:
+    curve = Curve()
+    full = (trials["split"] == "val") & trials["full_eval"].astype(bool)
+    for trial, score, on_all in zip(trials["trial"].tolist(), trials["score"].tolist(), full.tolist(), strict=True):
+        curve.add(trial, score, full=on_all)
+    rises, rows = [trial for trial, _ in curve.best], []
+    for trial, score, scored_on in sorted([(*p, FULL) for p in curve.full] + [(*p, PART) for p in curve.part]):
+        risen = bisect_right(rises, trial)
+        best = curve.best[risen - 1][1] if risen else math.nan
+        rows.append((job, trial, 100 * score, 100 * best, scored_on))
+    return rows
 
 
 def convergence(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
@@ -86,7 +80,9 @@ def convergence(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     import altair as alt
 
     x = alt.X("trial:Q", title="trial", axis=trial_axis(data["trial"].max()))
-    y = score_axis("score", [*data["score"], *data["best"]])
+    low, high, step = score_scale(data["score"].tolist())
+    scale, axis = alt.Scale(domain=[low, high], nice=False), alt.Axis(values=_ticks(low, high, step))
+    y = alt.Y("score:Q", title="score (points)", scale=scale, axis=axis)
     base = alt.Chart(data)
     dots = base.mark_point(filled=True, size=36, opacity=1).encode(
         x=x,
@@ -94,14 +90,19 @@ def convergence(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
         **told_apart("kind", [FULL, PART], [BLUE, VERMILION], ["circle", "square"]),
         tooltip=["trial", alt.Tooltip("score:Q", format=".1f"), alt.Tooltip("kind", title="scored on")],
     )
-    best = score_axis("best", [*data["score"], *data["best"]])
-    line = base.mark_line(interpolate="step-after", color=BLUE, strokeWidth=2).encode(x=x, y=best)
+    line = base.mark_line(interpolate="step-after", color=BLUE, strokeWidth=2).encode(
+        x=x, y=alt.Y("best:Q", title="score (points)", scale=scale, axis=axis)
+    )
     layers, how = [line, dots], "Line: the best so far on all of validation."
     given = data[(data["trial"] == 0) & (data["kind"] == FULL)]
     if len(given):
         how += " Dashed: the program as given."
         layers.insert(0, alt.Chart(given.head(1)).mark_rule(strokeDash=[4, 4]).encode(y=y))
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=titled(title, f"{how} {note}".strip()))
+
+
+def _ticks(low: float, high: float, step: float) -> list[float]:
+    return [low + n * step for n in range(round((high - low) / step) + 1)]
 
 
 def _several(data: pd.DataFrame, title: str, note: str) -> Any:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"  # Okabe and Ito: told apart by colour-blind readers
 _W, _H, _LEFT, _BOTTOM, _TOP, _RIGHT = 560, 190, 36, 30, 8, 10
-_TICKS = 4
 
 
 def still(picture: Picture, diff: Markup | None = None, hint: str = "") -> Markup:
@@ -75,10 +74,8 @@ def _verdict(p: Picture) -> Markup:
 def svg(p: Picture) -> Markup:
     """Draw the learning curve: circles are full evaluations, diamonds any other, the line is the best so far."""
     curve = p["curve"]
-    scores = [y for kind in ("full", "part") for _, y in curve[kind]]
-    scores += [line for line in (p["baseline"], p["target"]) if line is not None]
-    low, high, step = scale(scores)
-    last = max(1, int(p["trials"]))
+    low, high, step = map(float, curve["axis"])
+    last = int(curve["last"])
 
     def x(trial: int) -> float:
         return round(_LEFT + (_W - _LEFT - _RIGHT) * trial / last, 1)
@@ -115,22 +112,3 @@ def svg(p: Picture) -> Markup:
     key += [("╌", "inherit", "baseline")] if p["baseline"] is not None else []
     key += [("┈", GREEN, f"target {p['target']:g}")] if p["target"] is not None else []
     return render("curve.html", width=_W, height=_H, label=f"learning curve: {score_in_words(p)}", parts=parts, key=key)
-
-
-def scale(scores: list[float]) -> tuple[float, float, float]:
-    """Choose the ends of an axis and its steps so that all scores fit, within [0, 100].
-
-    Examples
-    --------
-    >>> scale([62.5, 87.5]), scale([50.0]), scale([])
-    ((60.0, 90.0, 10.0), (49.0, 51.0, 0.5), (0.0, 100.0, 50.0))
-    """
-    if not scores:
-        return 0.0, 100.0, 50.0
-    low, high = min(scores), max(scores)
-    if high - low < 1:
-        low, high = max(0.0, low - 1), min(100.0, high + 1)
-    rough = (high - low) / _TICKS
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough)
-    return math.floor(low / step) * step, math.ceil(high / step) * step, step

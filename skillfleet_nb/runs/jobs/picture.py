@@ -49,7 +49,8 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         - `seen` (events taken in), `job`, `name`, `optimizer`, `engine`, `phase`;
         - `state`, `told` (the same in words), `finished`, `paused`;
         - `elapsed_s`, `eta_s` (an interval or None), `share` (of the calls expected, in [0, 1] or None);
-        - `trials`, `baseline`, `best`, `target`, and the points of `curve` as (trial, score);
+        - `trials`, `baseline`, `best`, `target`, and `curve`: the points of each kind as (trial, score), the `axis` of
+          scores as (low, high, step), and the `last` trial;
         - `used`: what has a meter, each with `what`, `used`, `limit` (None: unbounded) and `text`;
         - `failures` as (kind, count), `repeats`, `notes`;
         - `tried`: the newest candidate, in words, and the programs to compare;
@@ -79,10 +80,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "baseline": _points(p.baseline),
         "best": _points(p.best),
         "target": _points(p.spec.get("target")),
-        "curve": {
-            kind: [[trial, round(100 * score, 2)] for trial, score in getattr(p.curve, kind)]
-            for kind in ("full", "part", "best")
-        },
+        "curve": _curve(p),
         "used": _used(p),
         "failures": p.failures.most_common(),
         "repeats": p.repeats,
@@ -92,6 +90,13 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "error": p.error,
         "question": p.question.model_dump() if p.question is not None and not finished else None,
     }
+
+
+def _curve(p: Progress) -> dict[str, Any]:
+    lines = [line for line in (p.baseline, p.spec.get("target")) if line is not None]
+    drawn = {"full": p.curve.full, "part": p.curve.part, "best": p.curve.best}
+    points = {kind: [[trial, round(100 * score, 2)] for trial, score in line] for kind, line in drawn.items()}
+    return {**points, "axis": list(p.curve.axis(lines)), "last": max(1, p.curve.last)}
 
 
 def _points(score: float | None) -> float | None:

@@ -56,15 +56,6 @@ function announce(text) {
   announcer.waiting = setTimeout(say, Math.max(50, announcer.at + QUIET_MS - Date.now()));
 }
 
-function scale(scores) {
-  if (!scores.length) return [0, 100, 50];
-  let low = Math.min(...scores), high = Math.max(...scores);
-  if (high - low < 1) [low, high] = [Math.max(0, low - 1), Math.min(100, high + 1)];
-  const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
-  return [Math.floor(low / step) * step, Math.ceil(high / step) * step, step];
-}
-
 function curve(figure, picked) {
   const svg = drawn("svg", { role: "presentation", height: HEIGHT });
   const mark = drawn("path", { class: "sf-picked" });
@@ -77,11 +68,8 @@ function curve(figure, picked) {
   }
 
   function draw(state) {
-    const { full, part, best } = state.curve;
+    const { full, part, best, axis: [low, high, step], last } = state.curve;
     const width = Math.max(240, figure.clientWidth || 560);
-    const lines = [state.baseline, state.target].filter((v) => v !== null);
-    const [low, high, step] = scale([...full, ...part].map(([, score]) => score).concat(lines));
-    const last = Math.max(1, state.trials);
     x = (trial) => LEFT + ((width - LEFT - RIGHT) * trial) / last;
     y = (score) => TOP + ((HEIGHT - TOP - BOTTOM) * (high - score)) / (high - low);
     const across = (score, name) => drawn("path", { class: name, fill: "none", d: `M${LEFT} ${y(score)}H${width - RIGHT}` });
