@@ -1,18 +1,18 @@
 """Events: every fact the product records, before it is anything else.
 
 A running job appends one JSON line per event to a segment of its stream (see ``store``); everything
-a person can query is folded from these lines.  An event has an envelope, ``seq`` (its number within
-the stream, from 1), ``at`` (UTC) and ``kind``, and a payload.  The payloads below are the contract
-between whoever writes (``runs``, ``lm``) and whoever reads (``store``'s fold, live views).
+a person can query is folded from these lines.  An event has an envelope (see ``envelope``) and a payload.
+The payloads below are the contract between whoever writes (``runs``, ``lm``) and whoever reads
+(``store``'s fold, live views).
 """
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Role = Literal["task", "prompt", "reflection", "judge"]
 Split = Literal["train", "val", "test"]
@@ -102,6 +102,11 @@ class StateChanged(Payload):
     stop_kind: StopKind | None = None
     stop_reason: str | None = None
     error: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, fields: Any) -> Any:
+        return upgraded("state", fields) if isinstance(fields, dict) else fields
 
 
 class Paused(Payload):
@@ -363,37 +368,30 @@ class ProgramTried(Payload):
     error: str | None = None
 
 
-AnyPayload = (
+AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | ProgramSaved | Result
-    | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Recommended | Chosen
-    | HeadroomFound | ProgramTried
-)  # fmt: skip
-PAYLOADS: dict[str, type[Payload]] = {
-    p.model_fields["kind"].default: p
-    for p in (
-        JobCreated,
-        Resumed,
-        StateChanged,
-        Paused,
-        Phase,
-        Warned,
-        Trying,
-        Trial,
-        LMCall,
-        ProgramSaved,
-        Result,
-        ReviewAsked,
-        ReviewAnswered,
-        ExamplesAnalysed,
-        ExampleRated,
-        ExampleJudged,
-        Probed,
-        Recommended,
-        Chosen,
-        HeadroomFound,
-        ProgramTried,
-    )
-}
+    | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked
+    | Recommended | Chosen | HeadroomFound | ProgramTried,
+    Field(discriminator="kind"),
+]  # fmt: skip
+"""Every kind of fact there is: what is not in it cannot be written."""
+
+PAYLOADS: dict[str, type[Payload]] = {p.model_fields["kind"].default: p for p in get_args(get_args(AnyPayload)[0])}
+"""The payload of each kind."""
+
+
+def check_kind(payload: Payload) -> None:
+    """Refuse a payload that nobody could read.
+
+    Raises
+    ------
+    TypeError
+        If its class is not in `AnyPayload`.
+    """
+    if PAYLOADS.get(payload.kind) is not type(payload):
+        raise TypeError(
+            f"{type(payload).__name__} is no kind of event: add it to AnyPayload in skillfleet_nb/events.py"
+        )
 
 
 def upgraded(kind: str, fields: dict[str, Any]) -> dict[str, Any]:

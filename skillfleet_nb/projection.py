@@ -1,14 +1,90 @@
-"""What a job's events come to: pure, the same for whoever reads them."""
+"""What a job's events come to: pure, the same for whoever reads them.
+
+The relation ``jobs`` says the same in SQL; a test holds the two together.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from skillfleet_nb.events import JobState
+from skillfleet_nb.events import (
+    JobCreated,
+    JobState,
+    LMCall,
+    Paused,
+    Phase,
+    ProgramSaved,
+    Result,
+    Resumed,
+    ReviewAnswered,
+    ReviewAsked,
+    StateChanged,
+    StopKind,
+    Trial,
+    Trying,
+    Warned,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
+
+    from skillfleet_nb.envelope import Event
+    from skillfleet_nb.events import Payload
+
+PROCESS_GONE = "its process is gone"
+"""Why a job stopped that has neither an owner nor a final state."""
+
+
+class CallOutcome(NamedTuple):
+    """What a call took: that which budgets and totals go by."""
+
+    cached: bool
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    latency_s: float
+    error: str | None
+    attempts: int
+
+
+@dataclass
+class Totals:
+    """What calls of models came to; `cost_usd` is None once a bought call had no known price."""
+
+    calls: int = 0
+    cached: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = 0.0
+    lm_seconds: float = 0.0
+    retries: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of bought calls, sent and answered."""
+        return self.input_tokens + self.output_tokens
+
+    def add(self, call: CallOutcome | LMCall, n: int = 1) -> None:
+        """Count a call for `n` completions."""
+        self.failed += call.error is not None
+        if call.cached:
+            self.cached += n
+            return
+        self.calls += n
+        self.retries += call.attempts - 1
+        self.input_tokens += call.input_tokens
+        self.output_tokens += call.output_tokens
+        self.lm_seconds += call.latency_s
+        if self.cost_usd is not None:
+            self.cost_usd = None if call.cost_usd is None else self.cost_usd + call.cost_usd
+
+    def copy(self) -> Totals:
+        """Return these totals as they are now."""
+        return replace(self)
 
 
 @dataclass
@@ -63,3 +139,205 @@ class Clock:
     def _go_on(self, at: datetime) -> None:
         if self.state == JobState.RUNNING and not self.paused:
             self.running_since = at
+
+
+@dataclass
+class JobRecord:
+    """A job as its events tell it; :meth:`apply` takes in one after the other.  Scores are in [0, 1].
+
+    Attributes
+    ----------
+    attempts
+        How often it was begun; `asked_at` is when the latest attempt was asked for.
+    started_at
+        When it first ran.
+    totals
+        What all attempts bought; `failures` counts failed calls by the kind of error.
+    trials
+        Number of the newest trial, those on the test split aside; `tried` is that trial, without its rows.
+    trying
+        The candidate that is being scored.
+    programs
+        Ids of the candidates that were kept.
+    result
+        What the latest attempt came to.
+    question
+        What the run asks a person and nobody has answered.
+    reviews
+        What was answered: question, choice and text; `answers` and `answered_at` are by the question's id.
+    warnings
+        Of the latest attempt.
+    """
+
+    name: str = ""
+    optimizer: str = ""
+    engine: str = "thread"
+    tags: tuple[str, ...] = ()
+    domain: str | None = None
+    spec: dict[str, Any] = field(default_factory=dict)
+    state: JobState = JobState.PENDING
+    stop_kind: StopKind | None = None
+    stop_reason: str | None = None
+    error: str | None = None
+    phase: str = ""
+    attempts: int = 0
+    asked_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    last_at: datetime | None = None
+    clock: Clock = field(default_factory=Clock)
+    totals: Totals = field(default_factory=Totals)
+    failures: Counter[str] = field(default_factory=Counter)
+    trials: int = 0
+    tried: Trial | None = None
+    trying: Trying | None = None
+    programs: set[str] = field(default_factory=set)
+    first_program: str | None = None
+    result: Result | None = None
+    question: ReviewAsked | None = None
+    reviews: list[tuple[str, str, str]] = field(default_factory=list)
+    answers: dict[str, ReviewAnswered] = field(default_factory=dict)
+    answered_at: dict[str, datetime] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    seen: int = 0
+    """Events taken in."""
+    _given_score: float | None = None
+    _top_score: float | None = None
+    _top_program: str | None = None
+
+    def apply(self, event: Event) -> None:
+        """Take in the next event of the job's stream."""
+        handler = self._HANDLERS.get(type(event.payload))
+        if handler is not None:
+            handler(self, event.payload, event.at)
+        self.seen += 1
+        self.last_at = event.at
+
+    def interrupt(self) -> None:
+        """Take in that the job's process is gone without having said how it ended."""
+        self.state, self.stop_kind, self.stop_reason = JobState.INTERRUPTED, StopKind.INTERRUPTED, PROCESS_GONE
+        self.finished_at = self.last_at
+        self.clock.restart(self.last_at)
+
+    def wall_s(self, now: datetime | None = None) -> float:
+        """Seconds the job ran, over all attempts, without pauses and without waiting for a person.
+
+        Parameters
+        ----------
+        now
+            Of a job that runs, up to when; up to its last event by default.
+        """
+        until = now or self.last_at
+        return self.clock.ran_s if until is None else self.clock.seconds(until)
+
+    @property
+    def paused(self) -> bool:
+        """Whether it makes no call until it is told to go on."""
+        return self.clock.paused
+
+    @property
+    def baseline(self) -> float | None:
+        """Score of the given program on validation."""
+        told = self.result.baseline_score if self.result else None
+        return self._given_score if told is None else told
+
+    @property
+    def best(self) -> float | None:
+        """Score of the best program on validation; while it runs, of the best full evaluation so far."""
+        told = self.result.best_score if self.result else None
+        return self._top_score if told is None else told
+
+    @property
+    def best_program(self) -> str | None:
+        """Id of that program."""
+        return (self.result.best_program_id if self.result else None) or self._top_program
+
+    def _created(self, p: JobCreated, at: datetime) -> None:
+        self.name, self.optimizer, self.engine, self.spec = p.name, p.optimizer, p.engine, p.spec
+        self.tags, self.domain = p.tags, p.domain
+        self.attempts, self.asked_at = 1, at
+
+    def _resumed(self, p: Resumed, at: datetime) -> None:
+        self.clock.restart(self.last_at)
+        self.attempts, self.asked_at, self.spec = p.attempt, at, {**self.spec, "budget": p.budget}
+        self.warnings, self.phase, self.question = [], "", None
+
+    def _entered(self, p: StateChanged, at: datetime) -> None:
+        self.clock.enter(p.state, at, self.last_at)
+        self.state, self.stop_kind, self.stop_reason, self.error = p.state, p.stop_kind, p.stop_reason, p.error
+        self.trying = None
+        self.finished_at = at if p.state.is_finished() else None
+        if p.state is JobState.RUNNING:
+            self.started_at = self.started_at or at
+        elif p.state is JobState.PENDING:
+            self.result = None
+        elif p.state.is_finished():
+            self.question = None
+
+    def _paused(self, p: Paused, at: datetime) -> None:
+        self.clock.pause(at, on=p.paused)
+
+    def _phase(self, p: Phase, at: datetime) -> None:
+        del at
+        self.phase = p.text
+
+    def _warned(self, p: Warned, at: datetime) -> None:
+        del at
+        self.warnings.append(p.text)
+
+    def _trying(self, p: Trying, at: datetime) -> None:
+        del at
+        self.trying = p
+
+    def _tried(self, p: Trial, at: datetime) -> None:
+        del at
+        self.trying = None
+        if p.split == "test":
+            return
+        self.trials, self.tried = p.trial, p.model_copy(update={"scores": ()})
+        if p.split != "val" or not p.full_eval:
+            return
+        if p.trial == 0 and self._given_score is None:
+            self._given_score, self.first_program = p.score, p.program_id
+        if self._top_score is None or p.score > self._top_score:
+            self._top_score, self._top_program = p.score, p.program_id
+
+    def _called(self, p: LMCall, at: datetime) -> None:
+        del at
+        self.totals.add(p)
+        if p.error is not None:
+            self.failures[p.error.partition(":")[0]] += 1
+
+    def _kept(self, p: ProgramSaved, at: datetime) -> None:
+        del at
+        self.programs.add(p.program_id)
+
+    def _ended(self, p: Result, at: datetime) -> None:
+        del at
+        self.result = p
+
+    def _asked(self, p: ReviewAsked, at: datetime) -> None:
+        del at
+        self.question = p
+
+    def _answered(self, p: ReviewAnswered, at: datetime) -> None:
+        self.answers[p.review_id], self.answered_at[p.review_id] = p, at
+        if self.question is not None:
+            self.reviews.append((self.question.question, p.choice, p.text))
+            self.question = None
+
+    _HANDLERS: ClassVar[dict[type[Payload], Callable[[JobRecord, Any, datetime], None]]] = {
+        JobCreated: _created,
+        Resumed: _resumed,
+        StateChanged: _entered,
+        Paused: _paused,
+        Phase: _phase,
+        Warned: _warned,
+        Trying: _trying,
+        Trial: _tried,
+        LMCall: _called,
+        ProgramSaved: _kept,
+        Result: _ended,
+        ReviewAsked: _asked,
+        ReviewAnswered: _answered,
+    }

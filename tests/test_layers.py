@@ -15,7 +15,7 @@ PACKAGE = Path(skillfleet_nb.__file__).parent
 
 # Lowest first; within a layer everything may import everything, unless SURFACES says otherwise.
 LAYERS: list[set[str]] = [
-    {"errors", "events", "projection", "format", "html", "typing", "config", "stats", "security"},
+    {"errors", "events", "envelope", "projection", "format", "html", "typing", "config", "stats", "security"},
     {"store", "lm", "offline"},
     {"programs", "skills", "data"},
     {"runs", "optimizers", "charts"},
@@ -25,7 +25,20 @@ LAYERS: list[set[str]] = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 SURFACES = ["commands", "widgets", "magics"]  # lowest first
-PURE = {"errors", "events", "projection", "format", "html", "typing", "config", "skills", "data", "stats", "security"}
+PURE = {
+    "errors",
+    "events",
+    "envelope",
+    "projection",
+    "format",
+    "html",
+    "typing",
+    "config",
+    "skills",
+    "data",
+    "stats",
+    "security",
+}
 HEAVY = {"dspy", "torch", "altair", "litellm", "sentence_transformers", "sklearn", "scipy", "pandas", "gepa", "optuna"}
 
 

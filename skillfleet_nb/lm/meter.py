@@ -12,15 +12,16 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import LMCall, Role, StopKind
 from skillfleet_nb.lm.calls import Call, completions, current, digest, from_cache, text_of
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request
 from skillfleet_nb.lm.prices import Price, price_of
+from skillfleet_nb.projection import CallOutcome, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,50 +70,6 @@ class Limits:
             bound, part = getattr(self, f.name), getattr(share, f.name)
             kept[f.name] = bound if bound is None or part is None else max(0, bound - part)
         return Limits(**kept)
-
-
-class CallOutcome(NamedTuple):
-    """What a call took: that which budgets and totals go by."""
-
-    cached: bool
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float | None
-    latency_s: float
-    error: str | None
-    attempts: int
-
-
-@dataclass
-class Totals:
-    """What a run has used so far; `cost_usd` is None once a bought call had no known price."""
-
-    calls: int = 0
-    cached: int = 0
-    failed: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float | None = 0.0
-    lm_seconds: float = 0.0
-    retries: int = 0
-
-    def add(self, call: CallOutcome | LMCall, n: int = 1) -> None:
-        """Count a call for `n` completions."""
-        self.failed += call.error is not None
-        if call.cached:
-            self.cached += n
-            return
-        self.calls += n
-        self.retries += call.attempts - 1
-        self.input_tokens += call.input_tokens
-        self.output_tokens += call.output_tokens
-        self.lm_seconds += call.latency_s
-        if self.cost_usd is not None:
-            self.cost_usd = None if call.cost_usd is None else self.cost_usd + call.cost_usd
-
-    def copy(self) -> Totals:
-        """Return these totals as they are now."""
-        return replace(self)
 
 
 class Ledger:

@@ -94,7 +94,7 @@ def _job(job: Job, charts: Charts, store: Store) -> dict[str, object]:
     return {
         "id": job.id,
         "name": job.name,
-        "verdict": (p.result or {}).get("summary") or p.error or p.state_in_words,
+        "verdict": (p.result.summary if p.result else "") or p.error or p.state_in_words,
         "summary": table([], job.summary()),
         "diff": _diff(job),
         "charts": [(f"{job.id}-{kind}", charts.plot(kind, job)) for kind in _OF_A_JOB],

@@ -95,7 +95,6 @@ class Execution:
     ) -> None:
         self._history = history or History()
         self._it, self._home, self._journal = prepared, home, journal
-        self._started = time.monotonic()
         self._looked, self._looking, self._heard = 0.0, threading.Lock(), 0
         self._told_paused, self._telling_pause = False, threading.Lock()
         own = [p.lm for p in prepared.program.predictors() if getattr(p, "lm", None) is not None]
@@ -326,7 +325,7 @@ class Execution:
             lm_calls=totals.calls,
             cached_calls=totals.cached,
             cost_usd=totals.cost_usd,
-            wall_s=time.monotonic() - self._started - self.ledger.held_s,
+            wall_s=self.ledger.elapsed_s,
         )
         if compared is not None:
             result = replace(

@@ -1,11 +1,11 @@
 """The store: the home, the journal every fact goes to first, and SQL over all of it."""
 
+from skillfleet_nb.envelope import Event
 from skillfleet_nb.store.datafiles import read_examples
 from skillfleet_nb.store.home import Home
 from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, new_stream, read_requests, request
 from skillfleet_nb.store.program_states import load_program, save_program
 from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
-from skillfleet_nb.store.segments import Event
 from skillfleet_nb.store.store import Store
 
 __all__ = [

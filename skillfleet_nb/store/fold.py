@@ -18,7 +18,7 @@ from skillfleet_nb.errors import HomeError
 from skillfleet_nb.projection import Clock
 from skillfleet_nb.store.home import is_stream
 from skillfleet_nb.store.schema import transaction
-from skillfleet_nb.store.segments import read, segments
+from skillfleet_nb.store.segments import RAW, read, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from skillfleet_nb.store.home import Home
-    from skillfleet_nb.store.segments import Event, Segment
+    from skillfleet_nb.store.segments import RawEvent, Segment
 
 BATCH_EVENTS = 20_000
 BATCH_BYTES = 16 << 20
@@ -71,7 +71,7 @@ class Progress:
     state: str | None = None
     paused: bool = False
 
-    def add(self, event: Event) -> None:
+    def add(self, event: RawEvent) -> None:
         """Count one event that became rows."""
         self.events += 1
         if event.kind in _CLOCKED:
@@ -90,7 +90,7 @@ class Progress:
         self.cost_usd += cost or 0.0
         self.unpriced += cost is None
 
-    def _keep_time(self, event: Event) -> None:
+    def _keep_time(self, event: RawEvent) -> None:
         clock = Clock(self.ran_s, self.running_since, self.state, self.paused)
         if event.kind == "state":
             clock.enter(str(event.payload.get("state")), event.at, self.last_at)
@@ -124,7 +124,7 @@ def fold_batch(con: duckdb.DuckDBPyConnection, home: Home) -> tuple[int, int, bo
     if not todo:
         return 0, 0, False
     known = _progress(con)
-    taken: list[tuple[Progress, Event]] = []
+    taken: list[tuple[Progress, RawEvent]] = []
     touched: list[Progress] = []
     bad, room = 0, BATCH_BYTES
     for stream, segment in todo:
@@ -173,12 +173,12 @@ def _progress(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], Progress]
     return {(row["job_id"], row["segment"]): Progress(**row) for row in rows}
 
 
-def _read(segment: Segment, progress: Progress, max_events: int, max_bytes: int) -> list[Event]:
+def _read(segment: Segment, progress: Progress, max_events: int, max_bytes: int) -> list[RawEvent]:
     """Take whole lines of a segment from where it was left, and move its progress behind them."""
-    events: list[Event] = []
+    events: list[RawEvent] = []
     start = progress.bytes
     try:
-        for line in read(segment, start):
+        for line in read(segment, start, RAW):
             progress.seen = line.end
             if not line.whole:
                 break
@@ -197,7 +197,7 @@ def _read(segment: Segment, progress: Progress, max_events: int, max_bytes: int)
 
 
 def _tables(
-    columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress, Event]]
+    columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress, RawEvent]]
 ) -> tuple[dict[str, pa.Table], set[int]]:
     """Turn events into an Arrow table per database table; list the positions that fit none.
 
@@ -216,10 +216,10 @@ def _tables(
         return _convert(columns, [one for position, one in enumerate(taken) if position not in misfits]), misfits
 
 
-def _convert(columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress, Event]]) -> dict[str, pa.Table]:
+def _convert(columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress, RawEvent]]) -> dict[str, pa.Table]:
     import pyarrow as pa
 
-    rows: dict[str, list[tuple[str, Event, dict[str, Any]]]] = {}
+    rows: dict[str, list[tuple[str, RawEvent, dict[str, Any]]]] = {}
     for progress, event in taken:
         kind, payload = event.kind, event.payload
         if kind != "lm_call":  # the view `events` puts these together from `lm_calls`: prompts are large

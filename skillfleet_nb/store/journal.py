@@ -26,18 +26,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import orjson
 
+from skillfleet_nb.envelope import NewerEvent
 from skillfleet_nb.errors import JobError
+from skillfleet_nb.events import Payload, check_kind
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.locks import Busy, acquire, prove
-from skillfleet_nb.store.segments import format_line, last_seq, read, segments
+from skillfleet_nb.store.segments import TYPED, format_line, last_seq, read, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-    from skillfleet_nb.events import Payload
+    from skillfleet_nb.envelope import Event
     from skillfleet_nb.store.home import Home
-    from skillfleet_nb.store.segments import Event, Segment
+    from skillfleet_nb.store.segments import Segment
 
 _PROBE_S = 0.3  # a probe by `is_alive` holds the lock for microseconds; a live writer holds it for good
 _BLOCK = 1 << 20  # bytes that a follower reads at a time
@@ -91,8 +93,8 @@ class Journal:
     >>> with Journal(home, "demo-1") as journal:
     ...     journal.append(Phase(text="scoring the baseline"))
     1
-    >>> [event.payload["text"] for event in follow(home, "demo-1").poll()]
-    ['scoring the baseline']
+    >>> [event.payload for event in follow(home, "demo-1").poll()]
+    [Phase(kind='phase', text='scoring the baseline')]
     """
 
     def __init__(self, home: Home, stream: str, *, alive: int | None = None) -> None:
@@ -142,6 +144,8 @@ class Journal:
             If the disk is full or the file cannot be written; the event is then not in the journal.
         JobError
             If the journal is closed.
+        TypeError
+            If the payload's class is not in :data:`~skillfleet_nb.events.AnyPayload`: nobody could read it.
         """
         return self.append_many((payload,), sync=sync)
 
@@ -290,6 +294,9 @@ class Follower:
     ----------
     torn
         Lines seen so far that hold no event: torn by a crash, or damaged.
+    newer
+        Events seen so far that a later version wrote: those of a kind that is not known here are left out, of
+        the others the fields that are not.
     """
 
     def __init__(self, home: Home, stream: str) -> None:
@@ -298,6 +305,7 @@ class Follower:
         self._offset = 0  # behind the last whole line read
         self._unfinished = False  # whether there was more
         self.torn = 0
+        self.newer = 0
 
     def poll(self) -> list[Event]:
         """Return what was appended since the last call; an unfinished last line waits for the next."""
@@ -317,15 +325,19 @@ class Follower:
 
     def _read(self, segment: Segment) -> Iterator[Event]:
         self._unfinished = False
-        for line in read(segment, self._offset):
-            if not line.whole:
+        for event, end, whole in read(segment, self._offset, TYPED):
+            if not whole:
                 self._unfinished = True
                 return
-            self._offset = line.end
-            if line.event is None:
+            self._offset = end
+            if event is None:
                 self.torn += 1
+            elif not isinstance(event, NewerEvent):
+                yield event
             else:
-                yield line.event
+                self.newer += 1
+                if type(event.payload) is not Payload:
+                    yield event
 
 
 def follow(home: Home, stream: str) -> Follower:
@@ -380,6 +392,7 @@ def read_requests(home: Home, stream: str) -> list[Request]:
 
 
 def _body(payload: Payload) -> bytes:
+    check_kind(payload)
     try:
         return payload.model_dump_json(exclude={"kind"}, fallback=str, warnings=False).encode()
     except (ValueError, UnicodeError):

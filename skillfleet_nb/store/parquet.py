@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from skillfleet_nb.errors import HomeError
-from skillfleet_nb.events import upgraded
-from skillfleet_nb.store.segments import Event, Line, format_line, parse_line
+from skillfleet_nb.store.segments import Line, format_line, parse_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from skillfleet_nb.store.segments import Segment
+    from skillfleet_nb.store.segments import Parser, Segment, T
 
 _GROUP_ROWS, _GROUP_BYTES = 10_000, 8 << 20  # bound the memory that reading and writing take
 _WRITTEN = re.compile(rb'\{"seq":\d+,"at":"[^"]*","kind":"[^"\\]*","payload":(\{.*\})\}\n', re.DOTALL)
@@ -61,18 +60,17 @@ def write(path: Path, lines: Iterable[tuple[bytes, int]]) -> None:
         os.fsync(file.fileno())
 
 
-def read(segment: Segment, offset: int) -> Iterator[Line]:
+def read(segment: Segment, offset: int, parser: Parser[T]) -> Iterator[Line[T]]:
     """Yield the lines behind `offset`; what is damaged counts as one line without an event."""
     try:
         for row in _rows(segment.path, offset):
             seq, at, kind, payload, raw, end = row
             if raw is None and seq is not None and kind is not None and payload is not None:
-                event = Event(seq, at.replace(tzinfo=UTC), kind, upgraded(kind, orjson.loads(payload)))
-                yield Line(event, end, whole=True)
+                yield Line(parser.fields(seq, at.replace(tzinfo=UTC), kind, payload), end, whole=True)
             else:
                 line = raw or b""
                 whole = line.endswith(b"\n")
-                yield Line(parse_line(line) if whole else None, end, whole)
+                yield Line(parser.line(line) if whole else None, end, whole)
     except _DamagedError:
         yield Line(None, segment.size, whole=True)
 

@@ -17,25 +17,28 @@ import re
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import orjson
 
+from skillfleet_nb.envelope import read_event
 from skillfleet_nb.events import upgraded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+T = TypeVar("T")
 
 _FILE = re.compile(r"(\d{1,12})(?:\.jsonl|\.(\d+)(\.hashed)?\.parquet)")
 _SEQ_LIMIT = 1 << 53  # the largest whole numbers every JSON reader agrees on; more is damage
 _LOOKS = 5  # each time a file is gone it has changed its form, which it does twice in its life
 
 
-class Event(NamedTuple):
-    """One fact of a stream.
+class RawEvent(NamedTuple):
+    """One fact of a stream as it was written, of any version: the fold keeps what it does not know.
 
-    `seq` counts from 1 within the stream, `at` is UTC, and `payload` has the fields of
-    ``skillfleet_nb.events.PAYLOADS[kind]``, without the kind itself.
+    `payload` has the fields of ``skillfleet_nb.events.PAYLOADS[kind]``, without the kind itself; the columns
+    they go to check their types.
     """
 
     seq: int
@@ -44,12 +47,19 @@ class Event(NamedTuple):
     payload: dict[str, Any]
 
 
-class Line(NamedTuple):
+class Line(NamedTuple, Generic[T]):
     """One line of a segment: its event, None where it holds none; the offset behind it; whether it is finished."""
 
-    event: Event | None
+    event: T | None
     end: int
     whole: bool
+
+
+class Parser(NamedTuple, Generic[T]):
+    """How events are read: off a `line`, and off the fields of one that a compacted segment keeps apart."""
+
+    line: Callable[[bytes], T | None]
+    fields: Callable[[int, datetime, str, bytes], T | None]
 
 
 class Segment(NamedTuple):
@@ -91,12 +101,12 @@ def format_line(seq: int, at: datetime, kind: str, payload: bytes) -> bytes:
     return b'{"seq":%d,"at":"%s","kind":"%s","payload":%s}\n' % (seq, moment.encode(), kind.encode(), payload)
 
 
-def parse_line(line: bytes) -> Event | None:
+def parse_line(line: bytes) -> RawEvent | None:
     """Read one line; None where it is not an event."""
     try:
         raw = orjson.loads(line)
         kind = raw["kind"]
-        event = Event(raw["seq"], datetime.fromisoformat(raw["at"]), kind, upgraded(kind, raw["payload"]))
+        event = RawEvent(raw["seq"], datetime.fromisoformat(raw["at"]), kind, upgraded(kind, raw["payload"]))
     except (ValueError, TypeError, KeyError):
         return None
     sound = (
@@ -107,6 +117,13 @@ def parse_line(line: bytes) -> Event | None:
         and isinstance(event.payload, dict)
     )
     return event if sound else None
+
+
+RAW = Parser(parse_line, lambda seq, at, kind, payload: RawEvent(seq, at, kind, upgraded(kind, orjson.loads(payload))))
+"""Reads events as they were written."""
+
+TYPED = Parser(read_event, lambda *fields: read_event(format_line(*fields)))
+"""Reads events as this version knows them."""
 
 
 def files(folder: Path) -> list[Segment]:
@@ -136,7 +153,7 @@ def segments(folder: Path) -> list[Segment]:
     return found
 
 
-def read(segment: Segment, offset: int = 0) -> Iterator[Line]:
+def read(segment: Segment, offset: int, parser: Parser[T]) -> Iterator[Line[T]]:
     """Yield the lines of a segment behind `offset`, in whatever form it is by now; none where it is gone.
 
     A compacted file that is damaged counts from there on as one line without an event.
@@ -149,9 +166,9 @@ def read(segment: Segment, offset: int = 0) -> Iterator[Line]:
             return
         try:
             if now.compacted:
-                yield from parquet.read(now, offset)
+                yield from parquet.read(now, offset, parser)
             else:
-                yield from _read_plain(now.path, offset)
+                yield from _read_plain(now.path, offset, parser)
         except FileNotFoundError:
             now = next((s for s in segments(segment.path.parent) if s.name == segment.name), None)
         else:
@@ -195,13 +212,14 @@ def last_seq(found: Sequence[Segment]) -> int:
     return 0
 
 
-def _read_plain(path: Path, offset: int) -> Iterator[Line]:
+def _read_plain(path: Path, offset: int, parser: Parser[T]) -> Iterator[Line[T]]:
+    parse = parser.line
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
             offset += len(line)
             whole = line.endswith(b"\n")
-            yield Line(parse_line(line) if whole else None, offset, whole)
+            yield Line(parse(line) if whole else None, offset, whole)
 
 
 def _last_seq_plain(path: Path) -> int:

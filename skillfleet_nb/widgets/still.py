@@ -25,7 +25,9 @@ def still(picture: Picture, diff: Markup | None = None, hint: str = "") -> Marku
     >>> from skillfleet_nb.runs.jobs.picture import picture
     >>> from skillfleet_nb.runs.jobs.progress import Progress
     >>> from skillfleet_nb.store import Home
-    >>> "a &lt;b&gt; c" in still(picture(Progress(Home.find(), "job-1", name="a <b> c")))
+    >>> progress = Progress(Home.find(), "job-1")
+    >>> progress.name = "a <b> c"
+    >>> "a &lt;b&gt; c" in still(picture(progress))
     True
     """
     p = picture

@@ -142,7 +142,7 @@ def latencies(page: LabPage, home: Path, names: list[str], since: float) -> tupl
     """Return, in ms, how long marks took from the journal to the page, and how many there were."""
     until = time.time() - 2  # the newest may still be on their way
     events = [e for name in names for e in follow(Home.find(home), name).poll() if e.kind == "phase"]
-    at = {e.payload["text"]: e.at.timestamp() for e in events if since < e.at.timestamp() < until}
+    at = {e.payload.text: e.at.timestamp() for e in events if since < e.at.timestamp() < until}
     seen = page._page.evaluate("() => window.marks")
     return [seen[text] - 1000 * moment for text, moment in at.items() if text in seen], len(at)
 

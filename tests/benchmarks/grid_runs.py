@@ -147,7 +147,7 @@ def _used(fleet: Fleet, job_id: str) -> dict[str, dict[str, float]]:
     added: dict[str, dict[str, float]] = {}
     before_search = True
     for event in follow(fleet.home, job_id).poll():
-        p = event.payload
+        p = event.payload.model_dump()
         if event.kind == "phase" and p["text"].startswith("searching"):
             before_search = False
         if event.kind != "lm_call":

@@ -39,15 +39,13 @@ def test_phases_and_candidates_are_told_as_they_come(fleet: Fleet) -> None:
     job = run(fleet, "miprov2", lm)
     job.result(120)
     events = follow(fleet.home, job.id).poll()
-    phases = [e.payload["text"] for e in events if e.kind == "phase"]
+    phases = [e.payload.text for e in events if e.kind == "phase"]
     assert [p for p in phases if p.startswith("proposing")] == [f"proposing instructions, {n} of 3" for n in (1, 2, 3)]
     assert phases.index("bootstrapping demos") < phases.index("trying combinations of instructions and demos")
-    kinds = [(e.kind, e.payload["program_id"]) for e in events if e.kind in {"trying", "trial"}][1:-2]
+    kinds = [(e.kind, e.payload.program_id) for e in events if e.kind in {"trying", "trial"}][1:-2]
     assert kinds[::2] == [("trying", program_id) for _, program_id in kinds[1::2]], "each trial was announced"
-    kept = {e.payload["program_id"]: e.seq for e in events if e.kind == "program"}
-    assert all(kept[e.payload["program_id"]] < e.seq for e in events if e.kind == "trying"), (
-        "and its program kept before"
-    )
+    kept = {e.payload.program_id: e.seq for e in events if e.kind == "program"}
+    assert all(kept[e.payload.program_id] < e.seq for e in events if e.kind == "trying"), "and its program kept before"
 
 
 def test_a_picture_of_a_finished_run_has_the_verdict_and_the_programs(fleet: Fleet) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.events import LMCall, Trial
-from skillfleet_nb.lm.meter import Totals
+from skillfleet_nb.projection import JobRecord, Totals
 from skillfleet_nb.runs.review.answers import Answer
 from skillfleet_nb.store import follow
 
@@ -32,7 +32,7 @@ class History:
     spent
         What they bought; the budget of a job counts over all its attempts.
     seconds
-        How long they ran, together, without pauses.
+        How long they ran, together, without pauses and without waiting for a person.
     baseline
         What scoring the baseline took of it.
     trials
@@ -44,7 +44,7 @@ class History:
     answered_by
         Requests that a fallback answered, by their digest, and its model.
     reviews
-        What a person answered, by question; a no is not held against a run that is resumed.
+        What a person answered last, by question; a no is not held against a run that is resumed.
     declined
         When a person said no, by question.
     asked_at
@@ -65,52 +65,21 @@ class History:
     @classmethod
     def of(cls, home: Home, job_id: str) -> History:
         """Read the history of a job off its journal."""
-        found = cls()
-        clock = _Clock()
+        record, history = JobRecord(), cls()
         for event in follow(home, job_id).read():
-            p = event.payload
-            clock.take(event.kind, p, event.at)
-            if event.kind in {"job_created", "resumed"}:
-                found.asked_at = event.at
-            elif event.kind == "review_answered":
-                found._take_review(p, event.at)
-            elif event.kind == "lm_call":
-                found.spent.add(LMCall.model_validate({"kind": "lm_call", **p}))
-                if p.get("asked") and p["error"] is None:
-                    found.answered_by[p["asked"]] = p["model"]
-            elif event.kind == "program":
-                found.programs.add(p["program_id"])
-            elif event.kind == "trial":
-                trial = Trial.model_validate({"kind": "trial", **p})
-                found.trials[trial_key(trial)] += 1
-                found.next_trial = max(found.next_trial, trial.trial + 1)
-                found.baseline = found.baseline or found.spent.copy()
-        found.seconds = clock.seconds
-        return found
-
-    def _take_review(self, p: dict[str, Any], at: datetime) -> None:
-        if p["choice"] == "cancel":
-            self.declined[p["review_id"]] = at
-        else:
-            self.reviews[p["review_id"]] = Answer(p["choice"], p["text"])
-
-
-class _Clock:
-    """Adds up how long a job ran: not between its attempts, and not while it was paused or asked a person."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._runs = self._asks = self._paused = False
-        self._since: datetime | None = None
-
-    def take(self, kind: str, p: dict[str, Any], at: datetime) -> None:
-        if kind in {"job_created", "resumed"}:
-            self._runs = self._asks = self._paused = False
-            self._since = None
-        if self._since is not None:
-            self.seconds += (at - self._since).total_seconds()
-        if kind == "state":
-            self._runs, self._asks = p["state"] in {"running", "pending_hitl"}, p["state"] == "pending_hitl"
-        elif kind == "paused":
-            self._paused = p["paused"]
-        self._since = at if self._runs and not (self._asks or self._paused) else None
+            record.apply(event)
+            payload = event.payload
+            if isinstance(payload, Trial):
+                history.trials[trial_key(payload)] += 1
+                history.next_trial = max(history.next_trial, payload.trial + 1)
+                history.baseline = history.baseline or record.totals.copy()
+            elif isinstance(payload, LMCall) and payload.asked and payload.error is None:
+                history.answered_by[payload.asked] = payload.model
+        history.spent, history.seconds, history.programs = record.totals, record.wall_s(), record.programs
+        history.asked_at = record.asked_at or history.asked_at
+        for review_id, answer in record.answers.items():
+            if answer.choice == "cancel":
+                history.declined[review_id] = record.answered_at[review_id]
+            else:
+                history.reviews[review_id] = Answer(answer.choice, answer.text)
+        return history

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import JobError, SkillfleetError
@@ -68,6 +69,8 @@ class Job:
         def work() -> None:
             try:
                 self._result = execution.run()
+                with suppress(SkillfleetError, OSError):  # by the journal's clock, as everybody tells it
+                    self._result = replace(self._result, wall_s=self.progress.wall_s())
             except BaseException as exc:  # noqa: BLE001  told by result()
                 self._failure = exc
             finally:
@@ -185,21 +188,23 @@ class Job:
                 f"`resume {p.name}` goes on with it"
             )
         r = p.result
-        interval = (r["test_delta_low"], r["test_delta_high"])
+        interval = None
+        if r.test_delta_low is not None and r.test_delta_high is not None:
+            interval = (r.test_delta_low, r.test_delta_high)
         return RunResult(
             program=self.best_program(self.given),
             state=p.state,
             stop_kind=p.stop_kind,
             stop_reason=p.stop_reason or "",
-            baseline_score=r["baseline_score"],
-            best_score=r["best_score"],
-            test_baseline=r["test_baseline"],
-            test_score=r["test_score"],
-            test_delta=r["test_delta"],
-            test_delta_interval=None if r["test_delta"] is None else interval,
-            p_value=r["p_value"],
-            verdict=r["verdict"],
-            summary=r["summary"],
+            baseline_score=r.baseline_score,
+            best_score=r.best_score,
+            test_baseline=r.test_baseline,
+            test_score=r.test_score,
+            test_delta=r.test_delta,
+            test_delta_interval=interval,
+            p_value=r.p_value,
+            verdict=r.verdict,
+            summary=r.summary,
             lm_calls=p.calls,
             cached_calls=p.cached,
             cost_usd=p.cost_usd,
@@ -318,21 +323,10 @@ class Job:
         return load_program(self.home, self._program_ids()[1])
 
     def _program_ids(self) -> tuple[str, str]:
-        from skillfleet_nb.store import follow
-
-        baseline = best = None
-        score = -1.0
-        for event in follow(self.home, self.id).poll():
-            p = event.payload
-            if event.kind == "trial" and p["split"] == "val" and p["full_eval"] and p["program_id"]:
-                baseline = baseline or p["program_id"]
-                if p["score"] > score:
-                    score, best = p["score"], p["program_id"]
-            elif event.kind == "result" and p["best_program_id"]:
-                best = p["best_program_id"]
-        if baseline is None or best is None:
+        p = self.progress
+        if p.first_program is None or p.best_program is None:
             raise JobError(f"job {self.name!r} ({self.state}) has no scored program yet")
-        return baseline, best
+        return p.first_program, p.best_program
 
     @property
     def question(self) -> ReviewAsked | None:
@@ -373,20 +367,18 @@ class Job:
         for question, choice, text in p.reviews:
             rows.append(("answered", f"{question} {choice}" + (f": {text}" if text not in {"", choice} else "")))
         if p.baseline is not None and p.best is not None:
-            best = p.result["best_score"] if p.result else p.best
-            rows.append(("validation", f"{points(p.baseline)} → {points(best)}"))
-        if p.result and p.result["verdict"]:
-            r = p.result
-            interval = f"{points_change(r['test_delta_low'])} to {points_change(r['test_delta_high'])}"
-            delta = f"{points_change(r['test_delta'])} points, 95% interval {interval}, {p_in_words(r['p_value'])}"
-            rows.append(("test (sealed)", f"{points(r['test_baseline'])} → {points(r['test_score'])}"))
+            rows.append(("validation", f"{points(p.baseline)} → {points(p.best)}"))
+        r = p.result
+        if r and r.verdict and r.p_value is not None:
+            interval = f"{points_change(r.test_delta_low)} to {points_change(r.test_delta_high)}"
+            delta = f"{points_change(r.test_delta)} points, 95% interval {interval}, {p_in_words(r.p_value)}"
+            rows.append(("test (sealed)", f"{points(r.test_baseline)} → {points(r.test_score)}"))
             rows.append(("difference", delta))
-            rows.append(("verdict", str(r["verdict"])))
-        elif p.result:
+            rows.append(("verdict", str(r.verdict)))
+        elif r:
             rows.append(("verdict", "not tested"))
-        rows.append(
-            ("LM calls", f"{p.calls:,} bought, {p.cached:,} cached" + (f", {p.failed} failed" * bool(p.failed)))
-        )
+        failed = f", {p.totals.failed} failed" if p.totals.failed else ""
+        rows.append(("LM calls", f"{p.calls:,} bought, {p.cached:,} cached{failed}"))
         rows += [("cost", money(p.cost_usd)), ("time", duration(p.elapsed_s))]
         rows += [("note", w) for w in p.warnings]
         if p.error:

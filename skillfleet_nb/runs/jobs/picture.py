@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.events import Result, Trial
 from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.html import fill
 from skillfleet_nb.programs.diff import diff_programs
@@ -83,7 +84,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "curve": _curve(p),
         "used": _used(p),
         "failures": p.failures.most_common(),
-        "repeats": p.repeats,
+        "repeats": p.totals.retries,
         "notes": p.warnings[-_NOTES:],
         "tried": _tried(p),
         "result": _result(p),
@@ -109,7 +110,7 @@ def _used(p: Progress) -> list[dict[str, Any]]:
     known = {
         "cost": (p.cost_usd, budget.get("usd"), money),
         "calls": (p.calls, budget.get("calls"), "{:,.0f}".format),
-        "tokens": (p.tokens, budget.get("tokens"), "{:,.0f}".format),
+        "tokens": (p.totals.tokens, budget.get("tokens"), "{:,.0f}".format),
         "time": (minutes, budget.get("minutes"), lambda m: duration(60 * m)),
     }
     told = []
@@ -129,34 +130,33 @@ def _tried(p: Progress) -> dict[str, Any] | None:
     t = p.trying or p.tried
     if t is None or p.state.is_finished():
         return None
-    split = {"val": "validation", "train": "training"}.get(t["split"], t["split"])
-    whole = f"all {t['n_examples']} {split} examples" if t["full_eval"] else f"{t['n_examples']} {split} examples"
-    trial = "" if p.trying else f"trial {t['trial']}: {points(t['score'])} on {whole}"
+    split = {"val": "validation", "train": "training"}.get(t.split, t.split)
+    whole = f"all {t.n_examples} {split} examples" if t.full_eval else f"{t.n_examples} {split} examples"
+    trial = f"trial {t.trial}: {points(t.score)} on {whole}" if isinstance(t, Trial) else ""
     text = trial or f"trying a candidate on {whole}"
-    is_best = t["program_id"] == p.best_program
+    is_best = t.program_id == p.best_program
     before = p.first_program if is_best else p.best_program
     return {
         "text": f"{text}, the best so far" if is_best else text,
         "against": "the given program" if is_best else "the best so far",
-        "programs": [before, t["program_id"]] if before and before != t["program_id"] else None,
+        "programs": [before, t.program_id] if before and before != t.program_id else None,
     }
 
 
 def _result(p: Progress) -> dict[str, Any] | None:
     if not p.state.is_finished():
         return None
-    r = p.result or {}
+    r = p.result or Result()
     told: dict[str, Any] = {
-        "verdict": r.get("verdict"),
-        "summary": r.get("summary") or p.error or p.stop_reason or "",
+        "verdict": r.verdict,
+        "summary": r.summary or p.error or p.stop_reason or "",
         "programs": [p.first_program, p.best_program] if p.first_program != p.best_program else None,
     }
-    if r.get("verdict"):
-        low, high = 100 * r["test_delta_low"], 100 * r["test_delta_high"]
+    if r.verdict and r.p_value is not None:
         told |= {
-            "test": [_points(r["test_baseline"]), _points(r["test_score"])],
-            "delta": [round(100 * r["test_delta"], 2), round(low, 2), round(high, 2)],
-            "p": p_in_words(r["p_value"]),
+            "test": [_points(r.test_baseline), _points(r.test_score)],
+            "delta": [_points(r.test_delta), _points(r.test_delta_low), _points(r.test_delta_high)],
+            "p": p_in_words(r.p_value),
         }
     return told
 

@@ -53,8 +53,7 @@ def refuse_spent(name: str, limits: Mapping[str, float], history: History) -> No
         Naming the limit and what was used of it.
     """
     spent = history.spent
-    tokens = spent.input_tokens + spent.output_tokens
-    used = {"usd": spent.cost_usd, "calls": spent.calls, "tokens": tokens, "minutes": history.seconds / 60}
+    used = {"usd": spent.cost_usd, "calls": spent.calls, "tokens": spent.tokens, "minutes": history.seconds / 60}
     for what, limit in limits.items():
         before = used[what] or 0
         if before >= limit:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.events import Choice
     from skillfleet_nb.lm.gate import Gate
-    from skillfleet_nb.lm.meter import Totals
+    from skillfleet_nb.projection import Totals
     from skillfleet_nb.runs.recorder import Candidate, Recorder
     from skillfleet_nb.runs.review.reviewer import Reviewer
     from skillfleet_nb.runs.scoring import Scorer

@@ -132,8 +132,8 @@ def test_a_model_that_dies_before_the_test_gives_no_verdict(runner: Runner, opti
     job = runner.start(optimizer, num_threads=1)
     assert job.result().verdict is not None
     events = list(follow(runner.fleet.home, job.id).poll())
-    sealed = next(n for n, e in enumerate(events) if e.kind == "phase" and "sealed" in e.payload["text"])
-    bought = sum(e.kind == "lm_call" and not e.payload["cached"] for e in events[:sealed])
+    sealed = next(n for n, e in enumerate(events) if e.kind == "phase" and "sealed" in e.payload.text)
+    bought = sum(e.kind == "lm_call" and not e.payload.cached for e in events[:sealed])
 
     runner.server.seen.clear()
     runner.server.after(bought, "server_500")

@@ -93,7 +93,7 @@ lm = dspy.LM("openai/left", api_base={base!r}, api_key="k", timeout=1e6)
 examples = rows(4)
 job = fleet.optimize(program(), train=examples[:6], val=examples[6:11], test=examples[11:], metric=told,
                      optimizer="bootstrap_random_search", lm=lm, num_threads=2)
-while not job.progress.failed and job.progress.calls < 7:
+while not job.progress.totals.failed and job.progress.calls < 7:
     job.wait(0.05)
 job.cancel()
 print(job.result().state)

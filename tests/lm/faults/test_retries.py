@@ -222,6 +222,6 @@ def test_attempts_are_in_the_journal(runner: Runner) -> None:
     runner.server.first(1, "reset")
     job = runner.start()
     job.result()
-    calls = [e.payload for e in follow(runner.fleet.home, job.id).poll() if e.kind == "lm_call"]
+    calls = [e.payload.model_dump() for e in follow(runner.fleet.home, job.id).poll() if e.kind == "lm_call"]
     assert calls[0]["attempts"] == 2
     assert sum(c["attempts"] for c in calls if not c["cached"]) == len(runner.server.seen)

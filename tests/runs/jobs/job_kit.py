@@ -155,7 +155,7 @@ def kill(job: Job) -> None:
 
 def events(fleet: Fleet, job_id: str, kind: str) -> list[dict[str, Any]]:
     """Return the payloads of a kind, in order."""
-    return [e.payload for e in follow(fleet.home, job_id).poll() if e.kind == kind]
+    return [e.payload.model_dump() for e in follow(fleet.home, job_id).poll() if e.kind == kind]
 
 
 def bought(fleet: Fleet, job_id: str) -> int:
