@@ -14,8 +14,7 @@ from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.runs.jobs.resume import refuse_changes, refuse_finished, refuse_spent
 from skillfleet_nb.runs.prepare import prepare
 from skillfleet_nb.runs.request import AUTO, ResumeRequest, RunRequest, takes
-from skillfleet_nb.store import Home, Store
-from skillfleet_nb.store.job_filter import condition
+from skillfleet_nb.store import Home, Store, queries
 
 if TYPE_CHECKING:
     from datetime import date
@@ -211,10 +210,16 @@ class Fleet:
         InputError
             If a day is none.
         """
-        where, values = condition(
-            state=state, optimizer=optimizer, domain=domain, tag=tag, since=since, until=until, text=text
+        return queries.jobs(
+            self.store,
+            state=state,
+            optimizer=optimizer,
+            domain=domain,
+            tag=tag,
+            since=since,
+            until=until,
+            text=text,
         )
-        return self.store.frame(f"from jobs where {where} order by created_at desc", values)
 
     def job(self, name_or_id: str) -> Job:
         """Find a job by its id, or the newest one by its name.
@@ -226,7 +231,7 @@ class Fleet:
         """
         if name_or_id in self._jobs:
             return self._jobs[name_or_id]
-        known = self.store.frame("select job_id, name from jobs order by created_at desc")
+        known = queries.job_names(self.store)
         found = known[(known.job_id == name_or_id) | (known.name == name_or_id)].job_id
         if found.empty:
             raise unknown("job", name_or_id, list(dict.fromkeys(known.name)))
@@ -276,14 +281,11 @@ class Fleet:
 
     def questions(self) -> pd.DataFrame:
         """List what jobs ask a person now: `name`, `question`, `asks`, `asked_at`, `job_id`; oldest first."""
-        return self.store.frame(
-            "select name, question, asks, asked_at, job_id from reviews join jobs using (job_id) "
-            "where answered_at is null and state = 'pending_hitl' order by asked_at"
-        )
+        return queries.open_questions(self.store)
 
     def trials(self, job_id: str) -> pd.DataFrame:
         """List the trials of a job in order; columns as in the relation ``trials``."""
-        return self.store.frame("from trials where job_id = ? order by trial", [job_id])
+        return queries.trials(self.store, [job_id])
 
     def sql(self, query: str) -> pd.DataFrame:
         """Ask anything of the recorded facts; see ``docs/sql.md`` for the relations.

@@ -19,7 +19,7 @@ from skillfleet_nb.events import Chosen
 from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.lm.prices import price_of
 from skillfleet_nb.runs.request import RunRequest, TaskRequest
-from skillfleet_nb.store import Journal
+from skillfleet_nb.store import Journal, queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -332,10 +332,7 @@ def record(home: Home, recommendation: Recommendation) -> None:
 
 def record_once(home: Home, store: Store, recommendation: Recommendation) -> None:
     """Keep a recommendation that was made under moved sliders, and so is not kept yet."""
-    kept = store.frame(
-        "SELECT 1 FROM recommendations WHERE id = ? AND recommended IS NOT NULL", [recommendation.recommendation_id]
-    )
-    if kept.empty:
+    if not queries.is_recommended(store, recommendation.recommendation_id):
         record(home, recommendation)
 
 

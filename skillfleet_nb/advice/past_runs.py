@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,7 @@ from skillfleet_nb.advice.forecast import Correction, Corrections, quantile
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.optimizers.registry import available
 from skillfleet_nb.optimizers.rehearsal.calls import LEVEL
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,29 +73,9 @@ def read(store: Store, task: str) -> History:
 @lru_cache(maxsize=16)
 def _read(store: Store, task: str, written: frozenset[Any], optimizers: frozenset[str]) -> History:
     del written, optimizers
-    # In one question: each one looks whether there is something new to fold.
-    rows = store.frame(
-        """
-        WITH told AS (
-            SELECT kind, payload,
-                row_number() OVER (PARTITION BY kind, payload->>'key' ORDER BY events."at" DESC) AS newest
-            FROM events WHERE kind = 'landmarks' OR (kind IN ('probed', 'headroom') AND payload->>'key' = ?)
-        )
-        SELECT kind, payload::VARCHAR AS told FROM told WHERE newest = 1
-        UNION ALL
-        SELECT 'run', to_json(r)::VARCHAR FROM (
-            SELECT features, chosen, chosen_params, stop_kind, baseline_score, gain, score, regret, confidence, how,
-                warm, expected_calls, actual_calls, expected_cost_usd, actual_cost_usd, expected_wall_s, actual_wall_s
-            FROM recommendations WHERE job_id IS NOT NULL AND state = 'completed' ORDER BY "at"
-        ) AS r""",
-        [task],
-    )
-    facts = [(str(kind), json.loads(text)) for kind, text in rows.itertuples(index=False, name=None)]
-    of_task = {kind: fact for kind, fact in facts if kind in {"probed", "headroom"}}
-    landmarks = {fact.pop("key"): fact for kind, fact in facts if kind == "landmarks"}
-    every = installed()
-    past = tuple(_past_run(fact, landmarks, every) for kind, fact in facts if kind == "run")
-    return History(past, of_task.get("probed"), of_task.get("headroom"), landmarks.get(task))
+    seen, every = queries.experience(store, task), installed()
+    past = tuple(_past_run(run, seen.landmarks, every) for run in seen.runs)
+    return History(past, seen.probed, seen.headroom, seen.landmarks.get(task))
 
 
 def _past_run(r: Mapping[str, Any], landmarks: Mapping[str, Mapping[str, Any]], every: Installed) -> PastRun:

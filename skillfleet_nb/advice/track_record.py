@@ -20,6 +20,7 @@ from skillfleet_nb.charts.track_record import (
 from skillfleet_nb.events import JobState, StopKind
 from skillfleet_nb.format import is_missing, percent
 from skillfleet_nb.html import Readable, fill, join, table, text_table
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,7 +202,7 @@ def _cells(bins: Sequence[CalibrationBin]) -> list[list[str]]:
 
 def report(store: Store) -> SelectorReport:
     """Read what was recorded; parameters are those of ``fleet.advice.report``."""
-    rows = store.frame("FROM recommendations").to_dict("records")
+    rows = queries.recommendations(store).to_dict("records")
     how = [str(r["how"]) for r in rows]
     advised = [r for r in rows if not is_missing(r["recommended"])]
     ended = [r for r in rows if r["state"] == JobState.COMPLETED and r["stop_kind"] != StopKind.BUDGET]

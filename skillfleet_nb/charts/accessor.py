@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.charts.jobs import Jobs
 from skillfleet_nb.charts.kind import Takes, kinds
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ class Charts:
         return one.draw(Jobs(self._store, self._ids(jobs) if jobs else None), **given)
 
     def _ids(self, jobs: tuple[Job | str, ...]) -> tuple[str, ...]:
-        known = set(self._store.frame("select job_id from jobs")["job_id"])  # one question for any number of jobs
+        known = set(queries.job_names(self._store)["job_id"])  # one question for any number of jobs
         ids = (job.id if not isinstance(job, str) else job if job in known else self._find(job).id for job in jobs)
         return tuple(dict.fromkeys(ids))
 

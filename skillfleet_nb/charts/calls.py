@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts import facts
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import kind
 from skillfleet_nb.charts.style import (
@@ -19,6 +18,7 @@ from skillfleet_nb.charts.style import (
     shortened,
     titled,
 )
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,7 +192,7 @@ def _span(seconds: float) -> str:
 @kind("costs", "what each role and model cost")
 def costs_of_jobs(jobs: Jobs) -> Chart:
     """Plot what each role and model cost."""
-    data = cost_data(facts.calls(jobs.store, jobs.labels))
+    data = cost_data(jobs.labelled(queries.calls_by_model(jobs.store, jobs.labels)))
     title = f"Cost by role and model of {jobs.title}"
     return Chart(title, data, costs(data, title=title))
 
@@ -200,6 +200,6 @@ def costs_of_jobs(jobs: Jobs) -> Chart:
 @kind("latency", "how long answers took")
 def latency_of_jobs(jobs: Jobs) -> Chart:
     """Plot how long answers took, by role and model."""
-    data = latency_data(facts.latencies(jobs.store, jobs.labels))
+    data = latency_data(queries.latencies(jobs.store, jobs.labels))
     title = f"Latency of LM calls of {jobs.title}"
     return Chart(title, data, latencies(data, title=title))

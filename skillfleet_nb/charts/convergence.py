@@ -6,7 +6,6 @@ import math
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts import facts
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import kind
 from skillfleet_nb.charts.style import (
@@ -22,6 +21,7 @@ from skillfleet_nb.charts.style import (
     trial_axis,
 )
 from skillfleet_nb.runs.jobs.curve import Curve, score_scale
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,7 +146,7 @@ def sparkline(scores: Sequence[float]) -> str:
 @kind("convergence", "score by trial and the best so far; of several jobs the best so far of each")
 def of_jobs(jobs: Jobs) -> Chart:
     """Plot the learning curve of a job, or the best so far of several."""
-    trials = facts.curves(jobs.store, jobs.labels)
+    trials = jobs.labelled(queries.trials(jobs.store, jobs.labels))
     data = convergence_data(trials)
     title = f"Learning curve{'s' * (len(jobs.labels) != 1)} of {jobs.title}"
     seen = int((trials.split != "test").sum())

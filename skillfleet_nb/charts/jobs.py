@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.charts import facts
 from skillfleet_nb.charts.style import shortened
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ class Jobs:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """Rows of the relation ``jobs``, newest first, with `job`: a name that no other one has."""
-        rows = facts.jobs(self.store, None if self.ids is None else dict.fromkeys(self.ids, ""))
+        rows = queries.jobs(self.store, ids=self.ids)
         return rows.assign(job=_told_apart(rows))
 
     @cached_property
@@ -44,6 +44,12 @@ class Jobs:
         names = dict(zip(self.frame["job_id"], self.frame["job"], strict=True))
         ids = list(names) if self.ids is None else self.ids
         return {job_id: str(names.get(job_id, job_id)) for job_id in ids[:_MOST]}
+
+    def labelled(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Add `job`, the label of each row's job, and put the rows in the order of the labels."""
+        place = {job_id: number for number, job_id in enumerate(self.labels)}
+        frame = frame.sort_values("job_id", key=lambda ids: ids.map(place), kind="stable")
+        return frame.assign(job=frame["job_id"].map(self.labels))
 
     @property
     def left_out(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts import facts
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import Takes, kind
 from skillfleet_nb.charts.style import (
@@ -19,6 +18,7 @@ from skillfleet_nb.charts.style import (
     told_apart,
     trial_axis,
 )
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -149,7 +149,7 @@ def lineage(data: pd.DataFrame, *, title: str = "", total: int | None = None) ->
 def of_job(jobs: Jobs) -> Chart:
     """Plot the candidates of a job with their parents."""
     (job_id,) = jobs.labels
-    trials = facts.trials(jobs.store, job_id)
+    trials = queries.trials(jobs.store, [job_id])
     data = lineage_data(trials)
     title = f"Lineage of the candidates of {jobs.title}"
     total = trials[trials.split != "test"].program_id.nunique()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts import facts
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import Takes, kind
 from skillfleet_nb.charts.style import BLUE, INK, VERMILION, WIDTH, nothing, panel_title, titled
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,8 +155,8 @@ def _panel(alt: Any, cells: pd.DataFrame, rows: list[str], n: int) -> Any:
 def of_job(jobs: Jobs) -> Chart:
     """Map which examples the best candidates of a job fixed and broke."""
     (job_id,) = jobs.labels
-    shown = shown_trials(facts.trials(jobs.store, job_id))
-    outcomes = facts.outcomes(jobs.store, job_id, shown.trial.tolist())
+    shown = shown_trials(queries.trials(jobs.store, [job_id]))
+    outcomes = queries.outcomes(jobs.store, job_id, shown.trial.tolist())
     counts = {str(split): int(n) for split, n in outcomes.groupby("split")["example_id"].nunique().items()}
     title = f"Examples fixed and broken by {jobs.title}"
     data = outcome_data(outcomes, shown)

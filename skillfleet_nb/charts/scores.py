@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts import facts
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import kind
 from skillfleet_nb.charts.style import BLUE, HEIGHT, INK, VERMILION, WIDTH, nothing, panel_title, shortened, titled
 from skillfleet_nb.format import counted
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +167,7 @@ def difficulty(data: pd.DataFrame, *, title: str = "") -> Any:
 @kind("scores", "scores of examples: the program as given against the best")
 def scores_of_jobs(jobs: Jobs) -> Chart:
     """Plot the scores of examples: the program as given against the best."""
-    data = score_data(facts.example_scores(jobs.store, jobs.labels))
+    data = score_data(jobs.labelled(queries.given_and_best_scores(jobs.store, jobs.labels)))
     title = f"Scores of examples, given against best, of {jobs.title}"
     out = len(jobs.labels) - data["job"].nunique()
     note = f"{counted(out, 'job')} left out: not scored yet, or beyond the first six." if out else ""
@@ -177,6 +177,6 @@ def scores_of_jobs(jobs: Jobs) -> Chart:
 @kind("difficulty", "how hard candidates found the examples")
 def difficulty_of_jobs(jobs: Jobs) -> Chart:
     """Plot how hard candidates found the examples, and the hardest ones."""
-    data = difficulty_data(facts.examples(jobs.store, jobs.labels))
+    data = difficulty_data(queries.example_means(jobs.store, jobs.labels))
     title = f"Difficulty of the examples of {jobs.title}"
     return Chart(title, data, difficulty(data, title=title))

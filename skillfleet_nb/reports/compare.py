@@ -16,6 +16,7 @@ from skillfleet_nb.format import is_missing, one_line
 from skillfleet_nb.reports.comparison import NONE, Comparison, Difference, Run
 from skillfleet_nb.reports.stored_programs import in_words
 from skillfleet_nb.stats import paired_comparison, unpaired_comparison
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,19 +31,6 @@ if TYPE_CHECKING:
 _SPLITS: tuple[Literal["test", "val"], ...] = ("test", "val")
 _LABEL = 36  # characters of a name: it heads a column
 _DERIVED = {"expected_calls"}  # follows from the rest
-_SETUPS = """
-    SELECT job_id, kind, payload FROM events
-    WHERE kind IN ('job_created', 'resumed') AND list_contains($jobs, job_id) ORDER BY job_id, seq"""
-# The best program of each job, on its widest evaluation of each split; rows that repeat count as one.
-_SCORES = """
-    WITH chosen AS (
-        SELECT t.job_id, t.split, arg_max(t.trial, (t.n_examples, t.trial)) AS trial
-        FROM trials AS t JOIN jobs AS j ON j.job_id = t.job_id AND j.best_program_id = t.program_id
-        WHERE list_contains($jobs, t.job_id) AND (t.split = 'test' OR (t.split = 'val' AND t.full_eval))
-        GROUP BY t.job_id, t.split
-    )
-    SELECT c.job_id, c.split, s.example_id, avg(coalesce(s.score, 0)) AS score, any_value(s.output) AS output
-    FROM scores AS s JOIN chosen AS c USING (job_id, trial) GROUP BY ALL ORDER BY ALL"""
 
 
 def compare(store: Store, settings: Settings, jobs: Sequence[Job], named: Sequence[str]) -> Comparison:
@@ -60,7 +48,7 @@ def compare(store: Store, settings: Settings, jobs: Sequence[Job], named: Sequen
         if job_id in ids[:at]:
             raise _same_job(store, named[ids.index(job_id)], named[at], job_id)
     runs = _runs(store, jobs)
-    scores = store.frame(_SCORES, {"jobs": ids})
+    scores = queries.best_scores(store, ids)
     split, notes = _split(runs, scores)
     by_job = [scores[(scores.job_id == i) & (scores.split == split)].set_index("example_id") for i in ids]
     differences = _differences(runs, by_job, split, notes)
@@ -70,8 +58,8 @@ def compare(store: Store, settings: Settings, jobs: Sequence[Job], named: Sequen
 
 def _same_job(store: Store, one: str, other: str, job_id: str) -> InputError:
     told = f"{one!r} and {other!r} are the same job" if one != other else f"{one!r} is given twice"
-    namesakes = store.frame("SELECT job_id FROM jobs WHERE name = ? AND job_id <> ? ORDER BY created_at DESC",
-                            [one, job_id]).job_id.tolist()  # fmt: skip
+    names = queries.job_names(store)
+    namesakes = names.job_id[(names.name == one) & (names.job_id != job_id)].tolist()
     if namesakes:
         return InputError(f"{told}: an earlier one of that name is {namesakes[0]}, compare by id")
     return InputError(f"{told}: name another; `job {one}` compares its best program with the given one")
@@ -79,10 +67,10 @@ def _same_job(store: Store, one: str, other: str, job_id: str) -> InputError:
 
 def _runs(store: Store, jobs: Sequence[Job]) -> tuple[Run, ...]:
     ids = [job.id for job in jobs]
-    frame = store.frame("FROM jobs WHERE list_contains($jobs, job_id)", {"jobs": ids})
+    frame = queries.jobs(store, ids=ids)
     facts = {row["job_id"]: {str(k): _known(v) for k, v in row.items()} for row in frame.to_dict("records")}
     setups: dict[str, dict[str, Any]] = {}
-    for job_id, kind, payload in store.frame(_SETUPS, {"jobs": ids}).itertuples(index=False, name=None):
+    for job_id, kind, payload in queries.job_setups(store, ids).itertuples(index=False, name=None):
         told = json.loads(payload)
         if kind == "job_created":
             setups[job_id] = {**told["spec"], "engine": told["engine"]}

@@ -15,6 +15,7 @@ from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.format import money, points
 from skillfleet_nb.html import fill, items, join, preformatted, render, table
 from skillfleet_nb.lm.keys import scrubbed
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,11 +125,7 @@ def _diff(job: Job) -> Markup:
 
 
 def _trials(store: Store, job_id: str) -> Markup:
-    frame = store.frame(
-        """select trial, split, full_eval, n_examples, score, best_so_far, program_id, parent_ids, lm_calls, cost_usd
-        from trials where job_id = ? order by trial limit ?""",
-        [job_id, _MOST_TRIALS + 1],
-    )
+    frame = queries.trials(store, [job_id], limit=_MOST_TRIALS + 1)
     if frame.empty:
         return _missing("No candidate has been scored yet.")
     more = len(frame) > _MOST_TRIALS
@@ -160,16 +157,8 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _failures(job: Job, store: Store) -> Markup:
     p = job.progress
-    errors = store.frame(
-        """select error, count(*) as n from lm_calls where job_id = ? and error is not null
-        group by error order by n desc, error limit ?""",
-        [job.id, _MOST_ERRORS],
-    )
-    unanswered = store.frame(
-        """select t.trial, t.split, count(*) as n from scores s join trials t using (job_id, trial)
-        where job_id = ? and s.score is null group by all order by all limit ?""",
-        [job.id, _MOST_ERRORS],
-    )
+    errors = queries.failed_calls(store, job.id, limit=_MOST_ERRORS)
+    unanswered = queries.failed_examples(store, job.id, limit=_MOST_ERRORS)
     parts = [preformatted(p.error, title="What broke the job")] if p.error else []
     if p.warnings:
         parts.append(items(p.warnings, title="Notes"))

@@ -28,7 +28,7 @@ from skillfleet_nb.runs.lm_health import first_answer
 from skillfleet_nb.runs.prepare import checked_budget, checked_lm
 from skillfleet_nb.runs.reporter import Reporter
 from skillfleet_nb.runs.spec import Budget
-from skillfleet_nb.store import Journal, new_stream
+from skillfleet_nb.store import Journal, new_stream, queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -114,7 +114,7 @@ class Judge:
             If the model did not answer at all.
         """
         key = content_hash([_VERSION, self.name, self.lm.kwargs.get("temperature"), task])
-        known = kept(store, key)
+        known = queries.grades(store, key)
         left = sorted({i: at for at, i in enumerate(rows.ids) if i not in known}.items())
         random.Random(seed).shuffle(left)
         found = {i: known[i] for i in rows.ids if i in known}
@@ -212,16 +212,6 @@ class _Asking:
             ExampleJudged(example_id=example, judge=self._key, model=self._judge.name, grade=grade, reason=reason)
         )
         self.grades[example] = grade, reason
-
-
-def kept(store: Store, key: str) -> dict[str, tuple[float, str]]:
-    """Return the grades that a judge has given, by example id."""
-    frame = store.frame(
-        "SELECT payload->>'example_id' AS id, (payload->>'grade')::DOUBLE AS grade, payload->>'reason' AS reason "
-        "FROM events WHERE kind = 'judged' AND payload->>'judge' = ? ORDER BY \"at\"",
-        [key],
-    )
-    return {str(i): (float(g), str(r)) for i, g, r in frame.itertuples(index=False, name=None)}
 
 
 def task_of(rows: Rows, program: Any = None) -> str:

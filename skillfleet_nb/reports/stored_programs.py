@@ -14,7 +14,7 @@ from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.programs.state import load_state, save_state
 from skillfleet_nb.reports.program_page import candidates_table, program_html, program_text
 from skillfleet_nb.runs.tryout import ask
-from skillfleet_nb.store import load_program
+from skillfleet_nb.store import load_program, queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,27 +29,6 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import Store
 
 _PREFIX = 4  # characters of an id that may stand for it
-_CANDIDATES = """
-    WITH scored AS (
-        SELECT program_id, min(trial) AS trial, count(*) AS trials,
-            max(score) FILTER (split = 'val' AND full_eval) AS val_score,
-            arg_max(score, trial) FILTER (split = 'test') AS test_score,
-            list_distinct(flatten(list(parent_ids))) AS parents
-        FROM trials WHERE job_id = $job GROUP BY program_id
-    ), saved AS (
-        SELECT program_id, min(created_at) AS created_at, any_value(n_demos) AS n_demos,
-            any_value(instructions) AS instructions
-        FROM programs WHERE job_id = $job GROUP BY program_id
-    )
-    SELECT program_id, CASE WHEN scored.trial = 0 THEN 'given' ELSE '' END AS role, scored.trial AS trial,
-        coalesce(trials, 0) AS trials, val_score, test_score, n_demos,
-        coalesce(parents, []::VARCHAR[]) AS parents, instructions, created_at
-    FROM saved LEFT JOIN scored USING (program_id) ORDER BY scored.trial NULLS LAST, created_at, program_id"""
-_SCORES = """
-    SELECT t.trial, t.split, t.full_eval, s.example_id, coalesce(s.score, 0) AS score, s.output, s.feedback
-    FROM scores AS s JOIN trials AS t USING (job_id, trial)
-    WHERE t.job_id = $job AND t.program_id = $program AND (t.full_eval OR t.split = 'test')
-    ORDER BY t.split, score, s.example_id"""
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,7 +130,7 @@ class StoredProgram(Readable):
 
     @cached_property
     def _scores(self) -> pd.DataFrame:
-        frame = self._store.frame(_SCORES, {"job": self.job.id, "program": self.id}).drop(columns="full_eval")
+        frame = queries.program_scores(self._store, self.job.id, self.id)
         examples = self.candidates.examples if len(frame) else {}
         for at, (column, told) in enumerate((("input", "inputs"), ("expected", "labels")), 3):
             values = [getattr(examples[e], told)().toDict() if e in examples else {} for e in frame.example_id]
@@ -236,11 +215,8 @@ class StoredProgram(Readable):
 
 def candidates(store: Store, settings: Settings, job: Job) -> Candidates:
     """List the programs of a job."""
-    frame = store.frame(_CANDIDATES, {"job": job.id})
-    best = store.frame("SELECT best_program_id FROM jobs WHERE job_id = ?", [job.id]).best_program_id
-    is_best = frame.program_id.isin(best.dropna())
+    frame = queries.candidates(store, job.id)
     frame["parents"] = frame["parents"].map(tuple)
-    frame["role"] = (frame["role"] + is_best.map({True: " best", False: ""})).str.strip()
     found = Candidates(job, frame, lambda program_id: StoredProgram(store, settings, found, program_id))
     return found
 
@@ -262,7 +238,7 @@ def find(
     NotFoundError, InputError, JobError
         If there is none, several begin so, or the job has no scored program.
     """
-    jobs = store.frame("SELECT job_id, name, best_program_id FROM jobs ORDER BY created_at DESC")
+    jobs = queries.job_names(store)
     if job is None and name_or_id in {*jobs.job_id, *jobs.name}:
         found = candidates(store, settings, job_of(name_or_id))
         best = found.frame.program_id[found.frame["role"].str.contains("best")]
@@ -275,11 +251,7 @@ def find(
             return find(store, settings, job_of, name_or_id)
     else:
         job_id = None
-    known = store.frame(
-        "SELECT program_id, arg_max(job_id, created_at) AS job_id FROM programs "
-        "WHERE $job IS NULL OR job_id = $job GROUP BY program_id",
-        {"job": job_id},
-    )
+    known = queries.program_ids(store, job_id)
     ids = known.program_id.astype(str)
     fits = known[ids.str.startswith(name_or_id)] if len(name_or_id) >= _PREFIX else known[ids == name_or_id]
     if len(fits) > 1:

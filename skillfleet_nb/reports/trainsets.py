@@ -17,7 +17,7 @@ from skillfleet_nb.reports.influence import candidates
 from skillfleet_nb.reports.judge import task_of
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.prepare import checked_program, input_fields, own_score
-from skillfleet_nb.store import Journal, new_stream
+from skillfleet_nb.store import Journal, new_stream, queries
 from skillfleet_nb.store.arrays import ArrayCache
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def analyse(
         embed=embed,
         name=name,
         past=past(store),
-        ratings=ratings(store),
+        ratings=queries.ratings(store),
         relevance=_relevance(program, outputs, style) if program is not None or style is not None else None,
         expected={field: values for field, values in outputs.items() if values},
         judge=(lambda rows: judge.grade(home, store, rows, task_of(rows, program), seed)) if judge else None,
@@ -85,18 +85,10 @@ def analyse(
 
 def past(store: Store) -> dict[str, Past]:
     """Return what finished runs came to by example id, on train and validation."""
-    frame = store.frame(
-        "SELECT example_id, mean_score, best_score, trials, solved FROM example_history ORDER BY example_id, run"
-    )
+    frame = queries.example_history(store)[["example_id", "mean_score", "best_score", "trials", "solved"]]
     return gather(
         (str(e), float(m), float(b), int(t), int(s)) for e, m, b, t, s in frame.itertuples(index=False, name=None)
     )
-
-
-def ratings(store: Store) -> dict[str, float]:
-    """Return people's ratings by example id."""
-    frame = store.frame("SELECT DISTINCT example_id, rating FROM examples WHERE rating IS NOT NULL")
-    return {str(e): float(r) for e, r in frame.itertuples(index=False, name=None)}
 
 
 def rate(home: Home, example_id: str, rating: float | None) -> None:
@@ -117,12 +109,7 @@ def record(home: Home, store: Store, report: TrainsetReport) -> None:
     ordered = report.examples.sort_values("row")[_RECORDED].rename(columns={"intrinsic": "quality"})
     rows = [{k: _plain(v) for k, v in r.items()} for r in ordered.to_dict("records")]
     key = sha256(json.dumps([report.name, rows]).encode()).hexdigest()[:16]
-    last = store.frame(
-        "SELECT arg_max(payload->>'key', events.at) AS key FROM events "
-        "WHERE kind = 'examples' AND payload->>'dataset' = ?",
-        [report.name],
-    )
-    if last.key.tolist() != [key]:
+    if queries.last_analysis(store, report.name) != key:
         parts = [rows[at : at + _ROWS_AN_EVENT] for at in range(0, len(rows), _ROWS_AN_EVENT)]
         _append(home, "examples", [ExamplesAnalysed(dataset=report.name, key=key, rows=tuple(p)) for p in parts])
 

@@ -1,6 +1,7 @@
 """The store: the home, the journal every fact goes to first, and SQL over all of it."""
 
 from skillfleet_nb.envelope import Event
+from skillfleet_nb.store import queries
 from skillfleet_nb.store.datafiles import read_examples
 from skillfleet_nb.store.home import Home
 from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, new_stream, read_requests, request
@@ -22,6 +23,7 @@ __all__ = [
     "is_alive",
     "load_program",
     "new_stream",
+    "queries",
     "read_examples",
     "read_requests",
     "request",

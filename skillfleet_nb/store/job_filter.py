@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.events import JobState
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 def condition(
     *,
+    ids: Iterable[str] | None = None,
     state: str | None = None,
     optimizer: str | None = None,
     domain: str | None = None,
@@ -18,7 +22,7 @@ def condition(
     since: str | date | None = None,
     until: str | date | None = None,
     text: str | None = None,
-) -> tuple[str, list[Any]]:
+) -> tuple[str, list[object]]:
     """Write a condition over ``jobs`` and the values to bind to it; True without any wish.
 
     Raises
@@ -35,7 +39,8 @@ def condition(
     """
     if state is not None and state not in set(JobState):
         raise unknown("state", state, [str(s) for s in JobState])
-    wishes = {
+    wishes: dict[str, object] = {
+        "list_contains(?, job_id)": None if ids is None else list(ids),
         "state = ?": state,
         "optimizer = ?": optimizer,
         "domain = ?": domain,

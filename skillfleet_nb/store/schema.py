@@ -12,6 +12,7 @@ empty tables, ``raw.segments`` with them, instead of converting rows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.errors import HomeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import duckdb
 
@@ -38,19 +39,9 @@ UNFINISHED_JOBS = """
     HAVING arg_max(state, seq) IN ('completed', 'failed', 'cancelled', 'interrupted')"""
 """Query of the jobs whose last recorded state is not a finished one."""
 
-DEFINE_RELATIONS = """
+_LIVE_JOBS = """
     CREATE SCHEMA live;
     CREATE TABLE live.dead (job_id VARCHAR);
-    CREATE VIEW events AS FROM fleet.events;
-    CREATE VIEW trials AS FROM fleet.trials;
-    CREATE VIEW scores AS FROM fleet.scores;
-    CREATE VIEW lm_calls AS FROM fleet.lm_calls;
-    CREATE VIEW programs AS FROM fleet.programs;
-    CREATE VIEW reviews AS FROM fleet.reviews;
-    CREATE VIEW examples AS FROM fleet.examples;
-    CREATE VIEW example_history AS FROM fleet.example_history;
-    CREATE VIEW example_outcomes AS FROM fleet.example_outcomes;
-    CREATE VIEW recommendations AS FROM fleet.recommendations;
     CREATE VIEW jobs AS SELECT job.* REPLACE (
         CASE WHEN dead.job_id IS NULL THEN state ELSE 'interrupted' END AS state,
         CASE WHEN dead.job_id IS NULL THEN stop_kind ELSE 'interrupted' END AS stop_kind,
@@ -59,7 +50,7 @@ DEFINE_RELATIONS = """
             (SELECT max(last_at) FROM fleet.raw.segments WHERE segments.job_id = job.job_id) END AS finished_at)
     FROM fleet.jobs AS job LEFT JOIN live.dead ON dead.job_id = job.job_id;
     INSERT INTO live.dead SELECT unnest($dead::VARCHAR[])"""
-"""Statements that lay the public relations before a connection, the jobs `$dead` as interrupted."""
+# Statements that lay ``jobs`` before a connection, those in `$dead` as interrupted.
 
 _VIEWS = {
     "events": """
@@ -345,6 +336,19 @@ MIGRATIONS: tuple[Migration, ...] = (
     m010_stop_kinds_and_clocks,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
+
+
+def define_relations(con: duckdb.DuckDBPyConnection, dead: Iterable[str], query: str | None = None) -> None:
+    """Lay the public relations before a connection, the jobs `dead` as interrupted.
+
+    With a `query`, only those that it names: to define one costs more than most queries.
+    """
+    named = set(RELATIONS if query is None else re.findall(r"\w+", query.lower()))
+    for relation in RELATIONS:
+        if relation == "jobs" and relation in named:
+            con.execute(_LIVE_JOBS, {"dead": sorted(dead)})
+        elif relation in named:
+            con.execute(f"CREATE VIEW {relation} AS FROM fleet.{relation}")
 
 
 def pending(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = MIGRATIONS) -> tuple[Migration, ...]:

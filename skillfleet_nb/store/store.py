@@ -125,7 +125,7 @@ class Store:
         HomeError
             If the home cannot be used.
         """
-        return self._read(lambda con: _frame(con, query, params))
+        return self._read(lambda con: _frame(con, query, params), query)
 
     def sql(self, query: str) -> pd.DataFrame:
         """Answer a person's query, which can only read.
@@ -387,11 +387,11 @@ class Store:
                 attach=f"ATTACH {quoted(path)} AS fleet (TYPE duckdb, READ_ONLY);",
             )
 
-    def _read(self, run: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
-        """Run something on an up-to-date database that holds the public relations."""
+    def _read(self, run: Callable[[duckdb.DuckDBPyConnection], T], query: str | None = None) -> T:
+        """Run something on an up-to-date database that holds the public relations, or those that `query` names."""
 
         def attempt() -> T:
-            with self._up_to_date() as con:
+            with self._up_to_date(query) as con:
                 return run(con)
 
         return self._guarded(attempt)
@@ -422,7 +422,7 @@ class Store:
         )
 
     @contextmanager
-    def _up_to_date(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _up_to_date(self, query: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a connection that shows every event acknowledged before the call, folded here or elsewhere.
 
         While others hold the database without folding for `FOLD_WAIT_S`, or a program that does not
@@ -439,11 +439,11 @@ class Store:
                         dead = self._dead(con)
                         needed = [*wanted, *scan(self.home, dead)]
                         behind = {stream for stream, _ in unfolded(con, needed)}
-                        before, folded = folded, con.execute("SELECT sum(bytes) FROM fleet.raw.segments").fetchone()
+                        before, folded = folded, con.execute("SELECT sum(bytes) FROM fleet.raw.segments").fetchall()
                         if before != folded:
                             deadline = time.monotonic() + FOLD_WAIT_S
                         if not behind or time.monotonic() > deadline:
-                            con.execute(schema.DEFINE_RELATIONS, {"dead": sorted(dead - behind)})
+                            schema.define_relations(con, dead - behind, query)
                             yield con
                             return
                 if old and time.monotonic() > deadline:
