@@ -196,7 +196,8 @@ def test_the_first_interrupt_keeps_the_best_so_far(folder: Path) -> None:
     out, err = process.communicate()
     assert process.returncode == 0, err
     assert "cancelled" in out
-    assert Fleet().jobs().iloc[0].best_score >= 0
+    stopped = Fleet().jobs().iloc[0]
+    assert stopped.best_score >= stopped.baseline_score
     assert skillfleet("save", "stopped", "best.json").returncode == 0
     program().load("best.json")
 

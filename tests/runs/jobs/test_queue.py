@@ -67,8 +67,10 @@ def test_the_setting_can_be_raised_while_jobs_wait(
     until(lambda: sorted(str(j.state) for j in jobs) == ["pending", "running"])
     fleet.home.config.write_text("max_parallel = 2\n")
     until(lambda: all(j.state == "running" for j in jobs))
+    assert all(job.pid for job in jobs)
     for job in jobs:
         kill(job)
+    assert [str(job.state) for job in jobs] == ["interrupted", "interrupted"]
 
 
 @pytest.mark.parametrize("given", [0, -1, 1.5, True])
