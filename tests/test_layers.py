@@ -1,110 +1,337 @@
-"""The layers of the package, walked import by import: nothing imports what lies above it."""
+"""The plan of the house, walked file by file: who may import whom, where SQL stands, that no module keeps state."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import skillfleet_nb
+from skillfleet_nb.store.schema import RELATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 PACKAGE = Path(skillfleet_nb.__file__).parent
+FRONT_DOOR = "skillfleet_nb"
 
-# Lowest first; within a layer everything may import everything, unless SURFACES says otherwise.
+# Lowest first.  A room may import its own layer and those below it; rooms never import each other in circles.
 LAYERS: list[set[str]] = [
     {"errors", "events", "envelope", "projection", "format", "html", "typing", "config", "stats", "security"},
-    {"store", "lm", "offline"},
+    {"store", "lm", "offline", "local"},
     {"programs", "skills", "data"},
     {"runs", "optimizers", "charts"},
-    {"reports", "advice"},
+    {"reports", "advice", "monitoring"},
     {"fleet"},
-    {"commands", "magics", "widgets", "cli", "server", "monitoring"},
+    {"commands", "magics", "widgets", "cli", "server"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 SURFACES = ["commands", "widgets", "magics"]  # lowest first
-PURE = {
-    "errors",
-    "events",
-    "envelope",
-    "projection",
-    "format",
-    "html",
-    "typing",
-    "config",
-    "skills",
-    "data",
-    "stats",
-    "security",
-}
+PURE = LAYERS[0] | {"skills", "data"}
 HEAVY = {"dspy", "torch", "altair", "litellm", "sentence_transformers", "sklearn", "scipy", "pandas", "gepa", "optuna"}
 
+# What looks like SQL outside the store and is none of the package's own: what people are shown to type.
+EXAMPLES_OF_SQL = {
+    "select name, best_score, cost_usd from jobs",
+    "sql select name, best_score from jobs",
+}
 
-def _imports(file: Path) -> list[tuple[str, bool]]:
-    """Return every imported module, and whether it is imported as the file is loaded."""
-    found: list[tuple[str, bool]] = []
+# Modules that keep state because the process has only one of what they hold, and functions that remember their
+# answer because it follows from the arguments alone and takes long.
+OF_THE_PROCESS = {
+    "runs/collector.py": "the garbage collector",
+    "runs/run_log.py": "standard output",
+}
+REMEMBERED = {
+    "optimizers/base.py:_played": "a loop rehearsed many times over",
+    "optimizers/registry.py:_scanned": "the metadata of all that is installed",
+    "optimizers/rehearsal/run.py:_spread": "asked at every score that is rehearsed",
+    "skills/scoring/readability.py:_syllables": "asked at every word",
+    "store/locks.py:prove": "whether a file system locks",
+}
 
-    def walk(node: ast.AST, *, at_load: bool) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.Import):
-                found.extend((alias.name, at_load) for alias in child.names)
-            elif isinstance(child, ast.ImportFrom):
-                base = (
-                    ".".join(["skillfleet_nb", *file.relative_to(PACKAGE).parts[: -child.level]]) if child.level else ""
-                )
-                module = ".".join(p for p in (base, child.module) if p)
-                found.append((module, at_load))
-                if module == "skillfleet_nb":
-                    found.extend((f"skillfleet_nb.{alias.name}", at_load) for alias in child.names)
-            typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            walk(child, at_load=at_load and not typing_only and not inside)
 
-    walk(ast.parse(file.read_text("utf-8")), at_load=True)
-    return found
+def _path(file: Path) -> str:
+    return file.relative_to(PACKAGE).as_posix()
 
 
 def _room(file: Path) -> str:
     return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-FILES = sorted(f for f in PACKAGE.rglob("*.py") if _room(f) != "__init__")
+def _module(file: Path) -> str:
+    parts = [FRONT_DOOR, *file.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+FILES = sorted(PACKAGE.rglob("*.py"))
+MODULES = {_module(f): f for f in FILES}
+every_file = pytest.mark.parametrize("file", FILES, ids=_path)
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text("utf-8"))
+
+
+@cache
+def _imports(file: Path) -> tuple[tuple[str, bool], ...]:
+    """Return every module imported, lazily or for its types too, and whether it is as the file is loaded."""
+    imports: list[tuple[str, bool]] = []
+
+    def walk(node: ast.AST, *, at_load: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                imports.extend((alias.name, at_load) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert not child.level, f"{file} imports relatively"
+                module = child.module or ""
+                names = [f"{module}.{alias.name}" for alias in child.names]
+                imports.extend((name if name in MODULES else module, at_load) for name in names)
+            typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            walk(child, at_load=at_load and not typing_only and not inside)
+
+    walk(_tree(file), at_load=True)
+    return tuple(imports)
+
+
+def _own_imports(file: Path) -> set[str]:
+    """Return the package's own modules that a file imports."""
+    return {module for module, _ in _imports(file) if module.split(".")[0] == FRONT_DOOR} - {_module(file)}
+
+
+def _packages(file: Path, *, at_load: bool = False) -> set[str]:
+    return {module.split(".")[0] for module, loaded in _imports(file) if loaded or not at_load}
+
+
+@every_file
 def test_no_import_goes_up(file: Path) -> None:
+    if _module(file) == FRONT_DOOR:
+        return
     room = _room(file)
     assert room in RANK, f"{room} has no layer: name it in LAYERS"
-    for module, _ in _imports(file):
-        if not module.startswith("skillfleet_nb."):
-            continue
+    for module in _own_imports(file):
+        assert module != FRONT_DOOR, f"{file} goes through the front door"
         other = module.split(".")[1]
-        if other in skillfleet_nb.__all__:
-            continue
         assert RANK[other] <= RANK[room], f"{file} imports {module} from above"
         if room in SURFACES and other in SURFACES:
             assert SURFACES.index(other) <= SURFACES.index(room), f"{file} imports {module} from above"
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if _room(f) in PURE], ids=lambda f: str(f.relative_to(PACKAGE)))
+def _circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Return the sets of nodes that all reach each other."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for node in graph[waiting.pop()] - seen:
+                seen.add(node)
+                waiting.append(node)
+        return seen
+
+    reach = {node: reached(node) for node in graph}
+    knots = {frozenset({node, *(other for other in reach[node] if node in reach[other])}) for node in graph}
+    return [set(knot) for knot in knots if len(knot) > 1]
+
+
+def test_circles_are_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": set[str]()}
+    assert _circles(graph) == [{"a", "b", "c"}]
+    assert _circles({"a": {"b"}, "b": set()}) == []
+
+
+def test_rooms_do_not_import_each_other_in_circles() -> None:
+    rooms: dict[str, set[str]] = {_room(f): set() for f in FILES}
+    for file in FILES:
+        others = {module.split(".")[1] for module in _own_imports(file) if module != FRONT_DOOR}
+        rooms[_room(file)] |= others - {_room(file)}
+    assert _circles(rooms) == []
+
+
+@every_file
 def test_pure_rooms_know_no_database_notebook_or_model(file: Path) -> None:
-    loaded = {module.split(".")[0] for module, at_load in _imports(file) if at_load}
-    assert not loaded & {"duckdb", "dspy", "IPython", "ipywidgets"}
-    assert not {module.split(".")[0] for module, _ in _imports(file)} & {"duckdb", "IPython", "ipywidgets"}
+    if _room(file) in PURE:
+        assert not _packages(file, at_load=True) & {"dspy"}
+        assert not _packages(file) & {"duckdb", "IPython", "ipywidgets"}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+@every_file
 def test_heavy_packages_are_imported_inside_functions(file: Path) -> None:
-    loaded = {module.split(".")[0] for module, at_load in _imports(file) if at_load}
-    assert not loaded & HEAVY
+    assert not _packages(file, at_load=True) & HEAVY
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
+_SQL = re.compile(
+    r"\bselect\b.+\bfrom\b|\binsert\s+into\b|\bcreate\s+(or\s+replace\s+)?(temp\s+)?(table|view|schema|macro)\b"
+    r"|\bwith\s+\w+\s+as\s*\(|\battach\s+'|\bdelete\s+from\b|\bupdate\s+\w+\s+set\b|\bcopy\b.+\bto\s+'"
+    rf"|^\s*from\s+({'|'.join(RELATIONS)})\s*($|where|order|limit|select|group|join)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the texts of a file, docstrings aside; what an f-string puts in is a question mark."""
+    aside: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            aside.add(node.value)
+        if isinstance(node, ast.JoinedStr):
+            aside |= set(node.values)
+            yield node.lineno, "".join(str(p.value) if isinstance(p, ast.Constant) else "?" for p in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in aside:
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize(
+    ("code", "is_sql"),
+    [
+        ("x = 'select a from b'", True),
+        ("x = f'SELECT {a}\\nFROM {b}'", True),
+        ("x = 'from jobs where a = 1'", True),
+        ("x = 'WITH a AS (VALUES (1)) TABLE a'", True),
+        ("x = 'create view v as values (1)'", True),
+        ("x = 'attach \\'a.db\\''", True),
+        ("'''Select rows from a set.'''", False),
+        ("x = 'choose one from jobs'", False),
+        ("x = 'from jobs of a home'", False),
+    ],
+)
+def test_sql_is_known_by_its_look(code: str, is_sql: bool) -> None:  # noqa: FBT001  a column of the table
+    assert any(_SQL.search(text) for _, text in _texts(ast.parse(code))) is is_sql
+
+
+@every_file
 def test_only_the_store_knows_sql(file: Path) -> None:
-    if _room(file) != "store":
-        assert "duckdb" not in {module.split(".")[0] for module, _ in _imports(file)}
+    if _room(file) == "store":
+        return
+    assert "duckdb" not in _packages(file)
+    for line, text in _texts(_tree(file)):
+        own = not any(example in text for example in EXAMPLES_OF_SQL)
+        assert not (own and _SQL.search(text)), f"{file}:{line} holds SQL: make it a query of store.queries"
+    for node in ast.walk(_tree(file)):
+        asks = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "frame"
+        assert not asks, f"{file}:{node.lineno} asks the store past store.queries"  # type: ignore[attr-defined]
+
+
+def test_every_example_of_sql_is_still_shown() -> None:
+    texts = [text for file in FILES if _room(file) != "store" for _, text in _texts(_tree(file))]
+    assert [e for e in EXAMPLES_OF_SQL if not any(e in text for text in texts)] == []
+
+
+_CHANGEABLE = {
+    *("list", "dict", "set", "bytearray", "deque", "defaultdict", "Counter", "OrderedDict", "WeakKeyDictionary"),
+    *("WeakValueDictionary", "WeakSet", "local", "Lock", "RLock", "Event", "Condition", "Semaphore", "Queue"),
+    *("SimpleQueue", "Thread", "Random", "count", "iter", "SimpleNamespace"),
+}
+_CHANGES = {
+    *("append", "extend", "insert", "remove", "pop", "popitem", "clear", "update", "setdefault", "add", "discard"),
+    *("sort", "reverse", "appendleft", "popleft", "__setitem__", "__delitem__", "difference_update"),
+    *("intersection_update", "symmetric_difference_update"),
+}
+_DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp)
+
+
+def _name(node: ast.expr) -> str:
+    """Return the last name of what is called, assigned to or changed; empty where it has none."""
+    if isinstance(node, ast.Call | ast.Subscript):
+        return _name(node.func if isinstance(node, ast.Call) else node.value)
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _changed(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of what a file changes in place."""
+    for node in ast.walk(tree):
+        targets: Iterable[ast.expr] = ()
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES:
+            yield _name(node.func.value)
+        elif isinstance(node, ast.Assign | ast.Delete):
+            targets = node.targets
+        elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+            targets = [node.target]
+        for target in targets:
+            if isinstance(target, ast.Subscript | ast.Attribute):
+                yield _name(target.value)
+            elif isinstance(node, ast.AugAssign):
+                yield _name(target)
+
+
+def _assigned(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the names that a module assigns as it is loaded, and their values."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Tuple):
+                    values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value] * len(target.elts)
+                    yield from ((_name(part), value) for part, value in zip(target.elts, values, strict=True))
+                else:
+                    yield _name(target), node.value
+
+
+def _state(tree: ast.Module, changed: set[str]) -> Iterator[str]:
+    """Yield what a module keeps that can change: `changed` are the names that anything changes in place."""
+    for name, value in _assigned(tree):
+        is_constant = name.lstrip("_").isupper() or name == "__all__"
+        if isinstance(value, _DISPLAYS) and not is_constant:
+            yield f"{name} can change: a constant is written in capitals"
+        if isinstance(value, ast.Call) and _name(value) in _CHANGEABLE:
+            yield f"{name} is made to change"
+        if is_constant and name in changed:
+            yield f"{name} is changed in place"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            yield f"global {', '.join(node.names)}"
+
+
+def _remembering(tree: ast.Module) -> Iterator[str]:
+    """Yield the functions of a module that remember what they answered, but for those that make a constant."""
+    inside = {
+        f for outer in ast.walk(tree) if isinstance(outer, ast.FunctionDef) for f in ast.walk(outer) if f != outer
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node not in inside:
+            remembers = any(_name(d) in {"cache", "lru_cache"} for d in node.decorator_list)
+            if remembers and (node.args.args or node.args.vararg or node.args.kwonlyargs or node.args.kwarg):
+                yield node.name
+
+
+@pytest.mark.parametrize(
+    ("code", "faults"),
+    [
+        ("seen = []", 1),
+        ("SEEN = []\nSEEN.append(1)", 1),
+        ("SEEN = {}\ndef f():\n    SEEN['a'] = 1", 1),
+        ("A, B = {}, 1\ndef f(): del A['a']", 1),
+        ("HITS = 0\ndef f():\n    global HITS\n    HITS += 1", 2),
+        ("lock = threading.Lock()", 1),
+        ("NAMES = ['a', 'b']\n__all__ = ['NAMES']", 0),
+        ("SIZES = {'a': 1}\ndef f(): return {**SIZES, 'b': 2}", 0),
+    ],
+)
+def test_state_is_known_by_its_look(code: str, faults: int) -> None:
+    tree = ast.parse(code)
+    assert len(list(_state(tree, set(_changed(tree))))) == faults
+
+
+def test_memory_is_known_by_its_look() -> None:
+    code = (
+        "@cache\ndef f(x): ...\n@functools.lru_cache(maxsize=1)\ndef g(): ...\ndef h():\n    @cache\n    def i(x): ..."
+    )
+    assert list(_remembering(ast.parse(code))) == ["f"]
+
+
+def test_no_module_keeps_state() -> None:
+    changed = {name for file in FILES for name in _changed(_tree(file))}
+    state = {_path(file): list(_state(_tree(file), changed)) for file in FILES}
+    assert {path: faults for path, faults in state.items() if faults and path not in OF_THE_PROCESS} == {}
+    assert [path for path in OF_THE_PROCESS if not state.get(path)] == []
+    assert {f"{_path(file)}:{name}" for file in FILES for name in _remembering(_tree(file))} == REMEMBERED.keys()
 
 
 def test_loading_the_extension_imports_nothing_heavy() -> None:

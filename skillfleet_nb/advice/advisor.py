@@ -47,6 +47,7 @@ class Advisor:
 
     def __init__(self, store: Store, start: Callable[[RunRequest], Job]) -> None:
         self._home, self._store, self._start = store.home, store, start
+        self._histories = past_runs.Histories(store)
 
     def doctor(
         self,
@@ -168,7 +169,7 @@ class Advisor:
             num_threads=num_threads,
         )  # fmt: skip
         setup, made = self._checked(task), create(optimizer, params)
-        history = past_runs.read(self._store, setup.key)
+        history = self._histories.of(setup.key)
         sizing, _ = sized(self._home, setup, history, probe)
         learned = past_runs.corrections(optimizer, str(setup.lm.model), history.past)
         return forecast(made, setup.workload(sizing), learned)
@@ -309,7 +310,7 @@ class Advisor:
             if word is not None and not word.strip():
                 raise InputError(f"{what} = {word!r}: give a word, or leave it out")
         limits = Limits(budget_usd, quality_target, max_minutes)
-        history = past_runs.read(self._store, setup.key)
+        history = self._histories.of(setup.key)
         sizing, probed = sized(self._home, setup, history, probe, budget_usd=budget_usd)
         landmarks = landmarks_of(self._home, setup, history, Embedder.of(self._home.root))
         selector = selector_for(

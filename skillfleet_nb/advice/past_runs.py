@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.advice.configurations import installed
@@ -62,20 +61,25 @@ STREAM = "advice-"
 """What streams are called that hold recommendations alone: they add nothing to what is known."""
 
 
-def read(store: Store, task: str) -> History:
-    """Read the home's finished runs with what had been forecast of them, and what is known of a task.
+class Histories:
+    """What a home knows of tasks.
 
     Kept until something else is written: to recommend again under other limits then takes milliseconds.
     """
-    return _read(store, task, store.written(but=STREAM), frozenset(available()))
 
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: dict[str, tuple[object, History]] = {}
 
-@lru_cache(maxsize=16)
-def _read(store: Store, task: str, written: frozenset[Any], optimizers: frozenset[str]) -> History:
-    del written, optimizers
-    seen, every = queries.experience(store, task), installed()
-    past = tuple(_past_run(run, seen.landmarks, every) for run in seen.runs)
-    return History(past, seen.probed, seen.headroom, seen.landmarks.get(task))
+    def of(self, task: str) -> History:
+        """Read the home's finished runs with what had been forecast of them, and what is known of a task."""
+        version = self._store.written(but=STREAM), frozenset(available())
+        if task not in self._kept or self._kept[task][0] != version:
+            seen, every = queries.experience(self._store, task), installed()
+            past = tuple(_past_run(run, seen.landmarks, every) for run in seen.runs)
+            history = History(past, seen.probed, seen.headroom, seen.landmarks.get(task))
+            self._kept[task] = version, history
+        return self._kept[task][1]
 
 
 def _past_run(r: Mapping[str, Any], landmarks: Mapping[str, Mapping[str, Any]], every: Installed) -> PastRun:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.lm.gate import Gate
 
 _LOOK_S = 0.5  # how often a call that takes long looks whether it should go on
-_jitter = random.Random()  # its own: optimizers seed the global one
+_JITTER = random.SystemRandom()  # not the global one: optimizers seed it
 
 
 class Attempts:
@@ -76,7 +76,7 @@ class Attempts:
         if self._left <= 0 or not is_transient(exc):
             raise exc
         self._left -= 1
-        delay = delay_s(exc, self._call.attempts, self._policy.retry_delay_s, _jitter.random)
+        delay = delay_s(exc, self._call.attempts, self._policy.retry_delay_s, _JITTER.random)
         self._call.attempts += 1
         return delay
 

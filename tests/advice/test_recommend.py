@@ -250,19 +250,20 @@ def test_landmarks_are_looked_at_once_and_known_of_runs_chosen_by_hand(tmp_path:
     looked = fleet.sql("select payload->>'key' as task from events where kind = 'landmarks'")
     assert looked.task.tolist() == [made[0].features["task"]]
     assert 0 <= made[0].features["nearest"] <= 1
-    known = past_runs.read(fleet.store, made[0].features["task"])
+    known = past_runs.Histories(fleet.store).of(made[0].features["task"])
     assert [run.features["words"] for run in known.past] == [made[0].features["words"]]
 
 
 def test_recommending_again_reads_no_history_until_a_run_has_ended(tmp_path: Path) -> None:
     fleet, (lm, _) = Fleet(tmp_path / "home"), counted_lm(Counting(usd_per_1k_tokens=PRICE))
     task = _recommend(fleet, lm=lm).features["task"]
-    before = past_runs.read(fleet.store, task)
+    histories = past_runs.Histories(fleet.store)
+    before = histories.of(task)
     made = _recommend(fleet, lm=lm)
-    assert past_runs.read(fleet.store, task) is before
+    assert histories.of(task) is before
     assert before.past == ()
     fleet.advice.follow(made, optimizer="labeled_fewshot").result(timeout=120)
-    assert [run.configuration.name for run in past_runs.read(fleet.store, task).past] == ["labeled_fewshot"]
+    assert [run.configuration.name for run in histories.of(task).past] == ["labeled_fewshot"]
 
 
 def test_without_an_embedding_model_nothing_is_recommended_that_needs_one(
