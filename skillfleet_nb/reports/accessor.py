@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.data import Splits, TrainsetReport
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.reports.comparison import Comparison
-    from skillfleet_nb.reports.stored_programs import Candidates, StoredProgram
+    from skillfleet_nb.reports.stored_programs import StoredProgram, StoredPrograms
     from skillfleet_nb.runs.request import RunRequest
     from skillfleet_nb.store import Store
     from skillfleet_nb.typing import Example, Metric, Model, Program, Rows
@@ -100,7 +100,7 @@ class Programs:
     def __init__(self, store: Store, find: Callable[[str], Job]) -> None:
         self._store, self._find = store, find
 
-    def of(self, job: str) -> Candidates:
+    def of(self, job: str) -> StoredPrograms:
         """List the programs that a job scored; ``[id]`` opens one.
 
         Raises
@@ -108,9 +108,9 @@ class Programs:
         NotFoundError
             If there is no such job.
         """
-        from skillfleet_nb.reports.stored_programs import candidates
+        from skillfleet_nb.reports.stored_programs import programs_of
 
-        return candidates(self._store, Settings.load(self._store.home.config), self._find(job))
+        return programs_of(self._store, Settings.load(self._store.home.config), self._find(job))
 
     def find(self, name_or_id: str, job: str | None = None) -> StoredProgram:
         """Find a program: what it says, its scores and ancestors; to try, to save, to use.

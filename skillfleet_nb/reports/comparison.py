@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from skillfleet_nb.errors import JobError, unknown
 from skillfleet_nb.html import Readable
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
-from skillfleet_nb.reports.compare_page import comparison_html, comparison_text
-from skillfleet_nb.reports.stored_programs import candidates
+from skillfleet_nb.reports.comparison_page import Page
+from skillfleet_nb.reports.stored_programs import programs_of
 from skillfleet_nb.store import load_program
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Comparison(Readable):
         best = chosen.facts["best_program_id"]
         if best is None:
             raise JobError(f"job {chosen.label!r} ({chosen.facts['state']}) has no scored program yet")
-        return candidates(self._store, self._settings, chosen.job)[best]
+        return programs_of(self._store, self._settings, chosen.job)[best]
 
     def _run(self, run: str | int) -> Run:
         if isinstance(run, int) and -len(self.runs) <= run < len(self.runs):
@@ -173,9 +173,24 @@ class Comparison(Readable):
             "notes": list(self.notes),
         }
 
+    def page(self) -> Page:
+        """Return what is shown of it."""
+        return Page(
+            names=[run.label for run in self.runs],
+            facts=[run.facts for run in self.runs],
+            sentences=[difference.sentence() for difference in self.differences],
+            setup=self.setup,
+            same_setup=self.same_setup,
+            diffs=[self.diff(at) for at in range(1, len(self.runs))],
+            disagreements=self.disagreements,
+            agreed=self.agreed,
+            split=self.split,
+            notes=self.notes,
+        )
+
     def text(self) -> str:
         """Show it as plain text."""
-        return comparison_text(self)
+        return self.page().text()
 
     def __str__(self) -> str:
         return self.text()
@@ -186,9 +201,9 @@ class Comparison(Readable):
         return f"<Comparison of {', '.join(run.label for run in self.runs)}>"
 
     def _repr_html_(self) -> str:
-        return comparison_html(self)
+        return self.page().html()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     value = value.item() if hasattr(value, "item") else value
     return value.isoformat() if hasattr(value, "isoformat") else value

@@ -1,4 +1,4 @@
-"""How candidates and one program look, as text and as HTML."""
+"""How programs and one of them look, as text and as HTML."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from skillfleet_nb.programs.diff import demos_of
 from skillfleet_nb.programs.state import describe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
     from markupsafe import Markup
 
     from skillfleet_nb.programs.changes import Demo
-    from skillfleet_nb.reports.stored_programs import StoredProgram
 
 SHORT_ID = 8
 """Characters of an id that are shown; `program` takes them."""
@@ -24,7 +25,7 @@ _ROWS, _LINES = 20, 12  # shown of the examples, and of the list in a terminal
 _WIDE, _WIDER = 70, 200  # characters of a cell
 
 
-def candidates_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
+def programs_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
     """Return the list of a job's programs."""
     header = ["program", "", "trial", "trials", "validation", "test", "demos", "made from", "instructions"]
     rows = [
@@ -42,8 +43,8 @@ def candidates_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
         for row in frame.to_dict("records")
     ]
     if not rows:
-        told = f"job {job} has no scored program yet"
-        return fill("<div>{}</div>", told) if html else told
+        nothing = f"job {job} has no scored program yet"
+        return fill("<div>{}</div>", nothing) if html else nothing
     if all(not row[7] for row in rows):  # few optimizers tell
         header, rows = header[:7] + header[8:], [row[:7] + row[8:] for row in rows]
     below = f"{len(rows):,} program{'s' * (len(rows) != 1)} of {job}; `program ID` shows one"
@@ -53,69 +54,54 @@ def candidates_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
     return f"{text_table(header, rows, numeric=[2, 3, 4, 5, 6])}\n{below}"
 
 
-def facts(program: StoredProgram) -> list[list[str]]:
-    """Return what is known of a program, as pairs of a word and its value."""
-    role = {"given": " as it was given", "best": ", its best"}.get(program.role, "")
-    role = ", given, and its best" if program.role == "given best" else role
-    rows = [
-        ["program", program.id],
-        ["of", f"{program.job.name}{role}"],
-        ["validation", points(program.val_score) or "not scored as a whole"],
-        ["test (sealed)", points(program.test_score) or "not scored"],
-        ["demos", str(program.n_demos)],
-    ]
-    if program.trial is not None:
-        rows.insert(2, ["first scored", f"in trial {program.trial}"])
-    line = [f"{a[:SHORT_ID]}{' (parent)' * (a in program.parents)}" for a in program.ancestors()]
-    if line:
-        rows.append(["ancestors", " ← ".join(line)])
-    return rows
-
-
-def use_lines(program: StoredProgram) -> list[str]:
+def use_lines(program_id: str) -> list[str]:
     """Return the lines that put a program to use."""
-    short = program.id[:SHORT_ID]
+    short = program_id[:SHORT_ID]
     return [
         f"%skillfleet program {short} -o program        # into a variable",
         f"%skillfleet program {short} --save best.json  # then, with DSPy alone: program.load('best.json')",
     ]
 
 
-def program_text(program: StoredProgram) -> str:
-    """Return a program as plain text: facts, instructions, demos, its worst examples, how to use it."""
-    known = facts(program)
-    width = max(len(word) for word, _ in known)
-    parts = ["\n".join(f"{word:<{width}}  {value}" for word, value in known)]
-    for name, instructions, demos in _predictors(program):
-        told = [f"instructions{f' of {name}' if name else ''}", _indented(instructions)]
-        told += ["demo\n" + _indented("\n".join(f"{k}: {v}" for k, v in demo)) for demo in demos[:_LINES]]
+def program_text(
+    facts: Sequence[Sequence[str]], state: Mapping[str, Any], scores: pd.DataFrame, lines: Sequence[str]
+) -> str:
+    """Return a program as plain text: facts, instructions, demos, the examples it did worst on, how to use it."""
+    width = max(len(word) for word, _ in facts)
+    parts = ["\n".join(f"{word:<{width}}  {value}" for word, value in facts)]
+    for name, instructions, demos in _predictors(state):
+        shown = [f"instructions{f' of {name}' if name else ''}", _indented(instructions)]
+        shown += ["demo\n" + _indented("\n".join(f"{k}: {v}" for k, v in demo)) for demo in demos[:_LINES]]
         if len(demos) > _LINES:
-            told.append(f"and {len(demos) - _LINES} more demos")
-        parts.append("\n".join(told))
-    header, rows, below = scored_rows(program.scores(), _LINES)
+            shown.append(f"and {len(demos) - _LINES} more demos")
+        parts.append("\n".join(shown))
+    header, rows, below = scored_rows(scores, _LINES)
     if rows:
         parts.append(f"{text_table(header, [[one_line(c, 40) for c in row] for row in rows])}\n{below}")
-    parts.append("\n".join(use_lines(program)))
+    parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def program_html(program: StoredProgram, *, lines: bool = True) -> str:
-    """Return a program as HTML; `lines` adds how to use it."""
-    parts = [table([], facts(program))]
-    for name, instructions, demos in _predictors(program):
+def program_html(
+    facts: Sequence[Sequence[str]], state: Mapping[str, Any], scores: pd.DataFrame, changes: Markup | None,
+    lines: Sequence[str],
+) -> Markup:  # fmt: skip
+    """Return a program as HTML; `changes` are those to the given program, `lines` how to use it."""
+    parts = [table([], [list(row) for row in facts])]
+    for name, instructions, demos in _predictors(state):
         of = f" of {name}" if name else ""
         parts.append(fill("<p><strong>instructions{}</strong></p>{}", of, passage(instructions)))
         if demos:
             listed = join(fill("<li>{}</li>", passage("\n".join(f"{k}: {v}" for k, v in demo))) for demo in demos)
             parts.append(_folded(f"{counted(demos, 'demo')}{of}", fill("<ol>{}</ol>", listed)))
-    if "given" not in program.role:
-        parts.append(_folded("changes to the given program", program.diff().html()))
-    header, rows, below = scored_rows(program.scores(), _ROWS)
+    if changes is not None:
+        parts.append(_folded("changes to the given program", changes))
+    header, rows, below = scored_rows(scores, _ROWS)
     if rows:
         shown = fill("{}<div style='opacity:.7'>{}</div>", table(header, rows), below)
         parts.append(_folded("scores per example", shown))
     if lines:
-        parts.append(fill("<p><strong>use it</strong></p>{}", passage("\n".join(use_lines(program)))))
+        parts.append(fill("<p><strong>use it</strong></p>{}", passage("\n".join(lines))))
     return fill("<div class='{}' style='line-height:1.4'>{}</div>", NO_MATH, join(parts))
 
 
@@ -131,7 +117,7 @@ def scored_rows(scores: pd.DataFrame, most: int) -> tuple[list[str], list[list[s
     return header, rows, f"{n:,} example{'s' * (n != 1)}, the worst first" + (f"; {most} shown" if n > most else "")
 
 
-def answer_in_words(output: Any, most: int = _WIDER) -> str:
+def answer_in_words(output: object, most: int = _WIDER) -> str:
     """Write a recorded output for a person.
 
     Examples
@@ -158,13 +144,11 @@ def mark(score: float) -> str:
     return {1.0: "✓", 0.0: "✗"}.get(float(score), f"{100 * score:.0f}")
 
 
-def _predictors(program: StoredProgram) -> list[tuple[str, str, list[Demo]]]:
+def _predictors(state: Mapping[str, Any]) -> list[tuple[str, str, list[Demo]]]:
     """List each predictor's name (none of a single one), instructions and demos."""
-    instructions = describe(program.state).instructions
+    instructions = describe(state).instructions
     alone = len(instructions) == 1
-    return [
-        ("" if alone else name, instructions.get(name, ""), demos) for name, demos in demos_of(program.state).items()
-    ]
+    return [("" if alone else name, instructions.get(name, ""), demos) for name, demos in demos_of(state).items()]
 
 
 def _folded(title: str, body: Markup) -> Markup:

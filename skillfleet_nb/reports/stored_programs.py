@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, JobError, unknown
-from skillfleet_nb.format import is_missing
+from skillfleet_nb.format import is_missing, points
 from skillfleet_nb.html import Readable
 from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.programs.state import load_state, save_state
-from skillfleet_nb.reports.program_page import candidates_table, program_html, program_text
+from skillfleet_nb.reports.program_page import SHORT_ID, program_html, program_text, programs_table, use_lines
 from skillfleet_nb.runs.tryout import ask
 from skillfleet_nb.store import load_program, queries
 
@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from markupsafe import Markup
 
     from skillfleet_nb.config import Settings
     from skillfleet_nb.programs.diff import ProgramDiff
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.tryout import Answer
     from skillfleet_nb.store import Store
+    from skillfleet_nb.typing import Model, Program
 
 _PREFIX = 4  # characters of an id that may stand for it
 
 
 @dataclass(frozen=True, repr=False)
-class Candidates(Readable):
+class StoredPrograms(Readable):
     """The programs that a job scored, in the order in which it met them.
 
     Attributes
@@ -40,13 +42,17 @@ class Candidates(Readable):
     job
         The job.
     frame
-        One row a program: `program_id`; `role` (``given``, ``best``, or empty); the first `trial` it was
-        scored in and the number of `trials`; `val_score` and `test_score` in [0, 1], of whole
+        One row a program: `program_id`; `role` in words (``given``, ``best``, both, or empty); the first `trial`
+        it was scored in and the number of `trials`; `val_score` and `test_score` in [0, 1], of whole
         evaluations; `n_demos`; `parents`, the ids it was made from; `instructions`; `created_at`.
+    given, best
+        Ids of the program that the job was given and of the one it came to; None before they are scored.
     """
 
     job: Job
     frame: pd.DataFrame
+    given: str | None
+    best: str | None
     _open: Callable[[str], StoredProgram] = field(repr=False)
 
     @cached_property
@@ -62,7 +68,7 @@ class Candidates(Readable):
 
     def text(self) -> str:
         """Show the list as plain text."""
-        return candidates_table(self.job.name, self.frame, html=False)
+        return programs_table(self.job.name, self.frame, html=False)
 
     def __str__(self) -> str:
         return self.text()
@@ -70,7 +76,7 @@ class Candidates(Readable):
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return candidates_table(self.job.name, self.frame, html=True)
+        return programs_table(self.job.name, self.frame, html=True)
 
 
 class StoredProgram(Readable):
@@ -82,43 +88,38 @@ class StoredProgram(Readable):
         Its content hash, and the job it is looked at as a candidate of.
     state
         Its instructions and demos, as ``dspy.Module.load_state`` takes them.
-    role
-        ``"given"``, ``"best"``, both or empty.
+    is_given, is_best
+        Whether the job was given it, and whether it is what the job came to.
     val_score, test_score
         In [0, 1], of all of validation and of the test split; None where it was not scored there.
     parents
         Ids of the programs it was made from; empty where the optimizer does not tell.
-    candidates
+    programs
         All programs of the job.
     """
 
-    def __init__(self, store: Store, settings: Settings, candidates: Candidates, program_id: str) -> None:
-        frame = candidates.frame
+    def __init__(self, store: Store, settings: Settings, programs: StoredPrograms, program_id: str) -> None:
+        frame = programs.frame
         row = frame[frame.program_id == program_id].iloc[0]
-        self.id, self.job = program_id, candidates.job
-        self.role, self.n_demos = str(row.role), int(row.n_demos)
+        self.id, self.job, self.n_demos = program_id, programs.job, int(row.n_demos)
+        self.is_given, self.is_best = program_id == programs.given, program_id == programs.best
         self.trial = None if row.trial != row.trial else int(row.trial)
         self.val_score, self.test_score = (_number(row[name]) for name in ("val_score", "test_score"))
         self.parents: tuple[str, ...] = tuple(row.parents)
-        self.candidates, self._store, self._settings = candidates, store, settings
+        self.programs, self._store, self._settings = programs, store, settings
         self.state: Mapping[str, Any] = load_program(store.home, program_id)
-
-    @property
-    def is_best(self) -> bool:
-        """Whether it is what its job came to."""
-        return "best" in self.role
 
     def ancestors(self) -> list[str]:
         """Return the ids of its parents, their parents and so on, nearest first."""
-        known = dict(zip(self.candidates.frame.program_id, self.candidates.frame.parents, strict=True))
-        found: dict[str, None] = {}
+        parents = dict(zip(self.programs.frame.program_id, self.programs.frame.parents, strict=True))
+        ancestors: dict[str, None] = {}
         todo = list(self.parents)
         while todo:
             program_id = todo.pop(0)
-            if program_id not in found and program_id != self.id:
-                found[program_id] = None
-                todo += known.get(program_id, ())
-        return list(found)
+            if program_id not in ancestors and program_id != self.id:
+                ancestors[program_id] = None
+                todo += parents.get(program_id, ())
+        return list(ancestors)
 
     def scores(self) -> pd.DataFrame:
         """Return how it did on each example of its whole evaluations, the worst of each split first.
@@ -131,7 +132,7 @@ class StoredProgram(Readable):
     @cached_property
     def _scores(self) -> pd.DataFrame:
         frame = queries.program_scores(self._store, self.job.id, self.id)
-        examples = self.candidates.examples if len(frame) else {}
+        examples = self.programs.examples if len(frame) else {}
         for at, (column, told) in enumerate((("input", "inputs"), ("expected", "labels")), 3):
             values = [getattr(examples[e], told)().toDict() if e in examples else {} for e in frame.example_id]
             frame.insert(at, column, [in_words(v) for v in values])
@@ -139,10 +140,10 @@ class StoredProgram(Readable):
 
     def diff(self) -> ProgramDiff:
         """Compare it with the program that the job was given."""
-        given = self.candidates.frame.program_id[self.candidates.frame.role.str.contains("given")]
-        return diff_programs(load_program(self._store.home, given.iloc[0]) if len(given) else self.state, self.state)
+        given = self.programs.given
+        return diff_programs(self.state if given is None else load_program(self._store.home, given), self.state)
 
-    def load(self, onto: Any = None) -> Any:
+    def load(self, onto: Program | None = None) -> Program:
         """Return it as a ``dspy.Module`` to be used.
 
         Parameters
@@ -164,7 +165,7 @@ class StoredProgram(Readable):
                 pass
         return load_state(self.job.given if onto is None else onto, self.state)
 
-    def ask(self, inputs: Mapping[str, Any], *, lm: Any = None, onto: Any = None) -> Answer:
+    def ask(self, inputs: Mapping[str, Any], *, lm: Model | None = None, onto: Program | None = None) -> Answer:
         """Try it on an input; the calls are metered, and recorded in a stream of their own.
 
         Parameters
@@ -199,7 +200,7 @@ class StoredProgram(Readable):
 
     def text(self) -> str:
         """Show it as plain text."""
-        return program_text(self)
+        return program_text(self._facts(), self.state, self.scores(), use_lines(self.id))
 
     def __str__(self) -> str:
         return self.text()
@@ -210,15 +211,43 @@ class StoredProgram(Readable):
         return f"<StoredProgram {self.id} of {self.job.name}>"
 
     def _repr_html_(self) -> str:
-        return program_html(self)
+        return self.html(lines=True)
+
+    def html(self, *, lines: bool) -> Markup:
+        """Show it as HTML; `lines` adds how to use it."""
+        changes = None if self.is_given else self.diff().html()
+        return program_html(self._facts(), self.state, self.scores(), changes, use_lines(self.id) if lines else ())
+
+    def _facts(self) -> list[list[str]]:
+        role = {
+            (True, True): ", given, and its best", (True, False): " as it was given", (False, True): ", its best",
+        }.get((self.is_given, self.is_best), "")  # fmt: skip
+        rows = [
+            ["program", self.id],
+            ["of", f"{self.job.name}{role}"],
+            ["validation", points(self.val_score) or "not scored as a whole"],
+            ["test (sealed)", points(self.test_score) or "not scored"],
+            ["demos", str(self.n_demos)],
+        ]
+        if self.trial is not None:
+            rows.insert(2, ["first scored", f"in trial {self.trial}"])
+        line = [f"{a[:SHORT_ID]}{' (parent)' * (a in self.parents)}" for a in self.ancestors()]
+        if line:
+            rows.append(["ancestors", " ← ".join(line)])
+        return rows
 
 
-def candidates(store: Store, settings: Settings, job: Job) -> Candidates:
+def programs_of(store: Store, settings: Settings, job: Job) -> StoredPrograms:
     """List the programs of a job."""
-    frame = queries.candidates(store, job.id)
-    frame["parents"] = frame["parents"].map(tuple)
-    found = Candidates(job, frame, lambda program_id: StoredProgram(store, settings, found, program_id))
-    return found
+    frame = queries.job_programs(store, job.id)
+    given, best = (next(iter(frame.program_id[frame[role]]), None) for role in ("given", "best"))
+    roles = [" ".join(role for role in ("given", "best") if row[role]) for row in frame.to_dict("records")]
+    frame = frame.drop(columns=["given", "best"]).assign(parents=frame["parents"].map(tuple))
+    frame.insert(1, "role", roles)
+    programs = StoredPrograms(
+        job, frame, given, best, lambda program_id: StoredProgram(store, settings, programs, program_id)
+    )
+    return programs
 
 
 def find(
@@ -240,11 +269,10 @@ def find(
     """
     jobs = queries.job_names(store)
     if job is None and name_or_id in {*jobs.job_id, *jobs.name}:
-        found = candidates(store, settings, job_of(name_or_id))
-        best = found.frame.program_id[found.frame["role"].str.contains("best")]
-        if best.empty:
-            raise JobError(f"job {name_or_id!r} ({found.job.state}) has no scored program yet")
-        return found[best.iloc[0]]
+        programs = programs_of(store, settings, job_of(name_or_id))
+        if programs.best is None:
+            raise JobError(f"job {name_or_id!r} ({programs.job.state}) has no scored program yet")
+        return programs[programs.best]
     if job is not None:
         job_id: str | None = job_of(job).id
         if name_or_id in {job, job_id}:
@@ -261,7 +289,7 @@ def find(
     if fits.empty:
         allowed = [*dict.fromkeys(jobs.name), *(ids if job_id else ())]
         raise unknown("program", name_or_id, allowed, hint="Give a job for its best program, or an id: `programs JOB`.")
-    return candidates(store, settings, job_of(str(fits.job_id.iloc[0])))[str(fits.program_id.iloc[0])]
+    return programs_of(store, settings, job_of(str(fits.job_id.iloc[0])))[str(fits.program_id.iloc[0])]
 
 
 def in_words(fields: Mapping[str, Any]) -> str:
@@ -276,5 +304,5 @@ def in_words(fields: Mapping[str, Any]) -> str:
     return next(iter(texts.values())) if len(texts) == 1 else " · ".join(f"{k}: {v}" for k, v in texts.items())
 
 
-def _number(value: Any) -> float | None:
+def _number(value: float) -> float | None:
     return None if is_missing(value) else float(value)

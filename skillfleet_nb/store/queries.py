@@ -219,12 +219,12 @@ def failed_calls(store: Store, job_id: str, *, limit: int) -> pd.DataFrame:
 # Programs
 
 
-def candidates(store: Store, job_id: str) -> pd.DataFrame:
+def job_programs(store: Store, job_id: str) -> pd.DataFrame:
     """The programs that a job scored, in the order in which it met them.
 
-    Columns: `program_id`, `role` (``given``, ``best``, both or empty), the first `trial` it was
-    scored in and the number of `trials`, `val_score` and `test_score` of whole evaluations,
-    `n_demos`, `parents` (a list of ids), `instructions`, `created_at`.
+    Columns: `program_id`, `given` and `best` (whether it is the one that the job was given, and the one it came
+    to), the first `trial` it was scored in and the number of `trials`, `val_score` and `test_score` of whole
+    evaluations, `n_demos`, `parents` (a list of ids), `instructions`, `created_at`.
     """
     return store.frame(
         """
@@ -239,8 +239,8 @@ def candidates(store: Store, job_id: str) -> pd.DataFrame:
                 any_value(instructions) AS instructions
             FROM programs WHERE job_id = $job GROUP BY program_id
         )
-        SELECT program_id, concat_ws(' ', CASE WHEN scored.trial = 0 THEN 'given' END,
-                CASE WHEN program_id = (SELECT best_program_id FROM jobs WHERE job_id = $job) THEN 'best' END) AS role,
+        SELECT program_id, coalesce(scored.trial = 0, false) AS given,
+            coalesce(program_id = (SELECT best_program_id FROM jobs WHERE job_id = $job), false) AS best,
             scored.trial AS trial, coalesce(trials, 0) AS trials, val_score, test_score, n_demos,
             coalesce(parents, []::VARCHAR[]) AS parents, instructions, created_at
         FROM saved LEFT JOIN scored USING (program_id) ORDER BY scored.trial NULLS LAST, created_at, program_id""",

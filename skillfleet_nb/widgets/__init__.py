@@ -36,12 +36,12 @@ _HOMES = {
 }
 # By name: nothing is imported for answers that no widget shows.
 _VIEWS = {
-    "Candidates": "ProgramBrowser",
     "Comparison": "ComparisonView",
     "QuestionView": "ReviewPanel",
     "Recommendation": "RecommendationCard",
     "RunHistory": "Dashboard",
     "StoredProgram": "ProgramBrowser",
+    "StoredPrograms": "ProgramBrowser",
     "TrainsetReport": "TrainsetView",
 }
 

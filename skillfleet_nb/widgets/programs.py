@@ -9,8 +9,8 @@ import ipywidgets as w
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.format import one_line, points
 from skillfleet_nb.html import fill, preformatted
-from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, mark, program_html
-from skillfleet_nb.reports.stored_programs import Candidates
+from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, mark
+from skillfleet_nb.reports.stored_programs import StoredPrograms
 from skillfleet_nb.runs.prepare import input_fields
 from skillfleet_nb.widgets.face import Face, checked_name, page, put
 
@@ -35,28 +35,28 @@ class ProgramBrowser(Face):
         The program they are put onto; by default the one that was kept with the job.
     """
 
-    def __init__(self, shown: StoredProgram | Candidates, *, onto: Any = None) -> None:
+    def __init__(self, shown: StoredProgram | StoredPrograms, *, onto: Any = None) -> None:
         self.answer, self._onto = shown, onto
-        self.candidates = shown if isinstance(shown, Candidates) else shown.candidates
+        self.programs = shown if isinstance(shown, StoredPrograms) else shown.programs
         self._page, self._told, self._reply = w.HTML(), w.HTML(), w.HTML()
         self._choice = w.Dropdown(options=self._options(), description="program", **_wide())
         self._form = w.VBox()
         self._fields: dict[str, Any] = {}
-        listed = [page(shown._repr_html_())] if isinstance(shown, Candidates) else []
-        opened = [self._choice, self._page, self._form, self._using()] if len(self.candidates) else []
+        listed = [page(shown._repr_html_())] if isinstance(shown, StoredPrograms) else []
+        opened = [self._choice, self._page, self._form, self._using()] if len(self.programs) else []
         self.box = w.VBox([*listed, *opened])
         self._choice.observe(lambda change: self.select(change["new"]), "value")
-        first = self._best() if isinstance(shown, Candidates) else shown.id
+        first = self._best() if isinstance(shown, StoredPrograms) else shown.id
         if first is not None:
             self.select(first)
 
     def select(self, program_id: str) -> StoredProgram:
         """Open a program; raises `NotFoundError` where the job has none of that id."""
-        self.program = self.candidates[program_id]
+        self.program = self.programs[program_id]
         if self._choice.value != self.program.id:
             self._choice.value = self.program.id  # which opens it
             return self.program
-        self._page.value = page(program_html(self.program, lines=False)).value
+        self._page.value = page(self.program.html(lines=False)).value
         self._told.value = self._reply.value = ""
         self._asking()
         return self.program
@@ -86,13 +86,11 @@ class ProgramBrowser(Face):
                 f"test {points(row['test_score'])}" if points(row["test_score"]) else "",
                 f"{row['n_demos']} demos",
             ) if part), row["program_id"])
-            for row in self.candidates.frame.to_dict("records")
+            for row in self.programs.frame.to_dict("records")
         ]  # fmt: skip
 
     def _best(self) -> str | None:
-        frame = self.candidates.frame
-        best = frame.program_id[frame["role"].str.contains("best")]
-        return str(best.iloc[0]) if len(best) else next(iter(frame.program_id), None)
+        return self.programs.best or next(iter(self.programs.frame.program_id), None)
 
     def _asking(self) -> None:
         """Make the fields to try the program with, or say why there are none."""
@@ -114,7 +112,7 @@ class ProgramBrowser(Face):
 
     def _examples(self) -> list[tuple[str, str]]:
         """List examples it was scored on, the worst first."""
-        known = self.candidates.examples
+        known = self.programs.examples
         scores = self.program.scores().sort_values(["score", "split"], kind="stable")
         rows = [row for row in scores.to_dict("records") if row["example_id"] in known][:_EXAMPLES]
         listed = {
@@ -124,7 +122,7 @@ class ProgramBrowser(Face):
         return [("choose one to fill the fields, or write your own", ""), *((t, e) for e, t in listed.items())]
 
     def _chosen(self, change: Any) -> None:
-        example = self.candidates.examples.get(change["new"])
+        example = self.programs.examples.get(change["new"])
         if example is not None:
             import json
 
