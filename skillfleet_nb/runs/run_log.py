@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import contextmanager
-from functools import cache, wraps
+from contextlib import closing, contextmanager
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TextIO
 
 from skillfleet_nb.lm.keys import hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 MARK = "skillfleet_log"  # the name of the DSPy setting that holds a run's log
@@ -79,43 +79,46 @@ class _Router:
 
 def _log() -> RunLog | None:
     """Return the log of the run that this thread works for."""
-    from dspy.dsp.utils.settings import thread_local_overrides
+    import dspy
 
-    log: RunLog | None = thread_local_overrides.get().get(MARK)
+    log: RunLog | None = dspy.settings.get(MARK)
     return log
 
 
-@cache
-def _draw_no_bars() -> None:
-    """Have tqdm, from here on, disable the bars of threads that work for a run; all others are as they were."""
-    from tqdm import tqdm
+def _without_bars(original: Callable[..., None]) -> Any:
+    """Stand for ``tqdm.__init__``: bars of threads that work for a run are disabled.
 
-    init = tqdm.__init__
+    DSPy has optimizers draw bars whatever they are told, and tqdm disables bars for a whole process only.
+    """
 
-    @wraps(init)
-    def start(bar: Any, *args: Any, **kwargs: Any) -> None:
-        init(bar, *args, **(kwargs if _log() is None else {**kwargs, "disable": True}))
+    @wraps(original)
+    def start(bar: object, *args: object, **kwargs: object) -> None:
+        original(bar, *args, **(kwargs if _log() is None else {**kwargs, "disable": True}))
 
-    tqdm.__init__ = start
+    stand_in: Any = start
+    stand_in.original, stand_in.runs = original, 0
+    return stand_in
 
 
 _switch = threading.Lock()
 
 
-def _enter(name: str) -> _Router:
+@contextmanager
+def _replaced(owner: object, name: str, replace: Callable[[Any], Any]) -> Iterator[None]:
+    """Have what `replace` makes of an attribute stand for it, from the first run that is on to the end of the last."""
     with _switch:
-        stream = getattr(sys, name)
-        router = stream if isinstance(stream, _Router) else _Router(stream)
-        router.runs += 1
-        setattr(sys, name, router)
-        return router
-
-
-def _leave(name: str, router: _Router) -> None:
-    with _switch:
-        router.runs -= 1
-        if router.runs == 0 and getattr(sys, name) is router:  # somebody may have put a stream of theirs over it
-            setattr(sys, name, router.original)
+        stand_in = getattr(owner, name)
+        if "runs" not in getattr(stand_in, "__dict__", {}):
+            stand_in = replace(stand_in)
+            setattr(owner, name, stand_in)
+        stand_in.runs += 1
+    try:
+        yield
+    finally:
+        with _switch:
+            stand_in.runs -= 1
+            if stand_in.runs == 0 and getattr(owner, name) is stand_in:  # somebody may have put theirs over it
+                setattr(owner, name, stand_in.original)
 
 
 @contextmanager
@@ -124,12 +127,13 @@ def run_log(path: Path, secrets: Sequence[str] = ()) -> Iterator[RunLog]:
 
     Threads are marked by ``dspy.context(**{MARK: log})``.
     """
+    from tqdm import tqdm
+
     log = RunLog(path, secrets)
-    _draw_no_bars()
-    routers = {name: _enter(name) for name in ("stdout", "stderr")}
-    try:
+    with (
+        closing(log),
+        _replaced(sys, "stdout", _Router),
+        _replaced(sys, "stderr", _Router),
+        _replaced(tqdm, "__init__", _without_bars),
+    ):
         yield log
-    finally:
-        for name, router in routers.items():
-            _leave(name, router)
-        log.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import io
 import sys
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,8 @@ def test_a_run_draws_no_bars_and_leaves_dspys_trace_as_it_was(optimizer: str, tm
     assert result.test_score is not None
     assert not [word for word in ("mine", "it/s", "%|") if word in job.log()]
     assert len(dspy.settings.trace) == trace
+    assert inspect.isfunction(tqdm.__init__)
+    assert not hasattr(tqdm.__init__, "__wrapped__"), "tqdm is as it was"
     drawn = io.StringIO()
     assert list(tqdm(range(2), desc="somebody's", file=drawn)) == [0, 1]
     assert "somebody's: 100%" in drawn.getvalue()
