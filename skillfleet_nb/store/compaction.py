@@ -24,7 +24,8 @@ from skillfleet_nb.store.home import ASIDE, writing
 from skillfleet_nb.store.journal import is_alive
 from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.records import CompactReport
-from skillfleet_nb.store.segments import Segment, bytes_on_disk, files, raw_lines, segments
+from skillfleet_nb.store.segment_reader import raw_lines
+from skillfleet_nb.store.segments import Segment, bytes_on_disk, files, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -18,7 +18,8 @@ from skillfleet_nb.errors import HomeError
 from skillfleet_nb.projection import Clock
 from skillfleet_nb.store.home import is_stream
 from skillfleet_nb.store.schema import transaction
-from skillfleet_nb.store.segments import RAW, read, segments
+from skillfleet_nb.store.segment_reader import read
+from skillfleet_nb.store.segments import RAW, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -31,7 +31,8 @@ from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import Payload, check_kind
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.locks import Busy, acquire, prove
-from skillfleet_nb.store.segments import TYPED, format_line, last_seq, read, segments
+from skillfleet_nb.store.segment_reader import last_seq, read
+from skillfleet_nb.store.segments import TYPED, format_line, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -25,13 +25,12 @@ from skillfleet_nb.envelope import read_event
 from skillfleet_nb.events import upgraded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable
 
 T = TypeVar("T")
 
 _FILE = re.compile(r"(\d{1,12})(?:\.jsonl|\.(\d+)(\.hashed)?\.parquet)")
 _SEQ_LIMIT = 1 << 53  # the largest whole numbers every JSON reader agrees on; more is damage
-_LOOKS = 5  # each time a file is gone it has changed its form, which it does twice in its life
 
 
 class RawEvent(NamedTuple):
@@ -151,90 +150,3 @@ def segments(folder: Path) -> list[Segment]:
         if [segment.number for segment in found] == list(range(1, len(found) + 1)):
             break  # else one may have changed its form while the folder was read
     return found
-
-
-def read(segment: Segment, offset: int, parser: Parser[T]) -> Iterator[Line[T]]:
-    """Yield the lines of a segment behind `offset`, in whatever form it is by now; none where it is gone.
-
-    A compacted file that is damaged counts from there on as one line without an event.
-    """
-    from skillfleet_nb.store import parquet
-
-    now: Segment | None = segment
-    for _ in range(_LOOKS):
-        if now is None:
-            return
-        try:
-            if now.compacted:
-                yield from parquet.read(now, offset, parser)
-            else:
-                yield from _read_plain(now.path, offset, parser)
-        except FileNotFoundError:
-            now = next((s for s in segments(segment.path.parent) if s.name == segment.name), None)
-        else:
-            return
-
-
-def raw_lines(segment: Segment) -> Iterator[tuple[bytes, int]]:
-    """Yield the lines of a segment as bytes, each with the offset behind it.
-
-    Raises
-    ------
-    HomeError
-        If a compacted file is damaged.
-    """
-    from skillfleet_nb.store import parquet
-
-    if segment.compacted:
-        yield from parquet.raw_lines(segment.path)
-        return
-    end = 0
-    with segment.path.open("rb") as file:
-        for line in file:
-            end += len(line)
-            yield line, end
-
-
-def last_seq(found: Sequence[Segment]) -> int:
-    """Return the highest number in a stream: that of the last sound line, 0 where there is none.
-
-    Raises
-    ------
-    HomeError
-        If a compacted file that would tell is damaged.
-    """
-    from skillfleet_nb.store import parquet
-
-    for segment in reversed(found):
-        seq = parquet.last_seq(segment.path) if segment.compacted else _last_seq_plain(segment.path)
-        if seq:
-            return seq
-    return 0
-
-
-def _read_plain(path: Path, offset: int, parser: Parser[T]) -> Iterator[Line[T]]:
-    parse = parser.line
-    with path.open("rb") as file:
-        file.seek(offset)
-        for line in file:
-            offset += len(line)
-            whole = line.endswith(b"\n")
-            yield Line(parse(line) if whole else None, offset, whole)
-
-
-def _last_seq_plain(path: Path) -> int:
-    with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
-        block = 1 << 16
-        while True:
-            start = max(0, end - block)
-            file.seek(start)
-            lines = file.read(end - start).split(b"\n")
-            # the first piece may be the end of a longer line, the last is empty or torn
-            for line in reversed(lines[0 if start == 0 else 1 : -1]):
-                event = parse_line(line)
-                if event is not None:
-                    return event.seq
-            if start == 0:
-                return 0
-            block *= 4

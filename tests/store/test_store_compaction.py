@@ -15,7 +15,7 @@ from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.events import Phase, StateChanged
 from skillfleet_nb.lm.calls import digest
-from skillfleet_nb.store import Event, Home, Journal, Store, follow, is_alive, parquet, segments
+from skillfleet_nb.store import Event, Home, Journal, Store, follow, is_alive, parquet, segment_reader, segments
 from skillfleet_nb.store import fold as fold_module
 from skillfleet_nb.store.compaction import compact
 from skillfleet_nb.store.locks import locked
@@ -72,7 +72,7 @@ def test_a_compacted_job_reads_as_before_and_takes_less_room(home: Home, store: 
     assert read(home, "job-1") == events
     assert not is_alive(home, "job-1")
     (segment,) = segments.segments(folder)
-    assert b"".join(line for line, _ in segments.raw_lines(segment)) == original
+    assert b"".join(line for line, _ in segment_reader.raw_lines(segment)) == original
     assert store.compact(everything=True).compacted == ()
 
 
@@ -181,7 +181,7 @@ def test_lines_that_are_no_events_and_odd_ones_are_kept_byte_by_byte(home: Home,
     assert [event.seq for event in events[-2:]] == [33, 34]  # payloads that do not fit are for SQL alone
     store.compact(everything=True)
     (segment,) = segments.segments(folder)
-    assert b"".join(line for line, _ in segments.raw_lines(segment)) == original
+    assert b"".join(line for line, _ in segment_reader.raw_lines(segment)) == original
     assert read(home, "job-1") == events
     assert tables(store) == before
     assert store.status().torn_lines == torn
@@ -212,13 +212,14 @@ def test_any_bytes_come_back(
     plain.write_bytes(data)
     (segment,) = segments.segments(folder)
     compacted = segment.as_compacted(hashed=False)
-    parquet.write(compacted.path, segments.raw_lines(segment))
-    assert b"".join(line for line, _ in segments.raw_lines(compacted)) == data
-    expected = list(segments.read(segment))
-    assert list(segments.read(compacted)) == expected
+    parquet.write(compacted.path, segment_reader.raw_lines(segment))
+    assert b"".join(line for line, _ in segment_reader.raw_lines(compacted)) == data
+    expected = list(segment_reader.read(segment, 0, segments.RAW))
+    assert list(segment_reader.read(compacted, 0, segments.RAW)) == expected
     for line in expected:
-        assert list(segments.read(compacted, line.end)) == list(segments.read(segment, line.end))
-    assert segments.last_seq([compacted]) >= segments.last_seq([segment])
+        behind = [list(segment_reader.read(form, line.end, segments.RAW)) for form in (compacted, segment)]
+        assert behind[0] == behind[1]
+    assert segment_reader.last_seq([compacted]) >= segment_reader.last_seq([segment])
     shutil.rmtree(folder)
 
 
