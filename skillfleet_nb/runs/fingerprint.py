@@ -15,7 +15,10 @@ import platform
 import sys
 import types
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skillfleet_nb.typing import Metric, Program
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _READS = {"LOAD_GLOBAL", "LOAD_NAME"}
@@ -31,19 +34,19 @@ def environment() -> dict[str, str]:
 
 @functools.cache
 def _versions() -> tuple[tuple[str, str], ...]:
-    found = [("python", platform.python_version())]
+    versions = [("python", platform.python_version())]
     for package in _PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
-            found.append((package, version(package)))
-    return tuple(found)
+            versions.append((package, version(package)))
+    return tuple(versions)
 
 
-def metric_content(metric: Any) -> Any:
+def metric_content(metric: Metric) -> Any:
     """Describe a metric by content, as plain values."""
     return _Describer().value(metric)
 
 
-def program_content(program: Any) -> Any:
+def program_content(program: Program) -> Any:
     """Describe a program by content, as plain values: its prompts, its demos and its own code."""
     prompts = {
         name: [
@@ -66,7 +69,7 @@ class _Describer:
     def __init__(self) -> None:
         self._seen: set[int] = set()
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: object) -> Any:
         if isinstance(value, _PLAIN):
             return [type(value).__name__, repr(value)]
         if isinstance(value, types.ModuleType):
@@ -80,7 +83,7 @@ class _Describer:
             if not isinstance(value, type | types.FunctionType):  # equal ones may be one object or several
                 self._seen.discard(id(value))
 
-    def _compound(self, value: Any) -> Any:  # noqa: PLR0911  one for each kind
+    def _compound(self, value: object) -> Any:  # noqa: PLR0911  one for each kind
         if isinstance(value, list | tuple):
             return [type(value).__name__, [self.value(v) for v in value]]
         if isinstance(value, set | frozenset):
@@ -110,10 +113,10 @@ class _Describer:
         if not _is_own(fn):
             return ["function", _name(fn)]
         reads, writes = _names(fn.__code__)
-        held = {n: fn.__globals__[n] for n in reads if n in fn.__globals__}
-        held |= inspect.getclosurevars(fn).nonlocals
-        told = {n: self.value(v) for n, v in sorted(held.items()) if n not in writes}
-        return ["function", self._code(fn.__code__), self.value(fn.__defaults__), self.value(fn.__kwdefaults__), told]
+        outer = {n: fn.__globals__[n] for n in reads if n in fn.__globals__}
+        outer |= inspect.getclosurevars(fn).nonlocals
+        values = {n: self.value(v) for n, v in sorted(outer.items()) if n not in writes}
+        return ["function", self._code(fn.__code__), self.value(fn.__defaults__), self.value(fn.__kwdefaults__), values]
 
     def _code(self, code: types.CodeType) -> Any:
         """Describe code without the places it came from."""
@@ -136,7 +139,7 @@ def _names(code: types.CodeType) -> tuple[set[str], set[str]]:
     return reads, writes
 
 
-def _is_own(thing: Any) -> bool:
+def _is_own(thing: object) -> bool:
     """Tell whether a class or function is the person's: of no installed package, nor of Python's own."""
     name = str(getattr(thing, "__module__", "") or "")
     if name == "__main__":
@@ -147,9 +150,5 @@ def _is_own(thing: Any) -> bool:
     return "site-packages" not in str(getattr(sys.modules.get(name), "__file__", ""))
 
 
-def _extra(field: Any) -> dict[str, Any]:
-    return field.json_schema_extra or {}
-
-
-def _name(thing: Any) -> str:
+def _name(thing: object) -> str:
     return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', type(thing).__qualname__)}"

@@ -19,6 +19,8 @@ from skillfleet_nb.lm.meter import RunStopped
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from skillfleet_nb.typing import Example, Metric, Prediction
+
 _GEPA_ARGUMENTS = 5
 _ALLOWED = "a metric returns a bool, a number in [0, 1], or dspy.Prediction(score=…, feedback=…)"
 
@@ -65,7 +67,7 @@ class RunMetric:
     1.0
     """
 
-    def __init__(self, fn: Callable[..., Any], on_score: Callable[[Any, Any, Score], None] | None = None) -> None:
+    def __init__(self, fn: Metric, on_score: Callable[[Example, Prediction, Score], None] | None = None) -> None:
         if not callable(fn):
             raise InputError(
                 f"metric is {fn!r}, which cannot be called: give a function metric(example, pred, trace=None)"
@@ -78,21 +80,26 @@ class RunMetric:
         self.last_failure: Exception | None = None
         self._arity = _arity(fn, self.name)
 
-    def __call__(self, example: Any, pred: Any, trace: Any = None) -> Score:
+    def __call__(self, example: Example, pred: Prediction | None, trace: object = None) -> Score:
         """Score one prediction."""
         return self._score(example, pred, trace)
 
     def feedback(
-        self, example: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None
-    ) -> Any:
+        self,
+        example: Example,
+        pred: Prediction | None,
+        trace: object = None,
+        pred_name: str | None = None,
+        pred_trace: object = None,
+    ) -> Prediction:
         """Score one prediction as ``dspy.Prediction(score, feedback)``."""
         import dspy
 
         score = self._score(example, pred, trace, pred_name, pred_trace)
-        told = score.feedback or f"This trajectory got a score of {float(score):g}."
-        return dspy.Prediction(score=float(score), feedback=told)
+        feedback = score.feedback or f"This trajectory got a score of {float(score):g}."
+        return dspy.Prediction(score=float(score), feedback=feedback)
 
-    def probe(self, example: Any, pred: Any) -> Score:
+    def probe(self, example: Example, pred: Prediction) -> Score:
         """Score one prediction to learn whether the metric is fit for use.
 
         Raises
@@ -110,10 +117,19 @@ class RunMetric:
                 "correct it before anything is spent"
             ) from exc
 
-    def _call(self, example: Any, pred: Any, trace: Any, pred_name: Any, pred_trace: Any) -> Any:
+    def _call(
+        self, example: Example, pred: Prediction | None, trace: object, pred_name: str | None, pred_trace: object
+    ) -> Any:
         return self.fn(*(example, pred, trace, pred_name, pred_trace)[: self._arity])
 
-    def _score(self, example: Any, pred: Any, trace: Any, pred_name: Any = None, pred_trace: Any = None) -> Score:
+    def _score(
+        self,
+        example: Example,
+        pred: Prediction | None,
+        trace: object,
+        pred_name: str | None = None,
+        pred_trace: object = None,
+    ) -> Score:
         if pred is None:  # SIMBA scores a failed call this way
             return Score(0.0, "The program failed on this input.")
         try:
@@ -134,7 +150,7 @@ class RunMetric:
         return score
 
 
-def read_score(answer: Any, name: str) -> Score:
+def read_score(answer: object, name: str) -> Score:
     """Read what a metric returned.
 
     Raises
@@ -147,7 +163,8 @@ def read_score(answer: Any, name: str) -> Score:
     >>> read_score({"score": 0.5, "feedback": "half right"}, "metric").feedback
     'half right'
     """
-    value, feedback = answer, None
+    value: Any = answer
+    feedback = None
     if isinstance(answer, dict) or (hasattr(answer, "keys") and hasattr(answer, "get")):
         value, feedback = answer.get("score"), answer.get("feedback")
     elif hasattr(answer, "score"):
@@ -163,7 +180,7 @@ def read_score(answer: Any, name: str) -> Score:
     return Score(number, None if feedback is None else str(feedback))
 
 
-def _arity(fn: Callable[..., Any], name: str) -> int:
+def _arity(fn: Metric, name: str) -> int:
     """Count the positional arguments the metric takes, of GEPA's five."""
     try:
         signature = inspect.signature(fn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import orjson
 
@@ -13,7 +12,7 @@ LONGEST = 2_000
 """Characters of the texts in an output that are kept; longer ones are cut, an ellipsis at the end."""
 
 
-def output_json(prediction: Any) -> str | None:
+def output_json(prediction: object) -> str | None:
     """Write a prediction's fields as compact JSON; None where the program failed.
 
     Values that JSON does not know become their JSON form (dates, models, arrays) or their text.
@@ -45,19 +44,19 @@ def output_json(prediction: Any) -> str | None:
     return _dumps({name: _cut(value, room) for name, value in fields.items()})
 
 
-def _cut(value: Any, room: int) -> Any:
+def _cut(value: object, room: int) -> object:
     text = value if isinstance(value, str) else _dumps(value)
     return value if len(text) <= room else shortened(text, room)
 
 
-def _dumps(value: Any) -> str:
+def _dumps(value: object) -> str:
     try:
         return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY).decode()
     except TypeError:  # a lone surrogate, or a whole number beyond 64 bits
         return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, set | frozenset):

@@ -61,7 +61,7 @@ class _Tracked:
             _ran.set(self)
 
 
-def _plain(program: Any) -> Any:
+def _plain(program: Program) -> Program:
     return _with_state_of(program, type(program).__mro__[2]) if isinstance(program, _Tracked) else program
 
 
