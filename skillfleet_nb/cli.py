@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.messages import SHELL, read_in
 from skillfleet_nb.runs.interrupts import keep_from_here, taken
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 for success, 1 where the answer is a failure (a failed job, an invalid skill), 2 for a
         mistake in the command.
     """
+    with read_in(SHELL):
+        return _main(list(sys.argv[1:] if argv is None else argv))
+
+
+def _main(tokens: list[str]) -> int:
     from skillfleet_nb.commands import Context, one_line, run
 
-    tokens = list(sys.argv[1:] if argv is None else argv)
     try:
         with taken():
-            answer = run(tokens, Context(_fleet, {}, wait, _print, counting, stays=False), prog="skillfleet")
+            answer = run(tokens, Context(_fleet, {}, wait, _print, counting, stays=False), prog=SHELL)
     except SkillfleetError as exc:
         if "--debug" in tokens:
             raise
@@ -110,7 +115,7 @@ def wait(job: Job, *, watch: bool = False) -> None:
 def _show_question(job: Job) -> None:
     from skillfleet_nb.commands.review import QuestionView
 
-    _status(f"{str(QuestionView(job)).replace('%skillfleet', 'skillfleet')}\n")
+    _status(f"{QuestionView(job)}\n")
 
 
 def _answer_here(job: Job) -> None:

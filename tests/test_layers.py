@@ -23,7 +23,19 @@ FRONT_DOOR = "skillfleet_nb"
 
 # Lowest first.  A room may import its own layer and those below it; rooms never import each other in circles.
 LAYERS: list[set[str]] = [
-    {"errors", "events", "envelope", "projection", "format", "html", "typing", "config", "stats", "security"},
+    {
+        "errors",
+        "events",
+        "envelope",
+        "projection",
+        "format",
+        "html",
+        "typing",
+        "messages",
+        "config",
+        "stats",
+        "security",
+    },
     {"store", "lm", "offline", "local"},
     {"programs", "skills", "data"},
     {"runs", "optimizers", "charts"},

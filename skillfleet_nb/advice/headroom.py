@@ -20,6 +20,7 @@ from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import HeadroomFound
 from skillfleet_nb.format import money, one_line, percent
 from skillfleet_nb.html import Readable, items, table
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.metered import Aside
 from skillfleet_nb.runs.prepare import own_score
 from skillfleet_nb.stats import mean_interval
@@ -243,7 +244,7 @@ def labels_told(examples: Sequence[Any]) -> dict[str, Any]:
         told["faults"].append(
             f"{len(rows_in_conflict)} of {len(rows)} rows nearly repeat another row's input with another label: "
             f"{one_line(inputs_text(rows[i]))!r} is {answers[i]!r} and {answers[j]!r}; "
-            "see %skillfleet trainset duplicates"
+            f"see {as_typed('trainset duplicates')}"
         )
     if p_value > _BY_CHANCE:
         told["faults"].append(

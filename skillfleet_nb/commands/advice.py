@@ -1,14 +1,19 @@
-"""Commands of advice: estimate, recommend, headroom and selector; each calls one facade method."""
+"""Commands of advice before money is spent; each calls one method of ``fleet.advice``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from skillfleet_nb.commands.handlers import params
+from skillfleet_nb.commands.grammar import argument, command, group
 
 if TYPE_CHECKING:
     import argparse
 
+    from skillfleet_nb.advice.doctor import Diagnosis
+    from skillfleet_nb.advice.forecast import Forecast
+    from skillfleet_nb.advice.headroom import Headroom
+    from skillfleet_nb.advice.recommendation import Recommendation
+    from skillfleet_nb.advice.track_record import SelectorReport
     from skillfleet_nb.commands.context import Context
 
 _ABOUT_ESTIMATE = """Forecast what a run will buy, cost and take, with 80% intervals; nothing is started."""
@@ -28,115 +33,111 @@ _EXAMPLES_ESTIMATE = (
 )
 
 
-def add(commands: Any) -> None:
-    """Add these commands to the tree."""
-    p = commands.add_parser(
-        "recommend", help="which optimizer, for which money", description=_ABOUT_RECOMMEND, examples=_EXAMPLES_RECOMMEND
-    )
-    _task(p)
-    p.add_argument("--metric", required=True, metavar="METRIC")
-    p.add_argument("--budget", type=float, metavar="USD", help="limit in USD, the probe included")
-    p.add_argument("--quality", type=float, default=0.85, metavar="Q", help="score aimed at, in [0, 1] (0.85)")
-    p.add_argument("--minutes", type=float, metavar="M", help="limit on time")
-    p.add_argument("--complexity", metavar="WORD", help="how complex the task is, in a word: low, medium, high")
-    p.add_argument("--style", metavar="WORD", help="style of the answers, in a word")
-    p.add_argument("--domain", metavar="WORD", help="what the task is about, in a word")
-    _probe(p)
-    p.add_argument("-o", dest="output", metavar="NAME", help="put the recommendation into this variable")
-    p.set_defaults(run=_recommend)
+_TASK = (
+    argument("program", metavar="PROGRAM"),
+    argument("--train", required=True, metavar="DATA"),
+    argument("--val", metavar="DATA", help="validation set"),
+    argument("--test", metavar="DATA", help="test set; it is not looked at"),
+    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's"),
+    argument("--prompt-lm", metavar="LM", help="model that proposes and reflects"),
+    argument("--seed", type=int, default=0, metavar="N"),
+    argument("--threads", dest="num_threads", type=int, metavar="N", help="threads of an evaluation"),
+)
+_PROBE = argument("--probe", type=int, default=3, metavar="N", help="examples to measure calls on (3); 0 calls nothing")
 
-    p = commands.add_parser(
-        "estimate", help="what a run will cost, before it is started", description=_ABOUT_ESTIMATE,
-        examples=_EXAMPLES_ESTIMATE,
-    )  # fmt: skip
-    _task(p)
-    p.add_argument("--metric", metavar="METRIC")
-    p.add_argument("--optimizer", required=True, metavar="OPTIMIZER", help="see the command optimizers")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the optimizer")
-    _probe(p)
-    p.set_defaults(run=_estimate)
-
-    p = commands.add_parser(
-        "headroom", help="what can optimising win here at most?", description=_ABOUT_HEADROOM,
-        examples=("%skillfleet headroom program --train train --metric metric",),
-    )  # fmt: skip
-    _task(p)
-    p.add_argument("--metric", required=True, metavar="METRIC")
-    p.add_argument("-n", type=int, default=24, metavar="N", help="validation examples tried (24)")
-    p.add_argument("-k", type=int, default=4, metavar="K", help="tries of each (4)")
-    p.add_argument("--budget", type=float, metavar="USD", help="limit in USD")
-    p.set_defaults(run=_headroom)
-
-    selector = commands.add_parser("selector", help="how good the advice has been", examples=("selector report",))
-    parts = selector.add_subparsers(dest="selector_command", metavar="command", parser_class=type(selector))
-    p = parts.add_parser(
-        "report", help="accuracy, regret, calibration, forecast errors, use", examples=("selector report",)
-    )
-    p.set_defaults(run=_report)
+SELECTOR = group(
+    "selector", "how good the advice has been", examples=("selector report",), task="Learn from runs", place=9
+)
 
 
-def _task(p: Any) -> None:
-    p.add_argument("program", metavar="PROGRAM")
-    p.add_argument("--train", required=True, metavar="DATA")
-    p.add_argument("--val", metavar="DATA", help="validation set")
-    p.add_argument("--test", metavar="DATA", help="test set; it is not looked at")
-    p.add_argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's")
-    p.add_argument("--prompt-lm", metavar="LM", help="model that proposes and reflects")
-    p.add_argument("--seed", type=int, default=0, metavar="N")
-    p.add_argument("--threads", type=int, metavar="N", help="threads of an evaluation")
-
-
-def _probe(p: Any) -> None:
-    p.add_argument(
-        "--probe", type=int, default=3, metavar="N", help="examples to measure calls on (3); 0 calls nothing"
-    )
-
-
-def _given(c: Context, a: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "train": c.rows(a.train, "train"),
-        "val": c.rows(a.val, "val"),
-        "test": c.rows(a.test, "test"),
-        "metric": c.metric(a.metric) if a.metric else None,
-        "lm": c.lm(a.lm),
-        "seed": a.seed,
-        "num_threads": a.threads,
-    }
-
-
-def _recommend(c: Context, a: argparse.Namespace) -> Any:
-    made = c.fleet.advice.recommend(
-        c.object(a.program, "program"),
-        **_given(c, a),
-        prompt_lm=c.lm(a.prompt_lm),
-        budget_usd=a.budget,
-        quality_target=a.quality,
-        max_minutes=a.minutes,
-        complexity=a.complexity,
-        style=a.style,
-        domain=a.domain,
-        probe=a.probe,
-    )
+@command(
+    "recommend",
+    "which optimizer, for which money",
+    *_TASK,
+    argument("--metric", required=True, metavar="METRIC"),
+    argument("--budget", dest="budget_usd", type=float, metavar="USD", help="limit in USD, the probe included"),
+    argument(
+        "--quality",
+        dest="quality_target",
+        type=float,
+        default=0.85,
+        metavar="Q",
+        help="score aimed at, in [0, 1] (0.85)",
+    ),
+    argument("--minutes", dest="max_minutes", type=float, metavar="M", help="limit on time"),
+    argument("--complexity", metavar="WORD", help="how complex the task is, in a word: low, medium, high"),
+    argument("--style", metavar="WORD", help="style of the answers, in a word"),
+    argument("--domain", metavar="WORD", help="what the task is about, in a word"),
+    _PROBE,
+    argument("-o", dest="output", metavar="NAME", help="put the recommendation into this variable"),
+    about=_ABOUT_RECOMMEND,
+    examples=_EXAMPLES_RECOMMEND,
+    task="Prepare",
+    place=5,
+)
+def _recommend(c: Context, a: argparse.Namespace) -> Recommendation:
+    made = c.call(c.fleet.advice.recommend, a)
     if a.output:
         c.namespace[a.output] = made
     return made
 
 
-def _estimate(c: Context, a: argparse.Namespace) -> Any:
-    return c.fleet.advice.estimate(
-        c.object(a.program, "program"),
-        **_given(c, a),
-        prompt_lm=c.lm(a.prompt_lm),
-        optimizer=a.optimizer,
-        params=params(a.set),
-        probe=a.probe,
-    )
+@command(
+    "estimate",
+    "what a run will cost, before it is started",
+    *_TASK,
+    argument("--metric", metavar="METRIC"),
+    argument("--optimizer", required=True, metavar="OPTIMIZER", help="see the command optimizers"),
+    argument(
+        "--set", dest="params", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the optimizer"
+    ),
+    _PROBE,
+    about=_ABOUT_ESTIMATE,
+    examples=_EXAMPLES_ESTIMATE,
+    task="Prepare",
+    place=6,
+)
+def _estimate(c: Context, a: argparse.Namespace) -> Forecast:
+    return c.call(c.fleet.advice.estimate, a)
 
 
-def _headroom(c: Context, a: argparse.Namespace) -> Any:
-    return c.fleet.advice.headroom(c.object(a.program, "program"), **_given(c, a), n=a.n, k=a.k, budget_usd=a.budget)
+@command(
+    "headroom",
+    "what can optimising win here at most?",
+    *_TASK,
+    argument("--metric", required=True, metavar="METRIC"),
+    argument("-n", type=int, default=24, metavar="N", help="validation examples tried (24)"),
+    argument("-k", type=int, default=4, metavar="K", help="tries of each (4)"),
+    argument("--budget", dest="budget_usd", type=float, metavar="USD", help="limit in USD"),
+    about=_ABOUT_HEADROOM,
+    examples=("%skillfleet headroom program --train train --metric metric",),
+    task="Prepare",
+    place=3,
+)
+def _headroom(c: Context, a: argparse.Namespace) -> Headroom:
+    return c.call(c.fleet.advice.headroom, a)
 
 
-def _report(c: Context, a: argparse.Namespace) -> Any:
+@command(
+    "selector report",
+    "accuracy, regret, calibration, forecast errors, use",
+    examples=("selector report",),
+)
+def _report(c: Context, a: argparse.Namespace) -> SelectorReport:
     del a
     return c.fleet.advice.report()
+
+
+@command(
+    "doctor",
+    "is everything ready, before money is spent?",
+    argument("program", nargs="?", metavar="PROGRAM"),
+    argument("--train", metavar="DATA"),
+    argument("--metric", metavar="METRIC"),
+    argument("--lm", metavar="LM"),
+    examples=("%skillfleet doctor program --train train --metric metric", "doctor --lm offline"),
+    task="Prepare",
+    place=1,
+)
+def _doctor(c: Context, a: argparse.Namespace) -> Diagnosis:
+    return c.call(c.fleet.advice.doctor, a)

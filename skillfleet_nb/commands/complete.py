@@ -18,16 +18,16 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from skillfleet_nb.charts import kinds
+from skillfleet_nb.commands.grammar import commands
 from skillfleet_nb.commands.resolve import SUFFIXES, own_variables
-from skillfleet_nb.commands.tree import build
+from skillfleet_nb.commands.tree import options_of
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Iterable
 
-    from skillfleet_nb.commands.tree import Parser
+    from skillfleet_nb.commands.grammar import Argument, Command
     from skillfleet_nb.fleet import Fleet
 
 _FRAMES = {"DataFrame", "Table", "Dataset", "DatasetDict"}  # of pandas, polars, Arrow and Hugging Face
@@ -93,53 +93,59 @@ def offers(text: str, namespace: Mapping[str, Any], fleet: Callable[[], Fleet]) 
     ['optimize', 'optimizers']
     """
     words, word = Line.read(text)
-    parser, helps = build(), words[:1] == ["help"]
+    helps = words[:1] == ["help"]
     words = words[1:] if helps else words
-    while words and words[0] in parser.children():
-        parser, words = parser.children()[words[0]], words[1:]
-    if parser.children():
-        top = [] if helps or words else ["help"]
-        found = [Offer(name, "command") for name in chain(parser.children(), top)] if not words else []
-    elif helps:
+    command, parts = None, commands()
+    while words and words[0] in parts:
+        command, words = parts[words[0]], words[1:]
+        parts = dict(command.parts)
+    if parts:
+        top = [] if helps or command is not None else ["help"]
+        found = (
+            [Offer(name, "command") for name in chain(parts if command else sorted(parts), top)] if not words else []
+        )
+    elif helps or command is None:
         found = []
     else:
-        found = _arguments(parser, words, word, _Names(namespace, fleet, parser, words, word))
+        found = _arguments(command, words, word, _Names(namespace, fleet, command, words, word))
     return word, [offer for offer in found if offer.text.startswith(word)]
 
 
-def _arguments(parser: Parser, words: list[str], word: str, names: _Names) -> list[Offer]:
+def _arguments(command: Command, words: list[str], word: str, names: _Names) -> list[Offer]:
+    arguments = options_of(command)
+    options = {name: one for one in arguments if one.is_option for name in one.names}
+    positionals, taken = [one for one in arguments if not one.is_option], 0
     given: set[str] = set()
-    waits: argparse.Action | None = None
-    positionals, taken = parser.positionals(), 0
-    for one in words:
-        action = parser.option(one)
+    waits: Argument | None = None
+    for text in words:
+        option = options.get(text)
         if waits is not None:
             waits = None
-        elif action is not None:
-            given.update(action.option_strings if type(action).__name__ != "_AppendAction" else ())
-            waits = action if action.nargs != 0 else None
+        elif option is not None:
+            given.update(() if option.repeats else option.names)
+            waits = option if option.takes_value else None
         else:
             taken += 1
     if waits is not None:
         return names.of(waits)
-    many = bool(positionals) and positionals[-1].nargs in {"+", "*"}
+    many = bool(positionals) and positionals[-1].takes_several
     at = min(taken, len(positionals) - 1) if many else taken
     values = names.of(positionals[at]) if at < len(positionals) and not word.startswith("-") else []
-    return values or [Offer(o, "option") for o in parser.options() if o not in given]
+    return values or [Offer(name, "option") for name in ("-h", "--help", *options) if name not in given]
 
 
 class _Names:
     """Finds names of the kind that an argument takes."""
 
     def __init__(
-        self, namespace: Mapping[str, Any], fleet: Callable[[], Fleet], parser: Parser, words: list[str], word: str
+        self, namespace: Mapping[str, Any], fleet: Callable[[], Fleet], command: Command, words: list[str], word: str
     ) -> None:
-        self._namespace, self._fleet, self._parser, self._words, self._word = namespace, fleet, parser, words, word
+        self._namespace, self._fleet, self._command, self._words, self._word = namespace, fleet, command, words, word
 
-    def of(self, action: argparse.Action) -> list[Offer]:
-        """Offer what `action` takes; nothing where that can be anything."""
-        if action.choices is not None:
-            return [Offer(str(c), "value") for c in action.choices]
+    def of(self, argument: Argument) -> list[Offer]:
+        """Offer what an argument takes; nothing where that can be anything."""
+        if argument.choices:
+            return [Offer(choice, "value") for choice in argument.choices]
         makers: dict[str, Callable[[], Iterable[Offer]]] = {
             "PROGRAM": partial(self._variables, _is_program),
             "METRIC": self._metrics,
@@ -157,7 +163,7 @@ class _Names:
             "PATH": self._paths,
             "FILE": self._paths,
         }
-        make = makers.get(str(action.metavar).split(".")[0])
+        make = makers.get(argument.metavar.split(".")[0])
         try:
             return list(make()) if make else []
         except SkillfleetError:  # a command says what is wrong with the home; a key press does not
@@ -171,7 +177,7 @@ class _Names:
         return chain(self._variables(_is_metric), (Offer(name, "function") for name in registered))
 
     def _jobs(self) -> Iterable[Offer]:
-        waiting = self._parser.prog.endswith(" answer")
+        waiting = self._command.path == ("answer",)
         jobs = self._fleet().jobs(str(JobState.PENDING_HITL) if waiting else None)
         return [Offer(quote(str(name)), "job") for name in dict.fromkeys(jobs.name)]
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from skillfleet_nb.commands.resolve import resolve, resolve_lm, resolve_metric, resolve_rows
+from skillfleet_nb.commands.resolve import pairs, resolve, resolve_lm, resolve_lms, resolve_metric, resolve_rows
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, MutableMapping
 
+    from skillfleet_nb.commands.grammar import Argument
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.runs.jobs.job import Job
+
+_Answer = TypeVar("_Answer")
 
 
 class Wait(Protocol):
@@ -73,3 +78,21 @@ class Context:
     def lm(self, text: str | None) -> Any:
         """Find or make a language model; None stays None."""
         return None if text is None else resolve_lm(text, self.namespace)
+
+    def call(self, method: Callable[..., _Answer], a: argparse.Namespace) -> _Answer:
+        """Call a method of the facade with those arguments of a line that it takes, names made objects."""
+        takes = inspect.signature(method).parameters
+        arguments = [one for one in a.command.arguments if one.dest in takes]
+        return method(**{one.dest: self._read(one, getattr(a, one.dest)) for one in arguments})
+
+    def _read(self, argument: Argument, value: Any) -> Any:
+        """Make a value of an argument what its metavar says it is."""
+        readers: dict[str, Callable[[Any], Any]] = {
+            "PROGRAM": lambda text: self.object(text, argument.dest),
+            "DATA": lambda text: self.rows(text, argument.dest),
+            "METRIC": self.metric,
+            "LM": lambda text: resolve_lms(text, self.namespace) if argument.repeats else self.lm(text),
+            "KEY=VALUE": lambda texts: pairs(texts, "--set key=value", "--set auto=medium"),
+        }
+        read = readers.get(argument.metavar)
+        return value if value is None or read is None else read(value)

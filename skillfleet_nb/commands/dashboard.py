@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note, RunHistory
 from skillfleet_nb.errors import InputError
 
@@ -36,20 +37,17 @@ _START_S, _POLL_S, _END_S = 120.0, 0.2, 10.0
 _SHOWN = 1_000  # characters of a log
 
 
-def add(commands: Any) -> None:
-    """Add this command to the tree."""
-    p = commands.add_parser(
-        "dashboard",
-        help="look through all runs; from a shell as a page of its own",
-        description=_ABOUT,
-        examples=("dashboard", "dashboard --port 8877 --no-browser"),
-    )
-    p.add_argument("--port", type=int, metavar="N", help="from a shell: the port; by default a free one")
-    p.add_argument("--dark", action="store_true", help="from a shell: a dark page")
-    p.add_argument("--no-browser", action="store_true", help="from a shell: only tell the address")
-    p.set_defaults(run=_dashboard)
-
-
+@command(
+    "dashboard",
+    "look through all runs; from a shell as a page of its own",
+    argument("--port", type=int, metavar="N", help="from a shell: the port; by default a free one"),
+    argument("--dark", action="store_true", help="from a shell: a dark page"),
+    argument("--no-browser", action="store_true", help="from a shell: only tell the address"),
+    about=_ABOUT,
+    examples=("dashboard", "dashboard --port 8877 --no-browser"),
+    task="Learn from runs",
+    place=0,
+)
 def _dashboard(c: Context, a: argparse.Namespace) -> Any:
     if c.stays:
         return RunHistory(c.fleet)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, StatusView, amount
 from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from skillfleet_nb.commands.context import Context
 
@@ -25,45 +26,31 @@ which `db restore` brings them back. Settings, exports and similarity indexes st
 _MOST_NAMED = 10
 
 
-def add(commands: Any) -> None:
-    """Add these commands to the tree."""
-    db = commands.add_parser("db", help="the store: status, care, backup, export")
-    names = "status|init|migrate|reset|restore|rebuild|compact|export"
-    parts = db.add_subparsers(dest="db_command", metavar=names, parser_class=type(db))
-
-    def part(name: str, run: Callable[[Context, argparse.Namespace], Any], text: str, **more: Any) -> Any:
-        parser = parts.add_parser(name, help=text, **{"examples": [f"db {name}"], **more})
-        parser.set_defaults(run=run)
-        return parser
-
-    part("status", _status, "sizes, jobs, schema, backups, and the line to attach it elsewhere")
-    p = part("init", _init, "make a home here, or in a folder", examples=["db init", "db init project"])
-    p.add_argument("folder", nargs="?", metavar="FOLDER", help="where .skillfleet is to be")
-    part("migrate", _migrate, "bring the database to this version's schema, keeping a copy of the old one")
-    p = part("reset", _reset, "empty the home, keeping a backup", description=_RESET, examples=["db reset --yes"])
-    p.add_argument("--yes", action="store_true", help="do it without asking")
-    p = part("restore", _restore, "bring the jobs of a backup back", examples=["db restore 20260101-120000"])
-    p.add_argument("backup", metavar="BACKUP", help="its name, as status lists them, or a folder")
-    part("rebuild", _rebuild, "make the database anew from the journal; nothing is lost")
-    p = part(
-        "compact",
-        _compact,
-        "turn journals of finished jobs into Parquet",
-        description=_COMPACT,
-        examples=_COMPACT_EXAMPLES,
-    )
-    p.add_argument("--all", action="store_true", help="finished jobs of any age")
-    p.add_argument("--dry-run", action="store_true", help="only tell what would be done")
-    p = part("export", _export, "write every relation to a folder", examples=["db export facts --format csv"])
-    p.add_argument("folder", metavar="FOLDER")
-    p.add_argument("--format", choices=("parquet", "csv", "json"), default="parquet")
+DB = group(
+    "db",
+    "the store: status, care, backup, export",
+    parts_are="status|init|migrate|reset|restore|rebuild|compact|export",
+    task="Keep",
+    place=2,
+)
 
 
+@command(
+    "db status",
+    "sizes, jobs, schema, backups, and the line to attach it elsewhere",
+    examples=("db status",),
+)
 def _status(c: Context, a: argparse.Namespace) -> StatusView:
     del a
     return StatusView(c.fleet.store.status())
 
 
+@command(
+    "db init",
+    "make a home here, or in a folder",
+    argument("folder", nargs="?", metavar="FOLDER", help="where .skillfleet is to be"),
+    examples=("db init", "db init project"),
+)
 def _init(c: Context, a: argparse.Namespace) -> Note:
     from skillfleet_nb.store import Home
 
@@ -76,6 +63,11 @@ def _init(c: Context, a: argparse.Namespace) -> Note:
     return Note(f"made {home.root}: used from its folder on down, unless SKILLFLEET_HOME names another")
 
 
+@command(
+    "db migrate",
+    "bring the database to this version's schema, keeping a copy of the old one",
+    examples=("db migrate",),
+)
 def _migrate(c: Context, a: argparse.Namespace) -> Note:
     del a
     applied, backup = c.fleet.store.migrate()
@@ -84,6 +76,13 @@ def _migrate(c: Context, a: argparse.Namespace) -> Note:
     return Note(f"applied {', '.join(applied)}; the database as it was is in {backup}")
 
 
+@command(
+    "db reset",
+    "empty the home, keeping a backup",
+    argument("--yes", action="store_true", help="do it without asking"),
+    about=_RESET,
+    examples=("db reset --yes",),
+)
 def _reset(c: Context, a: argparse.Namespace) -> Note:
     store = c.fleet.store
     would = store.reset(dry_run=True)
@@ -104,18 +103,37 @@ def _agreed(question: str) -> bool:
     return bool(sys.stdin and sys.stdin.isatty()) and input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
 
 
+@command(
+    "db restore",
+    "bring the jobs of a backup back",
+    argument("backup", metavar="BACKUP", help="its name, as status lists them, or a folder"),
+    examples=("db restore 20260101-120000",),
+)
 def _restore(c: Context, a: argparse.Namespace) -> Note:
     report = c.fleet.store.restore(a.backup)
     left = f"; here already: {', '.join(report.left)}" if report.left else ""
     return Note(f"restored {_jobs(report.jobs)} from {report.backup}{left}")
 
 
+@command(
+    "db rebuild",
+    "make the database anew from the journal; nothing is lost",
+    examples=("db rebuild",),
+)
 def _rebuild(c: Context, a: argparse.Namespace) -> Note:
     del a
     report = c.fleet.store.rebuild()
     return Note(f"rebuilt from {report.events:,} events in {report.seconds:.1f} s; {report.bad_lines} lines skipped")
 
 
+@command(
+    "db compact",
+    "turn journals of finished jobs into Parquet",
+    argument("--all", action="store_true", help="finished jobs of any age"),
+    argument("--dry-run", action="store_true", help="only tell what would be done"),
+    about=_COMPACT,
+    examples=_COMPACT_EXAMPLES,
+)
 def _compact(c: Context, a: argparse.Namespace) -> Note:
     progress = c.counting("bytes of journal compacted")
     report = c.fleet.store.compact(everything=a.all, dry_run=a.dry_run, progress=progress)
@@ -135,6 +153,13 @@ def _compact(c: Context, a: argparse.Namespace) -> Note:
     return Note("\n".join(lines))
 
 
+@command(
+    "db export",
+    "write every relation to a folder",
+    argument("folder", metavar="FOLDER"),
+    argument("--format", choices=("parquet", "csv", "json"), default="parquet"),
+    examples=("db export facts --format csv",),
+)
 def _export(c: Context, a: argparse.Namespace) -> Note:
     files = c.fleet.store.export(a.folder, a.format)
     return Note("wrote " + ", ".join(str(f) for f in files))

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import JobReport, Note
 
 if TYPE_CHECKING:
+    import argparse
+
     from skillfleet_nb.commands.context import Context
 
 
-def demo(context: Context, *, optimizer: str, seed: int) -> JobReport:
+@command(
+    "demo",
+    "run the main job on the package's own data with the offline LM",
+    argument("--optimizer", default="bootstrap_random_search", metavar="OPTIMIZER"),
+    argument("--seed", type=int, default=7),
+    examples=("demo", "demo --optimizer gepa"),
+    task="Prepare",
+    place=0,
+)
+def _demo(context: Context, a: argparse.Namespace) -> JobReport:
     """Classify help-desk messages by intent: optimise, test, and show what came of it."""
     from skillfleet_nb.data.bundled import bundled
     from skillfleet_nb.offline import offline_lm
@@ -23,9 +35,9 @@ def demo(context: Context, *, optimizer: str, seed: int) -> JobReport:
         intent_program(sorted({r["intent"] for r in rows})),
         train=rows,
         metric=exact_intent,
-        optimizer=optimizer,
+        optimizer=a.optimizer,
         lm=offline_lm(),
-        seed=seed,
+        seed=a.seed,
         name="demo",
     )
     context.say(Note(job.splits))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts import kinds
+from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note
 
 if TYPE_CHECKING:
@@ -24,28 +25,6 @@ _EXPORT = """Write a report of jobs as one HTML file: verdict, prompt changes, c
 It opens from a disk, fetches nothing, reads in light and dark, and keys are taken out."""
 
 
-def add(commands: Any) -> None:
-    """Add these commands to the tree."""
-    p = commands.add_parser("plot", help="draw a chart of jobs", description=_about_plot(), examples=_PLOT_EXAMPLES)
-    p.add_argument("kind", nargs="?", metavar="CHART", help="one of the above")
-    p.add_argument("names", nargs="*", metavar="JOB", help="names or ids")
-    for option, (values, about) in _plot_options().items():
-        p.add_argument(f"--{option}", choices=values, help=about)
-    p.add_argument("--out", metavar="FILE", help="write it to a file: .svg .png .pdf .html .json")
-    p.add_argument("-o", dest="output", metavar="NAME", help="put the chart into this variable")
-    p.set_defaults(run=_plot)
-
-    p = commands.add_parser(
-        "export",
-        help="write a report of jobs as one file to send to a colleague",
-        description=_EXPORT,
-        examples=("export intents --html report.html", "export intents other --html both.html"),
-    )
-    p.add_argument("names", nargs="+", metavar="JOB", help="names or ids")
-    p.add_argument("--html", required=True, metavar="FILE.html", help="the file to write")
-    p.set_defaults(run=_export)
-
-
 def _about_plot() -> str:
     return "Draw a chart of jobs.\n\n" + "\n".join(f"  {one.name:<12} {one.summary}" for one in kinds().values())
 
@@ -61,6 +40,19 @@ def _plot_options() -> dict[str, tuple[tuple[str, ...], str]]:
     return options
 
 
+@command(
+    "plot",
+    "draw a chart of jobs",
+    argument("kind", nargs="?", metavar="CHART", help="one of the above"),
+    argument("names", nargs="*", metavar="JOB", help="names or ids"),
+    *(argument(f"--{name}", choices=values, help=about) for name, (values, about) in _plot_options().items()),
+    argument("--out", metavar="FILE", help="write it to a file: .svg .png .pdf .html .json"),
+    argument("-o", dest="output", metavar="NAME", help="put the chart into this variable"),
+    about=_about_plot(),
+    examples=_PLOT_EXAMPLES,
+    task="Learn from runs",
+    place=7,
+)
 def _plot(c: Context, a: argparse.Namespace) -> Any:
     if a.kind is None:
         return Note(_about_plot())
@@ -70,5 +62,15 @@ def _plot(c: Context, a: argparse.Namespace) -> Any:
     return Note(f"wrote {chart.save(a.out)}: {chart.title}") if a.out else chart
 
 
+@command(
+    "export",
+    "write a report of jobs as one file to send to a colleague",
+    argument("names", nargs="+", metavar="JOB", help="names or ids"),
+    argument("--html", required=True, metavar="FILE.html", help="the file to write"),
+    about=_EXPORT,
+    examples=("export intents --html report.html", "export intents other --html both.html"),
+    task="Keep",
+    place=1,
+)
 def _export(c: Context, a: argparse.Namespace) -> Note:
     return Note(f"wrote {c.fleet.reports.export(a.names, a.html)}")

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.commands.grammar import argument, command
+from skillfleet_nb.commands.resolve import pairs
 from skillfleet_nb.commands.views import Note, Parts
-from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
     import argparse
@@ -21,47 +22,21 @@ _PROGRAM = """Open a program: instructions, demos, ancestors, scores per example
 A job stands for its best program; any other is named by its id, of which the first characters are enough."""
 
 
-def add(commands: Any) -> None:
-    """Add these commands to the tree."""
-    p = commands.add_parser(
-        "compare",
-        help="runs side by side: scores, cost, prompts, disagreements",
-        description=_COMPARE,
-        examples=(
-            "compare intents intents-gepa",
-            "%skillfleet compare a b c -o comparison",
-            "compare a b --json ab.json",
-        ),
-    )
-    p.add_argument("names", nargs="+", metavar="JOB", help="names or ids, at least two")
-    p.add_argument("--json", metavar="FILE", help="write it all to this file too")
-    p.add_argument("-o", dest="output", metavar="NAME", help="put the comparison into this variable")
-    p.set_defaults(run=_compare)
-
-    p = commands.add_parser("programs", help="the programs a job scored, in order", examples=("programs intents",))
-    p.add_argument("name", metavar="JOB", help="name or id")
-    p.set_defaults(run=_programs)
-
-    p = commands.add_parser(
-        "program",
-        help="one program: what it says, its scores; try, save or use it",
-        description=_PROGRAM,
-        examples=(
-            "%skillfleet program intents -o best",
-            'program 1fffd3c8 --try text="We were charged twice"',
-            "program intents --save intents.json",
-        ),
-    )
-    p.add_argument("name", metavar="JOB", help="name or id of a job, or id of a program")
-    p.add_argument("--job", metavar="JOB", help="see it as a candidate of this job, where several scored it")
-    p.add_argument("--try", dest="inputs", action="append", metavar="FIELD=VALUE", help="ask it; once for each input")
-    p.add_argument("--lm", metavar="LM", help="with --try: variable, 'offline', or model name; default: dspy's")
-    p.add_argument("--onto", metavar="PROGRAM", help="the program it is put onto, where none was kept with the job")
-    p.add_argument("--save", metavar="FILE.json", help="write it as JSON that dspy loads")
-    p.add_argument("-o", dest="output", metavar="NAME", help="put the program into this variable, to be used")
-    p.set_defaults(run=_program)
-
-
+@command(
+    "compare",
+    "runs side by side: scores, cost, prompts, disagreements",
+    argument("names", nargs="+", metavar="JOB", help="names or ids, at least two"),
+    argument("--json", metavar="FILE", help="write it all to this file too"),
+    argument("-o", dest="output", metavar="NAME", help="put the comparison into this variable"),
+    about=_COMPARE,
+    examples=(
+        "compare intents intents-gepa",
+        "%skillfleet compare a b c -o comparison",
+        "compare a b --json ab.json",
+    ),
+    task="Learn from runs",
+    place=3,
+)
 def _compare(c: Context, a: argparse.Namespace) -> Any:
     comparison = c.fleet.reports.compare(*a.names)
     if a.output:
@@ -71,10 +46,37 @@ def _compare(c: Context, a: argparse.Namespace) -> Any:
     return comparison
 
 
+@command(
+    "programs",
+    "the programs a job scored, in order",
+    argument("name", metavar="JOB", help="name or id"),
+    examples=("programs intents",),
+    task="Learn from runs",
+    place=4,
+)
 def _programs(c: Context, a: argparse.Namespace) -> Any:
     return c.fleet.programs.of(a.name)
 
 
+@command(
+    "program",
+    "one program: what it says, its scores; try, save or use it",
+    argument("name", metavar="JOB", help="name or id of a job, or id of a program"),
+    argument("--job", metavar="JOB", help="see it as a candidate of this job, where several scored it"),
+    argument("--try", dest="inputs", action="append", metavar="FIELD=VALUE", help="ask it; once for each input"),
+    argument("--lm", metavar="LM", help="with --try: variable, 'offline', or model name; default: dspy's"),
+    argument("--onto", metavar="PROGRAM", help="the program it is put onto, where none was kept with the job"),
+    argument("--save", metavar="FILE.json", help="write it as JSON that dspy loads"),
+    argument("-o", dest="output", metavar="NAME", help="put the program into this variable, to be used"),
+    about=_PROGRAM,
+    examples=(
+        "%skillfleet program intents -o best",
+        'program 1fffd3c8 --try text="We were charged twice"',
+        "program intents --save intents.json",
+    ),
+    task="Learn from runs",
+    place=5,
+)
 def _program(c: Context, a: argparse.Namespace) -> Any:
     program = c.fleet.programs.find(a.name, a.job)
     onto = c.object(a.onto, "program") if a.onto else None
@@ -85,17 +87,7 @@ def _program(c: Context, a: argparse.Namespace) -> Any:
     if a.save:
         done.append(Note(f"saved {program.save(a.save)}: program.load({a.save!r}) of dspy reads it"))
     if a.inputs:
-        done.append(program.ask(_fields(a.inputs), lm=c.lm(a.lm), onto=onto))
+        done.append(program.ask(pairs(a.inputs, "--try field=value", '--try text="hello"'), lm=c.lm(a.lm), onto=onto))
     if not done:
         return program
     return done[0] if len(done) == 1 else Parts(done)
-
-
-def _fields(pairs: list[str]) -> dict[str, str]:
-    fields = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (name and equals):
-            raise InputError(f'--try {pair!r}: write --try field=value, for example --try text="hello"')
-        fields[name] = value
-    return fields

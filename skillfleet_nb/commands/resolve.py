@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.errors import InputError, NotFoundError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 
@@ -119,3 +119,31 @@ def resolve_lm(text: str, namespace: Mapping[str, Any]) -> Any:
 
         return dspy.LM(text)
     raise NotFoundError(f"lm {text!r} is no variable: give one, 'offline', or a model name such as openai/gpt-4o-mini")
+
+
+def resolve_lms(texts: Sequence[str], namespace: Mapping[str, Any]) -> list[Any] | None:
+    """Find the models of an option that may be repeated, and takes lists with commas too; None where there are none."""
+    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    return [resolve_lm(name, namespace) for name in names] or None
+
+
+def pairs(texts: Sequence[str], option: str, example: str) -> dict[str, str]:
+    """Read ``key=value`` texts of an option that may be repeated.
+
+    Raises
+    ------
+    InputError
+        If one is not of that form.
+
+    Examples
+    --------
+    >>> pairs(["auto=medium"], "--set key=value", "--set auto=medium")
+    {'auto': 'medium'}
+    """
+    read = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise InputError(f"{option.split(maxsplit=1)[0]} {text!r}: write {option}, for example {example}")
+        read[key] = value
+    return read

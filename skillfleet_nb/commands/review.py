@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note
 from skillfleet_nb.html import NO_MATH, fill, join, table
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.review.answers import CHOICES
 
 if TYPE_CHECKING:
@@ -26,24 +28,21 @@ update, or cancel abort stop quit no n (settings answer_proceed, answer_revise, 
 own stands behind a colon, 'revise: TEXT', or in the cell under %%%%skillfleet answer JOB --as revise."""
 
 
-def add(commands: Any) -> None:
-    """Add this command to the tree."""
-    p = commands.add_parser(
-        "answer",
-        help="answer what a job asks, in words or by a choice",
-        description=_ABOUT,
-        examples=(
-            "answer intents yes",
-            'answer intents "revise: Classify the message by intent."',
-            "%%skillfleet answer intents --as revise",
-        ),
-    )
-    p.add_argument("name", metavar="JOB", help="name or id")
-    p.add_argument("text", nargs="*", metavar="ANSWER", help="in words; none shows the question")
-    p.add_argument("--as", dest="choice", choices=CHOICES, help="take the text as it is, for this choice")
-    p.set_defaults(run=_answer)
-
-
+@command(
+    "answer",
+    "answer what a job asks, in words or by a choice",
+    argument("name", metavar="JOB", help="name or id"),
+    argument("text", nargs="*", metavar="ANSWER", help="in words; none shows the question"),
+    argument("--as", dest="choice", choices=CHOICES, help="take the text as it is, for this choice"),
+    about=_ABOUT,
+    examples=(
+        "answer intents yes",
+        'answer intents "revise: Classify the message by intent."',
+        "%%skillfleet answer intents --as revise",
+    ),
+    task="Optimise",
+    place=2,
+)
 def _answer(c: Context, a: argparse.Namespace) -> Any:
     job = c.fleet.job(a.name)
     text = " ".join(a.text) or (c.cell or "").strip()
@@ -53,7 +52,7 @@ def _answer(c: Context, a: argparse.Namespace) -> Any:
     given = c.fleet.answer(a.name, text, a.choice)
     way = "watch" if waits else "resume"
     then = "it goes on" if waits else "the answer is kept"
-    return Note(f"{job.name}: {given.choice}; {then}: %skillfleet {way} {quote(job.name)}")
+    return Note(f"{job.name}: {given.choice}; {then}: {as_typed(f'{way} {quote(job.name)}')}")
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,6 @@ def question_html(job: Job, asked: ReviewAsked) -> Markup:
 
 def how_to_answer(name: str, asked: ReviewAsked) -> str:
     """Say in one line how to answer without a widget."""
-    way = f"%skillfleet answer {quote(name)}"
+    way = as_typed(f"answer {quote(name)}")
     words = "ANSWER" if asked.asks == "clarify" else "yes"
     return f"answer with: {way} {words}, or 'revise: TEXT', or no"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, Parts
 
 if TYPE_CHECKING:
@@ -14,100 +15,19 @@ if TYPE_CHECKING:
     from skillfleet_nb.commands.context import Context
     from skillfleet_nb.skills.similarity.index import SimilarityIndex
 
+SKILL = group("skill", "agent skills: validate, migrate, score, similar, templates, new", task="Agent skills", place=0)
 _STYLES = ("navigation_hub", "comprehensive", "minimal")
 
 
-def add(commands: Any) -> None:
-    """Add these commands to the tree."""
-    skill = commands.add_parser("skill", help="agent skills: validate, migrate, score, similar, templates, new")
-    parts = skill.add_subparsers(dest="skill_command", metavar="command", parser_class=type(skill))
-
-    p = parts.add_parser(
-        "validate",
-        help="check one skill, or every skill of a tree",
-        examples=("skill validate skills/pdf-tools", "skill validate skills --strict --json report.json"),
-    )
-    p.add_argument("path", metavar="PATH", help="a skill's folder, its SKILL.md, or a folder of skills")
-    p.add_argument("--format", choices=("auto", "v1", "v2"), default="auto", help="format to check against (auto)")
-    p.add_argument("--strict", action="store_true", help="count warnings as errors")
-    p.add_argument("--json", metavar="FILE", help="write the report as JSON too")
-    p.set_defaults(run=_validate)
-
-    p = parts.add_parser(
-        "migrate",
-        help="move skills to a format; shows what it would change, unless --apply",
-        examples=("skill migrate skills", "skill migrate skills --apply"),
-    )
-    p.add_argument("path", metavar="PATH")
-    p.add_argument("--to", default="v2", metavar="FORMAT")
-    p.add_argument("--apply", action="store_true", help="write it; a backup is kept")
-    p.add_argument("--drop-metadata-json", action="store_true", help="remove metadata.json where nothing needs it")
-    p.set_defaults(run=_migrate)
-
-    p = parts.add_parser(
-        "score",
-        help="every metric of a skill, and what to improve",
-        examples=("skill score skills/pdf-tools",),
-    )
-    p.add_argument("path", metavar="PATH")
-    p.add_argument("--reference", metavar="PATH", help="a model skill: adds similarity and entity F1")
-    p.add_argument("--style", choices=_STYLES, help="override the detected style")
-    p.set_defaults(run=_score)
-
-    p = parts.add_parser(
-        "similar",
-        help="skills like this text, before writing a new one",
-        examples=('skill similar "merge PDF files" --root skills',),
-    )
-    p.add_argument("text", metavar="TEXT")
-    p.add_argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)")
-    p.add_argument("-k", type=int, default=10, metavar="N", help="how many (10)")
-    p.set_defaults(run=_similar)
-
-    p = parts.add_parser(
-        "duplicates",
-        help="pairs of skills that say nearly the same",
-        examples=("skill duplicates --root skills",),
-    )
-    p.add_argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)")
-    p.set_defaults(run=_duplicates)
-
-    p = parts.add_parser("templates", help="list templates", examples=("skill templates",))
-    p.add_argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates")
-    p.set_defaults(run=_templates)
-
-    p = parts.add_parser("template", help="preview a template", examples=("skill template preview guide_basic",))
-    p.add_argument("action", choices=("preview",))
-    p.add_argument("name", metavar="NAME")
-    p.add_argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates")
-    p.set_defaults(run=_template)
-
-    p = parts.add_parser(
-        "new",
-        help="write a new skill from a template",
-        examples=('skill new pdf-tools --description "Merges PDF files. Use when several files become one."',),
-    )
-    p.add_argument("name", metavar="NAME")
-    p.add_argument("--description", metavar="TEXT", required=True, help="what it does, and 'Use when …'")
-    p.add_argument("--template", default="guide_basic", metavar="NAME")
-    p.add_argument("--style", choices=_STYLES)
-    p.add_argument("--root", default=".", metavar="FOLDER", help="where to put its folder (.)")
-    p.add_argument(
-        "--overwrite", action="store_true", help="replace the files of a skill that is there; a backup is kept"
-    )
-    p.add_argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates")
-    p.set_defaults(run=_new)
-
-    p = parts.add_parser(
-        "index",
-        help="the similarity index: build it, or tell its state",
-        examples=("skill index build --root skills", "skill index status --root skills"),
-    )
-    p.add_argument("action", choices=("build", "status"))
-    p.add_argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)")
-    p.set_defaults(run=_index)
-
-
+@command(
+    "skill validate",
+    "check one skill, or every skill of a tree",
+    argument("path", metavar="PATH", help="a skill's folder, its SKILL.md, or a folder of skills"),
+    argument("--format", choices=("auto", "v1", "v2"), default="auto", help="format to check against (auto)"),
+    argument("--strict", action="store_true", help="count warnings as errors"),
+    argument("--json", metavar="FILE", help="write the report as JSON too"),
+    examples=("skill validate skills/pdf-tools", "skill validate skills --strict --json report.json"),
+)
 def _validate(c: Context, a: argparse.Namespace) -> Any:
     del c
     from skillfleet_nb.skills import Skill, validate_tree
@@ -122,6 +42,15 @@ def _validate(c: Context, a: argparse.Namespace) -> Any:
     return report
 
 
+@command(
+    "skill migrate",
+    "move skills to a format; shows what it would change, unless --apply",
+    argument("path", metavar="PATH"),
+    argument("--to", default="v2", metavar="FORMAT"),
+    argument("--apply", action="store_true", help="write it; a backup is kept"),
+    argument("--drop-metadata-json", action="store_true", help="remove metadata.json where nothing needs it"),
+    examples=("skill migrate skills", "skill migrate skills --apply"),
+)
 def _migrate(c: Context, a: argparse.Namespace) -> Any:
     del c
     from skillfleet_nb.skills import migrate_tree
@@ -129,6 +58,14 @@ def _migrate(c: Context, a: argparse.Namespace) -> Any:
     return migrate_tree(a.path, a.to, apply=a.apply, keep_metadata_json=not a.drop_metadata_json)
 
 
+@command(
+    "skill score",
+    "every metric of a skill, and what to improve",
+    argument("path", metavar="PATH"),
+    argument("--reference", metavar="PATH", help="a model skill: adds similarity and entity F1"),
+    argument("--style", choices=_STYLES, help="override the detected style"),
+    examples=("skill score skills/pdf-tools",),
+)
 def _score(c: Context, a: argparse.Namespace) -> Any:
     from skillfleet_nb.skills import Skill
     from skillfleet_nb.skills.scoring import score_skill
@@ -138,6 +75,14 @@ def _score(c: Context, a: argparse.Namespace) -> Any:
     return score_skill(Skill.load(a.path), reference=reference, embed=embed, style=a.style)
 
 
+@command(
+    "skill similar",
+    "skills like this text, before writing a new one",
+    argument("text", metavar="TEXT"),
+    argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)"),
+    argument("-k", type=int, default=10, metavar="N", help="how many (10)"),
+    examples=('skill similar "merge PDF files" --root skills',),
+)
 def _similar(c: Context, a: argparse.Namespace) -> Any:
     index = _open(c, a)
     report = index.build(a.root)
@@ -145,12 +90,24 @@ def _similar(c: Context, a: argparse.Namespace) -> Any:
     return Parts([report, answer]) if report.embedded or report.problems else answer
 
 
+@command(
+    "skill duplicates",
+    "pairs of skills that say nearly the same",
+    argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)"),
+    examples=("skill duplicates --root skills",),
+)
 def _duplicates(c: Context, a: argparse.Namespace) -> Any:
     index = _open(c, a)
     index.build(a.root)
     return index.duplicates()
 
 
+@command(
+    "skill templates",
+    "list templates",
+    argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates"),
+    examples=("skill templates",),
+)
 def _templates(c: Context, a: argparse.Namespace) -> Any:
     del c
     from skillfleet_nb.skills import list_templates
@@ -158,6 +115,14 @@ def _templates(c: Context, a: argparse.Namespace) -> Any:
     return list_templates(*a.templates)
 
 
+@command(
+    "skill template",
+    "preview a template",
+    argument("action", choices=("preview",)),
+    argument("name", metavar="NAME"),
+    argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates"),
+    examples=("skill template preview guide_basic",),
+)
 def _template(c: Context, a: argparse.Namespace) -> Any:
     del c
     from skillfleet_nb.skills import preview
@@ -165,6 +130,18 @@ def _template(c: Context, a: argparse.Namespace) -> Any:
     return preview(a.name, *a.templates)
 
 
+@command(
+    "skill new",
+    "write a new skill from a template",
+    argument("name", metavar="NAME"),
+    argument("--description", metavar="TEXT", required=True, help="what it does, and 'Use when …'"),
+    argument("--template", default="guide_basic", metavar="NAME"),
+    argument("--style", choices=_STYLES),
+    argument("--root", default=".", metavar="FOLDER", help="where to put its folder (.)"),
+    argument("--overwrite", action="store_true", help="replace the files of a skill that is there; a backup is kept"),
+    argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates"),
+    examples=('skill new pdf-tools --description "Merges PDF files. Use when several files become one."',),
+)
 def _new(c: Context, a: argparse.Namespace) -> Any:
     del c
     from skillfleet_nb.skills import new_skill
@@ -180,6 +157,13 @@ def _new(c: Context, a: argparse.Namespace) -> Any:
     )
 
 
+@command(
+    "skill index",
+    "the similarity index: build it, or tell its state",
+    argument("action", choices=("build", "status")),
+    argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)"),
+    examples=("skill index build --root skills", "skill index status --root skills"),
+)
 def _index(c: Context, a: argparse.Namespace) -> Any:
     if a.action == "build":
         return _open(c, a).build(a.root)

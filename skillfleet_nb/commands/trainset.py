@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, Table
 from skillfleet_nb.errors import InputError
 
@@ -39,51 +40,26 @@ _EXAMPLES = {
 _SHOWN = ["row", "rank", "quality", "success", "label", "text"]
 
 
-def add(commands: Any) -> None:
-    """Add these commands to the tree."""
-    trainset = commands.add_parser(
-        "trainset", help="know the data: analyze, top, worst, duplicates, gaps, select, rate", description=_ABOUT,
-        examples=[example for one in _EXAMPLES.values() for example in one[:1]],
-    )  # fmt: skip
-    parts = trainset.add_subparsers(dest="trainset_command", metavar="command", parser_class=type(trainset))
-
-    p = _command(parts, "analyze", "the whole report", _analyze)
-    p.add_argument("--metric", metavar="METRIC", help="tried on each example's own answer")
-    p.add_argument("--json", metavar="FILE", help="write the report as JSON too")
-    p.add_argument("-o", dest="output", metavar="NAME", help="put the report into this variable")
-
-    for name, what in (("top", "the best examples by rank"), ("worst", "the worst examples by quality")):
-        p = _command(parts, name, what, _best if name == "top" else _worst)
-        p.add_argument("-n", type=int, default=10, metavar="N", help="how many (10)")
-
-    _command(parts, "duplicates", "rows that repeat or contradict each other", _duplicates)
-    _command(parts, "gaps", "what is under-represented or missing", _gaps)
-
-    p = _command(parts, "select", "choose the examples to train on", _select)
-    p.add_argument("--k", type=int, required=True, metavar="K", help="how many")
-    p.add_argument("--strategy", metavar="STRATEGY", help="balanced, top, coverage, hard, or a mixture: balanced+hard")
-    p.add_argument("--min-quality", type=float, default=0.7, metavar="Q", help="least quality (0.7)")
-    p.add_argument("--test", metavar="DATA", help="test rows, which are never selected")
-    p.add_argument("-o", dest="output", metavar="NAME", help="put the selected rows into this variable")
-
-    p = _command(parts, "rate", "rate an example by hand", _rate)
-    p.add_argument("row", type=int, metavar="ROW", help="its number, from 0")
-    p.add_argument("rating", metavar="RATING", help="0 to 1, or none to take it back")
-
-
-def _command(parts: Any, name: str, what: str, run: Any) -> Any:
-    p = parts.add_parser(name, help=what, examples=_EXAMPLES[name])
-    p.add_argument("train", metavar="DATA")
-    p.add_argument("--label", metavar="FIELD", help="the label; by default the field that looks like it")
-    p.add_argument("--program", metavar="PROGRAM", help="says which fields are inputs, and what is relevant")
-    p.add_argument("--reference", metavar="DATA", help="test or production inputs, to find regions without examples")
-    p.add_argument("--style", metavar="STYLE", help="the wanted style of skills")
-    p.add_argument("--judge", metavar="LM", help="a model that grades each example; its grades are kept")
-    p.add_argument("--max-calls", type=int, default=200, metavar="N", help="hard limit on calls of the judge (200)")
-    p.add_argument("--budget", type=float, metavar="USD", help="hard limit in USD on the judge")
-    p.add_argument("--seed", type=int, default=0, metavar="N")
-    p.set_defaults(run=run)
-    return p
+TRAINSET = group(
+    "trainset",
+    "know the data: analyze, top, worst, duplicates, gaps, select, rate",
+    about=_ABOUT,
+    examples=[example for one in _EXAMPLES.values() for example in one[:1]],
+    task="Prepare",
+    place=2,
+)
+_COMMON = (
+    argument("train", metavar="DATA"),
+    argument("--label", metavar="FIELD", help="the label; by default the field that looks like it"),
+    argument("--program", metavar="PROGRAM", help="says which fields are inputs, and what is relevant"),
+    argument("--reference", metavar="DATA", help="test or production inputs, to find regions without examples"),
+    argument("--style", metavar="STYLE", help="the wanted style of skills"),
+    argument("--judge", metavar="LM", help="a model that grades each example; its grades are kept"),
+    argument("--max-calls", type=int, default=200, metavar="N", help="hard limit on calls of the judge (200)"),
+    argument("--budget", type=float, metavar="USD", help="hard limit in USD on the judge"),
+    argument("--seed", type=int, default=0, metavar="N"),
+)
+_MANY = argument("-n", type=int, default=10, metavar="N", help="how many (10)")
 
 
 def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
@@ -106,12 +82,21 @@ def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
         seed=a.seed,
         progress=c.counting,
     )
-    if a.run is not _analyze:  # which shows the notes itself
+    if a.command.path[-1] != "analyze":  # which shows the notes itself
         for note in report.notes:
             c.say(Note(note))
     return report
 
 
+@command(
+    "trainset analyze",
+    "the whole report",
+    *_COMMON,
+    argument("--metric", metavar="METRIC", help="tried on each example's own answer"),
+    argument("--json", metavar="FILE", help="write the report as JSON too"),
+    argument("-o", dest="output", metavar="NAME", help="put the report into this variable"),
+    examples=_EXAMPLES["analyze"],
+)
 def _analyze(c: Context, a: argparse.Namespace) -> Any:
     report = _report(c, a)
     if a.output:
@@ -121,10 +106,24 @@ def _analyze(c: Context, a: argparse.Namespace) -> Any:
     return report
 
 
+@command(
+    "trainset top",
+    "the best examples by rank",
+    *_COMMON,
+    _MANY,
+    examples=_EXAMPLES["top"],
+)
 def _best(c: Context, a: argparse.Namespace) -> Table:
     return _ranked(_report(c, a).examples, a.n)
 
 
+@command(
+    "trainset worst",
+    "the worst examples by quality",
+    *_COMMON,
+    _MANY,
+    examples=_EXAMPLES["worst"],
+)
 def _worst(c: Context, a: argparse.Namespace) -> Table:
     frame = _report(c, a).examples
     return _ranked(frame.sort_values(["quality", "rank", "row"], kind="stable"), a.n)
@@ -136,6 +135,12 @@ def _ranked(frame: pd.DataFrame, n: int) -> Table:
     return Table(frame[_SHOWN], limit=n)
 
 
+@command(
+    "trainset duplicates",
+    "rows that repeat or contradict each other",
+    *_COMMON,
+    examples=_EXAMPLES["duplicates"],
+)
 def _duplicates(c: Context, a: argparse.Namespace) -> Any:
     import pandas as pd
 
@@ -150,6 +155,12 @@ def _duplicates(c: Context, a: argparse.Namespace) -> Any:
     return Table(pd.DataFrame(rows, columns=["kind", "rows", "cosine", "labels", "example"]))
 
 
+@command(
+    "trainset gaps",
+    "what is under-represented or missing",
+    *_COMMON,
+    examples=_EXAMPLES["gaps"],
+)
 def _gaps(c: Context, a: argparse.Namespace) -> Note:
     report = _report(c, a)
     told = [gap.text() for gap in report.underrepresented] + [region.text() for region in report.uncovered]
@@ -157,6 +168,17 @@ def _gaps(c: Context, a: argparse.Namespace) -> Note:
     return Note("\n".join(told) or f"{report.name}: nothing is under-represented by more than chance")
 
 
+@command(
+    "trainset select",
+    "choose the examples to train on",
+    *_COMMON,
+    argument("--k", type=int, required=True, metavar="K", help="how many"),
+    argument("--strategy", metavar="STRATEGY", help="balanced, top, coverage, hard, or a mixture: balanced+hard"),
+    argument("--min-quality", type=float, default=0.7, metavar="Q", help="least quality (0.7)"),
+    argument("--test", metavar="DATA", help="test rows, which are never selected"),
+    argument("-o", dest="output", metavar="NAME", help="put the selected rows into this variable"),
+    examples=_EXAMPLES["select"],
+)
 def _select(c: Context, a: argparse.Namespace) -> Any:
     report = _report(c, a)
     rows = report.rows(a.k, a.strategy, min_quality=a.min_quality, seed=a.seed)
@@ -166,6 +188,14 @@ def _select(c: Context, a: argparse.Namespace) -> Any:
     return Table(frame, limit=a.k)
 
 
+@command(
+    "trainset rate",
+    "rate an example by hand",
+    *_COMMON,
+    argument("row", type=int, metavar="ROW", help="its number, from 0"),
+    argument("rating", metavar="RATING", help="0 to 1, or none to take it back"),
+    examples=_EXAMPLES["rate"],
+)
 def _rate(c: Context, a: argparse.Namespace) -> Note:
     frame = _report(c, a).examples.set_index("row")
     if a.row not in frame.index:

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from skillfleet_nb.commands import advice, dashboard, db, handlers, plots, programs, review, skills, trainset
+from skillfleet_nb.commands.grammar import argument, commands
 from skillfleet_nb.commands.tasks import listing
+from skillfleet_nb.commands.views import Overview
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.messages import MAGIC, read_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from skillfleet_nb.commands.context import Context
+    from skillfleet_nb.commands.grammar import Argument, Command
+
+_ABOUT = "Optimise DSPy programs, with the price known and nothing lost."
+_EVERYWHERE = (
+    argument("--home", metavar="FOLDER", help="home folder; by default the nearest .skillfleet"),
+    argument("--debug", action="store_true", help="show the trace of an error"),
+)
 
 
 class HelpText(str):
@@ -41,91 +51,46 @@ class _Help(argparse.Action):
         raise _Helped(parser.format_help())
 
 
-class Parser(argparse.ArgumentParser):
-    """Raises where argparse would exit, suggests the nearest option, and shows examples.
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would exit, and shows examples."""
 
-    Parameters
-    ----------
-    examples
-        Lines as they are typed, without ``%skillfleet``; one that begins with ``%`` is for notebooks only.
-    """
-
-    def __init__(self, *, examples: Sequence[str] = (), **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        super().__init__(add_help=False, allow_abbrev=False, **kwargs)
+    def __init__(self, *, examples: Sequence[str] = (), **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(add_help=False, allow_abbrev=False, **options)
         self.add_argument("-h", "--help", action=_Help)
         self._examples = examples
 
-    @property
-    def examples(self) -> list[str]:
-        """Lines to try, as the person who asks would type them."""
-        way = self.prog.split()[0]
-        lines = [e if e.startswith("%") else f"{way} {e}" for e in self._examples]
-        return lines if way.startswith("%") else [line for line in lines if not line.startswith("%")]
-
     def format_help(self) -> str:
         """Return the help, with the examples at its end."""
-        shown = "".join(f"\n  {line}" for line in self.examples)
+        shown = "".join(f"\n  {line}" for line in examples(self._examples, self.prog.split()[0]))
         return super().format_help() + (f"\nexamples:{shown}\n" if shown else "")
 
     def error(self, message: str) -> NoReturn:
         """Turn argparse's message into one line with the way out."""
         raise InputError(f"{self.prog}: {message}; see `{self.prog} --help`")
 
-    def options(self) -> list[str]:
-        """Every option string of this command."""
-        return [s for action in self._actions for s in action.option_strings]
 
-    def option(self, text: str) -> argparse.Action | None:
-        """Find the argument of an option string; None where it is none."""
-        return self._option_string_actions.get(text)
-
-    def positionals(self) -> list[argparse.Action]:
-        """Arguments without an option string, in order."""
-        return self._get_positional_actions()
-
-    def summaries(self) -> dict[str, str]:
-        """What each subcommand does, in a few words."""
-        actions = [a for a in self._actions if isinstance(a, argparse._SubParsersAction)]  # noqa: SLF001  as below
-        return {c.dest: str(c.help or "") for a in actions for c in a._choices_actions}  # noqa: SLF001
-
-    def children(self) -> dict[str, Parser]:
-        """Subcommands by name."""
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001  argparse has no public way
-                return dict(action.choices)
-        return {}
+def examples(lines: Sequence[str], prog: str) -> list[str]:
+    """Return lines to try, as the person who calls the tree by `prog` would type them."""
+    typed = [line if line.startswith("%") else f"{prog} {line}" for line in lines]
+    return typed if prog.startswith("%") else [line for line in typed if not line.startswith("%")]
 
 
-class _Top(Parser):
-    """The whole tree: its help lists the commands by what one wants to do."""
-
-    def format_help(self) -> str:
-        return f"usage: {self.prog} COMMAND …\n\n{self.description}\n\n{listing(self)}\n"
-
-
-def build(prog: str = "%skillfleet") -> Parser:
-    """Build the tree; `prog` is how the person calls it."""
-    top = _Top(prog=prog, description="Optimise DSPy programs, with the price known and nothing lost.")
-    commands = top.add_subparsers(dest="command", metavar="command", parser_class=Parser)
-    handlers.add(commands)
-    programs.add(commands)
-    review.add(commands)
-    db.add(commands)
-    plots.add(commands)
-    dashboard.add(commands)
-    skills.add(commands)
-    trainset.add(commands)
-    advice.add(commands)
-    for parser in _leaves(top):
-        parser.add_argument("--home", metavar="FOLDER", help="home folder; by default the nearest .skillfleet")
-        parser.add_argument("--debug", action="store_true", help="show the trace of an error")
-    return top
+def _parser(command: Command, prog: str) -> _Parser:
+    """Make what reads the arguments of a command, or shows the help of a group."""
+    parser = _Parser(prog=f"{prog} {' '.join(command.path)}", description=command.about, examples=command.examples)
+    if command.parts:
+        parts = parser.add_subparsers(metavar=command.parts_are)
+        for name, part in command.parts.items():
+            parts.add_parser(name, help=part.summary)
+    for one in options_of(command):
+        parser.add_argument(*one.names, **one.options)
+    return parser
 
 
-def _leaves(parser: Parser) -> list[Parser]:
-    children = parser.children()
-    return [leaf for child in children.values() for leaf in _leaves(child)] if children else [parser]
+def options_of(command: Command) -> tuple[Argument, ...]:
+    """Return the arguments of a command, with those that every command takes."""
+    return command.arguments if command.parts else (*command.arguments, *_EVERYWHERE)
 
 
 def split(line: str) -> list[str]:
@@ -181,40 +146,53 @@ def one_line(exc: BaseException) -> str:
     return " ".join(line.strip() for line in str(exc).splitlines() if line.strip())
 
 
-def run(tokens: Sequence[str], context: Context, *, prog: str = "%skillfleet") -> Any:
-    """Run one command and return what it answers.
+def run(tokens: Sequence[str], context: Context, *, prog: str = MAGIC) -> object:
+    """Run one command and return what it answers; `prog` is how the person calls the tree.
 
     Raises
     ------
     SkillfleetError
         For anything the person can put right, in one line.
     """
-    top = build(prog)
-    tokens = list(tokens)
-    if not tokens:
-        return handlers.overview(context, top)
-    if tokens[0] == "help":
-        tokens = [*tokens[1:], "--help"]
-    try:
-        args = _parse(top, tokens)
-    except _Helped as helped:
-        return helped.text
-    context.home = args.home
-    return args.run(context, args)
+    with read_in(prog):
+        if not tokens:
+            return _overview(context, prog)
+        words = [*tokens[1:], "--help"] if tokens[0] == "help" else list(tokens)
+        try:
+            args = _parse(words, prog)
+        except _Helped as helped:
+            return helped.text
+        context.home = args.home
+        return args.command.run(context, args)
 
 
-def _parse(top: Parser, tokens: list[str]) -> argparse.Namespace:
-    parser, rest = top, tokens
-    while parser.children():
-        if not rest or rest[0] in {"-h", "--help"}:
-            raise _Helped(parser.format_help())
-        if rest[0] not in parser.children():
-            raise unknown("command", rest[0], parser.children(), hint=f"See `{top.prog} help`.")
-        parser, rest = parser.children()[rest[0]], rest[1:]
+def _parse(words: list[str], prog: str) -> argparse.Namespace:
+    """Read a line: first the words of the command, then what it takes."""
+    if words[0] in {"-h", "--help"}:
+        raise _Helped(f"usage: {prog} COMMAND …\n\n{_ABOUT}\n\n{listing(prog)}\n")
+    known = commands()
+    if words[0] not in known:
+        raise unknown("command", words[0], known, hint=f"See `{prog} help`.")
+    command, rest = known[words[0]], words[1:]
+    while command.parts and rest and rest[0] not in {"-h", "--help"}:
+        if rest[0] not in command.parts:
+            raise unknown("command", rest[0], command.parts, hint=f"See `{prog} help`.")
+        command, rest = command.parts[rest[0]], rest[1:]
+    parser = _parser(command, prog)
+    if command.parts:
+        raise _Helped(parser.format_help())
     args, extra = parser.parse_known_args(rest)
     if extra:
-        near = get_close_matches(extra[0], parser.options(), n=1)
+        near = get_close_matches(extra[0], [name for one in options_of(command) for name in one.names], n=1)
         meant = f": did you mean {near[0]}?" if near else f"; see `{parser.prog} --help`"
         kind = "option" if extra[0].startswith("-") else "argument"
         raise InputError(f"{parser.prog}: unknown {kind} {extra[0]!r}{meant}")
+    args.command = command
     return args
+
+
+def _overview(context: Context, prog: str) -> Overview:
+    """Show what there is: the home, the newest jobs, the model, and the commands."""
+    dspy = sys.modules.get("dspy")  # not imported to tell that nothing is configured in it
+    lm = getattr(dspy.settings, "lm", None) if dspy is not None else None
+    return Overview(context.fleet, prog, str(lm.model) if lm is not None else None)

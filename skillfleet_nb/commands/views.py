@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.commands.tasks import by_task, listing, more_help
 from skillfleet_nb.format import ago, duration, is_missing, money, one_line, points, seen_from_here
 from skillfleet_nb.html import fill, join, preformatted, progress_bar, table, text_table
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.prepare import LM_SETUP, OFFLINE_SETUP
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from skillfleet_nb.commands.tree import Parser
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import StoreStatus
@@ -118,7 +118,8 @@ class JobTable(Table):
         if self.questions is None:
             return []
         return [
-            f"{q.name} asks: {q.question}  %skillfleet answer {quote(str(q.name))}" for q in self.questions.itertuples()
+            f"{q.name} asks: {q.question}  {as_typed(f'answer {quote(str(q.name))}')}"
+            for q in self.questions.itertuples()
         ]
 
     def __str__(self) -> str:
@@ -152,7 +153,7 @@ class JobTable(Table):
     def _cells(self) -> tuple[list[str], list[list[str]], list[int], str]:
         rows = self.rows()
         if not rows:
-            return [], [], [], "no jobs yet: %skillfleet optimize starts one, %skillfleet demo shows one"
+            return [], [], [], f"no jobs yet: {as_typed('optimize')} starts one, {as_typed('demo')} shows one"
         n = len(self.frame)
         return (
             list(self.HEADER),
@@ -188,7 +189,9 @@ class OptimizerTable(Table):
 
     def _cells(self) -> tuple[list[str], list[list[str]], list[int], str]:
         rows = [[str(v) for v in row] for row in self.frame.itertuples(index=False)]
-        below = "optimizers NAME lists the parameters of one; --set parameter=value passes them to optimize"
+        below = (
+            f"{as_typed('optimizers NAME')} lists the parameters of one; --set parameter=value passes them to optimize"
+        )
         return [str(c) for c in self.frame.columns], rows, [], below
 
 
@@ -264,7 +267,7 @@ class Overview:
     """What ``%skillfleet`` alone shows: where one is, what needs one, and what one can do."""
 
     fleet: Fleet
-    parser: Parser
+    prog: str
     lm: str | None
 
     def _facts(self, jobs: pd.DataFrame) -> list[list[str]]:
@@ -279,11 +282,11 @@ class Overview:
 
     @property
     def _in_notebook(self) -> bool:
-        return self.parser.prog.startswith("%")
+        return self.prog.startswith("%")
 
     def _needed(self, jobs: pd.DataFrame) -> list[list[str]]:
         """List the jobs that go on or wait for the person, with the line to type."""
-        way = self.parser.prog
+        way = self.prog
         rows = []
         for state, command in _NEXT.items():
             for name in jobs[jobs.state == state].name.head(_NAMED):
@@ -308,7 +311,7 @@ class Overview:
         jobs = self.fleet.jobs()
         facts = text_table(["", ""], self._facts(jobs)).lstrip("\n")
         needed = text_table(["job", "state", "next"], self._needed(jobs)) if self._needed(jobs) else ""
-        return "\n\n".join(part for part in (facts, needed, self._first_run(), listing(self.parser)) if part)
+        return "\n\n".join(part for part in (facts, needed, self._first_run(), listing(self.prog)) if part)
 
     __repr__ = __str__
 
@@ -318,10 +321,10 @@ class Overview:
         if self._needed(jobs):
             parts.append(table(["job", "state", "next"], self._needed(jobs), title="Jobs that go on or wait for you"))
         parts += [preformatted(self._first_run(), title="First of all")] if not self.lm else []
-        tasks = by_task(self.parser)
+        tasks = by_task()
         rows = [["" if at else task, name, does] for task, part in tasks for at, (name, does) in enumerate(part)]
         parts.append(table(["to", "command", "what it does"], rows, title="Commands"))
-        return join([*parts, fill("<div style='margin:8px 0;opacity:.7'>{}</div>", more_help(self.parser))])
+        return join([*parts, fill("<div style='margin:8px 0;opacity:.7'>{}</div>", more_help(self.prog))])
 
 
 def amount(size: int) -> str:

@@ -8,6 +8,7 @@ from IPython.display import display
 
 from skillfleet_nb.commands.review import QuestionView
 from skillfleet_nb.commands.views import ProgressLine
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.interrupts import keep_from_here
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def wait(job: Job, *, watch: bool = False) -> None:
             view.ask()
             return
         if interrupts.count > asked and (asked or watch):
-            view.say(f"left in the background: %skillfleet job {job.name}")
+            view.say(f"left in the background: {as_typed(f'job {job.name}')}")
             return
         if interrupts.count > asked:
             asked = interrupts.count

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.optimizers.base import Optimizer
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def load(name: str) -> type[Optimizer]:
     """
     points = available()
     if name not in points:
-        raise unknown("optimizer", name, points, hint="See %skillfleet optimizers.")
+        raise unknown("optimizer", name, points, hint=f"See {as_typed('optimizers')}.")
     loaded = points[name].load()
     if not (isinstance(loaded, type) and issubclass(loaded, Optimizer)):
         raise InputError(f"entry point {name!r} of group {GROUP!r} is {loaded!r}, not an Optimizer subclass")

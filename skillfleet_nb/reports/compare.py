@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import is_missing, one_line
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.reports.comparison import NONE, Comparison, Difference, Run
 from skillfleet_nb.reports.stored_programs import in_words
 from skillfleet_nb.stats import paired_comparison, unpaired_comparison
@@ -62,7 +63,7 @@ def _same_job(store: Store, one: str, other: str, job_id: str) -> InputError:
     namesakes = names.job_id[(names.name == one) & (names.job_id != job_id)].tolist()
     if namesakes:
         return InputError(f"{told}: an earlier one of that name is {namesakes[0]}, compare by id")
-    return InputError(f"{told}: name another; `job {one}` compares its best program with the given one")
+    return InputError(f"{told}: name another; {as_typed(f'job {one}')} compares its best program with the given one")
 
 
 def _runs(store: Store, jobs: Sequence[Job]) -> tuple[Run, ...]:

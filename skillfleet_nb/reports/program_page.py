@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.format import counted, one_line, points, whole
 from skillfleet_nb.html import NO_MATH, fill, join, passage, table, text_table
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import demos_of
 from skillfleet_nb.programs.state import describe
 
@@ -47,7 +48,7 @@ def programs_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
         return fill("<div>{}</div>", nothing) if html else nothing
     if all(not row[7] for row in rows):  # few optimizers tell
         header, rows = header[:7] + header[8:], [row[:7] + row[8:] for row in rows]
-    below = f"{len(rows):,} program{'s' * (len(rows) != 1)} of {job}; `program ID` shows one"
+    below = f"{len(rows):,} program{'s' * (len(rows) != 1)} of {job}; {as_typed('program ID')} shows one"
     if html:
         shown = table(header, rows, numeric=[2, 3, 4, 5, 6])
         return fill("{}<div style='opacity:.7;overflow-wrap:anywhere'>{}</div>", shown, below)
@@ -58,8 +59,8 @@ def use_lines(program_id: str) -> list[str]:
     """Return the lines that put a program to use."""
     short = program_id[:SHORT_ID]
     return [
-        f"%skillfleet program {short} -o program        # into a variable",
-        f"%skillfleet program {short} --save best.json  # then, with DSPy alone: program.load('best.json')",
+        f"{as_typed(f'program {short} -o program')}        # into a variable",
+        f"{as_typed(f'program {short} --save best.json')}  # then, with DSPy alone: program.load('best.json')",
     ]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.errors import InputError, JobError, unknown
 from skillfleet_nb.format import is_missing, points
 from skillfleet_nb.html import Readable
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.programs.state import load_state, save_state
 from skillfleet_nb.reports.program_page import SHORT_ID, program_html, program_text, programs_table, use_lines
@@ -288,7 +289,8 @@ def find(
         )
     if fits.empty:
         allowed = [*dict.fromkeys(jobs.name), *(ids if job_id else ())]
-        raise unknown("program", name_or_id, allowed, hint="Give a job for its best program, or an id: `programs JOB`.")
+        hint = f"Give a job for its best program, or an id: {as_typed('programs JOB')} lists them."
+        raise unknown("program", name_or_id, allowed, hint=hint)
     return programs_of(store, settings, job_of(str(fits.job_id.iloc[0])))[str(fits.program_id.iloc[0])]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.store.home import ASIDE, is_stream, writing
 from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.records import ResetReport
@@ -83,9 +84,11 @@ def find(home: Home, name: str | Path) -> Path:
     inside, given = home.backups / name, Path(name).expanduser().absolute()
     folder = next((place for place in (inside, given) if place.is_dir()), None)
     if folder is None:
-        raise unknown("backup", str(name), names(home), hint="`db status` lists them.")
+        raise unknown("backup", str(name), names(home), hint=f"{as_typed('db status')} lists them.")
     if not (folder / "journal").is_dir():
-        raise InputError(f"backup '{folder}' holds no jobs: the database alone is made anew with `db rebuild`.")
+        raise InputError(
+            f"backup '{folder}' holds no jobs: the database alone is made anew with {as_typed('db rebuild')}."
+        )
     return folder
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import HomeError
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.store import schema
 from skillfleet_nb.store.guard import one_line
 from skillfleet_nb.store.home import writing
@@ -102,7 +103,9 @@ class Database:
                 with _damage_told():
                     con.execute(f"ATTACH {quoted(self._home.database)} AS fleet (TYPE duckdb, READ_ONLY)")
             except HeldByOtherProgram as held:
-                raise HomeError(f"{held} Close it there; `db status` has a line that attaches read-only.") from None
+                raise HomeError(
+                    f"{held} Close it there; {as_typed('db status')} has a line that attaches read-only."
+                ) from None
             with _damage_told():
                 if schema.pending(con, self._migrations) == self._migrations:  # its maker died before the first table
                     _attach_nothing(con, self._migrations)

@@ -67,7 +67,7 @@ def test_a_program_of_several_jobs_is_seen_as_the_newest_ones_or_as_told(lab: La
 
 
 def test_unknown_programs_get_the_nearest_name(lab: Lab, evolved: Job) -> None:
-    with pytest.raises(NotFoundError, match=r"unknown program 'evolvd': did you mean 'evolved'\?.*`programs JOB`"):
+    with pytest.raises(NotFoundError, match=r"unknown program 'evolvd': did you mean 'evolved'\?.*fleet programs JOB"):
         lab.fleet.programs.find("evolvd")
     with pytest.raises(NotFoundError, match="unknown job 'evolvd'"):
         lab.fleet.programs.of("evolvd")

@@ -13,6 +13,7 @@ from skillfleet_nb.errors import JobError, SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.format import duration, money, points, points_change
 from skillfleet_nb.html import table
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
 from skillfleet_nb.programs.state import load_state, save, save_state
 from skillfleet_nb.runs.jobs.live import live_view
@@ -185,7 +186,7 @@ class Job:
         if p.result is None:
             raise JobError(
                 f"job {p.name!r} ({p.state}) came to nothing: {p.error or p.stop_reason or 'see its log'}; "
-                f"`resume {p.name}` goes on with it"
+                f"{as_typed(f'resume {p.name}')} goes on with it"
             )
         r = p.result
         interval = None

@@ -13,6 +13,7 @@ from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import Result, Trial
 from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.html import fill
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.stats import p_in_words
 from skillfleet_nb.store import load_program
@@ -167,7 +168,7 @@ def changes(home: Home, before: str, after: str) -> Markup:
         html = diff_programs(load_program(home, before), load_program(home, after)).html()
     except SkillfleetError:
         return fill("<p>one of the programs is not kept</p>")
-    return html if len(html) <= _LONGEST_DIFF else fill("<p>too long to show here: %skillfleet diff shows it</p>")
+    return html if len(html) <= _LONGEST_DIFF else fill("<p>too long to show here: {} shows it</p>", as_typed("diff"))
 
 
 class Feed:

@@ -209,13 +209,8 @@ def test_what_cannot_take_over_is_refused_before_anything_is_spent(runner: Runne
 
 
 def test_the_command_takes_several(runner: Runner, second: ChatServer, make_server: Callable[[], ChatServer]) -> None:
-    from skillfleet_nb.commands.context import Context
-    from skillfleet_nb.commands.handlers import _fallbacks
-
-    def nothing(*_: Any) -> Any:
-        return None
+    from skillfleet_nb.commands.resolve import resolve_lms
 
     lms = {name: runner.lm() for name in ("a", "b", "c")}
-    context = Context(nothing, lms, nothing, nothing, nothing)
-    assert _fallbacks(context, ["a, b", "c"]) == list(lms.values())
-    assert _fallbacks(context, None) is None
+    assert resolve_lms(["a, b", "c"], lms) == list(lms.values())
+    assert resolve_lms([], lms) is None

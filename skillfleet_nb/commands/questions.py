@@ -1,0 +1,46 @@
+"""Commands that ask the home: in SQL, and for the installed optimizers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.commands.grammar import argument, command
+from skillfleet_nb.commands.views import OptimizerTable, Table
+from skillfleet_nb.errors import InputError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from skillfleet_nb.commands.context import Context
+
+
+@command(
+    "sql",
+    "ask anything in SQL: jobs, trials, scores, lm_calls, programs, events",
+    argument("query", nargs="*", help="the query; or the cell's text under %%%%skillfleet sql"),
+    argument("-o", dest="output", metavar="NAME", help="put the data frame into this variable"),
+    argument("--limit", type=int, default=50, metavar="N", help="rows shown (50)"),
+    examples=('sql "select name, best_score, cost_usd from jobs"', "%%skillfleet sql -o frame"),
+    task="Learn from runs",
+    place=8,
+)
+def _sql(c: Context, a: argparse.Namespace) -> Table:
+    query = " ".join(a.query) or (c.cell or "")
+    if not query.strip():
+        raise InputError("sql needs a query: for example  sql select name, best_score from jobs")
+    frame = c.fleet.sql(query)
+    if a.output:
+        c.namespace[a.output] = frame
+    return Table(frame, limit=a.limit)
+
+
+@command(
+    "optimizers",
+    "list optimizers: what they change, need and take",
+    argument("name", nargs="?", metavar="OPTIMIZER", help="list the parameters of this one"),
+    examples=("optimizers", "optimizers gepa"),
+    task="Prepare",
+    place=4,
+)
+def _optimizers(c: Context, a: argparse.Namespace) -> OptimizerTable:
+    return OptimizerTable(c.fleet.optimizers(a.name))
