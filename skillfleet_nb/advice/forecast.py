@@ -119,8 +119,8 @@ class Forecast(Readable, BaseModel):
         return rows
 
     def _title(self) -> str:
-        given = ", ".join(f"{k}={v}" for k, v in self.params.items())
-        return f"Forecast: {self.optimizer}" + (f" ({given})" if given else "")
+        params = ", ".join(f"{k}={v}" for k, v in self.params.items())
+        return f"Forecast: {self.optimizer}" + (f" ({params})" if params else "")
 
     def text(self) -> str:
         """Return the forecast as text."""
@@ -201,11 +201,11 @@ def forecast(optimizer: Optimizer, workload: Workload, learned: Corrections | No
     if learned.usd.runs:
         notes.append(f"corrected by {learned.usd.runs} past runs of this home")
     priced = workload.price is not None and (workload.prompt_price is not None or all(r.prompt == 0 for r in runs))
-    given = {k: v for k, v in optimizer.params.model_dump(mode="json", exclude_defaults=True).items() if v is not None}
+    params = {k: v for k, v in optimizer.params.model_dump(mode="json", exclude_defaults=True).items() if v is not None}
     role = optimizer.prompt_role
     return Forecast(
         optimizer=optimizer.name,
-        params=given,
+        params=params,
         calls=interval([r.task + r.prompt for r in runs], learned.calls),
         by_role={
             "task": interval([r.task for r in runs], learned.calls),

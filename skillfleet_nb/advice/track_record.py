@@ -160,8 +160,8 @@ class SelectorReport(Readable, BaseModel):
         ]
         for e in self.errors:
             held = "" if e.covered is None else f"; {percent(e.covered)} within the 80% interval"
-            told = "no finished run" if e.median_error is None else f"off by {percent(e.median_error)} (median){held}"
-            rows.append([f"forecast of {e.what}", f"{told}, {e.n} runs"])
+            error = "no finished run" if e.median_error is None else f"off by {percent(e.median_error)} (median){held}"
+            rows.append([f"forecast of {e.what}", f"{error}, {e.n} runs"])
         return rows
 
     def text(self) -> str:
@@ -207,8 +207,8 @@ def report(store: Store) -> SelectorReport:
     advised = [r for r in rows if not is_missing(r["recommended"])]
     ended = [r for r in rows if r["state"] == JobState.COMPLETED and r["stop_kind"] != StopKind.BUDGET]
     outcomes = tuple(_outcome(r) for r in ended)
-    known = [r for r in advised if r["how"] == "accepted" and not is_missing(r["regret"])]
-    regrets = [float(r["regret"]) for r in known]
+    judged = [r for r in advised if r["how"] == "accepted" and not is_missing(r["regret"])]
+    regrets = [float(r["regret"]) for r in judged]
     won = {
         auto: [float(r["gain"]) for r in ended if not is_missing(r["gain"]) and (r["how"] == "accepted") is auto]
         for auto in (True, False)
@@ -219,50 +219,50 @@ def report(store: Store) -> SelectorReport:
         overridden=how.count("overridden"),
         manual=how.count("manual"),
         not_run=how.count("not run"),
-        known=len(known),
+        known=len(judged),
         right=_mean([x <= WITHIN for x in regrets]),
         regret=_mean(regrets),
         gain_auto=_mean(won[True]),
         gain_manual=_mean(won[False]),
         errors=tuple(_error(what, [o for o in outcomes if not o.warm]) for what in _QUANTITIES),
-        calibration=tuple(_calibration(known)),
+        calibration=tuple(_calibration(judged)),
         outcomes=outcomes,
     )
 
 
 def _outcome(r: dict[Any, Any]) -> JobOutcome:
-    told = {}
+    forecasts = {}
     for what, names in _QUANTITIES.items():
         values = [r[name] for name in names]
         if not any(is_missing(v) for v in values) and float(values[-1]) > 0:
             low, expected, high, actual = map(float, values)
-            told[what] = Forecasted(low=low, expected=expected, high=high, actual=actual)
+            forecasts[what] = Forecasted(low=low, expected=expected, high=high, actual=actual)
     return JobOutcome(
-        job=str(r["job_id"]), optimizer=str(r["chosen"]), how=str(r["how"]), warm=bool(r["warm"]), forecasts=told,
+        job=str(r["job_id"]), optimizer=str(r["chosen"]), how=str(r["how"]), warm=bool(r["warm"]), forecasts=forecasts,
         gain=None if is_missing(r["gain"]) else float(r["gain"]),
     )  # fmt: skip
 
 
-def _calibration(known: Sequence[dict[Any, Any]]) -> list[CalibrationBin]:
-    found = []
+def _calibration(judged: Sequence[dict[Any, Any]]) -> list[CalibrationBin]:
+    bins = []
     for low, high in _BINS:
-        rows = [r for r in known if low <= float(r["confidence"]) < high]
+        rows = [r for r in judged if low <= float(r["confidence"]) < high]
         if rows:
             sure = statistics.mean(float(r["confidence"]) for r in rows)
             right = statistics.mean(float(r["regret"]) <= WITHIN for r in rows)
-            found.append(CalibrationBin(low=low, high=high, n=len(rows), confidence=sure, right=right))
-    return found
+            bins.append(CalibrationBin(low=low, high=high, n=len(rows), confidence=sure, right=right))
+    return bins
 
 
 def _error(what: str, outcomes: Sequence[JobOutcome]) -> ForecastError:
-    found = [o.forecasts[what] for o in outcomes if what in o.forecasts]
-    if not found:
+    forecasts = [o.forecasts[what] for o in outcomes if what in o.forecasts]
+    if not forecasts:
         return ForecastError(what=what, n=0, median_error=None, covered=None)
     return ForecastError(
         what=what,
-        n=len(found),
-        median_error=statistics.median(abs(f.expected - f.actual) / f.actual for f in found),
-        covered=statistics.mean(f.low <= f.actual <= f.high for f in found),
+        n=len(forecasts),
+        median_error=statistics.median(abs(f.expected - f.actual) / f.actual for f in forecasts),
+        covered=statistics.mean(f.low <= f.actual <= f.high for f in forecasts),
     )
 
 

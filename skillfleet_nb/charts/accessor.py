@@ -49,10 +49,10 @@ class Charts:
         def plot(*jobs: Job | str, **options: str | None) -> Chart:
             return self.plot(name, *jobs, **options)
 
-        given = inspect.signature(one.draw).parameters.values()
+        parameters = inspect.signature(one.draw).parameters.values()
         jobs = inspect.Parameter("jobs", inspect.Parameter.VAR_POSITIONAL)
         plot.__name__, plot.__doc__ = name, one.draw.__doc__
-        vars(plot)["__signature__"] = inspect.Signature([jobs, *(p for p in given if p.name in one.options)])
+        vars(plot)["__signature__"] = inspect.Signature([jobs, *(p for p in parameters if p.name in one.options)])
         return plot
 
     def __dir__(self) -> list[str]:
@@ -94,8 +94,8 @@ class Charts:
         return one.draw(Jobs(self._store, self._ids(jobs) if jobs else None), **given)
 
     def _ids(self, jobs: tuple[Job | str, ...]) -> tuple[str, ...]:
-        known = set(queries.job_names(self._store)["job_id"])  # one question for any number of jobs
-        ids = (job.id if not isinstance(job, str) else job if job in known else self._find(job).id for job in jobs)
+        existing = set(queries.job_names(self._store)["job_id"])  # one question for any number of jobs
+        ids = (job.id if not isinstance(job, str) else job if job in existing else self._find(job).id for job in jobs)
         return tuple(dict.fromkeys(ids))
 
 

@@ -59,8 +59,8 @@ def cost_data(calls: pd.DataFrame) -> pd.DataFrame:
     if len(data) > _MOST_BARS:
         rest = data.iloc[_MOST_BARS - 1 :]
         added = rest[["calls", "cached", "input_tokens", "output_tokens", "cost_usd", "unpriced", "amount"]].sum()
-        told = added.to_frame().T.assign(job="", role="other", model="", label=f"{len(rest)} others", measure=measure)
-        data = pd.concat([data.iloc[: _MOST_BARS - 1], told.astype(data.dtypes.to_dict(), errors="ignore")])
+        summed = added.to_frame().T.assign(job="", role="other", model="", label=f"{len(rest)} others", measure=measure)
+        data = pd.concat([data.iloc[: _MOST_BARS - 1], summed.astype(data.dtypes.to_dict(), errors="ignore")])
     return data.reset_index(drop=True)
 
 
@@ -73,7 +73,7 @@ def costs(data: pd.DataFrame, *, title: str = "") -> Any:
     measure = str(data["measure"].iloc[0])
     form = "$,.3~r" if measure == "cost_usd" else ",d"
     unpriced = int(data["unpriced"].sum())
-    told = (
+    counts = (
         "format(datum.calls, ',') + ' calls' + (datum.cached > 0 ? ', ' + format(datum.cached, ',') + ' cached' : '')"
     )
     amount = f"format(datum.amount, '{form}') + ' · ' + " if measure == "cost_usd" else ""
@@ -91,7 +91,7 @@ def costs(data: pd.DataFrame, *, title: str = "") -> Any:
             alt.Tooltip("cost_usd:Q", format="$,.4f"),
         ],
     )  # fmt: skip
-    texts = base.transform_calculate(told=amount + told).mark_text(align="left", dx=6, fontSize=10)
+    texts = base.transform_calculate(told=amount + counts).mark_text(align="left", dx=6, fontSize=10)
     how = "Cached calls cost nothing."
     if measure == "calls":
         how += " Bars are calls: no call has a price above 0."
@@ -126,7 +126,7 @@ def latency_data(bins: pd.DataFrame) -> pd.DataFrame:
         share=bins["calls"] / panel.map(total).astype(float),
     )
     data = data[data["panel"].isin(total.index[:_MOST_PANELS])]
-    order = data["panel"].map({name: at for at, name in enumerate(total.index)})
+    order = data["panel"].map({name: place for place, name in enumerate(total.index)})
     data = data.assign(order=order).sort_values(["order", "low_s"])
     return data[["panel", "low_s", "high_s", "calls", "share", "median_s", "p95_s"]].reset_index(drop=True)
 

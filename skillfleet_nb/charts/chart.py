@@ -99,7 +99,7 @@ class Chart(Readable):
     def text(self) -> str:
         """Return the title and the first rows as a table."""
         shown = self.data.head(_ROWS)
-        numeric = [at for at, kind in enumerate(shown.dtypes) if getattr(kind, "kind", "O") in "iuf"]
+        numeric = [column for column, kind in enumerate(shown.dtypes) if getattr(kind, "kind", "O") in "iuf"]
         rows = [[_cell(v) for v in row] for row in shown.itertuples(index=False)]
         more = f"\n{len(self.data):,} rows, {_ROWS} shown" if len(self.data) > _ROWS else ""
         table = f"\n{text_table([str(c) for c in shown.columns], rows, numeric=numeric)}" if rows else ""

@@ -98,10 +98,10 @@ class _Plot:
             parts.append(f"<text x='{_LEFT - 5}' y='{y + 3:.1f}' text-anchor='end'>{value:g}</text>")
         unit = self._data[0]["unit"]
         for cost in _decades(self._from, self._to):
-            said = f"${cost:,.4g}" if unit == "USD" else f"{cost:,.0f}"
-            parts.append(f"<text x='{self._x(cost):.1f}' y='{bottom + 13}' text-anchor='middle'>{said}</text>")
-        said = f"{'cost' if unit == 'USD' else 'calls bought'}, expected with 80% interval"
-        parts.append(f"<text x='{(_LEFT + right) / 2}' y='{bottom + 28}' text-anchor='middle'>{said}</text>")
+            label = f"${cost:,.4g}" if unit == "USD" else f"{cost:,.0f}"
+            parts.append(f"<text x='{self._x(cost):.1f}' y='{bottom + 13}' text-anchor='middle'>{label}</text>")
+        label = f"{'cost' if unit == 'USD' else 'calls bought'}, expected with 80% interval"
+        parts.append(f"<text x='{(_LEFT + right) / 2}' y='{bottom + 28}' text-anchor='middle'>{label}</text>")
         turned = f"translate(11,{(_TOP + bottom) / 2}) rotate(-90)"
         parts.append(f"<text transform='{turned}' text-anchor='middle'>expected score (points)</text>")
         if self._budget:
@@ -114,25 +114,25 @@ class _Plot:
         parts = []
         rows = sorted(self._data, key=lambda r: -float(r["score"]))
         beside = self._width - _RIGHT + 16
-        for row, at in zip(rows, _apart([self._y(r["score"]) for r in rows], self._height - _BOTTOM), strict=True):
+        for row, name_y in zip(rows, _apart([self._y(r["score"]) for r in rows], self._height - _BOTTOM), strict=True):
             x, y, colour = self._x(row["cost"]), self._y(row["score"]), _COLOURS[row["kind"]]
             low, high = self._x(row["low"]), self._x(row["high"])
-            told = f"{row['name']}: {row['score']:.0f} points ({row['worst']:.0f} to {row['best']:.0f})"
-            joined = f"M{max(high, x + 6):.1f},{y:.1f}L{beside - 10:.1f},{at:.1f}h7"
+            hint = f"{row['name']}: {row['score']:.0f} points ({row['worst']:.0f} to {row['best']:.0f})"
+            joined = f"M{max(high, x + 6):.1f},{y:.1f}L{beside - 10:.1f},{name_y:.1f}h7"
             weight = " font-weight='600'" if row["kind"] == "recommended" else ""
             parts.append(
-                f"<g fill='{colour}' stroke='{colour}'><title>{escape(told)}</title>"
+                f"<g fill='{colour}' stroke='{colour}'><title>{escape(hint)}</title>"
                 f"<path d='{joined}' fill='none' stroke-opacity='.3'/>"
                 f"<path d='M{low:.1f},{y:.1f}H{high:.1f}' stroke-opacity='.6' stroke-width='1.5'/>"
                 f"{_symbol(row['kind'], x, y)}"
-                f"<text x='{beside:.1f}' y='{at + 3:.1f}' stroke='none'{weight}>{escape(row['name'])}</text></g>"
+                f"<text x='{beside:.1f}' y='{name_y + 3:.1f}' stroke='none'{weight}>{escape(row['name'])}</text></g>"
             )
         return "".join(parts)
 
     def legend(self) -> str:
         y, parts = self._height - 4, []
-        for at, kind in enumerate(_COLOURS):
-            x = _LEFT + 110 * at
+        for place, kind in enumerate(_COLOURS):
+            x = _LEFT + 110 * place
             parts.append(f"<g fill='{_COLOURS[kind]}' stroke='{_COLOURS[kind]}'>{_symbol(kind, x + 5, y - 3)}</g>"
                          f"<text x='{x + 14}' y='{y}'>{kind}</text>")  # fmt: skip
         return "".join(parts)
@@ -140,14 +140,14 @@ class _Plot:
 
 def _apart(heights: Sequence[float], bottom: float) -> list[float]:
     """Move sorted heights apart to a line each, and no more than that; the last ends above `bottom` if all fit."""
-    found: list[float] = []
+    moved: list[float] = []
     for y in heights:
-        found.append(max(y, found[-1] + _LINE) if found else y)
+        moved.append(max(y, moved[-1] + _LINE) if moved else y)
     below = bottom
-    for at in reversed(range(len(found))):
-        found[at] = min(found[at], below)
-        below = found[at] - _LINE
-    return found
+    for place in reversed(range(len(moved))):
+        moved[place] = min(moved[place], below)
+        below = moved[place] - _LINE
+    return moved
 
 
 def _symbol(kind: str, x: float, y: float) -> str:
@@ -165,5 +165,5 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _decades(low: float, high: float) -> list[float]:
     every = (1, 2, 5) if high - low < 2 else (1,)  # noqa: PLR2004  two powers of ten
-    found = [s * 10.0**n for n in range(math.floor(low), math.ceil(high) + 1) for s in every]
-    return [v for v in found if low <= math.log10(v) <= high]
+    values = [s * 10.0**n for n in range(math.floor(low), math.ceil(high) + 1) for s in every]
+    return [v for v in values if low <= math.log10(v) <= high]

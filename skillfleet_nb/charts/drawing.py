@@ -24,13 +24,14 @@ def to_spec(chart: Any) -> dict[str, Any]:
     # Whatever the person has set for charts of their own, such as data kept in files, stays theirs.
     with alt.data_transformers.enable("default", max_rows=None):
         spec: dict[str, Any] = chart.to_dict()
-    given = spec.get("config", {})
+    config = spec.get("config", {})
     own = {
-        k: {**given[k], **v} if isinstance(v, dict) and isinstance(given.get(k), dict) else v for k, v in CONFIG.items()
+        k: {**config[k], **v} if isinstance(v, dict) and isinstance(config.get(k), dict) else v
+        for k, v in CONFIG.items()
     }
     title = spec.get("title", {})
-    told = {"description": ". ".join([title["text"], *title.get("subtitle", [])])} if "text" in title else {}
-    return {**told, **spec, "$schema": _SCHEMA, "config": {**given, **own}}
+    described = {"description": ". ".join([title["text"], *title.get("subtitle", [])])} if "text" in title else {}
+    return {**described, **spec, "$schema": _SCHEMA, "config": {**config, **own}}
 
 
 def to_svg(chart: Any) -> Markup:

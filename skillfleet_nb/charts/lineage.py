@@ -66,8 +66,8 @@ def lineage_data(trials: pd.DataFrame) -> pd.DataFrame:
     score = full["score"].reindex(data.index)
     data["scored"] = score.notna().map({True: "validation, all", False: "part or train"})
     data["score"] = 100 * score.fillna(last["score"].reindex(data.index))
-    told = seen[seen["parent_ids"].map(len) > 0].drop_duplicates("program_id")
-    parents = dict(zip(told["program_id"], told["parent_ids"], strict=True))
+    descended = seen[seen["parent_ids"].map(len) > 0].drop_duplicates("program_id")
+    parents = dict(zip(descended["program_id"], descended["parent_ids"], strict=True))
     given = full.index[0] if len(full) else data.index[0]
     best = full["score"].idxmax() if len(full) else None
     data["kind"] = "candidate"
@@ -85,14 +85,14 @@ def lineage_data(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ancestors(best: Any, parents: Mapping[Any, Sequence[Any]]) -> set[Any]:
-    found: set[Any] = set()
+    ancestors: set[Any] = set()
     todo = [] if best is None else [best]
     while todo:
         for parent in parents.get(todo.pop(), ()):
-            if parent not in found:
-                found.add(parent)
+            if parent not in ancestors:
+                ancestors.add(parent)
                 todo.append(parent)
-    return found
+    return ancestors
 
 
 def edges(data: pd.DataFrame) -> pd.DataFrame:

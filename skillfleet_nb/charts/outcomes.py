@@ -41,13 +41,13 @@ def shown_trials(trials: pd.DataFrame) -> pd.DataFrame:
     val = trials[(trials.split == "val") & trials.full_eval.astype(bool)].sort_values("trial")
     best = val[val.score > val.score.cummax().shift(fill_value=float("-inf"))]
     best = pd.concat([best.head(1), best.iloc[1:].tail(_MOST_ROWS - 1)])
-    told = [f"trial {t}" for t in best.trial]
-    if told:
-        told = ["as given", *told[1:]]
-        told[-1] = f"{told[-1]}, best" if len(told) > 1 else "as given, best"
+    names = [f"trial {t}" for t in best.trial]
+    if names:
+        names = ["as given", *names[1:]]
+        names[-1] = f"{names[-1]}, best" if len(names) > 1 else "as given, best"
     test = trials[trials.split == "test"].sort_values("trial").drop_duplicates("program_id", keep="last")
     named = ["as given", *["best"] * (len(test) - 1)] if len(test) > 1 else ["as given, best"] * len(test)
-    return pd.concat([best.assign(candidate=told), test.assign(candidate=named)])[
+    return pd.concat([best.assign(candidate=names), test.assign(candidate=named)])[
         ["trial", "split", "candidate"]
     ].reset_index(drop=True)
 
@@ -71,11 +71,11 @@ def outcome_data(outcomes: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    known = outcomes.dropna(subset=["outcome"]).merge(shown, on=["trial", "split"])
-    known = known.drop_duplicates(["split", "trial", "example_id"])  # a split may hold an example twice
+    judged = outcomes.dropna(subset=["outcome"]).merge(shown, on=["trial", "split"])
+    judged = judged.drop_duplicates(["split", "trial", "example_id"])  # a split may hold an example twice
     parts = []
     for split in ("val", "test", "train"):
-        cells = known[known.split == split].sort_values("trial", kind="stable")
+        cells = judged[judged.split == split].sort_values("trial", kind="stable")
         if cells.empty:
             continue
         last = cells.drop_duplicates("example_id", keep="last").set_index("example_id")
@@ -120,9 +120,9 @@ def outcome_map(data: pd.DataFrame, *, title: str = "", counts: dict[str, int] |
         n, rows = cells["example"].nunique(), list(dict.fromkeys(cells["candidate"]))
         total = (counts or {}).get(str(split), n)
         last = cells[cells["candidate"] == rows[-1]]["outcome"].value_counts()
-        told = ", ".join(f"{last[kind]} {kind}" for kind in _ORDER if last.get(kind))
+        counted = ", ".join(f"{last[kind]} {kind}" for kind in _ORDER if last.get(kind))
         part = f" of {total:,}, what changed first" if total > n else ""
-        head = f"{_TITLES[str(split)]}, {n:,} examples{part}: {told}"
+        head = f"{_TITLES[str(split)]}, {n:,} examples{part}: {counted}"
         panels.append(_panel(alt, cells, rows, n).properties(title=panel_title(head)))
     how = "A row is a candidate, a cell an example: what became of it against the program as given."
     return alt.vconcat(*panels, spacing=12).properties(title=titled(title, how))

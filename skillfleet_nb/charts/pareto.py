@@ -73,7 +73,7 @@ def pareto(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     line = front.mark_line(interpolate="step-after", color=INK, strokeDash=[4, 4])
     middle = (float(data["cost"].min()) + float(data["cost"].max())) / 2  # names point to where there is room
     sides: Any = (("<=", "left", 8), (">", "right", -8))
-    told = [
+    labels = [
         front.transform_filter(f"datum.cost {side} {middle}")
         .transform_calculate(short="truncate(datum.job, 28)")
         .mark_text(align=align, dx=dx, dy=-8, fontSize=10)
@@ -97,7 +97,7 @@ def pareto(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     how = "Named and joined: the Pareto front, jobs that no job at the same or a lower cost equals" + (
         f"; one front for each of {tasks} tasks." if tasks > 1 else "."
     )
-    return alt.layer(line, dots, *told).properties(
+    return alt.layer(line, dots, *labels).properties(
         width=WIDTH, height=HEIGHT + 40, title=titled(title, f"{how} {note}".strip())
     )
 

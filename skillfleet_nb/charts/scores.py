@@ -47,14 +47,14 @@ def score_data(outcomes: pd.DataFrame) -> pd.DataFrame:
         names = [f"{v:g}" for v in values]
     else:
         order = np.minimum(long["value"].to_numpy() // _BINS, _BINS - 1).astype(int)
-        names = [f"{_BINS * at} to {_BINS * (at + 1)}" for at in range(_BINS)]
-    long = long.assign(order=order, scored=[names[at] for at in order])
+        names = [f"{_BINS * number} to {_BINS * (number + 1)}" for number in range(_BINS)]
+    long = long.assign(order=order, scored=[names[number] for number in order])
     long["mean"] = long.groupby(["job", "program"])["value"].transform("mean")
     keys = ["job", "split", "program", "order", "scored", "mean"]
     data = long.groupby(keys, sort=False).size().rename("examples").reset_index()
     jobs = list(dict.fromkeys(data["job"]))[:_MOST_JOBS]
     data = data[data["job"].isin(jobs)]
-    place = {job: at for at, job in enumerate(jobs)}
+    place = {job: number for number, job in enumerate(jobs)}
     return data.sort_values(
         ["job", "program", "order"], key=lambda s: s.map(place) if s.name == "job" else s
     ).reset_index(drop=True)
@@ -70,7 +70,7 @@ def scores(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     jobs = list(dict.fromkeys(data["job"]))
     means = data.drop_duplicates(["job", "program"]).pivot_table(index="job", columns="program", values="mean")
     split = {"test": "the sealed test", "val": "validation"}.get(str(data["split"].iloc[0]), "train")
-    told = {job: f"mean {means[GIVEN][job]:.1f} → {means[BEST][job]:.1f}" for job in jobs}
+    mean_of = {job: f"mean {means[GIVEN][job]:.1f} → {means[BEST][job]:.1f}" for job in jobs}
     programs = alt.Scale(domain=[GIVEN, BEST], range=[INK, BLUE])
     x = alt.X("scored:N", title="score of an example (points)", sort=order, axis=alt.Axis(labelAngle=0))
     bars = (
@@ -87,12 +87,12 @@ def scores(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     how = f"On {split}; left bar: the program as given, right bar: the best."
     if len(jobs) == 1:
         made = bars.properties(width=WIDTH - 120, height=HEIGHT - 40)
-        return made.properties(title=titled(title, f"{how} {told[jobs[0]].capitalize()}."))
+        return made.properties(title=titled(title, f"{how} {mean_of[jobs[0]].capitalize()}."))
     short = shortened(jobs)
     panels = [
         bars.transform_filter(alt.datum.job == job)
         .encode(x=x if job == jobs[-1] else alt.X("scored:N", title=None, sort=order, axis=alt.Axis(labelAngle=0)))
-        .properties(width=WIDTH - 120, height=70, title=panel_title(f"{short[job]}: {told[job]}"))
+        .properties(width=WIDTH - 120, height=70, title=panel_title(f"{short[job]}: {mean_of[job]}"))
         for job in jobs
     ]
     return alt.vconcat(*panels, spacing=12, data=data).properties(title=titled(title, f"{how} {note}".strip()))
@@ -118,7 +118,7 @@ def difficulty_data(examples: pd.DataFrame) -> pd.DataFrame:
     )
     return ordered.assign(
         bin=(ordered["mean"] // _BINS).clip(0, _BINS - 1).astype(int),
-        hard=[at < _HARDEST for at in range(len(ordered))],
+        hard=[place < _HARDEST for place in range(len(ordered))],
     )[["example", "scored", "mean", "bin", "hard"]].reset_index(drop=True)
 
 

@@ -103,8 +103,8 @@ def score_axis(field: str, values: Iterable[float], title: str = "score (points)
     """Make an axis of scores that begins and ends around the values, within 0 to 100."""
     import altair as alt
 
-    found = [v for v in values if v == v]  # noqa: PLR0124  without NaN
-    low, high = min(found), max(found)
+    scores = [v for v in values if v == v]  # noqa: PLR0124  without NaN
+    low, high = min(scores), max(scores)
     room = max(5.0, 0.06 * (high - low))
     domain = [max(0.0, low - room), min(100.0, high + room)]
     return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(domain=domain, nice=False), axis=alt.Axis(tickCount=6))
@@ -148,7 +148,7 @@ def _legend(names: Sequence[str]) -> Any:
 def _scale(names: Sequence[str], looks: Sequence[Any]) -> Any:
     import altair as alt
 
-    return alt.Scale(domain=list(names), range=[looks[at % len(looks)] for at in range(len(names))])
+    return alt.Scale(domain=list(names), range=[looks[place % len(looks)] for place in range(len(names))])
 
 
 def nothing(what: str) -> Any:

@@ -141,7 +141,7 @@ def gains(data: pd.DataFrame) -> Any:
         return nothing("No gain to compare yet: no job has scored its best program on the sealed test.")
     import altair as alt
 
-    names = [said for said in _CHOSEN.values() if said in set(data["chosen"])]
+    names = [label for label in _CHOSEN.values() if label in set(data["chosen"])]
     row = alt.Y("chosen:N", title=None, sort=names)
     base = alt.Chart(data)
     dots = base.mark_point(filled=True, size=60, opacity=0.7).encode(

@@ -27,8 +27,8 @@ def quality_data(report: TrainsetReport) -> pd.DataFrame:
     import pandas as pd
 
     steps = round(1 / _STEP)
-    at = np.minimum((report.examples["quality"].to_numpy() / _STEP + 1e-9).astype(int), steps - 1)
-    counts = np.bincount(at, minlength=steps)
+    step = np.minimum((report.examples["quality"].to_numpy() / _STEP + 1e-9).astype(int), steps - 1)
+    counts = np.bincount(step, minlength=steps)
     low = np.arange(steps) * _STEP
     band = np.where(low >= HIGH - 1e-9, "high", np.where(low >= LOW - 1e-9, "medium", "low"))
     return pd.DataFrame({"low": low.round(2), "high": (low + _STEP).round(2), "band": band, "rows": counts})
@@ -39,8 +39,8 @@ def category_data(report: TrainsetReport) -> pd.DataFrame:
     import pandas as pd
 
     counts = sorted(report.categories.items(), key=lambda item: (item[1], item[0]))[:_MOST_BARS]
-    found = pd.DataFrame({"category": [c for c, _ in counts], "rows": [n for _, n in counts]})
-    return found.assign(state=_states(report, found["category"]))
+    data = pd.DataFrame({"category": [c for c, _ in counts], "rows": [n for _, n in counts]})
+    return data.assign(state=_states(report, data["category"]))
 
 
 def map_data(report: TrainsetReport) -> pd.DataFrame:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _SPLITS: tuple[Literal["test", "val"], ...] = ("test", "val")
 _LABEL = 36  # characters of a name: it heads a column
-_DERIVED = {"expected_calls"}  # follows from the rest
+_DERIVED = {"expected_calls", "splits"}  # follows from the rest
 
 
 def compare(store: Store, settings: Settings, jobs: Sequence[Job], named: Sequence[str]) -> Comparison:
@@ -45,9 +45,9 @@ def compare(store: Store, settings: Settings, jobs: Sequence[Job], named: Sequen
     if len(jobs) < 2:  # noqa: PLR2004  a comparison takes two
         raise InputError(f"compare takes at least two jobs, {', '.join(named) or 'none'} given: name another")
     ids = [job.id for job in jobs]
-    for at, job_id in enumerate(ids):
-        if job_id in ids[:at]:
-            raise _same_job(store, named[ids.index(job_id)], named[at], job_id)
+    for place, job_id in enumerate(ids):
+        if job_id in ids[:place]:
+            raise _same_job(store, named[ids.index(job_id)], named[place], job_id)
     runs = _runs(store, jobs)
     scores = queries.best_scores(store, ids)
     split, notes = _split(runs, scores)
@@ -58,12 +58,12 @@ def compare(store: Store, settings: Settings, jobs: Sequence[Job], named: Sequen
 
 
 def _same_job(store: Store, one: str, other: str, job_id: str) -> InputError:
-    told = f"{one!r} and {other!r} are the same job" if one != other else f"{one!r} is given twice"
+    same = f"{one!r} and {other!r} are the same job" if one != other else f"{one!r} is given twice"
     names = queries.job_names(store)
     namesakes = names.job_id[(names.name == one) & (names.job_id != job_id)].tolist()
     if namesakes:
-        return InputError(f"{told}: an earlier one of that name is {namesakes[0]}, compare by id")
-    return InputError(f"{told}: name another; {as_typed(f'job {one}')} compares its best program with the given one")
+        return InputError(f"{same}: an earlier one of that name is {namesakes[0]}, compare by id")
+    return InputError(f"{same}: name another; {as_typed(f'job {one}')} compares its best program with the given one")
 
 
 def _runs(store: Store, jobs: Sequence[Job]) -> tuple[Run, ...]:
@@ -72,11 +72,11 @@ def _runs(store: Store, jobs: Sequence[Job]) -> tuple[Run, ...]:
     facts = {row["job_id"]: {str(k): _known(v) for k, v in row.items()} for row in frame.to_dict("records")}
     setups: dict[str, dict[str, Any]] = {}
     for job_id, kind, payload in queries.job_setups(store, ids).itertuples(index=False, name=None):
-        told = json.loads(payload)
+        event = json.loads(payload)
         if kind == "job_created":
-            setups[job_id] = {**told["spec"], "engine": told["engine"]}
+            setups[job_id] = {**event["spec"], "engine": event["engine"]}
         else:
-            setups[job_id]["budget"] = told["budget"]
+            setups[job_id]["budget"] = event["budget"]
     short = {i: one_line(facts[i]["name"], _LABEL) for i in ids}
     times = Counter(short.values())
     labels = {i: f"{name} ({i[-6:]})" if times[name] > 1 else name for i, name in short.items()}
@@ -86,25 +86,24 @@ def _runs(store: Store, jobs: Sequence[Job]) -> tuple[Run, ...]:
 def _setup(spec: dict[str, Any]) -> dict[str, str]:
     """Tell a set-up in words; hashes stand for content."""
     spec = {k: v for k, v in spec.items() if k not in _DERIVED}
-    told: dict[str, str] = {}
+    setup: dict[str, str] = {}
     for what in ("program", "metric"):
-        told[what] = f"{spec.pop(what, NONE)} ({spec.pop(f'{what}_hash', '')[:8]})"
-    described = spec.pop("splits", "").replace("sealed until the end", "")
-    lines = {line.split(maxsplit=1)[0]: " ".join(line.split()[1:]) for line in described.splitlines()}
-    sizes = spec.pop("sizes", {})
+        setup[what] = f"{spec.pop(what, NONE)} ({spec.pop(f'{what}_hash', '')[:8]})"
+    sizes, origins = spec.pop("sizes", {}), spec.pop("origins", {})
     for split, digest in spec.pop("data_hashes", {}).items():
-        told[split] = f"{lines.get(split) or sizes.get(split, NONE)} ({digest[:8]})"
-    told["optimizer"] = spec.pop("optimizer", NONE)
-    told |= {f"set: {name}": str(value) for name, value in spec.pop("params", {}).items() if value is not None}
+        rows = f"{sizes[split]:,} rows " if split in sizes else ""
+        setup[split] = f"{rows}{origins.get(split, '')}".strip() + f" ({digest[:8]})"
+    setup["optimizer"] = spec.pop("optimizer", NONE)
+    setup |= {f"set: {name}": str(value) for name, value in spec.pop("params", {}).items() if value is not None}
     limits = spec.pop("budget", {})
-    told |= {f"budget: {name}": f"{value:g}" for name, value in limits.items() if value is not None}
+    setup |= {f"budget: {name}": f"{value:g}" for name, value in limits.items() if value is not None}
     for name, value in spec.items():
         if isinstance(value, dict):
-            told |= {f"{name.replace('_', ' ')}: {part}": str(one) for part, one in value.items() if one is not None}
+            setup |= {f"{name.replace('_', ' ')}: {part}": str(one) for part, one in value.items() if one is not None}
             continue
         words = ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
-        told[name.replace("_", " ")] = words
-    return {word: value for word, value in told.items() if value}
+        setup[name.replace("_", " ")] = words
+    return {word: value for word, value in setup.items() if value}
 
 
 def _split(runs: tuple[Run, ...], scores: pd.DataFrame) -> tuple[Literal["test", "val"] | None, list[str]]:
@@ -114,14 +113,14 @@ def _split(runs: tuple[Run, ...], scores: pd.DataFrame) -> tuple[Literal["test",
     for run in runs:
         if run.job.id not in having["test"]:
             why = run.facts["error"] or run.facts["stop_reason"] or ""
-            told = f"{run.facts['state']}{f': {why}' if why and why != run.facts['state'] else ''}"
-            notes.append(f"{run.label} has no test score ({told})")
+            state = f"{run.facts['state']}{f': {why}' if why and why != run.facts['state'] else ''}"
+            notes.append(f"{run.label} has no test score ({state})")
     for split in _SPLITS:
         if len(having[split]) == len(runs):
             return split, notes
     first = runs[0].job.id
-    found = max(_SPLITS, key=lambda s: (first in having[s], len(having[s])))
-    return (found if len(having[found]) > 1 and first in having[found] else None), notes
+    widest = max(_SPLITS, key=lambda s: (first in having[s], len(having[s])))
+    return (widest if len(having[widest]) > 1 and first in having[widest] else None), notes
 
 
 def _differences(
@@ -130,33 +129,33 @@ def _differences(
     if split is None:
         notes.append("no two of them have scores to compare")
         return ()
-    others = [at for at in range(1, len(runs)) if len(by_job[at])]
+    others = [place for place in range(1, len(runs)) if len(by_job[place])]
     confidence = _together(len(others))
-    found = []
-    for at in others:
-        one, other = by_job[0].score, by_job[at].score
+    differences = []
+    for place in others:
+        one, other = by_job[0].score, by_job[place].score
         shared = one.index.intersection(other.index)
-        if runs[0].setup["metric"] != runs[at].setup["metric"]:
+        if runs[0].setup["metric"] != runs[place].setup["metric"]:
             notes.append(
-                f"{runs[0].label} and {runs[at].label} were scored by different metrics: "
+                f"{runs[0].label} and {runs[place].label} were scored by different metrics: "
                 "a difference between their scores may be the metrics'"
             )
         by: PairedComparison | UnpairedComparison
         if 2 * len(shared) >= min(len(one), len(other)):
             by = paired_comparison(one[shared].tolist(), other[shared].tolist(), confidence=confidence)
             if len(shared) < max(len(one), len(other)):
-                told = f"{len(one):,} and {len(other):,} rows, and are compared on the {len(shared):,} that both did"
-                notes.append(f"{runs[0].label} and {runs[at].label} scored {told}")
+                rows = f"{len(one):,} and {len(other):,} rows, and are compared on the {len(shared):,} that both did"
+                notes.append(f"{runs[0].label} and {runs[place].label} scored {rows}")
         else:
             by = unpaired_comparison(one.tolist(), other.tolist(), confidence=confidence)
             notes.append(
-                f"{runs[0].label} and {runs[at].label} were scored on different rows ({len(shared):,} shared): the "
+                f"{runs[0].label} and {runs[place].label} were scored on different rows ({len(shared):,} shared): the "
                 "difference is unpaired and may be the rows'; one seed and one data set give the same rows"
             )
-        found.append(Difference(runs[at].label, runs[0].label, split, by))
+        differences.append(Difference(runs[place].label, runs[0].label, split, by))
     if len(others) > 1:
         notes.append(f"each interval is at {100 * confidence:g}%, so that all {len(others)} hold together at 95%")
-    return tuple(found)
+    return tuple(differences)
 
 
 def _together(comparisons: int) -> float:

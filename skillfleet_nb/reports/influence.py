@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 def candidates(store: Store, rows: Rows) -> list[Candidate]:
     """Return the candidates of all runs that had examples of a set among their demos."""
-    found = []
+    tried = []
     for job, instructions, state, score, n in queries.programs_with_demos(store).itertuples(index=False, name=None):
         demos = [d for p in predictor_states(json.loads(state)).values() for d in p.get("demos") or ()]
-        found.append((job, instructions, demos, float(score), int(n)))
-    every = iter(matched([d for _, _, demos, _, _ in found for d in demos], rows))
-    told = []
-    for job, instructions, demos, score, n in found:
+        tried.append((job, instructions, demos, float(score), int(n)))
+    every = iter(matched([d for _, _, demos, _, _ in tried for d in demos], rows))
+    kept = []
+    for job, instructions, demos, score, n in tried:
         ids = frozenset(e for e in islice(every, len(demos)) if e is not None)
-        told.append(Candidate((job, instructions), ids, len(demos), score, n))
-    return [c for c in told if c.demos]
+        kept.append(Candidate((job, instructions), ids, len(demos), score, n))
+    return [c for c in kept if c.demos]

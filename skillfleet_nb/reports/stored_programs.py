@@ -280,9 +280,9 @@ def find(
             return find(store, settings, job_of, name_or_id)
     else:
         job_id = None
-    known = queries.program_ids(store, job_id)
-    ids = known.program_id.astype(str)
-    fits = known[ids.str.startswith(name_or_id)] if len(name_or_id) >= _PREFIX else known[ids == name_or_id]
+    newest = queries.program_ids(store, job_id)
+    ids = newest.program_id.astype(str)
+    fits = newest[ids.str.startswith(name_or_id)] if len(name_or_id) >= _PREFIX else newest[ids == name_or_id]
     if len(fits) > 1:
         raise InputError(
             f"{len(fits)} programs begin with {name_or_id!r}: {', '.join(fits.program_id)}; give more of it"

@@ -128,12 +128,12 @@ def _plain(value: Any) -> Any:
 
 def _outputs(program: Any) -> dict[str, Sequence[str] | None]:
     """Name the outputs of a program, each with the values it may take, None where any will do."""
-    found: dict[str, Sequence[str] | None] = {}
+    outputs: dict[str, Sequence[str] | None] = {}
     for predictor in program.predictors():
         for name, field in predictor.signature.output_fields.items():
             literal = get_origin(field.annotation) is Literal
-            found[name] = [str(v) for v in get_args(field.annotation)] if literal else None
-    return found
+            outputs[name] = [str(v) for v in get_args(field.annotation)] if literal else None
+    return outputs
 
 
 def _relevance(

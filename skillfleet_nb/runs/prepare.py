@@ -89,6 +89,7 @@ class Prepared:
             metric_hash=_hash(metric_content(request.metric)),
             data_hashes={name: _hash([dict(e) for e in part]) for name, part in rows.items()},
             sizes=sizes,
+            origins=dict(self.splits.origins),
             splits=self.splits.describe(),
             optimizer=request.optimizer,
             params=self.optimizer.params.model_dump(mode="json"),

@@ -72,6 +72,7 @@ class Spec(BaseModel):
     metric_hash: str
     data_hashes: dict[str, str]
     sizes: dict[str, int]
+    origins: dict[str, str] = Field(default_factory=dict)
     splits: str = ""
     optimizer: str
     params: dict[str, Any] = Field(default_factory=dict)
