@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 TINY = {"optimizer": "labeled_fewshot", "params": {"k": 2}}
 
 
-def test_twelve_jobs_two_at_a_time(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
+def test_six_jobs_two_at_a_time(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged()
     model.hold()
-    jobs = [fleet.optimize(**setup(model.lm, **TINY, seed=n), max_parallel=2) for n in range(12)]
+    jobs = [fleet.optimize(**setup(model.lm, **TINY, seed=n), max_parallel=2) for n in range(6)]
     other = Fleet(fleet.home.root)
     until(lambda: other.jobs().state.tolist().count("running") == 2)
     model.release()
