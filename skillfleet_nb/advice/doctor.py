@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from skillfleet_nb.store import Home
+    from skillfleet_nb.typing import Example, Metric, Model, Program, Rows
 
 Level = Literal["ok", "warning", "fail"]
 _SMALL_TEST = 30
@@ -67,7 +68,10 @@ class Diagnosis:
         return table(["", "check", "found", "fix"], self._rows(), title=self._verdict(), colours=colours)
 
 
-def diagnose(home: Home, *, program: Any = None, train: Any = None, metric: Any = None, lm: Any = None) -> Diagnosis:
+def diagnose(
+    home: Home, *, program: Program | None = None, train: Rows | None = None, metric: Metric | None = None,
+    lm: Model | None = None,
+) -> Diagnosis:  # fmt: skip
     """Look at everything a run needs; parameters are those of ``fleet.advice.doctor``."""
     import dspy
 
@@ -143,13 +147,13 @@ def _answers(lm: Any) -> Check:
     return Check("LM answers", "ok", f"in {time.perf_counter() - started:.2f} s")
 
 
-def _program(program: Any) -> Check:
+def _program(program: Program) -> Check:
     checked_program(program)
     names = [name for name, _ in program.named_predictors()]
     return Check("program", "ok", f"{len(names)} predictor{'s' * (len(names) != 1)}: {', '.join(names)}")
 
 
-def _data_checks(program: Any, train: Any, metric: Any) -> list[Check]:
+def _data_checks(program: Program | None, train: Rows, metric: Metric | None) -> list[Check]:
     checks: list[Check] = []
 
     def data() -> Check:
@@ -166,7 +170,7 @@ def _data_checks(program: Any, train: Any, metric: Any) -> list[Check]:
     return [_attempt("data", data), *checks]
 
 
-def _metric(metric: Any, program: Any, example: Any) -> Check:
+def _metric(metric: Metric, program: Program, example: Example) -> Check:
     proven = check_metric(RunMetric(metric), program, example)
     told = "gives scores" if proven else "can only be tried on a real prediction: the run does so first"
     return Check("metric", "ok", told)

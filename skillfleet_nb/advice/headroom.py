@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.advice.setup import Setup
     from skillfleet_nb.runs.metric import RunMetric
     from skillfleet_nb.store import Home
+    from skillfleet_nb.typing import Example
 
 Verdict = Literal["worth trying", "little to gain", "fix the data first", "fix the metric first"]
 
@@ -139,7 +140,7 @@ def look(home: Home, setup: Setup, *, n: int = 24, k: int = 4, budget_usd: float
     return _try(home, setup, labels, n, k, budget_usd)
 
 
-def metric_faults(metric: RunMetric, examples: Sequence[Any]) -> list[str]:  # noqa: PLR0911  one for each fault
+def metric_faults(metric: RunMetric, examples: Sequence[Example]) -> list[str]:  # noqa: PLR0911  one for each fault
     """Score right and wrong answers, which costs no call; say what is wrong with the metric."""
     rng = random.Random(0)
     some = rng.sample(list(examples), min(_JUDGED, len(examples)))
@@ -177,7 +178,7 @@ def metric_faults(metric: RunMetric, examples: Sequence[Any]) -> list[str]:  # n
     return []
 
 
-def _another(example: Any, examples: Sequence[Any], rng: random.Random) -> Any:
+def _another(example: Example, examples: Sequence[Example], rng: random.Random) -> Example | None:
     """Pick an example with other answers."""
     mine = example.labels().toDict()
     for other in rng.sample(list(examples), min(30, len(examples))):
@@ -186,7 +187,7 @@ def _another(example: Any, examples: Sequence[Any], rng: random.Random) -> Any:
     return None
 
 
-def _with_answers(example: Any, other: Any) -> Any:
+def _with_answers(example: Example, other: Example) -> Example:
     """Ask about one example what is right for another: the metric then sees a wrong prediction."""
     if other is None:
         return None
@@ -196,7 +197,7 @@ def _with_answers(example: Any, other: Any) -> Any:
 class _Swapped:
     """An example whose own answer, as a prediction, is another example's."""
 
-    def __init__(self, example: Any, other: Any) -> None:
+    def __init__(self, example: Example, other: Example) -> None:
         self._example, self._other = example, other
 
     def labels(self) -> Any:
@@ -209,7 +210,7 @@ class _Swapped:
         return self._example[name]
 
 
-def labels_told(examples: Sequence[Any]) -> dict[str, Any]:
+def labels_told(examples: Sequence[Example]) -> dict[str, Any]:
     """Compare the labels of inputs that are alike; no call is made.
 
     Returns

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.config import Settings
     from skillfleet_nb.events import LMCall
     from skillfleet_nb.store import Home
+    from skillfleet_nb.typing import Example, Metric, Model, Program
 
 _READ = 12  # examples whose prompts are measured
 _REASONING_TOKENS = 60.0  # an answer's length where no example tells it
@@ -71,7 +72,7 @@ class Sizing(BaseModel):
     latency_known: bool = False
 
 
-def read_sizes(program: Any, train: Sequence[Any], lm: Any) -> Sizing:
+def read_sizes(program: Program, train: Sequence[Example], lm: Model) -> Sizing:
     """Measure prompts as DSPy's adapter writes them, without a call.
 
     Parameters
@@ -117,12 +118,12 @@ def read_sizes(program: Any, train: Sequence[Any], lm: Any) -> Sizing:
     )
 
 
-def categories(program: Any, train: Sequence[Any]) -> int | None:
+def categories(program: Program, train: Sequence[Example]) -> int | None:
     """Count the categories of the output with the most of them; None where no output is a category."""
     return max(_categories(program, train).values(), default=None)
 
 
-def _categories(program: Any, train: Sequence[Any]) -> dict[str, int]:
+def _categories(program: Program, train: Sequence[Example]) -> dict[str, int]:
     """Count the categories of every output that declares them, or is categorical in the data."""
     from typing import Literal, get_args, get_origin
 
@@ -136,7 +137,7 @@ def _categories(program: Any, train: Sequence[Any]) -> dict[str, int]:
     return found
 
 
-def count_tokens(text: Any, lm: Any) -> float:
+def count_tokens(text: object, lm: Model) -> float:
     """Count the tokens of a text as the model's provider most likely bills them."""
     words = text if isinstance(text, str) else str(text)
     if getattr(getattr(lm, "engine", None), "answers_here", False):
@@ -166,7 +167,8 @@ def _encoding() -> Any:
 
 
 def probe(
-    home: Home, settings: Settings, program: Any, train: Sequence[Any], metric: Any, lm: Any, *,
+    home: Home, settings: Settings, program: Program, train: Sequence[Example], metric: Metric | None,
+    lm: Model, *,
     n: int, key: str, budget_usd: float | None = None,
 ) -> Sizing:  # fmt: skip
     """Run the program on `n` training examples through the meter, and journal what it bought.
@@ -243,7 +245,7 @@ def _measured(read: Sizing, calls: Sequence[LMCall], runs: int, scores: Sequence
     return read.model_copy(update=update)
 
 
-def checked_probe(probe: Any) -> int:
+def checked_probe(probe: object) -> int:
     """Refuse what is no number of examples."""
     if isinstance(probe, bool) or not isinstance(probe, int) or probe < 0:
         raise InputError(f"probe = {probe!r}: give how many examples to try, from 0 (none: prompts are only counted)")

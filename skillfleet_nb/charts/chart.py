@@ -112,7 +112,7 @@ class Chart(Readable):
     def __repr__(self) -> str:
         return f"<Chart {self.title}>"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
         # No text/html: JupyterLab would prefer it.  The PDF spares nbconvert a search for Inkscape.
         del include, exclude
         import vl_convert
@@ -126,7 +126,7 @@ class Chart(Readable):
         return bundle, {_MIME: {"embed_options": _OPTIONS}}
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if is_missing(value):
         return ""
     return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import altair as alt
     from markupsafe import Markup
 
 from skillfleet_nb.charts.style import CONFIG
@@ -17,7 +18,7 @@ _VERSION = "5.8"  # of Vega-Lite, the nearest to JupyterLab's that vl-convert ho
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
 
-def to_spec(chart: Any) -> dict[str, Any]:
+def to_spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """Write an Altair chart as Vega-Lite 5, in neutral colours on a transparent ground."""
     import altair as alt
 
@@ -34,7 +35,7 @@ def to_spec(chart: Any) -> dict[str, Any]:
     return {**described, **spec, "$schema": _SCHEMA, "config": {**config, **own}}
 
 
-def to_svg(chart: Any) -> Markup:
+def to_svg(chart: alt.TopLevelMixin | dict[str, Any]) -> Markup:
     """Draw an Altair chart, or its specification, as SVG."""
     import vl_convert
     from markupsafe import Markup

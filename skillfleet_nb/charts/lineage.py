@@ -21,7 +21,7 @@ from skillfleet_nb.charts.style import (
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     import pandas as pd
 
@@ -84,7 +84,7 @@ def lineage_data(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(data[columns]).reset_index(drop=True)
 
 
-def _ancestors(best: Any, parents: Mapping[Any, Sequence[Any]]) -> set[Any]:
+def _ancestors(best: Hashable, parents: Mapping[Any, Sequence[Any]]) -> set[Any]:
     ancestors: set[Any] = set()
     todo = [] if best is None else [best]
     while todo:

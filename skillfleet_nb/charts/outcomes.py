@@ -123,12 +123,14 @@ def outcome_map(data: pd.DataFrame, *, title: str = "", counts: dict[str, int] |
         counted = ", ".join(f"{last[kind]} {kind}" for kind in _ORDER if last.get(kind))
         part = f" of {total:,}, what changed first" if total > n else ""
         head = f"{_TITLES[str(split)]}, {n:,} examples{part}: {counted}"
-        panels.append(_panel(alt, cells, rows, n).properties(title=panel_title(head)))
+        panels.append(_panel(cells, rows, n).properties(title=panel_title(head)))
     how = "A row is a candidate, a cell an example: what became of it against the program as given."
     return alt.vconcat(*panels, spacing=12).properties(title=titled(title, how))
 
 
-def _panel(alt: Any, cells: pd.DataFrame, rows: list[str], n: int) -> Any:
+def _panel(cells: pd.DataFrame, rows: list[str], n: int) -> Any:
+    import altair as alt
+
     step = max(WIDTH / n, 1.0) if n > WIDTH / 20 else 20.0
     base = alt.Chart(cells).encode(
         x=alt.X("at:O", axis=None),

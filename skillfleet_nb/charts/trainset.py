@@ -86,7 +86,7 @@ def quality_chart(data: pd.DataFrame) -> Any:
             x=alt.X("low:Q", bin="binned", title="quality", scale=alt.Scale(domain=[0, 1])),
             x2="high:Q",
             y=alt.Y("rows:Q", title="rows"),
-            color=_by_band(alt),
+            color=_by_band(),
             tooltip=["low", "high", "rows"],
         )
         .properties(width=300, height=140, title="quality")
@@ -103,7 +103,7 @@ def category_chart(data: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("rows:Q", title="rows", axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("category:N", title=None, sort=data["category"].tolist(), axis=alt.Axis(labelLimit=260)),
-            color=_by_state(alt),
+            color=_by_state(),
             tooltip=["category", "rows", "state"],
         )
         .properties(width=300, height=alt.Step(14), title="rows of each category")
@@ -137,7 +137,7 @@ def map_chart(data: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("x:Q", axis=None),
             y=alt.Y("y:Q", axis=None),
-            color=_by_band(alt),
+            color=_by_band(),
             opacity=alt.condition(brush & picked, alt.value(0.85), alt.value(0.12)),
             tooltip=["row", "category", alt.Tooltip("quality:Q", format=".2f"), "text"],
         )
@@ -151,7 +151,7 @@ def map_chart(data: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("quality:Q", bin=alt.Bin(step=_STEP, extent=[0, 1]), title=None),
             y=rows,
-            color=_by_band(alt).legend(None),
+            color=_by_band().legend(None),
         )
         .properties(width=240, height=60, title=panel_title("rows by quality"))
     )
@@ -166,7 +166,7 @@ def map_chart(data: pd.DataFrame) -> Any:
             counted.encode(
                 x=alt.X("count():Q", title=None, axis=alt.Axis(tickMinStep=1)),
                 y=alt.Y("category:N", title=None, axis=alt.Axis(labelLimit=130)),
-                color=_by_state(alt).legend(None),
+                color=_by_state().legend(None),
                 opacity=alt.condition(picked, alt.value(1), alt.value(0.3)),
                 tooltip=["category", "state", alt.Tooltip("count():Q", title="rows")],
             )
@@ -183,7 +183,9 @@ def map_chart(data: pd.DataFrame) -> Any:
     return alt.hconcat(dots, beside).resolve_scale(color="independent").configure(**config)
 
 
-def _by_state(alt: Any) -> Any:
+def _by_state() -> Any:
+    import altair as alt
+
     return alt.Color(
         "state:N",
         title=None,
@@ -192,7 +194,9 @@ def _by_state(alt: Any) -> Any:
     )
 
 
-def _by_band(alt: Any) -> Any:
+def _by_band() -> Any:
+    import altair as alt
+
     return alt.Color("band:N", title=None, scale=alt.Scale(domain=list(BANDS), range=[GREEN, ORANGE, VERMILION]))
 
 

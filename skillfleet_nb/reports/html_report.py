@@ -190,7 +190,7 @@ def _setup(spec: dict[str, Any]) -> Markup:
     return join([table([], rows), preformatted(str(spec.get("splits", "")), title="Splits")])
 
 
-def _said(value: Any) -> str:
+def _said(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.reports.judge import Judge
     from skillfleet_nb.store import Home, Store
+    from skillfleet_nb.typing import Metric, Program
 
 _ROWS_AN_EVENT = 2_000
 _PROBED = 1_000  # rows whose own answer a metric is tried on
@@ -43,10 +44,10 @@ def analyse(
     home: Home,
     store: Store,
     embed: Embedder,
-    train: Any,
+    train: object,
     *,
-    metric: Any = None,
-    program: Any = None,
+    metric: Metric | None = None,
+    program: Program | None = None,
     style: str | None = None,
     judge: Judge | None = None,
     name: str = "train",
@@ -119,14 +120,14 @@ def _append(home: Home, what: str, payloads: Sequence[Payload]) -> None:
         journal.append_many(payloads, sync=True)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, _DIGITS)
     return value
 
 
-def _outputs(program: Any) -> dict[str, Sequence[str] | None]:
+def _outputs(program: Program) -> dict[str, Sequence[str] | None]:
     """Name the outputs of a program, each with the values it may take, None where any will do."""
     outputs: dict[str, Sequence[str] | None] = {}
     for predictor in program.predictors():
@@ -137,13 +138,13 @@ def _outputs(program: Any) -> dict[str, Sequence[str] | None]:
 
 
 def _relevance(
-    program: Any, outputs: Mapping[str, Sequence[str] | None], style: str | None
+    program: Program | None, outputs: Mapping[str, Sequence[str] | None], style: str | None
 ) -> Callable[[Rows], Sequence[float]]:
     inputs = input_fields(program) if program is not None else []
     return lambda rows: relevance_to(rows, inputs, outputs, style)
 
 
-def _try(metric: Any, report: TrainsetReport) -> None:
+def _try(metric: Metric, report: TrainsetReport) -> None:
     """Score each row's own answer, which should be right; rows where it is not are told in the report."""
     judge = RunMetric(metric)
     rows = report.examples["row"].tolist()[:_PROBED]
