@@ -1,77 +1,119 @@
-"""Reading events: a line of a journal becomes a payload in its envelope, validated."""
+"""Reading events: a line of a journal becomes an event, whose payload is validated when it is asked for."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import cache
-from typing import Annotated, Any, Literal, Union
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+import orjson
+from pydantic import ValidationError
 
-from skillfleet_nb.events import PAYLOADS, Payload
+from skillfleet_nb.events import PAYLOADS, CallTaken, LMCall, Payload, upgraded
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-class _Envelope(BaseModel):
-    model_config = ConfigDict(strict=True)  # a number in quotes is damage
+_SEQ_LIMIT = 1 << 53  # the largest whole numbers every JSON reader agrees on; more is damage
+_CALL, _CALL_FIELDS = "lm_call", len(LMCall.model_fields) - 1  # its kind is in the envelope
 
-    seq: int = Field(gt=0, lt=1 << 53)  # the largest whole numbers every JSON reader agrees on; more is damage
-    at: AwareDatetime
-    kind: str
-
-
-class Event(_Envelope):
-    """One fact of a stream: `seq` counts from 1 within the stream, `at` is UTC, `payload` what happened."""
-
-    payload: Payload
+_call_taken: Callable[[dict[str, Any]], CallTaken] = CallTaken.__pydantic_validator__.validate_python
 
 
-class NewerEvent(Event):
-    """An event that this version cannot read in full, because a later one wrote it.
+class Event:
+    """One fact of a stream.
 
-    Its payload lacks the fields that are not known; where its kind is not, or does not fit, it is a bare
-    :class:`~skillfleet_nb.events.Payload`.
+    Payloads are validated where they are looked at, each kind by its own class: nearly all events are calls
+    of models, most readers only add them up, and validating all fields of a call takes as long as parsing
+    its line.  The fold, which keeps what it does not know, looks at `fields` alone.
+
+    Attributes
+    ----------
+    seq
+        Its number within the stream, from 1.
+    at
+        When, UTC.
+    kind
+        Its kind, one of ``skillfleet_nb.events.PAYLOADS`` or of a later version.
+    fields
+        The payload as it was written.
     """
 
+    __slots__ = ("_is_newer", "_payload", "at", "fields", "kind", "seq")
 
-class _Unread(_Envelope):
-    payload: dict[str, Any]
+    def __init__(self, seq: int, at: datetime, kind: str, fields: dict[str, Any]) -> None:
+        self.seq = seq
+        self.at = at
+        self.kind = kind
+        self.fields = upgraded(fields) if kind == "state" else fields
+        self._payload: Payload | None = None
+
+    @property
+    def payload(self) -> Payload:
+        """What happened; a bare `Payload` where this version does not know the kind, or the fields do not fit."""
+        if self._payload is None:
+            self._payload, self._is_newer = _payload(self.kind, self.fields)
+        return self._payload
+
+    @property
+    def call(self) -> CallTaken | None:
+        """What a call of a model took, at half the cost of its payload; None of other events."""
+        if self.kind != _CALL:
+            return None
+        try:
+            return _call_taken(self.fields)
+        except ValidationError:
+            return None
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a later version wrote it: it has a kind or fields that this one does not know.
+
+        Of a call, only the number of its fields is looked at.
+        """
+        if self.kind == _CALL and len(self.fields) <= _CALL_FIELDS:
+            return False
+        return self.payload is not None and self._is_newer
+
+    def __eq__(self, other: object) -> bool:
+        mine = (self.seq, self.at, self.kind, self.fields)
+        return isinstance(other, Event) and mine == (other.seq, other.at, other.kind, other.fields)
+
+    __hash__ = None  # type: ignore[assignment]  # its fields are a dictionary
+
+    def __repr__(self) -> str:
+        return f"Event({self.seq}, {self.at.isoformat()}, {self.kind!r}, {self.fields!r})"
 
 
-@cache
-def _reader() -> TypeAdapter[Event]:
-    kinds, fields = [], dict[str, Any]()
-    for kind, payload in PAYLOADS.items():
-        fields = {"kind": (Literal[kind], ...), "payload": (payload, ...)}
-        kinds.append(create_model(f"{payload.__name__}Event", __base__=Event, **fields))
-    union: Any = Annotated[Union[tuple(kinds)], Field(discriminator="kind")]  # noqa: UP007  made of a list
-    return TypeAdapter(union)
+def _payload(kind: str, fields: dict[str, Any]) -> tuple[Payload, bool]:
+    known = PAYLOADS.get(kind)
+    if known is None:
+        return Payload(kind=kind), True
+    try:
+        return known.model_validate(fields), False
+    except ValidationError:
+        pass
+    try:
+        return known.model_validate(fields, extra="ignore"), True
+    except ValidationError:
+        return Payload(kind=kind), True
 
 
 def read_event(line: bytes) -> Event | None:
     """Read a line of a journal; None where it holds no event.
-
-    Parsing and validating are one pass, which takes as long as parsing the line into a dictionary.
 
     Examples
     --------
     >>> line = b'{"seq":1,"at":"2026-01-01T10:00:00Z","kind":"phase","payload":{"text":"searching"}}'
     >>> read_event(line).payload
     Phase(kind='phase', text='searching')
-    >>> type(read_event(line.replace(b"phase", b"of tomorrow"))).__name__
-    'NewerEvent'
+    >>> read_event(line.replace(b"phase", b"of tomorrow")).is_newer
+    True
     """
     try:
-        return _reader().validate_json(line)
-    except ValidationError:
-        return _read_newer(line)
-
-
-def _read_newer(line: bytes) -> NewerEvent | None:
-    try:
-        unread = _Unread.model_validate_json(line)
-    except ValidationError:
-        return None
-    payload = Payload(kind=unread.kind)
-    with suppress(ValidationError):
-        payload = _reader().validate_json(line, extra="ignore").payload
-    return NewerEvent(seq=unread.seq, at=unread.at, kind=unread.kind, payload=payload)
+        raw = orjson.loads(line)
+        seq, at, kind, fields = raw["seq"], datetime.fromisoformat(raw["at"]), raw["kind"], raw["payload"]
+        if type(seq) is int and 0 < seq < _SEQ_LIMIT and at.tzinfo and type(kind) is str and type(fields) is dict:
+            return Event(seq, at, kind, fields)
+    except (ValueError, TypeError, KeyError):
+        pass
+    return None

@@ -12,7 +12,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 Role = Literal["task", "prompt", "reflection", "judge"]
 Split = Literal["train", "val", "test"]
@@ -103,11 +103,6 @@ class StateChanged(Payload):
     stop_reason: str | None = None
     error: str | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _upgrade(cls, fields: Any) -> Any:
-        return upgraded("state", fields) if isinstance(fields, dict) else fields
-
 
 class Paused(Payload):
     """The job was told to make no further call until it is told to go on; its state stays `running`."""
@@ -174,18 +169,16 @@ class Trial(Payload):
     scores: tuple[ExampleScore, ...] = ()
 
 
-class LMCall(Payload):
-    """One call of a language model, bought or served from the cache.
+class CallTaken(BaseModel):
+    """What a call of a language model took, that which totals go by; other fields of the call are left out.
 
-    `cost_usd` is 0 for a cached call and None where the model has no known price.  With
-    ``--no-prompts``, `prompt` and `response` hold ``sha256:…`` of the text.  `attempts` counts those
+    `cost_usd` is 0 for a cached call and None where the model has no known price.  `attempts` counts those
     that failed before this answer too; `asked` is the digest of a request that a fallback took over.
     """
 
-    kind: Literal["lm_call"] = "lm_call"
-    call_id: str
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
     model: str
-    role: Role
     cached: bool
     input_tokens: int = 0
     output_tokens: int = 0
@@ -194,6 +187,19 @@ class LMCall(Payload):
     error: str | None = None
     attempts: int = 1
     asked: str | None = None
+
+
+class LMCall(CallTaken, Payload):
+    """One call of a language model, bought or served from the cache.
+
+    With ``--no-prompts``, `prompt` and `response` hold ``sha256:…`` of the text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["lm_call"] = "lm_call"
+    call_id: str
+    role: Role
     prompt: str | None = None
     response: str | None = None
 
@@ -394,15 +400,15 @@ def check_kind(payload: Payload) -> None:
         )
 
 
-def upgraded(kind: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of an event as this version writes them; journals of older ones lack some.
+def upgraded(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a change of state as this version writes them; older ones wrote no `stop_kind`.
 
     Examples
     --------
-    >>> upgraded("state", {"state": "completed", "stop_reason": "budget: 20 calls"})["stop_kind"]
+    >>> upgraded({"state": "completed", "stop_reason": "budget: 20 calls"})["stop_kind"]
     <StopKind.BUDGET: 'budget'>
     """
-    if kind != "state" or "stop_kind" in fields:
+    if "stop_kind" in fields:
         return fields
     return {**fields, "stop_kind": _stop_kind(fields.get("state"), str(fields.get("stop_reason") or ""))}
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from skillfleet_nb.events import (
     JobCreated,
     JobState,
-    LMCall,
     Paused,
     Phase,
     ProgramSaved,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from skillfleet_nb.envelope import Event
-    from skillfleet_nb.events import Payload
+    from skillfleet_nb.events import CallTaken, Payload
 
 PROCESS_GONE = "its process is gone"
 """Why a job stopped that has neither an owner nor a final state."""
@@ -68,7 +67,7 @@ class Totals:
         """Tokens of bought calls, sent and answered."""
         return self.input_tokens + self.output_tokens
 
-    def add(self, call: CallOutcome | LMCall, n: int = 1) -> None:
+    def add(self, call: CallOutcome | CallTaken, n: int = 1) -> None:
         """Count a call for `n` completions."""
         self.failed += call.error is not None
         if call.cached:
@@ -153,6 +152,8 @@ class JobRecord:
         When it first ran.
     totals
         What all attempts bought; `failures` counts failed calls by the kind of error.
+    calls_before, ran_before_s
+        Calls, cached ones too, and seconds of the attempts before the latest.
     trials
         Number of the newest trial, those on the test split aside; `tried` is that trial, without its rows.
     trying
@@ -188,6 +189,8 @@ class JobRecord:
     clock: Clock = field(default_factory=Clock)
     totals: Totals = field(default_factory=Totals)
     failures: Counter[str] = field(default_factory=Counter)
+    calls_before: int = 0
+    ran_before_s: float = 0.0
     trials: int = 0
     tried: Trial | None = None
     trying: Trying | None = None
@@ -207,8 +210,9 @@ class JobRecord:
 
     def apply(self, event: Event) -> None:
         """Take in the next event of the job's stream."""
-        handler = self._HANDLERS.get(type(event.payload))
-        if handler is not None:
+        if (call := event.call) is not None:
+            self._called(call)
+        elif (handler := self._HANDLERS.get(type(event.payload))) is not None:
             handler(self, event.payload, event.at)
         self.seen += 1
         self.last_at = event.at
@@ -259,6 +263,7 @@ class JobRecord:
 
     def _resumed(self, p: Resumed, at: datetime) -> None:
         self.clock.restart(self.last_at)
+        self.calls_before, self.ran_before_s = self.totals.calls + self.totals.cached, self.clock.ran_s
         self.attempts, self.asked_at, self.spec = p.attempt, at, {**self.spec, "budget": p.budget}
         self.warnings, self.phase, self.question = [], "", None
 
@@ -302,11 +307,10 @@ class JobRecord:
         if self._top_score is None or p.score > self._top_score:
             self._top_score, self._top_program = p.score, p.program_id
 
-    def _called(self, p: LMCall, at: datetime) -> None:
-        del at
-        self.totals.add(p)
-        if p.error is not None:
-            self.failures[p.error.partition(":")[0]] += 1
+    def _called(self, call: CallTaken) -> None:
+        self.totals.add(call)
+        if call.error is not None:
+            self.failures[call.error.partition(":")[0]] += 1
 
     def _kept(self, p: ProgramSaved, at: datetime) -> None:
         del at
@@ -335,7 +339,6 @@ class JobRecord:
         Warned: _warned,
         Trying: _trying,
         Trial: _tried,
-        LMCall: _called,
         ProgramSaved: _kept,
         Result: _ended,
         ReviewAsked: _asked,

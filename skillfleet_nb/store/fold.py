@@ -19,7 +19,7 @@ from skillfleet_nb.projection import Clock
 from skillfleet_nb.store.home import is_stream
 from skillfleet_nb.store.schema import transaction
 from skillfleet_nb.store.segment_reader import read
-from skillfleet_nb.store.segments import RAW, segments
+from skillfleet_nb.store.segments import segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from skillfleet_nb.envelope import Event
     from skillfleet_nb.store.home import Home
-    from skillfleet_nb.store.segments import RawEvent, Segment
+    from skillfleet_nb.store.segments import Segment
 
 BATCH_EVENTS = 20_000
 BATCH_BYTES = 16 << 20
@@ -72,7 +73,7 @@ class Progress:
     state: str | None = None
     paused: bool = False
 
-    def add(self, event: RawEvent) -> None:
+    def add(self, event: Event) -> None:
         """Count one event that became rows."""
         self.events += 1
         if event.kind in _CLOCKED:
@@ -81,22 +82,22 @@ class Progress:
         self.last_at = max(self.last_at or event.at, event.at)
         if event.kind != "lm_call":
             return
-        if event.payload.get("cached"):
+        if event.fields.get("cached"):
             self.cached += 1
             return
-        cost = event.payload.get("cost_usd")
+        cost = event.fields.get("cost_usd")
         self.bought += 1
-        self.input_tokens += event.payload.get("input_tokens") or 0
-        self.output_tokens += event.payload.get("output_tokens") or 0
+        self.input_tokens += event.fields.get("input_tokens") or 0
+        self.output_tokens += event.fields.get("output_tokens") or 0
         self.cost_usd += cost or 0.0
         self.unpriced += cost is None
 
-    def _keep_time(self, event: RawEvent) -> None:
+    def _keep_time(self, event: Event) -> None:
         clock = Clock(self.ran_s, self.running_since, self.state, self.paused)
         if event.kind == "state":
-            clock.enter(str(event.payload.get("state")), event.at, self.last_at)
+            clock.enter(str(event.fields.get("state")), event.at, self.last_at)
         elif event.kind == "paused":
-            clock.pause(event.at, on=bool(event.payload.get("paused")))
+            clock.pause(event.at, on=bool(event.fields.get("paused")))
         self.ran_s, self.running_since, self.state, self.paused = astuple(clock)
 
 
@@ -125,7 +126,7 @@ def fold_batch(con: duckdb.DuckDBPyConnection, home: Home) -> tuple[int, int, bo
     if not todo:
         return 0, 0, False
     known = _progress(con)
-    taken: list[tuple[Progress, RawEvent]] = []
+    taken: list[tuple[Progress, Event]] = []
     touched: list[Progress] = []
     bad, room = 0, BATCH_BYTES
     for stream, segment in todo:
@@ -174,12 +175,12 @@ def _progress(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], Progress]
     return {(row["job_id"], row["segment"]): Progress(**row) for row in rows}
 
 
-def _read(segment: Segment, progress: Progress, max_events: int, max_bytes: int) -> list[RawEvent]:
+def _read(segment: Segment, progress: Progress, max_events: int, max_bytes: int) -> list[Event]:
     """Take whole lines of a segment from where it was left, and move its progress behind them."""
-    events: list[RawEvent] = []
+    events: list[Event] = []
     start = progress.bytes
     try:
-        for line in read(segment, start, RAW):
+        for line in read(segment, start):
             progress.seen = line.end
             if not line.whole:
                 break
@@ -198,7 +199,7 @@ def _read(segment: Segment, progress: Progress, max_events: int, max_bytes: int)
 
 
 def _tables(
-    columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress, RawEvent]]
+    columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress, Event]]
 ) -> tuple[dict[str, pa.Table], set[int]]:
     """Turn events into an Arrow table per database table; list the positions that fit none.
 
@@ -217,12 +218,12 @@ def _tables(
         return _convert(columns, [one for position, one in enumerate(taken) if position not in misfits]), misfits
 
 
-def _convert(columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress, RawEvent]]) -> dict[str, pa.Table]:
+def _convert(columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress, Event]]) -> dict[str, pa.Table]:
     import pyarrow as pa
 
-    rows: dict[str, list[tuple[str, RawEvent, dict[str, Any]]]] = {}
+    rows: dict[str, list[tuple[str, Event, dict[str, Any]]]] = {}
     for progress, event in taken:
-        kind, payload = event.kind, event.payload
+        kind, payload = event.kind, event.fields
         if kind != "lm_call":  # the view `events` puts these together from `lm_calls`: prompts are large
             body = {"kind": kind, "payload": orjson.dumps(payload).decode()}
             rows.setdefault("events", []).append((progress.job_id, event, body))

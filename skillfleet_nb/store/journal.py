@@ -26,13 +26,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import orjson
 
-from skillfleet_nb.envelope import NewerEvent
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import Payload, check_kind
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.locks import Busy, acquire, prove
 from skillfleet_nb.store.segment_reader import last_seq, read
-from skillfleet_nb.store.segments import TYPED, format_line, segments
+from skillfleet_nb.store.segments import format_line, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -326,14 +325,14 @@ class Follower:
 
     def _read(self, segment: Segment) -> Iterator[Event]:
         self._unfinished = False
-        for event, end, whole in read(segment, self._offset, TYPED):
+        for event, end, whole in read(segment, self._offset):
             if not whole:
                 self._unfinished = True
                 return
             self._offset = end
             if event is None:
                 self.torn += 1
-            elif not isinstance(event, NewerEvent):
+            elif not event.is_newer:
                 yield event
             else:
                 self.newer += 1

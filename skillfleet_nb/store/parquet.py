@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from skillfleet_nb.envelope import Event, read_event
 from skillfleet_nb.errors import HomeError
-from skillfleet_nb.store.segments import Line, format_line, parse_line
+from skillfleet_nb.store.segments import Line, format_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from skillfleet_nb.store.segments import Parser, Segment, T
+    from skillfleet_nb.store.segments import Segment
 
 _GROUP_ROWS, _GROUP_BYTES = 10_000, 8 << 20  # bound the memory that reading and writing take
 _WRITTEN = re.compile(rb'\{"seq":\d+,"at":"[^"]*","kind":"[^"\\]*","payload":(\{.*\})\}\n', re.DOTALL)
@@ -60,17 +61,17 @@ def write(path: Path, lines: Iterable[tuple[bytes, int]]) -> None:
         os.fsync(file.fileno())
 
 
-def read(segment: Segment, offset: int, parser: Parser[T]) -> Iterator[Line[T]]:
+def read(segment: Segment, offset: int) -> Iterator[Line]:
     """Yield the lines behind `offset`; what is damaged counts as one line without an event."""
     try:
         for row in _rows(segment.path, offset):
             seq, at, kind, payload, raw, end = row
             if raw is None and seq is not None and kind is not None and payload is not None:
-                yield Line(parser.fields(seq, at.replace(tzinfo=UTC), kind, payload), end, whole=True)
+                yield Line(Event(seq, at.replace(tzinfo=UTC), kind, orjson.loads(payload)), end, whole=True)
             else:
                 line = raw or b""
                 whole = line.endswith(b"\n")
-                yield Line(parser.line(line) if whole else None, end, whole)
+                yield Line(read_event(line) if whole else None, end, whole)
     except _DamagedError:
         yield Line(None, segment.size, whole=True)
 
@@ -105,16 +106,16 @@ def without_prompts(line: bytes) -> bytes:
 
     A line that holds no event could hold a piece of either: only its end is kept.
     """
-    event = parse_line(line)
+    event = read_event(line)
     if event is None:
         return b"\n" if line.endswith(b"\n") else b""
-    payload = dict(event.payload)
+    payload = dict(event.fields)
     if event.kind in _TEXTS:
         payload |= {field: _digest(payload[field]) for field in _TEXTS[event.kind] if field in payload}
     elif event.kind == "trial" and isinstance(payload.get("scores"), list):
         scores = payload["scores"]
         payload["scores"] = [[*s[:_OUTPUT], *map(_digest, s[_OUTPUT:])] if isinstance(s, list) else s for s in scores]
-    if payload == event.payload:
+    if payload == event.fields:
         return line
     return format_line(event.seq, event.at.astimezone(UTC), event.kind, orjson.dumps(payload))
 
@@ -146,7 +147,7 @@ def _groups(lines: Iterable[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, in
 
 
 def _row(line: bytes, end: int) -> _Row:
-    event = parse_line(line)
+    event = read_event(line)
     if event is None:
         return None, None, None, None, line, end
     at = event.at.astimezone(UTC)
@@ -154,7 +155,7 @@ def _row(line: bytes, end: int) -> _Row:
     if written is not None and _is_json(written[1]) and format_line(event.seq, at, event.kind, written[1]) == line:
         return event.seq, at, event.kind, written[1], None, end
     try:
-        payload = orjson.dumps(event.payload)
+        payload = orjson.dumps(event.fields)
     except TypeError:  # nested deeper than it writes
         payload = None
     return event.seq, at, event.kind, payload, line, end

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.envelope import read_event
 from skillfleet_nb.store import parquet
-from skillfleet_nb.store.segments import Line, parse_line, segments
+from skillfleet_nb.store.segments import Line, segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from skillfleet_nb.store.segments import Parser, Segment, T
+    from skillfleet_nb.store.segments import Segment
 
 _LOOKS = 5  # each time a file is gone it has changed its form, which it does twice in its life
 
 
-def read(segment: Segment, offset: int, parser: Parser[T]) -> Iterator[Line[T]]:
+def read(segment: Segment, offset: int = 0) -> Iterator[Line]:
     """Yield the lines of a segment behind `offset`, in whatever form it is by now; none where it is gone.
 
     A compacted file that is damaged counts from there on as one line without an event.
@@ -28,9 +29,9 @@ def read(segment: Segment, offset: int, parser: Parser[T]) -> Iterator[Line[T]]:
             return
         try:
             if now.compacted:
-                yield from parquet.read(now, offset, parser)
+                yield from parquet.read(now, offset)
             else:
-                yield from _read_plain(now.path, offset, parser)
+                yield from _read_plain(now.path, offset)
         except FileNotFoundError:
             now = next((s for s in segments(segment.path.parent) if s.name == segment.name), None)
         else:
@@ -70,14 +71,13 @@ def last_seq(found: Sequence[Segment]) -> int:
     return 0
 
 
-def _read_plain(path: Path, offset: int, parser: Parser[T]) -> Iterator[Line[T]]:
-    parse = parser.line
+def _read_plain(path: Path, offset: int) -> Iterator[Line]:
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
             offset += len(line)
             whole = line.endswith(b"\n")
-            yield Line(parse(line) if whole else None, offset, whole)
+            yield Line(read_event(line) if whole else None, offset, whole)
 
 
 def _last_seq_plain(path: Path) -> int:
@@ -90,7 +90,7 @@ def _last_seq_plain(path: Path) -> int:
             lines = file.read(end - start).split(b"\n")
             # the first piece may be the end of a longer line, the last is empty or torn
             for line in reversed(lines[0 if start == 0 else 1 : -1]):
-                event = parse_line(line)
+                event = read_event(line)
                 if event is not None:
                     return event.seq
             if start == 0:

@@ -15,50 +15,25 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
-
-import orjson
-
-from skillfleet_nb.envelope import read_event
-from skillfleet_nb.events import upgraded
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+    from datetime import datetime
 
-T = TypeVar("T")
+    from skillfleet_nb.envelope import Event
+
 
 _FILE = re.compile(r"(\d{1,12})(?:\.jsonl|\.(\d+)(\.hashed)?\.parquet)")
-_SEQ_LIMIT = 1 << 53  # the largest whole numbers every JSON reader agrees on; more is damage
 
 
-class RawEvent(NamedTuple):
-    """One fact of a stream as it was written, of any version: the fold keeps what it does not know.
-
-    `payload` has the fields of ``skillfleet_nb.events.PAYLOADS[kind]``, without the kind itself; the columns
-    they go to check their types.
-    """
-
-    seq: int
-    at: datetime
-    kind: str
-    payload: dict[str, Any]
-
-
-class Line(NamedTuple, Generic[T]):
+class Line(NamedTuple):
     """One line of a segment: its event, None where it holds none; the offset behind it; whether it is finished."""
 
-    event: T | None
+    event: Event | None
     end: int
     whole: bool
-
-
-class Parser(NamedTuple, Generic[T]):
-    """How events are read: off a `line`, and off the fields of one that a compacted segment keeps apart."""
-
-    line: Callable[[bytes], T | None]
-    fields: Callable[[int, datetime, str, bytes], T | None]
 
 
 class Segment(NamedTuple):
@@ -98,31 +73,6 @@ def format_line(seq: int, at: datetime, kind: str, payload: bytes) -> bytes:
     """Write an event as a line; `payload` is JSON, `at` UTC."""
     moment = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
     return b'{"seq":%d,"at":"%s","kind":"%s","payload":%s}\n' % (seq, moment.encode(), kind.encode(), payload)
-
-
-def parse_line(line: bytes) -> RawEvent | None:
-    """Read one line; None where it is not an event."""
-    try:
-        raw = orjson.loads(line)
-        kind = raw["kind"]
-        event = RawEvent(raw["seq"], datetime.fromisoformat(raw["at"]), kind, upgraded(kind, raw["payload"]))
-    except (ValueError, TypeError, KeyError):
-        return None
-    sound = (
-        type(event.seq) is int
-        and 0 < event.seq < _SEQ_LIMIT
-        and event.at.tzinfo is not None
-        and isinstance(event.kind, str)
-        and isinstance(event.payload, dict)
-    )
-    return event if sound else None
-
-
-RAW = Parser(parse_line, lambda seq, at, kind, payload: RawEvent(seq, at, kind, upgraded(kind, orjson.loads(payload))))
-"""Reads events as they were written."""
-
-TYPED = Parser(read_event, lambda *fields: read_event(format_line(*fields)))
-"""Reads events as this version knows them."""
 
 
 def files(folder: Path) -> list[Segment]:

@@ -214,10 +214,10 @@ def test_any_bytes_come_back(
     compacted = segment.as_compacted(hashed=False)
     parquet.write(compacted.path, segment_reader.raw_lines(segment))
     assert b"".join(line for line, _ in segment_reader.raw_lines(compacted)) == data
-    expected = list(segment_reader.read(segment, 0, segments.RAW))
-    assert list(segment_reader.read(compacted, 0, segments.RAW)) == expected
+    expected = list(segment_reader.read(segment))
+    assert list(segment_reader.read(compacted)) == expected
     for line in expected:
-        behind = [list(segment_reader.read(form, line.end, segments.RAW)) for form in (compacted, segment)]
+        behind = [list(segment_reader.read(form, line.end)) for form in (compacted, segment)]
         assert behind[0] == behind[1]
     assert segment_reader.last_seq([compacted]) >= segment_reader.last_seq([segment])
     shutil.rmtree(folder)

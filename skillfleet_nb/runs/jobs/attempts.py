@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.events import LMCall, Trial
+from skillfleet_nb.events import Trial
 from skillfleet_nb.projection import JobRecord, Totals
 from skillfleet_nb.runs.review.answers import Answer
 from skillfleet_nb.store import follow
@@ -68,13 +68,14 @@ class History:
         record, history = JobRecord(), cls()
         for event in follow(home, job_id).read():
             record.apply(event)
-            payload = event.payload
-            if isinstance(payload, Trial):
+            if event.fields.get("asked"):
+                call = event.call
+                if call is not None and call.asked and call.error is None:
+                    history.answered_by[call.asked] = call.model
+            elif event.kind == "trial" and isinstance(payload := event.payload, Trial):
                 history.trials[trial_key(payload)] += 1
                 history.next_trial = max(history.next_trial, payload.trial + 1)
                 history.baseline = history.baseline or record.totals.copy()
-            elif isinstance(payload, LMCall) and payload.asked and payload.error is None:
-                history.answered_by[payload.asked] = payload.model
         history.spent, history.seconds, history.programs = record.totals, record.wall_s(), record.programs
         history.asked_at = record.asked_at or history.asked_at
         for review_id, answer in record.answers.items():

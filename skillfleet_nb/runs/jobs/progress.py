@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.events import JobState, Resumed, Trial
+from skillfleet_nb.events import JobState, Trial
 from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.projection import JobRecord
 from skillfleet_nb.runs.jobs.curve import Curve
 from skillfleet_nb.store import follow, is_alive
 
 if TYPE_CHECKING:
+    from skillfleet_nb.events import Payload
     from skillfleet_nb.store import Home
 
 
@@ -27,7 +28,6 @@ class Progress(JobRecord):
         self.job_id = job_id
         self.curve = Curve()
         self._follower = follow(home, job_id)
-        self._calls_before, self._ran_before_s = 0, 0.0  # of earlier attempts
 
     def update(self) -> Progress:
         """Take in the events written since the last time; an orphan reads as interrupted."""
@@ -36,17 +36,16 @@ class Progress(JobRecord):
             for event in self._follower.read():
                 news = True
                 self.apply(event)
-                if isinstance(event.payload, Trial) and event.payload.split != "test":
+                if event.kind == "trial":
                     self._draw(event.payload)
-                elif isinstance(event.payload, Resumed):
-                    self._calls_before, self._ran_before_s = self.calls + self.cached, self.clock.ran_s
             if alive or self.state.is_finished():
                 return self
             if not news:  # nobody was there, and nobody has come since
                 self.interrupt()
 
-    def _draw(self, trial: Trial) -> None:
-        self.curve.add(trial.trial, trial.score, full=trial.split == "val" and trial.full_eval)
+    def _draw(self, trial: Payload) -> None:
+        if isinstance(trial, Trial) and trial.split != "test":
+            self.curve.add(trial.trial, trial.score, full=trial.split == "val" and trial.full_eval)
 
     @property
     def elapsed_s(self) -> float:
@@ -85,7 +84,7 @@ class Progress(JobRecord):
     def eta_s(self) -> tuple[float, float] | None:
         """Seconds left, from the calls expected and the rate so far; None while that says nothing."""
         done, (low, high) = self._done, self.expected_calls
-        elapsed_s = self.elapsed_s - self._ran_before_s
+        elapsed_s = self.elapsed_s - self.ran_before_s
         if done < 5 or elapsed_s <= 0 or high == 0:  # noqa: PLR2004  too few to know a rate
             return None
         rate = done / elapsed_s
@@ -101,7 +100,7 @@ class Progress(JobRecord):
 
     @property
     def _done(self) -> int:
-        return self.calls + self.cached - self._calls_before
+        return self.calls + self.cached - self.calls_before
 
     @property
     def state_in_words(self) -> str:
