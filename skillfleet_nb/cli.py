@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.messages import SHELL, read_in
@@ -61,7 +61,7 @@ def _fleet(home: str | None) -> Fleet:
     return Fleet(home)
 
 
-def _print(answer: Any) -> None:
+def _print(answer: object) -> None:
     from skillfleet_nb.commands.views import as_text
 
     print(as_text(answer))  # noqa: T201  this is the terminal's face

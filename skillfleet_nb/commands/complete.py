@@ -169,7 +169,7 @@ class _Names:
         except SkillfleetError:  # a command says what is wrong with the home; a key press does not
             return []
 
-    def _variables(self, fits: Callable[[Any], bool]) -> Iterable[Offer]:
+    def _variables(self, fits: Callable[[object], bool]) -> Iterable[Offer]:
         return [Offer(n, "instance") for n in own_variables(self._namespace) if fits(self._namespace[n])]
 
     def _metrics(self) -> Iterable[Offer]:
@@ -243,19 +243,19 @@ def _of_dspy(name: str) -> tuple[type, ...]:
     return (found,) if isclass(found) else ()
 
 
-def _is_program(value: Any) -> bool:
+def _is_program(value: object) -> bool:
     return isinstance(value, _of_dspy("Module"))
 
 
-def _is_lm(value: Any) -> bool:
+def _is_lm(value: object) -> bool:
     return isinstance(value, _of_dspy("BaseLM"))
 
 
-def _is_metric(value: Any) -> bool:
+def _is_metric(value: object) -> bool:
     return callable(value) and not isclass(value) and not _is_program(value) and not _is_lm(value)
 
 
-def _is_data(value: Any) -> bool:
+def _is_data(value: object) -> bool:
     if isinstance(value, list | tuple):
         return bool(value) and isinstance(value[0], (Mapping, *_of_dspy("Example")))
     return type(value).__name__ in _FRAMES

@@ -48,7 +48,7 @@ _SHOWN = 1_000  # characters of a log
     task="Learn from runs",
     place=0,
 )
-def _dashboard(c: Context, a: argparse.Namespace) -> Any:
+def _dashboard(c: Context, a: argparse.Namespace) -> object:
     if c.stays:
         return RunHistory(c.fleet)
     if find_spec("voila") is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import JobReport, Note
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import argparse
 
     from skillfleet_nb.commands.context import Context
+    from skillfleet_nb.typing import Example, Prediction, Program
 
 
 @command(
@@ -46,7 +47,7 @@ def _demo(context: Context, a: argparse.Namespace) -> JobReport:
     return JobReport(job, context.fleet.trials(job.id))
 
 
-def intent_program(intents: list[str]) -> Any:
+def intent_program(intents: list[str]) -> Program:
     """Make the demo's program: one ``dspy.Predict`` over the given intents."""
     from typing import Literal
 
@@ -62,7 +63,7 @@ def intent_program(intents: list[str]) -> Any:
     return dspy.Predict(signature)
 
 
-def exact_intent(example: Any, pred: Any, trace: Any = None) -> Any:
+def exact_intent(example: Example, pred: Prediction, trace: object = None) -> Prediction:
     """Score 1 for the right intent; the feedback names it."""
     del trace
     import dspy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.charts import kinds
 from skillfleet_nb.commands.grammar import argument, command
@@ -53,7 +53,7 @@ def _plot_options() -> dict[str, tuple[tuple[str, ...], str]]:
     task="Learn from runs",
     place=7,
 )
-def _plot(c: Context, a: argparse.Namespace) -> Any:
+def _plot(c: Context, a: argparse.Namespace) -> object:
     if a.kind is None:
         return Note(_about_plot())
     chart = c.fleet.charts.plot(a.kind, *a.names, **{name: getattr(a, name) for name in _plot_options()})

@@ -37,7 +37,7 @@ A job stands for its best program; any other is named by its id, of which the fi
     task="Learn from runs",
     place=3,
 )
-def _compare(c: Context, a: argparse.Namespace) -> Any:
+def _compare(c: Context, a: argparse.Namespace) -> object:
     comparison = c.fleet.reports.compare(*a.names)
     if a.output:
         c.namespace[a.output] = comparison
@@ -54,7 +54,7 @@ def _compare(c: Context, a: argparse.Namespace) -> Any:
     task="Learn from runs",
     place=4,
 )
-def _programs(c: Context, a: argparse.Namespace) -> Any:
+def _programs(c: Context, a: argparse.Namespace) -> object:
     return c.fleet.programs.of(a.name)
 
 
@@ -77,7 +77,7 @@ def _programs(c: Context, a: argparse.Namespace) -> Any:
     task="Learn from runs",
     place=5,
 )
-def _program(c: Context, a: argparse.Namespace) -> Any:
+def _program(c: Context, a: argparse.Namespace) -> object:
     program = c.fleet.programs.find(a.name, a.job)
     onto = c.object(a.onto, "program") if a.onto else None
     done: list[Any] = []

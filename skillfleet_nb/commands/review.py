@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note
@@ -43,7 +43,7 @@ own stands behind a colon, 'revise: TEXT', or in the cell under %%%%skillfleet a
     task="Optimise",
     place=2,
 )
-def _answer(c: Context, a: argparse.Namespace) -> Any:
+def _answer(c: Context, a: argparse.Namespace) -> object:
     job = c.fleet.job(a.name)
     text = " ".join(a.text) or (c.cell or "").strip()
     if not (text or a.choice):

@@ -28,7 +28,7 @@ _STYLES = ("navigation_hub", "comprehensive", "minimal")
     argument("--json", metavar="FILE", help="write the report as JSON too"),
     examples=("skill validate skills/pdf-tools", "skill validate skills --strict --json report.json"),
 )
-def _validate(c: Context, a: argparse.Namespace) -> Any:
+def _validate(c: Context, a: argparse.Namespace) -> object:
     del c
     from skillfleet_nb.skills import Skill, validate_tree
 
@@ -51,7 +51,7 @@ def _validate(c: Context, a: argparse.Namespace) -> Any:
     argument("--drop-metadata-json", action="store_true", help="remove metadata.json where nothing needs it"),
     examples=("skill migrate skills", "skill migrate skills --apply"),
 )
-def _migrate(c: Context, a: argparse.Namespace) -> Any:
+def _migrate(c: Context, a: argparse.Namespace) -> object:
     del c
     from skillfleet_nb.skills import migrate_tree
 
@@ -66,7 +66,7 @@ def _migrate(c: Context, a: argparse.Namespace) -> Any:
     argument("--style", choices=_STYLES, help="override the detected style"),
     examples=("skill score skills/pdf-tools",),
 )
-def _score(c: Context, a: argparse.Namespace) -> Any:
+def _score(c: Context, a: argparse.Namespace) -> object:
     from skillfleet_nb.skills import Skill
     from skillfleet_nb.skills.scoring import score_skill
 
@@ -83,7 +83,7 @@ def _score(c: Context, a: argparse.Namespace) -> Any:
     argument("-k", type=int, default=10, metavar="N", help="how many (10)"),
     examples=('skill similar "merge PDF files" --root skills',),
 )
-def _similar(c: Context, a: argparse.Namespace) -> Any:
+def _similar(c: Context, a: argparse.Namespace) -> object:
     index = _open(c, a)
     report = index.build(a.root)
     answer = index.query(a.text, a.k)
@@ -96,7 +96,7 @@ def _similar(c: Context, a: argparse.Namespace) -> Any:
     argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)"),
     examples=("skill duplicates --root skills",),
 )
-def _duplicates(c: Context, a: argparse.Namespace) -> Any:
+def _duplicates(c: Context, a: argparse.Namespace) -> object:
     index = _open(c, a)
     index.build(a.root)
     return index.duplicates()
@@ -108,7 +108,7 @@ def _duplicates(c: Context, a: argparse.Namespace) -> Any:
     argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates"),
     examples=("skill templates",),
 )
-def _templates(c: Context, a: argparse.Namespace) -> Any:
+def _templates(c: Context, a: argparse.Namespace) -> object:
     del c
     from skillfleet_nb.skills import list_templates
 
@@ -123,7 +123,7 @@ def _templates(c: Context, a: argparse.Namespace) -> Any:
     argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates"),
     examples=("skill template preview guide_basic",),
 )
-def _template(c: Context, a: argparse.Namespace) -> Any:
+def _template(c: Context, a: argparse.Namespace) -> object:
     del c
     from skillfleet_nb.skills import preview
 
@@ -142,7 +142,7 @@ def _template(c: Context, a: argparse.Namespace) -> Any:
     argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates"),
     examples=('skill new pdf-tools --description "Merges PDF files. Use when several files become one."',),
 )
-def _new(c: Context, a: argparse.Namespace) -> Any:
+def _new(c: Context, a: argparse.Namespace) -> object:
     del c
     from skillfleet_nb.skills import new_skill
 
@@ -164,7 +164,7 @@ def _new(c: Context, a: argparse.Namespace) -> Any:
     argument("--root", default=".", metavar="FOLDER", help="folder of skills (.)"),
     examples=("skill index build --root skills", "skill index status --root skills"),
 )
-def _index(c: Context, a: argparse.Namespace) -> Any:
+def _index(c: Context, a: argparse.Namespace) -> object:
     if a.action == "build":
         return _open(c, a).build(a.root)
     return c.fleet.skills.index(a.root).status()

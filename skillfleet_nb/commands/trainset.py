@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, Table
@@ -97,7 +97,7 @@ def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
     argument("-o", dest="output", metavar="NAME", help="put the report into this variable"),
     examples=_EXAMPLES["analyze"],
 )
-def _analyze(c: Context, a: argparse.Namespace) -> Any:
+def _analyze(c: Context, a: argparse.Namespace) -> object:
     report = _report(c, a)
     if a.output:
         c.namespace[a.output] = report
@@ -141,7 +141,7 @@ def _ranked(frame: pd.DataFrame, n: int) -> Table:
     *_COMMON,
     examples=_EXAMPLES["duplicates"],
 )
-def _duplicates(c: Context, a: argparse.Namespace) -> Any:
+def _duplicates(c: Context, a: argparse.Namespace) -> object:
     import pandas as pd
 
     report = _report(c, a)
@@ -179,7 +179,7 @@ def _gaps(c: Context, a: argparse.Namespace) -> Note:
     argument("-o", dest="output", metavar="NAME", help="put the selected rows into this variable"),
     examples=_EXAMPLES["select"],
 )
-def _select(c: Context, a: argparse.Namespace) -> Any:
+def _select(c: Context, a: argparse.Namespace) -> object:
     report = _report(c, a)
     rows = report.rows(a.k, a.strategy, min_quality=a.min_quality, seed=a.seed)
     if a.output:

@@ -47,7 +47,7 @@ class _Help(argparse.Action):
         del kwargs
         super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help="show this help")
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         raise _Helped(parser.format_help())
 
 

@@ -58,7 +58,7 @@ class Parts:
         return "".join(a._repr_html_() for a in self.answers)
 
 
-def as_text(answer: Any) -> str:
+def as_text(answer: object) -> str:
     """Return an answer as text for a terminal."""
     text = getattr(answer, "text", None)
     return str(text()) if callable(text) else str(answer)
@@ -332,7 +332,7 @@ def amount(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"  # noqa: PLR2004  a million
 
 
-def _cell(value: Any, widest: int = _WIDEST) -> str:
+def _cell(value: object, widest: int = _WIDEST) -> str:
     if is_missing(value):
         return ""
     if isinstance(value, float):
@@ -342,7 +342,7 @@ def _cell(value: Any, widest: int = _WIDEST) -> str:
     return one_line(str(value), widest)
 
 
-def _change(before: Any, after: Any) -> str:
+def _change(before: object, after: object) -> str:
     if is_missing(after):
         return ""
     start = "" if is_missing(before) else f"{points(before)} → "

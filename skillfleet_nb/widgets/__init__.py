@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skillfleet_nb.commands import Context
     from skillfleet_nb.widgets.compare import ComparisonView
     from skillfleet_nb.widgets.dashboard import Dashboard
     from skillfleet_nb.widgets.monitor import Monitor
@@ -58,7 +59,7 @@ def has_widgets() -> bool:
     return bool(getattr(kernel, "_allow_stdin", False))
 
 
-def shown(answer: Any, context: Any) -> Any:
+def shown(answer: object, context: Context) -> Any:
     """Return the widget that shows a command's answer, or the answer itself where there is none."""
     kind = _VIEWS.get(type(answer).__name__)
     if kind in {"RecommendationCard", "TrainsetView"}:

@@ -50,7 +50,7 @@ class ComparisonView(Face):
         put(name, program)
         return program
 
-    def _clicked(self, button: Any) -> None:
+    def _clicked(self, button: w.Button) -> None:
         del button
         try:
             self.use(self._run.value, self._name.value)

@@ -17,13 +17,15 @@ from skillfleet_nb.events import JobState
 from skillfleet_nb.html import fill, preformatted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
 
     import pandas as pd
     from markupsafe import Markup
 
     from skillfleet_nb.charts import Chart
     from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.widgets.face import Change
 
 _STATIC = Path(__file__).parent / "static"
 _PAGE, _CURVES = 15, 5
@@ -85,7 +87,7 @@ class Dashboard:
         """The runs that the filter leaves, newest first; columns as in the relation ``jobs``."""
         return self._found
 
-    def filter(self, **wishes: Any) -> None:
+    def filter(self, **wishes: str | date | None) -> None:
         """Show only some runs, as :meth:`skillfleet_nb.Fleet.jobs` picks them; None takes a wish back.
 
         Raises
@@ -132,7 +134,7 @@ class Dashboard:
         self.box.close()
         self._closed.set()
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
+    def _repr_mimebundle_(self, **options: object) -> Any:
         bundle = self.box._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         history = RunHistory(self._fleet)
@@ -174,7 +176,7 @@ class Dashboard:
         finally:
             self._quiet = None
 
-    def _changed(self, change: Any) -> None:
+    def _changed(self, change: Change) -> None:
         if self._quiet == threading.get_ident():
             return
         with self._lock:
@@ -183,7 +185,7 @@ class Dashboard:
                     self.table.page = 0
             self.refresh()
 
-    def _clicked(self, _: Any, message: Any, __: Any) -> None:
+    def _clicked(self, _: object, message: object, __: object) -> None:
         if isinstance(message, dict) and isinstance(message.get("open"), str):
             try:
                 self.open(message["open"])
@@ -208,7 +210,7 @@ class Dashboard:
         if self._running:
             self._follow()
 
-    def _once(self, part: str, facts: str, draw: Any) -> None:
+    def _once(self, part: str, facts: str, draw: Callable[[], None]) -> None:
         """Draw a part only where its facts are new: most turns find nothing."""
         if self._drawn.get(part) != facts:
             draw()

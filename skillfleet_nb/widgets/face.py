@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import keyword
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeAlias
+
+    Change: TypeAlias = Mapping[str, Any]
+    """What traitlets tells of a change: `name`, `old`, `new`, `owner`, `type`."""
 
 
 class Face:
@@ -17,7 +24,7 @@ class Face:
     def __repr__(self) -> str:
         return str(self.answer.text())
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
+    def _repr_mimebundle_(self, **options: object) -> Any:
         bundle = self.box._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**(data or {}), "text/html": self.answer._repr_html_(), "text/plain": self.answer.text()}, metadata
@@ -37,7 +44,7 @@ def checked_name(name: str) -> str:
     return name
 
 
-def put(name: str, value: Any) -> None:
+def put(name: str, value: object) -> None:
     """Put a value into a variable of the notebook, where there is one.
 
     Raises

@@ -232,7 +232,7 @@ class Monitor:
         finally:
             self._over.set()
 
-    def _on_message(self, page: Any, content: dict[str, Any], buffers: Any) -> None:
+    def _on_message(self, page: object, content: dict[str, Any], buffers: object) -> None:
         """Take in what a page says; on whatever thread the kernel reads it."""
         del page, buffers
         what, n = content.get("do"), int(content.get("n") or 0)

@@ -15,10 +15,13 @@ from skillfleet_nb.runs.prepare import input_fields
 from skillfleet_nb.widgets.face import Face, checked_name, page, put
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from skillfleet_nb.reports.stored_programs import StoredProgram
     from skillfleet_nb.runs.tryout import Answer
+    from skillfleet_nb.typing import Program
+    from skillfleet_nb.widgets.face import Change
 
 _EXAMPLES = 50  # that can be chosen to be asked
 _WRAPPED = {"flex_flow": "row wrap", "align_items": "center"}
@@ -35,7 +38,7 @@ class ProgramBrowser(Face):
         The program they are put onto; by default the one that was kept with the job.
     """
 
-    def __init__(self, shown: StoredProgram | StoredPrograms, *, onto: Any = None) -> None:
+    def __init__(self, shown: StoredProgram | StoredPrograms, *, onto: Program | None = None) -> None:
         self.answer, self._onto = shown, onto
         self.programs = shown if isinstance(shown, StoredPrograms) else shown.programs
         self._page, self._told, self._reply = w.HTML(), w.HTML(), w.HTML()
@@ -61,7 +64,7 @@ class ProgramBrowser(Face):
         self._asking()
         return self.program
 
-    def ask(self, **inputs: Any) -> Answer:
+    def ask(self, **inputs: object) -> Answer:
         """Ask the open program, as its :meth:`~skillfleet_nb.reports.stored_programs.StoredProgram.ask` does."""
         answer = self.program.ask(inputs, onto=self._onto)
         self._reply.value = answer._repr_html_()
@@ -121,7 +124,7 @@ class ProgramBrowser(Face):
         }  # fmt: skip
         return [("choose one to fill the fields, or write your own", ""), *((t, e) for e, t in listed.items())]
 
-    def _chosen(self, change: Any) -> None:
+    def _chosen(self, change: Change) -> None:
         example = self.programs.examples.get(change["new"])
         if example is not None:
             import json
@@ -131,7 +134,7 @@ class ProgramBrowser(Face):
                     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
                     self._fields[name].value = text
 
-    def _tried(self, button: Any) -> None:
+    def _tried(self, button: w.Button) -> None:
         button.disabled, self._reply.value = True, "<em>asking …</em>"
         try:
             self.ask(**{name: field.value for name, field in self._fields.items()})
@@ -150,7 +153,7 @@ class ProgramBrowser(Face):
         keep.on_click(lambda _: self._do(lambda: self.save(file.value), loads.format(file.value)))
         return w.VBox([w.HBox([name, use, file, keep], layout=w.Layout(**_WRAPPED)), self._told])
 
-    def _do(self, what: Any, told: str) -> None:
+    def _do(self, what: Callable[[], object], told: str) -> None:
         try:
             what()
         except SkillfleetError as exc:

@@ -13,9 +13,12 @@ from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import fill, items, preformatted, table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from skillfleet_nb.advice.recommendation import Option, Recommendation
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.widgets.face import Change
 
 _NO_LIMIT = "no limit"
 _SORTS = ("score", "cost", "time", "name")
@@ -107,13 +110,13 @@ class RecommendationCard:
     def __repr__(self) -> str:
         return (self.recommendation or self._first).text()
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
+    def _repr_mimebundle_(self, **options: object) -> Any:
         shown = self.recommendation or self._first
         bundle = self.box._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**(data or {}), "text/html": shown._repr_html_(), "text/plain": shown.text()}, metadata
 
-    def _moved(self, change: Any) -> None:
+    def _moved(self, change: Change) -> None:
         del change
         try:
             made = self._first.under(
@@ -161,7 +164,7 @@ class RecommendationCard:
         header = ["", "optimizer", "cost", "time", "expected score", "difference", ""]
         self._table.value = table(header, rows, title="Everything compared (intervals of 80%)")
 
-    def _clicked(self, button: Any) -> None:
+    def _clicked(self, button: w.Button) -> None:
         del button
         try:
             job = self.run(self.choice.value)
@@ -177,7 +180,7 @@ def _row(o: Option, mine: str) -> list[str]:
     return [mark, *o.row(), o.why_not]
 
 
-def _ladder(values: list[float], given: float | None, name: Any) -> list[tuple[str, float]]:
+def _ladder(values: list[float], given: float | None, name: Callable[[float], str]) -> list[tuple[str, float]]:
     """Make the steps of a slider: round numbers around what the options need, what was given, and no limit."""
     most, least = max([v for v in values if v > 0], default=1.0), min([v for v in values if v > 0], default=0.1)
     steps, at = set(), 10.0 ** math.floor(math.log10(least) - 0.3)

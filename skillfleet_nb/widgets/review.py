@@ -63,7 +63,7 @@ class ReviewPanel:
     def __repr__(self) -> str:
         return self._bundle["text/plain"]
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
+    def _repr_mimebundle_(self, **options: object) -> Any:
         bundle = self.box._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**(data or {}), **self._bundle}, metadata

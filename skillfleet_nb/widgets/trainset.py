@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.data import TrainsetReport
     from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.widgets.face import Change
 
 _STATIC = Path(__file__).parent / "static"
 _PAGE = 20
@@ -191,7 +192,7 @@ class TrainsetView(Face):
         name = w.Text(value="filtered", description="variable", layout=w.Layout(width="260px"))
         button = w.Button(description="Put the kept rows into it", layout=w.Layout(width="220px"))
 
-        def save(_: Any) -> None:
+        def save(_: object) -> None:
             try:
                 rows = self.to_variable(name.value)
             except InputError as exc:
@@ -214,7 +215,7 @@ class TrainsetView(Face):
         told = [g.text() for g in self.report.underrepresented] + [r.text() for r in self.report.uncovered]
         chart = _offline_chart()(chart=map_chart(data), embed_options={"actions": False})
 
-        def select(change: Any) -> None:
+        def select(change: Change) -> None:
             del change
             self._brushed_on(data, chart.selections.brush.value, chart.selections.picked.value)
 
@@ -255,7 +256,7 @@ class TrainsetView(Face):
         by, ascending = _ORDERS[state.sort]
         return frame.sort_values(by, ascending=ascending, kind="stable", na_position="last")
 
-    def _refilter(self, change: Any = None) -> None:
+    def _refilter(self, change: Change | None = None) -> None:
         if change is not None and change["name"] == "excluded" and self.table.only != "ticked out":
             return
         self._found = self._matching()
@@ -264,7 +265,7 @@ class TrainsetView(Face):
         self.table.page = 0
         self._turn()
 
-    def _turn(self, change: Any = None) -> None:
+    def _turn(self, change: Change | None = None) -> None:
         del change
         at = min(max(self.table.page, 0), self.table.pages - 1) * _PAGE
         page = self._frame.loc[self._found.index[at : at + _PAGE]].drop(columns=["found"])
@@ -273,11 +274,11 @@ class TrainsetView(Face):
             {str(k): v.item() if hasattr(v, "item") else v for k, v in row.items()} for row in plain.to_dict("records")
         ]
 
-    def _all_asked(self, change: Any) -> None:
+    def _all_asked(self, change: Change) -> None:
         if change["new"]:
             (self.include if change["new"]["keep"] else self.exclude)(self.found)
 
-    def _rated(self, change: Any) -> None:
+    def _rated(self, change: Change) -> None:
         asked = change["new"]
         if asked:
             try:
