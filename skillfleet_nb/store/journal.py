@@ -22,7 +22,7 @@ import time
 import weakref
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import orjson
 
@@ -400,7 +400,7 @@ def _body(payload: Payload) -> bytes:
         return orjson.dumps(_encodable(payload.model_dump(exclude={"kind"}, warnings=False)), default=str)
 
 
-def _encodable(value: Any) -> Any:
+def _encodable(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):

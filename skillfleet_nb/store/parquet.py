@@ -120,7 +120,7 @@ def without_prompts(line: bytes) -> bytes:
     return format_line(event.seq, event.at.astimezone(UTC), event.kind, orjson.dumps(payload))
 
 
-def _digest(text: Any) -> Any:
+def _digest(text: object) -> object:
     if not isinstance(text, str) or text.startswith(_DIGEST):
         return text
     return _DIGEST + hashlib.sha256(text.encode()).hexdigest()

@@ -7,38 +7,31 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError
 from skillfleet_nb.store import backups, compaction, guard, schema
-from skillfleet_nb.store.database import DamagedError, Database, is_damage, quoted
-from skillfleet_nb.store.fold import fold_batch, scan, unfolded
+from skillfleet_nb.store.access import READ_WAIT_S, Access
+from skillfleet_nb.store.database import is_damage, quoted
+from skillfleet_nb.store.fold import scan, unfolded
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.journal import is_alive
-from skillfleet_nb.store.locks import Busy, HeldByOtherProgram, locked
+from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
 from skillfleet_nb.store.segments import bytes_on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import duckdb
     import pandas as pd
 
     from skillfleet_nb.store.home import Home
-    from skillfleet_nb.store.segments import Segment
 
-T = TypeVar("T")
-
-FOLD_WAIT_S = 5.0
-"""How long a fold waits while others read or fold, before it leaves the new lines to the next one."""
-
-READ_WAIT_S = 60.0
-"""How long a reader waits for one batch of somebody's fold; longer means that process hangs."""
+    _Params = Sequence[object] | Mapping[str, object] | None
 
 _QUIET_S = 2.0  # what takes longer shows its progress
-_TURN_S = 0.2  # a reader that cannot fold looks this often whether somebody else has done it
 
 
 class Store:
@@ -66,7 +59,7 @@ class Store:
     def __init__(self, home: Home, *, migrations: tuple[schema.Migration, ...] = schema.MIGRATIONS) -> None:
         self.home = home
         self._migrations = migrations
-        self._database = Database(home, migrations)
+        self._access = Access(home, migrations)
 
     def fold(self) -> FoldReport:
         """Bring every new line of the journal into the database, created or migrated as needed.
@@ -76,37 +69,7 @@ class Store:
         HomeError
             If the home cannot be written, or a newer version made the database.
         """
-        return self._fold_repairing(FOLD_WAIT_S)
-
-    def _fold_repairing(self, wait_s: float) -> FoldReport:
-        problem: DamagedError | None = None
-        for _ in range(2):
-            try:
-                with self._database.connection() as con:
-                    return replace(self._fold(con, wait_s), repaired=str(problem) if problem else None)
-            except DamagedError as damage:  # the next attempt makes a new one
-                problem = damage
-        raise HomeError(f"cannot rebuild the database: {problem} Delete '{self.home.database}'.")
-
-    def _fold(
-        self, con: duckdb.DuckDBPyConnection, wait_s: float, needed: Iterable[tuple[str, Segment]] | None = None
-    ) -> FoldReport:
-        """Fold; where somebody else has folded what is `needed` by the time the lock is free, do nothing."""
-        started = time.perf_counter()
-        events = bad_lines = 0
-        held_by: str | None = None
-        complete, more = True, self.home.journal.is_dir() or self.home.database.exists()
-        while more:
-            try:
-                with self._database.writing(con, wait_s):
-                    if needed is not None and not unfolded(con, needed):
-                        break
-                    folded, skipped, more = fold_batch(con, self.home)
-            except Busy as busy:
-                complete, held_by = False, str(busy) if isinstance(busy, HeldByOtherProgram) else None
-                break
-            events, bad_lines = events + folded, bad_lines + skipped
-        return FoldReport(events, bad_lines, time.perf_counter() - started, complete, held_by=held_by)
+        return self._access.fold()
 
     def written(self, *, but: str) -> frozenset[tuple[str, str, int]]:
         """Tell how much is written, as (stream, segment, bytes), in all streams but those called `but` something.
@@ -115,7 +78,7 @@ class Store:
         """
         return frozenset((stream, s.name, s.size) for stream, s in scan(self.home) if not stream.startswith(but))
 
-    def frame(self, query: str, params: Sequence[Any] | dict[str, Any] | None = None) -> pd.DataFrame:
+    def frame(self, query: str, params: _Params = None) -> pd.DataFrame:
         """Answer a query of the package's own, with `params` bound to its ``?`` or ``$name``.
 
         Raises
@@ -125,7 +88,7 @@ class Store:
         HomeError
             If the home cannot be used.
         """
-        return self._read(lambda con: _frame(con, query, params), query)
+        return self._access.read(lambda con: _frame(con, query, params), query)
 
     def sql(self, query: str) -> pd.DataFrame:
         """Answer a person's query, which can only read.
@@ -150,16 +113,16 @@ class Store:
             guard.lock_down(con, [self.home.journal, self.home.programs_dir, self.home.exports])
             return _frame(con, query, None)
 
-        return self._read(run)
+        return self._access.read(run)
 
     def rebuild(self) -> FoldReport:
         """Delete the database and fold the whole journal again; raises as `fold` does."""
         if self.home.database.exists():
             try:
-                with self._database.deleted(READ_WAIT_S):
+                with self._access.database.deleted(READ_WAIT_S):
                     pass
             except Busy:
-                raise self._hangs() from None
+                raise self._access.hangs() from None
         return self.fold()
 
     def compact(
@@ -193,7 +156,7 @@ class Store:
         """
         started = time.perf_counter()
 
-        def tell(done: int, total: int) -> None:
+        def report_progress(done: int, total: int) -> None:
             if progress is not None and time.perf_counter() - started > _QUIET_S:
                 progress(done, total)
 
@@ -205,22 +168,23 @@ class Store:
         jobs = [(str(job), at.to_pydatetime()) for job, at in finished.itertuples(index=False)]
         with nullcontext() if dry_run or not jobs else self._alone():
             report = compaction.compact(
-                self.home, jobs, settings, everything=everything, dry_run=dry_run, progress=tell
+                self.home, jobs, settings, everything=everything, dry_run=dry_run, progress=report_progress
             )
-        if not dry_run and self._guarded(lambda: self._keeps_what_went(settings)):
+        if not dry_run and self._keeps_what_went(settings):
             self.rebuild()
         return replace(report, seconds=time.perf_counter() - started)
 
     def _keeps_what_went(self, settings: Settings) -> bool:
         """Tell whether the database still holds jobs or prompts that the journal has let go of."""
-        there, hashed = set(), set()
-        for stream, found in groupby(scan(self.home), key=lambda item: item[0]):
-            there.add(stream)
-            if all(segment.hashed for _, segment in found):
+        streams, hashed = set(), set()
+        for stream, parts in groupby(scan(self.home), key=lambda item: item[0]):
+            streams.add(stream)
+            if all(segment.hashed for _, segment in parts):
                 hashed.add(stream)
-        with self._database.connection() as con, self._database.reading(con, READ_WAIT_S):
+
+        def look(con: duckdb.DuckDBPyConnection) -> bool:
             folded = {job for (job,) in con.execute("SELECT DISTINCT job_id FROM fleet.raw.segments").fetchall()}
-            if settings.keep_jobs_days is not None and folded - there:
+            if settings.keep_jobs_days is not None and folded - streams:
                 return True
             recorded = con.execute(
                 "WITH hashed AS (SELECT unnest($hashed::VARCHAR[]) AS job_id) "
@@ -233,6 +197,8 @@ class Store:
                 {"hashed": sorted(hashed)},
             ).fetchall()
             return bool(recorded[0][0])
+
+        return self._access.read_as_is(look)
 
     def migrate(self) -> tuple[tuple[str, ...], Path | None]:
         """Bring the database to this version's schema, after copying it into a backup.
@@ -254,10 +220,10 @@ class Store:
             return (), None
         folder = backups.new_folder(self.home)
         try:
-            self._database.copy_to(folder, READ_WAIT_S)
+            self._access.database.copy_to(folder, READ_WAIT_S)
         except Busy:
-            raise self._hangs() from None
-        report = self._fold_repairing(READ_WAIT_S)
+            raise self._access.hangs() from None
+        report = self._access.fold(READ_WAIT_S)
         if not report.complete:
             raise HomeError(f"cannot upgrade the database: {report.held_by or 'others hold it'}; try again later.")
         return pending, folder
@@ -279,17 +245,17 @@ class Store:
         HomeError
             If the home cannot be written, or is compacted just now.
         """
-        there = backups.streams(self.home.journal)
-        alive = [stream for stream in there if is_alive(self.home, stream)]
+        streams = backups.streams(self.home.journal)
+        alive = [stream for stream in streams if is_alive(self.home, stream)]
         if alive:
             jobs = self.frame("SELECT job_id, name FROM jobs")
             named = dict(zip(jobs.job_id, jobs.name, strict=True))
-            told = ", ".join(f"{named.get(stream, stream)} ({stream})" for stream in alive)
-            raise JobError(f"cannot reset while jobs run: {told}. Cancel them, or wait until they end.")
-        if dry_run or not (there or self.home.programs_dir.is_dir()):
+            listed = ", ".join(f"{named.get(stream, stream)} ({stream})" for stream in alive)
+            raise JobError(f"cannot reset while jobs run: {listed}. Cancel them, or wait until they end.")
+        if dry_run or not (streams or self.home.programs_dir.is_dir()):
             size = backups.size(self.home.journal) + backups.size(self.home.programs_dir)
-            return ResetReport(self.home.backups, tuple(there), size)
-        with self._alone(), self._database.deleted(READ_WAIT_S):
+            return ResetReport(self.home.backups, tuple(streams), size)
+        with self._alone(), self._access.database.deleted(READ_WAIT_S):
             return backups.move_out(self.home, backups.new_folder(self.home))
 
     def restore(self, backup: str | Path) -> ResetReport:
@@ -352,115 +318,42 @@ class Store:
                 con.execute(f"COPY (FROM {name} ORDER BY ALL) TO {quoted(path)} (FORMAT {file_format})")
             return paths
 
-        return self._read(run)
+        return self._access.read(run)
 
     def status(self) -> StoreStatus:
         """Tell the state of the query side without changing it; raises `HomeError` as `frame` does."""
-        return self._guarded(self._status)
+        return self._access.read_as_is(self._status)
 
-    def _status(self) -> StoreStatus:
+    def _status(self, con: duckdb.DuckDBPyConnection) -> StoreStatus:
         path = self.home.database
         exists = path.exists()
-        found = list(scan(self.home))
-        with self._database.connection() as con, self._database.reading(con, READ_WAIT_S):
-            pending = tuple(m.__name__ for m in schema.pending(con, self._migrations))
-            (jobs, events, bad) = con.execute(
-                "SELECT (SELECT count(DISTINCT job_id) FROM fleet.raw.jobs), coalesce(sum(events), 0)::BIGINT, "
-                "coalesce(sum(bad_lines), 0)::BIGINT FROM fleet.raw.segments"
-            ).fetchall()[0]
-            unfinished = con.execute("SELECT job_id FROM fleet.raw.segments WHERE seen > bytes").fetchall()
-            forms = {stream: True for stream, _ in found} | {stream: False for stream, s in found if not s.compacted}
-            return StoreStatus(
-                home=self.home.root,
-                schema_version=len(self._migrations) - len(pending) if exists else 0,
-                pending_migrations=pending if exists else (),
-                database_bytes=path.stat().st_size if exists else 0,
-                journal_bytes=bytes_on_disk(segment for _, segment in found),
-                programs_bytes=backups.size(self.home.programs_dir),
-                jobs=jobs,
-                events=events,
-                pending_segments=len(unfolded(con, found)),
-                torn_lines=bad + sum(not is_alive(self.home, stream) for (stream,) in unfinished),
-                orphans=tuple(sorted(self._dead(con))),
-                compacted=sum(forms.values()),
-                backups=tuple(backups.names(self.home)),
-                attach=f"ATTACH {quoted(path)} AS fleet (TYPE duckdb, READ_ONLY);",
-            )
-
-    def _read(self, run: Callable[[duckdb.DuckDBPyConnection], T], query: str | None = None) -> T:
-        """Run something on an up-to-date database that holds the public relations, or those that `query` names."""
-
-        def attempt() -> T:
-            with self._up_to_date(query) as con:
-                return run(con)
-
-        return self._guarded(attempt)
-
-    def _guarded(self, attempt: Callable[[], T]) -> T:
-        """Attempt something; a damaged database is put aside and rebuilt from the journal."""
-        problem: DamagedError | None = None
-        # the fold first: somebody else may have replaced the database already
-        for repair in (None, self.fold, self._replace):
-            try:
-                if repair is not None:
-                    repair()
-                return attempt()
-            except Busy:
-                raise self._hangs() from None
-            except DamagedError as damage:
-                problem = damage
-        raise HomeError(f"cannot read the database: {problem} Delete '{self.home.database}'.")
-
-    def _replace(self) -> FoldReport:
-        self._database.put_aside(READ_WAIT_S)
-        return self.fold()
-
-    def _hangs(self) -> HomeError:
-        return HomeError(
-            f"the database of '{self.home.root}' was locked for {READ_WAIT_S:.0f} s: "
-            "end the process that holds fleet.lock, then try again."
+        segments = list(scan(self.home))
+        pending = tuple(m.__name__ for m in schema.pending(con, self._migrations))
+        (jobs, events, bad) = con.execute(
+            "SELECT (SELECT count(DISTINCT job_id) FROM fleet.raw.jobs), coalesce(sum(events), 0)::BIGINT, "
+            "coalesce(sum(bad_lines), 0)::BIGINT FROM fleet.raw.segments"
+        ).fetchall()[0]
+        unfinished = con.execute("SELECT job_id FROM fleet.raw.segments WHERE seen > bytes").fetchall()
+        forms = {stream: True for stream, _ in segments} | {stream: False for stream, s in segments if not s.compacted}
+        return StoreStatus(
+            home=self.home.root,
+            schema_version=len(self._migrations) - len(pending) if exists else 0,
+            pending_migrations=pending if exists else (),
+            database_bytes=path.stat().st_size if exists else 0,
+            journal_bytes=bytes_on_disk(segment for _, segment in segments),
+            programs_bytes=backups.size(self.home.programs_dir),
+            jobs=jobs,
+            events=events,
+            pending_segments=len(unfolded(con, segments)),
+            torn_lines=bad + sum(not is_alive(self.home, stream) for (stream,) in unfinished),
+            orphans=tuple(sorted(self._access.dead(con))),
+            compacted=sum(forms.values()),
+            backups=tuple(backups.names(self.home)),
+            attach=f"ATTACH {quoted(path)} AS fleet (TYPE duckdb, READ_ONLY);",
         )
 
-    @contextmanager
-    def _up_to_date(self, query: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection that shows every event acknowledged before the call, folded here or elsewhere.
 
-        While others hold the database without folding for `FOLD_WAIT_S`, or a program that does not
-        take our locks has it open, it shows what there is.
-        """
-        wanted = list(scan(self.home))
-        deadline, folded = time.monotonic() + FOLD_WAIT_S, None
-        with self._database.connection() as con:
-            while True:
-                with self._database.reading(con, READ_WAIT_S):
-                    old = schema.pending(con, self._migrations)
-                    if not old:
-                        # in this order: whatever a dead job wrote was written before it was found dead
-                        dead = self._dead(con)
-                        needed = [*wanted, *scan(self.home, dead)]
-                        behind = {stream for stream, _ in unfolded(con, needed)}
-                        before, folded = folded, con.execute("SELECT sum(bytes) FROM fleet.raw.segments").fetchall()
-                        if before != folded:
-                            deadline = time.monotonic() + FOLD_WAIT_S
-                        if not behind or time.monotonic() > deadline:
-                            schema.define_relations(con, dead - behind, query)
-                            yield con
-                            return
-                if old and time.monotonic() > deadline:
-                    raise HomeError(
-                        f"the database '{self.home.database}' has to be upgraded, and another program holds it: "
-                        "close that."
-                    )
-                if self._fold(con, _TURN_S, None if old else needed).held_by:
-                    deadline = 0.0
-
-    def _dead(self, con: duckdb.DuckDBPyConnection) -> set[str]:
-        """Return the jobs that neither finished nor have a live writer."""
-        unfinished = con.execute(schema.UNFINISHED_JOBS).fetchall()
-        return {job_id for (job_id,) in unfinished if not is_alive(self.home, job_id)}
-
-
-def _frame(con: duckdb.DuckDBPyConnection, query: str, params: Any) -> pd.DataFrame:
+def _frame(con: duckdb.DuckDBPyConnection, query: str, params: _Params) -> pd.DataFrame:
     import duckdb
     import pyarrow as pa
 

@@ -1,0 +1,161 @@
+"""Access to a home's database that is up to date: folded by whoever comes first, rebuilt where it is damaged."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from skillfleet_nb.errors import HomeError
+from skillfleet_nb.store import schema
+from skillfleet_nb.store.database import DamagedError, Database
+from skillfleet_nb.store.fold import fold_batch, scan, unfolded
+from skillfleet_nb.store.journal import is_alive
+from skillfleet_nb.store.locks import Busy, HeldByOtherProgram
+from skillfleet_nb.store.records import FoldReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import duckdb
+
+    from skillfleet_nb.store.home import Home
+    from skillfleet_nb.store.segments import Segment
+
+T = TypeVar("T")
+
+FOLD_WAIT_S = 5.0
+"""How long a fold waits while others read or fold, before it leaves the new lines to the next one."""
+
+READ_WAIT_S = 60.0
+"""How long a reader waits for one batch of somebody's fold; longer means that process hangs."""
+
+_TURN_S = 0.2  # a reader that cannot fold looks this often whether somebody else has done it
+
+
+class Access:
+    """The database of a home, for one call at a time; nothing stays open between them.
+
+    Attributes
+    ----------
+    database
+        The file, under its locks.
+    """
+
+    def __init__(self, home: Home, migrations: tuple[schema.Migration, ...]) -> None:
+        self._home, self._migrations = home, migrations
+        self.database = Database(home, migrations)
+
+    def fold(self, wait_s: float = FOLD_WAIT_S) -> FoldReport:
+        """Bring every new line of the journal into the database; raises `HomeError` where it cannot."""
+        problem: DamagedError | None = None
+        for _ in range(2):
+            try:
+                with self.database.connection() as con:
+                    return replace(self._fold(con, wait_s), repaired=str(problem) if problem else None)
+            except DamagedError as damage:  # the next attempt makes a new one
+                problem = damage
+        raise HomeError(f"cannot rebuild the database: {problem} Delete '{self._home.database}'.")
+
+    def _fold(
+        self, con: duckdb.DuckDBPyConnection, wait_s: float, needed: Iterable[tuple[str, Segment]] | None = None
+    ) -> FoldReport:
+        """Fold; where somebody else has folded what is `needed` by the time the lock is free, do nothing."""
+        started = time.perf_counter()
+        events = bad_lines = 0
+        held_by: str | None = None
+        complete, more = True, self._home.journal.is_dir() or self._home.database.exists()
+        while more:
+            try:
+                with self.database.writing(con, wait_s):
+                    if needed is not None and not unfolded(con, needed):
+                        break
+                    folded, skipped, more = fold_batch(con, self._home)
+            except Busy as busy:
+                complete, held_by = False, str(busy) if isinstance(busy, HeldByOtherProgram) else None
+                break
+            events, bad_lines = events + folded, bad_lines + skipped
+        return FoldReport(events, bad_lines, time.perf_counter() - started, complete, held_by=held_by)
+
+    def read(self, run: Callable[[duckdb.DuckDBPyConnection], T], query: str | None = None) -> T:
+        """Run something on an up-to-date database that holds the public relations, or those that `query` names."""
+
+        def attempt() -> T:
+            with self._up_to_date(query) as con:
+                return run(con)
+
+        return self._guarded(attempt)
+
+    def read_as_is(self, run: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """Run something on the database as it is, without a fold and without the public relations."""
+
+        def attempt() -> T:
+            with self.database.connection() as con, self.database.reading(con, READ_WAIT_S):
+                return run(con)
+
+        return self._guarded(attempt)
+
+    def _guarded(self, attempt: Callable[[], T]) -> T:
+        """Attempt something; a damaged database is put aside and rebuilt from the journal."""
+        problem: DamagedError | None = None
+        # the fold first: somebody else may have replaced the database already
+        for repair in (None, self.fold, self._replace):
+            try:
+                if repair is not None:
+                    repair()
+                return attempt()
+            except Busy:
+                raise self.hangs() from None
+            except DamagedError as damage:
+                problem = damage
+        raise HomeError(f"cannot read the database: {problem} Delete '{self._home.database}'.")
+
+    def _replace(self) -> FoldReport:
+        self.database.put_aside(READ_WAIT_S)
+        return self.fold()
+
+    def hangs(self) -> HomeError:
+        """Return the error that says that somebody holds the lock for too long."""
+        return HomeError(
+            f"the database of '{self._home.root}' was locked for {READ_WAIT_S:.0f} s: "
+            "end the process that holds fleet.lock, then try again."
+        )
+
+    @contextmanager
+    def _up_to_date(self, query: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection that shows every event acknowledged before the call, folded here or elsewhere.
+
+        While others hold the database without folding for `FOLD_WAIT_S`, or a program that does not
+        take our locks has it open, it shows what there is.
+        """
+        wanted = list(scan(self._home))
+        deadline, folded = time.monotonic() + FOLD_WAIT_S, None
+        with self.database.connection() as con:
+            while True:
+                with self.database.reading(con, READ_WAIT_S):
+                    old = schema.pending(con, self._migrations)
+                    if not old:
+                        # in this order: whatever a dead job wrote was written before it was found dead
+                        dead = self.dead(con)
+                        needed = [*wanted, *scan(self._home, dead)]
+                        behind = {stream for stream, _ in unfolded(con, needed)}
+                        before, folded = folded, con.execute("SELECT sum(bytes) FROM fleet.raw.segments").fetchall()
+                        if before != folded:
+                            deadline = time.monotonic() + FOLD_WAIT_S
+                        if not behind or time.monotonic() > deadline:
+                            schema.define_relations(con, dead - behind, query)
+                            yield con
+                            return
+                if old and time.monotonic() > deadline:
+                    raise HomeError(
+                        f"the database '{self._home.database}' has to be upgraded, and another program holds it: "
+                        "close that."
+                    )
+                if self._fold(con, _TURN_S, None if old else needed).held_by:
+                    deadline = 0.0
+
+    def dead(self, con: duckdb.DuckDBPyConnection) -> set[str]:
+        """Return the jobs that neither finished nor have a live writer."""
+        unfinished = con.execute(schema.UNFINISHED_JOBS).fetchall()
+        return {job_id for (job_id,) in unfinished if not is_alive(self._home, job_id)}
