@@ -231,25 +231,24 @@ def checked_budget(budget: Budget, lms: Sequence[Model], settings: Settings) -> 
             option = "budget_usd" if name == "usd" else f"max_{name}"
             raise InputError(f"{option} = {value:g}: it must be more than 0; leave it out for no limit")
     if budget.usd is not None:
-        for lm in lms:
-            if price_of(lm, settings.prices) is None:
-                raise LMError(
-                    f"budget_usd = {budget.usd:g} cannot be kept: {lm.model!r} has no known price; "
-                    f"{how_to_state_a_price(lm.model)}, or bound the run with max_calls"
-                )
+        _refuse_unpriced(f"budget_usd = {budget.usd:g}", lms, settings, ", or bound the run with max_calls")
 
 
 def checked_review(given: str | Sequence[str] | Review, lms: Sequence[Model], settings: Settings) -> Review:
     """Read when a run is to ask, and refuse a cost where a model has no price."""
     review = read_review(given)
     if review.cost_usd:
-        for lm in lms:
-            if price_of(lm, settings.prices) is None:
-                raise LMError(
-                    f"review cost={review.cost_usd[0]:g} cannot be kept: {lm.model!r} has no known price; "
-                    f"{how_to_state_a_price(lm.model)}"
-                )
+        _refuse_unpriced(f"review cost={review.cost_usd[0]:g}", lms, settings)
     return review
+
+
+def _refuse_unpriced(bound: str, lms: Sequence[Model], settings: Settings, way_out: str = "") -> None:
+    """Refuse a bound in money where a model has no price."""
+    for lm in lms:
+        if price_of(lm, settings.prices) is None:
+            raise LMError(
+                f"{bound} cannot be kept: {lm.model!r} has no known price; {how_to_state_a_price(lm.model)}{way_out}"
+            )
 
 
 def checked_splits(

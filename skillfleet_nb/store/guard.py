@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import QueryError
+from skillfleet_nb.messages import as_typed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +35,6 @@ _TABLE_FUNCTIONS = {
 }
 _SIDE_EFFECTS = {"write_log", "nextval", "setval", "setseed", "sleep_ms"}
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^()]*\))?", re.IGNORECASE)
-_READ_ONLY = "queries here only read; to write files use `db export`, to work freely attach a copy"
 
 
 def check(con: duckdb.DuckDBPyConnection, query: str) -> None:
@@ -64,14 +64,14 @@ def check(con: duckdb.DuckDBPyConnection, query: str) -> None:
     for node in _nodes(tree):
         if "cte_map" in node and node.get("type") not in _QUERIES:
             verb = str(node.get("type")).removesuffix("_QUERY_NODE").replace("_", " ")
-            raise QueryError(f"{verb} inside the query is refused: {_READ_ONLY}.")
+            raise QueryError(f"{verb} inside the query is refused: {_read_only()}.")
         name = str(node.get("function_name", "")).lower()
         if name in _SIDE_EFFECTS:
-            raise QueryError(f"function {name}() is refused: {_READ_ONLY}.")
+            raise QueryError(f"function {name}() is refused: {_read_only()}.")
         if node.get("type") == "TABLE_FUNCTION":
             called = str(node["function"].get("function_name", "")).lower()
             if called not in _TABLE_FUNCTIONS:
-                raise QueryError(f"table function {called}() is refused: {_READ_ONLY}.")
+                raise QueryError(f"table function {called}() is refused: {_read_only()}.")
 
 
 def lock_down(con: duckdb.DuckDBPyConnection, readable: Sequence[Path]) -> None:
@@ -115,7 +115,7 @@ def _refusal(con: duckdb.DuckDBPyConnection, query: str, tree: dict[str, Any]) -
     if kinds == ["MULTI"]:
         return "PIVOT without its values needs a second statement: write PIVOT … ON column IN (value, …)."
     if any(kind != "SELECT" for kind in kinds):
-        return f"{'; '.join(kinds)} is refused: {_READ_ONLY}."
+        return f"{'; '.join(kinds)} is refused: {_read_only()}."
     return str(tree.get("error_message", "the query cannot be parsed"))
 
 
@@ -128,3 +128,7 @@ def _nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
+
+
+def _read_only() -> str:
+    return f"queries here only read; to write files use {as_typed('db export')}, to work freely attach a copy"

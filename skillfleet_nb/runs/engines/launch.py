@@ -14,7 +14,6 @@ from skillfleet_nb.runs.execution import Execution
 from skillfleet_nb.runs.interrupts import keep_from_here
 from skillfleet_nb.runs.jobs.attempts import History
 from skillfleet_nb.runs.jobs.job import Job
-from skillfleet_nb.runs.spec import tags_of
 from skillfleet_nb.store import Journal
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def start(home: Home, prepared: Prepared, settings: Settings, *further: Payload)
         engine=request.engine,
         seed=spec.seed,
         budget_usd=spec.budget.usd,
-        tags=tags_of(request.tags),
+        tags=tuple(request.tags),
         domain=(request.domain or "").strip() or None,
         spec=spec.model_dump(mode="json"),
     )
