@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from contextlib import suppress
+from functools import cache as once
 from typing import TYPE_CHECKING, Any, Protocol
 
+from skillfleet_nb.data.dataset import MAX_ROWS, Dataset, lay_out, text_of
 from skillfleet_nb.data.duplicates import NEAR, Pair, find_twins
 from skillfleet_nb.data.findings import Bands, Judged, Likeness, Performer, Suspect
 from skillfleet_nb.data.gaps import uncovered, underrepresented
@@ -14,8 +16,7 @@ from skillfleet_nb.data.geometry import VERSION, Geometry, measure
 from skillfleet_nb.data.identity import content_hash, row_fields
 from skillfleet_nb.data.influence import columns
 from skillfleet_nb.data.load import picked, records
-from skillfleet_nb.data.rows import MAX_ROWS, Rows, lay_out, text_of
-from skillfleet_nb.data.scoring import HIGH, LOW, STYLE, STYLES, Weights, score
+from skillfleet_nb.data.scoring import HIGH, LOW, RankWeights, score
 from skillfleet_nb.data.suggestions import recommend
 from skillfleet_nb.data.trainset_report import TrainsetReport
 from skillfleet_nb.errors import InputError
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from skillfleet_nb.data.duplicates import Twins
     from skillfleet_nb.data.example_history import Past
-    from skillfleet_nb.data.gaps import Gap
+    from skillfleet_nb.data.gaps import Gap, Region
     from skillfleet_nb.data.geometry import Floats
     from skillfleet_nb.data.influence import Influence
+    from skillfleet_nb.data.roles import Roles
 
     Embed = Callable[[Sequence[str]], Floats]
 
@@ -56,13 +59,14 @@ def analyze(
     embed: Embed,
     label: str | None = None,
     input_fields: Sequence[str] | None = None,
+    roles: Sequence[Roles] = (),
     name: str = "train",
-    weights: Mapping[str, Any] | Weights | None = None,
+    weights: Mapping[str, Any] | RankWeights | None = None,
     past: Mapping[str, Past] | None = None,
     ratings: Mapping[str, float] | None = None,
-    relevance: Callable[[Rows], Sequence[float]] | None = None,
-    judge: Callable[[Rows], Judged] | None = None,
-    influence: Callable[[Rows], Mapping[str, Influence]] | None = None,
+    relevance: Callable[[Dataset], Sequence[float]] | None = None,
+    judge: Callable[[Dataset], Judged] | None = None,
+    influence: Callable[[Dataset], Mapping[str, Influence]] | None = None,
     reference: object = None,
     test: object = None,
     target: Mapping[str, float] | None = None,
@@ -76,8 +80,8 @@ def analyze(
 
     Parameters
     ----------
-    given, label, input_fields, name, max_rows, seed
-        The set, as :func:`~skillfleet_nb.data.rows.lay_out` takes it.
+    given, label, input_fields, roles, name, max_rows, seed
+        The set, as :func:`~skillfleet_nb.data.dataset.lay_out` takes it.
     embed
         Turns texts into unit vectors, shape (len(texts), d).
     weights
@@ -99,7 +103,7 @@ def analyze(
     target
         Weight of each category the set should have; uniform by default.
     expected
-        By field, the values there should be: one without a row is a gap too.  Of skills, the styles.
+        By field, the values there should be: one without a row is a gap too.
     near
         Cosine from which inputs are near-duplicates, in (0, 1].
     cache
@@ -125,25 +129,14 @@ def analyze(
     """
     if not 0 < near <= 1:
         raise InputError(f"near = {near!r}: give a cosine above 0 and up to 1, such as 0.95.")
-    weights = Weights.of(weights)
+    weights = RankWeights.of(weights)
     source = records(given, name)
-    rows = lay_out(source, label=label, input_fields=input_fields, name=name, max_rows=max_rows, seed=seed)
-    kept: dict[str, Floats] = {}
-
-    def vectors() -> Floats:
-        if "all" not in kept:
-            kept["all"] = embedded(rows.texts, embed)
-        return kept["all"]
-
+    rows = lay_out(source, label=label, input_fields=input_fields, roles=roles, name=name, max_rows=max_rows, seed=seed)
+    vectors = once(lambda: embedded(rows.texts, embed))
     geometry = _geometry(rows, vectors, embed, cache, seed)
     twins = find_twins(rows, geometry, near=near)
-    gaps = _gaps(rows, target, {**({STYLE: STYLES} if rows.of_skills else {}), **(expected or {})})
-    regions, notes = [], list(rows.notes)
-    if reference is not None:
-        texts, sampled = _reference(reference, rows, max_rows, seed)
-        notes += sampled
-        nearest = geometry.similarities[:, 0] if len(rows) > 1 else geometry.similarities.ravel()
-        regions = uncovered(vectors(), nearest, embedded(texts, embed), texts)
+    gaps = _gaps(rows, target, {**(rows.roles.expected if rows.roles else {}), **(expected or {})})
+    regions, sampled = _regions(reference, rows, geometry, vectors, embed, max_rows, seed)
     judged = judge(rows) if judge else None
     frame = score(
         rows,
@@ -155,45 +148,9 @@ def analyze(
         relevance=relevance(rows) if relevance else None,
         grades=judged.grades if judged else None,
     ).assign(**columns(influence(rows) if influence else {}, rows.ids))
-    never = frame.loc[(frame["trials"] >= _TRIED) & (frame["solved"] == 0), "row"].tolist()
-    quality = frame["quality"]
-    low, poor = (frame[frame[c] < LOW].sort_values([c, "row"])["row"].tolist() for c in ("quality", "judged"))
-    high = int((quality >= HIGH).sum())
-    parts: dict[str, Any] = {
-        "gaps": gaps,
-        "regions": regions,
-        "conflicts": [_alike(p, rows) for p in twins.conflicts],
-        "duplicates": [_alike(p, rows) for p in twins.duplicates],
-        "suspects": _suspects(frame),
-        "never_solved": never,
-        "harmful": frame[frame["influence_high"] < 0].sort_values(["influence", "row"])["row"].tolist(),
-    }
-    counts = Counter(c for c in rows.categories if c is not None)
-    singles = {rows.category_field or "label": [c for c, n in counts.items() if n == 1]} if counts else {}
     order = (-frame["rank"].to_numpy()).argsort(kind="stable")
-    ranked = frame.iloc[order].reset_index(drop=True)
-    return TrainsetReport(
-        name=name,
-        total_examples=rows.total,
-        analysed=len(rows),
-        quality_distribution=Bands(high=high, medium=len(rows) - high - len(low), low=len(low)),
-        top_performers=_best(ranked, rows),
-        underrepresented=gaps,
-        uncovered=regions,
-        recommendations=recommend(low, poor, **parts, singles={k: v for k, v in singles.items() if v}),
-        conflicts=parts["conflicts"],
-        duplicates=parts["duplicates"],
-        suspects=parts["suspects"],
-        never_solved=never,
-        facets=rows.facets(),
-        label=rows.label,
-        inputs=list(rows.inputs),
-        categories=dict(counts.most_common()),
-        runs=int((frame["runs"] > 0).sum()),
-        judge=judged,
-        notes=notes,
-        examples=ranked,
-    ).of(source, lambda: vectors()[order], _sealed(test, rows))
+    report = _report(name, rows, frame, order, twins, gaps, regions, judged, sampled)
+    return report.of(source, lambda: vectors()[order], _sealed(test, rows))
 
 
 def embedded(texts: Sequence[str], embed: Embed) -> Floats:
@@ -207,7 +164,63 @@ def embedded(texts: Sequence[str], embed: Embed) -> Floats:
     return vectors
 
 
-def _geometry(rows: Rows, vectors: Callable[[], Floats], embed: Embed, cache: Cache | None, seed: int) -> Geometry:
+def _report(
+    name: str,
+    rows: Dataset,
+    frame: pd.DataFrame,
+    order: NDArray[np.intp],
+    twins: Twins,
+    gaps: list[Gap],
+    regions: list[Region],
+    judged: Judged | None,
+    sampled: list[str],
+) -> TrainsetReport:
+    """Put the report together from scored rows and what was found of them."""
+    low, poor = (frame[frame[c] < LOW].sort_values([c, "row"])["row"].tolist() for c in ("quality", "judged"))
+    high = int((frame["quality"] >= HIGH).sum())
+    never = frame.loc[(frame["trials"] >= _TRIED) & (frame["solved"] == 0), "row"].tolist()
+    harmful = frame[frame["influence_high"] < 0].sort_values(["influence", "row"])["row"].tolist()
+    conflicts, duplicates = ([_alike(p, rows) for p in pairs] for pairs in (twins.conflicts, twins.duplicates))
+    suspects = _suspects(frame)
+    counts = Counter(c for c in rows.categories if c is not None)
+    singles = [category for category, n in counts.items() if n == 1]
+    ranked = frame.iloc[order].reset_index(drop=True)
+    return TrainsetReport(
+        name=name,
+        total_examples=rows.total,
+        analysed=len(rows),
+        quality_distribution=Bands(high=high, medium=len(rows) - high - len(low), low=len(low)),
+        top_performers=_best(ranked, rows),
+        underrepresented=gaps,
+        uncovered=regions,
+        recommendations=recommend(
+            low=low,
+            poor=poor,
+            gaps=gaps,
+            regions=regions,
+            conflicts=conflicts,
+            duplicates=duplicates,
+            suspects=suspects,
+            never_solved=never,
+            harmful=harmful,
+            singles={rows.category_field or "label": singles} if singles else {},
+        ),
+        conflicts=conflicts,
+        duplicates=duplicates,
+        suspects=suspects,
+        never_solved=never,
+        facets=rows.facets(),
+        label=rows.label,
+        inputs=list(rows.inputs),
+        categories=dict(counts.most_common()),
+        runs=int((frame["runs"] > 0).sum()),
+        judge=judged,
+        notes=[*rows.notes, *sampled],
+        examples=ranked,
+    )
+
+
+def _geometry(rows: Dataset, vectors: Callable[[], Floats], embed: Embed, cache: Cache | None, seed: int) -> Geometry:
     key = content_hash([VERSION, getattr(embed, "fingerprint", ""), seed, rows.ids, rows.texts, rows.labels])
     kept = cache.get(key) if cache is not None else None
     if kept is not None:
@@ -219,7 +232,7 @@ def _geometry(rows: Rows, vectors: Callable[[], Floats], embed: Embed, cache: Ca
     return found
 
 
-def _gaps(rows: Rows, target: Mapping[str, float] | None, expected: Mapping[str, Sequence[str]]) -> list[Gap]:
+def _gaps(rows: Dataset, target: Mapping[str, float] | None, expected: Mapping[str, Sequence[str]]) -> list[Gap]:
     """Find the categories, and the values of other short fields, that have too few rows."""
     seen = {rows.category_field or "label": list(rows.categories)}
     others = {*rows.facets(), *(f for f in expected if f in rows.fields)} - {*seen, *rows.inputs, *_PROVENANCE}
@@ -231,7 +244,24 @@ def _gaps(rows: Rows, target: Mapping[str, float] | None, expected: Mapping[str,
     return found
 
 
-def _reference(given: object, rows: Rows, most: int, seed: int) -> tuple[list[str], list[str]]:
+def _regions(
+    reference: object,
+    rows: Dataset,
+    geometry: Geometry,
+    vectors: Callable[[], Floats],
+    embed: Embed,
+    most: int,
+    seed: int,
+) -> tuple[list[Region], list[str]]:
+    """Find the regions of the reference that no example is near, and what to note of it."""
+    if reference is None:
+        return [], []
+    texts, notes = _reference(reference, rows, most, seed)
+    nearest = geometry.similarities[:, 0] if len(rows) > 1 else geometry.similarities.ravel()
+    return uncovered(vectors(), nearest, embedded(texts, embed), texts), notes
+
+
+def _reference(given: object, rows: Dataset, most: int, seed: int) -> tuple[list[str], list[str]]:
     """Return the texts of the reference's inputs, of many a random sample, and what to note of them."""
     every = records(given, "reference")
     numbers: Sequence[int] = range(len(every))
@@ -256,7 +286,7 @@ def _reference(given: object, rows: Rows, most: int, seed: int) -> tuple[list[st
     return texts, notes
 
 
-def _sealed(test: object, rows: Rows) -> set[str]:
+def _sealed(test: object, rows: Dataset) -> set[str]:
     """Return the ids of rows with the input of a test row."""
     if test is None:
         return set()
@@ -265,7 +295,7 @@ def _sealed(test: object, rows: Rows) -> set[str]:
     return {i for i, key in zip(rows.ids, rows.input_ids, strict=True) if key in hashes}
 
 
-def _alike(pair: Pair, rows: Rows) -> Likeness:
+def _alike(pair: Pair, rows: Dataset) -> Likeness:
     return Likeness(
         rows=tuple(rows.numbers[i] for i in pair.rows),
         labels=tuple(rows.labels[i] for i in pair.rows),
@@ -285,10 +315,10 @@ def _suspects(frame: pd.DataFrame) -> list[Suspect]:
     ]
 
 
-def _best(ranked: pd.DataFrame, rows: Rows) -> list[Performer]:
-    """Return the best examples: a skill by its name, any other by its text."""
-    pairs = zip(rows.numbers, rows.contents, strict=True) if rows.of_skills else ()
-    names = {at: str(v["expected_name"]) for at, v in pairs if v.get("expected_name")}
+def _best(ranked: pd.DataFrame, rows: Dataset) -> list[Performer]:
+    """Return the best examples, by their title where the set has one, else by their text."""
+    title = rows.roles.title if rows.roles else ""
+    names = {row: str(v[title]) for row, v in zip(rows.numbers, rows.contents, strict=True) if v.get(title)}
     return [
         Performer(name=names.get(row) or one_line(text), score=float(rank), row=int(row))
         for row, rank, text in zip(ranked["row"][:_TOP], ranked["rank"][:_TOP], ranked["text"][:_TOP], strict=True)

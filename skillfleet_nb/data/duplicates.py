@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from skillfleet_nb.data.dataset import Dataset
     from skillfleet_nb.data.geometry import Geometry
-    from skillfleet_nb.data.rows import Rows
 
 NEAR = 0.95
 """Cosine from which two inputs are near-duplicates."""
@@ -37,7 +37,7 @@ class Twins:
     uniqueness: tuple[float, ...]
 
 
-def find_twins(rows: Rows, geometry: Geometry, *, near: float = NEAR) -> Twins:
+def find_twins(rows: Dataset, geometry: Geometry, *, near: float = NEAR) -> Twins:
     """Find rows that repeat or contradict each other.
 
     Parameters
@@ -80,7 +80,7 @@ def find_twins(rows: Rows, geometry: Geometry, *, near: float = NEAR) -> Twins:
     return Twins(_sorted(duplicates), _sorted(conflicts), tuple(uniqueness))
 
 
-def _near_pairs(rows: Rows, geometry: Geometry, near: float) -> list[tuple[int, int, float]]:
+def _near_pairs(rows: Dataset, geometry: Geometry, near: float) -> list[tuple[int, int, float]]:
     found = {}
     for one, slot in zip(*(geometry.similarities >= near).nonzero(), strict=True):
         other = int(geometry.neighbours[one, slot])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from skillfleet_nb.data.rows import Rows
+    from skillfleet_nb.data.dataset import Dataset
 
     Floats = NDArray[np.float64]
 
@@ -137,7 +137,7 @@ def columns(found: Mapping[str, Influence], ids: Sequence[str]) -> dict[str, Any
     }
 
 
-def matched(demos: Iterable[Mapping[str, Any]], rows: Rows) -> list[str | None]:
+def matched(demos: Iterable[Mapping[str, Any]], rows: Dataset) -> list[str | None]:
     """Find the example that each demo was made from: by all its fields, else by its inputs.
 
     Parameters

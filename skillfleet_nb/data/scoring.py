@@ -3,15 +3,15 @@ r"""How good an example is: components in [0, 1], and one rank made of them.
 =============  ==================================================================================
 component      formula
 =============  ==================================================================================
-completeness   share of the set's fields that say something (see ``rows.is_blank``)
+completeness   share of the set's fields that say something (see ``dataset.is_blank``)
 length         1 inside the fences of the log length, ``exp(-excess / IQR)`` outside; the fences are
                Tukey's, 1.5 IQR beyond the quartiles
 label_fit      probability of the given label over the likeliest one's (``geometry``); 0 where the
                same input has another label too
 uniqueness     1 for the first of its kind, 0 for an exact repeat, and for a near-duplicate of cosine
                s above the threshold t ``(1 - s) / (1 - t)``
-clarity        skills only: share of the checks on name, path, style and description that hold
-practice       skills only: share of the signs of use: when to use it, keywords, something to do
+clarity        where the kind of set says how (see ``roles``): share of its checks on form that hold
+practice       likewise: share of the signs of use
 judged         where a model was asked to judge: mean of its three answers, yes 1, partly 0.5, no 0
 =============  ==================================================================================
 
@@ -29,12 +29,11 @@ with relevance 1 where nothing was asked of it, and diversity ``1 - mean cosine`
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.data.dataset import is_blank
 from skillfleet_nb.data.example_history import PRIOR, Past, moved
-from skillfleet_nb.data.rows import is_blank
 from skillfleet_nb.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -44,9 +43,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from skillfleet_nb.data.dataset import Dataset
     from skillfleet_nb.data.duplicates import Twins
     from skillfleet_nb.data.geometry import Geometry
-    from skillfleet_nb.data.rows import Rows
 
     Column = NDArray[np.float64]
 
@@ -55,24 +54,10 @@ HIGH, LOW = 0.8, 0.5
 
 _NEAR = 5  # neighbours that decide how much a row adds
 _LEAST_IQR = 0.1  # of the log length: or in a set of equal lengths one letter more would be an outlier
-_KEYWORDS = (2, 8)
-_ENOUGH_WORDS = 6
-_KEBAB = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
-_WHEN = re.compile(
-    r"\buse (this |it )?(skill )?(when|for|to)\b|\bwhen (you|a|an|the|building|working|to)\b", re.IGNORECASE
-)
-_VERB = re.compile(
-    r"\b(add|build|check|choose|configure|create|debug|deploy|design|develop|document|draft|extract|fix|generate|"
-    r"implement|improve|integrate|manage|migrate|monitor|optimi[sz]e|plan|prepare|review|set up|test|turn|use|validate|"
-    r"write)\w*",
-    re.IGNORECASE,
-)
-STYLE = "expected_skill_style"
-STYLES = ("comprehensive", "navigation_hub", "minimal")
 
 
 @dataclass(frozen=True)
-class Weights:
+class RankWeights:
     """How components add up; every number is from 0, and only proportions within a group count.
 
     `quality` and `success` make the rank; `bonus` is what diversity can add to it; `categories`
@@ -100,15 +85,15 @@ class Weights:
             raise InputError("all weights are 0: leave at least one above it.")
 
     @classmethod
-    def of(cls, given: Mapping[str, Any] | Weights | None) -> Weights:
+    def of(cls, given: Mapping[str, Any] | RankWeights | None) -> RankWeights:
         """Make weights of what a person gives: those not named keep their defaults.
 
         Examples
         --------
-        >>> Weights.of({"label_fit": 1.0}).label_fit
+        >>> RankWeights.of({"label_fit": 1.0}).label_fit
         1.0
         """
-        if isinstance(given, Weights):
+        if isinstance(given, RankWeights):
             return given
         for name in given or ():
             if name not in cls.__dataclass_fields__:
@@ -121,11 +106,11 @@ COMPONENTS = ("completeness", "length", "label_fit", "uniqueness", "clarity", "p
 
 
 def score(
-    rows: Rows,
+    rows: Dataset,
     geometry: Geometry,
     twins: Twins,
     *,
-    weights: Weights,
+    weights: RankWeights,
     past: Mapping[str, Past],
     ratings: Mapping[str, float],
     relevance: Sequence[float] | None = None,
@@ -206,7 +191,10 @@ def score(
 
 
 def relevance_to(
-    rows: Rows, inputs: Sequence[str], outputs: Mapping[str, Sequence[str] | None], style: str | None = None
+    rows: Dataset,
+    inputs: Sequence[str],
+    outputs: Mapping[str, Sequence[str] | None],
+    wanted: Mapping[str, str] | None = None,
 ) -> list[float]:
     """Tell how well each row fits a program.
 
@@ -218,8 +206,8 @@ def relevance_to(
         The program's input fields.
     outputs
         Its output fields, each with the values it may take, None where any will do.
-    style
-        The wanted style of skills: a skill of another counts half.
+    wanted
+        Values wanted, by field: a row that has another counts half.
 
     Returns
     -------
@@ -228,20 +216,21 @@ def relevance_to(
         that no row has, such as a reasoning, are not asked for.
     """
     present = {k: v for k, v in outputs.items() if k in rows.fields}
-    wanted = [*inputs, *present]
-    found = []
+    asked = [*inputs, *present]
+    shares = []
     for values in rows.contents:
         fits = [not is_blank(values.get(f)) for f in inputs]
         fits += [
             not is_blank(values.get(f)) and (allowed is None or str(values[f]) in allowed)
             for f, allowed in present.items()
         ]
-        share = sum(fits) / len(wanted) if wanted else 1.0
-        found.append(share if style is None or values.get(STYLE) == style else share / 2)
-    return found
+        share = sum(fits) / len(asked) if asked else 1.0
+        as_wanted = all(values.get(field) == value for field, value in (wanted or {}).items())
+        shares.append(share if as_wanted else share / 2)
+    return shares
 
 
-def _components(rows: Rows, geometry: Geometry, twins: Twins) -> dict[str, Column]:
+def _components(rows: Dataset, geometry: Geometry, twins: Twins) -> dict[str, Column]:
     import numpy as np
 
     n = len(rows)
@@ -258,8 +247,8 @@ def _components(rows: Rows, geometry: Geometry, twins: Twins) -> dict[str, Colum
         "length": _lengths([len(t) for t in rows.texts]),
         "label_fit": label,
         "uniqueness": np.array(twins.uniqueness),
-        "clarity": np.array([_clarity(v) for v in rows.contents]) if rows.of_skills else none,
-        "practice": np.array([_practice(v) for v in rows.contents]) if rows.of_skills else none,
+        "clarity": np.array([rows.roles.clarity(v) for v in rows.contents]) if rows.roles else none,
+        "practice": np.array([rows.roles.practice(v) for v in rows.contents]) if rows.roles else none,
     }
 
 
@@ -274,7 +263,7 @@ def _lengths(characters: Sequence[int]) -> Column:
     return np.where(np.asarray(characters) == 0, 0.0, found)
 
 
-def _weighted(columns: Mapping[str, Column], weights: Weights) -> Column:
+def _weighted(columns: Mapping[str, Column], weights: RankWeights) -> Column:
     import numpy as np
 
     table = np.column_stack([columns[c] for c in COMPONENTS])
@@ -288,25 +277,3 @@ def _weighted(columns: Mapping[str, Column], weights: Weights) -> Column:
         (np.nan_to_num(table) * there).sum(axis=1), total, out=np.zeros(len(table)), where=total > 0
     )
     return found
-
-
-def _clarity(skill: Mapping[str, Any]) -> float:
-    name, path = skill.get("expected_name"), skill.get("expected_taxonomy_path")
-    about, style = skill.get("expected_description"), skill.get(STYLE)
-    return _share(
-        isinstance(name, str) and bool(_KEBAB.match(name)),
-        isinstance(path, str) and isinstance(name, str) and path.rsplit("/", 1)[-1] == name,
-        style in STYLES,
-        isinstance(about, str) and len(about.split()) >= _ENOUGH_WORDS,
-        style != "navigation_hub" or "references" in (skill.get("expected_subdirectories") or ()),
-    )
-
-
-def _practice(skill: Mapping[str, Any]) -> float:
-    about = f"{skill.get('task_description') or ''} {skill.get('expected_description') or ''}"
-    keywords = skill.get("expected_keywords") or ()
-    return _share(bool(_WHEN.search(about)), _KEYWORDS[0] <= len(keywords) <= _KEYWORDS[1], bool(_VERB.search(about)))
-
-
-def _share(*checks: bool) -> float:
-    return sum(checks) / len(checks)

@@ -191,7 +191,7 @@ class Trainsets:
         input_fields
             Inputs of rows that do not say; by default all fields but the label.
         weights
-            Of the components of the scores, see :class:`~skillfleet_nb.data.scoring.Weights`.
+            Of the components of the scores, see :class:`~skillfleet_nb.data.scoring.RankWeights`.
         target
             Weight of each category the set should have; uniform by default.
         near

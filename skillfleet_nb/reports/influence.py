@@ -11,11 +11,11 @@ from skillfleet_nb.programs.state import predictor_states
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
-    from skillfleet_nb.data.rows import Rows
+    from skillfleet_nb.data.dataset import Dataset
     from skillfleet_nb.store import Store
 
 
-def candidates(store: Store, rows: Rows) -> list[Candidate]:
+def candidates(store: Store, rows: Dataset) -> list[Candidate]:
     """Return the candidates of all runs that had examples of a set among their demos."""
     tried = []
     for job, instructions, state, score, n in queries.programs_with_demos(store).itertuples(index=False, name=None):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.data.findings import Judged
 from skillfleet_nb.data.identity import content_hash
-from skillfleet_nb.data.rows import text_of
+from skillfleet_nb.data.dataset import text_of
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import ExampleJudged, StopKind
 from skillfleet_nb.lm.faults import RetryPolicy
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from skillfleet_nb.config import Settings
-    from skillfleet_nb.data.rows import Rows
+    from skillfleet_nb.data.dataset import Dataset
     from skillfleet_nb.store import Home, Store
 
 MAX_CALLS = 200
@@ -89,7 +89,7 @@ class Judge:
         """Name of the model."""
         return str(self.lm.model)
 
-    def grade(self, home: Home, store: Store, rows: Rows, task: str, seed: int = 0) -> Judged:
+    def grade(self, home: Home, store: Store, rows: Dataset, task: str, seed: int = 0) -> Judged:
         """Grade the rows that this judge has not graded yet, in random order, up to the limits.
 
         Parameters
@@ -137,7 +137,7 @@ class Judge:
 class _Asking:
     """The questions of one analysis."""
 
-    def __init__(self, judge: Judge, reporter: Reporter, key: str, task: str, rows: Rows) -> None:
+    def __init__(self, judge: Judge, reporter: Reporter, key: str, task: str, rows: Dataset) -> None:
         self._judge, self._reporter, self._key, self._task, self._rows = judge, reporter, key, task, rows
         self.grades: dict[str, tuple[float, str]] = {}
         self.unread = 0
@@ -214,7 +214,7 @@ class _Asking:
         self.grades[example] = grade, reason
 
 
-def task_of(rows: Rows, program: Any = None) -> str:
+def task_of(rows: Dataset, program: Any = None) -> str:
     """Say in words what a set teaches: the program's instructions, the fields, the values of the label."""
     outputs = [f for f in rows.fields if f not in rows.inputs]
     told = [p.signature.instructions for p in program.predictors()] if program is not None else []

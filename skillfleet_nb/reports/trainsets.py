@@ -17,6 +17,7 @@ from skillfleet_nb.reports.influence import candidates
 from skillfleet_nb.reports.judge import task_of
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.prepare import checked_program, input_fields, own_score
+from skillfleet_nb.skills.plan_rows import PLAN_ROLES, STYLE_FIELD
 from skillfleet_nb.store import Journal, new_stream, queries
 from skillfleet_nb.store.arrays import ArrayCache
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from skillfleet_nb.data import TrainsetReport
-    from skillfleet_nb.data.rows import Rows
+    from skillfleet_nb.data.dataset import Dataset
     from skillfleet_nb.events import Payload
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.reports.judge import Judge
@@ -67,6 +68,7 @@ def analyse(
     report = analyze(
         train,
         embed=embed,
+        roles=(PLAN_ROLES,),
         name=name,
         past=past(store),
         ratings=queries.ratings(store),
@@ -139,9 +141,10 @@ def _outputs(program: Program) -> dict[str, Sequence[str] | None]:
 
 def _relevance(
     program: Program | None, outputs: Mapping[str, Sequence[str] | None], style: str | None
-) -> Callable[[Rows], Sequence[float]]:
+) -> Callable[[Dataset], Sequence[float]]:
     inputs = input_fields(program) if program is not None else []
-    return lambda rows: relevance_to(rows, inputs, outputs, style)
+    wanted = {} if style is None else {STYLE_FIELD: style}
+    return lambda rows: relevance_to(rows, inputs, outputs, wanted)
 
 
 def _try(metric: Metric, report: TrainsetReport) -> None:

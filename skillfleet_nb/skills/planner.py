@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.data.load import to_examples
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.skills.style import STYLES, Style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     import dspy
 
-STYLES = ("minimal", "navigation_hub", "comprehensive")
 _OUTPUTS = ("taxonomy_path", "name", "skill_style", "keywords", "description")
 _PREFIX = "expected_"
 
@@ -39,7 +39,7 @@ def skill_planner() -> dspy.Module:
         "taxonomy_path": (str, dspy.OutputField(desc="where the skill belongs: category/name, lower case, hyphens")),
         "name": (str, dspy.OutputField(desc="the skill's name in kebab-case, the last part of the path")),
         "skill_style": (
-            Literal["minimal", "navigation_hub", "comprehensive"],
+            Style,
             dspy.OutputField(
                 desc="minimal for a short card, navigation_hub for an index of documents, else comprehensive"
             ),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.skills.skill import Skill
 
-Style = Literal["navigation_hub", "comprehensive", "minimal"]
+Style = Literal["minimal", "navigation_hub", "comprehensive"]
 STYLES: tuple[Style, ...] = get_args(Style)
 
 HUB_CHARACTERS = (2_000, 4_000)

@@ -16,9 +16,9 @@ from skillfleet_nb.advice.headroom import labels_told
 from skillfleet_nb.advice.sizing import categories as advised
 from skillfleet_nb.data import analyze, make_splits, to_examples
 from skillfleet_nb.data.bundled import bundled
+from skillfleet_nb.data.dataset import lay_out
 from skillfleet_nb.data.labels import categories, find_label, labelled
 from skillfleet_nb.data.landmarks import landmarks
-from skillfleet_nb.data.rows import lay_out
 
 
 def embed(texts: list[str]) -> np.ndarray:

@@ -17,7 +17,8 @@ from skillfleet_nb.data import check_examples, make_splits
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.programs.state import dump_state, field_names, load_state
-from skillfleet_nb.skills.planner import STYLES, planning_examples, skill_planner
+from skillfleet_nb.skills.planner import planning_examples, skill_planner
+from skillfleet_nb.skills.style import STYLES
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT / "../shared/data/skill_tasks/trainset_v4.json"

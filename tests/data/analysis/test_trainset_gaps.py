@@ -11,6 +11,7 @@ from skillfleet_nb.data import analyze
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.data.gaps import underrepresented
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.skills.plan_rows import PLAN_ROLES
 
 
 def test_even_categories_have_no_gap() -> None:
@@ -69,7 +70,7 @@ def test_a_reference_without_the_inputs_is_refused(embed: WordVectors) -> None:
 
 def test_a_style_without_a_single_skill_is_missing(embed: WordVectors) -> None:
     skills = [s for s in bundled("skill_planning") if s["expected_skill_style"] == "comprehensive"]
-    told = analyze(skills, embed=embed).underrepresented
+    told = analyze(skills, embed=embed, roles=(PLAN_ROLES,)).underrepresented
     assert {(g.field, g.category, g.rows) for g in told} >= {
         ("expected_skill_style", "minimal", 0),
         ("expected_skill_style", "navigation_hub", 0),

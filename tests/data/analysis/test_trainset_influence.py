@@ -10,8 +10,8 @@ import pytest
 from message_sets import WordVectors, flipped, made_up
 
 import skillfleet_nb as sf
+from skillfleet_nb.data.dataset import lay_out
 from skillfleet_nb.data.influence import Candidate, estimate, matched
-from skillfleet_nb.data.rows import lay_out
 from skillfleet_nb.fleet import Fleet
 from skillfleet_nb.reports.accessor import Trainsets
 

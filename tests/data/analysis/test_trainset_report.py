@@ -20,6 +20,7 @@ from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.data.example_history import Past, gather
 from skillfleet_nb.data.scoring import COMPONENTS
 from skillfleet_nb.errors import InputError, NotFoundError
+from skillfleet_nb.skills.plan_rows import PLAN_ROLES
 from skillfleet_nb.store import read_examples
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ class TestBadInput:
 
 def test_the_skill_tasks(shared_data: Path, embed: WordVectors) -> None:
     rows = json.loads((shared_data / "skill_tasks" / "trainset_v4.json").read_text("utf-8"))
-    report = analyze(rows, embed=embed, name="skill tasks")
+    report = analyze(rows, embed=embed, name="skill tasks", roles=(PLAN_ROLES,))
     assert report.total_examples == 50
     assert report.facets["expected_skill_style"] == {"comprehensive": 38, "navigation_hub": 11, "minimal": 1}
     assert report.facets["source"] == {"synthetic": 26, "golden_example": 15, "extracted_from_existing": 9}
@@ -302,9 +303,15 @@ def test_the_skill_tasks(shared_data: Path, embed: WordVectors) -> None:
 
 
 def test_the_projects_own_sets(embed: WordVectors) -> None:
-    skills = analyze(bundled("skill_planning"), embed=embed)
+    skills = analyze(bundled("skill_planning"), embed=embed, roles=(PLAN_ROLES,))
     assert skills.label == "expected_skill_style"
     assert len(skills.categories) == 15
+    assert skills.top_performers[0].name in {r["expected_name"] for r in bundled("skill_planning")}
+    assert skills.examples[["clarity", "practice"]].notna().all(axis=None)
+    plain = analyze(bundled("skill_planning"), embed=embed, input_fields=["task_description"])
+    assert plain.label == "expected_skill_style"
+    assert set(plain.categories) == {"comprehensive", "navigation_hub", "minimal"}, "without roles, by the label"
+    assert plain.examples[["clarity", "practice"]].isna().all(axis=None)
     intents = analyze(bundled("intents"), embed=embed)
     assert (intents.label, len(intents.categories)) == ("intent", 8)
     assert intents.underrepresented == []

@@ -18,20 +18,18 @@ from skillfleet_nb.data.load import picked, records
 from skillfleet_nb.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from skillfleet_nb.data.roles import Roles
 
 MAX_ROWS = 20_000  # rows analysed; of a larger set a random sample
-SKILL_FIELDS = frozenset({"task_description", "expected_taxonomy_path", "expected_skill_style"})
-"""Fields by which a set of skill-planning examples is recognised."""
-
 _MAX_FACET = 20  # values of a field that is counted by value
 _BRIEF = 70
-_DRAFT = re.compile(r"^_drafts/[^/]+/")
 _BLANK = re.compile(r"^[\W_]*$|^(n/?a|none|null|nan|todo|tbd|unknown|\?+)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Rows:
+class Dataset:
     """`n` rows laid out for analysis; every sequence but `fields` and `notes` has one entry a row.
 
     Attributes
@@ -49,9 +47,11 @@ class Rows:
     labels
         The label as text, None where it is missing or the set has none.
     categories
-        What rows are balanced by: the label, or of a skill the top of its path in the taxonomy.
+        What rows are balanced by: the label, or what the roles of the columns say.
     fields, inputs, label, category_field
         Names of all fields, of the inputs, of the label, and of what the categories are taken from.
+    roles
+        What the columns mean, where the set is of a kind that is known.
     total
         Rows in the set that was given; more than `n` where it was sampled.
     notes
@@ -69,16 +69,12 @@ class Rows:
     inputs: tuple[str, ...]
     label: str | None
     category_field: str | None
+    roles: Roles | None
     total: int
     notes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    @property
-    def of_skills(self) -> bool:
-        """Whether these are skill-planning examples."""
-        return set(self.fields) >= SKILL_FIELDS
 
     def facets(self) -> dict[str, dict[str, int]]:
         """Count the values of each short field that has at most 20 of them, such as style and source."""
@@ -96,10 +92,11 @@ def lay_out(
     *,
     label: str | None = None,
     input_fields: Sequence[str] | None = None,
+    roles: Iterable[Roles] = (),
     name: str = "train",
     max_rows: int = MAX_ROWS,
     seed: int = 0,
-) -> Rows:
+) -> Dataset:
     """Lay out a data set for analysis.
 
     Parameters
@@ -110,8 +107,10 @@ def lay_out(
     label
         The output to check and to balance on; without it, the set's label (see `data.labels`).
     input_fields
-        The inputs of rows that do not say; by default all fields but the label, and of skills
-        ``task_description``.
+        The inputs of rows that do not say; by default those of the set's roles, else all fields but
+        the label.
+    roles
+        What the columns of kinds of sets mean; the first whose columns are all there counts.
     name
         What to call the set in messages.
     max_rows, seed
@@ -143,24 +142,26 @@ def lay_out(
     found = picked(every, numbers)
     values = [_filled(row_fields(row)) for row in found]
     fields = tuple(dict.fromkeys(f for v in values for f in v))
-    own = own_inputs(found[0])
-    chosen_label, inputs = _roles(values, fields, label, input_fields or own)
+    kind = next((r for r in roles if r.recognised_by <= set(fields)), None)
+    own = input_fields or own_inputs(found[0]) or (kind.inputs if kind else None)
+    chosen_label, inputs = _label_and_inputs(values, fields, label, own)
     notes += _oddities(values, fields, chosen_label)
     split = [({f: v[f] for f in v if f in inputs}, {f: v[f] for f in v if f not in inputs}) for v in values]
     labels = tuple(_text_or_none(v.get(chosen_label)) if chosen_label else None for v in values)
-    by_branch = set(fields) >= SKILL_FIELDS and label is None
-    return Rows(
+    balanced = kind if label is None else None
+    return Dataset(
         numbers=tuple(numbers),
         ids=tuple(example_id(i, o) for i, o in split),
         input_ids=tuple(content_hash(i) for i, _ in split),
         contents=tuple(values),
         texts=tuple(text_of(i) for i, _ in split),
         labels=labels,
-        categories=tuple(map(_branch, values)) if by_branch else labels,
+        categories=tuple(map(balanced.category, values)) if balanced else labels,
         fields=fields,
         inputs=inputs,
         label=chosen_label,
-        category_field="expected_taxonomy_path" if by_branch else chosen_label,
+        category_field=balanced.category_field if balanced else chosen_label,
+        roles=kind,
         total=len(every),
         notes=tuple(notes),
     )
@@ -198,7 +199,7 @@ def _filled(fields: dict[str, Any]) -> dict[str, Any]:
     return {k: None if isinstance(v, float) and v != v else v for k, v in fields.items()}  # noqa: PLR0124  NaN
 
 
-def _roles(
+def _label_and_inputs(
     values: list[dict[str, Any]], fields: tuple[str, ...], label: str | None, inputs: Sequence[str] | None
 ) -> tuple[str | None, tuple[str, ...]]:
     """Decide which field is the label and which are inputs."""
@@ -207,8 +208,6 @@ def _roles(
     for name in inputs or ():
         if name not in fields:
             raise unknown("input field", name, fields)
-    if inputs is None and set(fields) >= SKILL_FIELDS:
-        inputs = ("task_description",)
     if label is None:
         label = find_label([{f: v for f, v in row.items() if f not in (inputs or ())} for row in values])
     chosen = tuple(f for f in fields if (f in inputs if inputs is not None else f != label))
@@ -244,11 +243,3 @@ def _text_or_none(value: object) -> str | None:
 def _sound(text: str) -> str:
     """Replace halves of a surrogate pair, which neither frames nor models take."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _branch(fields: Mapping[str, Any]) -> str | None:
-    """Return the top of a skill's path in the taxonomy, drafts where they would go."""
-    path = fields.get("expected_taxonomy_path")
-    if not isinstance(path, str) or is_blank(path):
-        return None
-    return _DRAFT.sub("", path).split("/")[0]
