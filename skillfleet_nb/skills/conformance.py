@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.skills import _front_matter
 from skillfleet_nb.skills._source import normalised
+from skillfleet_nb.skills.document import SPEC_FIELDS
 from skillfleet_nb.skills.validation_report import Finding
 
 if TYPE_CHECKING:
-    from skillfleet_nb.skills.skill import Skill
+    from skillfleet_nb.skills.document import Document
 
 # Message of skills-ref 0.1, code, field whose line it is about, fix.
 _KNOWN: tuple[tuple[str, str, str, str], ...] = (
@@ -51,7 +52,7 @@ _WHERE = re.compile(r'in "<unicode string>", ')
 _LINE = re.compile(r"line (\d+)")
 
 
-def check(skill: Skill) -> list[Finding]:
+def check(skill: Document) -> list[Finding]:
     """Return what `skills-ref` has against a skill; an empty list if and only if it is conformant."""
     from skills_ref.errors import SkillError
     from skills_ref.parser import parse_frontmatter
@@ -81,7 +82,7 @@ def _own(code: str, message: str, fix: str) -> Finding:
     return Finding(code=code, severity="error", message=message, fix=fix, line=1)
 
 
-def _finding(skill: Skill, message: str) -> Finding:
+def _finding(skill: Document, message: str) -> Finding:
     match = next((known for known in _KNOWN if re.search(known[0], message)), None)
     _, code, field, fix = match or ("", "SR099", "", "See the Agent Skills specification.")
     if code == "SR001" and skill.source.mark:
@@ -90,18 +91,16 @@ def _finding(skill: Skill, message: str) -> Finding:
     return Finding(code=code, severity="error", message=shown, fix=fix, line=_line(skill, code, field, message))
 
 
-def _line(skill: Skill, code: str, field: str, message: str) -> int | None:
+def _line(skill: Document, code: str, field: str, message: str) -> int | None:
     if code == "SR003" and (found := _LINE.findall(message)):
         return int(found[-1])  # of the text after the first fence, whose line is number 1
     if code == "SR005":
-        from skillfleet_nb.skills.skill import SPEC_FIELDS
-
         unknown = (key for key in skill.front_matter if key not in SPEC_FIELDS)
         field = next(unknown, "")
     return field_line(skill, field) if code != "SR015" else None
 
 
-def field_line(skill: Skill, field: str) -> int:
+def field_line(skill: Document, field: str) -> int:
     """Return the line of a top-level field, that of the front matter's start where it has none."""
     span = skill.source.span
     entry = skill.entries.get(field)

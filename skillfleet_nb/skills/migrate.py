@@ -21,7 +21,8 @@ from skillfleet_nb.html import Readable, join, preformatted, table
 from skillfleet_nb.skills import _files, _values, conformance
 from skillfleet_nb.skills._edit import TOP_FIELDS, Editor, nested, scalar
 from skillfleet_nb.skills._source import Source, normalised
-from skillfleet_nb.skills.skill import ORIGINAL, SPEC_FIELDS, Skill, find_skills, slug
+from skillfleet_nb.skills.document import ORIGINAL, SPEC_FIELDS, slug
+from skillfleet_nb.skills.skill import Skill, find_skills
 from skillfleet_nb.skills.validation_report import Report
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from skillfleet_nb.errors import NotFoundError, unknown
+from skillfleet_nb.errors import unknown
 from skillfleet_nb.skills import _values, conformance
+from skillfleet_nb.skills.document import Document, FormatChoice
 from skillfleet_nb.skills.markdown import RESOURCE_FOLDERS
-from skillfleet_nb.skills.skill import FormatChoice, Skill, find_skills
-from skillfleet_nb.skills.style import COMPREHENSIVE_CHARACTERS
-from skillfleet_nb.skills.validation_report import Finding, Report, Severity, TreeReport, ordered
+from skillfleet_nb.skills.style import COMPREHENSIVE_CHARACTERS, detect_style
+from skillfleet_nb.skills.validation_report import Finding, Report, Severity, ordered
 
 if TYPE_CHECKING:
     from skillfleet_nb.skills.markdown import Link
@@ -41,14 +41,14 @@ _V1_REQUIRED = ("skill_id", "version", "type")
 _V1_CHOICES = {"type": SKILL_TYPES, "weight": WEIGHTS, "load_priority": LOAD_PRIORITIES}
 
 
-def validate(skill: Skill, format: FormatChoice = "auto", *, strict: bool = False) -> Report:  # noqa: A002  the user's word
-    """Check one skill; see :meth:`Skill.validate`."""
+def validate(skill: Document, format: FormatChoice = "auto", *, strict: bool = False) -> Report:  # noqa: A002  the user's word
+    """Check one skill; see `Skill.validate`."""
     if format not in get_args(FormatChoice):
         raise unknown("format", format, get_args(FormatChoice))
     applied = skill.format if format == "auto" else format
     rules = _FILE_RULES + (_V1_RULES if applied == "v1" else _V2_RULES)
     found = [*conformance.check(skill), *(finding for rule in rules for finding in rule(skill))]
-    verdict = skill.style_verdict
+    verdict = detect_style(skill)
     return Report(
         name=skill.name,
         path=str(skill.path) if skill.path else None,
@@ -60,24 +60,10 @@ def validate(skill: Skill, format: FormatChoice = "auto", *, strict: bool = Fals
     )
 
 
-def validate_tree(root: str | os.PathLike[str], format: FormatChoice = "auto", *, strict: bool = False) -> TreeReport:  # noqa: A002  the user's word
-    """Check one skill or every skill under a folder.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such folder, no skill in it, or no such format.
-    """
-    reports = tuple(validate(skill, format, strict=strict) for skill in find_skills(root))
-    if not reports:
-        raise NotFoundError(f"no SKILL.md under {str(root)!r}: give a skill or a folder of skills.")
-    return TreeReport(root=str(root), reports=reports)
-
-
 # --- the file
 
 
-def _characters(skill: Skill) -> Iterator[Finding]:
+def _characters(skill: Document) -> Iterator[Finding]:
     text = skill.source.text
     if match := _CONTROL.search(text):
         line = skill.source.line_at(match.start())
@@ -87,12 +73,12 @@ def _characters(skill: Skill) -> Iterator[Finding]:
         yield _finding("SF102", "info", "line ends of several kinds", "Save the file with one kind.")
 
 
-def _place(skill: Skill) -> Iterator[Finding]:
+def _place(skill: Document) -> Iterator[Finding]:
     if skill.path and skill.folder and skill.path.is_symlink() and not _inside(skill.path, skill.folder):
         yield _finding("SF103", "error", "SKILL.md is a link to a file outside its folder", "Put the file here.")
 
 
-def _fences(skill: Skill) -> Iterator[Finding]:
+def _fences(skill: Document) -> Iterator[Finding]:
     source = skill.source
     if source.span and source.reference_cut and source.reference_cut[1] < source.span[1]:
         message = "'---' within the front matter: agents stop reading it there"
@@ -103,14 +89,14 @@ def _fences(skill: Skill) -> Iterator[Finding]:
 # --- v2
 
 
-def _description(skill: Skill) -> Iterator[Finding]:
+def _description(skill: Document) -> Iterator[Finding]:
     if skill.description and not _TRIGGER.search(skill.description):
         line = conformance.field_line(skill, "description")
         fix = "Say when to use it: 'Use when …'."
         yield _finding("SF201", "warning", "the description does not say when to use the skill", fix, line)
 
 
-def _sections(skill: Skill) -> Iterator[Finding]:
+def _sections(skill: Document) -> Iterator[Finding]:
     wanted: tuple[tuple[str, Severity, tuple[str, ...], str], ...] = (
         ("SF301", "error", WHEN_TO_USE, "Add '## When to Use' with the situations, and those where not."),
         ("SF302", "error", OVERVIEW, "Add '## Overview': what the skill does, in a few sentences."),
@@ -122,7 +108,7 @@ def _sections(skill: Skill) -> Iterator[Finding]:
             yield _finding(code, severity, f"no {phrases[0]!r} heading, which is {need}", fix)
 
 
-def _length(skill: Skill) -> Iterator[Finding]:
+def _length(skill: Document) -> Iterator[Finding]:
     lines = skill.source.line_at(len(skill.source.text.rstrip()))
     if lines >= MAX_LINES:
         fix = "Move details into references/ and link them."
@@ -134,20 +120,20 @@ def _length(skill: Skill) -> Iterator[Finding]:
         yield _finding("SF305", "warning", message, fix)
 
 
-def _code(skill: Skill) -> Iterator[Finding]:
+def _code(skill: Document) -> Iterator[Finding]:
     for block in skill.outline.code_blocks:
         if not block.closed:
             yield _finding("SF306", "warning", "code block without an end", "Close it with the same fence.", block.line)
 
 
-def _style(skill: Skill) -> Iterator[Finding]:
-    verdict = skill.style_verdict
+def _style(skill: Document) -> Iterator[Finding]:
+    verdict = detect_style(skill)
     if verdict.style != verdict.detected:
         message = f"declared {verdict.style}, but the rules say {verdict.detected}"
         yield _finding("SF307", "info", message, "Change skill_style, or the document.")
 
 
-def _folders(skill: Skill) -> Iterator[Finding]:
+def _folders(skill: Document) -> Iterator[Finding]:
     if skill.folder is None or not skill.folder.is_dir():
         return
     for child in sorted(skill.folder.iterdir()):
@@ -156,7 +142,7 @@ def _folders(skill: Skill) -> Iterator[Finding]:
             yield _finding("SF401", "error", f"folder {child.name}/ has no place in a skill", f"Use one of {allowed}.")
 
 
-def _links(skill: Skill) -> Iterator[Finding]:
+def _links(skill: Document) -> Iterator[Finding]:
     seen: set[str] = set()
     for link in skill.outline.links + skill.outline.mentions:
         if skill.folder and link.path and link.path not in seen:
@@ -190,7 +176,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _redundant(skill: Skill) -> Iterator[Finding]:
+def _redundant(skill: Document) -> Iterator[Finding]:
     if skill.metadata_json is not None and not skill.uncovered():
         message = "metadata.json can go: the front matter holds all of it"
         yield _finding("SF405", "info", message, "Remove it once no v1 reader needs it.")
@@ -199,7 +185,7 @@ def _redundant(skill: Skill) -> Iterator[Finding]:
 # --- v1
 
 
-def _metadata_json(skill: Skill) -> Iterator[Finding]:
+def _metadata_json(skill: Document) -> Iterator[Finding]:
     if skill.metadata_bytes is None:
         yield _finding("SF501", "error", "no metadata.json, which v1 requires", "Add one, or check it as v2.")
         return
@@ -224,7 +210,7 @@ def _metadata_json(skill: Skill) -> Iterator[Finding]:
     yield from _disagreements(skill, data)
 
 
-def _disagreements(skill: Skill, data: dict[str, Any]) -> Iterator[Finding]:
+def _disagreements(skill: Document, data: dict[str, Any]) -> Iterator[Finding]:
     origin = skill.provenance()
     for key, value in data.items():
         if origin.get(key) == "front matter" and not _values.same(skill.fields[key], value):
@@ -232,7 +218,7 @@ def _disagreements(skill: Skill, data: dict[str, Any]) -> Iterator[Finding]:
             yield _finding("SF507", "warning", message, "Make them equal, or migrate to v2.")
 
 
-_Rule = Callable[[Skill], Iterator[Finding]]
+_Rule = Callable[[Document], Iterator[Finding]]
 _FILE_RULES: tuple[_Rule, ...] = (_characters, _place, _fences)
 _V2_RULES: tuple[_Rule, ...] = (_description, _sections, _length, _code, _style, _folders, _links, _redundant)
 _V1_RULES: tuple[_Rule, ...] = (_metadata_json,)

@@ -16,7 +16,7 @@ from skillfleet_nb.skills.markdown import RESOURCE_FOLDERS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from skillfleet_nb.skills.skill import Skill
+    from skillfleet_nb.skills.document import Document
 
 Style = Literal["minimal", "navigation_hub", "comprehensive"]
 STYLES: tuple[Style, ...] = get_args(Style)
@@ -78,7 +78,7 @@ def classify_style(characters: int, references: int, headings: int) -> Style:
     return "minimal"
 
 
-def detect_style(skill: Skill) -> StyleVerdict:
+def detect_style(skill: Document) -> StyleVerdict:
     """Detect the style of a skill; ``skill_style`` in its metadata overrides the rules.
 
     References are counted as a reader meets them, each link or path to a file of the skill's own,

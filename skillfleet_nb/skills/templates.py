@@ -22,7 +22,8 @@ from skillfleet_nb.html import Readable, preformatted, table
 from skillfleet_nb.skills import _files
 from skillfleet_nb.skills._edit import scalar
 from skillfleet_nb.skills._source import Source
-from skillfleet_nb.skills.skill import Skill, slug
+from skillfleet_nb.skills.document import slug
+from skillfleet_nb.skills.skill import Skill
 from skillfleet_nb.skills.style import STYLES, Style
 from skillfleet_nb.skills.validation_report import Report
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from skillfleet_nb.errors import InputError, unknown
-from skillfleet_nb.skills import STYLES
+from skillfleet_nb.skills.style import STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from skillfleet_nb.skills import Style
+    from skillfleet_nb.skills.style import Style
 
 Metric = Literal["quality", "semantic", "entities", "readability", "coverage"]
 METRICS: Final[tuple[Metric, ...]] = get_args(Metric)

@@ -9,7 +9,7 @@ from skillfleet_nb.skills.scoring.page import Page
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from skillfleet_nb.skills import Skill
+    from skillfleet_nb.skills.document import Document
 
 MANDATORY: Final[dict[str, tuple[str, ...]]] = {
     "Overview": ("overview", "purpose", "introduction", "about", "summary"),
@@ -33,7 +33,7 @@ class Coverage(NamedTuple):
 
 
 def coverage_score(
-    skill: Skill | Page | str,
+    skill: Document | Page | str,
     mandatory: Mapping[str, Sequence[str]] = MANDATORY,
     examples: int = EXAMPLES,
 ) -> Coverage:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.skills import Skill, outline
+from skillfleet_nb.skills.document import Document
+from skillfleet_nb.skills.markdown import outline
 
 if TYPE_CHECKING:
-    from skillfleet_nb.skills import CodeBlock, Outline
+    from skillfleet_nb.skills.markdown import CodeBlock, Outline
 
 _LEVEL_OF_SECTIONS = 2
 _SAID = 20  # characters after a cue that make it a statement and not a mere mention
@@ -50,10 +51,10 @@ class Page:
     outline: Outline
 
     @classmethod
-    def of(cls, skill: Skill | str) -> Page:
+    def of(cls, skill: Document | str) -> Page:
         """Read a skill, or the text of a ``SKILL.md``."""
         if isinstance(skill, str):
-            skill = Skill.parse(skill)
+            skill = Document.parse(skill)
         body = skill.body.replace("\r\n", "\n").replace("\r", "\n")
         return cls(skill.name, skill.description, body, outline(body))
 

@@ -21,7 +21,7 @@ from skillfleet_nb.skills.scoring.page import Page
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from skillfleet_nb.skills import Skill
+    from skillfleet_nb.skills.document import Document
 
 WEIGHTS: Final[dict[str, float]] = {
     "name": 0.03,
@@ -134,7 +134,7 @@ class Check(BaseModel):
     advice: str | None
 
 
-def quality_checks(skill: Skill | Page | str) -> tuple[Check, ...]:
+def quality_checks(skill: Document | Page | str) -> tuple[Check, ...]:
     r"""Run every check on a skill, in the order of `WEIGHTS`.
 
     Parameters
@@ -163,7 +163,7 @@ def quality_of(checks: tuple[Check, ...]) -> float:
     return max(0.0, 1.0 - lost)
 
 
-def quality_score(skill: Skill | Page | str) -> float:
+def quality_score(skill: Document | Page | str) -> float:
     r"""Return the quality of a skill, in [0, 1].
 
     Examples

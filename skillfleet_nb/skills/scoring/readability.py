@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from skillfleet_nb.skills.scoring.page import Page
 
 if TYPE_CHECKING:
-    from skillfleet_nb.skills import Skill
+    from skillfleet_nb.skills.document import Document
 
 GRADES: Final[dict[str, tuple[float, float]]] = {"flesch_kincaid": (12.0, 22.0), "gunning_fog": (15.0, 25.0)}
 """School grade up to which a text counts 1, and from which it counts 0; linear between.
@@ -42,7 +42,7 @@ class Readability(NamedTuple):
     sentences: int
 
 
-def readability_score(text: Skill | Page | str) -> Readability:
+def readability_score(text: Document | Page | str) -> Readability:
     """Measure how easily the prose of a skill, or of a Markdown text, reads.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.html import Readable, items, table
-from skillfleet_nb.skills import Skill, Style
+from skillfleet_nb.skills.document import Document
 from skillfleet_nb.skills.scoring.composite import METRICS, Advice, Metric, Weights, adapt_weights, composite_score
 from skillfleet_nb.skills.scoring.coverage import coverage_score
 from skillfleet_nb.skills.scoring.entities import entity_f1
@@ -15,10 +15,13 @@ from skillfleet_nb.skills.scoring.page import Page
 from skillfleet_nb.skills.scoring.quality import Check, quality_checks, quality_of
 from skillfleet_nb.skills.scoring.readability import readability_score
 from skillfleet_nb.skills.scoring.semantic import semantic_similarity
+from skillfleet_nb.skills.style import Style, detect_style
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from skillfleet_nb.skills.scoring.coverage import Coverage
+    from skillfleet_nb.skills.scoring.readability import Readability
     from skillfleet_nb.skills.scoring.semantic import Embed
 
 
@@ -89,9 +92,9 @@ class SkillScore(Readable, BaseModel):
 
 
 def score_skill(
-    skill: Skill | str,
+    skill: Document | str,
     *,
-    reference: Skill | str | None = None,
+    reference: Document | str | None = None,
     embed: Embed | None = None,
     style: Style | None = None,
     weights: Weights | None = None,
@@ -120,46 +123,26 @@ def score_skill(
     >>> found.values["coverage"], found.improvements[0]
     (0.0, 'End the description with its trigger: "Use when …" and the situation.')
     """
-    skill = Skill.parse(skill) if isinstance(skill, str) else skill
+    skill = Document.parse(skill) if isinstance(skill, str) else skill
     page = Page.of(skill)
-    text = f"{skill.name}\n{skill.description}\n{page.body}"
     checks = quality_checks(page)
     read, covered = readability_score(page), coverage_score(page)
-    values: dict[Metric, float] = {"quality": quality_of(checks)}
+    values: dict[Metric, float] = {"quality": quality_of(checks), "readability": read.score, "coverage": covered.score}
     todo = [(check.weight * (1 - check.value), check.advice) for check in checks if check.advice]
     improvements = [advice for _, advice in sorted(todo, key=lambda pair: -pair[0])]
-    reasons: list[str] = []
     if reference is None:
-        reasons.append("no reference given: semantic similarity and entity F1 are not measured")
+        reasons = ["no reference given: semantic similarity and entity F1 are not measured"]
     else:
-        wanted = _text_of(reference)
-        if embed is None:
-            reasons.append("no embedder given: semantic similarity is not measured")
-        else:
-            values["semantic"] = semantic_similarity(text, wanted, embed)
-            if values["semantic"] < 1:
-                improvements.append("Stay closer to the meaning of the reference.")
-        entities = entity_f1(text, wanted)
-        values["entities"] = entities.f1
-        if entities.missing:
-            improvements.append(f"Mention {', '.join(entities.missing[:8])}.")
-        elif entities.extra:
-            improvements.append(f"Leave out what the reference does not name: {', '.join(entities.extra[:8])}.")
-    values |= {"readability": read.score, "coverage": covered.score}
-    values = {name: values[name] for name in METRICS if name in values}
-    if covered.missing:
-        improvements.append(f"Add the missing section: {', '.join(covered.missing)}.")
-    if covered.examples < covered.wanted_examples:
-        improvements.append(f"Show {covered.wanted_examples} examples; there are {covered.examples}.")
-    if read.score < 1:
-        grades = f"Flesch-Kincaid grade {read.flesch_kincaid}, fog {read.gunning_fog}"
-        improvements.append(
-            f"Shorten sentences and use plainer words ({grades})." if read.words else "Write some prose."
-        )
-    advice = advisor(skill.source.text) if advisor else None
-    adapted = adapt_weights(style or skill.style, advice)
-    shown = f"style {style} given" if style else skill.style_verdict.text()
+        text = f"{skill.name}\n{skill.description}\n{page.body}"
+        measured, missing, reasons = _against(text, _text_of(reference), embed)
+        values |= measured
+        improvements += missing
+    improvements += [*_coverage_advice(covered), *_readability_advice(read)]
+    verdict = detect_style(skill)
+    adapted = adapt_weights(style or verdict.style, advisor(skill.source.text) if advisor else None)
+    shown = f"style {style} given" if style else verdict.text()
     original = weights or Weights()
+    values = {name: values[name] for name in METRICS if name in values}
     return SkillScore(
         name=skill.name,
         style=adapted.style,
@@ -175,7 +158,44 @@ def score_skill(
     )
 
 
-def _text_of(reference: Skill | str) -> str:
-    if isinstance(reference, Skill):
+def _against(text: str, wanted: str, embed: Embed | None) -> tuple[dict[Metric, float], list[str], list[str]]:
+    """Measure a text against a reference: the metrics, what to improve, and what was not measured."""
+    values: dict[Metric, float] = {}
+    improvements, reasons = [], []
+    if embed is None:
+        reasons.append("no embedder given: semantic similarity is not measured")
+    else:
+        values["semantic"] = semantic_similarity(text, wanted, embed)
+        if values["semantic"] < 1:
+            improvements.append("Stay closer to the meaning of the reference.")
+    entities = entity_f1(text, wanted)
+    values["entities"] = entities.f1
+    if entities.missing:
+        improvements.append(f"Mention {', '.join(entities.missing[:8])}.")
+    elif entities.extra:
+        improvements.append(f"Leave out what the reference does not name: {', '.join(entities.extra[:8])}.")
+    return values, improvements, reasons
+
+
+def _coverage_advice(covered: Coverage) -> list[str]:
+    advice = []
+    if covered.missing:
+        advice.append(f"Add the missing section: {', '.join(covered.missing)}.")
+    if covered.examples < covered.wanted_examples:
+        advice.append(f"Show {covered.wanted_examples} examples; there are {covered.examples}.")
+    return advice
+
+
+def _readability_advice(read: Readability) -> list[str]:
+    if read.score >= 1:
+        return []
+    if not read.words:
+        return ["Write some prose."]
+    grades = f"Flesch-Kincaid grade {read.flesch_kincaid}, fog {read.gunning_fog}"
+    return [f"Shorten sentences and use plainer words ({grades})."]
+
+
+def _text_of(reference: Document | str) -> str:
+    if isinstance(reference, Document):
         return f"{reference.name}\n{reference.description}\n{reference.body}"
     return reference

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from skillfleet_nb.skills import slug
+from skillfleet_nb.skills.document import slug
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from skillfleet_nb.errors import InputError, NotFoundError, SkillfleetError
-from skillfleet_nb.skills import Skill
 from skillfleet_nb.skills.scoring.semantic import chunks
 from skillfleet_nb.skills.similarity.records import (
     BuildReport,
@@ -36,6 +35,7 @@ from skillfleet_nb.skills.similarity.records import (
     SimilarResult,
 )
 from skillfleet_nb.skills.similarity.segments import Entry, Row, Segment, SegmentFiles, Snapshot
+from skillfleet_nb.skills.skill import Skill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
