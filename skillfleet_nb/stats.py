@@ -4,6 +4,9 @@ Two programs are scored on the same sealed test split, so what varies between ex
 the difference of each pair.  A verdict needs two witnesses that fail in different ways: a bootstrap
 interval of the mean difference that leaves out 0, and a sign-flip permutation p-value below
 ``1 - confidence``.  ``docs/statistics.md`` gives the reasons and the measured error rates.
+
+Distributions and quantiles are those of SciPy and NumPy.  ``scipy.stats`` itself would add its import, a second or
+more, to every run; its ``bootstrap`` and ``permutation_test`` have neither the ties counted half nor the exact test.
 """
 
 from __future__ import annotations

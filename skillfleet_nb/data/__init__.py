@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from skillfleet_nb.data.analysis import analyze
-from skillfleet_nb.data.checks import Finding, check_examples, check_leaks
+from skillfleet_nb.data.checks import Issue, check_examples, check_leaks
 from skillfleet_nb.data.identity import example_id
 from skillfleet_nb.data.load import to_examples
 from skillfleet_nb.data.splits import Splits, make_splits
 from skillfleet_nb.data.trainset_report import TrainsetReport
 
 __all__ = [
-    "Finding",
+    "Issue",
     "Splits",
     "TrainsetReport",
     "analyze",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from skillfleet_nb.data.duplicates import Twins
-    from skillfleet_nb.data.example_history import Past
+    from skillfleet_nb.data.example_history import ExampleHistory
     from skillfleet_nb.data.gaps import Gap, Region
     from skillfleet_nb.data.geometry import Floats
     from skillfleet_nb.data.influence import Influence
@@ -62,7 +62,7 @@ def analyze(
     roles: Sequence[Roles] = (),
     name: str = "train",
     weights: Mapping[str, Any] | RankWeights | None = None,
-    past: Mapping[str, Past] | None = None,
+    past: Mapping[str, ExampleHistory] | None = None,
     ratings: Mapping[str, float] | None = None,
     relevance: Callable[[Dataset], Sequence[float]] | None = None,
     judge: Callable[[Dataset], Judged] | None = None,

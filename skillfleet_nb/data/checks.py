@@ -1,7 +1,7 @@
 """Is a data set fit to optimise on?  Asked before anything is spent.
 
 What makes the result wrong or the run impossible is an :class:`~skillfleet_nb.errors.InputError`;
-what a person should know but may have meant is a :class:`Finding`.
+what a person should know but may have meant is an :class:`Issue`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHOWN = 60  # characters of an example in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Issue:
     """Something a person should know about a data set that does not stop a run.
 
     `rows` counts the rows concerned.
@@ -39,7 +39,7 @@ class Finding:
 
 def check_examples(
     rows: Sequence[object], *, input_fields: Sequence[str] | None = None, minimum: int = 1, name: str = "train"
-) -> list[Finding]:
+) -> list[Issue]:
     """Check one data set.
 
     Parameters
@@ -55,7 +55,7 @@ def check_examples(
 
     Returns
     -------
-    list of Finding
+    list of Issue
         Exact duplicates; the same input with different outputs; fields without a value.  Empty
         where all is well.
 
@@ -166,7 +166,7 @@ def _check_ids(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Finding]:
+def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Issue]:
     at: dict[str, list[int]] = defaultdict(list)
     for index, (inputs, _) in enumerate(rows):
         at[content_hash(inputs)].append(index)
@@ -180,7 +180,7 @@ def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -
     found = []
     if copies:
         text = f"{name}: {len(copies)} row{'s repeat' if len(copies) > 1 else ' repeats'} another exactly"
-        found.append(Finding("duplicates", len(copies), f"{text}, the first at row {min(copies)}; they count twice."))
+        found.append(Issue("duplicates", len(copies), f"{text}, the first at row {min(copies)}; they count twice."))
     if conflicts:
         first = min(conflicts)
         told = "1 input has" if len(conflicts) == 1 else f"{len(conflicts)} inputs have"
@@ -188,11 +188,11 @@ def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -
             f"{name}: {told} more than one answer, the first at rows {first[0]} and {first[1]}: "
             f"{brief(rows[first[0]][0])}; correct the labels or drop it."
         )
-        found.append(Finding("conflicts", sum(map(len, conflicts)), text))
+        found.append(Issue("conflicts", sum(map(len, conflicts)), text))
     return found
 
 
-def _missing_values(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Finding]:
+def _missing_values(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Issue]:
     empty: dict[str, list[int]] = defaultdict(list)
     for index, (inputs, outputs) in enumerate(rows):
         for field, value in (inputs | outputs).items():
@@ -204,4 +204,4 @@ def _missing_values(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, An
     told = ", ".join(f"{field} in {len(at)} row{'s' * (len(at) > 1)}" for field, at in empty.items())
     concerned = {index for at in empty.values() for index in at}
     text = f"{name}: no value for {told}, the first at row {min(concerned)}; fill them in or drop the rows."
-    return [Finding("missing values", len(concerned), text)]
+    return [Issue("missing values", len(concerned), text)]

@@ -20,7 +20,7 @@ SOLVED = 0.5
 
 
 @dataclass(frozen=True)
-class Past:
+class ExampleHistory:
     """What runs came to on one example, oldest first; all scores in [0, 1].
 
     Attributes
@@ -59,7 +59,7 @@ def moved(start: float, seen: Iterable[float], pace: float) -> float:
     return start
 
 
-def gather(runs: Iterable[tuple[str, float, float, int, int]]) -> dict[str, Past]:
+def gather(runs: Iterable[tuple[str, float, float, int, int]]) -> dict[str, ExampleHistory]:
     """Gather what runs came to by example.
 
     Parameters
@@ -74,5 +74,5 @@ def gather(runs: Iterable[tuple[str, float, float, int, int]]) -> dict[str, Past
     past = {}
     for example, rows in found.items():
         means, bests, counts, hits = zip(*rows, strict=True)
-        past[example] = Past(means, bests, sum(counts), sum(hits) / max(1, sum(counts)))
+        past[example] = ExampleHistory(means, bests, sum(counts), sum(hits) / max(1, sum(counts)))
     return past

@@ -35,8 +35,8 @@ _SURE = 1.96  # standard deviations of a 95 % interval
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A program that was scored.
+class DemoSet:
+    """The demos of a program that was scored, and its score.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Influence:
     candidates: int
 
 
-def estimate(candidates: Sequence[Candidate]) -> dict[str, Influence]:
+def estimate(candidates: Sequence[DemoSet]) -> dict[str, Influence]:
     """Estimate the influence of every example that was a demo of some candidates and not of others.
 
     Parameters
@@ -87,7 +87,7 @@ def estimate(candidates: Sequence[Candidate]) -> dict[str, Influence]:
 
     Examples
     --------
-    >>> runs = [Candidate("a", frozenset(d), 2, s, 50) for d, s in [("xy", 0.1), ("xz", 0.1), ("yz", -0.2)] * 4]
+    >>> runs = [DemoSet("a", frozenset(d), 2, s, 50) for d, s in [("xy", 0.1), ("xz", 0.1), ("yz", -0.2)] * 4]
     >>> found = estimate(runs)
     >>> found["x"].effect > found["y"].effect, found["x"].low > 0
     (True, True)

@@ -124,7 +124,7 @@ class _Frame(Sequence[object]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, at: Any) -> Any:
+    def __getitem__(self, at: int | slice) -> Any:
         chosen = range(self._count)[at]
         return self.take(chosen) if isinstance(chosen, range) else self.take([chosen])[0]
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Row = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Roles:
@@ -34,8 +32,8 @@ class Roles:
     recognised_by: frozenset[str]
     inputs: tuple[str, ...]
     category_field: str
-    category: Callable[[Row], str | None]
+    category: Callable[[Mapping[str, Any]], str | None]
     title: str
     expected: Mapping[str, tuple[str, ...]]
-    clarity: Callable[[Row], float]
-    practice: Callable[[Row], float]
+    clarity: Callable[[Mapping[str, Any]], float]
+    practice: Callable[[Mapping[str, Any]], float]

@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.data.dataset import is_blank
-from skillfleet_nb.data.example_history import PRIOR, Past, moved
+from skillfleet_nb.data.example_history import PRIOR, ExampleHistory, moved
 from skillfleet_nb.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def score(
     twins: Twins,
     *,
     weights: RankWeights,
-    past: Mapping[str, Past],
+    past: Mapping[str, ExampleHistory],
     ratings: Mapping[str, float],
     relevance: Sequence[float] | None = None,
     grades: Mapping[str, tuple[float, str]] | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, unknown
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float32]
+    Vectors = Callable[[], Floats] | None
 
 MIN_QUALITY = 0.7
 STRATEGIES = ("balanced", "top", "coverage", "hard")
@@ -140,12 +141,12 @@ def _by(values: NDArray[np.float64], rng: np.random.Generator) -> list[int]:
     return [int(i) for i in np.lexsort((rng.random(len(values)), -values))]
 
 
-def _top(frame: Any, order: list[int], k: int, vectors: Any, rng: Any) -> list[int]:
+def _top(frame: pd.DataFrame, order: list[int], k: int, vectors: Vectors, rng: np.random.Generator) -> list[int]:
     del frame, k, vectors, rng
     return order
 
 
-def _balanced(frame: pd.DataFrame, order: list[int], k: int, vectors: Any, rng: np.random.Generator) -> list[int]:
+def _balanced(frame: pd.DataFrame, order: list[int], k: int, vectors: Vectors, rng: np.random.Generator) -> list[int]:
     del k, vectors
     categories = frame["category"].tolist()
     queues: dict[object, list[int]] = {}
@@ -159,9 +160,7 @@ def _balanced(frame: pd.DataFrame, order: list[int], k: int, vectors: Any, rng: 
     return found
 
 
-def _coverage(
-    frame: pd.DataFrame, order: list[int], k: int, vectors: Callable[[], Floats] | None, rng: np.random.Generator
-) -> list[int]:
+def _coverage(frame: pd.DataFrame, order: list[int], k: int, vectors: Vectors, rng: np.random.Generator) -> list[int]:
     import numpy as np
 
     if vectors is None:
@@ -188,7 +187,7 @@ def _coverage(
     return chosen
 
 
-def _hard(frame: pd.DataFrame, order: list[int], k: int, vectors: Any, rng: Any) -> list[int]:
+def _hard(frame: pd.DataFrame, order: list[int], k: int, vectors: Vectors, rng: np.random.Generator) -> list[int]:
     del k, vectors, rng
     solved = frame["solved"].to_numpy(float)
     learnable = [i for i in order if 0 < solved[i] < 1]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     import dspy
 
-State = dict[str, Any]
+ProgramState = dict[str, Any]
 ENVELOPE_FORMAT = 1
 _NOT_CONTENT = frozenset({"lm", "traces", "train"})
 _NO_PARTS = frozenset({"history", "demos", "traces", "train", "callbacks"})
@@ -54,7 +54,7 @@ class ProgramInfo:
         return "\n\n".join(f"{name}:\n{text}" for name, text in self.instructions.items())
 
 
-def dump_state(program: dspy.Module) -> State:
+def dump_state(program: dspy.Module) -> ProgramState:
     """Return the program's state, safe for JSON and without any language model.
 
     Parameters
@@ -84,8 +84,8 @@ def dump_state(program: dspy.Module) -> State:
     elif type(program).dump_state is BaseModule.dump_state:
         state = {name: _dump_parameter(parameter) for name, parameter in program.named_parameters()}
     else:  # a module with a state format of its own
-        state = cast("State", program.dump_state())
-    state = cast("State", _jsonable(state))
+        state = cast("ProgramState", program.dump_state())
+    state = cast("ProgramState", _jsonable(state))
     for _, predictor in _predictors(state):
         predictor.update(lm=None, traces=[], train=[])
     state["metadata"] = {
@@ -254,7 +254,7 @@ def field_names(state: Mapping[str, Any]) -> Mapping[str, Mapping[str, list[str]
     return cast("Mapping[str, Mapping[str, list[str]]]", _envelope(state).get("fields", {}))
 
 
-def predictor_states(state: Mapping[str, Any]) -> dict[str, State]:
+def predictor_states(state: Mapping[str, Any]) -> dict[str, ProgramState]:
     """Return the state of each predictor by its name; a bare `dspy.Predict` is called ``self``."""
     return dict(_predictors(state))
 
@@ -263,16 +263,16 @@ def _envelope(state: Mapping[str, Any]) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", (state.get("metadata") or {}).get("skillfleet") or {})
 
 
-def _predictors(state: Mapping[str, Any]) -> Iterator[tuple[str, State]]:
+def _predictors(state: Mapping[str, Any]) -> Iterator[tuple[str, ProgramState]]:
     if "instructions" in state.get("signature", ()):  # a predictor may itself be called "signature"
-        yield _ALONE, cast("State", state)
+        yield _ALONE, cast("ProgramState", state)
         return
     for name, part in state.items():
         if name != "metadata" and isinstance(part, dict):
             yield name, part
 
 
-def _content(predictor: Mapping[str, Any]) -> State:
+def _content(predictor: Mapping[str, Any]) -> ProgramState:
     content = {k: v for k, v in predictor.items() if k not in _NOT_CONTENT and k != "metadata"}
     # dspy_uuid and dspy_split are made up anew each time DSPy loads a data set
     content["demos"] = [
@@ -281,7 +281,7 @@ def _content(predictor: Mapping[str, Any]) -> State:
     return content
 
 
-def _modules(name: str, module: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _modules(name: str, module: object, seen: set[int]) -> Iterator[tuple[str, Any]]:
     """Walk the modules a program is made of.
 
     DSPy's ``named_sub_modules`` searches the history of calls and the optimizer's logs as well, which
@@ -310,12 +310,12 @@ def _is_predict(program: dspy.Module) -> bool:
     return isinstance(program, dspy.Predict)
 
 
-def _dump_parameter(parameter: Any) -> State:
+def _dump_parameter(parameter: dspy.Module) -> ProgramState:
     # A shallow copy without its LM: DSPy would ask the LM for its state, and not every LM has one.
     bare = copy.copy(parameter)
     if getattr(bare, "lm", None) is not None:
         bare.lm = None
-    return cast("State", bare.dump_state(json_mode=True))
+    return cast("ProgramState", bare.dump_state(json_mode=True))
 
 
 def _field_names(program: dspy.Module) -> dict[str, dict[str, list[str]]]:

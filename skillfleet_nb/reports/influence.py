@@ -6,7 +6,7 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.data.influence import Candidate, matched
+from skillfleet_nb.data.influence import DemoSet, matched
 from skillfleet_nb.programs.state import predictor_states
 from skillfleet_nb.store import queries
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import Store
 
 
-def candidates(store: Store, rows: Dataset) -> list[Candidate]:
+def candidates(store: Store, rows: Dataset) -> list[DemoSet]:
     """Return the candidates of all runs that had examples of a set among their demos."""
     tried = []
     for job, instructions, state, score, n in queries.programs_with_demos(store).itertuples(index=False, name=None):
@@ -25,5 +25,5 @@ def candidates(store: Store, rows: Dataset) -> list[Candidate]:
     kept = []
     for job, instructions, demos, score, n in tried:
         ids = frozenset(e for e in islice(every, len(demos)) if e is not None)
-        kept.append(Candidate((job, instructions), ids, len(demos), score, n))
+        kept.append(DemoSet((job, instructions), ids, len(demos), score, n))
     return [c for c in kept if c.demos]

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from skillfleet_nb.data import analyze, to_examples
-from skillfleet_nb.data.example_history import Past, gather
+from skillfleet_nb.data.example_history import ExampleHistory, gather
 from skillfleet_nb.data.influence import estimate
 from skillfleet_nb.data.scoring import relevance_to
 from skillfleet_nb.errors import InputError
@@ -86,7 +86,7 @@ def analyse(
     return report
 
 
-def past(store: Store) -> dict[str, Past]:
+def past(store: Store) -> dict[str, ExampleHistory]:
     """Return what finished runs came to by example id, on train and validation."""
     frame = queries.example_history(store)[["example_id", "mean_score", "best_score", "trials", "solved"]]
     return gather(

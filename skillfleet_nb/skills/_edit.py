@@ -2,7 +2,7 @@
 
 Every edit reads the text anew for positions, changes it, and reads it again to see that it says
 what was meant and that no other field changed; so a document too odd to edit is refused, never
-damaged.
+damaged.  `ruamel.yaml` keeps less: it joins wrapped lines and evens out indents, spaces, escapes and line ends.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Editor:
         """Return the front matter as it stands now."""
         return _front_matter.read(self._text)
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: object) -> None:
         """Set a field where it stands or belongs; None removes it, a mapping under `metadata` is merged."""
         matter = self._readable()
         if key == "metadata":
@@ -75,7 +75,7 @@ class Editor:
         else:
             self.set_metadata(key, value)
 
-    def set_top(self, key: str, value: Any) -> None:
+    def set_top(self, key: str, value: object) -> None:
         """Set a top-level field, to a string whatever the value."""
         matter = self._readable()
         entry = matter.entries.get(key)
@@ -95,7 +95,7 @@ class Editor:
             edited = f"{self._closed()}{self._indent(matter)}{scalar(key)}: {written}{self._newline}"
         self._commit(edited, {**matter.data, key: text})
 
-    def set_metadata(self, key: str, value: Any) -> None:
+    def set_metadata(self, key: str, value: object) -> None:
         """Set an entry of `metadata`, which is made where there is none."""
         matter = self._readable()
         if value is None:
@@ -273,7 +273,7 @@ def _indented(line: str, old: int, new: int) -> str:
     return " " * new + line[outer:] if line.strip() else line
 
 
-def _top_text(key: str, value: Any) -> str:
+def _top_text(key: str, value: object) -> str:
     if key == "allowed-tools" and isinstance(value, (list, tuple)) and all(isinstance(tool, str) for tool in value):
         return (", " if any(" " in tool for tool in value) else " ").join(value)
     return _values.dumps(value)

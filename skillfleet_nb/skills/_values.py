@@ -13,9 +13,9 @@ MAX_DEPTH = 100
 """Deepest nesting that is taken as data; anything deeper would exhaust the stack of who walks it."""
 
 
-def is_shallow(value: Any) -> bool:
+def is_shallow(value: object) -> bool:
     """Tell whether lists and mappings nest at most `MAX_DEPTH` deep."""
-    level = [value]
+    level: list[object] = [value]
     for _ in range(MAX_DEPTH):
         level = [
             inner
@@ -28,7 +28,7 @@ def is_shallow(value: Any) -> bool:
     return False
 
 
-def dumps(value: Any) -> str:
+def dumps(value: object) -> str:
     """Return the string that stands for `value`.
 
     Examples
@@ -39,7 +39,7 @@ def dumps(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def loads(text: Any) -> Any:
+def loads(text: object) -> Any:
     """Return the list or object a string stands for, and anything else unchanged."""
     if not isinstance(text, str) or not text.startswith(("[", "{")):
         return text
@@ -50,7 +50,7 @@ def loads(text: Any) -> Any:
     return found if is_shallow(found) else text
 
 
-def same(a: Any, b: Any) -> bool:
+def same(a: object, b: object) -> bool:
     """Tell whether two values are equal but for the way they are written down."""
     a, b = loads(a), loads(b)
     if isinstance(a, dict) and isinstance(b, dict):

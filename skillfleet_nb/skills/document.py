@@ -224,7 +224,7 @@ class Document:
         """Return the document's bytes: exactly those read, but for what `with_fields` changed."""
         return self.source.encode()
 
-    def with_fields(self, fields: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
+    def with_fields(self, fields: Mapping[str, object] | None = None, /, **more: object) -> Self:
         r"""Return the skill with fields set (or, given None, removed) and everything else untouched.
 
         A field stands where it already is; a new one that Agent Skills name goes to the top of the

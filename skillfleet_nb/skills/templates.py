@@ -226,7 +226,7 @@ def new_skill(
     }
     files = {path: _fill(content, values) for path, content in chosen.files().items()}
     made = Skill.parse(files["SKILL.md"], folder)
-    refused = next((f.message for f in made.validate("v2").errors if f.code.startswith("SR")), None)
+    refused = next((f.message for f in made.validate("v2").errors if f.of_standard), None)
     if refused or Path(name).name != name:
         hint = f" Try {slug(name)!r}." if slug(name) not in ("", name) else ""
         why = (refused or "it is no name of a folder").rstrip(".")

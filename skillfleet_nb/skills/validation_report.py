@@ -37,6 +37,11 @@ class Finding(BaseModel):
     fix: str
     line: int | None = None
 
+    @property
+    def of_standard(self) -> bool:
+        """Whether it is the verdict of `skills-ref`, and no rule of this project."""
+        return self.code[:2] == "SR"
+
 
 class Report(Readable, BaseModel):
     """Findings on one skill, by severity and line.
@@ -63,7 +68,7 @@ class Report(Readable, BaseModel):
     @property
     def conformant(self) -> bool:
         """Whether it is a valid agent skill: the verdict of `skills-ref`, untouched by our rules."""
-        return not any(finding.code.startswith("SR") for finding in self.findings)
+        return not any(finding.of_standard for finding in self.findings)
 
     @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
     @property

@@ -13,7 +13,7 @@ import numpy as np
 
 from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.skills.similarity.index import SimilarityIndex
-from skillfleet_nb.skills.similarity.segments import Entry, Row
+from skillfleet_nb.skills.similarity.segments import IndexEntry, IndexRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +54,10 @@ def _scale(embed: Embedder, place: Path) -> list[dict[str, object]]:
     made = _unit(rng.standard_normal((N, 2 + CHUNKS, WIDTH), dtype=np.float32))
     titles = ("Overview", "When to Use", "Quick Start")
     rows = [
-        Row(
-            Entry(f"s{n}", f"{n:024x}", f"s{n}", "A made-up skill.", titles, tuple(f"{n}-{c}" for c in range(CHUNKS))),
+        IndexRow(
+            IndexEntry(
+                f"s{n}", f"{n:024x}", f"s{n}", "A made-up skill.", titles, tuple(f"{n}-{c}" for c in range(CHUNKS))
+            ),
             v[:2],
             v[2:],
         )

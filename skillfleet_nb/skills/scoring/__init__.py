@@ -8,7 +8,7 @@ from skillfleet_nb.skills.scoring.composite import (
     METRICS,
     STYLE_WEIGHTS,
     Adaptation,
-    Advice,
+    Proposal,
     Weights,
     adapt_weights,
     composite_score,
@@ -19,7 +19,7 @@ from skillfleet_nb.skills.scoring.coverage import Coverage, coverage_score
 from skillfleet_nb.skills.scoring.entities import EntityMatch, entity_f1, extract_entities
 from skillfleet_nb.skills.scoring.feedback import planning, skill_fit, skill_quality
 from skillfleet_nb.skills.scoring.page import Page
-from skillfleet_nb.skills.scoring.quality import Check, quality_checks, quality_score
+from skillfleet_nb.skills.scoring.quality import QualityCheck, quality_checks, quality_score
 from skillfleet_nb.skills.scoring.readability import Readability, readability_score
 from skillfleet_nb.skills.scoring.score import SkillScore, score_skill
 from skillfleet_nb.skills.scoring.semantic import chunks, semantic_similarity
@@ -29,12 +29,12 @@ __all__ = [
     "METRICS",
     "STYLE_WEIGHTS",
     "Adaptation",
-    "Advice",
-    "Check",
     "Coverage",
     "EntityMatch",
     "FieldScore",
     "Page",
+    "Proposal",
+    "QualityCheck",
     "Readability",
     "SkillScore",
     "Weights",

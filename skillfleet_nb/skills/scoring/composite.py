@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from skillfleet_nb.skills.style import Style
+    from skillfleet_nb.typing import Model
 
 Metric = Literal["quality", "semantic", "entities", "readability", "coverage"]
 METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
@@ -71,7 +72,7 @@ _WHY: Final[dict[Style, str]] = {
 }
 
 
-class Advice(NamedTuple):
+class Proposal(NamedTuple):
     """What an advisor, such as an LM, proposes for a skill: its style, weights by metric, and why.
 
     Either may be None; what does not validate is set aside, with a reason.
@@ -116,7 +117,7 @@ def validate_weights(proposed: Mapping[str, Any]) -> Weights:
     return Weights(**{name: value / total for name, value in proposed.items()})
 
 
-def adapt_weights(style: Style, advice: Advice | None = None) -> Adaptation:
+def adapt_weights(style: Style, advice: Proposal | None = None) -> Adaptation:
     """Choose weights for a style; what `advice` proposes goes before the table where it validates.
 
     Parameters
@@ -128,7 +129,7 @@ def adapt_weights(style: Style, advice: Advice | None = None) -> Adaptation:
 
     Examples
     --------
-    >>> adapt_weights("minimal", Advice(weights={"quality": 7})).reasons[0]
+    >>> adapt_weights("minimal", Proposal(weights={"quality": 7})).reasons[0]
     'proposed weights set aside: weights for quality given: give exactly quality, semantic, entities, \
 readability, coverage.'
     """
@@ -175,7 +176,7 @@ def composite_score(values: Mapping[Metric, float], weights: Weights | None = No
     return max(0.0, 1.0 - math.fsum(share * (1 - values[name]) for name, share in shares.items()))
 
 
-def lm_advisor(lm: Any = None) -> Callable[[str], Advice]:
+def lm_advisor(lm: Model | None = None) -> Callable[[str], Proposal]:
     """Build an advisor that asks a language model for a skill's style and weights.
 
     Parameters
@@ -186,7 +187,7 @@ def lm_advisor(lm: Any = None) -> Callable[[str], Advice]:
     Returns
     -------
     Callable
-        From the text of a skill to :class:`Advice`; an answer that cannot be read is no advice, and
+        From the text of a skill to :class:`Proposal`; an answer that cannot be read is no advice, and
         the reason says so.
     """
     import dspy
@@ -200,12 +201,12 @@ def lm_advisor(lm: Any = None) -> Callable[[str], Advice]:
     signature = dspy.Signature(fields, "Judge the style of an agent skill, and how much each metric counts for it.")
     predict = dspy.Predict(signature)
 
-    def advise(text: str) -> Advice:
+    def advise(text: str) -> Proposal:
         try:
             with dspy.context(**({"lm": lm} if lm is not None else {})):
                 found = predict(skill=text)
         except (ValueError, TypeError, dspy.utils.exceptions.AdapterParseError) as error:
-            return Advice(reason=f"the advice could not be read ({str(error).splitlines()[0][:200]})")
-        return Advice(found.style, found.weights, found.reason)
+            return Proposal(reason=f"the advice could not be read ({str(error).splitlines()[0][:200]})")
+        return Proposal(found.style, found.weights, found.reason)
 
     return advise

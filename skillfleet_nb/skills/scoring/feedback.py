@@ -20,6 +20,10 @@ from skillfleet_nb.skills.scoring.taxonomy import WEIGHTS, plan_accuracy
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from skillfleet_nb.typing import Example, Prediction
+
+    Trace = Sequence[tuple[Any, Mapping[str, Any], Mapping[str, Any]]]
+
 PASS: Final = 0.8
 SKILL_FIELDS: Final = ("skill_md", "skill_content", "skill", "content", "document")
 """Output fields in which the skill metrics look for the text of a ``SKILL.md``, in this order."""
@@ -29,12 +33,12 @@ _FINE = "Everything is right."
 
 
 def planning(
-    example: Any,
-    pred: Any,
-    trace: Any = None,  # noqa: ARG001  part of the contract
+    example: Example,
+    pred: Prediction,
+    trace: object = None,  # noqa: ARG001  part of the contract
     pred_name: str | None = None,
-    pred_trace: Any = None,
-) -> Any:
+    pred_trace: Trace | None = None,
+) -> Prediction:
     """Score a skill plan: taxonomy path, name, style, keywords and description.
 
     Parameters
@@ -83,12 +87,12 @@ def planning(
 
 
 def skill_quality(
-    example: Any,  # noqa: ARG001  a dspy.Example; quality needs no gold
-    pred: Any,
-    trace: Any = None,  # noqa: ARG001  part of the contract
+    example: Example,  # noqa: ARG001  a dspy.Example; quality needs no gold
+    pred: Prediction,
+    trace: object = None,  # noqa: ARG001  part of the contract
     pred_name: str | None = None,
-    pred_trace: Any = None,
-) -> Any:
+    pred_trace: Trace | None = None,
+) -> Prediction:
     """Score the quality of a written skill, with the most rewarding improvements as feedback.
 
     The text is in the first of :data:`SKILL_FIELDS` that `pred` has, or its only text field.
@@ -109,12 +113,12 @@ def skill_quality(
 
 
 def skill_fit(
-    example: Any,
-    pred: Any,
-    trace: Any = None,  # noqa: ARG001  part of the contract
+    example: Example,
+    pred: Prediction,
+    trace: object = None,  # noqa: ARG001  part of the contract
     pred_name: str | None = None,
-    pred_trace: Any = None,
-) -> Any:
+    pred_trace: Trace | None = None,
+) -> Prediction:
     """Score a written skill by the composite adapted to its style.
 
     Where the example has a model skill (in one of :data:`SKILL_FIELDS`), entity F1 against it counts too.
@@ -129,7 +133,7 @@ def skill_fit(
     return _result(found.adjusted, list(found.improvements), _role(pred_name, pred_trace, pred))
 
 
-def _result(score: float, complaints: Sequence[str], role: str = "") -> Any:
+def _result(score: float, complaints: Sequence[str], role: str = "") -> Prediction:
     shown = [*complaints[:_MOST_ADVICE]]
     if len(complaints) > len(shown):
         shown.append(f"({len(complaints) - len(shown)} smaller points are left out.)")
@@ -149,12 +153,12 @@ def _prediction_class() -> Any:
     return Scored
 
 
-def _get(record: Any, field: str) -> Any:
+def _get(record: object, field: str) -> Any:
     found = record.get(field) if isinstance(record, dict) else getattr(record, field, None)
     return None if callable(found) else found
 
 
-def _expected(example: Any) -> dict[str, Any]:
+def _expected(example: Example) -> dict[str, Any]:
     found = {}
     for field in WEIGHTS:
         value = _get(example, f"expected_{field}")
@@ -164,8 +168,10 @@ def _expected(example: Any) -> dict[str, Any]:
     return found
 
 
-def _outputs(pred_trace: Any) -> frozenset[str]:
+def _outputs(pred_trace: Trace | None) -> frozenset[str]:
     """Names of the fields that the predictor of a step writes; empty where unknown."""
+    if not pred_trace:
+        return frozenset()
     try:
         _, _, outputs = pred_trace[-1]
         return frozenset(outputs.keys())
@@ -173,7 +179,7 @@ def _outputs(pred_trace: Any) -> frozenset[str]:
         return frozenset()
 
 
-def _role(pred_name: str | None, pred_trace: Any, pred: Any) -> str:
+def _role(pred_name: str | None, pred_trace: Trace | None, pred: Prediction) -> str:
     """Tell a predictor that does not write the skill that it only prepares it."""
     own = _outputs(pred_trace)
     if not pred_name or not own or own & {*SKILL_FIELDS, _text_field(pred)}:
@@ -181,7 +187,7 @@ def _role(pred_name: str | None, pred_trace: Any, pred: Any) -> str:
     return f"{pred_name} prepares the skill but does not write it; the skill that came of it needs: "
 
 
-def _text_field(pred: Any) -> str | None:
+def _text_field(pred: Prediction) -> str | None:
     named = next((f for f in SKILL_FIELDS if _get(pred, f) is not None), None)
     if named:
         return named
@@ -190,7 +196,7 @@ def _text_field(pred: Any) -> str | None:
     return texts[0] if len(texts) == 1 else None
 
 
-def _skill_text(pred: Any) -> str:
+def _skill_text(pred: Prediction) -> str:
     field = _text_field(pred)
     if field is None:
         raise InputError(f"no output field with the text of a skill: name it one of {', '.join(SKILL_FIELDS)}.")

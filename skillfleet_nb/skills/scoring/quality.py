@@ -123,7 +123,7 @@ _ADVICE: Final[dict[str, str]] = {
 }
 
 
-class Check(BaseModel):
+class QualityCheck(BaseModel):
     """One check: `value` in [0, 1] counts with `weight`; `advice` is None where the value is 1."""
 
     model_config = ConfigDict(frozen=True)
@@ -134,7 +134,7 @@ class Check(BaseModel):
     advice: str | None
 
 
-def quality_checks(skill: Document | Page | str) -> tuple[Check, ...]:
+def quality_checks(skill: Document | Page | str) -> tuple[QualityCheck, ...]:
     r"""Run every check on a skill, in the order of `WEIGHTS`.
 
     Parameters
@@ -153,11 +153,13 @@ def quality_checks(skill: Document | Page | str) -> tuple[Check, ...]:
     for name, weight in WEIGHTS.items():
         measured = page.states(_CUES[name]) if name in _CUES else _MEASURES[name](page)
         value = min(1.0, float(measured))
-        checks.append(Check(name=name, weight=weight, value=value, advice=_ADVICE[name] if value < 1.0 else None))
+        checks.append(
+            QualityCheck(name=name, weight=weight, value=value, advice=_ADVICE[name] if value < 1.0 else None)
+        )
     return tuple(checks)
 
 
-def quality_of(checks: tuple[Check, ...]) -> float:
+def quality_of(checks: tuple[QualityCheck, ...]) -> float:
     """Weigh checks up: ``1 - Σ weight · (1 - value)``, in [0, 1]; exactly 1 where nothing is amiss."""
     lost = math.fsum(check.weight * (1.0 - check.value) for check in checks)
     return max(0.0, 1.0 - lost)

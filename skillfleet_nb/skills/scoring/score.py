@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.html import Readable, items, table
 from skillfleet_nb.skills.document import Document
-from skillfleet_nb.skills.scoring.composite import METRICS, Advice, Metric, Weights, adapt_weights, composite_score
+from skillfleet_nb.skills.scoring.composite import METRICS, Metric, Proposal, Weights, adapt_weights, composite_score
 from skillfleet_nb.skills.scoring.coverage import coverage_score
 from skillfleet_nb.skills.scoring.entities import entity_f1
 from skillfleet_nb.skills.scoring.page import Page
-from skillfleet_nb.skills.scoring.quality import Check, quality_checks, quality_of
+from skillfleet_nb.skills.scoring.quality import QualityCheck, quality_checks, quality_of
 from skillfleet_nb.skills.scoring.readability import readability_score
 from skillfleet_nb.skills.scoring.semantic import semantic_similarity
 from skillfleet_nb.skills.style import Style, detect_style
@@ -57,7 +57,7 @@ class SkillScore(Readable, BaseModel):
     values: dict[Metric, float]
     weights: dict[Metric, float]
     adjusted_weights: dict[Metric, float]
-    checks: tuple[Check, ...]
+    checks: tuple[QualityCheck, ...]
     reasons: tuple[str, ...]
     improvements: tuple[str, ...]
 
@@ -98,7 +98,7 @@ def score_skill(
     embed: Embed | None = None,
     style: Style | None = None,
     weights: Weights | None = None,
-    advisor: Callable[[str], Advice] | None = None,
+    advisor: Callable[[str], Proposal] | None = None,
 ) -> SkillScore:
     r"""Score a skill with every metric that can be measured.
 

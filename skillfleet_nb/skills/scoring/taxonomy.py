@@ -111,7 +111,7 @@ def _path(path: str) -> list[str]:
     return [slug(part) for part in text.split("/") if slug(part)]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Return an array, which is what frames hold for a list, as a list."""
     return value.tolist() if hasattr(value, "tolist") else value
 

@@ -34,7 +34,7 @@ from skillfleet_nb.skills.similarity.records import (
     Match,
     SimilarResult,
 )
-from skillfleet_nb.skills.similarity.segments import Entry, Row, Segment, SegmentFiles, Snapshot
+from skillfleet_nb.skills.similarity.segments import IndexEntry, IndexRow, IndexSegment, SegmentFiles, Snapshot
 from skillfleet_nb.skills.skill import Skill
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class SimilarityIndex:
             by_hash = {s.entries[r].hash: (s, r) for s, r in usable.live()} if usable else {}
             same_root = usable is not None and usable.root == place
             todo: list[tuple[str, Skill]] = []
-            rows: list[Row] = []
+            rows: list[IndexRow] = []
             problems, seen, added, unchanged, embedded = [], set(), 0, 0, 0
             for folder in _skill_folders(place):
                 path = folder.relative_to(place).as_posix()
@@ -182,7 +182,7 @@ class SimilarityIndex:
                 raise InputError(f"{str(path)!r} is not under {str(index.root)!r}: build an index of its tree.")
             key = folder.relative_to(index.root).as_posix()
             known = index.find(key)
-            rows: list[Row] = []
+            rows: list[IndexRow] = []
             embedded = removed = 0
             if not any((folder / name).is_file() for name in ("SKILL.md", "skill.md")):
                 if known is None:
@@ -254,7 +254,7 @@ class SimilarityIndex:
             raise InputError(f"k {k} is not allowed: give a whole number of at least 1.")
         index = self._current()
         vector = np.asarray(self._embed([_clean(text)])[0], dtype=np.float32)
-        best: list[tuple[float, Segment, int]] = []
+        best: list[tuple[float, IndexSegment, int]] = []
         for segment, alive in zip(index.segments, index.alive, strict=True):
             if not alive.any():
                 continue
@@ -316,14 +316,14 @@ class SimilarityIndex:
         self,
         todo: Sequence[tuple[str, Skill]],
         index: Snapshot | None,
-        by_hash: dict[str | None, tuple[Segment, int]],
-        rows: list[Row],
+        by_hash: dict[str | None, tuple[IndexSegment, int]],
+        rows: list[IndexRow],
     ) -> int:
         """Append a row for each skill to `rows`, embedding only texts with no vector yet; returns how many."""
         import numpy as np
 
         known: dict[str, Vectors] = {}
-        plans: list[tuple[Entry, str, list[str]]] = []
+        plans: list[tuple[IndexEntry, str, list[str]]] = []
         texts: dict[str, str] = {}
         for path, skill in todo:
             entry, head, parts = _plan(path, skill)
@@ -347,7 +347,7 @@ class SimilarityIndex:
                 else np.zeros((0, len(first)), np.float32)
             )
             mean = body.mean(axis=0) if len(body) else first
-            rows.append(Row(entry, np.stack([first, mean / max(float(np.linalg.norm(mean)), 1e-9)]), body))
+            rows.append(IndexRow(entry, np.stack([first, mean / max(float(np.linalg.norm(mean)), 1e-9)]), body))
         return len(texts)
 
 
@@ -374,16 +374,16 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()  # YAML can spell lone surrogates, JSON and models cannot
 
 
-def _plan(path: str, skill: Skill) -> tuple[Entry, str, list[str]]:
+def _plan(path: str, skill: Skill) -> tuple[IndexEntry, str, list[str]]:
     """Cut a skill into its texts: a head, and the body by sections so that an edit changes few of them."""
     name, description = _clean(skill.name), _clean(skill.description)
     parts = [piece for section in _SECTION.split(_clean(skill.body)) for piece in chunks(section)]
     titles = tuple(_clean(heading.title) for heading in skill.outline.headings)
-    entry = Entry(path, _hash(skill), name, description, titles, tuple(_digest(part) for part in parts))
+    entry = IndexEntry(path, _hash(skill), name, description, titles, tuple(_digest(part) for part in parts))
     return entry, _head(name, description), parts
 
 
-def _blend(head: Any, body: Any) -> Any:
+def _blend(head: Vectors | np.float32, body: Vectors | np.float32) -> Any:
     import numpy as np
 
     return HEAD * head + (1 - HEAD) * np.maximum(head, body)
@@ -395,7 +395,7 @@ def _terms(*texts: str) -> set[str]:
     return {word.removesuffix("s") if len(word) > 3 else word for word in found if word not in _STOP}  # noqa: PLR2004
 
 
-def _match(score: float, entry: Entry, words: set[str]) -> Match:
+def _match(score: float, entry: IndexEntry, words: set[str]) -> Match:
     headings = [title for title in entry.headings if _terms(title) & words]
     shared = sorted(words & _terms(entry.name, entry.description))
     return Match(
@@ -407,7 +407,7 @@ def _match(score: float, entry: Entry, words: set[str]) -> Match:
     )
 
 
-def _shared(one: Entry, two: Entry) -> str:
+def _shared(one: IndexEntry, two: IndexEntry) -> str:
     titles = {title.lower() for title in two.headings}
     headings = [title for title in one.headings if title.lower() in titles]
     return _reason(headings, sorted(_terms(one.name, one.description) & _terms(two.name, two.description)))

@@ -10,7 +10,7 @@ from skillfleet_nb.format import seen_from_here
 from skillfleet_nb.html import Readable, preformatted, table
 
 
-class Result(Readable, BaseModel):
+class IndexResult(Readable, BaseModel):
     """A frozen result that shows itself as text and as HTML."""
 
     model_config = ConfigDict(frozen=True)
@@ -38,7 +38,7 @@ class Match(BaseModel):
     reason: str
 
 
-class SimilarResult(Result):
+class SimilarResult(IndexResult):
     """The best matches of a query, best first, and what to do about them.
 
     `verdict` is ``"extend NAME"``, ``"related"`` or ``"new"``: best score at least `EXTEND`, at least
@@ -71,7 +71,7 @@ class Duplicate(BaseModel):
     reason: str
 
 
-class DuplicateReport(Result):
+class DuplicateReport(IndexResult):
     """Near-duplicate pairs of a whole tree, most alike first."""
 
     threshold: float
@@ -84,7 +84,7 @@ class DuplicateReport(Result):
         return "\n".join([head, *(f"{p.score:5.2f}  {p.first} ~ {p.second}: {p.reason}" for p in self.pairs)])
 
 
-class BuildReport(Result):
+class BuildReport(IndexResult):
     """What a build or an update did; `problems` are skills that could not be read, with the reason."""
 
     root: str
@@ -103,7 +103,7 @@ class BuildReport(Result):
         return "\n".join([head, *(f"could not read {path}: {why}" for path, why in self.problems)])
 
 
-class IndexStatus(Result):
+class IndexStatus(IndexResult):
     """What the index holds, and how the tree on disk differs from it."""
 
     state: Literal["missing", "stale", "current", "other model"]

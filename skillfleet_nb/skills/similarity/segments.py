@@ -27,7 +27,7 @@ _FORMAT: Final = 1
 _WAIT_S: Final = 120.0
 
 
-class Entry(NamedTuple):
+class IndexEntry(NamedTuple):
     """One skill in a segment; `hash` is None where the entry removes its path."""
 
     path: str
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
         return self.name or self.path
 
 
-class Segment:
+class IndexSegment:
     """An immutable set of entries with their vectors, read when first looked at."""
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -51,7 +51,7 @@ class Segment:
 
         self.name = name
         raw = orjson.loads((folder / f"{name}.json").read_bytes())
-        self.entries = [Entry(p, h, n, d, tuple(t), tuple(c)) for p, h, n, d, t, c in raw]
+        self.entries = [IndexEntry(p, h, n, d, tuple(t), tuple(c)) for p, h, n, d, t, c in raw]
         self.skills: Vectors = np.load(folder / f"{name}.skills.npy", mmap_mode="r", allow_pickle=False)
         self.chunks: Vectors = np.load(folder / f"{name}.chunks.npy", mmap_mode="r", allow_pickle=False)
 
@@ -76,7 +76,7 @@ class Segment:
 class Snapshot:
     """The index as one manifest says it is."""
 
-    def __init__(self, manifest: dict[str, Any], segments: list[Segment]) -> None:
+    def __init__(self, manifest: dict[str, Any], segments: list[IndexSegment]) -> None:
         import numpy as np
 
         self.root = Path(manifest["root"])
@@ -88,7 +88,7 @@ class Snapshot:
                 replaced = [earlier.rows[path] for path in segment.rows if path in earlier.rows]
                 alive[replaced] = False
 
-    def find(self, path: str) -> tuple[Segment, int] | None:
+    def find(self, path: str) -> tuple[IndexSegment, int] | None:
         """Return where the live entry of a path is."""
         for segment, alive in zip(reversed(self.segments), reversed(self.alive), strict=True):
             row = segment.rows.get(path)
@@ -96,17 +96,17 @@ class Snapshot:
                 return (segment, row) if alive[row] else None
         return None
 
-    def live(self) -> Iterator[tuple[Segment, int]]:
+    def live(self) -> Iterator[tuple[IndexSegment, int]]:
         """Yield where every live entry is."""
         for segment, alive in zip(self.segments, self.alive, strict=True):
             for row in alive.nonzero()[0].tolist():
                 yield segment, row
 
 
-class Row(NamedTuple):
+class IndexRow(NamedTuple):
     """A skill on its way into a segment."""
 
-    entry: Entry
+    entry: IndexEntry
     skill: Vectors  # (2, d)
     chunks: Vectors  # (m, d)
 
@@ -116,7 +116,7 @@ class SegmentFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._loaded: dict[str, Segment] = {}
+        self._loaded: dict[str, IndexSegment] = {}
         self._cached: tuple[bytes, Snapshot] | None = None
 
     def read(self) -> Snapshot | None:
@@ -135,7 +135,7 @@ class SegmentFiles:
             if manifest["format"] > _FORMAT:
                 raise HomeError(f"index '{self.folder}' was made by a newer version: upgrade skillfleet-nb.")
             try:
-                loaded = {n: self._loaded.get(n) or Segment(self.folder, n) for n in manifest["segments"]}
+                loaded = {n: self._loaded.get(n) or IndexSegment(self.folder, n) for n in manifest["segments"]}
             except FileNotFoundError:
                 continue
             snapshot = Snapshot(manifest, list(loaded.values()))
@@ -154,11 +154,11 @@ class SegmentFiles:
         except Busy:
             raise HomeError(f"index '{self.folder}' has been locked for {_WAIT_S:.0f} s: try again later.") from None
 
-    def write(self, rows: Sequence[Row], gone: Iterable[str] = ()) -> str:
+    def write(self, rows: Sequence[IndexRow], gone: Iterable[str] = ()) -> str:
         """Write a segment and return its name; nobody reads it before the manifest names it."""
         import numpy as np
 
-        entries = [row.entry for row in rows] + [Entry(path, None) for path in sorted(gone)]
+        entries = [row.entry for row in rows] + [IndexEntry(path, None) for path in sorted(gone)]
         d = rows[0].skill.shape[1] if rows else self._width()
         skills = np.zeros((len(entries), 2, d), np.float32)
         if rows:
@@ -166,7 +166,7 @@ class SegmentFiles:
         parts = [row.chunks for row in rows if len(row.chunks)]
         return self._store(entries, skills, np.concatenate(parts) if parts else np.zeros((0, d), np.float32))
 
-    def _store(self, entries: Sequence[Entry], skills: Vectors, bodies: Vectors) -> str:
+    def _store(self, entries: Sequence[IndexEntry], skills: Vectors, bodies: Vectors) -> str:
         import numpy as np
 
         name = uuid.uuid4().hex[:16]
@@ -202,7 +202,7 @@ class SegmentFiles:
         if index is None:
             return
         merged = index.segments[first:]
-        entries: list[Entry] = []
+        entries: list[IndexEntry] = []
         skills, bodies = [], []
         for segment, alive in zip(merged, index.alive[first:], strict=True):
             for row, entry in enumerate(segment.entries):

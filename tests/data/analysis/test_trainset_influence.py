@@ -11,7 +11,7 @@ from message_sets import WordVectors, flipped, made_up
 
 import skillfleet_nb as sf
 from skillfleet_nb.data.dataset import lay_out
-from skillfleet_nb.data.influence import Candidate, estimate, matched
+from skillfleet_nb.data.influence import DemoSet, estimate, matched
 from skillfleet_nb.fleet import Fleet
 from skillfleet_nb.reports.accessor import Trainsets
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def drawn(n: int, effects: np.ndarray, *, seed: int = 0, noise: float = 0.03) -> list[Candidate]:
+def drawn(n: int, effects: np.ndarray, *, seed: int = 0, noise: float = 0.03) -> list[DemoSet]:
     """Candidates of five runs with 8 to 16 demos drawn at random; every demo adds 0.01, and its own effect."""
     rng = np.random.default_rng(seed)
     shifts = rng.normal(0, 0.1, 5)
@@ -27,7 +27,7 @@ def drawn(n: int, effects: np.ndarray, *, seed: int = 0, noise: float = 0.03) ->
     for i in range(n):
         demos = rng.choice(len(effects), int(rng.integers(8, 17)), replace=False)
         score = effects[demos].sum() + 0.01 * len(demos) + shifts[i % 5] + rng.normal(0, noise)
-        found.append(Candidate(i % 5, frozenset(map(str, demos)), len(demos), float(score), 50))
+        found.append(DemoSet(i % 5, frozenset(map(str, demos)), len(demos), float(score), 50))
     return found
 
 
@@ -59,8 +59,8 @@ def test_few_candidates_leave_it_open() -> None:
 
 
 def test_runs_and_instructions_are_not_compared_with_each_other() -> None:
-    better = [Candidate("good prompt", frozenset({"a", f"g{i}"}), 2, 0.9, 50) for i in range(6)]
-    worse = [Candidate("bad prompt", frozenset({"b", f"b{i}"}), 2, 0.1, 50) for i in range(6)]
+    better = [DemoSet("good prompt", frozenset({"a", f"g{i}"}), 2, 0.9, 50) for i in range(6)]
+    worse = [DemoSet("bad prompt", frozenset({"b", f"b{i}"}), 2, 0.1, 50) for i in range(6)]
     assert all(f.low <= 0 <= f.high for f in estimate([*better, *worse]).values())
 
 

@@ -17,7 +17,7 @@ from message_sets import WordVectors, flipped, made_up
 
 from skillfleet_nb.data import analyze
 from skillfleet_nb.data.bundled import bundled
-from skillfleet_nb.data.example_history import Past, gather
+from skillfleet_nb.data.example_history import ExampleHistory, gather
 from skillfleet_nb.data.scoring import COMPONENTS
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.skills.plan_rows import PLAN_ROLES
@@ -105,7 +105,7 @@ def test_unseen_examples_are_not_treated_as_known_good(embed: WordVectors) -> No
 
 def test_rank_is_as_documented(embed: WordVectors) -> None:
     rows = made_up(40)
-    past = {analyze(rows, embed=embed, label="topic").examples["example_id"][0]: Past((0.2,), (0.1,), 2, 0.0)}
+    past = {analyze(rows, embed=embed, label="topic").examples["example_id"][0]: ExampleHistory((0.2,), (0.1,), 2, 0.0)}
     frame = analyze(
         rows, embed=embed, label="topic", past=past, weights={"categories": {"access": 0.5}, "bonus": 0.2}
     ).examples

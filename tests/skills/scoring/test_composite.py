@@ -8,7 +8,7 @@ from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.skills.scoring import (
     METRICS,
     STYLE_WEIGHTS,
-    Advice,
+    Proposal,
     Weights,
     adapt_weights,
     composite_score,
@@ -58,13 +58,13 @@ def test_a_composite_lies_between_its_metrics(values: dict) -> None:
 def test_weights_that_do_not_validate_are_refused_and_the_table_holds(proposed: dict) -> None:
     with pytest.raises(InputError):
         validate_weights(proposed)
-    adapted = adapt_weights("minimal", Advice(weights=proposed))
+    adapted = adapt_weights("minimal", Proposal(weights=proposed))
     assert adapted.weights == STYLE_WEIGHTS["minimal"]
     assert "set aside" in adapted.reasons[0]
 
 
 def test_proposed_weights_that_validate_are_used_and_the_reason_is_kept() -> None:
-    adapted = adapt_weights("minimal", Advice("comprehensive", PROPOSED, "it is long"))
+    adapted = adapt_weights("minimal", Proposal("comprehensive", PROPOSED, "it is long"))
     assert (adapted.style, adapted.weights) == ("comprehensive", Weights(**PROPOSED))
     assert adapted.reasons == (
         "style comprehensive instead of minimal: it is long",
@@ -73,7 +73,7 @@ def test_proposed_weights_that_validate_are_used_and_the_reason_is_kept() -> Non
 
 
 def test_an_unknown_proposed_style_is_set_aside() -> None:
-    adapted = adapt_weights("minimal", Advice(style="baroque"))
+    adapted = adapt_weights("minimal", Proposal(style="baroque"))
     assert adapted.style == "minimal"
     assert "baroque" in adapted.reasons[0]
 
