@@ -7,7 +7,8 @@ import json
 import pytest
 from skill_documents import DATA, needs_data
 
-from skillfleet_nb.skills import Skill, classify_style, detect_style, find_skills
+from skillfleet_nb.cli import main
+from skillfleet_nb.skills import STYLES, Skill, classify_style, detect_style, find_skills
 
 
 @needs_data
@@ -63,3 +64,9 @@ def test_a_declared_style_holds_and_the_detected_one_is_shown() -> None:
     assert (skill.style, verdict.detected) == ("comprehensive", "minimal")
     assert "the rules say minimal" in verdict.text()
     assert Skill.parse("---\nskill_style: odd\n---\n").style == "minimal"
+
+
+def test_the_commands_offer_every_style(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["skill", "score", ".", "--style", "none"]) == 2
+    offered = capsys.readouterr().err.partition("choose from ")[2].partition(")")[0]
+    assert sorted(offered.replace("'", "").split(", ")) == sorted(STYLES)
