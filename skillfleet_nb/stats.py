@@ -76,14 +76,14 @@ class PairedComparison:
         >>> print(paired_comparison([0.0] * 12, [1.0] * 9 + [0.0] * 3).sentence())
         improved: 0.0 → 75.0 on 12 examples, +75.0 points (95% interval +46.3 to +100.0, p = 0.004)
         """
-        told = (
+        text = (
             f"{self.verdict}: {points(self.baseline_mean)} → {points(self.candidate_mean)} "
             f"on {self.n} example{'s' if self.n != 1 else ''}, {points_change(self.delta)} points "
             f"({100 * self.confidence:g}% interval {points_change(self.low)} to {points_change(self.high)}, "
             f"{p_in_words(self.p_value)})"
         )
         needed = smallest_conclusive_n(self.confidence)
-        return told + (f"; fewer than {needed} examples cannot show anything" if self.n < needed else "")
+        return text + (f"; fewer than {needed} examples cannot show anything" if self.n < needed else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,8 +324,8 @@ def _scores(name: str, values: Sequence[float]) -> Floats:
         raise InputError(f"{name} has shape {scores.shape}: give one score in [0, 1] an example, at least one.")
     wrong = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
     if wrong.size:
-        at = int(wrong[0])
-        raise InputError(f"{name}[{at}] is {scores[at]:g}: scores lie in [0, 1]; scale the metric.")
+        first = int(wrong[0])
+        raise InputError(f"{name}[{first}] is {scores[first]:g}: scores lie in [0, 1]; scale the metric.")
     return scores
 
 

@@ -54,7 +54,7 @@ class Cache(Protocol):
 
 
 def analyze(
-    given: object,
+    data: object,
     *,
     embed: Embed,
     label: str | None = None,
@@ -80,7 +80,7 @@ def analyze(
 
     Parameters
     ----------
-    given, label, input_fields, roles, name, max_rows, seed
+    data, label, input_fields, roles, name, max_rows, seed
         The set, as :func:`~skillfleet_nb.data.dataset.lay_out` takes it.
     embed
         Turns texts into unit vectors, shape (len(texts), d).
@@ -130,7 +130,7 @@ def analyze(
     if not 0 < near <= 1:
         raise InputError(f"near = {near!r}: give a cosine above 0 and up to 1, such as 0.95.")
     weights = RankWeights.of(weights)
-    source = records(given, name)
+    source = records(data, name)
     rows = lay_out(source, label=label, input_fields=input_fields, roles=roles, name=name, max_rows=max_rows, seed=seed)
     vectors = once(lambda: embedded(rows.texts, embed))
     geometry = _geometry(rows, vectors, embed, cache, seed)
@@ -158,9 +158,9 @@ def embedded(texts: Sequence[str], embed: Embed) -> Floats:
     import numpy as np
 
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    found = np.asarray(embed([texts[i] for i in order]), np.float32)
-    vectors = np.empty_like(found)
-    vectors[order] = found
+    computed = np.asarray(embed([texts[i] for i in order]), np.float32)
+    vectors = np.empty_like(computed)
+    vectors[order] = computed
     return vectors
 
 
@@ -226,10 +226,10 @@ def _geometry(rows: Dataset, vectors: Callable[[], Floats], embed: Embed, cache:
     if kept is not None:
         with suppress(TypeError):
             return Geometry.of_arrays(kept)
-    found = measure(vectors(), rows.labels, seed=seed)
+    geometry = measure(vectors(), rows.labels, seed=seed)
     if cache is not None:
-        cache.put(key, found.arrays())
-    return found
+        cache.put(key, geometry.arrays())
+    return geometry
 
 
 def _gaps(rows: Dataset, target: Mapping[str, float] | None, expected: Mapping[str, Sequence[str]]) -> list[Gap]:
@@ -237,11 +237,11 @@ def _gaps(rows: Dataset, target: Mapping[str, float] | None, expected: Mapping[s
     seen = {rows.category_field or "label": list(rows.categories)}
     others = {*rows.facets(), *(f for f in expected if f in rows.fields)} - {*seen, *rows.inputs, *_PROVENANCE}
     seen |= {f: [_str(v.get(f)) for v in rows.contents] for f in rows.fields if f in others}
-    found = []
-    for at, (field, values) in enumerate(seen.items()):
+    gaps = []
+    for place, (field, values) in enumerate(seen.items()):
         wanted = dict.fromkeys([*expected.get(field, ()), *(v for v in values if v is not None)], 1.0)
-        found += underrepresented(values, field, target if at == 0 and target is not None else wanted or None)
-    return found
+        gaps += underrepresented(values, field, target if place == 0 and target is not None else wanted or None)
+    return gaps
 
 
 def _regions(
@@ -261,23 +261,23 @@ def _regions(
     return uncovered(vectors(), nearest, embedded(texts, embed), texts), notes
 
 
-def _reference(given: object, rows: Dataset, most: int, seed: int) -> tuple[list[str], list[str]]:
+def _reference(reference: object, rows: Dataset, most: int, seed: int) -> tuple[list[str], list[str]]:
     """Return the texts of the reference's inputs, of many a random sample, and what to note of them."""
-    every = records(given, "reference")
+    every = records(reference, "reference")
     numbers: Sequence[int] = range(len(every))
     notes = []
     if len(every) > most:
         numbers = sorted(random.Random(seed).sample(numbers, most))
         notes.append(f"{most:,} of {len(every):,} inputs of the reference were looked at, drawn at random")
     texts = []
-    for at, row in zip(numbers, picked(every, numbers), strict=True):
+    for number, row in zip(numbers, picked(every, numbers), strict=True):
         if isinstance(row, str):
             texts.append(row)
             continue
         fields = row_fields(row)
         if absent := [f for f in rows.inputs if f not in fields]:
             raise InputError(
-                f"reference row {at} has no input {absent[0]!r} (its fields: {', '.join(fields) or 'none'}): "
+                f"reference row {number} has no input {absent[0]!r} (its fields: {', '.join(fields) or 'none'}): "
                 "give texts, or rows with the inputs of the set."
             )
         texts.append(text_of({f: fields[f] for f in rows.inputs}))
@@ -306,12 +306,11 @@ def _alike(pair: Pair, rows: Dataset) -> Likeness:
 
 
 def _suspects(frame: pd.DataFrame) -> list[Suspect]:
-    found = frame[frame["suspect"]].sort_values("suspicion", ascending=False, kind="stable")
+    suspects = frame[frame["suspect"]].sort_values("suspicion", ascending=False, kind="stable")
+    shown = ["row", "label", "suggested", "suspicion", "text"]
     return [
         Suspect(row=int(row), label=label, suggested=suggested, suspicion=float(suspicion), text=one_line(text))
-        for row, label, suggested, suspicion, text in zip(
-            found["row"], found["label"], found["suggested"], found["suspicion"], found["text"], strict=True
-        )
+        for row, label, suggested, suspicion, text in suspects[shown].itertuples(index=False)
     ]
 
 

@@ -75,7 +75,7 @@ def check_examples(
         raise InputError(f"{name} is empty: give at least {max(1, minimum)} examples.")
     if len(rows) < minimum:
         raise InputError(f"{name} has {len(rows)} examples and {minimum} are needed: add {minimum - len(rows)} more.")
-    split_rows = [_checked_parts(name, at, row, input_fields) for at, row in enumerate(rows)]
+    split_rows = [_checked_parts(name, number, row, input_fields) for number, row in enumerate(rows)]
     _check_schema(name, [{**i, **o} for i, o in split_rows])
     _check_ids(name, [{**i, **o} for i, o in split_rows])
     return [*_repeats(name, split_rows), *_missing_values(name, split_rows)]
@@ -124,34 +124,36 @@ def brief(fields: Mapping[str, Any]) -> str:
 
 
 def _checked_parts(
-    name: str, at: int, row: object, input_fields: Sequence[str] | None
+    name: str, number: int, row: object, input_fields: Sequence[str] | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         inputs, outputs = parts(row, input_fields)
     except InputError as error:
-        raise InputError(f"{name} row {at}: {error}") from None
+        raise InputError(f"{name} row {number}: {error}") from None
     needed = input_fields or own_inputs(row) or ()
     if absent := [f for f in needed if f not in inputs]:
         have = ", ".join(row_fields(row)) or "none"
         raise InputError(
-            f"{name} row {at} has no input {', '.join(map(repr, absent))} (its fields: {have}): "
+            f"{name} row {number} has no input {', '.join(map(repr, absent))} (its fields: {have}): "
             "rename the column or correct with_inputs(…)."
         )
     if not inputs:
-        raise InputError(f"{name} row {at} has no input field: say which fields are inputs with input_fields=.")
+        raise InputError(f"{name} row {number} has no input field: say which fields are inputs with input_fields=.")
     if not outputs:
         raise InputError(
-            f"{name} row {at} has only inputs ({', '.join(inputs)}): add a field with the expected answer."
+            f"{name} row {number} has only inputs ({', '.join(inputs)}): add a field with the expected answer."
         )
     return inputs, outputs
 
 
 def _check_schema(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    for at, row in enumerate(rows):
+    for number, row in enumerate(rows):
         lacking, extra = sorted(rows[0].keys() - row.keys()), sorted(row.keys() - rows[0].keys())
         if lacking or extra:
-            told = [f"lacks {', '.join(lacking)}"] * bool(lacking) + [f"adds {', '.join(extra)}"] * bool(extra)
-            raise InputError(f"{name} row {at} {' and '.join(told)} against row 0: give all rows the same fields.")
+            faults = [f"lacks {', '.join(lacking)}"] * bool(lacking) + [f"adds {', '.join(extra)}"] * bool(extra)
+            raise InputError(
+                f"{name} row {number} {' and '.join(faults)} against row 0: give all rows the same fields."
+            )
 
 
 def _check_ids(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -167,29 +169,29 @@ def _check_ids(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Issue]:
-    at: dict[str, list[int]] = defaultdict(list)
+    by_input: dict[str, list[int]] = defaultdict(list)
     for index, (inputs, _) in enumerate(rows):
-        at[content_hash(inputs)].append(index)
+        by_input[content_hash(inputs)].append(index)
     copies: list[int] = []
     conflicts: list[list[int]] = []
-    for group in (g for g in at.values() if len(g) > 1):
+    for group in (g for g in by_input.values() if len(g) > 1):
         firsts: dict[str, int] = {}
         copies += [index for index in group if firsts.setdefault(example_id(*rows[index]), index) != index]
         if len(firsts) > 1:
             conflicts.append(list(firsts.values()))
-    found = []
+    issues = []
     if copies:
         text = f"{name}: {len(copies)} row{'s repeat' if len(copies) > 1 else ' repeats'} another exactly"
-        found.append(Issue("duplicates", len(copies), f"{text}, the first at row {min(copies)}; they count twice."))
+        issues.append(Issue("duplicates", len(copies), f"{text}, the first at row {min(copies)}; they count twice."))
     if conflicts:
         first = min(conflicts)
-        told = "1 input has" if len(conflicts) == 1 else f"{len(conflicts)} inputs have"
+        count = "1 input has" if len(conflicts) == 1 else f"{len(conflicts)} inputs have"
         text = (
-            f"{name}: {told} more than one answer, the first at rows {first[0]} and {first[1]}: "
+            f"{name}: {count} more than one answer, the first at rows {first[0]} and {first[1]}: "
             f"{brief(rows[first[0]][0])}; correct the labels or drop it."
         )
-        found.append(Issue("conflicts", sum(map(len, conflicts)), text))
-    return found
+        issues.append(Issue("conflicts", sum(map(len, conflicts)), text))
+    return issues
 
 
 def _missing_values(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Issue]:
@@ -201,7 +203,7 @@ def _missing_values(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, An
                 empty[field].append(index)
     if not empty:
         return []
-    told = ", ".join(f"{field} in {len(at)} row{'s' * (len(at) > 1)}" for field, at in empty.items())
-    concerned = {index for at in empty.values() for index in at}
-    text = f"{name}: no value for {told}, the first at row {min(concerned)}; fill them in or drop the rows."
+    listed = ", ".join(f"{field} in {len(numbers)} row{'s' * (len(numbers) > 1)}" for field, numbers in empty.items())
+    concerned = {index for numbers in empty.values() for index in numbers}
+    text = f"{name}: no value for {listed}, the first at row {min(concerned)}; fill them in or drop the rows."
     return [Issue("missing values", len(concerned), text)]

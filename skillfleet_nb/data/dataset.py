@@ -78,17 +78,17 @@ class Dataset:
 
     def facets(self) -> dict[str, dict[str, int]]:
         """Count the values of each short field that has at most 20 of them, such as style and source."""
-        found = {}
+        facets = {}
         for field in self.fields:
             values = [v[field] for v in self.contents if isinstance(v.get(field), str | bool)]
             counts = Counter(str(v) for v in values)
             if 1 < len(counts) <= _MAX_FACET and len(values) >= 2 * len(counts):
-                found[field] = dict(counts.most_common())
-        return found
+                facets[field] = dict(counts.most_common())
+        return facets
 
 
 def lay_out(
-    given: object,
+    data: object,
     *,
     label: str | None = None,
     input_fields: Sequence[str] | None = None,
@@ -101,7 +101,7 @@ def lay_out(
 
     Parameters
     ----------
-    given
+    data
         What :func:`~skillfleet_nb.data.to_examples` takes: mappings, examples, a frame, an
         Arrow table or a `datasets.Dataset`.
     label
@@ -131,7 +131,7 @@ def lay_out(
     """
     if max_rows < 1:
         raise InputError(f"max_rows = {max_rows}: give a whole number from 1.")
-    every = records(given, name)
+    every = records(data, name)
     if len(every) == 0:
         raise InputError(f"{name} is empty: give at least one example.")
     numbers: Sequence[int] = range(len(every))
@@ -139,11 +139,11 @@ def lay_out(
     if len(every) > max_rows:
         numbers = sorted(random.Random(seed).sample(numbers, max_rows))
         notes.append(f"{max_rows:,} of {len(every):,} rows were analysed, drawn at random (seed {seed})")
-    found = picked(every, numbers)
-    values = [_filled(row_fields(row)) for row in found]
+    chosen = picked(every, numbers)
+    values = [_filled(row_fields(row)) for row in chosen]
     fields = tuple(dict.fromkeys(f for v in values for f in v))
     kind = next((r for r in roles if r.recognised_by <= set(fields)), None)
-    own = input_fields or own_inputs(found[0]) or (kind.inputs if kind else None)
+    own = input_fields or own_inputs(chosen[0]) or (kind.inputs if kind else None)
     chosen_label, inputs = _label_and_inputs(values, fields, label, own)
     notes += _oddities(values, fields, chosen_label)
     split = [({f: v[f] for f in v if f in inputs}, {f: v[f] for f in v if f not in inputs}) for v in values]
@@ -175,9 +175,9 @@ def text_of(inputs: Mapping[str, Any]) -> str:
     >>> text_of({"question": "1+1?", "n": [1]})
     'question: 1+1?\nn: [1]'
     """
-    told = {k: v if isinstance(v, str) else canonical_json(v) for k, v in inputs.items() if v is not None}
-    one = len(inputs) == 1 and told
-    return _sound(next(iter(told.values())) if one else "\n".join(f"{k}: {v}" for k, v in told.items()))
+    texts = {k: v if isinstance(v, str) else canonical_json(v) for k, v in inputs.items() if v is not None}
+    one = len(inputs) == 1 and texts
+    return _sound(next(iter(texts.values())) if one else "\n".join(f"{k}: {v}" for k, v in texts.items()))
 
 
 def is_blank(value: object) -> bool:

@@ -56,19 +56,19 @@ def find_twins(rows: Dataset, geometry: Geometry, *, near: float = NEAR) -> Twin
     answers = list(rows.labels) if rows.label is not None else list(rows.ids)
     first_of: dict[str, int] = {}
     by_input: dict[str, list[int]] = defaultdict(list)
-    for at, key in enumerate(rows.ids):
-        if first_of.setdefault(key, at) != at:
-            uniqueness[at] = 0.0
-        by_input[rows.input_ids[at]].append(at)
+    for row, key in enumerate(rows.ids):
+        if first_of.setdefault(key, row) != row:
+            uniqueness[row] = 0.0
+        by_input[rows.input_ids[row]].append(row)
     duplicates, conflicts = [], []
     for group in by_input.values():
         if len(group) == 1:
             continue
-        if len({answers[at] for at in group}) > 1:
+        if len({answers[row] for row in group}) > 1:
             conflicts.append(Pair(tuple(group), 1.0, exact=True))
         repeats = defaultdict(list)
-        for at in group:
-            repeats[answers[at]].append(at)
+        for row in group:
+            repeats[answers[row]].append(row)
         duplicates += [Pair(tuple(same), 1.0, exact=True) for same in repeats.values() if len(same) > 1]
     for one, other, cosine in _near_pairs(rows, geometry, near):
         pair = Pair((one, other), cosine, exact=False)
@@ -81,13 +81,13 @@ def find_twins(rows: Dataset, geometry: Geometry, *, near: float = NEAR) -> Twin
 
 
 def _near_pairs(rows: Dataset, geometry: Geometry, near: float) -> list[tuple[int, int, float]]:
-    found = {}
+    cosines = {}
     for one, slot in zip(*(geometry.similarities >= near).nonzero(), strict=True):
         other = int(geometry.neighbours[one, slot])
         if rows.input_ids[one] != rows.input_ids[other]:
             pair = (min(int(one), other), max(int(one), other))
-            found[pair] = min(1.0, float(geometry.similarities[one, slot]))
-    return [(one, other, cosine) for (one, other), cosine in sorted(found.items())]
+            cosines[pair] = min(1.0, float(geometry.similarities[one, slot]))
+    return [(one, other, cosine) for (one, other), cosine in sorted(cosines.items())]
 
 
 def _sorted(pairs: list[Pair]) -> tuple[Pair, ...]:

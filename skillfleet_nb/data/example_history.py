@@ -68,11 +68,11 @@ def gather(runs: Iterable[tuple[str, float, float, int, int]]) -> dict[str, Exam
         One row an example of a run, oldest run first: example id, mean score, score of the best
         candidate, times scored, times solved.
     """
-    found: dict[str, list[tuple[float, float, int, int]]] = {}
+    outcomes: dict[str, list[tuple[float, float, int, int]]] = {}
     for example, mean, best, trials, solved in runs:
-        found.setdefault(example, []).append((mean, best, trials, solved))
+        outcomes.setdefault(example, []).append((mean, best, trials, solved))
     past = {}
-    for example, rows in found.items():
+    for example, rows in outcomes.items():
         means, bests, counts, hits = zip(*rows, strict=True)
         past[example] = ExampleHistory(means, bests, sum(counts), sum(hits) / max(1, sum(counts)))
     return past

@@ -71,6 +71,6 @@ class Judged(BaseModel):
         """
         mean = f", mean {sum(g for g, _ in self.grades.values()) / len(self.grades):.2f}" if self.grades else ""
         cost = f", ${self.cost_usd:.4f}" if self.cost_usd else ""
-        told = f"{self.model} graded {graded:,} of {analysed:,}{mean}; {counted(self.calls, 'call')} now{cost}"
-        told += f"; {counted(self.unread, 'answer')} could not be read" if self.unread else ""
-        return told + (f"; stopped by its {self.stopped}, the next analysis goes on" if self.stopped else "")
+        line = f"{self.model} graded {graded:,} of {analysed:,}{mean}; {counted(self.calls, 'call')} now{cost}"
+        line += f"; {counted(self.unread, 'answer')} could not be read" if self.unread else ""
+        return line + (f"; stopped by its {self.stopped}, the next analysis goes on" if self.stopped else "")

@@ -96,16 +96,16 @@ def measure(vectors: Floats, labels: Sequence[str | None], *, seed: int = 0) -> 
     number = {v: i for i, v in enumerate(sorted({v for v in labels if v is not None}))}
     codes = np.array([-1 if v is None else number[v] for v in labels])
     sizes = np.bincount(codes[codes >= 0], minlength=1)
-    known = np.flatnonzero((codes >= 0) & (sizes[codes] >= _MIN_A_CLASS))
-    kept = np.unique(codes[known])
+    labelled = np.flatnonzero((codes >= 0) & (sizes[codes] >= _MIN_A_CLASS))
+    kept = np.unique(codes[labelled])
     if 1 < len(kept) <= MAX_CLASSES:
-        y = np.searchsorted(kept, codes[known])
-        shares = _out_of_fold(vectors[known], y, seed)
+        y = np.searchsorted(kept, codes[labelled])
+        shares = _out_of_fold(vectors[labelled], y, seed)
         own = shares[np.arange(len(y)), y]
-        agreement[known] = own / shares.max(axis=1)
-        suspicion[known] = 1 - own
-        suspect[known] = _issues(y, shares)
-        suggested[known] = kept[shares.argmax(axis=1)]
+        agreement[labelled] = own / shares.max(axis=1)
+        suspicion[labelled] = 1 - own
+        suspect[labelled] = _issues(y, shares)
+        suggested[labelled] = kept[shares.argmax(axis=1)]
     return Geometry(nearest, near, agreement, suspicion, suspect, suggested, _map(vectors))
 
 
@@ -113,27 +113,27 @@ def nearest_to(vectors: Floats, others: Floats) -> tuple[Ints, Floats]:
     """Return for each of `others` the nearest of `vectors`, and its cosine."""
     import numpy as np
 
-    found = [others[i : i + _BLOCK] @ vectors.T for i in range(0, len(others), _BLOCK)]
-    at = np.concatenate([block.argmax(axis=1) for block in found])
-    return at, np.concatenate([block.max(axis=1) for block in found])
+    blocks = [others[i : i + _BLOCK] @ vectors.T for i in range(0, len(others), _BLOCK)]
+    nearest = np.concatenate([block.argmax(axis=1) for block in blocks])
+    return nearest, np.concatenate([block.max(axis=1) for block in blocks])
 
 
 def _neighbours(vectors: Floats) -> tuple[Ints, Floats]:
     import numpy as np
 
     n, k = len(vectors), min(NEIGHBOURS, len(vectors) - 1)
-    at, near = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
+    nearest, near = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
     if k == 0:
-        return at, near
+        return nearest, near
     for start in range(0, n, _BLOCK):
         block = vectors[start : start + _BLOCK] @ vectors.T
         rows = np.arange(len(block))[:, None]
         block[rows[:, 0], start + rows[:, 0]] = -2.0  # a row is no neighbour of its own
         some = np.argpartition(-block, k - 1, axis=1)[:, :k]
         order = np.lexsort((some, -block[rows, some]), axis=1)  # of equals, the first
-        at[start : start + _BLOCK] = some[rows, order]
+        nearest[start : start + _BLOCK] = some[rows, order]
         near[start : start + _BLOCK] = block[rows, some[rows, order]]
-    return at, np.clip(near, -1.0, 1.0)
+    return nearest, np.clip(near, -1.0, 1.0)
 
 
 def _out_of_fold(vectors: Floats, y: Ints, seed: int) -> Floats:
@@ -169,8 +169,8 @@ def _out_of_fold(vectors: Floats, y: Ints, seed: int) -> Floats:
 def _issues(y: Ints, shares: Floats) -> NDArray[np.bool_]:
     from cleanlab.filter import find_label_issues
 
-    found: NDArray[np.bool_] = find_label_issues(y, shares, filter_by="both", n_jobs=1)
-    return found
+    suspects: NDArray[np.bool_] = find_label_issues(y, shares, filter_by="both", n_jobs=1)
+    return suspects
 
 
 def _map(vectors: Floats) -> Floats:

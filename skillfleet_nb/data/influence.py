@@ -101,10 +101,10 @@ def estimate(candidates: Sequence[DemoSet]) -> dict[str, Influence]:
     some = [e for e, n in counts.most_common(_MOST) if _LEAST <= n <= len(compared) - _LEAST]
     if len(compared) < FEWEST or not some:
         return {}
-    at = {e: i for i, e in enumerate(some)}
+    place = {e: i for i, e in enumerate(some)}
     table = np.zeros((len(compared), len(some) + 2))  # the examples, how many demos, the score
     for row, candidate in enumerate(compared):
-        table[row, [at[e] for e in candidate.demos if e in at]] = 1
+        table[row, [place[e] for e in candidate.demos if e in place]] = 1
         table[row, -2:] = candidate.size, candidate.score
     weights = np.array([c.weight for c in compared], float)
     table = _within(table, [c.run for c in compared], weights)
@@ -123,12 +123,12 @@ def estimate(candidates: Sequence[DemoSet]) -> dict[str, Influence]:
     }
 
 
-def columns(found: Mapping[str, Influence], ids: Sequence[str]) -> dict[str, Any]:
+def columns(influences: Mapping[str, Influence], ids: Sequence[str]) -> dict[str, Any]:
     """Lay estimates out by row: `influence`, `influence_low`, `influence_high` (NaN where unknown), `as_demo`."""
     import numpy as np
 
     none = Influence(np.nan, np.nan, np.nan, 0)
-    rows = [found.get(i, none) for i in ids]
+    rows = [influences.get(i, none) for i in ids]
     return {
         "influence": [r.effect for r in rows],
         "influence_low": [r.low for r in rows],
@@ -152,35 +152,35 @@ def matched(demos: Iterable[Mapping[str, Any]], rows: Dataset) -> list[str | Non
     list of str or None
         Example ids; None where there is none, or inputs that several examples share leave it open.
     """
-    known: dict[frozenset[str], dict[str, str | None]] = {}
+    indexes: dict[frozenset[str], dict[str, str | None]] = {}
 
-    def found(fields: Mapping[str, Any], names: Collection[str]) -> str | None:
+    def lookup(fields: Mapping[str, Any], names: Collection[str]) -> str | None:
         key = frozenset(names)
         if not key:
             return None
-        if key not in known:
+        if key not in indexes:
             ids: dict[str, set[str]] = defaultdict(set)
             for example, content in zip(rows.ids, rows.contents, strict=True):
                 ids[content_hash({k: content.get(k) for k in key})].add(example)
-            known[key] = {h: next(iter(i)) if len(i) == 1 else None for h, i in ids.items()}
-        return known[key].get(content_hash({k: fields[k] for k in key}))
+            indexes[key] = {h: next(iter(i)) if len(i) == 1 else None for h, i in ids.items()}
+        return indexes[key].get(content_hash({k: fields[k] for k in key}))
 
-    told = []
+    matches = []
     for demo in demos:
         fields = {k: v for k, v in demo.items() if k in rows.fields}
-        whole = found(fields, fields) if len(fields) == len(rows.fields) else None
-        told.append(whole or found(fields, [k for k in fields if k in rows.inputs]))
-    return told
+        whole = lookup(fields, fields) if len(fields) == len(rows.fields) else None
+        matches.append(whole or lookup(fields, [k for k in fields if k in rows.inputs]))
+    return matches
 
 
 def _within(table: Floats, runs: Sequence[Hashable], weights: Floats) -> Floats:
     """Take the weighted mean of its run out of every row."""
     import numpy as np
 
-    at: dict[Hashable, list[int]] = defaultdict(list)
+    by_run: dict[Hashable, list[int]] = defaultdict(list)
     for i, run in enumerate(runs):
-        at[run].append(i)
+        by_run[run].append(i)
     centred = table.copy()
-    for rows in at.values():
+    for rows in by_run.values():
         centred[rows] -= np.average(table[rows], axis=0, weights=weights[rows])
     return centred

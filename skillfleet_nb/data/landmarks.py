@@ -115,7 +115,7 @@ def _words(texts: Sequence[str], labels: Sequence[str]) -> float | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a label that a fold has all rows of
         try:
-            found = cross_val_predict(learner, list(texts), list(labels), cv=folds)
+            predicted = cross_val_predict(learner, list(texts), list(labels), cv=folds)
         except ValueError:  # no words at all
             return None
-    return float(sum(a == b for a, b in zip(found, labels, strict=True)) / len(labels))
+    return float(sum(a == b for a, b in zip(predicted, labels, strict=True)) / len(labels))

@@ -55,21 +55,21 @@ def to_examples(
     import dspy
 
     examples = []
-    for at, row in enumerate(records(rows, name)):
+    for number, row in enumerate(records(rows, name)):
         fields = row_fields(row)
         for needed in (*input_fields, *(output_fields or ())):
             if needed not in fields:
                 near = get_close_matches(needed, fields, n=1, cutoff=0.4)
                 meant = f"; did you mean {near[0]!r}?" if near else "."
                 raise InputError(
-                    f"{name} row {at} has no field {needed!r}, only {', '.join(map(repr, fields)) or 'none'}{meant} "
-                    "Rename the column to the program's field."
+                    f"{name} row {number} has no field {needed!r}, only {', '.join(map(repr, fields)) or 'none'}{meant}"
+                    " Rename the column to the program's field."
                 )
         own = own_inputs(row)
         if own is not None and (labelled := [f for f in input_fields if f not in own]):
             raise InputError(
-                f"{name} row {at} has {', '.join(map(repr, labelled))} among its outputs and the program takes it as "
-                f"input: use .with_inputs({', '.join(map(repr, input_fields))})."
+                f"{name} row {number} has {', '.join(map(repr, labelled))} among its outputs and the program takes it "
+                f"as input: use .with_inputs({', '.join(map(repr, input_fields))})."
             )
         if output_fields is not None:
             kept = {*input_fields, *output_fields, *(own or ())}
@@ -86,14 +86,14 @@ def records(rows: object, name: str) -> Sequence[object]:
     """
     source = cast("Any", rows)
     if hasattr(rows, "to_pylist") and hasattr(rows, "take"):  # Arrow
-        return _Frame(len(source), lambda at: source.take(at).to_pylist())
+        return _Frame(len(source), lambda numbers: source.take(numbers).to_pylist())
     if hasattr(rows, "to_dicts"):  # polars
-        return _Frame(len(source), lambda at: source[at].to_dicts())
+        return _Frame(len(source), lambda numbers: source[numbers].to_dicts())
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # pandas
         source = source.copy(deep=False)
-        return _Frame(len(source), lambda at: _without_nan(source.iloc[at].to_dict("records")))
+        return _Frame(len(source), lambda numbers: _without_nan(source.iloc[numbers].to_dict("records")))
     if hasattr(rows, "to_list") and hasattr(rows, "select") and hasattr(rows, "column_names"):  # datasets
-        return _Frame(len(source), lambda at: source.select(at).to_list())
+        return _Frame(len(source), lambda numbers: source.select(numbers).to_list())
     if isinstance(rows, Mapping):
         raise InputError(
             f"{name} is a mapping with the keys {', '.join(map(repr, rows)) or 'none'}: "
@@ -107,9 +107,9 @@ def records(rows: object, name: str) -> Sequence[object]:
     return rows if isinstance(rows, _Frame) else list(rows)
 
 
-def picked(rows: Sequence[object], at: Sequence[int]) -> list[object]:
+def picked(rows: Sequence[object], numbers: Sequence[int]) -> list[object]:
     """Return the rows of :func:`records` with these numbers, in this order."""
-    return rows.take(at) if isinstance(rows, _Frame) else [rows[i] for i in at]
+    return rows.take(numbers) if isinstance(rows, _Frame) else [rows[i] for i in numbers]
 
 
 class _Frame(Sequence[object]):
@@ -118,14 +118,14 @@ class _Frame(Sequence[object]):
     def __init__(self, count: int, take: Callable[[list[int]], list[Any]]) -> None:
         self._count, self._take = count, take
 
-    def take(self, at: Sequence[int]) -> list[Any]:
-        return self._take(list(at))
+    def take(self, numbers: Sequence[int]) -> list[Any]:
+        return self._take(list(numbers))
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, at: int | slice) -> Any:
-        chosen = range(self._count)[at]
+    def __getitem__(self, index: int | slice) -> Any:
+        chosen = range(self._count)[index]
         return self.take(chosen) if isinstance(chosen, range) else self.take([chosen])[0]
 
     def __iter__(self) -> Iterator[object]:

@@ -85,7 +85,7 @@ class RankWeights:
             raise InputError("all weights are 0: leave at least one above it.")
 
     @classmethod
-    def of(cls, given: Mapping[str, Any] | RankWeights | None) -> RankWeights:
+    def of(cls, weights: Mapping[str, Any] | RankWeights | None) -> RankWeights:
         """Make weights of what a person gives: those not named keep their defaults.
 
         Examples
@@ -93,12 +93,12 @@ class RankWeights:
         >>> RankWeights.of({"label_fit": 1.0}).label_fit
         1.0
         """
-        if isinstance(given, RankWeights):
-            return given
-        for name in given or ():
+        if isinstance(weights, RankWeights):
+            return weights
+        for name in weights or ():
             if name not in cls.__dataclass_fields__:
                 raise unknown("weight", name, cls.__dataclass_fields__)
-        return replace(cls(), **dict(given or {}))
+        return replace(cls(), **dict(weights or {}))
 
 
 COMPONENTS = ("completeness", "length", "label_fit", "uniqueness", "clarity", "practice", "judged")
@@ -259,8 +259,8 @@ def _lengths(characters: Sequence[int]) -> Column:
     low, high = np.quantile(logs, [0.25, 0.75])
     spread = max(float(high - low), _LEAST_IQR)
     excess = np.maximum(0, np.maximum(low - 1.5 * spread - logs, logs - high - 1.5 * spread))
-    found: Column = np.exp(-excess / spread)
-    return np.where(np.asarray(characters) == 0, 0.0, found)
+    scores: Column = np.exp(-excess / spread)
+    return np.where(np.asarray(characters) == 0, 0.0, scores)
 
 
 def _weighted(columns: Mapping[str, Column], weights: RankWeights) -> Column:
@@ -273,7 +273,7 @@ def _weighted(columns: Mapping[str, Column], weights: RankWeights) -> Column:
     each = np.array([getattr(weights, c) for c in COMPONENTS])
     there = np.where(np.isnan(table), 0.0, each)
     total = there.sum(axis=1)
-    found: Column = np.divide(
+    means: Column = np.divide(
         (np.nan_to_num(table) * there).sum(axis=1), total, out=np.zeros(len(table)), where=total > 0
     )
-    return found
+    return means

@@ -122,11 +122,11 @@ def _dealt(ways: dict[str, list[int]], shares: dict[str, float], k: int) -> list
             debt[name] += shares[name]
         name = max(left, key=debt.__getitem__)
         debt[name] -= sum(shares[n] for n in left)
-        at = next((i for i in left[name] if i not in chosen), None)
-        if at is None:
+        row = next((i for i in left[name] if i not in chosen), None)
+        if row is None:
             del left[name]
         else:
-            chosen[at] = None
+            chosen[row] = None
     if len(chosen) < k:
         raise InputError(
             f"only {len(chosen)} of {k} examples suit these strategies: add top or balanced to the mixture."
@@ -154,10 +154,10 @@ def _balanced(frame: pd.DataFrame, order: list[int], k: int, vectors: Vectors, r
         queues.setdefault(categories[i], []).append(i)
     names = sorted(queues, key=str)
     rng.shuffle(names)  # where k is no multiple, which categories get one more
-    found = []
+    chosen = []
     for turn in range(max(map(len, queues.values()), default=0)):
-        found += [queues[name][turn] for name in names if turn < len(queues[name])]
-    return found
+        chosen += [queues[name][turn] for name in names if turn < len(queues[name])]
+    return chosen
 
 
 def _coverage(frame: pd.DataFrame, order: list[int], k: int, vectors: Vectors, rng: np.random.Generator) -> list[int]:
@@ -173,17 +173,17 @@ def _coverage(frame: pd.DataFrame, order: list[int], k: int, vectors: Vectors, r
     worth = frame["quality"].to_numpy(float)[order].astype(np.float32)
     covered = np.zeros(len(some), np.float32)
     # lazy greedy (Minoux 1978): a gain only shrinks, so a stale bound that is still on top is right
-    heap = [(-float(gain), at) for at, gain in enumerate(near.sum(axis=1) * worth)]
-    heapq.heapify(heap)
+    bounds = [(-float(gain), place) for place, gain in enumerate(near.sum(axis=1) * worth)]
+    heapq.heapify(bounds)
     chosen: list[int] = []
-    while heap and len(chosen) < k:
-        _, at = heapq.heappop(heap)
-        gain = float(np.maximum(near[at] - covered, 0).sum() * worth[at])
-        if heap and gain < -heap[0][0]:
-            heapq.heappush(heap, (-gain, at))
+    while bounds and len(chosen) < k:
+        _, place = heapq.heappop(bounds)
+        gain = float(np.maximum(near[place] - covered, 0).sum() * worth[place])
+        if bounds and gain < -bounds[0][0]:
+            heapq.heappush(bounds, (-gain, place))
             continue
-        covered = np.maximum(covered, near[at])
-        chosen.append(order[at])
+        covered = np.maximum(covered, near[place])
+        chosen.append(order[place])
     return chosen
 
 

@@ -137,30 +137,30 @@ def make_splits(
     >>> len(splits.train), len(splits.val), len(splits.test), splits.label
     (20, 10, 10, 'odd')
     """
-    given = {name: list(rows) for name, rows in zip(_NAMES, (train, val, test), strict=True) if rows is not None}
-    for name, rows in given.items():
+    sets = {name: list(rows) for name, rows in zip(_NAMES, (train, val, test), strict=True) if rows is not None}
+    for name, rows in sets.items():
         if not rows:
             raise InputError(f"{name} is empty: give examples" + (", or leave it out." if name != "train" else "."))
-    check_leaks(given, input_fields=input_fields)
-    wanted = [name for name in _NAMES[1:] if name not in given]
+    check_leaks(sets, input_fields=input_fields)
+    wanted = [name for name in _NAMES[1:] if name not in sets]
     if not wanted:
-        return Splits(given["train"], given["val"], given["test"], seed, None, dict.fromkeys(_NAMES, "given"))
+        return Splits(sets["train"], sets["val"], sets["test"], seed, None, dict.fromkeys(_NAMES, "given"))
 
-    groups = _groups(given["train"], input_fields, seed)
+    groups = _groups(sets["train"], input_fields, seed)
     if len(groups) < MIN_INPUTS:
         raise InputError(
             f"train has {len(groups)} different inputs, too few to cut {' and '.join(wanted)} from it: "
             f"give at least {MIN_INPUTS}, or give {' and '.join(w + '=' for w in wanted)}."
         )
-    label = _label(given["train"], input_fields, label)
-    cut = _cut(groups, label, _shares(wanted, ratios, {"val": max_val, "test": max_test}, len(given["train"])))
+    label = _label(sets["train"], input_fields, label)
+    cut = _cut(groups, label, _shares(wanted, ratios, {"val": max_val, "test": max_test}, len(sets["train"])))
     if bare := [name for name, rows in cut.items() if not rows]:
-        raise InputError(f"{bare[0]} would hold no row of {len(given['train'])}: give it a larger share in ratios=.")
+        raise InputError(f"{bare[0]} would hold no row of {len(sets['train'])}: give it a larger share in ratios=.")
     how = f"cut from train (seed {seed}, {f'balanced on {label!r}' if label else 'random'})"
     return Splits(
         train=cut["train"],
-        val=cut["val"] if "val" in cut else given["val"],
-        test=cut["test"] if "test" in cut else given["test"],
+        val=cut["val"] if "val" in cut else sets["val"],
+        test=cut["test"] if "test" in cut else sets["test"],
         seed=seed,
         label=label,
         origins={name: how if name in cut else "given" for name in _NAMES},

@@ -42,44 +42,46 @@ def recommend(
     singles
         By field, the values that have one row.
     """
-    told = [
+    advice = [
         f"labels {_listed(c.rows)} conflict: the same input, {_listed(sorted(set(map(str, c.labels))))}"
         for c in [c for c in conflicts if c.exact][:_MOST]
     ]
     near = [c for c in conflicts if not c.exact]
     if near:
         first = near[0]
-        told.append(
+        advice.append(
             f"{counted(len(near), 'pair')} of nearly equal inputs with different labels: "
             f"labels {_listed(first.rows)} conflict first of all"
         )
     if suspects:
         s = suspects[0]
-        told.append(
+        advice.append(
             f"{counted(len(suspects), 'likely label error')}: {_see([x.row for x in suspects])}; row {s.row} "
             f"says {s.label!r} and reads like {s.suggested!r}"
         )
     if low:
-        told.append(f"{counted(len(low), 'low-quality example')}: {_see(low)}; mend or drop them")
+        advice.append(f"{counted(len(low), 'low-quality example')}: {_see(low)}; mend or drop them")
     if poor:
-        told.append(f"{counted(len(poor), 'example')} the judge grades below 0.5: {_see(poor)}")
+        advice.append(f"{counted(len(poor), 'example')} the judge grades below 0.5: {_see(poor)}")
     exact = [d for d in duplicates if d.exact]
     if exact:
-        told.append(
+        advice.append(
             f"{counted(len(exact), 'group')} of exact repeats: drop all but one, first rows {_listed(exact[0].rows)}"
         )
-    told += [gap.text() for gap in gaps]
-    told += [region.text() for region in regions]
+    advice += [gap.text() for gap in gaps]
+    advice += [region.text() for region in regions]
     for field, values in singles.items():
-        told.append(
+        advice.append(
             f"{counted(len(values), 'value')} of {field} {'has' if len(values) == 1 else 'have'} a single example "
             f"({_listed(values[:5])}): no split can learn and test them"
         )
     if never_solved:
-        told.append(f"{counted(len(never_solved), 'example')} that no candidate ever solved: {_see(never_solved)}")
+        advice.append(f"{counted(len(never_solved), 'example')} that no candidate ever solved: {_see(never_solved)}")
     if harmful:
-        told.append(f"{counted(len(harmful), 'example')} that lowered scores as a demo (an estimate): {_see(harmful)}")
-    return told
+        advice.append(
+            f"{counted(len(harmful), 'example')} that lowered scores as a demo (an estimate): {_see(harmful)}"
+        )
+    return advice
 
 
 def _see(rows: Sequence[int]) -> str:

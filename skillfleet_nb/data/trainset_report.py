@@ -176,15 +176,15 @@ class TrainsetReport(BaseModel, Readable):
         if bad := [r for r in rows if not 0 <= r < self.total_examples]:
             raise InputError(f"row {bad[0]} is not in {self.name}: rows are 0 to {self.total_examples - 1}.")
         out = set(rows)
-        return [row for at, row in enumerate(self._given) if at not in out]
+        return [row for number, row in enumerate(self._given) if number not in out]
 
     def given(self, rows: Sequence[int]) -> list[Any]:
         """Return these rows as they were given."""
         return picked(self._given, rows)
 
-    def of(self, given: Given, vectors: Vectors, sealed: Collection[str] = ()) -> TrainsetReport:
+    def of(self, rows: Given, vectors: Vectors, sealed: Collection[str] = ()) -> TrainsetReport:
         """Remember the rows themselves, how to embed them, and which never to select; returns itself."""
-        self._given, self._vectors, self._sealed = given, vectors, frozenset(sealed)
+        self._given, self._vectors, self._sealed = rows, vectors, frozenset(sealed)
         return self
 
     def overview(self) -> list[list[str]]:
@@ -199,9 +199,9 @@ class TrainsetReport(BaseModel, Readable):
             ["label", f"{self.label}, {len(self.categories)} values" if self.label else "none"],
         ]
         facts += [[name, ", ".join(f"{v} {n}" for v, n in counts.items())] for name, counts in self.facets.items()]
-        for name, found in (("duplicates", self.duplicates), ("conflicts", self.conflicts)):
-            exact = sum(f.exact for f in found)
-            facts.append([name, f"{exact:,} exact, {len(found) - exact:,} near"])
+        for name, groups in (("duplicates", self.duplicates), ("conflicts", self.conflicts)):
+            exact = sum(f.exact for f in groups)
+            facts.append([name, f"{exact:,} exact, {len(groups) - exact:,} near"])
         if self.judge is not None:
             facts.append(["judge", self.judge.text(int(self.examples["judged"].notna().sum()), self.analysed)])
         return [
@@ -213,25 +213,25 @@ class TrainsetReport(BaseModel, Readable):
 
     def influence_table(self, most: int) -> Table:
         """Return title, header, rows and columns of numbers of the estimated influences, largest effect first."""
-        known = self._influential().head(most)
+        influential = self._influential().head(most)
         rows = [
             [str(row), f"{effect:+.3f}", f"{low:+.3f} to {high:+.3f}", str(n), one_line(text)]
-            for row, effect, low, high, n, text in known.itertuples(index=False)
+            for row, effect, low, high, n, text in influential.itertuples(index=False)
         ]
         title = _of("estimated influence as a demo on the validation score", len(self._influential()), most)
         return title, ["row", "influence", "95 % interval", "candidates", "example"], rows, [0, 1, 2, 3]
 
     def _influential(self) -> pd.DataFrame:
         columns = ["row", "influence", "influence_low", "influence_high", "as_demo", "text"]
-        known = self.examples.loc[self.examples["influence"].notna(), columns]
-        return known.loc[(-known["influence"].abs()).sort_values(kind="stable").index]
+        influential = self.examples.loc[self.examples["influence"].notna(), columns]
+        return influential.loc[(-influential["influence"].abs()).sort_values(kind="stable").index]
 
     def _influence(self) -> str:
-        known = self._influential()
-        helps, hurts = int((known["influence_low"] > 0).sum()), int((known["influence_high"] < 0).sum())
+        influential = self._influential()
+        helps, hurts = int((influential["influence_low"] > 0).sum()), int((influential["influence_high"] < 0).sum())
         return (
-            f"of {counted(len(known), 'example')} as demos: {helps} raised the validation score, {hurts} lowered it, "
-            f"{len(known) - helps - hurts} not told apart from 0 (95 % intervals)"
+            f"of {counted(len(influential), 'example')} as demos: {helps} raised the validation score, {hurts} lowered "
+            f"it, {len(influential) - helps - hurts} not told apart from 0 (95 % intervals)"
         )
 
     def text(self) -> str:
@@ -263,7 +263,7 @@ class TrainsetReport(BaseModel, Readable):
         """Return the tables that have rows: title, header, cells, columns of numbers."""
         judged = self.examples[["row", "judged", "judged_why", "text"]]
         poor = judged[judged["judged"] < LOW].sort_values(["judged", "row"])
-        found: list[Table] = [
+        tables: list[Table] = [
             ("best examples", ["row", "rank", "example"], _named(self.top_performers), [0, 1]),
             (
                 _of("likely label errors", len(self.suspects)),
@@ -293,17 +293,17 @@ class TrainsetReport(BaseModel, Readable):
                 [2, 3, 4],
             ),
         ]
-        return [t for t in found if t[2]]
+        return [t for t in tables if t[2]]
 
 
 def _named(performers: Sequence[Performer]) -> list[list[str]]:
     return [[str(p.row), f"{p.score:.3f}", p.name] for p in performers]
 
 
-def _alike(found: Sequence[Likeness]) -> tuple[list[str], list[list[str]], list[int]]:
+def _alike(groups: Sequence[Likeness]) -> tuple[list[str], list[list[str]], list[int]]:
     rows = [
         [", ".join(map(str, f.rows)), f"{f.similarity:.3f}", ", ".join(dict.fromkeys(map(str, f.labels))), f.text]
-        for f in found[:_SHOWN]
+        for f in groups[:_SHOWN]
     ]
     return ["rows", "cosine", "labels", "example"], rows, [1]
 

@@ -65,16 +65,16 @@ def pieces(before: str, after: str) -> list[Piece]:
         matcher = difflib.SequenceMatcher(None, [w.strip() for w in one], [w.strip() for w in other], autojunk=False)
         if most is not None and matcher.ratio() < _UNLIKE:
             return [("-", before), ("+", after)]
-        found: list[Piece] = []
+        parts: list[Piece] = []
         for tag, i1, i2, j1, j2 in matcher.get_opcodes():
             if tag == "equal":
                 kept = other[j1:j2] if j2 < len(other) else one[i1:i2]  # the side that has a space at the end
-                found.append(("=", "".join(kept)))
+                parts.append(("=", "".join(kept)))
                 continue
-            found += [("-", "".join(one[i1:i2]))] if i2 > i1 else []
-            found += [("+", "".join(other[j1:j2]))] if j2 > j1 else []
-        if any(op != "=" for op, _ in found):
-            return found
+            parts += [("-", "".join(one[i1:i2]))] if i2 > i1 else []
+            parts += [("+", "".join(other[j1:j2]))] if j2 > j1 else []
+        if any(op != "=" for op, _ in parts):
+            return parts
     return [("-", before), ("+", after)]  # they differ in spaces alone
 
 

@@ -88,11 +88,11 @@ def diff_programs(base_state: Mapping[str, Any], best_state: Mapping[str, Any]) 
 def demos_of(state: Mapping[str, Any]) -> dict[str, list[Demo]]:
     """Return the demos of each predictor of a program's state, as the prompt shows them."""
     names = field_names(state)
-    found = {}
+    demos = {}
     for name, predictor in predictor_states(state).items():
         labels = [label for fields in names.get(name, {}).values() for label in fields]
-        found[name] = [_demo(demo, labels) for demo in predictor.get("demos", ())]
-    return found
+        demos[name] = [_demo(demo, labels) for demo in predictor.get("demos", ())]
+    return demos
 
 
 def _diff_predictor(
@@ -133,7 +133,7 @@ def _paired(one: Sequence[str], other: Sequence[str]) -> list[tuple[str | None, 
 
 def _demo(demo: Mapping[str, Any], labels: Sequence[str]) -> Demo:
     """Read a demo's fields, in the order in which the prompt shows them."""
-    place = {label: at for at, label in enumerate(labels)}
+    place = {label: number for number, label in enumerate(labels)}
     return tuple(
         (str(k), v if isinstance(v, str) else canonical_json(v))
         for k, v in sorted(demo.items(), key=lambda pair: place.get(pair[0], len(place)))
@@ -155,11 +155,11 @@ def _change_text(change: TextChange) -> str:
     if max(len(change.before), len(change.after)) > LONG:
         lines = difflib.unified_diff(change.before.splitlines(), change.after.splitlines(), lineterm="", n=1)
         return "\n".join([change.what, *(_indent(line) for line in list(lines)[2:])])
-    found = pieces(change.before, change.after)
-    if not any(op == "=" for op, _ in found):
+    parts = pieces(change.before, change.after)
+    if not any(op == "=" for op, _ in parts):
         return "\n".join([change.what, _indent(change.before, "- ", "- "), _indent(change.after, "+ ", "+ ")])
     marks = {"=": "{}", "-": "[-{}-]", "+": "{{+{}+}}"}
-    return f"{change.what}\n" + _indent("".join(outside_space(text, marks[op].format) for op, text in found))
+    return f"{change.what}\n" + _indent("".join(outside_space(text, marks[op].format) for op, text in parts))
 
 
 def _predictor_text(diff: PredictorDiff) -> str:

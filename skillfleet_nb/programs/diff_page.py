@@ -63,12 +63,12 @@ def _change(change: TextChange) -> Markup:
     if not change.changed:
         return fill("<p>{}: unchanged</p>", what)
     if change.before is None or change.after is None:
-        found: list[Piece] = [("+", change.after or "")] if change.before is None else [("-", change.before)]
+        parts: list[Piece] = [("+", change.after or "")] if change.before is None else [("-", change.before)]
     else:
-        found = pieces(change.before, change.after)
-    between = "" if any(op == "=" for op, _ in found) else "\n"
-    length = sum(len(text) for _, text in found)
-    return _folded(what, passage(_drawn(found, between)), fold=length > LONG)
+        parts = pieces(change.before, change.after)
+    between = "" if any(op == "=" for op, _ in parts) else "\n"
+    length = sum(len(text) for _, text in parts)
+    return _folded(what, passage(_drawn(parts, between)), fold=length > LONG)
 
 
 def _predictor_columns(diff: PredictorDiff, left: str, right: str) -> Markup:
@@ -87,10 +87,10 @@ def _change_columns(change: TextChange, left: str, right: str) -> Markup:
     if change.before is None or change.after is None:
         sides = [passage(text) if text is not None else fill("<p>none</p>") for text in (change.before, change.after)]
     else:
-        found = pieces(change.before, change.after)
+        parts = pieces(change.before, change.after)
         sides = []
         for text, own in ((change.before, "-"), (change.after, "+")):
-            mine = [("=" if op == "=" else "*", piece) for op, piece in found if op in {"=", own}]
+            mine = [("=" if op == "=" else "*", piece) for op, piece in parts if op in {"=", own}]
             # With nothing in common, marking all of both would only make them hard to read.
             sides.append(passage(_drawn(mine, "") if any(op == "=" for op, _ in mine) else text))
     return fill("<p>{}</p>{}", what, _two(*sides, left=left, right=right))
@@ -108,7 +108,7 @@ def _two(*sides: Markup, left: str, right: str) -> Markup:
     return fill('<div style="{}">{}</div>', _COLUMNS, boxes)
 
 
-def _drawn(found: Sequence[tuple[str, str]], between: str) -> Markup:
+def _drawn(parts: Sequence[tuple[str, str]], between: str) -> Markup:
     """Draw pieces, marked as their operation says: ``+``, ``-``, ``*`` for what is on this side alone."""
     marks: dict[str, Callable[[str], str]] = {
         "=": lambda text: fill("{}", text),
@@ -116,7 +116,7 @@ def _drawn(found: Sequence[tuple[str, str]], between: str) -> Markup:
         "-": lambda text: _marked("del", text),
         "*": lambda text: _marked("mark", text),
     }
-    return fill("{}", between).join(outside_space(text, marks[op]) for op, text in found)
+    return fill("{}", between).join(outside_space(text, marks[op]) for op, text in parts)
 
 
 def _demos(word: str, tag: str, demos: Sequence[Demo]) -> Markup:

@@ -332,10 +332,10 @@ def _refuse_misfit(program: dspy.Module, state: Mapping[str, Any]) -> None:
     parameters = {name for name, _ in program.named_parameters()} or set(mine)
     lacking, extra = sorted(parameters - saved.keys()), sorted(saved.keys() - parameters)
     if lacking or extra:
-        told = [f"lacks {', '.join(lacking)}"] * bool(lacking) + [f"has also {', '.join(extra)}"] * bool(extra)
+        faults = [f"lacks {', '.join(lacking)}"] * bool(lacking) + [f"has also {', '.join(extra)}"] * bool(extra)
+        own = ", ".join(sorted(parameters)) or "no predictors"
         raise InputError(
-            f"the state {' and '.join(told)} against the program's {', '.join(sorted(parameters)) or 'no predictors'}: "
-            "load it into the program it was made from."
+            f"the state {' and '.join(faults)} against the program's {own}: load it into the program it was made from."
         )
     names = field_names(state)
     for name, fields in mine.items():

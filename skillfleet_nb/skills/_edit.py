@@ -171,8 +171,8 @@ class Editor:
         return matter
 
     def _commit(self, text: str, wanted: dict[str, Any]) -> None:
-        found = _front_matter.read(text)
-        if found.data != wanted or (found.error and wanted):
+        matter = _front_matter.read(text)
+        if matter.data != wanted or (matter.error and wanted):
             raise InputError(
                 "the front matter is written in a way that cannot be edited in place. "
                 "Rewrite it as plain 'key: value' lines first."
@@ -235,8 +235,8 @@ class Editor:
         entries = self._metadata_entries(matter)
         if entries:
             last = list(entries.values())[-1]
-            at, indent = self._line_end(last.value_end), last.column
-            head, tail, key = self._text[:at], self._text[at:], ""
+            end, indent = self._line_end(last.value_end), last.column
+            head, tail, key = self._text[:end], self._text[end:], ""
             if head[-1:] not in (*_BREAKS, ""):
                 head += self._newline
         else:
@@ -281,8 +281,8 @@ def _top_text(key: str, value: object) -> str:
 
 def nested(matter: FrontMatter) -> dict[str, Any]:
     """Return the `metadata` mapping of a front matter, ``{}`` where it is something else."""
-    found = matter.data.get("metadata")
-    return found if isinstance(found, dict) else {}
+    metadata = matter.data.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def scalar(text: str) -> str:

@@ -87,8 +87,8 @@ def read(text: str) -> FrontMatter:  # noqa: PLR0911  one for each way to be bro
             return FrontMatter(error="empty")
         if not isinstance(node, yaml.MappingNode):
             return FrontMatter(error="not a mapping of keys to values", error_at=node.start_mark.index)
-        found, duplicates = entries_of(node)
-        return FrontMatter({key: _value(entry.node) for key, entry in found.items()}, found, duplicates=duplicates)
+        entries, duplicates = entries_of(node)
+        return FrontMatter({key: _value(entry.node) for key, entry in entries.items()}, entries, duplicates=duplicates)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         return FrontMatter(_by_line(text), error=error.problem or str(error), error_at=mark.index if mark else 0)
@@ -102,14 +102,14 @@ def read(text: str) -> FrontMatter:  # noqa: PLR0911  one for each way to be bro
 
 def entries_of(node: yaml.MappingNode) -> tuple[dict[str, Entry], tuple[str, ...]]:
     """Return the entries of a mapping by key, and the keys that come again."""
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     duplicates: list[str] = []
     for key_node, value_node in node.value:
         key = str(_value(key_node))
-        if key in found:
+        if key in entries:
             duplicates.append(key)
             continue
-        found[key] = Entry(
+        entries[key] = Entry(
             key=key,
             start=key_node.start_mark.index,
             key_end=key_node.end_mark.index,
@@ -118,7 +118,7 @@ def entries_of(node: yaml.MappingNode) -> tuple[dict[str, Entry], tuple[str, ...
             column=key_node.start_mark.column,
             node=value_node,
         )
-    return found, tuple(duplicates)
+    return entries, tuple(duplicates)
 
 
 def _compose(text: str) -> Node | None:
@@ -132,8 +132,8 @@ def _compose(text: str) -> Node | None:
 
 def _value(node: Node) -> Any:
     if isinstance(node, yaml.MappingNode):
-        found, _ = entries_of(node)
-        return {key: _value(entry.node) for key, entry in found.items()}
+        entries, _ = entries_of(node)
+        return {key: _value(entry.node) for key, entry in entries.items()}
     if isinstance(node, yaml.SequenceNode):
         return [_value(item) for item in node.value]
     return node.value
@@ -148,7 +148,7 @@ def _end(node: Node) -> int:
 
 
 def _by_line(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for match in _PLAIN_ENTRY.finditer(text.replace("\r", "\n")):
-        found.setdefault(match[1], match[2].strip("\"'"))
-    return found
+        fields.setdefault(match[1], match[2].strip("\"'"))
+    return fields

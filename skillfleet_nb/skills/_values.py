@@ -44,10 +44,10 @@ def loads(text: object) -> Any:
     if not isinstance(text, str) or not text.startswith(("[", "{")):
         return text
     try:
-        found = json.loads(text)
+        data = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return found if is_shallow(found) else text
+    return data if is_shallow(data) else text
 
 
 def same(a: object, b: object) -> bool:

@@ -83,7 +83,7 @@ def _own(code: str, message: str, fix: str) -> Finding:
 
 
 def _finding(skill: Document, message: str) -> Finding:
-    match = next((known for known in _KNOWN if re.search(known[0], message)), None)
+    match = next((row for row in _KNOWN if re.search(row[0], message)), None)
     _, code, field, fix = match or ("", "SR099", "", "See the Agent Skills specification.")
     if code == "SR001" and skill.source.mark:
         fix = "Remove the byte-order mark at the start of the file; migrate does it."
@@ -92,8 +92,8 @@ def _finding(skill: Document, message: str) -> Finding:
 
 
 def _line(skill: Document, code: str, field: str, message: str) -> int | None:
-    if code == "SR003" and (found := _LINE.findall(message)):
-        return int(found[-1])  # of the text after the first fence, whose line is number 1
+    if code == "SR003" and (numbers := _LINE.findall(message)):
+        return int(numbers[-1])  # of the text after the first fence, whose line is number 1
     if code == "SR005":
         unknown = (key for key in skill.front_matter if key not in SPEC_FIELDS)
         field = next(unknown, "")

@@ -74,14 +74,14 @@ class Document:
         InputError
             The path is neither a folder nor a ``SKILL.md``, or cannot be read.
         """
-        given = Path(os.path.abspath(path))  # noqa: PTH100  a link keeps its name: skills-ref compares it
+        place = Path(os.path.abspath(path))  # noqa: PTH100  a link keeps its name: skills-ref compares it
         try:
-            folder = given if given.is_dir() else given.parent
-            if not given.exists():
+            folder = place if place.is_dir() else place.parent
+            if not place.exists():
                 raise NotFoundError(f"no skill at {str(path)!r}: give a skill's folder or its SKILL.md.")
-            if given != folder and given.name.lower() != "skill.md":
+            if place != folder and place.name.lower() != "skill.md":
                 raise InputError(f"{str(path)!r} is not a SKILL.md: give a skill's folder or its SKILL.md.")
-            file = next((folder / name for name in FILE_NAMES if (folder / name).exists()), given)
+            file = next((folder / name for name in FILE_NAMES if (folder / name).exists()), place)
             if file.is_dir():
                 raise NotFoundError(f"no SKILL.md in {str(path)!r}: give the folder of one skill.")
             beside = folder / "metadata.json"
@@ -128,10 +128,10 @@ class Document:
         if self.metadata_bytes is None:
             return None
         try:
-            found = json.loads(self.metadata_bytes.decode("utf-8-sig"))
+            data = json.loads(self.metadata_bytes.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return None
-        return found if isinstance(found, dict) and _values.is_shallow(found) else None
+        return data if isinstance(data, dict) and _values.is_shallow(data) else None
 
     @property
     def body(self) -> str:
@@ -153,21 +153,21 @@ class Document:
     def _resolved(self) -> dict[str, tuple[Any, Origin]]:
         matter = self.front_matter
         nested = matter.get("metadata")
-        found: dict[str, tuple[Any, Origin]] = {
+        resolved: dict[str, tuple[Any, Origin]] = {
             key: (value, "front matter") for key, value in matter.items() if key != "metadata" and value != ""
         }
         if isinstance(nested, dict):
             for key, value in nested.items():
-                found.setdefault(key, (_values.loads(value), "front matter"))
+                resolved.setdefault(key, (_values.loads(value), "front matter"))
         for key, value in (self.metadata_json or {}).items():
-            found.setdefault(key, (value, "metadata.json"))
-        for key, value in self._inferred(found).items():
-            found.setdefault(key, (value, "inferred"))
-        return found
+            resolved.setdefault(key, (value, "metadata.json"))
+        for key, value in self._inferred(resolved).items():
+            resolved.setdefault(key, (value, "inferred"))
+        return resolved
 
-    def _inferred(self, known: Mapping[str, tuple[Any, Origin]]) -> dict[str, str]:
+    def _inferred(self, resolved: Mapping[str, tuple[Any, Origin]]) -> dict[str, str]:
         inferred = {"version": "1.0.0", "type": "technical"}
-        skill_id = known["skill_id"][0] if "skill_id" in known else ""
+        skill_id = resolved["skill_id"][0] if "skill_id" in resolved else ""
         last = str(skill_id).rstrip("/").rsplit("/", 1)[-1]
         if name := slug(last) or slug(self.folder.name if self.folder else ""):
             inferred["name"] = name

@@ -259,10 +259,10 @@ def _is_name(name: str) -> bool:
 
 
 def _spec_fields(skill: Skill, editor: Editor, steps: list[str]) -> None:
-    given = skill.metadata_json or {}
+    metadata = skill.metadata_json or {}
     for key in TOP_FIELDS:
         value = editor.read().data.get(key)
-        from_json = given.get(key, given.get(key.replace("-", "_")))
+        from_json = metadata.get(key, metadata.get(key.replace("-", "_")))
         if not value and key != "name" and isinstance(from_json, (str, list)) and from_json:
             editor.set_top(key, from_json)
             steps.append(f"{key} comes from metadata.json")

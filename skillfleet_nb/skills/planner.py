@@ -80,9 +80,9 @@ def planning_examples(rows: Sequence[Mapping[str, Any]]) -> list[dspy.Example]:
         {str(k).removeprefix(_PREFIX): v for k, v in row.items()} if isinstance(row, Mapping) else row for row in rows
     ]
     examples = to_examples(plain, input_fields=["task_description"], output_fields=_OUTPUTS, name="skill planning")
-    for at, example in enumerate(examples):
+    for number, example in enumerate(examples):
         if example.skill_style not in STYLES:
             raise InputError(
-                f"skill planning row {at} has the style {example.skill_style!r}: use one of {', '.join(STYLES)}."
+                f"skill planning row {number} has the style {example.skill_style!r}: use one of {', '.join(STYLES)}."
             )
     return examples

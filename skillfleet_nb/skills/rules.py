@@ -47,7 +47,7 @@ def validate(skill: Document, format: FormatChoice = "auto", *, strict: bool = F
         raise unknown("format", format, get_args(FormatChoice))
     applied = skill.format if format == "auto" else format
     rules = _FILE_RULES + (_V1_RULES if applied == "v1" else _V2_RULES)
-    found = [*conformance.check(skill), *(finding for rule in rules for finding in rule(skill))]
+    findings = [*conformance.check(skill), *(finding for rule in rules for finding in rule(skill))]
     verdict = detect_style(skill)
     return Report(
         name=skill.name,
@@ -56,7 +56,7 @@ def validate(skill: Document, format: FormatChoice = "auto", *, strict: bool = F
         style=verdict.style,
         style_reasons=verdict.reasons,
         strict=strict,
-        findings=ordered(found),
+        findings=ordered(findings),
     )
 
 

@@ -153,14 +153,14 @@ def list_templates(*folders: str | os.PathLike[str]) -> TemplateList:
     >>> [template.name for template in list_templates()]
     ['guide_basic', 'reference', 'tool_integration', 'workflow']
     """
-    found: dict[str, Template] = {}
+    templates: dict[str, Template] = {}
     for folder in (*map(Path, folders), _BUILT_IN):
         if not folder.is_dir():
             raise InputError(f"no folder of templates at {str(folder)!r}: give one whose sub-folders are templates.")
         for child in sorted(folder.iterdir()):
-            if (child / "template.toml").is_file() and child.name not in found:
-                found[child.name] = _read(child)
-    return TemplateList(templates=tuple(found[name] for name in sorted(found)))
+            if (child / "template.toml").is_file() and child.name not in templates:
+                templates[child.name] = _read(child)
+    return TemplateList(templates=tuple(templates[name] for name in sorted(templates)))
 
 
 def preview(name: str, *folders: str | os.PathLike[str]) -> Template:
@@ -243,8 +243,8 @@ def _read(folder: Path) -> Template:
         skill = Skill.load(folder)
     except (OSError, LookupError, TypeError, ValueError) as error:
         why = error.errors()[0] if isinstance(error, ValidationError) else None
-        told = f"{'.'.join(map(str, why['loc']))}: {why['msg']}" if why else " ".join(str(error).split())
-        raise InputError(f"the template in {str(folder)!r} cannot be used: {told}.") from error
+        reason = f"{'.'.join(map(str, why['loc']))}: {why['msg']}" if why else " ".join(str(error).split())
+        raise InputError(f"the template in {str(folder)!r} cannot be used: {reason}.") from error
     sections = tuple(heading.title for heading in skill.outline.headings if heading.level == 2)  # noqa: PLR2004
     return template.model_copy(update={"sections": template.sections or sections})
 

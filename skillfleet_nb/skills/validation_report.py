@@ -90,9 +90,9 @@ class Report(Readable, BaseModel):
         """Return the report as text: a summary, then a line for each finding and one for its fix."""
         where = seen_from_here(self.path) if self.path else self.name or "skill"
         lines = [self._summary()]
-        for found in self.findings:
-            place = f"{where}:{found.line}" if found.line else where
-            lines += [f"  {place}: {found.severity} {found.code} {found.message}", f"      fix: {found.fix}"]
+        for finding in self.findings:
+            place = f"{where}:{finding.line}" if finding.line else where
+            lines += [f"  {place}: {finding.severity} {finding.code} {finding.message}", f"      fix: {finding.fix}"]
         return "\n".join(lines)
 
     def _summary(self) -> str:
@@ -112,7 +112,7 @@ class Report(Readable, BaseModel):
 
     def _repr_html_(self) -> str:
         header = _HEADER if self.findings else ()
-        return table(header, (_row(found) for found in self.findings), title=self._summary(), colours=SEVERITY)
+        return table(header, (_row(finding) for finding in self.findings), title=self._summary(), colours=SEVERITY)
 
 
 class TreeReport(Readable, BaseModel):
@@ -153,7 +153,7 @@ class TreeReport(Readable, BaseModel):
     _repr_pretty_ = Readable._repr_pretty_  # IPython takes the nearest of this and __repr__
 
     def _repr_html_(self) -> str:
-        rows = ((report.name, *_row(found)) for report in self.reports for found in report.findings)
+        rows = ((report.name, *_row(finding)) for report in self.reports for finding in report.findings)
         header = ("skill", *_HEADER) if any(report.findings for report in self.reports) else ()
         return table(header, rows, title=self._summary(), colours=SEVERITY)
 
@@ -167,5 +167,5 @@ def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda f: (_ORDER.index(f.severity), f.line or 0, f.code)))
 
 
-def _row(found: Finding) -> tuple[str, ...]:
-    return found.severity, found.code, str(found.line or ""), found.message, found.fix
+def _row(finding: Finding) -> tuple[str, ...]:
+    return finding.severity, finding.code, str(finding.line or ""), finding.message, finding.fix

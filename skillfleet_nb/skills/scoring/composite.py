@@ -105,8 +105,8 @@ def validate_weights(proposed: Mapping[str, Any]) -> Weights:
     0.5
     """
     if set(proposed) != set(METRICS):
-        given = ", ".join(sorted(map(str, proposed)))
-        raise InputError(f"weights for {given} given: give exactly {', '.join(METRICS)}.")
+        names = ", ".join(sorted(map(str, proposed)))
+        raise InputError(f"weights for {names} given: give exactly {', '.join(METRICS)}.")
     for name, value in proposed.items():
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not 0 <= value <= 1:
@@ -204,9 +204,9 @@ def lm_advisor(lm: Model | None = None) -> Callable[[str], Proposal]:
     def advise(text: str) -> Proposal:
         try:
             with dspy.context(**({"lm": lm} if lm is not None else {})):
-                found = predict(skill=text)
+                answer = predict(skill=text)
         except (ValueError, TypeError, dspy.utils.exceptions.AdapterParseError) as error:
             return Proposal(reason=f"the advice could not be read ({str(error).splitlines()[0][:200]})")
-        return Proposal(found.style, found.weights, found.reason)
+        return Proposal(answer.style, answer.weights, answer.reason)
 
     return advise

@@ -41,8 +41,8 @@ def extract_entities(text: str) -> frozenset[str]:
     ['duckdb', 'open', 'src/app.py']
     """
     code = {part for match in _CODE.finditer(text) for part in [match[1]] if " " not in part}
-    found = code | {m[0] for m in _PATH.finditer(text)} | {m[0] for m in _NAME.finditer(text)} - _EMPHASIS
-    return frozenset(entity for each in found if len(entity := each.strip(_EDGES).lower()) > 1)
+    entities = code | {m[0] for m in _PATH.finditer(text)} | {m[0] for m in _NAME.finditer(text)} - _EMPHASIS
+    return frozenset(entity for each in entities if len(entity := each.strip(_EDGES).lower()) > 1)
 
 
 def entity_f1(text: str, reference: str, extract: Callable[[str], Iterable[str]] = extract_entities) -> EntityMatch:
@@ -65,11 +65,11 @@ def entity_f1(text: str, reference: str, extract: Callable[[str], Iterable[str]]
     >>> entity_f1("Use DuckDB.", "Use DuckDB with PyArrow.").missing
     ('pyarrow',)
     """
-    found, wanted = frozenset(extract(text)), frozenset(extract(reference))
-    if not found and not wanted:
+    named, wanted = frozenset(extract(text)), frozenset(extract(reference))
+    if not named and not wanted:
         return EntityMatch(1.0, 1.0, 1.0, (), ())
-    shared = len(found & wanted)
-    precision = shared / len(found) if found else 0.0
+    shared = len(named & wanted)
+    precision = shared / len(named) if named else 0.0
     recall = shared / len(wanted) if wanted else 0.0
-    f1 = 2 * shared / (len(found) + len(wanted))
-    return EntityMatch(f1, precision, recall, tuple(sorted(wanted - found)), tuple(sorted(found - wanted)))
+    f1 = 2 * shared / (len(named) + len(wanted))
+    return EntityMatch(f1, precision, recall, tuple(sorted(wanted - named)), tuple(sorted(named - wanted)))

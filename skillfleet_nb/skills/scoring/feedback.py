@@ -129,8 +129,8 @@ def skill_fit(
         ``score`` in [0, 1] and ``feedback``.
     """
     gold = next((_get(example, f) for f in SKILL_FIELDS if _get(example, f)), None)
-    found = score_skill(_skill_text(pred), reference=str(gold) if gold else None)
-    return _result(found.adjusted, list(found.improvements), _role(pred_name, pred_trace, pred))
+    score = score_skill(_skill_text(pred), reference=str(gold) if gold else None)
+    return _result(score.adjusted, list(score.improvements), _role(pred_name, pred_trace, pred))
 
 
 def _result(score: float, complaints: Sequence[str], role: str = "") -> Prediction:
@@ -154,18 +154,18 @@ def _prediction_class() -> Any:
 
 
 def _get(record: object, field: str) -> Any:
-    found = record.get(field) if isinstance(record, dict) else getattr(record, field, None)
-    return None if callable(found) else found
+    value = record.get(field) if isinstance(record, dict) else getattr(record, field, None)
+    return None if callable(value) else value
 
 
 def _expected(example: Example) -> dict[str, Any]:
-    found = {}
+    expected = {}
     for field in WEIGHTS:
         value = _get(example, f"expected_{field}")
         value = _get(example, field) if value in (None, "", []) else value
         if value not in (None, "", []):
-            found[field] = value
-    return found
+            expected[field] = value
+    return expected
 
 
 def _outputs(pred_trace: Trace | None) -> frozenset[str]:

@@ -29,7 +29,7 @@ def chunks(text: str, words: int = CHUNK_WORDS) -> list[str]:
     parts = text.split()
     n = -(-len(parts) // words)
     size = -(-len(parts) // n) if n else 1
-    return [" ".join(parts[at : at + size]) for at in range(0, len(parts), size)]
+    return [" ".join(parts[start : start + size]) for start in range(0, len(parts), size)]
 
 
 def semantic_similarity(text: str, reference: str, embed: Embed) -> float:

@@ -53,10 +53,10 @@ def taxonomy_accuracy(path: str, expected: str) -> float:
     >>> taxonomy_accuracy("Web/API Design", "web/api-design"), taxonomy_accuracy("web/css", "web/api-design")
     (1.0, 0.7)
     """
-    given, wanted = _path(path), _path(expected)
-    if given == wanted:
+    parts, wanted = _path(path), _path(expected)
+    if parts == wanted:
         return 1.0
-    return RIGHT_TOP if given and wanted and given[0] == wanted[0] else 0.0
+    return RIGHT_TOP if parts and wanted and parts[0] == wanted[0] else 0.0
 
 
 def metadata_accuracy(plan: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[FieldScore, ...]:
@@ -70,14 +70,14 @@ def metadata_accuracy(plan: Mapping[str, Any], expected: Mapping[str, Any]) -> t
     >>> [round(f.value, 2) for f in metadata_accuracy({"name": "pdf-forms"}, {"name": "pdf-form"})]
     [0.25]
     """
-    found = []
+    scores = []
     for field in ("name", "skill_style", "keywords", "description"):
-        wanted, given = _plain(expected.get(field)), _plain(plan.get(field))
+        wanted, planned = _plain(expected.get(field)), _plain(plan.get(field))
         if wanted in (None, "", []):
             continue
-        value = _FIELD_MEASURES[field](given, wanted)
-        found.append(FieldScore(field, value, None if value == 1.0 else _advice(field, given, wanted)))
-    return tuple(found)
+        value = _FIELD_MEASURES[field](planned, wanted)
+        scores.append(FieldScore(field, value, None if value == 1.0 else _advice(field, planned, wanted)))
+    return tuple(scores)
 
 
 def plan_accuracy(plan: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple[float, tuple[FieldScore, ...]]:
@@ -96,10 +96,10 @@ def plan_accuracy(plan: Mapping[str, Any], expected: Mapping[str, Any]) -> tuple
     """
     fields = metadata_accuracy(plan, expected)
     if wanted := expected.get("taxonomy_path"):
-        given = str(plan.get("taxonomy_path") or "")
-        value = taxonomy_accuracy(given, str(wanted))
+        planned = str(plan.get("taxonomy_path") or "")
+        value = taxonomy_accuracy(planned, str(wanted))
         kept = "the top category is right, the rest is not: " if value == RIGHT_TOP else ""
-        advice = f"taxonomy_path: {kept}expected {str(wanted)!r}, got {given!r}." if value < 1.0 else None
+        advice = f"taxonomy_path: {kept}expected {str(wanted)!r}, got {planned!r}." if value < 1.0 else None
         fields = (FieldScore("taxonomy_path", value, advice), *fields)
     total = sum(WEIGHTS[f.field] for f in fields)
     lost = sum(WEIGHTS[f.field] * (1 - f.value) for f in fields)
@@ -120,8 +120,8 @@ def _words(text: object) -> set[str]:
     return {w for w in _WORD.findall(str(text or "").lower()) if w not in _STOP}
 
 
-def _f1(given: set[str], wanted: set[str]) -> float:
-    return 2 * len(given & wanted) / (len(given) + len(wanted)) if given or wanted else 1.0
+def _f1(planned: set[str], wanted: set[str]) -> float:
+    return 2 * len(planned & wanted) / (len(planned) + len(wanted)) if planned or wanted else 1.0
 
 
 def _keywords(value: object) -> set[str]:
@@ -133,8 +133,8 @@ def _keywords(value: object) -> set[str]:
     return {slug(str(part).strip(" []'\"")) for part in parts} - {""}
 
 
-def _name(given: object, wanted: object) -> float:
-    one, two = slug(str(given or "")), slug(str(wanted))
+def _name(planned: object, wanted: object) -> float:
+    one, two = slug(str(planned or "")), slug(str(wanted))
     return 1.0 if one == two else _f1(set(one.split("-")) - {""}, set(two.split("-"))) / 2
 
 
@@ -146,15 +146,15 @@ _FIELD_MEASURES: Final[dict[str, Callable[[object, object], float]]] = {
 }
 
 
-def _advice(field: str, given: object, wanted: object) -> str:
+def _advice(field: str, planned: object, wanted: object) -> str:
     if field == "keywords":
-        one, two = _keywords(given), _keywords(wanted)
+        one, two = _keywords(planned), _keywords(wanted)
         parts = [
             f"add {', '.join(sorted(two - one))}" if two - one else "",
             f"drop {', '.join(sorted(one - two))}" if one - two else "",
         ]
         return f"keywords: {'; '.join(part for part in parts if part)}."
     if field == "description":
-        missing = ", ".join(sorted(_words(wanted) - _words(given))[:8])
+        missing = ", ".join(sorted(_words(wanted) - _words(planned))[:8])
         return f"description: {f'mention {missing}' if missing else 'say less than this'}; stay close to the task."
-    return f"{field}: expected {str(wanted)!r}, got {str(given or '')!r}."
+    return f"{field}: expected {str(wanted)!r}, got {str(planned or '')!r}."

@@ -131,9 +131,9 @@ class SimilarityIndex:
                     problems.append((path, str(error)))
                     continue
                 seen.add(path)
-                known = usable.find(path) if usable and same_root else None
-                added += known is None
-                if known and known[0].entries[known[1]].hash == _hash(skill):
+                kept = usable.find(path) if usable and same_root else None
+                added += kept is None
+                if kept and kept[0].entries[kept[1]].hash == _hash(skill):
                     unchanged += 1
                     continue
                 todo.append((path, skill))
@@ -174,23 +174,23 @@ class SimilarityIndex:
             The skill is outside the tree of the index, cannot be read, or the index is of another model.
         """
         start = time.perf_counter()
-        given = Path(path).absolute()
-        folder = given.parent if given.name.lower() == "skill.md" else given
+        place = Path(path).absolute()
+        folder = place.parent if place.name.lower() == "skill.md" else place
         with self._files.writer():
             index = self._current()
             if not folder.is_relative_to(index.root):
                 raise InputError(f"{str(path)!r} is not under {str(index.root)!r}: build an index of its tree.")
             key = folder.relative_to(index.root).as_posix()
-            known = index.find(key)
+            kept = index.find(key)
             rows: list[IndexRow] = []
             embedded = removed = 0
             if not any((folder / name).is_file() for name in ("SKILL.md", "skill.md")):
-                if known is None:
+                if kept is None:
                     raise NotFoundError(f"no skill at {str(path)!r}: give a skill's folder or its SKILL.md.")
                 removed = 1
             else:
                 skill = Skill.load(folder)
-                if known is None or known[0].entries[known[1]].hash != _hash(skill):
+                if kept is None or kept[0].entries[kept[1]].hash != _hash(skill):
                     embedded = self._vectors([(key, skill)], index, {}, rows)
             if rows or removed:
                 names = [s.name for s in index.segments]
@@ -199,8 +199,8 @@ class SimilarityIndex:
                     self._files.merge(1)  # all but the large first one: cheap
         return BuildReport(
             root=str(index.root),
-            added=int(bool(rows) and known is None),
-            changed=int(bool(rows) and known is not None),
+            added=int(bool(rows) and kept is None),
+            changed=int(bool(rows) and kept is not None),
             removed=removed,
             unchanged=int(not rows and not removed),
             embedded=embedded,
@@ -212,20 +212,20 @@ class SimilarityIndex:
         index = self._files.read()
         if index is None:
             return IndexStatus(state="missing")
-        known = {s.entries[r].path: s.entries[r].hash for s, r in index.live()}
-        found: dict[str, str] = {}
+        indexed = {s.entries[r].path: s.entries[r].hash for s, r in index.live()}
+        on_disk: dict[str, str] = {}
         if index.root.is_dir():
             for folder in _skill_folders(index.root):
                 with suppress(SkillfleetError):  # an unreadable skill is not in the index either
-                    found[folder.relative_to(index.root).as_posix()] = _hash(Skill.load(folder))
-        changed = tuple(sorted(path for path in known.keys() & found.keys() if known[path] != found[path]))
-        new, gone = tuple(sorted(found.keys() - known.keys())), tuple(sorted(known.keys() - found.keys()))
+                    on_disk[folder.relative_to(index.root).as_posix()] = _hash(Skill.load(folder))
+        changed = tuple(sorted(path for path in indexed.keys() & on_disk.keys() if indexed[path] != on_disk[path]))
+        new, gone = tuple(sorted(on_disk.keys() - indexed.keys())), tuple(sorted(indexed.keys() - on_disk.keys()))
         current: Literal["current", "stale"] = "stale" if changed or new or gone else "current"
         return IndexStatus(
             state="other model" if index.model != self.model else current,
             root=str(index.root),
             model=index.model,
-            skills=len(known),
+            skills=len(indexed),
             chunks=sum(len(s.entries[r].chunks) for s, r in index.live()),
             segments=len(index.segments),
             changed=changed,
@@ -294,10 +294,10 @@ class SimilarityIndex:
             alive = [pair for pair in zip(index.segments, index.alive, strict=True) if pair[1].any()]
             flat = [segment.skills[rows].reshape(int(rows.sum()), -1) for segment, rows in alive]
             both = np.concatenate(flat) / np.float32(np.sqrt(2))
-            for at in range(0, len(both), _BLOCK):
-                alike = both[at : at + _BLOCK] @ both[at:].T
+            for start in range(0, len(both), _BLOCK):
+                alike = both[start : start + _BLOCK] @ both[start:].T
                 for one, two in np.argwhere(np.triu(alike >= threshold - 1e-6, k=1)).tolist():
-                    first, second = entries[at + one], entries[at + two]
+                    first, second = entries[start + one], entries[start + two]
                     reason = _shared(first, second)
                     score = min(1.0, float(alike[one, two]))
                     pairs.append(Duplicate(first=first.path, second=second.path, score=score, reason=reason))
@@ -322,7 +322,7 @@ class SimilarityIndex:
         """Append a row for each skill to `rows`, embedding only texts with no vector yet; returns how many."""
         import numpy as np
 
-        known: dict[str, Vectors] = {}
+        vectors: dict[str, Vectors] = {}
         plans: list[tuple[IndexEntry, str, list[str]]] = []
         texts: dict[str, str] = {}
         for path, skill in todo:
@@ -331,18 +331,18 @@ class SimilarityIndex:
                 if old is not None:
                     segment, row = old
                     before = segment.entries[row]
-                    known.update(zip(before.chunks, segment.chunks_of(row), strict=True))
-                    known[_digest(_head(before.name, before.description))] = segment.skills[row, 0]
-            texts |= {key: part for key, part in zip(entry.chunks, parts, strict=True) if key not in known}
-            if (key := _digest(head)) not in known:
+                    vectors.update(zip(before.chunks, segment.chunks_of(row), strict=True))
+                    vectors[_digest(_head(before.name, before.description))] = segment.skills[row, 0]
+            texts |= {key: part for key, part in zip(entry.chunks, parts, strict=True) if key not in vectors}
+            if (key := _digest(head)) not in vectors:
                 texts[key] = head
             plans.append((entry, head, parts))
         if texts:
-            known.update(zip(texts, np.asarray(self._embed(list(texts.values())), dtype=np.float32), strict=True))
+            vectors.update(zip(texts, np.asarray(self._embed(list(texts.values())), dtype=np.float32), strict=True))
         for entry, head, _ in plans:
-            first = known[_digest(head)]
+            first = vectors[_digest(head)]
             body = (
-                np.stack([known[key] for key in entry.chunks])
+                np.stack([vectors[key] for key in entry.chunks])
                 if entry.chunks
                 else np.zeros((0, len(first)), np.float32)
             )
@@ -391,8 +391,8 @@ def _blend(head: Vectors | np.float32, body: Vectors | np.float32) -> Any:
 
 def _terms(*texts: str) -> set[str]:
     """Words that mean something, plural and singular alike."""
-    found = (word.lower() for text in texts for word in _WORD.findall(text))
-    return {word.removesuffix("s") if len(word) > 3 else word for word in found if word not in _STOP}  # noqa: PLR2004
+    words = (word.lower() for text in texts for word in _WORD.findall(text))
+    return {word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP}  # noqa: PLR2004
 
 
 def _match(score: float, entry: IndexEntry, words: set[str]) -> Match:

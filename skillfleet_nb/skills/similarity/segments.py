@@ -83,8 +83,8 @@ class Snapshot:
         self.model: str = manifest["model"]
         self.segments = segments
         self.alive = [np.fromiter((e.hash is not None for e in s.entries), bool, len(s.entries)) for s in segments]
-        for at, segment in enumerate(segments[1:], 1):
-            for earlier, alive in zip(segments[:at], self.alive[:at], strict=True):
+        for number, segment in enumerate(segments[1:], 1):
+            for earlier, alive in zip(segments[:number], self.alive[:number], strict=True):
                 replaced = [earlier.rows[path] for path in segment.rows if path in earlier.rows]
                 alive[replaced] = False
 
