@@ -14,9 +14,9 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from skillfleet_nb.data.dataset import text_of
 from skillfleet_nb.data.findings import Judged
 from skillfleet_nb.data.identity import content_hash
-from skillfleet_nb.data.dataset import text_of
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import ExampleJudged, StopKind
 from skillfleet_nb.lm.faults import RetryPolicy

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from skillfleet_nb.config import Settings
-    from skillfleet_nb.data import Finding, Splits
+    from skillfleet_nb.data import Issue, Splits
     from skillfleet_nb.runs.request import RunRequest
     from skillfleet_nb.runs.spec import Budget, Review
     from skillfleet_nb.typing import Example, Model, Program, Rows
@@ -253,7 +253,7 @@ def _refuse_unpriced(bound: str, lms: Sequence[Model], settings: Settings, way_o
 
 def checked_splits(
     train: Rows, val: Rows | None, test: Rows | None, inputs: Sequence[str], seed: int
-) -> tuple[Splits[Example], list[Finding]]:
+) -> tuple[Splits[Example], list[Issue]]:
     """Read, check and cut the data; return what the person should know of it as well."""
     from skillfleet_nb.data import check_examples, make_splits, to_examples
 
