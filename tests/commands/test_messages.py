@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobCreated, JobState, StateChanged
 from skillfleet_nb.fleet import Fleet
 from skillfleet_nb.messages import MAGIC, SHELL, as_typed, read_in
+from skillfleet_nb.runs.request import ResumeRequest, RunRequest
 from skillfleet_nb.store import Home, Journal
 
 if TYPE_CHECKING:
@@ -82,3 +84,11 @@ def test_every_command_has_its_task_and_its_place() -> None:
     assert len(tops) == len({(one.task, one.place) for one in tops})
     assert all(one.task != TASKS[-1] for one in tops)
     assert all((one.run is None) == bool(one.parts) for one in tops)
+
+
+@pytest.mark.parametrize(("name", "request_class"), [("optimize", RunRequest), ("resume", ResumeRequest)])
+def test_what_starts_a_run_takes_a_requests_fields_by_their_names(name: str, request_class: type) -> None:
+    of_the_surface = {"no_wait", "output"}
+    taken = {one.dest for one in commands()[name].arguments} - of_the_surface
+    asked = {f.name for f in fields(request_class)} - {"recommendation"}  # an object of Python's alone
+    assert taken == asked
