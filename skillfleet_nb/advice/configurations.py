@@ -63,12 +63,12 @@ def installed() -> Installed:
     >>> [c.name for c in installed().configurations if c.optimizer == "gepa"]
     ['gepa light', 'gepa medium']
     """
-    from skillfleet_nb.optimizers.registry import available, load
+    from skillfleet_nb.optimizers.registry import available, optimizer_of
 
     configurations, unusable = [], []
-    for name in available():
+    for name, point in available().items():
         try:
-            configurations += [Configuration(name, preset) for preset in load(name).presets]
+            configurations += [Configuration(name, preset) for preset in optimizer_of(point).presets]
         except Exception as exc:  # noqa: BLE001  a plugin's module may raise anything as it is imported
             unusable.append(f"{name} cannot be loaded: {type(exc).__name__}: {one_line(str(exc))}")
     ordered = sorted(configurations, key=lambda c: (c.preset.prior_gain, c.name))

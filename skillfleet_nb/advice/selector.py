@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from skillfleet_nb.advice.configurations import Configuration
-    from skillfleet_nb.advice.forecast import Forecast
+    from skillfleet_nb.advice.forecast import Forecast, Workload
     from skillfleet_nb.advice.past_runs import PastRun
     from skillfleet_nb.advice.posterior import Expectation
     from skillfleet_nb.advice.setup import Setup
@@ -252,24 +252,25 @@ def selector_for(
         features |= {"baseline": headroom["baseline"], "baseline_n": headroom["n"]}
     past = () if by_rules else tuple(past)
     baseline = baseline_of(features, past)
-    forecasts, left_out = _forecasts(setup, sizing, past)
+    workload = setup.workload(sizing)
+    forecasts, left_out = _forecasts(setup, workload, past)
     expected = expectations([configuration for configuration, _, _ in forecasts], features, baseline, past)
     prospects = tuple(
         Prospect(configuration, cost, expects, needs)
         for (configuration, cost, needs), expects in zip(forecasts, expected, strict=True)
     )
     verdict = None if headroom is None else str(headroom["verdict"])
-    notes = (*setup.workload(sizing).notes(), *left_out)
+    notes = (*workload.notes(), *left_out)
     return Selector(prospects, features, baseline, past, verdict, notes, by_rules)
 
 
 def _forecasts(
-    setup: Setup, sizing: Sizing, past: Sequence[PastRun]
+    setup: Setup, workload: Workload, past: Sequence[PastRun]
 ) -> tuple[list[tuple[Configuration, Forecast, str]], list[str]]:
     """Forecast every configuration that can do this task, with what it needs; and say what fails, and why."""
     from skillfleet_nb.optimizers import Task, create
 
-    workload, (every, unusable) = setup.workload(sizing), installed()
+    every, unusable = installed()
     metric: Any = setup.metric  # None where none was given: nothing is scored here
     splits = setup.splits
     task = Task(setup.program, splits.train, splits.val, metric, setup.lm, setup.prompt_lm, setup.request.seed, 1)

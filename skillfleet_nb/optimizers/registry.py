@@ -60,9 +60,14 @@ def load(name: str) -> type[Optimizer]:
     points = available()
     if name not in points:
         raise unknown("optimizer", name, points, hint=f"See {as_typed('optimizers')}.")
-    loaded = points[name].load()
+    return optimizer_of(points[name])
+
+
+def optimizer_of(point: EntryPoint) -> type[Optimizer]:
+    """Import the optimizer class of an entry point; raises `InputError` if it is none."""
+    loaded = point.load()
     if not (isinstance(loaded, type) and issubclass(loaded, Optimizer)):
-        raise InputError(f"entry point {name!r} of group {GROUP!r} is {loaded!r}, not an Optimizer subclass")
+        raise InputError(f"entry point {point.name!r} of group {GROUP!r} is {loaded!r}, not an Optimizer subclass")
     return loaded
 
 
