@@ -17,6 +17,7 @@ from skillfleet_nb.lm.fallback import steps
 from skillfleet_nb.lm.retry import Attempts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from dspy.utils.callback import BaseCallback
@@ -171,6 +172,17 @@ class _UntappedCallback:
                 flight.__exit__(type(exception), exception, exception.__traceback__)
 
 
+class _History(list[dict[str, Any]]):
+    """A history that hands on what is appended and keeps nothing."""
+
+    def __init__(self, take_in: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__()
+        self._take_in = take_in
+
+    def append(self, entry: dict[str, Any]) -> None:
+        self._take_in(entry)
+
+
 class UntappedCalls:
     """Stands first in DSPy's setting ``caller_modules`` and takes in every answered call.
 
@@ -182,16 +194,12 @@ class UntappedCalls:
     def __init__(self, gate: Gate, callbacks: list[BaseCallback]) -> None:
         self._gate, self._callbacks = gate, callbacks
         self._lock = threading.Lock()
-        self.history = self  # DSPy appends to the history of each calling module
+        self.history = _History(self._take_in)  # DSPy appends to the history of each calling module
 
     def __deepcopy__(self, memo: dict[int, object]) -> UntappedCalls:
         return self
 
-    def __len__(self) -> int:
-        return 0
-
-    def append(self, entry: dict[str, Any]) -> None:
-        """Take in what DSPy recorded of a call."""
+    def _take_in(self, entry: dict[str, Any]) -> None:
         call = current.get()
         if call is not None:
             call.entry = entry

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import inspect
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -185,3 +186,35 @@ def test_miprov2_tells_its_steps(tmp_path: Path) -> None:
         "trying combinations of instructions and demos",
     ]
     assert [text for text in told if text in steps] == steps
+
+
+def test_a_setting_of_ones_own_reaches_dspys_workers() -> None:
+    with dspy.context(skillfleet_test="mine"):
+        pairs = [(lambda: dspy.settings.get("skillfleet_test"), {})] * 4
+        assert dspy.Parallel(num_threads=2, access_examples=False)(pairs) == ["mine"] * 4
+    assert dspy.settings.get("skillfleet_test") is None
+
+
+def test_what_stands_among_the_calling_modules_gets_every_answered_call() -> None:
+    lm, engine = counted_lm()
+    caller = SimpleNamespace(history=[])
+    with dspy.context(lm=lm, caller_modules=[caller], disable_history=False, max_history_size=5):
+        Answering()(text="where is my invoice?")
+    assert len(caller.history) == engine.calls == 1
+    assert {"usage", "outputs", "messages", "model"} <= caller.history[0].keys()
+
+
+def test_a_lock_of_tqdm_that_nobody_gives_back_does_not_hang_a_run(tmp_path: Path) -> None:
+    from tqdm import tqdm
+
+    before, taken = tqdm.get_lock(), threading.Lock()
+    taken.acquire()
+    tqdm.set_lock(taken)
+    try:
+        lm, _ = counted_lm()
+        job = Fleet(tmp_path / "home").optimize(
+            program(), **Data().splits(), metric=exact, optimizer="labeled_fewshot", lm=lm
+        )
+        assert job.result().test_score is not None
+    finally:
+        tqdm.set_lock(before)
