@@ -1,4 +1,4 @@
-"""The plan of the house, walked file by file: who may import whom, where SQL stands, that no module keeps state."""
+"""The plan of the house, walked file by file: who may import whom, where SQL stands, no state, and no long files."""
 
 from __future__ import annotations
 
@@ -47,6 +47,11 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 SURFACES = ["commands", "widgets", "magics"]  # lowest first
 PURE = LAYERS[0] | {"skills", "data"}
 HEAVY = {"dspy", "torch", "altair", "litellm", "sentence_transformers", "sklearn", "scipy", "pandas", "gepa", "optuna"}
+
+MOST_FILES_IN_A_KNOT = 12
+MOST_LINES_IN_A_FILE = 450
+MOST_LINES_IN_A_FUNCTION = 60  # its docstring aside
+MOST_PARAMETERS_OF_ANY_TYPE = 0.04  # of all
 
 # What looks like SQL outside the store and is none of the package's own: what people are shown to type.
 EXAMPLES_OF_SQL = {
@@ -166,6 +171,12 @@ def test_rooms_do_not_import_each_other_in_circles() -> None:
         others = {module.split(".")[1] for module in _own_imports(file) if module != FRONT_DOOR}
         rooms[_room(file)] |= others - {_room(file)}
     assert _circles(rooms) == []
+
+
+def test_files_that_import_each_other_are_few_and_of_one_room() -> None:
+    knots = _circles({module: _own_imports(file) & MODULES.keys() for module, file in MODULES.items()})
+    assert [knot for knot in knots if len(knot) > MOST_FILES_IN_A_KNOT] == []
+    assert [knot for knot in knots if len({_room(MODULES[module]) for module in knot}) > 1] == []
 
 
 @every_file
@@ -344,6 +355,47 @@ def test_no_module_keeps_state() -> None:
     assert {path: faults for path, faults in state.items() if faults and path not in OF_THE_PROCESS} == {}
     assert [path for path in OF_THE_PROCESS if not state.get(path)] == []
     assert {f"{_path(file)}:{name}" for file in FILES for name in _remembering(_tree(file))} == REMEMBERED.keys()
+
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _functions(tree: ast.Module) -> list[_Function]:
+    return [node for node in ast.walk(tree) if isinstance(node, _Function)]
+
+
+def _lines(function: _Function) -> int:
+    """Count a function's lines, its docstring aside."""
+    length = (function.end_lineno or 0) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        length -= (first.end_lineno or 0) - first.lineno + 1
+    return length
+
+
+def _parameters(function: _Function) -> list[ast.arg]:
+    a = function.args
+    every = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
+    return [parameter for parameter in every if parameter.arg not in {"self", "cls"}]
+
+
+def test_a_function_is_measured_without_its_docstring() -> None:
+    code = "def f(\n    self, a: Any, *b: int, **c: Any\n):\n    '''One.\n\n    Two.\n    '''\n    return a"
+    (function,) = _functions(ast.parse(code))
+    assert _lines(function) == 4
+    assert [p.arg for p in _parameters(function)] == ["a", "b", "c"]
+
+
+@every_file
+def test_files_and_functions_are_short(file: Path) -> None:
+    assert len(file.read_text("utf-8").splitlines()) <= MOST_LINES_IN_A_FILE
+    assert [f.name for f in _functions(_tree(file)) if _lines(f) > MOST_LINES_IN_A_FUNCTION] == []
+
+
+def test_parameters_have_types() -> None:
+    parameters = [p for file in FILES for function in _functions(_tree(file)) for p in _parameters(function)]
+    untyped = [p for p in parameters if p.annotation is not None and ast.unparse(p.annotation) == "Any"]
+    assert len(untyped) <= MOST_PARAMETERS_OF_ANY_TYPE * len(parameters)
 
 
 def test_loading_the_extension_imports_nothing_heavy() -> None:
