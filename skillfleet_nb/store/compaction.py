@@ -95,14 +95,14 @@ def _plan(home: Home, finished: Iterable[tuple[str, datetime]], settings: Settin
 
     steps = []
     for job_id, finished_at in finished:
-        found = segments(home.journal / job_id)
-        if not found or is_alive(home, job_id):  # in this order: what a dead job left is all there is
+        parts = segments(home.journal / job_id)
+        if not parts or is_alive(home, job_id):  # in this order: what a dead job left is all there is
             continue
         hashed = older(finished_at, settings.keep_prompts_days)
         if older(finished_at, settings.keep_jobs_days):
-            steps.append(_Step(job_id, tuple(found), dropped=True))
+            steps.append(_Step(job_id, tuple(parts), dropped=True))
         elif hashed or everything or older(finished_at, settings.compact_after_days):
-            todo = tuple(s for s in found if not s.compacted or (hashed and not s.hashed))
+            todo = tuple(s for s in parts if not s.compacted or (hashed and not s.hashed))
             if todo:
                 steps.append(_Step(job_id, todo, hashed=hashed))
     return steps

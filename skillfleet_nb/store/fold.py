@@ -51,7 +51,7 @@ _MISFITS = (TypeError, ValueError, KeyError, OverflowError, NotImplementedError)
 
 
 @dataclass
-class Progress:
+class SegmentProgress:
     """How far one segment has been folded, and what it adds up to; a row of ``raw.segments``."""
 
     job_id: str
@@ -126,11 +126,11 @@ def fold_batch(con: duckdb.DuckDBPyConnection, home: Home) -> tuple[int, int, bo
     if not todo:
         return 0, 0, False
     known = _progress(con)
-    taken: list[tuple[Progress, Event]] = []
-    touched: list[Progress] = []
+    taken: list[tuple[SegmentProgress, Event]] = []
+    touched: list[SegmentProgress] = []
     bad, room = 0, BATCH_BYTES
     for stream, segment in todo:
-        progress = known.get((stream, segment.name)) or Progress(stream, segment.name)
+        progress = known.get((stream, segment.name)) or SegmentProgress(stream, segment.name)
         offset, bad_lines = progress.bytes, progress.bad_lines
         events = _read(segment, progress, BATCH_EVENTS - len(taken), room)
         taken += [(progress, event) for event in events]
@@ -170,12 +170,12 @@ def _ends_a_line(segment: Segment) -> bool:
     return False
 
 
-def _progress(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], Progress]:
+def _progress(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], SegmentProgress]:
     rows = con.sql("FROM fleet.raw.segments").to_arrow_table().to_pylist()
-    return {(row["job_id"], row["segment"]): Progress(**row) for row in rows}
+    return {(row["job_id"], row["segment"]): SegmentProgress(**row) for row in rows}
 
 
-def _read(segment: Segment, progress: Progress, max_events: int, max_bytes: int) -> list[Event]:
+def _read(segment: Segment, progress: SegmentProgress, max_events: int, max_bytes: int) -> list[Event]:
     """Take whole lines of a segment from where it was left, and move its progress behind them."""
     events: list[Event] = []
     start = progress.bytes
@@ -199,7 +199,7 @@ def _read(segment: Segment, progress: Progress, max_events: int, max_bytes: int)
 
 
 def _tables(
-    columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress, Event]]
+    columns: Callable[[str], pa.Schema], taken: Sequence[tuple[SegmentProgress, Event]]
 ) -> tuple[dict[str, pa.Table], set[int]]:
     """Turn events into an Arrow table per database table; list the positions that fit none.
 
@@ -218,7 +218,9 @@ def _tables(
         return _convert(columns, [one for position, one in enumerate(taken) if position not in misfits]), misfits
 
 
-def _convert(columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress, Event]]) -> dict[str, pa.Table]:
+def _convert(
+    columns: Callable[[str], pa.Schema], taken: Sequence[tuple[SegmentProgress, Event]]
+) -> dict[str, pa.Table]:
     import pyarrow as pa
 
     rows: dict[str, list[tuple[str, Event, dict[str, Any]]]] = {}
@@ -256,7 +258,7 @@ def _convert(columns: Callable[[str], pa.Schema], taken: Sequence[tuple[Progress
     return tables
 
 
-def _commit(con: duckdb.DuckDBPyConnection, tables: dict[str, pa.Table], touched: Sequence[Progress]) -> None:
+def _commit(con: duckdb.DuckDBPyConnection, tables: dict[str, pa.Table], touched: Sequence[SegmentProgress]) -> None:
     import pyarrow as pa
 
     segments = con.sql("FROM fleet.raw.segments LIMIT 0").to_arrow_table().schema

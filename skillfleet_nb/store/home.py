@@ -67,9 +67,9 @@ class Home:
         HomeError
             If the place is not a folder, or the home was made by a newer version.
         """
-        given = path or os.environ.get("SKILLFLEET_HOME")
-        if given:
-            root = Path(given).expanduser().absolute()
+        location = path or os.environ.get("SKILLFLEET_HOME")
+        if location:
+            root = Path(location).expanduser().absolute()
         else:
             cwd = Path.cwd()
             above = (folder / _NAME for folder in (cwd, *cwd.parents))

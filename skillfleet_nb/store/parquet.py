@@ -97,8 +97,8 @@ def last_seq(path: Path) -> int:
         metadata = pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
         raise _refusal(path, error) from error
-    found = [metadata.row_group(n).column(0).statistics for n in range(metadata.num_row_groups)]
-    return max((s.max for s in found if s is not None and s.has_min_max), default=0)
+    statistics = [metadata.row_group(n).column(0).statistics for n in range(metadata.num_row_groups)]
+    return max((s.max for s in statistics if s is not None and s.has_min_max), default=0)
 
 
 def without_prompts(line: bytes) -> bytes:

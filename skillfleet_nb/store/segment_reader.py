@@ -56,7 +56,7 @@ def raw_lines(segment: Segment) -> Iterator[tuple[bytes, int]]:
             yield line, end
 
 
-def last_seq(found: Sequence[Segment]) -> int:
+def last_seq(stream: Sequence[Segment]) -> int:
     """Return the highest number in a stream: that of the last sound line, 0 where there is none.
 
     Raises
@@ -64,7 +64,7 @@ def last_seq(found: Sequence[Segment]) -> int:
     HomeError
         If a compacted file that would tell is damaged.
     """
-    for segment in reversed(found):
+    for segment in reversed(stream):
         seq = parquet.last_seq(segment.path) if segment.compacted else _last_seq_plain(segment.path)
         if seq:
             return seq

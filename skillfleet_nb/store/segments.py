@@ -60,10 +60,10 @@ class Segment(NamedTuple):
         return Segment(self.name, path, self.size, compacted=True, hashed=hashed)
 
 
-def bytes_on_disk(found: Iterable[Segment]) -> int:
+def bytes_on_disk(parts: Iterable[Segment]) -> int:
     """Sum the sizes of files; one that has changed its form since it was listed counts as nothing."""
     total = 0
-    for segment in found:
+    for segment in parts:
         with suppress(FileNotFoundError):
             total += segment.path.stat().st_size
     return total
@@ -77,7 +77,7 @@ def format_line(seq: int, at: datetime, kind: str, payload: bytes) -> bytes:
 
 def files(folder: Path) -> list[Segment]:
     """Every file that holds a segment of one stream, oldest segment first, the form that counts last."""
-    found = []
+    listed = []
     # a stray file, or a job that a person deletes just now
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
@@ -87,16 +87,16 @@ def files(folder: Path) -> list[Segment]:
             number, size, hashed = named.groups()
             with suppress(FileNotFoundError):  # changed its form since it was listed
                 if entry.is_file():
-                    known = entry.stat().st_size if size is None else int(size)
-                    segment = Segment(f"{number}.jsonl", Path(entry.path), known, size is not None, hashed is not None)
-                    found.append(segment)
-    return sorted(found, key=lambda s: (s.name, s.compacted, s.hashed))
+                    length = entry.stat().st_size if size is None else int(size)
+                    segment = Segment(f"{number}.jsonl", Path(entry.path), length, size is not None, hashed is not None)
+                    listed.append(segment)
+    return sorted(listed, key=lambda s: (s.name, s.compacted, s.hashed))
 
 
 def segments(folder: Path) -> list[Segment]:
     """Segments of one stream, oldest first."""
     for _ in range(2):
-        found = list({segment.name: segment for segment in files(folder)}.values())
-        if [segment.number for segment in found] == list(range(1, len(found) + 1)):
+        listed = list({segment.name: segment for segment in files(folder)}.values())
+        if [segment.number for segment in listed] == list(range(1, len(listed) + 1)):
             break  # else one may have changed its form while the folder was read
-    return found
+    return listed
