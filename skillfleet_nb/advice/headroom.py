@@ -28,6 +28,9 @@ from skillfleet_nb.stats import mean_interval
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from skillfleet_nb.advice.setup import Setup
     from skillfleet_nb.runs.metric import RunMetric
     from skillfleet_nb.store import Home
@@ -133,10 +136,10 @@ def look(home: Home, setup: Setup, *, n: int = 24, k: int = 4, budget_usd: float
     wrong = metric_faults(setup.metric, examples)
     if wrong:
         return _told(home, setup, Headroom(verdict="fix the metric first", evidence=tuple(wrong)))
-    labels = labels_told(examples)
+    labels = label_evidence(examples)
     if labels["faults"]:
-        known = {key: value for key, value in labels.items() if key != "faults"}
-        return _told(home, setup, Headroom(verdict="fix the data first", evidence=tuple(labels["faults"]), **known))
+        agreement = {key: value for key, value in labels.items() if key != "faults"}
+        return _told(home, setup, Headroom(verdict="fix the data first", evidence=tuple(labels["faults"]), **agreement))
     return _try(home, setup, labels, n, k, budget_usd)
 
 
@@ -187,7 +190,7 @@ def _another(example: Example, examples: Sequence[Example], rng: random.Random) 
     return None
 
 
-def _with_answers(example: Example, other: Example) -> Example:
+def _with_answers(example: Example, other: Example | None) -> _Swapped | None:
     """Ask about one example what is right for another: the metric then sees a wrong prediction."""
     if other is None:
         return None
@@ -210,7 +213,7 @@ class _Swapped:
         return self._example[name]
 
 
-def labels_told(examples: Sequence[Example]) -> dict[str, Any]:
+def label_evidence(examples: Sequence[Example]) -> dict[str, Any]:
     """Compare the labels of inputs that are alike; no call is made.
 
     Returns
@@ -220,39 +223,39 @@ def labels_told(examples: Sequence[Example]) -> dict[str, Any]:
     """
     import numpy as np
 
-    told: dict[str, Any] = {"label_agreement": None, "agreement_by_chance": None, "conflicts": (), "faults": []}
+    evidence: dict[str, Any] = {"label_agreement": None, "agreement_by_chance": None, "conflicts": (), "faults": []}
     label, pairs = labelled(examples, _READ, random.Random(1))
     if len(pairs) < _ENOUGH_ROWS:
-        return told
+        return evidence
     rows, answers = [row for row, _ in pairs], np.array([label for _, label in pairs])
     similar = _similarities([inputs_text(row) for row in rows])
     np.fill_diagonal(similar, -1.0)
     close = np.argsort(-similar, axis=1, kind="stable")[:, :_NEIGHBOURS]
     near = [(int(i), int(j)) for i, j in zip(*np.nonzero(np.triu(similar >= _NEAR)), strict=True)]
     against = [(i, j) for i, j in near if answers[i] != answers[j]]
-    told["conflicts"] = tuple((inputs_text(rows[i]), inputs_text(rows[j])) for i, j in against)
+    evidence["conflicts"] = tuple((inputs_text(rows[i]), inputs_text(rows[j])) for i, j in against)
 
-    def agree(labels: Any) -> float:
+    def agree(labels: NDArray[np.str_]) -> float:
         return float((labels[close] == labels[:, None]).mean())
 
     generator = np.random.default_rng(2)
     shuffled = np.array([agree(generator.permutation(answers)) for _ in range(_SHUFFLES)])
-    told["label_agreement"], told["agreement_by_chance"] = agree(answers), float(shuffled.mean())
-    p_value = (1 + int((shuffled >= told["label_agreement"]).sum())) / (1 + _SHUFFLES)
+    evidence["label_agreement"], evidence["agreement_by_chance"] = agree(answers), float(shuffled.mean())
+    p_value = (1 + int((shuffled >= evidence["label_agreement"]).sum())) / (1 + _SHUFFLES)
     rows_in_conflict = {i for pair in against for i in pair}
     if len(rows_in_conflict) > _CONFLICTS * len(rows):
         i, j = against[0]
-        told["faults"].append(
+        evidence["faults"].append(
             f"{len(rows_in_conflict)} of {len(rows)} rows nearly repeat another row's input with another label: "
             f"{one_line(inputs_text(rows[i]))!r} is {answers[i]!r} and {answers[j]!r}; "
             f"see {as_typed('trainset duplicates')}"
         )
     if p_value > _BY_CHANCE:
-        told["faults"].append(
-            f"inputs that are alike do not share labels: {percent(told['label_agreement'])} of nearest neighbours "
-            f"have the same {label}, {percent(told['agreement_by_chance'])} would by chance (p = {p_value:.2f})"
+        evidence["faults"].append(
+            f"inputs that are alike do not share labels: {percent(evidence['label_agreement'])} of nearest neighbours "
+            f"have the same {label}, {percent(evidence['agreement_by_chance'])} would by chance (p = {p_value:.2f})"
         )
-    return told
+    return evidence
 
 
 def _similarities(texts: Sequence[str]) -> Any:
@@ -261,14 +264,14 @@ def _similarities(texts: Sequence[str]) -> Any:
 
     words = TfidfVectorizer(sublinear_tf=True, stop_words="english", token_pattern=r"\b\w+\b")  # noqa: S106  no password
     parts = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True)
-    found = 0.0
+    cosines = 0.0
     for vectorizer in (words, parts):
         try:
             vectors = vectorizer.fit_transform(texts)
         except ValueError:  # no words but the very common ones
             continue
-        found = found + (vectors @ vectors.T).toarray() / 2
-    return found
+        cosines = cosines + (vectors @ vectors.T).toarray() / 2
+    return cosines
 
 
 def _try(home: Home, setup: Setup, labels: dict[str, Any], n: int, k: int, budget_usd: float | None) -> Headroom:

@@ -88,30 +88,30 @@ def read_sizes(program: Program, train: Sequence[Example], lm: Model) -> Sizing:
 
     adapter = dspy.settings.adapter or dspy.ChatAdapter()
     examples = list(train[:_READ])
-    asked, told, demo = [], [], []
+    input_tokens, output_tokens, demo_tokens = [], [], []
     for predictor in program.predictors():
         signature = predictor.signature
         for example in examples:
-            known = {**example.inputs().toDict(), **example.labels().toDict()}
-            inputs = {name: known.get(name, "several words of text") for name in signature.input_fields}
-            outputs = {name: known[name] for name in signature.output_fields if name in known}
+            values = {**example.inputs().toDict(), **example.labels().toDict()}
+            inputs = {name: values.get(name, "several words of text") for name in signature.input_fields}
+            outputs = {name: values[name] for name in signature.output_fields if name in values}
             unknown = len(signature.output_fields) - len(outputs)
             prompt = adapter.format(signature, list(getattr(predictor, "demos", ())), inputs)
-            asked.append(sum(count_tokens(m["content"], lm) for m in prompt))
+            input_tokens.append(sum(count_tokens(m["content"], lm) for m in prompt))
             blank = {name: outputs.get(name, "") for name in signature.output_fields}
             answer = adapter.format_assistant_message_content(signature, blank)
-            told.append(count_tokens(answer, lm) + unknown * _REASONING_TOKENS)
+            output_tokens.append(count_tokens(answer, lm) + unknown * _REASONING_TOKENS)
             shown = adapter.format_demos(signature, [{**inputs, **blank, "augmented": True}])
-            demo.append(sum(count_tokens(m["content"], lm) for m in shown) + unknown * _REASONING_TOKENS * 0.5)
-    texts = [count_tokens(str(example.toDict()), lm) for example in examples]
+            demo_tokens.append(sum(count_tokens(m["content"], lm) for m in shown) + unknown * _REASONING_TOKENS * 0.5)
+    example_tokens = [count_tokens(str(example.toDict()), lm) for example in examples]
     here = getattr(getattr(lm, "engine", None), "answers_here", False)
     latency = float(getattr(lm.engine, "latency_s", 0.0)) + 0.001 if here else _ASSUMED_LATENCY_S
     return Sizing(
         per_run=float(len(program.predictors())),
-        input_tokens=statistics.mean(asked),
-        output_tokens=statistics.mean(told),
-        demo_tokens=statistics.mean(demo),
-        example_tokens=statistics.mean(texts),
+        input_tokens=statistics.mean(input_tokens),
+        output_tokens=statistics.mean(output_tokens),
+        demo_tokens=statistics.mean(demo_tokens),
+        example_tokens=statistics.mean(example_tokens),
         labels=sum(_categories(program, train).values()) or 4,
         latency_s=latency,
         latency_known=here,
@@ -127,14 +127,14 @@ def _categories(program: Program, train: Sequence[Example]) -> dict[str, int]:
     """Count the categories of every output that declares them, or is categorical in the data."""
     from typing import Literal, get_args, get_origin
 
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for predictor in program.predictors():
         for name, field in predictor.signature.output_fields.items():
             if get_origin(field.annotation) is Literal:
-                found[name] = len(get_args(field.annotation))
+                counts[name] = len(get_args(field.annotation))
             elif values := label_values(e.get(name) for e in train):
-                found[name] = len(values)
-    return found
+                counts[name] = len(values)
+    return counts
 
 
 def count_tokens(text: object, lm: Model) -> float:

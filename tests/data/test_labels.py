@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skillfleet_nb.advice.headroom import labels_told
+from skillfleet_nb.advice.headroom import label_evidence
 from skillfleet_nb.advice.sizing import categories as advised
 from skillfleet_nb.data import analyze, make_splits, to_examples
 from skillfleet_nb.data.bundled import bundled
@@ -52,7 +52,7 @@ def test_a_label_has_five_rows_a_value_wherever_it_is_looked_for(values: int, ea
     examples = to_examples(rows, input_fields=["text"])
     assert (landmarks(examples).words is not None) == (label is not None)
     enough = to_examples([*rows, *rows], input_fields=["text"])
-    assert (labels_told(enough)["label_agreement"] is not None) == (find_label([*rows, *rows]) is not None)
+    assert (label_evidence(enough)["label_agreement"] is not None) == (find_label([*rows, *rows]) is not None)
     program = dspy.Predict("text -> kind")
     assert advised(program, examples) == (values if label else None)
 
