@@ -74,7 +74,20 @@ def test_no_call_is_made_and_the_clock_stands_still_until_it_goes_on(fleet: Flee
     assert engine.calls > calls
     kinds = fleet.sql("select payload->>'$.paused' as paused from events where kind = 'paused' order by seq").paused
     assert kinds.tolist() == ["true", "false"]
-    assert History.of(fleet.home, job.id).seconds <= job.progress.elapsed_s + 0.01
+    wall_s = result.wall_s
+    row = fleet.sql("select wall_s, epoch(finished_at) - epoch(started_at) as span from jobs").iloc[0]
+    paused_s = fleet.sql("select epoch(max(e.at)) - epoch(min(e.at)) as s from events e where kind = 'paused'").s[0]
+    assert paused_s >= 0.3
+    assert wall_s == pytest.approx(row.span - paused_s, abs=1e-5)
+    told = [
+        row.wall_s,
+        job.progress.elapsed_s,
+        Fleet(fleet.home.root).job(job.id).result().wall_s,
+        History.of(fleet.home, job.id).seconds,
+        fleet.sql("select actual_wall_s as s from recommendations").s[0],
+    ]
+    assert told == [pytest.approx(wall_s, abs=1e-5)] * len(told)
+    assert job.picture()["elapsed_s"] == round(wall_s, 2)
     job.pause()  # of a finished job: nothing
     assert job.state is JobState.COMPLETED
 
