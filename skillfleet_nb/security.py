@@ -1,21 +1,203 @@
-"""Signatures: a pickled blob is opened only by the home that made it.
+"""What protects a person's keys and machine: secrets stay out of what is written, and blobs are signed.
 
-Unpickling runs code, so a blob is signed with a key that never leaves the home, and one that is
-unsigned, altered or from elsewhere is refused before a byte of it is read.
+Providers repeat the key they refuse, so every event, log and error passes a :class:`Redactor` before it is
+first written or raised.  Unpickling runs code, so a blob is signed with a key that never leaves the home, and
+one that is unsigned, altered or from elsewhere is refused before a byte of it is read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
+import re
 import secrets
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from functools import partial
+from html import escape
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, unquote
+
+import orjson
 
 from skillfleet_nb.errors import JobError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from skillfleet_nb.typing import Model
+
+_Error = TypeVar("_Error", bound=BaseException)
+
+_SECRET = re.compile(r"(?i)api_?key|access_?key|secret|passw|credential|authorization|cookie|token$|[_-]key$")
+_NO_SECRET = re.compile(r"(?i)cache_key$")  # names a place in a provider's prompt cache
+_PASSWORD_IN_URL = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
+_QUERY_IN_URL = re.compile(r"(?<=[?&])([^=&#\s]+)=([^&#\s]+)")
+_SECRET_QUERY = re.compile(r"(?i)^(key|sig|signature|code|auth|token)$")
+_SHAPES = re.compile(
+    r"\b(?:sk|rk|pk)-[\w-]{16,}|\bAIza[\w-]{30,}|\bgh[oprsu]_\w{30,}|\bhf_\w{30,}|\bxox[abprs]-[\w-]{10,}"
+    r"|\bAKIA[0-9A-Z]{16}\b|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)|(?i:(?<=bearer ))[\w.~+/-]{16,}=*"
+)  # of keys that are in no variable here: a colleague's, in a text that a model repeated
+_SHORTEST = 8  # characters; what is shorter is a switch or a number, and found by chance
+_HIDDEN = "[key]"
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether what goes by this name is a secret.
+
+    Examples
+    --------
+    >>> [n for n in ("api_key", "max_tokens", "AWS_SECRET_ACCESS_KEY", "Authorization", "model") if is_secret(n)]
+    ['api_key', 'AWS_SECRET_ACCESS_KEY', 'Authorization']
+    """
+    return bool(_SECRET.search(name)) and not _NO_SECRET.search(name)
+
+
+def secrets_in_url(text: str) -> list[str]:
+    """List the passwords and keys that the URLs in a text carry.
+
+    Examples
+    --------
+    >>> secrets_in_url("https://me:word@host/v1?api-version=2&key=abc%2Fd")
+    ['word', 'abc%2Fd']
+    """
+    if "://" not in text:
+        return []
+    queries = _QUERY_IN_URL.findall(text)
+    return _PASSWORD_IN_URL.findall(text) + [v for n, v in queries if is_secret(n) or _SECRET_QUERY.search(n)]
+
+
+def secrets_of_environment() -> list[tuple[str, str]]:
+    """List the secrets that environment variables hold, each behind its variable; of URLs their secret parts."""
+    pairs = [(k, part) for k, v in os.environ.items() for part in ([v] if is_secret(k) else secrets_in_url(v))]
+    return [(k, secret) for k, secret in pairs if len(secret) >= _SHORTEST]
+
+
+def secrets_of(models: Iterable[Model | None]) -> set[str]:
+    """Collect the secrets that models carry: in attributes, options however deep, headers, and addresses."""
+    found: set[str] = set()
+    for model in models:
+        attributes = getattr(model, "__dict__", {})
+        found |= set(_secrets_in({k: v for k, v in attributes.items() if k != "history"}))
+        for name in ("engine", "_engine_spec", "_async_engine_spec"):
+            found |= set(_secrets_in(getattr(getattr(model, name, None), "__dict__", {})))
+    return {s for s in found if len(s) >= _SHORTEST}
+
+
+def _secrets_in(value: object, *, is_named_so: bool = False) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _secrets_in(inner, is_named_so=is_secret(str(name)))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _secrets_in(inner, is_named_so=is_named_so)
+    elif isinstance(value, str):
+        yield from secrets_in_url(value)
+        if is_named_so:
+            yield value
+            yield from value.split()[-1:]  # a header's, without the word Bearer
+
+
+class Redactor:
+    """Takes secrets out of events, logs and errors, before they are written or raised.
+
+    It knows the environment's secrets as they are now, and those of `models`; in errors and logs it also
+    hides what has the shape of a key.
+
+    Examples
+    --------
+    >>> Redactor().text("key sk-proj-0123456789abcdef was refused by https://me:word@host")
+    'key [key] was refused by https://[key]@host'
+    """
+
+    def __init__(self, models: Iterable[Model | None] = ()) -> None:
+        self._secrets = {secret for _, secret in secrets_of_environment()}
+        self.add(models)
+
+    def add(self, models: Iterable[Model | None]) -> None:
+        """Take in the secrets of further models."""
+        self._secrets |= secrets_of(models)
+        forms = {form for s in self._secrets for form in _forms(s)}
+        self._forms = sorted(forms, key=len, reverse=True)
+        # A plain word ("password") may be a secret and yet a word of the data: it is hidden in errors alone.
+        self._sure = [form for form in self._forms if not (form.isalpha() and form.islower())]
+        self._encoded = [orjson.dumps(form)[1:-1] for form in self._sure]
+
+    def text(self, text: str) -> str:
+        """Return a text or a page without secrets, and without what has the shape of one."""
+        return _SHAPES.sub(_HIDDEN, _without(self._forms, text))
+
+    def json(self, body: bytes) -> bytes:
+        """Return a JSON object whose values hold no secret."""
+        for form in self._encoded:
+            if form in body:
+                break
+        else:
+            return body
+        hide = partial(_without, self._sure)
+        return orjson.dumps({name: _walked(hide, value) for name, value in orjson.loads(body).items()})
+
+    def error(self, exc: _Error) -> _Error | RuntimeError:
+        """Take secrets out of an error and of all that it was raised from.
+
+        Returns
+        -------
+        BaseException
+            The same error, changed in place; one that cannot be changed is told by another.
+        """
+        if self._is_clean(exc, set()):
+            return exc
+        return RuntimeError(self.text(f"{type(exc).__name__}: {exc}")).with_traceback(exc.__traceback__)
+
+    def _is_clean(self, exc: BaseException, seen: set[int]) -> bool:
+        """Clean an error; tell whether that was possible."""
+        if id(exc) in seen:
+            return True
+        seen.add(id(exc))
+        for link in ("__cause__", "__context__"):
+            origin = getattr(exc, link)
+            if origin is not None and not self._is_clean(origin, seen):
+                setattr(exc, link, None)
+        for inner in getattr(exc, "exceptions", ()):
+            self._is_clean(inner, seen)
+        with suppress(Exception):  # of a class that keeps its own
+            for name, value in [("args", exc.args), *vars(exc).items()]:
+                if (clean := _walked(self.text, value)) != value:
+                    setattr(exc, name, clean)
+        try:
+            shown = str(exc)
+        except Exception:  # noqa: BLE001  whatever is raised, it cannot be shown
+            return False
+        return self.text(shown) == shown
+
+
+def _without(forms: Iterable[str], text: str) -> str:
+    for form in forms:
+        if form in text:
+            text = text.replace(form, _HIDDEN)
+    return text
+
+
+def _forms(secret: str) -> set[str]:
+    """List how a secret is written: as it is, in JSON, in HTML, in Python and in a URL."""
+    secret = secret.encode("utf-8", "replace").decode()  # a variable may hold any bytes
+    bare = unquote(secret)
+    written = {secret, bare, quote(bare, safe=""), json.dumps(bare)[1:-1], escape(bare), repr(bare)[1:-1]}
+    return {form for form in written if len(form) >= _SHORTEST}
+
+
+def _walked(change: Callable[[str], str], value: object) -> Any:
+    """Change every text in a JSON-like value."""
+    if isinstance(value, str):
+        return change(value)
+    if type(value) is dict:
+        return {_walked(change, name): _walked(change, inner) for name, inner in value.items()}
+    if type(value) is list or type(value) is tuple:
+        return type(value)([_walked(change, inner) for inner in value])
+    return value
+
 
 KEY_BYTES = 32
 _MAGIC = b"skillfleet-signed-1\n"

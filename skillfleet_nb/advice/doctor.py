@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.html import table, text_table
+from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
+from skillfleet_nb.lm.session import Session
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.prepare import check_metric, checked_lm, checked_program, checked_splits, input_fields
 
@@ -77,7 +79,7 @@ def diagnose(
 
     lm = lm if lm is not None else dspy.settings.lm
     checks = [_attempt("home", lambda: _home(home)), _attempt("settings", lambda: _settings(home))]
-    checks += _lm_checks(lm, home)
+    checks += _lm_checks(lm, home if checks[0].level == "ok" else None, _settings_of(home))
     if program is not None:
         checks.append(_attempt("program", lambda: _program(program)))
         program = program if checks[-1].level == "ok" else None  # nothing can be asked of it
@@ -110,16 +112,19 @@ def _settings(home: Home) -> Check:
     return Check("settings", "ok", f"prompts {'kept' if settings.record_prompts else 'hashed'}")
 
 
-def _lm_checks(lm: Any, home: Home) -> list[Check]:
+def _settings_of(home: Home) -> Settings:
+    try:
+        return Settings.load(home.config)
+    except SkillfleetError:  # told in a row of its own
+        return Settings.model_construct()
+
+
+def _lm_checks(lm: Any, home: Home | None, settings: Settings) -> list[Check]:
     configured = _attempt("LM", lambda: Check("LM", "ok", str(checked_lm(lm).model)))
     if configured.level == "fail":
         return [configured]
     checks = [configured]
-    try:
-        prices = Settings.load(home.config).prices
-    except SkillfleetError:  # told in a row of its own
-        prices = {}
-    price = price_of(lm, prices)
+    price = price_of(lm, settings.prices)
     if price is None:
         checks.append(Check("price", "warning", f"{lm.model} has no known price", how_to_state_a_price(lm.model)))
     else:
@@ -129,15 +134,21 @@ def _lm_checks(lm: Any, home: Home) -> list[Check]:
         checks.append(Check("cache", "ok", "on: an interrupted run replays for free"))
     else:
         checks.append(Check("cache", "warning", "off: an interrupted run pays again", "dspy.LM(…, cache=True)"))
-    checks.append(_answers(lm))
+    checks.append(_answers(lm, home, settings))
     return checks
 
 
-def _answers(lm: Any) -> Check:
+def _answers(lm: Model, home: Home | None, settings: Settings) -> Check:
+    """Ask a model something; in a home that cannot be written the call is not recorded."""
     started = time.perf_counter()
+    once = lm.copy(cache=False, num_retries=0)
     try:
-        answer = lm.copy(cache=False, num_retries=0)("Reply with the word ready.")
-    except Exception as exc:  # noqa: BLE001  whatever a provider raises is what the person must see
+        with (
+            Session.opened(home, settings, "doctor", [lm]) as session,
+            session.models(session.gate(), once) as metered,
+        ):
+            answer = metered("Reply with the word ready.")
+    except (Exception, RunStopped) as exc:  # noqa: BLE001  whatever a provider raises is what the person must see
         told = " ".join(str(exc).split())[:160]
         return Check(
             "LM answers", "fail", f"{type(exc).__name__}: {told}", "check the key, the model's name, the network"

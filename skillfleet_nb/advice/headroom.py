@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 import statistics
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -20,8 +21,11 @@ from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import HeadroomFound
 from skillfleet_nb.format import money, one_line, percent
 from skillfleet_nb.html import Readable, items, table
+from skillfleet_nb.lm.faults import in_short
+from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.session import Session
+from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.runs.metered import Aside
 from skillfleet_nb.runs.prepare import own_score
 from skillfleet_nb.stats import mean_interval
 
@@ -32,9 +36,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from skillfleet_nb.advice.setup import Setup
+    from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.runs.metric import RunMetric
     from skillfleet_nb.store import Home
-    from skillfleet_nb.typing import Example
+    from skillfleet_nb.typing import Example, Program
 
 Verdict = Literal["worth trying", "little to gain", "fix the data first", "fix the metric first"]
 
@@ -281,27 +286,51 @@ def _try(home: Home, setup: Setup, labels: dict[str, Any], n: int, k: int, budge
     val = list(setup.splits.val)
     examples = random.Random(setup.request.seed).sample(val, min(n, len(val)))
     labels = {key: value for key, value in labels.items() if key != "faults"}
-    with Aside(home, setup.settings, "headroom", budget_usd) as aside:
-        plain = aside.scores(setup.program, examples, setup.metric, setup.lm, setup.threads)
-        if not plain or all(s is None for s in plain):
-            why = aside.stopped or (
-                f"{type(aside.failure).__name__}: {aside.failure}" if aside.failure else "no answer"
-            )
+    models, limits = [setup.lm, *own_models(setup.program)], Limits(usd=budget_usd)
+    with Session.opened(home, setup.settings, "headroom", models, limits=limits) as session:
+        gate = session.gate()
+        plain = _scores(session, gate, setup, setup.program, examples)
+        if all(s is None for s in plain):
+            failure = session.ledger.last_failure
+            why = gate.closed[1] if gate.closed else in_short(failure) if failure else "no answer"
             raise LMError(f"the program could not be scored on {len(examples)} examples: {why}")
         scored = [plain]
-        shown = dspy.LabeledFewShot(k=_DEMOS).compile(setup.program.deepcopy(), trainset=list(setup.splits.train))
-        for at in range(1, k):
-            if aside.stopped:
+        with_demos = dspy.LabeledFewShot(k=_DEMOS).compile(setup.program.deepcopy(), trainset=list(setup.splits.train))
+        for n_try in range(1, k):
+            if gate.closed:
                 break
             # The first other try has demos, the rest are drawn at random: together they bound what prompts can do.
-            program, lm = (
-                (shown, setup.lm) if at == 1 else (setup.program, setup.lm.copy(temperature=1.0, rollout_id=at))
-            )
-            scored.append(aside.scores(program, examples, setup.metric, lm, setup.threads))
-        totals = aside.ledger.totals
-        found = _verdict(examples, [s for s in scored if s], labels, stopped=aside.stopped)
+            if n_try == 1:
+                scored.append(_scores(session, gate, setup, with_demos, examples))
+            else:
+                drawn = replace(setup, lm=setup.lm.copy(temperature=1.0, rollout_id=n_try))
+                scored.append(_scores(session, gate, drawn, setup.program, examples))
+        totals = session.ledger.totals
+        stopped = gate.closed[1] if gate.closed else None
+        found = _verdict(examples, [s for s in scored if s], labels, stopped=stopped)
         found = found.model_copy(update={"calls": totals.calls, "cost_usd": totals.cost_usd})
     return _told(home, setup, found)
+
+
+def _scores(
+    session: Session, gate: Gate, setup: Setup, program: Program, examples: Sequence[Example]
+) -> list[float | None]:
+    """Score a program on examples; None where it failed, nothing where calls were refused."""
+    import dspy
+
+    with session.logged(), session.models(gate, setup.lm):
+        metered = tapped_program(gate, program.deepcopy()) if own_models(program) else program
+        try:
+            rows = dspy.Evaluate(
+                devset=list(examples),
+                metric=setup.metric,
+                num_threads=setup.threads,
+                max_errors=len(examples) + 1,
+            )(metered).results
+        except RunStopped:
+            return []
+    return [float(score) if prediction is not None and list(prediction.keys()) else None
+            for _, prediction, score in rows]  # fmt: skip
 
 
 def _verdict(

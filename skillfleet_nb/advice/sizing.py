@@ -8,6 +8,7 @@ the length of its answers, its latency, and how many calls a run of the program 
 from __future__ import annotations
 
 import statistics
+import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -15,7 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from skillfleet_nb.data.labels import categories as label_values
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import Probed
-from skillfleet_nb.runs.metered import Aside
+from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.session import Session
+from skillfleet_nb.lm.tap import own_models, tapped_program
+from skillfleet_nb.runs.reporter import said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -193,29 +197,35 @@ def probe(
     """
     read = read_sizes(program, train, lm)
     scores: list[float] = []
-    around: list[float] = []  # seconds of a run that are not the model's, for each of its calls
-    runs = 0
-    with Aside(home, settings, "probe", budget_usd) as aside:
+    overheads: list[float] = []  # seconds of a run that are not the model's, for each of its calls
+    calls: list[LMCall] = []
+    why = "no call"
+    models = [lm, *own_models(program)]
+    limits = Limits(usd=budget_usd)
+    with Session.opened(home, settings, "probe", models, limits=limits, on_calls=calls.extend) as session:
+        gate = session.gate()
         for example in list(train)[:n]:
-            before, since = len(aside.calls), aside.seconds
-            prediction = aside.predict(program, example, lm)
-            if aside.stopped:
+            calls_before, started = len(calls), time.perf_counter()
+            try:
+                with session.logged(), session.models(gate, lm):
+                    prediction = tapped_program(gate, program.deepcopy())(**example.inputs())
+            except RunStopped as exc:
+                why = exc.reason
                 break
-            if prediction is None:
+            except Exception as exc:  # noqa: BLE001  whatever a program raises: the next example may go well
+                why = said(session.redactor.error(exc))
                 continue
-            runs += 1
-            mine = aside.calls[before:]
-            around.append((aside.seconds - since - sum(c.latency_s for c in mine)) / max(1, len(mine)))
+            seconds, own = time.perf_counter() - started, calls[calls_before:]
+            overheads.append((seconds - sum(c.latency_s for c in own)) / max(1, len(own)))
             if metric is not None:
                 scores.append(float(metric(example, prediction)))
-        answered = [c for c in aside.calls if c.error is None]
-        if not answered or not runs:
-            why = aside.stopped or (f"{type(aside.failure).__name__}: {aside.failure}" if aside.failure else "no call")
+        answered = [c for c in calls if c.error is None]
+        if not answered or not overheads:
             raise LMError(f"the probe of {n} examples got no answer ({why}): check the model, or give probe=0")
-        totals = aside.ledger.totals
+        totals = session.ledger.totals
         bought = {"probe_usd": totals.cost_usd, "probe_calls": totals.calls}
-        sizing = _measured(read, answered, runs, scores, min(around)).model_copy(update=bought)
-        aside.tell(Probed(key=key, sizing=sizing.model_dump()))
+        sizing = _measured(read, answered, len(overheads), scores, min(overheads)).model_copy(update=bought)
+        session.emit(Probed(key=key, sizing=sizing.model_dump()), sync=True)
     return sizing
 
 

@@ -94,6 +94,8 @@ class Ledger:
         Called now and then while a call takes long.
     on_pause
         Called when it is paused: :meth:`pause` was called, and no call is under way any more.
+    clean
+        Takes keys out of an error before anybody sees it, in place, or returns another to be raised.
     checkpoint_usd, on_checkpoint
         Attributes: before a call that may take what was spent beyond so much, the callback is called with
         it, on the calling thread; it raises the checkpoint, or stops the run.  Several threads may call it.
@@ -118,6 +120,7 @@ class Ledger:
         fallbacks: Fallbacks | None = None,
         on_wait: Callable[[], None] | None = None,
         on_pause: Callable[[], None] | None = None,
+        clean: Callable[[BaseException], BaseException] | None = None,
         spent: Totals | None = None,
         spent_s: float = 0.0,
     ) -> None:
@@ -134,6 +137,7 @@ class Ledger:
         self.duplicates = 0
         self.on_wait = on_wait
         self._on_pause = on_pause
+        self._clean = clean
         self._circuit = Circuit(self.retry_policy)
         self._requests: Counter[int] = Counter()
         self.in_flight = Call(0, 0.0, 0)
@@ -348,7 +352,9 @@ class Ledger:
         try:
             yield
         except BaseException as exc:
-            failure = exc
+            failure = exc if self._clean is None else self._clean(exc)
+            if failure is not exc:
+                raise failure from None
             raise
         finally:
             current.reset(token)

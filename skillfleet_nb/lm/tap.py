@@ -36,6 +36,11 @@ def tapped(gate: Gate, lm: Model, role: Role) -> Model:
     return copied
 
 
+def own_models(program: Program) -> list[Model]:
+    """List the models that predictors of `program` carry of their own, mostly none."""
+    return [p.lm for p in program.predictors() if getattr(p, "lm", None) is not None]
+
+
 def tapped_program(gate: Gate, program: Program) -> Program:
     """Meter the models that predictors of `program` carry of their own; return it."""
     for predictor in program.predictors():
@@ -168,7 +173,7 @@ class _UntappedCallback:
             call.entry = call.entry or entry_of(call.prompt, getattr(instance, "history", None) or [])
             flight.__exit__(None, None, None)
         else:
-            with suppress(type(exception)):  # counted; DSPy raises it itself
+            with suppress(type(exception), RuntimeError):  # counted; DSPy raises it itself
                 flight.__exit__(type(exception), exception, exception.__traceback__)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.format import money, points
 from skillfleet_nb.html import fill, items, join, preformatted, render, table
-from skillfleet_nb.lm.keys import scrubbed
+from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -79,13 +79,14 @@ def _page(jobs: Sequence[Job], charts: Charts, store: Store) -> str:
         jobs=[_job(job, charts, store) for job in jobs],
         json=_json,
     )
+    redactor = Redactor()
     script = vl_convert.javascript_bundle((_HERE / "report.js").read_text("utf-8"))
     return render(
         "report_page.html",
-        title=scrubbed(title),
+        title=redactor.text(title),
         policy=_POLICY,
         css=(_HERE / "report.css").read_text("utf-8"),
-        body=scrubbed(body),  # the script is not: it is none of ours and holds what looks like anything
+        body=redactor.text(body),  # the script is not: it is none of ours and holds what looks like anything
         script=script.replace("</script", "<\\/script"),
     )
 

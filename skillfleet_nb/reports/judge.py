@@ -19,23 +19,20 @@ from skillfleet_nb.data.findings import Judged
 from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import ExampleJudged, StopKind
-from skillfleet_nb.lm.faults import RetryPolicy
-from skillfleet_nb.lm.gate import Gate
-from skillfleet_nb.lm.keys import secrets_of
-from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
-from skillfleet_nb.lm.tap import tapped
-from skillfleet_nb.runs.lm_health import first_answer
+from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.session import Session
 from skillfleet_nb.runs.prepare import checked_budget, checked_lm
-from skillfleet_nb.runs.reporter import Reporter
 from skillfleet_nb.runs.spec import Budget
-from skillfleet_nb.store import Journal, new_stream, queries
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from skillfleet_nb.config import Settings
     from skillfleet_nb.data.dataset import Dataset
+    from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.store import Home, Store
+    from skillfleet_nb.typing import Model, Program
 
 MAX_CALLS = 200
 """Calls a judge may make in one analysis unless said otherwise."""
@@ -72,7 +69,7 @@ class Judge:
         If there is no model, a limit is not above 0, or one in USD cannot be kept.
     """
 
-    lm: Any
+    lm: Model
     settings: Settings
     max_calls: int = MAX_CALLS
     budget_usd: float | None = None
@@ -114,56 +111,48 @@ class Judge:
             If the model did not answer at all.
         """
         key = content_hash([_VERSION, self.name, self.lm.kwargs.get("temperature"), task])
-        known = queries.grades(store, key)
-        left = sorted({i: at for at, i in enumerate(rows.ids) if i not in known}.items())
+        stored = queries.grades(store, key)
+        left = sorted({i: row for row, i in enumerate(rows.ids) if i not in stored}.items())
         random.Random(seed).shuffle(left)
-        found = {i: known[i] for i in rows.ids if i in known}
+        grades = {i: stored[i] for i in rows.ids if i in stored}
         if not left:
-            return Judged(model=self.name, grades=found)
-        with Journal(home, new_stream("judge")) as journal:
-            asking = _Asking(self, Reporter(home, journal, secrets_of([self.lm])), key, task, rows)
-            stopped = asking.all(left)
-        totals = asking.ledger.totals
+            return Judged(model=self.name, grades=grades)
+        limits = Limits(usd=self.budget_usd, calls=self.max_calls)
+        with Session.opened(home, self.settings, "judge", [self.lm], limits=limits) as session:
+            grading = _Grading(self, session, key, task, rows)
+            stopped = grading.all(left)
+        totals = session.ledger.totals
         return Judged(
             model=self.name,
-            grades=found | asking.grades,
+            grades=grades | grading.grades,
             calls=totals.calls,
             cost_usd=totals.cost_usd,
-            unread=asking.unread,
+            unread=grading.unread,
             stopped=stopped,
         )
 
 
-class _Asking:
+class _Grading:
     """The questions of one analysis."""
 
-    def __init__(self, judge: Judge, reporter: Reporter, key: str, task: str, rows: Dataset) -> None:
-        self._judge, self._reporter, self._key, self._task, self._rows = judge, reporter, key, task, rows
+    def __init__(self, judge: Judge, session: Session, key: str, task: str, rows: Dataset) -> None:
+        self._judge, self._session, self._key, self._task, self._rows = judge, session, key, task, rows
         self.grades: dict[str, tuple[float, str]] = {}
         self.unread = 0
-        self.ledger = Ledger(
-            Limits(usd=judge.budget_usd, calls=judge.max_calls),
-            lambda make: reporter.emit(*make()),
-            record_prompts=judge.settings.record_prompts,
-            prices=judge.settings.prices,
-            retry_policy=RetryPolicy.of(judge.settings),
-        )
 
     def all(self, left: Sequence[tuple[str, int]]) -> str | None:
         """Ask about each of `left`; return in words what stopped it, if anything did."""
         import dspy
 
-        gate, predict = Gate(self.ledger), dspy.Predict(_signature())
+        gate, predict = self._session.gate(), dspy.Predict(_signature())
         total, ended = min(len(left), self._judge.max_calls), None
         threads = self._judge.settings.num_threads or dspy.settings.num_threads or 1
         pool = ThreadPoolExecutor(threads, thread_name_prefix="skillfleet-judge")
         try:
-            with dspy.context(
-                lm=tapped(gate, self._judge.lm, "judge"), disable_history=False, max_history_size=1, track_usage=False
-            ):
+            with self._session.models(gate, self._judge.lm, role="judge"):
                 with self._counting_failures():
-                    first_answer(self.ledger, lambda: self._ask(predict, *left[0]))
-                waiting = [pool.submit(copy_context().run, self._try, predict, gate, i, at) for i, at in left[1:]]
+                    self._session.first_answer(lambda: self._ask(predict, *left[0]))
+                waiting = [pool.submit(copy_context().run, self._try, predict, gate, i, row) for i, row in left[1:]]
             for future in as_completed(waiting):
                 future.result()
                 self._show(total)
@@ -183,10 +172,10 @@ class _Asking:
         if self._judge.progress is not None:
             self._judge.progress(min(len(self.grades) + self.unread, total), total)
 
-    def _try(self, predict: Any, gate: Gate, example: str, at: int) -> None:
+    def _try(self, predict: Program, gate: Gate, example: str, row: int) -> None:
         gate.check()
         with self._counting_failures():
-            self._ask(predict, example, at)
+            self._ask(predict, example, row)
 
     @contextmanager
     def _counting_failures(self) -> Iterator[None]:
@@ -198,17 +187,17 @@ class _Asking:
         except DSPyError:
             self.unread += 1
 
-    def _ask(self, predict: Any, example: str, at: int) -> None:
+    def _ask(self, predict: Program, example: str, row: int) -> None:
         """Have one example graded, and keep the grade."""
-        fields, inputs = self._rows.contents[at], self._rows.inputs
-        said = predict(
+        fields, inputs = self._rows.contents[row], self._rows.inputs
+        answer = predict(
             task=self._task,
             example_input=_cut(text_of({f: fields.get(f) for f in inputs})),
             example_answer=_cut(text_of({f: v for f, v in fields.items() if f not in inputs})),
         )
-        grade = sum(GRADES[getattr(said, name)] for name in QUESTIONS) / len(QUESTIONS)
-        reason = " ".join(str(said.reason).split()) if self._judge.settings.record_prompts else ""
-        self._reporter.emit(
+        grade = sum(GRADES[getattr(answer, name)] for name in QUESTIONS) / len(QUESTIONS)
+        reason = " ".join(str(answer.reason).split()) if self._judge.settings.record_prompts else ""
+        self._session.emit(
             ExampleJudged(example_id=example, judge=self._key, model=self._judge.name, grade=grade, reason=reason)
         )
         self.grades[example] = grade, reason

@@ -11,16 +11,13 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import HomeError, JobError
 from skillfleet_nb.events import JobState, Paused, Result, StateChanged, StopKind, Warned
-from skillfleet_nb.lm.fallback import Fallbacks
-from skillfleet_nb.lm.faults import RetryPolicy
-from skillfleet_nb.lm.gate import Gate
-from skillfleet_nb.lm.keys import secrets_of
-from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
-from skillfleet_nb.lm.tap import tapped, tapped_program
+from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.session import Session
+from skillfleet_nb.lm.tap import own_models, tapped, tapped_program
 from skillfleet_nb.optimizers import Task
 from skillfleet_nb.runs.collector import set_aside
 from skillfleet_nb.runs.jobs.attempts import History
@@ -29,7 +26,6 @@ from skillfleet_nb.runs.recorder import Candidate, Recorder
 from skillfleet_nb.runs.reporter import Reporter, said
 from skillfleet_nb.runs.review.acceptance import accepted
 from skillfleet_nb.runs.review.reviewer import REVIEWER, Reviewer
-from skillfleet_nb.runs.run_log import MARK, run_log
 from skillfleet_nb.runs.running_program import tracked, untracked
 from skillfleet_nb.runs.scoring import Scorer
 from skillfleet_nb.runs.spec import RunResult
@@ -37,18 +33,18 @@ from skillfleet_nb.runs.trial_hooks import ScoreJoiner, evaluation_callback
 from skillfleet_nb.store import read_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from skillfleet_nb.config import Settings
-    from skillfleet_nb.events import LMCall, Payload, Split
+    from skillfleet_nb.events import Payload, Split
+    from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.stats import PairedComparison
     from skillfleet_nb.store import Home, Journal
+    from skillfleet_nb.typing import Example, Program
 
-_ASIDE = 0.3  # most of any limit that is set aside for scoring the result
+_RESERVE = 0.3  # most of any limit that is set aside for scoring the result
 _LOOK_S = 0.25  # how often the control file is looked at
-_WORDS = ("error", "stop_reason", "text")  # fields of events that may quote an error
-_DRAIN_S = 1.0  # how long beyond the grace of calls in flight the end of a run waits for them
 
 
 @dataclass(frozen=True)
@@ -94,27 +90,22 @@ class Execution:
         history: History | None = None,
     ) -> None:
         self._history = history or History()
-        self._it, self._home, self._journal = prepared, home, journal
+        self.prepared, self._home, self._journal = prepared, home, journal
         self._looked, self._looking, self._heard = 0.0, threading.Lock(), 0
         self._told_paused, self._telling_pause = False, threading.Lock()
-        own = [p.lm for p in prepared.program.predictors() if getattr(p, "lm", None) is not None]
-        self._secrets = secrets_of([prepared.lm, prepared.prompt_lm, *prepared.fallback_lms, *own])
-        self._reporter = Reporter(home, journal, self._secrets, self._history.programs)
-        policy = RetryPolicy.of(settings)
-        self._drain_s = policy.grace_s + _DRAIN_S
-        self.ledger = Ledger(
-            prepared.limits,
-            self._on_call,
-            record_prompts=settings.record_prompts,
-            prices=settings.prices,
-            spent=self._history.spent,
-            spent_s=self._history.seconds,
-            retry_policy=policy,
-            fallbacks=Fallbacks(prepared.fallback_lms, policy, self._history.answered_by, self._reporter.warn),
-            on_wait=self._look,
+        self._reporter = Reporter(home, journal, self._history.programs)
+        self._session = Session(
+            journal,
+            settings,
+            [prepared.lm, prepared.prompt_lm, *own_models(prepared.program)],
+            limits=prepared.limits,
+            fallbacks=prepared.fallback_lms,
+            earlier=self._history,
+            look=self._look,
             on_pause=self._tell_pause,
         )
-        splits: dict[Split, list[Any]] = {
+        self.ledger = self._session.ledger
+        splits: dict[Split, list[Example]] = {
             "train": prepared.splits.train,
             "val": prepared.splits.val,
             "test": prepared.splits.test,
@@ -127,7 +118,7 @@ class Execution:
             ledger=self.ledger,
             history=self._history,
         )
-        self._scorer = Scorer(prepared, self.ledger, self._recorder, self._reporter)
+        self._scorer = Scorer(prepared, self._session, self._recorder, self._reporter)
         self._reviewer = Reviewer(
             prepared.spec.review,
             home,
@@ -138,12 +129,7 @@ class Execution:
             self._history.declined,
             self._look,
         )
-        prepared.metric.on_fault = lambda told: self.ledger.stop(StopKind.METRIC, told)
-
-    @property
-    def prepared(self) -> Prepared:
-        """The run as it was checked."""
-        return self._it
+        prepared.metric.on_fault = lambda fault: self.ledger.stop(StopKind.METRIC, fault)
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask the run to stop: no further call starts, and the best so far is kept."""
@@ -179,25 +165,23 @@ class Execution:
             If not even the given program could be scored, so that there is nothing to return.
         """
         self._reporter.emit(StateChanged(state=JobState.RUNNING), sync=True)
-        for warning in self._it.warnings:
+        for warning in self.prepared.warnings:
             self._reporter.warn(warning)
-        folder = self._home.journal_dir(self._journal.stream)
         try:
-            with set_aside(), run_log(folder / "output.log", self._secrets) as log, self._settings(log):
-                try:
-                    result = self._phases()
-                finally:
-                    self.ledger.stop(StopKind.CANCELLED, "the run is over")
-                    self.ledger.drain(self._drain_s)
-        except BaseException as exc:
+            with set_aside(), self._session.logged(), self._settings(), self._session:
+                result = self._phases()
+        except BaseException as raised:
+            exc = self._session.redactor.error(raised)
             kind = exc.kind if isinstance(exc, RunStopped) else StopKind.ERROR
             state = JobState.CANCELLED if kind is StopKind.CANCELLED else JobState.FAILED
-            reason, told = (exc.reason, exc.reason) if isinstance(exc, RunStopped) else ("error", said(exc))
-            self._reporter.emit(StateChanged(state=state, stop_kind=kind, stop_reason=reason, error=told), sync=True)
+            reason, shown = (exc.reason, exc.reason) if isinstance(exc, RunStopped) else ("error", said(exc))
+            self._reporter.emit(StateChanged(state=state, stop_kind=kind, stop_reason=reason, error=shown), sync=True)
             if isinstance(exc, RunStopped) and kind is StopKind.LM_FAILING:
                 raise JobError(exc.reason) from exc
             if isinstance(exc, RunStopped):
                 raise JobError(f"stopped before the given program was scored: {exc.reason}") from exc
+            if exc is not raised:
+                raise exc from None
             raise
         error = result.stop_reason if result.state is JobState.FAILED else None
         ended = StateChanged(
@@ -211,13 +195,13 @@ class Execution:
 
     def _phases(self) -> RunResult:
         try:
-            baseline = self._scorer.baseline(Gate(self.ledger))
+            baseline = self._scorer.baseline(self._session.gate())
         except RunStopped as exc:
             if exc.kind is not StopKind.BUDGET:
                 raise
             return self._unscored(exc.reason)
         stop, returned = self._search(baseline)
-        finish = Gate(self.ledger)
+        finish = self._session.gate()
         best, compared = self._recorder.best("val") or baseline, None
         try:
             best = self._best(baseline, returned, stop, finish)
@@ -228,61 +212,64 @@ class Execution:
         except BaseException as exc:  # noqa: BLE001  as in the search: what was found is kept
             if stop.may_score and stop.kind is not StopKind.ERROR:
                 full = isinstance(exc, HomeError)
-                stop = _Stop(StopKind.HOME, str(exc)) if full else _Stop(StopKind.ERROR, f"scoring failed: {said(exc)}")
+                stop = _Stop(StopKind.HOME, str(exc)) if full else self._failed("scoring", exc)
         if finish.closed is not None and finish.closed[0] is not StopKind.BUDGET and stop.may_score:
             stop = _Stop(*finish.closed)
         finish.close(StopKind.CANCELLED, "the run is over")
-        self.ledger.drain(self._drain_s)
+        self._session.drain()
         return self._result(baseline, best, compared, stop)
 
     def _unscored(self, reason: str) -> RunResult:
         """Return the given program: the budget did not even reach to score it."""
-        n = len(self._it.splits.val)
+        n = len(self.prepared.splits.val)
         self._reporter.warn(
             f"the budget ended before the given program was scored on its {n} validation examples: "
             "raise it, or give fewer validation examples"
         )
-        given = self._it.program.deepcopy()
-        candidate = Candidate(self._reporter.keep(given), given)
+        program = self.prepared.program.deepcopy()
+        candidate = Candidate(self._reporter.keep(program), program)
         return self._result(candidate, candidate, None, _Stop(StopKind.BUDGET, reason))
 
-    def _search(self, baseline: Candidate) -> tuple[_Stop, Any]:
+    def _search(self, baseline: Candidate) -> tuple[_Stop, Program | None]:
         """Let the optimizer work; return why it ended and the program it returned, if it did."""
-        it = self._it
-        self._reporter.say(f"searching with {it.optimizer.name}")
-        gate = Gate(self.ledger, self._set_aside())
+        run, optimizer = self.prepared, self.prepared.optimizer
+        self._reporter.say(f"searching with {optimizer.name}")
+        gate = self._session.gate(self._reserve())
         stop, returned = _Stop(), None
-        batch = it.optimizer.trial_size(len(it.splits.train))
-        it.metric.on_score = ScoreJoiner(self._recorder, batch).on_score if batch else None
+        batch = optimizer.trial_size(len(run.splits.train))
+        run.metric.on_score = ScoreJoiner(self._recorder, batch).on_score if batch else None
         callbacks = () if batch else (evaluation_callback(self._recorder),)
         try:
             with self._scorer.models(gate, *callbacks) as task_lm:
                 program = tapped_program(gate, self._scorer.as_given(baseline.program.deepcopy()))
                 task = Task(
                     program=tracked(program) if batch else program,
-                    train=it.splits.train,
-                    val=it.splits.val,
-                    metric=it.metric,
+                    train=run.splits.train,
+                    val=run.splits.val,
+                    metric=run.metric,
                     lm=task_lm,
-                    prompt_lm=tapped(gate, it.prompt_lm, it.optimizer.prompt_role),
-                    seed=it.spec.seed,
-                    num_threads=it.spec.num_threads,
+                    prompt_lm=tapped(gate, run.prompt_lm, optimizer.prompt_role),
+                    seed=run.spec.seed,
+                    num_threads=run.spec.num_threads,
                     say=self._reporter.say,
                     lineage=self._recorder.descends,
                 )
-                returned = untracked(it.optimizer.compile(task))
+                returned = untracked(optimizer.compile(task))
         except RunStopped as exc:
             stop = _Stop(exc.kind, exc.reason)
         except BaseException as exc:  # noqa: BLE001  whatever is raised, sys.exit() too: the best so far is kept
-            stop = _Stop(StopKind.ERROR, f"{it.optimizer.name} failed: {said(exc)}")
-        it.metric.on_score = None
+            stop = self._failed(optimizer.name, exc)
+        run.metric.on_score = None
         if gate.closed is not None:
             # An optimizer may return, or fail with an error of its own, after its calls were refused.
             stop = _Stop(*gate.closed)
         gate.close(StopKind.CANCELLED, "the search is over")  # threads it left behind buy nothing more
         return stop, returned
 
-    def _best(self, baseline: Candidate, returned: Any, stop: _Stop, gate: Gate) -> Candidate:
+    def _failed(self, what: str, exc: BaseException) -> _Stop:
+        return _Stop(StopKind.ERROR, f"{what} failed: {said(self._session.redactor.error(exc))}")
+
+    def _best(self, baseline: Candidate, returned: Program | None, stop: _Stop, gate: Gate) -> Candidate:
         """Choose by validation: the returned program, unless another full evaluation beat it."""
         contender = self._candidate(returned) if returned is not None else self._recorder.best("train")
         if contender is not None and "val" not in contender.scores and stop.may_score:
@@ -304,12 +291,12 @@ class Execution:
             return baseline, _Stop(StopKind.CANCELLED, "the program was not accepted")
         return chosen, stop
 
-    def _candidate(self, program: Any) -> Candidate:
+    def _candidate(self, program: Program) -> Candidate:
         # The object itself is kept: some compiled programs are more than their state.
         program_id = self._reporter.keep(program)
-        known = self._recorder.candidates.setdefault(program_id, Candidate(program_id, program))
-        known.program = program
-        return known
+        candidate = self._recorder.candidates.setdefault(program_id, Candidate(program_id, program))
+        candidate.program = program
+        return candidate
 
     def _result(
         self, baseline: Candidate, best: Candidate, compared: PairedComparison | None, stop: _Stop
@@ -342,9 +329,9 @@ class Execution:
             n = self._recorder.trials
             result = replace(result, summary=f"{stop.reason}, best of {n} trial{'s' * (n != 1)}; not tested")
         low, high = result.test_delta_interval or (None, None)
-        found = told_at_the_end(self.ledger, self._recorder, self._it.metric)
-        told: list[Payload] = [Warned(text=text) for text in found]
-        told.append(
+        warnings = told_at_the_end(self.ledger, self._recorder, self.prepared.metric)
+        events: list[Payload] = [Warned(text=text) for text in warnings]
+        events.append(
             Result(
                 baseline_score=result.baseline_score,
                 best_score=result.best_score,
@@ -360,19 +347,19 @@ class Execution:
             )
         )
         try:
-            self._reporter.emit(*told, sync=True)
+            self._reporter.emit(*events, sync=True)
         except HomeError as exc:  # what was found is the person's, recorded or not
             return replace(result, state=JobState.FAILED, stop_kind=StopKind.HOME, stop_reason=str(exc))
         return result
 
-    def _set_aside(self) -> Limits:
+    def _reserve(self) -> Limits:
         """Reckon, from what the baseline used, the share that scoring the result will need."""
-        it, limits = self._it, self.ledger.limits
+        splits, limits = self.prepared.splits, self.ledger.limits
         totals = self._history.baseline or self.ledger.totals  # a replayed baseline buys nothing
-        times = (len(it.splits.val) + 2 * len(it.splits.test)) / len(it.splits.val)
+        times = (len(splits.val) + 2 * len(splits.test)) / len(splits.val)
 
         def share(limit: float | None, used: float) -> float | None:
-            return None if limit is None else min(_ASIDE * limit, times * used)
+            return None if limit is None else min(_RESERVE * limit, times * used)
 
         calls = share(limits.calls, totals.calls + totals.cached)
         tokens = share(limits.tokens, totals.input_tokens + totals.output_tokens)
@@ -382,14 +369,6 @@ class Execution:
             tokens=None if tokens is None else int(tokens),
             seconds=share(limits.seconds, self.ledger.elapsed_s),
         )
-
-    def _on_call(self, make: Callable[[], Sequence[LMCall]]) -> None:
-        try:
-            self._reporter.post(make)
-        except HomeError as exc:  # an ordinary exception would be swallowed, and the run go on unrecorded
-            self.ledger.stop(StopKind.HOME, str(exc))
-            raise RunStopped(StopKind.HOME, str(exc)) from exc
-        self._look()
 
     def _look(self) -> None:
         """See, now and then, what was asked for from elsewhere."""
@@ -409,24 +388,21 @@ class Execution:
             self._looking.release()
 
     @contextmanager
-    def _settings(self, log: Any) -> Iterator[None]:
+    def _settings(self) -> Iterator[None]:
         import dspy
         from tqdm import tqdm
 
         tqdm.set_lock(threading.RLock())  # an interrupted cell may have left the old one taken for good
         with dspy.context(
-            **{MARK: log, REVIEWER: self._reviewer},
-            disable_history=False,  # the meter reads usage from it
-            max_history_size=1,  # the meter is told each call as it is made; every program keeping 10,000 fills memory
+            **{REVIEWER: self._reviewer},
             trace=deque(maxlen=0),  # DSPy's keeps 10,000 predictions for good; whoever reads a trace opens one
-            track_usage=False,
             # A failed prediction scores 0 and is counted; a model that only fails is stopped by the meter.
             max_errors=1_000_000,
         ):
             yield
 
 
-def _identities(splits: dict[Split, list[Any]]) -> dict[int, tuple[str, Split]]:
+def _identities(splits: dict[Split, list[Example]]) -> dict[int, tuple[str, Split]]:
     from skillfleet_nb.data.identity import example_id, parts
 
     return {id(e): (example_id(*parts(e)), split) for split, rows in splits.items() for e in rows}

@@ -1,56 +1,36 @@
-"""What a run makes of failing models: a first call before all others, and the truth about them at the end."""
+"""What a run makes of failing models: whether a scoring says anything, and the truth about them at the end."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from skillfleet_nb.events import StopKind
-from skillfleet_nb.lm.faults import advice, in_short, is_dead
-from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.lm.faults import in_short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
+    from skillfleet_nb.events import ExampleScore
     from skillfleet_nb.lm.meter import Ledger
+    from skillfleet_nb.lm.session import Session
     from skillfleet_nb.runs.metric import RunMetric
     from skillfleet_nb.runs.recorder import Recorder
+    from skillfleet_nb.typing import Model
 
 _QUESTION = "Reply with the word ready."
 _MANY = 0.5  # share of failed predictions that is told at once
 
 
-def first_answer(ledger: Ledger, ask: Callable[[], Any]) -> Any:
-    """Return what `ask` does: the first call of a run, which finds a dead model before anything else is bought.
-
-    Raises
-    ------
-    RunStopped
-        If the model is dead, naming the cause and what to do.  Any other error is raised as it is.
-    """
-    from dspy.utils.exceptions import LMError
-
-    try:
-        return ask()
-    except LMError as exc:
-        if not is_dead(exc):
-            raise
-        others = " and its fallbacks" * bool(ledger.fallbacks.lms)
-        told = f"{ledger.last_failed}{others} failed on the first call: {in_short(exc)}; {advice(exc)}"
-        ledger.stop(StopKind.LM_FAILING, told)
-        raise RunStopped(StopKind.LM_FAILING, told) from exc
-
-
-def ask_prompt_lm(ledger: Ledger, lm: Any) -> None:
+def ask_prompt_lm(session: Session, lm: Model) -> None:
     """See that the model that proposes answers at all; a search would go on without it, on nothing."""
     from dspy.utils.exceptions import DSPyError
 
     try:
-        first_answer(ledger, lambda: lm(_QUESTION))
+        session.first_answer(lambda: lm(_QUESTION))
     except DSPyError:
         return  # alive, if not fond of the question
 
 
-def lost(rows: list[Any], ledger: Ledger, unanswered_before: int) -> str | None:
+def lost(rows: Sequence[ExampleScore], ledger: Ledger, unanswered_before: int) -> str | None:
     """Say why a scoring says nothing: every prediction of it failed with the model."""
     missing = ledger.unanswered - unanswered_before
     if not rows or missing < len(rows) or any(r.score is not None for r in rows) or ledger.last_failure is None:
@@ -58,7 +38,7 @@ def lost(rows: list[Any], ledger: Ledger, unanswered_before: int) -> str | None:
     return f"all {len(rows)} predictions failed with {ledger.last_failed}: {in_short(ledger.last_failure)}"
 
 
-def many_failed(rows: list[Any], last: BaseException | None) -> str | None:
+def many_failed(rows: Sequence[ExampleScore], last: BaseException | None) -> str | None:
     """Say that most predictions of a scoring failed, as they do where no answer can be read."""
     failed = sum(r.score is None for r in rows)
     if failed < _MANY * len(rows):

@@ -1,22 +1,20 @@
-"""What a run tells: its events into the journal, without keys, and programs into the home, once each."""
+"""What a run tells: its events into the journal, and programs into the home, once each."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.events import Phase, ProgramSaved, Warned
-from skillfleet_nb.lm.keys import hidden
 from skillfleet_nb.programs.state import describe, dump_state
 from skillfleet_nb.store import save_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
     from skillfleet_nb.events import Payload
     from skillfleet_nb.store import Home, Journal
-
-_WORDS = ("error", "stop_reason", "text")  # fields of events that may quote an error
+    from skillfleet_nb.typing import Program
 
 
 class Reporter:
@@ -26,15 +24,12 @@ class Reporter:
     ----------
     home, journal
         Where facts go; the journal is the run's own, and is closed by its owner.
-    secrets
-        Keys that must not reach a file.
     saved
         Programs that earlier attempts told of.
     """
 
-    def __init__(self, home: Home, journal: Journal, secrets: Iterable[str], saved: Iterable[str] = ()) -> None:
+    def __init__(self, home: Home, journal: Journal, saved: Iterable[str] = ()) -> None:
         self._home, self._journal = home, journal
-        self._secrets = list(secrets)
         self._saved = set(saved)
         self._lock = threading.Lock()
 
@@ -46,11 +41,7 @@ class Reporter:
         HomeError
             If the home cannot be written.
         """
-        self._journal.append_many([self._without_keys(p) for p in payloads], sync=sync)
-
-    def post(self, make: Callable[[], Sequence[Payload]]) -> None:
-        """Hand events over to be made and written soon, off this thread; raises as :meth:`emit` does."""
-        self._journal.post(lambda: [self._without_keys(payload) for payload in make()])
+        self._journal.append_many(payloads, sync=sync)
 
     def say(self, text: str) -> None:
         """Tell the phase the run is in."""
@@ -60,7 +51,7 @@ class Reporter:
         """Tell what the person should know."""
         self.emit(Warned(text=text))
 
-    def keep(self, program: Any) -> str:
+    def keep(self, program: Program) -> str:
         """Store a program's state once and tell of it once."""
         state = dump_state(program)
         program_id = save_program(self._home, state)
@@ -71,14 +62,6 @@ class Reporter:
             info = describe(state)
             self.emit(ProgramSaved(program_id=program_id, state=state, instructions=info.text, n_demos=info.n_demos))
         return program_id
-
-    def _without_keys(self, payload: Payload) -> Payload:
-        # Providers repeat the key they refuse, and their words are kept in files.
-        fields = vars(payload)
-        told = {name: fields[name] for name in _WORDS if fields.get(name)}
-        safe = {name: hidden(text, self._secrets) for name, text in told.items()}
-        changed = {name: text for name, text in safe.items() if text != told[name]}
-        return payload.model_copy(update=changed) if changed else payload
 
 
 def said(exc: BaseException) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, JobError, LMError, unknown
@@ -13,22 +11,20 @@ from skillfleet_nb.events import ProgramTried
 from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.calls import digest
-from skillfleet_nb.lm.faults import RetryPolicy, advice, in_short
-from skillfleet_nb.lm.gate import Gate
-from skillfleet_nb.lm.keys import secrets_of
-from skillfleet_nb.lm.meter import Ledger, RunStopped
-from skillfleet_nb.lm.tap import UntappedCalls, tapped, tapped_program
-from skillfleet_nb.runs.lm_health import first_answer
+from skillfleet_nb.lm.faults import advice, in_short
+from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.lm.session import Session
+from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.runs.outputs import output_json
 from skillfleet_nb.runs.prepare import checked_lm, input_fields
-from skillfleet_nb.runs.reporter import Reporter, said
-from skillfleet_nb.store import Journal
+from skillfleet_nb.runs.reporter import said
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from skillfleet_nb.config import Settings
     from skillfleet_nb.store import Home
+    from skillfleet_nb.typing import Model, Program
 
 
 @dataclass(frozen=True)
@@ -81,10 +77,10 @@ class Answer(Readable):
 def ask(
     home: Home,
     settings: Settings,
-    program: Any,
+    program: Program,
     inputs: Mapping[str, Any],
     *,
-    lm: Any,
+    lm: Model,
     program_id: str,
     job_id: str,
 ) -> Answer:
@@ -110,45 +106,27 @@ def ask(
     JobError
         If the program fails on these inputs.
     """
-    import dspy
-
-    given = typed_inputs(program, inputs)
+    values = typed_inputs(program, inputs)
     lm = checked_lm(lm)
-    own = [p.lm for p in program.predictors() if getattr(p, "lm", None) is not None]
-    stream = f"try-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
     started = time.perf_counter()
-    with Journal(home, stream) as journal:
-        reporter = Reporter(home, journal, secrets_of([lm, *own]))
-        ledger = Ledger(
-            on_call=lambda make: reporter.emit(*make()),
-            record_prompts=settings.record_prompts,
-            prices=settings.prices,
-            retry_policy=RetryPolicy.of(settings),
-        )
-        gate = Gate(ledger)
-        active = list(dspy.settings.callbacks)
-        tried = ProgramTried(program_id=program_id, job_id=job_id, inputs=_kept(given, settings) or "{}")
+    with Session.opened(home, settings, "try", [lm, *own_models(program)]) as session:
+        tried = ProgramTried(program_id=program_id, job_id=job_id, inputs=_recorded(values, settings) or "{}")
+        gate = session.gate()
         try:
-            with dspy.context(
-                lm=tapped(gate, lm, "task"),
-                callbacks=active,
-                caller_modules=[UntappedCalls(gate, active)],
-                disable_history=False,  # the meter reads usage from it
-                max_history_size=1,
-                track_usage=False,
-            ):
-                own_copy = tapped_program(gate, program.deepcopy())
-                prediction = first_answer(ledger, lambda: own_copy(**given))
-        except (Exception, RunStopped) as exc:
-            reporter.emit(tried.model_copy(update={"error": said(exc)}), sync=True)
+            with session.models(gate, lm):
+                metered = tapped_program(gate, program.deepcopy())
+                prediction = session.first_answer(lambda: metered(**values))
+        except (Exception, RunStopped) as raised:  # noqa: BLE001  whatever a program raises is told in one line
+            exc = session.redactor.error(raised)
+            session.emit(tried.model_copy(update={"error": said(exc)}), sync=True)
             raise _refusal(exc) from exc
-        reporter.emit(tried.model_copy(update={"output": _kept(prediction, settings)}), sync=True)
-    totals = ledger.totals
+        session.emit(tried.model_copy(update={"output": _recorded(prediction, settings)}), sync=True)
+    totals = session.ledger.totals
     seconds = time.perf_counter() - started
     return Answer(prediction, str(lm.model), totals.calls, totals.cached, totals.cost_usd, seconds)
 
 
-def typed_inputs(program: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def typed_inputs(program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Check the inputs of a program, and read texts as what their fields are declared to be.
 
     Raises
@@ -189,7 +167,7 @@ def typed_inputs(program: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     return typed
 
 
-def _kept(value: Any, settings: Settings) -> str | None:
+def _recorded(value: object, settings: Settings) -> str | None:
     text = output_json(value)
     return text if text is None or settings.record_prompts else digest(text)
 

@@ -28,6 +28,7 @@ import orjson
 
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import Payload, check_kind
+from skillfleet_nb.security import Redactor
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.locks import Busy, acquire, prove
 from skillfleet_nb.store.segment_reader import last_seq, read
@@ -77,6 +78,11 @@ class Journal:
     alive
         Descriptor of the stream's lock, from :meth:`hand_over` of the process before; None takes it.
 
+    Attributes
+    ----------
+    redactor
+        Takes secrets out of every event: the environment's, and those of models that are added to it.
+
     Raises
     ------
     JobError
@@ -99,6 +105,7 @@ class Journal:
 
     def __init__(self, home: Home, stream: str, *, alive: int | None = None) -> None:
         self.stream = stream
+        self.redactor = Redactor()
         self._mutex = threading.Lock()
         self._posted: deque[tuple[datetime, Callable[[], Sequence[Payload]]]] = deque()
         self._wake = threading.Event()
@@ -151,7 +158,7 @@ class Journal:
 
     def append_many(self, payloads: Sequence[Payload], *, sync: bool = False) -> int:
         """Append several events in one write and return the number of the last; raises as `append`."""
-        bodies = [(p.kind, _body(p)) for p in payloads]
+        bodies = [(p.kind, self._body(p)) for p in payloads]
         with self._mutex:
             self._check()
             self._write_posted()
@@ -188,6 +195,10 @@ class Journal:
         if not self._wake.is_set():
             self._wake.set()
 
+    def _body(self, payload: Payload) -> bytes:
+        """Encode an event, without the secrets that the redactor knows."""
+        return self.redactor.json(_body(payload))
+
     def _write_on(self) -> None:
         """Write what is posted until the journal is closed."""
         while self._fd >= 0:
@@ -219,7 +230,7 @@ class Journal:
         failure: Exception | None = None
         for at, make in [self._posted.popleft() for _ in range(len(self._posted))]:
             try:
-                events += [(at, payload.kind, _body(payload)) for payload in make()]
+                events += [(at, payload.kind, self._body(payload)) for payload in make()]
             except Exception as exc:  # noqa: BLE001  raised when the others are written
                 failure = failure or exc
         if events:

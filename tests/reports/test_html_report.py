@@ -13,7 +13,7 @@ from chart_jobs import LONG, outside
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.events import JobCreated, JobState, LMCall, StateChanged, Trial, Warned
-from skillfleet_nb.lm.keys import scrubbed
+from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import Home, Journal
 
 if TYPE_CHECKING:
@@ -102,9 +102,10 @@ def test_failures_are_told_and_keys_are_not(troubled: Fleet, tmp_path: Path) -> 
 
 
 def test_a_key_is_hidden_and_what_only_looks_alike_is_not() -> None:
-    assert scrubbed(f"{SHAPED} ghp_{'a1' * 20} Bearer {'x' * 20}") == "[key] [key] Bearer [key]"
+    redactor = Redactor()
+    assert redactor.text(f"{SHAPED} ghp_{'a1' * 20} Bearer {'x' * 20}") == "[key] [key] Bearer [key]"
     for harmless in ("task-sk", "a risk-based approach-to-prompting-models", "https://host/path@v1", "bearer of news"):
-        assert scrubbed(harmless) == harmless
+        assert redactor.text(harmless) == harmless
 
 
 def test_what_cannot_be_written_is_one_line(fleet: Fleet, tmp_path: Path) -> None:

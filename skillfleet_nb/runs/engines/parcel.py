@@ -208,7 +208,7 @@ def _dumps(value: object) -> bytes:
         return file.getvalue()
 
 
-def _revived(cls: type, state: dict[str, Any], env: dict[tuple[str, ...], str]) -> Any:
+def _revived(cls: type, state: dict[str, Any], env: dict[tuple[str | int, ...], str]) -> Any:
     lm: Any = object.__new__(cls)
     state = with_keys(str(state["model"]), state, env)
     if hasattr(lm, "__setstate__"):

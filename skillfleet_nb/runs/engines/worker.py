@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.events import JobState, Phase, StateChanged, StopKind
-from skillfleet_nb.lm.keys import hidden, secrets_of
 from skillfleet_nb.runs.jobs.attempts import History
+from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import Home, Journal, is_alive, locks, read_requests
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _logged(root: str, job_id: str, alive: int) -> int:
         return main(root, job_id, alive)
     except BaseException:  # noqa: BLE001  this is where the process ends
         # A traceback quotes errors of providers, which repeat the key they refuse.
-        sys.stderr.write(hidden(traceback.format_exc(), secrets_of([])))
+        sys.stderr.write(Redactor().text(traceback.format_exc()))
         return 1
 
 

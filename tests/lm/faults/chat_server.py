@@ -46,8 +46,10 @@ FAULTS: dict[str, Answer] = {
     "reset": Answer(act="reset"),
     "hang": Answer(act="hang"),
     "nonsense": Answer(act="nonsense"),
+    "repeats": Answer(act="repeats"),
 }
-"""Faults by name; ``nonsense`` answers well, but with a text no adapter can read."""
+"""Faults by name; ``nonsense`` answers well, but with a text no adapter can read, ``repeats`` refuses the key
+by repeating all that was sent."""
 
 
 class ChatServer(ThreadingHTTPServer):
@@ -66,6 +68,7 @@ class ChatServer(ThreadingHTTPServer):
         self.engine = OfflineEngine()
         self.fault: Callable[[int], str | None] = lambda _: None
         self.seen: list[dict[str, Any]] = []
+        self.repeated = ""
         self.failed = 0
         self.on_fault: Callable[[], None] = lambda: None
         self.hung = threading.Event()
@@ -125,6 +128,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.closing.wait()
             self.close_connection = True
             return
+        if answer.act == "repeats":
+            sent = {"address": self.path, "headers": dict(self.headers), "body": body}
+            self.server.repeated = json.dumps(sent)
+            answer = _error(401, "invalid_api_key", f"Incorrect API key provided: {self.server.repeated}")
         if answer.act == "nonsense":
             answer = Answer(body=self._completion(body["model"], "I would rather not say.", 7, 5))
         self.send_response(answer.status)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     made = Fleet(tmp_path / "home")
     yield made
-    for folder in made.home.journal.iterdir() if made.home.journal.exists() else ():
-        pid = made.job(folder.name).pid
+    for job in made.jobs().job_id:
+        pid = made.job(job).pid
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

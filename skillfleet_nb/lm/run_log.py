@@ -16,11 +16,11 @@ from contextlib import closing, contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TextIO
 
-from skillfleet_nb.lm.keys import hidden
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from skillfleet_nb.security import Redactor
 
 MARK = "skillfleet_log"  # the name of the DSPy setting that holds a run's log
 
@@ -31,8 +31,8 @@ class RunLog:
     Of a progress bar, which is drawn over itself many times a second, it keeps what is seen in the end.
     """
 
-    def __init__(self, path: Path, secrets: Sequence[str] = ()) -> None:
-        self._secrets = secrets
+    def __init__(self, path: Path, redactor: Redactor) -> None:
+        self._redactor = redactor
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
         self._lock = threading.Lock()
         self._line = ""  # the last one, as far as it is written
@@ -46,14 +46,14 @@ class RunLog:
             *whole, line = (self._line + text).split("\n")
             self._line = _seen(line)
             if whole and not self._file.closed:
-                self._file.write(hidden("".join(f"{_seen(line)}\n" for line in whole), self._secrets))
+                self._file.write(self._redactor.text("".join(f"{_seen(line)}\n" for line in whole)))
         return len(text)
 
     def close(self) -> None:
         """Write the rest and close the file."""
         with self._lock:
             if self._line and not self._file.closed:
-                self._file.write(hidden(f"{self._line}\n", self._secrets))
+                self._file.write(self._redactor.text(f"{self._line}\n"))
             self._file.close()
 
 
@@ -122,14 +122,14 @@ def _replaced(owner: object, name: str, replace: Callable[[Any], Any]) -> Iterat
 
 
 @contextmanager
-def run_log(path: Path, secrets: Sequence[str] = ()) -> Iterator[RunLog]:
-    """Route what marked threads print to the file at `path`, less `secrets`, for the time of the body.
+def run_log(path: Path, redactor: Redactor) -> Iterator[RunLog]:
+    """Route what marked threads print to the file at `path`, without secrets, for the time of the body.
 
     Threads are marked by ``dspy.context(**{MARK: log})``.
     """
     from tqdm import tqdm
 
-    log = RunLog(path, secrets)
+    log = RunLog(path, redactor)
     with (
         closing(log),
         _replaced(sys, "stdout", _Router),
