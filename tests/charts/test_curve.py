@@ -33,7 +33,7 @@ TRIALS = st.one_of(
 
 
 def _live(home: Home, trials: Trials) -> dict[str, object]:
-    progress = Progress(home, "job-1", name="one")
+    progress = Progress(home, "job-1")
     for trial, (split, full_eval, score) in enumerate(trials):
         progress.curve.add(trial, score, full=split == "val" and full_eval)
     return picture(progress)
