@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+__all__ = [
+    "HomeError",
+    "InputError",
+    "JobError",
+    "LMError",
+    "MissingExtraError",
+    "NotFoundError",
+    "QueryError",
+    "SkillfleetError",
+    "unknown",
+]
+
+
 class SkillfleetError(Exception):
     """Root of every error the package raises on purpose."""
 

@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+__all__ = [
+    "MeanInterval",
+    "PairedComparison",
+    "UnpairedComparison",
+    "mean_interval",
+    "p_in_words",
+    "paired_comparison",
+    "smallest_conclusive_n",
+    "unpaired_comparison",
+]
+
 Verdict = Literal["improved", "no evidence", "worse"]
 Method = Literal["bca", "student-t", "bound", "wilson"]
 

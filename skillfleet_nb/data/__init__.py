@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skillfleet_nb.data.analysis import analyze
+from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.data.checks import Issue, check_examples, check_leaks
 from skillfleet_nb.data.identity import example_id
 from skillfleet_nb.data.load import to_examples
@@ -14,6 +15,7 @@ __all__ = [
     "Splits",
     "TrainsetReport",
     "analyze",
+    "bundled",
     "check_examples",
     "check_leaks",
     "example_id",

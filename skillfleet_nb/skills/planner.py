@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
     import dspy
 
+__all__ = [
+    "planning_examples",
+    "skill_planner",
+]
+
 _OUTPUTS = ("taxonomy_path", "name", "skill_style", "keywords", "description")
 _PREFIX = "expected_"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,31 @@ def test_the_rest_of_the_guide_works_with_that_room_alone() -> None:
     counted = names["calls"](plugin, optimizers.Shape(train=30, val=10, predictors=2))
     assert counted[:2] == (4 + 4 * 10 * 2,) * 2
     assert {(use.prompt, use.prompt_examples) for use in counted.runs} == {(4, 12)}
+
+
+def _imports(source: str) -> list[tuple[str, list[str]]]:
+    """Return the modules of the package that a text imports from, and what of them."""
+    parts = re.findall(r"^\s*from (skillfleet_nb[\w.]*) import ([\w, ]+)", source, flags=re.MULTILINE)
+    return [(module, [name.split(" as ")[0].strip() for name in names.split(",")]) for module, names in parts]
+
+
+def test_what_is_documented_is_public_and_what_is_public_is_documented() -> None:
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
+    table = page.partition("## What is public")[2].partition("## Fleet")[0]
+    public = set(re.findall(r"`(skillfleet_nb[\w.]*)`", table))
+    public |= {f"skillfleet_nb.skills{part}" for part in re.findall(r"`(\.\w+)`", table)}
+    shown = [(file.name, file.read_text("utf-8")) for file in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]]
+    for file in NOTEBOOKS:
+        cells = nbformat.read(file, as_version=4).cells
+        shown.append((file.name, "\n".join(cell.source for cell in cells if cell.cell_type == "code")))
+    used = {(module, name) for _, text in shown for module, names in _imports(text) for name in names}
+    assert len(used) > 10
+    for module, name in used:
+        assert module in public, f"{module} is shown to people: say in docs/python.md that it is public"
+        assert name in import_module(module).__all__, f"{module}.{name} is shown to people and not in __all__"
+    for module in public:
+        exported = import_module(module)
+        assert all(hasattr(exported, name) for name in exported.__all__)
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.name)
