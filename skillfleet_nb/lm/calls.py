@@ -50,7 +50,7 @@ class Call:
 current: ContextVar[Call | None] = ContextVar("skillfleet_lm_call", default=None)
 
 
-def completions(event: LMCall, n: int, outputs: Any) -> list[LMCall]:
+def completions(event: LMCall, n: int, outputs: Sequence[object]) -> list[LMCall]:
     """Tell a call for `n` completions as the n calls it costs."""
     if n == 1:
         return [event]
@@ -65,7 +65,7 @@ def completions(event: LMCall, n: int, outputs: Any) -> list[LMCall]:
     return parts
 
 
-def from_cache(response: Any) -> bool:
+def from_cache(response: object) -> bool:
     """Tell whether a response whose call used nothing came from DSPy's cache.
 
     A cached response still says what it once cost; an engine that reports no usage says nothing, and
@@ -87,7 +87,7 @@ def entry_of(prompt: str, history: Sequence[dict[str, Any]]) -> dict[str, Any] |
     return next(same, recent[-1] if recent else None)
 
 
-def text_of(sent: Any) -> str:
+def text_of(sent: object) -> str:
     """Render what was sent, or one output, as text a person can read."""
     if sent is None:
         return ""

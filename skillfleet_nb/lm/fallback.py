@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from skillfleet_nb.lm.faults import RetryPolicy
+    from skillfleet_nb.typing import Model
 
 _OF_THE_CLIENT = frozenset(
     {"api_key", "api_base", "base_url", "headers", "extra_headers", "timeout", "api_version", "organization", "project"}
@@ -55,7 +56,7 @@ class Fallbacks:
         self._tell = tell
         self._told: set[tuple[str, str]] = set()
 
-    def took_over(self, first: Any, by: Any, request: str, failure: BaseException | None) -> None:
+    def took_over(self, first: Model, by: Model, request: str, failure: BaseException | None) -> None:
         """Note that `by` answered a request in place of `first`."""
         self.answers += 1
         if by.cache:
@@ -64,7 +65,7 @@ class Fallbacks:
             text = f"{first.model} failed ({in_short(failure)}): {by.model} answers in its place"
             self._say_once(("replaced", first.model), text)
 
-    def failed(self, model: Any) -> None:
+    def failed(self, model: Model) -> None:
         """Take in that a model failed on a request."""
         if self.breaker.tell(health_of(model), answered=False):
             p = self._policy
@@ -107,7 +108,7 @@ class Step:
         return held
 
 
-def steps(first: Any, prompt: Any, messages: Any, kwargs: dict[str, Any]) -> Iterator[Step]:
+def steps(first: Any, prompt: object, messages: object, kwargs: dict[str, Any]) -> Iterator[Step]:
     """Lead a request along the chain: ask the model of each step, and put what it raised into `failure`.
 
     The step after one without a failure is the end; what the last model raised is raised from here.
@@ -156,7 +157,7 @@ def steps(first: Any, prompt: Any, messages: Any, kwargs: dict[str, Any]) -> Ite
             raise step.failure
 
 
-def health_of(lm: Any) -> str:
+def health_of(lm: Model) -> str:
     """Name what a model's health goes by: its name and where it is served."""
     return f"{lm.model} {lm.kwargs.get('api_base') or lm.kwargs.get('base_url') or ''}"
 
@@ -169,7 +170,7 @@ def _order(chain: Fallbacks, first: Any, request: str) -> list[Any]:
     return [*before[:1], first, *(lm for lm in others if lm not in before[:1])]
 
 
-def _adapted(lm: Any, prompt: Any, messages: Any, kwargs: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+def _adapted(lm: Model, prompt: Any, messages: object, kwargs: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
     given = {k: v for k, v in kwargs.items() if k not in _OF_THE_CLIENT}
     if given.get("request") is not None:
         given["request"] = replace(given["request"], model=lm.model)
@@ -178,6 +179,6 @@ def _adapted(lm: Any, prompt: Any, messages: Any, kwargs: dict[str, Any]) -> tup
     return prompt, messages, given
 
 
-def _digest(first: Any, prompt: Any, messages: Any, kwargs: dict[str, Any]) -> str:
+def _digest(first: Any, prompt: object, messages: object, kwargs: dict[str, Any]) -> str:
     asked = (first.model, prompt, messages, sorted((k, v) for k, v in kwargs.items() if k not in _OF_THE_CLIENT))
     return hashlib.sha256(repr(asked).encode("utf-8", "backslashreplace")).hexdigest()[:32]

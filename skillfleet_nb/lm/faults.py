@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from skillfleet_nb.config import Settings
+    from skillfleet_nb.typing import Model
 
 _LASTING_IN_A_ROW = 3  # a refused key or an empty account does not come back by asking on
 _LONGEST_DELAY_S = 60.0
@@ -138,14 +139,14 @@ def delay_s(exc: BaseException, failed: int, first_s: float, draw: Callable[[], 
     return longest * (0.5 + draw() / 2)
 
 
-def is_empty(outputs: Any, entry: dict[str, Any] | None) -> bool:
+def is_empty(outputs: object, entry: dict[str, Any] | None) -> bool:
     """Tell whether a model answered with nothing at all, neither cut off nor withheld on purpose."""
     if not isinstance(outputs, list) or any(_says_something(o) for o in outputs):
         return False
     return "content_filter" not in _reasons(entry) and "length" not in _reasons(entry)
 
 
-def _says_something(output: Any) -> bool:
+def _says_something(output: object) -> bool:
     return any(output.values()) if isinstance(output, dict) else bool(output)
 
 
@@ -155,7 +156,7 @@ def _reasons(entry: dict[str, Any] | None) -> set[str]:
     return {str(getattr(part, "finish_reason", "")) for part in parts}
 
 
-def forget(lm: Any, prompt: Any, messages: Any, kwargs: dict[str, Any], *, asynchronous: bool) -> None:
+def forget(lm: Model, prompt: object, messages: object, kwargs: dict[str, Any], *, asynchronous: bool) -> None:
     """Take an answer out of DSPy's cache again, which keeps empty ones too and would repeat them for good."""
     import dspy
     from dspy.clients.execution import IGNORED_CACHE_KEYS, prepare

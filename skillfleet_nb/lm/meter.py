@@ -265,7 +265,7 @@ class Ledger:
         with self.turn:
             return self.turn.wait_for(lambda: self._unsettled == 0, timeout_s)
 
-    def price(self, lm: Any) -> Price | None:
+    def price(self, lm: object) -> Price | None:
         """Price of a token of `lm`, or None where it is not known."""
         return price_of(lm, self._prices)
 
@@ -299,7 +299,7 @@ class Ledger:
             call.is_waiting = False
             return True
 
-    def _settle(self, call: Call, lm: Any, role: Role, failure: BaseException | None) -> None:
+    def _settle(self, call: Call, lm: object, role: Role, failure: BaseException | None) -> None:
         calls, model = call.reserved_calls, str(getattr(lm, "model", type(lm).__name__))
         outcome, why = _outcome_of(call, failure), None
         with self.turn:
@@ -344,7 +344,7 @@ class Ledger:
         return completions(event, call.reserved_calls, outputs)
 
     @contextmanager
-    def flight(self, call: Call, lm: Any, role: Role) -> Iterator[None]:
+    def flight(self, call: Call, lm: object, role: Role) -> Iterator[None]:
         """Run an admitted call in the body, and count it by what DSPy recorded of it."""
         call.started = time.perf_counter()
         token = current.set(call)

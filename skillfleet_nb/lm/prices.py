@@ -37,7 +37,7 @@ class Price(NamedTuple):
         return input_tokens * self.input_usd + output_tokens * self.output_usd
 
 
-def price_of(lm: Any, stated: Mapping[str, tuple[float, float]] | None = None) -> Price | None:
+def price_of(lm: object, stated: Mapping[str, tuple[float, float]] | None = None) -> Price | None:
     """Find what a token of a model costs.
 
     Parameters

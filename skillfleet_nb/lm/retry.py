@@ -82,7 +82,7 @@ class Attempts:
         self._call.attempts += 1
         return delay
 
-    def _check(self, answer: Any, *, asynchronous: bool) -> None:
+    def _check(self, answer: object, *, asynchronous: bool) -> None:
         if not self._call.retried_here or not is_empty(answer, self._call.entry):
             return
         from dspy.utils.exceptions import LMProviderError

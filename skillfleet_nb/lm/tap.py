@@ -88,7 +88,7 @@ class _Tap:
     def _sf_of(self) -> str:
         return f"{self.model} ({self._sf_role})"
 
-    def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+    def __call__(self, prompt: object = None, *, messages: object = None, **kwargs: Any) -> Any:
         answer = None
         for step in steps(self, prompt, messages, kwargs):
             try:
@@ -97,7 +97,7 @@ class _Tap:
                 step.failure = exc
         return answer
 
-    async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
+    async def acall(self, prompt: object = None, *, messages: object = None, **kwargs: Any) -> Any:
         answer = None
         for step in steps(self, prompt, messages, kwargs):
             try:
