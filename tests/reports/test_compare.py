@@ -208,7 +208,7 @@ def test_mistakes_are_one_line(lab: Lab) -> None:
     for names, told in (
         (("few",), r"compare takes at least two jobs, few given"),
         ((), r"compare takes at least two jobs, none given"),
-        (("few", "few"), r"'few' is given twice: name another; `job few` compares its best program"),
+        (("few", "few"), r"'few' is given twice: name another; skillfleet job few compares its best program"),
         (("few", lab.fleet.job("few").id), r"are the same job"),
     ):
         with pytest.raises(InputError, match=told):

@@ -27,7 +27,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "calls_by_model": lambda s: queries.calls_by_model(s, ["none"]),
     "latencies": lambda s: queries.latencies(s, ["none"]),
     "failed_calls": lambda s: queries.failed_calls(s, "none", limit=3),
-    "candidates": lambda s: queries.candidates(s, "none"),
+    "job_programs": lambda s: queries.job_programs(s, "none"),
     "program_scores": lambda s: queries.program_scores(s, "none", "none"),
     "program_ids": queries.program_ids,
     "programs_with_demos": queries.programs_with_demos,
