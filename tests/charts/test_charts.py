@@ -187,6 +187,7 @@ def test_a_new_file_is_a_chart_everywhere_at_once(
 ) -> None:
     (tmp_path / "names.py").write_text(MINE)
     monkeypatch.setattr(charts, "__path__", [*charts.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "skillfleet_nb.commands.plots", raising=False)  # as in a process that starts now
     monkeypatch.setenv("SKILLFLEET_HOME", str(fleet.home.root))
     assert fleet.charts.names("mipro", case="upper").data["name"].tolist() == ["MIPRO"]
     assert fleet.charts.names.__doc__ == "Plot the names of jobs."
