@@ -6,13 +6,13 @@ not in that form.
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.offline.notes import plain
 from skillfleet_nb.offline.prompt import Example
+from skillfleet_nb.offline.text import literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,8 +60,8 @@ def from_reprs(text: str) -> list[Example]:
 
 def _literal(text: str) -> Any:
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return literal(text)
+    except ValueError:
         return None
 
 

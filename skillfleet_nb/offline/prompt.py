@@ -7,13 +7,14 @@ the only one that knows how; everything after it works on :class:`Task`.  Format
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from typing import Any, Literal
 from xml.sax.saxutils import unescape
+
+from skillfleet_nb.offline.text import literal
 
 Schema = dict[str, Any]
 """A JSON schema; the type language of output fields."""
@@ -233,8 +234,8 @@ def _annotation_schema(annotation: str) -> Schema | None:  # noqa: PLR0911  one 
         return {"list": {"type": "array"}, "dict": {"type": "object"}}.get(annotation)
     if head == "Literal":
         try:
-            values = ast.literal_eval(f"[{inner}]")
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            values = literal(f"[{inner}]")
+        except ValueError:
             return None
         return {"enum": values}
     parts = [_annotation_schema(part) for part in _split(inner)]
@@ -322,9 +323,9 @@ def as_value(value: Any, schema: Schema) -> Any:
     """Read a value that a turn shows as text according to its type; text that does not fit stays text."""
     if not isinstance(value, str) or "enum" in schema or schema.get("type") == "string":
         return value
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, literal):
         try:
             return read(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, RecursionError):
             continue
     return value

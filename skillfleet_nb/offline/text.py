@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import math
 import re
 from collections import Counter
+from typing import Any
 
 STOP_WORDS = frozenset(
     """
@@ -22,6 +24,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _STOP_WEIGHT = 0.5
 _PAIR_WEIGHT = 0.5
+_TRIES = 20
 
 # (suffix, replacement, shortest stem left): a light suffix stripper in the manner of Lovins (1968), longest first.
 _SUFFIXES = (
@@ -138,3 +141,26 @@ def cosine(query: dict[str, float], bag: dict[str, float]) -> float:
     dot = sum(weight * bag[key] for key, weight in query.items() if key in bag)
     size = math.sqrt(sum(w * w for w in query.values()) * sum(w * w for w in bag.values()))
     return dot / size if size else 0.0
+
+
+def literal(text: str) -> Any:
+    """Read a Python literal.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+
+    Examples
+    --------
+    >>> literal("['a', 1]")
+    ['a', 1]
+    """
+    for _ in range(_TRIES):
+        try:
+            return ast.literal_eval(text)
+        except SystemError:  # CPython 3.11 counts the depths of threads that parse at the same time as one
+            continue
+        except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+            raise ValueError(f"no literal: {error}") from error
+    raise ValueError("no literal could be read")

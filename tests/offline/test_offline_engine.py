@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import copy
 import json
@@ -22,6 +23,7 @@ from offline_toy import tickets, triage
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.offline import OfflineEngine, offline_lm
+from skillfleet_nb.offline.text import literal
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -166,3 +168,18 @@ def test_never_raises_on_a_damaged_prompt(data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(system)))
     other = data.draw(st.text(max_size=30))
     assert ask(OfflineEngine(), system[:cut] + other + system[cut + len(other) :], turns)
+
+
+def test_a_literal_is_read_though_another_thread_disturbs_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython 3.11.7 raised "AST constructor recursion depth mismatch" for a call among many at the same time."""
+    read, disturbed = ast.literal_eval, iter([True, False])
+
+    def parse(text: str) -> object:
+        if next(disturbed, False):
+            raise SystemError("AST constructor recursion depth mismatch (before=117, after=114)")
+        return read(text)
+
+    monkeypatch.setattr("ast.literal_eval", parse)
+    assert literal("['a', 1]") == ["a", 1]
+    with pytest.raises(ValueError, match="no literal"):
+        literal("['a'")
