@@ -9,7 +9,7 @@ from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import unknown
 from skillfleet_nb.runs.engines import parcel
 from skillfleet_nb.runs.engines.launch import start, start_again
-from skillfleet_nb.runs.jobs.attempts import History
+from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.runs.jobs.resume import refuse_changes, refuse_finished, refuse_spent
 from skillfleet_nb.runs.prepare import prepare
@@ -168,7 +168,7 @@ class Fleet:
         before = self.job(asked.name_or_id).progress
         if not asked.as_new:
             refuse_finished(before, asked.limits)
-            refuse_spent(before.name, asked.limits, History.of(self.home, before.job_id))
+            refuse_spent(before.name, asked.limits, EarlierAttempts.of(self.home, before.job_id))
         changes = {"engine": before.engine, "name": before.name, "tags": before.tags, "domain": before.domain}
         settings = self.settings
         kept = parcel.kept(self.home, before.job_id, before.spec, settings, changes | asked.changes())

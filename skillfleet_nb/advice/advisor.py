@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.advice import past_runs
 from skillfleet_nb.advice.forecast import Workload, forecast
 from skillfleet_nb.advice.recommendation import Recommendation
-from skillfleet_nb.advice.selector import Limits, selector_for
+from skillfleet_nb.advice.selector import Requirements, selector_for
 from skillfleet_nb.advice.setup import Setup, landmarks_of, set_up, sized, task_key
 from skillfleet_nb.advice.sizing import categories, read_sizes
 from skillfleet_nb.config import Settings
@@ -309,7 +309,7 @@ class Advisor:
         for what, word in (("domain", domain), ("style", style), ("complexity", complexity)):
             if word is not None and not word.strip():
                 raise InputError(f"{what} = {word!r}: give a word, or leave it out")
-        limits = Limits(budget_usd, quality_target, max_minutes)
+        limits = Requirements(budget_usd, quality_target, max_minutes)
         history = self._histories.of(setup.key)
         sizing, probed = sized(self._home, setup, history, probe, budget_usd=budget_usd)
         landmarks = landmarks_of(self._home, setup, history, Embedder.of(self._home.root))

@@ -41,7 +41,7 @@ _Z80 = 1.2816
 
 
 @dataclass(frozen=True)
-class Limits:
+class Requirements:
     """What a choice has to keep; None is no limit.
 
     Raises
@@ -124,7 +124,7 @@ class Selector:
         LMError
             If a budget is given and no price is known.
         """
-        limits = Limits(budget_usd, quality_target, max_minutes)
+        limits = Requirements(budget_usd, quality_target, max_minutes)
         if budget_usd is not None and all(p.forecast.cost_usd is None for p in self.prospects):
             lm = str(self.features.get("lm", ""))
             raise LMError(
@@ -162,13 +162,13 @@ class Selector:
             notes=self.notes,
         )
 
-    def _why_not(self, p: Prospect, tier: Tier, limits: Limits) -> str:
+    def _why_not(self, p: Prospect, tier: Tier, limits: Requirements) -> str:
         broken = limits.broken_by(p.forecast)
         if not broken and p.configuration.preset.tier > tier and (self.by_rules or p.expects.evidence < _ENOUGH):
             return "the rules keep it for larger budgets"
         return broken
 
-    def _nothing(self, limits: Limits) -> str:
+    def _nothing(self, limits: Requirements) -> str:
         """Say which limit is in the way, and the smallest that would not be."""
         minutes, usd = limits.max_minutes, limits.budget_usd
         in_time = [p for p in self.prospects if minutes is None or p.forecast.wall_s.high <= 60 * minutes]
@@ -186,17 +186,17 @@ class Selector:
             f"the smallest budget that will do is ${_rounded_up(enough):g}, or give fewer examples"
         )
 
-    def _least_budget(self, in_time: Sequence[Prospect], limits: Limits) -> float | None:
+    def _least_budget(self, in_time: Sequence[Prospect], limits: Requirements) -> float | None:
         """Find the smallest budget under which something is possible."""
         prices = [p.forecast.cost_usd.high for p in in_time if p.forecast.cost_usd]
         for budget in sorted(price for price in (*prices, *STEPS_USD) if price > 0):
-            trial = Limits(budget, limits.quality_target, limits.max_minutes)
+            trial = Requirements(budget, limits.quality_target, limits.max_minutes)
             tier, _ = allowed(self.features["n"], budget, trial.max_minutes, trial.quality_target)
             if any(not self._why_not(p, tier, trial) for p in in_time):
                 return budget
         return None
 
-    def _reasons(self, best: Prospect, rule: str, options: Sequence[Option], limits: Limits) -> list[str]:
+    def _reasons(self, best: Prospect, rule: str, options: Sequence[Option], limits: Requirements) -> list[str]:
         name, mean = best.configuration.name, _score(best.expects.mean)
         cost, wall, evidence = best.forecast.cost_usd, best.forecast.wall_s, best.expects.evidence
         if evidence >= _ENOUGH:

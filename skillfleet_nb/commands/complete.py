@@ -40,20 +40,20 @@ class Offer(NamedTuple):
     kind: str
 
 
-class Line(NamedTuple):
+class CommandLine(NamedTuple):
     """A line being typed: its whole words, and the word at the cursor, which may be empty."""
 
     words: list[str]
     word: str
 
     @classmethod
-    def read(cls, text: str) -> Line:
+    def read(cls, text: str) -> CommandLine:
         """Cut a line up to the cursor at the spaces that stand outside quotes.
 
         Examples
         --------
-        >>> Line.read("job 'my first j")
-        Line(words=['job'], word="'my first j")
+        >>> CommandLine.read("job 'my first j")
+        CommandLine(words=['job'], word="'my first j")
         """
         words, word, inside = [], "", ""
         for char in text:
@@ -92,7 +92,7 @@ def offers(text: str, namespace: Mapping[str, Any], fleet: Callable[[], Fleet]) 
     >>> [offer.text for offer in found]
     ['optimize', 'optimizers']
     """
-    words, word = Line.read(text)
+    words, word = CommandLine.read(text)
     helps = words[:1] == ["help"]
     words = words[1:] if helps else words
     command, parts = None, commands()

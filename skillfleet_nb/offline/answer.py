@@ -14,7 +14,7 @@ from skillfleet_nb.offline.text import content_words, cosine, features, name_wor
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from skillfleet_nb.offline.prompt import Schema, Task
+    from skillfleet_nb.offline.prompt import PromptTask, Schema
 
     Sources = dict[str, str]
     Known = list[tuple[Sources, Any]]
@@ -47,7 +47,7 @@ class Learner:
         The shared part of a prompt: signature, instruction, demos.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: PromptTask) -> None:
         self.spec = task.spec
         self._notes, self._prose = read_notes(task.spec.instruction)
         self._demos = [*self._notes.examples, *task.demos]

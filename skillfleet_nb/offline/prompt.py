@@ -1,7 +1,7 @@
 """Reading a prompt: the fields it asks for, its instruction, its demos and the input to answer.
 
 DSPy's adapters write a signature into the system message and values into the turns.  This module is
-the only one that knows how; everything after it works on :class:`Task`.  Formats read: ``ChatAdapter``,
+the only one that knows how; everything after it works on :class:`PromptTask`.  Formats read: ``ChatAdapter``,
 ``JSONAdapter`` (and ``BAMLAdapter``, which answers in JSON) and ``XMLAdapter`` of DSPy 3.4.
 """
 
@@ -55,7 +55,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Spec:
+class PromptSpec:
     """What a system message asks for."""
 
     inputs: tuple[Field, ...]
@@ -65,14 +65,14 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Task:
+class PromptTask:
     """A prompt without the input to answer: the part that many calls share."""
 
-    spec: Spec
+    spec: PromptSpec
     demos: tuple[Example, ...]
 
 
-def read_task(system: str, turns: list[tuple[str, str]]) -> Task | None:
+def read_task(system: str, turns: list[tuple[str, str]]) -> PromptTask | None:
     """Read the shared part of a prompt.
 
     Parameters
@@ -84,7 +84,7 @@ def read_task(system: str, turns: list[tuple[str, str]]) -> Task | None:
 
     Returns
     -------
-    Task or None
+    PromptTask or None
         None where `system` is not written by an adapter of DSPy.
     """
     spec = read_spec(system)
@@ -100,10 +100,10 @@ def read_task(system: str, turns: list[tuple[str, str]]) -> Task | None:
             asked = None
         elif role != "assistant":
             asked = text
-    return Task(spec, tuple(demos))
+    return PromptTask(spec, tuple(demos))
 
 
-def read_spec(system: str) -> Spec | None:
+def read_spec(system: str) -> PromptSpec | None:
     """Read the signature out of a system message, or None where there is none."""
     start, middle = system.find("Your input fields are:"), system.find("Your output fields are:")
     end = system.find("All interactions will be structured", max(middle, 0))
@@ -119,7 +119,7 @@ def read_spec(system: str) -> Spec | None:
     outputs = _read_fields(system[middle:end], _read_notes(structure, style))
     if not outputs:
         return None
-    return Spec(
+    return PromptSpec(
         inputs=_read_fields(system[start:middle], {}),
         outputs=outputs,
         instruction=_unindent(system[goal + len(_OBJECTIVE) :]) if goal >= 0 else "",
@@ -267,7 +267,7 @@ def _split(inner: str) -> list[str]:
     return [*parts, inner[begin:].strip()]
 
 
-def read_inputs(spec: Spec, text: str) -> dict[str, str]:
+def read_inputs(spec: PromptSpec, text: str) -> dict[str, str]:
     """Read the input values out of a user turn; a turn without markers is the value of the first field."""
     asked = max(text.rfind(ask) for ask in _ASKS)
     body = text[:asked] if asked >= 0 else text
@@ -278,7 +278,7 @@ def read_inputs(spec: Spec, text: str) -> dict[str, str]:
     return values
 
 
-def _read_outputs(spec: Spec, text: str) -> dict[str, Any]:
+def _read_outputs(spec: PromptSpec, text: str) -> dict[str, Any]:
     names = [field.name for field in spec.outputs]
     if spec.style == "json":
         try:

@@ -19,7 +19,7 @@ from skillfleet_nb.offline.text import draw, sentences, words
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from skillfleet_nb.offline.prompt import Example, Spec
+    from skillfleet_nb.offline.prompt import Example, PromptSpec
 
 Inputs = dict[str, str]
 
@@ -33,7 +33,7 @@ _PREFIX = "The answer is:"
 _GUIDE = "Weigh the words of the input against the notes below and give the answer they support best."
 
 
-def find_proposer(spec: Spec) -> Callable[[Inputs, int], dict[str, Any]] | None:
+def find_proposer(spec: PromptSpec) -> Callable[[Inputs, int], dict[str, Any]] | None:
     """Find who answers a prompt with these fields; None for an ordinary task.
 
     The function found takes the input texts and the number of the candidate (0 for the first; more where a

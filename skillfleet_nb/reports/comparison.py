@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from skillfleet_nb.errors import JobError, unknown
 from skillfleet_nb.html import Readable
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
-from skillfleet_nb.reports.comparison_page import Page
+from skillfleet_nb.reports.comparison_page import ComparisonPage
 from skillfleet_nb.reports.stored_programs import programs_of
 from skillfleet_nb.store import load_program
 
@@ -173,9 +173,9 @@ class Comparison(Readable):
             "notes": list(self.notes),
         }
 
-    def page(self) -> Page:
+    def page(self) -> ComparisonPage:
         """Return what is shown of it."""
-        return Page(
+        return ComparisonPage(
             names=[run.label for run in self.runs],
             facts=[run.facts for run in self.runs],
             sentences=[difference.sentence() for difference in self.differences],

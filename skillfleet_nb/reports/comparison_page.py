@@ -20,7 +20,7 @@ _CELL = 160  # characters
 _ROWS, _LINES = 20, 10  # disagreements shown on a page and in a terminal
 
 
-class Page(NamedTuple):
+class ComparisonPage(NamedTuple):
     """What the page of a comparison shows.
 
     Attributes

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.config import Settings
     from skillfleet_nb.programs.diff import ProgramDiff
     from skillfleet_nb.runs.jobs.job import Job
-    from skillfleet_nb.runs.tryout import Answer
+    from skillfleet_nb.runs.tryout import Tryout
     from skillfleet_nb.store import Store
     from skillfleet_nb.typing import Model, Program
 
@@ -166,7 +166,7 @@ class StoredProgram(Readable):
                 pass
         return load_state(self.job.given if onto is None else onto, self.state)
 
-    def ask(self, inputs: Mapping[str, Any], *, lm: Model | None = None, onto: Program | None = None) -> Answer:
+    def ask(self, inputs: Mapping[str, Any], *, lm: Model | None = None, onto: Program | None = None) -> Tryout:
         """Try it on an input; the calls are metered, and recorded in a stream of their own.
 
         Parameters

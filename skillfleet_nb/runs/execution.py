@@ -20,7 +20,7 @@ from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped, tapped_program
 from skillfleet_nb.optimizers import Task
 from skillfleet_nb.runs.collector import set_aside
-from skillfleet_nb.runs.jobs.attempts import History
+from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.lm_health import told_at_the_end
 from skillfleet_nb.runs.recorder import Candidate, Recorder
 from skillfleet_nb.runs.reporter import Reporter, said
@@ -87,9 +87,9 @@ class Execution:
         home: Home,
         journal: Journal,
         settings: Settings,
-        history: History | None = None,
+        history: EarlierAttempts | None = None,
     ) -> None:
-        self._history = history or History()
+        self._history = history or EarlierAttempts()
         self.prepared, self._home, self._journal = prepared, home, journal
         self._looked, self._looking, self._heard = 0.0, threading.Lock(), 0
         self._told_paused, self._telling_pause = False, threading.Lock()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from skillfleet_nb.lm.meter import Ledger
-    from skillfleet_nb.runs.jobs.attempts import History
+    from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
     from skillfleet_nb.typing import Example, Prediction, Program
 
 
@@ -61,7 +61,7 @@ class Recorder:
         ids: Mapping[int, tuple[str, Split]],
         sizes: Mapping[str, int],
         ledger: Ledger,
-        history: History,
+        history: EarlierAttempts,
     ) -> None:
         self._emit, self._keep, self._ids, self._sizes, self._ledger = emit, keep, ids, sizes, ledger
         self._distinct = {split: len({e for e, s in ids.values() if s == split}) for split in sizes}

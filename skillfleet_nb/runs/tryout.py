@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Answer(Readable):
+class Tryout(Readable):
     """What a program answered, and what that took.
 
     Attributes
@@ -83,7 +83,7 @@ def ask(
     lm: Model,
     program_id: str,
     job_id: str,
-) -> Answer:
+) -> Tryout:
     """Run a program once on some inputs; its calls go into a stream of their own, and no job.
 
     Parameters
@@ -123,7 +123,7 @@ def ask(
         session.emit(tried.model_copy(update={"output": _recorded(prediction, settings)}), sync=True)
     totals = session.ledger.totals
     seconds = time.perf_counter() - started
-    return Answer(prediction, str(lm.model), totals.calls, totals.cached, totals.cost_usd, seconds)
+    return Tryout(prediction, str(lm.model), totals.calls, totals.cached, totals.cost_usd, seconds)
 
 
 def typed_inputs(program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from skillfleet_nb.reports.stored_programs import StoredProgram
-    from skillfleet_nb.runs.tryout import Answer
+    from skillfleet_nb.runs.tryout import Tryout
     from skillfleet_nb.typing import Program
     from skillfleet_nb.widgets.face import Change
 
@@ -64,7 +64,7 @@ class ProgramBrowser(Face):
         self._asking()
         return self.program
 
-    def ask(self, **inputs: object) -> Answer:
+    def ask(self, **inputs: object) -> Tryout:
         """Ask the open program, as its :meth:`~skillfleet_nb.reports.stored_programs.StoredProgram.ask` does."""
         answer = self.program.ask(inputs, onto=self._onto)
         self._reply.value = answer._repr_html_()

@@ -17,7 +17,7 @@ from skillfleet_nb.lm.faults import RetryPolicy
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.meter import Ledger, RunStopped
 from skillfleet_nb.lm.tap import tapped
-from skillfleet_nb.runs.jobs.attempts import History
+from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +83,7 @@ def test_no_call_is_made_and_the_clock_stands_still_until_it_goes_on(fleet: Flee
         row.wall_s,
         job.progress.elapsed_s,
         Fleet(fleet.home.root).job(job.id).result().wall_s,
-        History.of(fleet.home, job.id).seconds,
+        EarlierAttempts.of(fleet.home, job.id).seconds,
         fleet.sql("select actual_wall_s as s from recommendations").s[0],
     ]
     assert told == [pytest.approx(wall_s, abs=1e-5)] * len(told)

@@ -28,7 +28,7 @@ from skillfleet_nb.events import (
     Trying,
     Warned,
 )
-from skillfleet_nb.runs.jobs.attempts import History
+from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.store import Home, Journal, Store
 from skillfleet_nb.store.segments import format_line
@@ -198,7 +198,7 @@ def test_the_projection_and_sql_say_the_same_of_any_job(
             }  # fmt: skip
             assert {k: (v, row[k]) for k, v in told.items() if not same(v, row[k])} == {}
             assert p.wall_s() == pytest.approx(story.ran.total_seconds(), abs=1e-6)
-            assert History.of(home, job).seconds == pytest.approx(story.ran.total_seconds(), abs=1e-6)
-            assert History.of(home, job).next_trial == (newest.next[job] if job in newest.index else 0)
+            assert EarlierAttempts.of(home, job).seconds == pytest.approx(story.ran.total_seconds(), abs=1e-6)
+            assert EarlierAttempts.of(home, job).next_trial == (newest.next[job] if job in newest.index else 0)
             if job in newest.index and newest.n[job]:
                 assert p.trials == newest.newest[job]

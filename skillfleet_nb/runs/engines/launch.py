@@ -12,7 +12,7 @@ from skillfleet_nb.runs.engines import worker
 from skillfleet_nb.runs.engines.parcel import Parcel, keep, pack
 from skillfleet_nb.runs.execution import Execution
 from skillfleet_nb.runs.interrupts import keep_from_here
-from skillfleet_nb.runs.jobs.attempts import History
+from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.store import Journal
 
@@ -107,7 +107,7 @@ def _launch(
             worker.spawn(home, journal, request.max_parallel)
             return job
         settings = request.settings(settings)
-        return job.start(Execution(prepared, home, journal, settings, History.of(home, job.id)), journal)
+        return job.start(Execution(prepared, home, journal, settings, EarlierAttempts.of(home, job.id)), journal)
     except BaseException:
         journal.close()  # or this process would keep alive a job that nobody runs
         raise

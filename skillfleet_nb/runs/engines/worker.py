@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.events import JobState, Phase, StateChanged, StopKind
-from skillfleet_nb.runs.jobs.attempts import History
+from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import Home, Journal, is_alive, locks, read_requests
 
@@ -85,7 +85,7 @@ def main(root: str, job_id: str, alive: int) -> int:
     home = Home.find(root)
     with Journal(home, job_id, alive=alive) as journal:
         try:
-            asked_at = History.of(home, job_id).asked_at
+            asked_at = EarlierAttempts.of(home, job_id).asked_at
             slot = _slot(home, journal, asked_at)
             if slot is None:
                 cancelled = StateChanged(
@@ -153,7 +153,9 @@ def _prepare(home: Home, journal: Journal) -> Execution:
     elif parcel.cache_dir != dspy.cache.disk_cache_dir:
         dspy.configure_cache(disk_cache_dir=parcel.cache_dir)
     settings = parcel.request.settings(Settings.load(home.config))
-    return Execution(prepare(parcel.request, settings), home, journal, settings, History.of(home, journal.stream))
+    return Execution(
+        prepare(parcel.request, settings), home, journal, settings, EarlierAttempts.of(home, journal.stream)
+    )
 
 
 if __name__ == "__main__":

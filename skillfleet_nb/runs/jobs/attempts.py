@@ -24,7 +24,7 @@ def trial_key(trial: Trial) -> TrialKey:
 
 
 @dataclass
-class History:
+class EarlierAttempts:
     """What earlier attempts spent and found.
 
     Attributes
@@ -63,7 +63,7 @@ class History:
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @classmethod
-    def of(cls, home: Home, job_id: str) -> History:
+    def of(cls, home: Home, job_id: str) -> EarlierAttempts:
         """Read the history of a job off its journal."""
         record, history = JobRecord(), cls()
         for event in follow(home, job_id).read():

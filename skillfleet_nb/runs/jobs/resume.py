@@ -11,7 +11,7 @@ from skillfleet_nb.format import shortened
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from skillfleet_nb.runs.jobs.attempts import History
+    from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
     from skillfleet_nb.runs.jobs.progress import Progress
     from skillfleet_nb.runs.spec import Spec
 
@@ -44,7 +44,7 @@ def refuse_finished(p: Progress, limits: Mapping[str, float]) -> None:
         raise JobError(f"job {p.name!r} stopped at its {p.stop_reason}: give a larger limit, for example --budget")
 
 
-def refuse_spent(name: str, limits: Mapping[str, float], history: History) -> None:
+def refuse_spent(name: str, limits: Mapping[str, float], history: EarlierAttempts) -> None:
     """Refuse limits that the attempts so far have used up.
 
     Raises

@@ -346,18 +346,18 @@ def test_a_killed_run_asks_again_only_what_nobody_answered(fleet: Fleet, logged:
 
 
 def test_waiting_takes_none_of_the_time_that_is_allowed(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
-    from skillfleet_nb.runs.jobs.attempts import History
+    from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 
     model = priced(fleet, logged())
     job = fleet.optimize(**setup(model.lm, engine="thread", review="cost=0.5", max_minutes=60, name="timed"))
     asked(job)
-    before = History.of(fleet.home, job.id).seconds
+    before = EarlierAttempts.of(fleet.home, job.id).seconds
     fleet.answer("timed", "yes")
     job.result(60)
     waited = fleet.sql("select waited_s from reviews").waited_s[0]
     spans = fleet.sql(SPAN).s[0]
-    assert History.of(fleet.home, job.id).seconds == pytest.approx(spans - waited, abs=0.05)
-    assert before <= History.of(fleet.home, job.id).seconds
+    assert EarlierAttempts.of(fleet.home, job.id).seconds == pytest.approx(spans - waited, abs=0.05)
+    assert before <= EarlierAttempts.of(fleet.home, job.id).seconds
 
 
 def test_a_resumed_job_may_be_asked_less(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
