@@ -45,12 +45,9 @@ class CommandHelp(Directive):
 
     def run(self) -> list[nodes.Node]:
         """Return the help as a literal block."""
-        from skillfleet_nb.commands.tree import build
+        from skillfleet_nb.commands.tree import help_of
 
-        parser = build()
-        for word in self.arguments[0].split():
-            parser = parser.children()[word]
-        text = parser.format_help()
+        text = str(help_of(self.arguments[0].split()))
         block = nodes.literal_block(text, text)
         block["language"] = "text"
         return [block]

@@ -146,6 +146,27 @@ def one_line(exc: BaseException) -> str:
     return " ".join(line.strip() for line in str(exc).splitlines() if line.strip())
 
 
+def help_of(words: Sequence[str], *, prog: str = MAGIC) -> HelpText:
+    """Return the help of the command that these words name.
+
+    Examples
+    --------
+    >>> help_of(["db", "status"]).splitlines()[0]
+    'usage: %skillfleet db status [-h] [--home FOLDER] [--debug]'
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such command.
+    """
+    with read_in(prog):
+        try:
+            _parse([*words, "--help"], prog)
+        except _Helped as helped:
+            return helped.text
+    raise AssertionError("a command line that ends in --help is answered with help")
+
+
 def run(tokens: Sequence[str], context: Context, *, prog: str = MAGIC) -> object:
     """Run one command and return what it answers; `prog` is how the person calls the tree.
 

@@ -105,6 +105,16 @@ def test_the_rest_of_the_guide_works_with_that_room_alone() -> None:
     assert {(use.prompt, use.prompt_examples) for use in counted.runs} == {(4, 12)}
 
 
+def test_the_help_that_pages_show_is_there() -> None:
+    from skillfleet_nb.commands.tree import help_of
+
+    pages = [file.read_text("utf-8") for file in (ROOT / "docs").glob("*.md")]
+    shown = [line for page in pages for line in re.findall(r"\{command-help\} (.+)", page)]
+    assert len(shown) > 10
+    for line in shown:
+        assert help_of(line.split()).startswith(f"usage: %skillfleet {line}")
+
+
 def _imports(source: str) -> list[tuple[str, list[str]]]:
     """Return the modules of the package that a text imports from, and what of them."""
     parts = re.findall(r"^\s*from (skillfleet_nb[\w.]*) import ([\w, ]+)", source, flags=re.MULTILINE)
