@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 
 SEVERITY: Final = {"error": "rgba(220,60,60,.25)", "warning": "rgba(220,160,40,.25)", "info": "rgba(80,140,220,.2)"}
 NO_MATH: Final = "mathjax_ignore tex2jax_ignore"  # class: pages read what stands between two $ as a formula
-PASSAGE: Final = (
-    "white-space:pre-wrap;overflow-wrap:anywhere;margin:.3em 0;padding:.4em .6em;"
-    "border-left:3px solid var(--jp-border-color1,#8c8c8c);font-family:var(--jp-code-font-family,monospace);"
-    "font-size:var(--jp-code-font-size,13px);line-height:1.3"
-)
 
 
 class Readable:
@@ -43,7 +38,7 @@ def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(loader=PackageLoader("skillfleet_nb"), autoescape=True, undefined=StrictUndefined)
-    made.globals.update(no_math=NO_MATH, passage_style=PASSAGE)
+    made.globals.update(no_math=NO_MATH)
     return made
 
 

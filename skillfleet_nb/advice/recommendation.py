@@ -152,7 +152,7 @@ class Recommendation(Readable, BaseModel):
             ("time", span(self.wall_s, duration)),
             ("calls", span(self.calls, lambda v: f"{v:,.0f}")),
             ("expected score", f"{100 * self.expected_score:.0f} ({span_of}), from about {100 * self.baseline:.0f}"),
-            ("confidence", f"{percent(self.confidence)}"),
+            ("confidence", percent(self.confidence)),
         ]  # fmt: skip
 
     def text(self) -> str:

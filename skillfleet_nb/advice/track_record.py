@@ -194,8 +194,8 @@ def _said(value: float | None, how: str) -> str:
 
 def _cells(bins: Sequence[CalibrationBin]) -> list[list[str]]:
     return [
-        [f"{100 * b.low:.0f} to {percent(min(1, b.high))}", str(b.n), f"{percent(b.confidence)}",
-         f"{percent(b.right)}"]
+        [f"{100 * b.low:.0f} to {percent(min(1, b.high))}", str(b.n), percent(b.confidence),
+         percent(b.right)]
         for b in bins
     ]  # fmt: skip
 

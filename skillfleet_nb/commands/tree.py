@@ -175,12 +175,13 @@ def run(tokens: Sequence[str], context: Context, *, prog: str = MAGIC) -> object
     SkillfleetError
         For anything the person can put right, in one line.
     """
+    if tokens and tokens[0] == "help":
+        return help_of(tokens[1:], prog=prog)
     with read_in(prog):
         if not tokens:
             return _overview(context, prog)
-        words = [*tokens[1:], "--help"] if tokens[0] == "help" else list(tokens)
         try:
-            args = _parse(words, prog)
+            args = _parse(list(tokens), prog)
         except _Helped as helped:
             return helped.text
         context.home = args.home
