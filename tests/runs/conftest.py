@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,9 +37,12 @@ class Finished:
     signature: Any
 
     def start_again(self, **changed: Any) -> Job:
+        """Start the same run in a copy of the home, so that what others ask of this one stays as it is."""
+        home = self.fleet.home.root
+        copy = shutil.copytree(home, Path(tempfile.mkdtemp(prefix="again", dir=home.parent)) / home.name)
         given = {"metric": told, "optimizer": self.job.progress.optimizer, "lm": self.lm, "seed": SEED}
         given |= {"params": SMALL[self.job.progress.optimizer], "num_threads": 2, **self.data.splits()}
-        return self.fleet.optimize(program(), **{**given, **changed})
+        return Fleet(copy).optimize(program(), **{**given, **changed})
 
 
 @pytest.fixture(scope="session")

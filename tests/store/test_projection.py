@@ -182,7 +182,7 @@ def test_the_projection_and_sql_say_the_same_of_any_job(
             Store(home)
             .frame(
                 "SELECT job_id, count(*) FILTER (split <> 'test') AS n, max(trial) + 1 AS next, "
-                "arg_max(trial, \"at\") FILTER (split <> 'test') AS newest FROM trials GROUP BY job_id"
+                "max(trial) FILTER (split <> 'test') AS newest FROM trials GROUP BY job_id"
             )
             .set_index("job_id")
         )
