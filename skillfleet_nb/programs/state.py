@@ -2,9 +2,9 @@
 
 A state is the dict DSPy's ``program.save("x.json")`` would write, made safe: values that JSON does
 not know are converted, language models are left out (DSPy writes their headers, keys included), and
-``metadata.skillfleet`` holds what DSPy forgets: the names of the fields.  DSPy stores field
-descriptions by position alone and puts them on the wrong field, silently, when a signature has
-changed; with the names at hand :func:`load_state` refuses instead.
+``metadata.skillfleet`` holds what DSPy forgets: names and types of the fields, and the versions of
+signatures.  DSPy stores field descriptions by position alone and puts them on the wrong field,
+silently, when a signature has changed; :mod:`~skillfleet_nb.programs.loading` goes by the names.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.programs.signatures import FieldShape, fields_of, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,8 @@ ProgramState = dict[str, Any]
 ENVELOPE_FORMAT = 1
 _NOT_CONTENT = frozenset({"lm", "traces", "train"})
 _NO_PARTS = frozenset({"history", "demos", "traces", "train", "callbacks"})
-_ALONE = "self"  # DSPy's name for the only predictor of a bare dspy.Predict
+ALONE = "self"
+"""DSPy's name for the only predictor of a bare ``dspy.Predict``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,15 @@ def dump_state(program: dspy.Module) -> ProgramState:
             "format": ENVELOPE_FORMAT,
             "program": f"{type(program).__module__}.{type(program).__qualname__}",
             "fields": _field_names(program),
+            "types": {
+                name: {field.name: field.type for field in fields_of(p.signature)}
+                for name, p in program.named_predictors()
+            },
+            "signatures": {
+                name: list(version)
+                for name, p in program.named_predictors()
+                if (version := version_of(p.signature)) is not None
+            },
             "lms": {name: str(p.lm.model) for name, p in program.named_predictors() if p.lm is not None},
             "unsaved": unsaved_parts(program),
         },
@@ -113,7 +124,7 @@ def unsaved_parts(program: dspy.Module) -> list[str]:
     reasons = [
         f"{'the program' if name == 'self' else name.removeprefix('self.')} answers with a function set on the object, "
         "as KNNFewShot does: compile it anew where it is needed"
-        for name, module in _modules(_ALONE, program, set())
+        for name, module in _modules(ALONE, program, set())
         if {"forward", "aforward"} & vars(module).keys()
     ]
     if type(program).__name__ == "EnsembledProgram":
@@ -123,42 +134,6 @@ def unsaved_parts(program: dspy.Module) -> list[str]:
             "the program has no predictor of its own, or all are frozen inside compiled programs: save those"
         )
     return reasons
-
-
-def load_state(program: dspy.Module, state: Mapping[str, Any]) -> dspy.Module:
-    """Return a copy of `program` with the instructions and demos of `state`.
-
-    Parameters
-    ----------
-    program
-        The program the state was made from, or one of the same structure.  It is not changed; the
-        copy keeps its language models.
-    state
-        From :func:`dump_state`, or a file of DSPy's.
-
-    Raises
-    ------
-    InputError
-        If predictors or fields differ, saying which, or the state is not the whole program.
-
-    Examples
-    --------
-    >>> import dspy
-    >>> program = dspy.Predict("question -> answer")
-    >>> state = dump_state(program)
-    >>> state["signature"]["instructions"] = "Answer in one word."
-    >>> load_state(program, state).signature.instructions
-    'Answer in one word.'
-    """
-    _refuse_misfit(program, state)
-    loaded = program.deepcopy()
-    try:
-        loaded.load_state({key: value for key, value in state.items() if key != "metadata"})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"DSPy cannot load this state: {error!r}; save it again from the program.") from error
-    for (_, mine), (_, theirs) in zip(loaded.named_predictors(), program.named_predictors(), strict=True):
-        mine.lm = theirs.lm
-    return cast("dspy.Module", loaded)
 
 
 def save(program: dspy.Module, path: str | Path) -> Path:
@@ -182,7 +157,7 @@ def save_state(state: Mapping[str, Any], path: str | Path) -> Path:
         raise InputError(
             f"programs are saved as JSON and {target.name!r} ends otherwise: name the file {target.stem}.json."
         )
-    if reasons := _envelope(state).get("unsaved"):
+    if reasons := unsaved_of(state):
         raise InputError(f"this program cannot be saved as JSON: {'; '.join(reasons)}.")
     text = json.dumps(state, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     try:
@@ -194,26 +169,6 @@ def save_state(state: Mapping[str, Any], path: str | Path) -> Path:
             f"cannot write {target}: {error.strerror}; give a folder that exists and is writable."
         ) from error
     return target
-
-
-def load(program: dspy.Module, path: str | Path) -> dspy.Module:
-    """Return a copy of `program` with the state in a file, from :func:`save` or ``program.save``.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is not a program's state, or does not fit the program.
-    """
-    source = Path(path)
-    try:
-        state = json.loads(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {source}: {error.strerror}; give the JSON file of a saved program.") from error
-    except ValueError:
-        raise InputError(f"{source} is not JSON: give a file that was saved as .json.") from None
-    if not isinstance(state, dict):
-        raise InputError(f"{source} holds a {type(state).__name__}, not a program's state: give a saved program.")
-    return load_state(program, state)
 
 
 def program_id(state: Mapping[str, Any]) -> str:
@@ -254,6 +209,26 @@ def field_names(state: Mapping[str, Any]) -> Mapping[str, Mapping[str, list[str]
     return cast("Mapping[str, Mapping[str, list[str]]]", _envelope(state).get("fields", {}))
 
 
+def saved_fields(state: Mapping[str, Any], predictor: str) -> tuple[FieldShape, ...] | None:
+    """Return the fields that a predictor was saved with, in the order of its state; None where DSPy alone wrote it."""
+    names = field_names(state).get(predictor)
+    if names is None:
+        return None
+    types = _envelope(state).get("types", {}).get(predictor, {})
+    inputs = [FieldShape(name, "input", types.get(name)) for name in names["inputs"]]
+    return (*inputs, *(FieldShape(name, "output", types.get(name)) for name in names["outputs"]))
+
+
+def saved_versions(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return name and version of the signature of each predictor whose class declared one."""
+    return {name: (told[0], told[1]) for name, told in _envelope(state).get("signatures", {}).items()}
+
+
+def unsaved_of(state: Mapping[str, Any]) -> list[str]:
+    """Return what :func:`unsaved_parts` said of the program when its state was made."""
+    return list(_envelope(state).get("unsaved", ()))
+
+
 def predictor_states(state: Mapping[str, Any]) -> dict[str, ProgramState]:
     """Return the state of each predictor by its name; a bare `dspy.Predict` is called ``self``."""
     return dict(_predictors(state))
@@ -265,7 +240,7 @@ def _envelope(state: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _predictors(state: Mapping[str, Any]) -> Iterator[tuple[str, ProgramState]]:
     if "instructions" in state.get("signature", ()):  # a predictor may itself be called "signature"
-        yield _ALONE, cast("ProgramState", state)
+        yield ALONE, cast("ProgramState", state)
         return
     for name, part in state.items():
         if name != "metadata" and isinstance(part, dict):
@@ -323,34 +298,6 @@ def _field_names(program: dspy.Module) -> dict[str, dict[str, list[str]]]:
         name: {"inputs": list(p.signature.input_fields), "outputs": list(p.signature.output_fields)}
         for name, p in program.named_predictors()
     }
-
-
-def _refuse_misfit(program: dspy.Module, state: Mapping[str, Any]) -> None:
-    if reasons := _envelope(state).get("unsaved"):
-        raise InputError(f"this state is not the whole program: {'; '.join(reasons)}.")
-    saved, mine = predictor_states(state), _field_names(program)
-    parameters = {name for name, _ in program.named_parameters()} or set(mine)
-    lacking, extra = sorted(parameters - saved.keys()), sorted(saved.keys() - parameters)
-    if lacking or extra:
-        faults = [f"lacks {', '.join(lacking)}"] * bool(lacking) + [f"has also {', '.join(extra)}"] * bool(extra)
-        own = ", ".join(sorted(parameters)) or "no predictors"
-        raise InputError(
-            f"the state {' and '.join(faults)} against the program's {own}: load it into the program it was made from."
-        )
-    names = field_names(state)
-    for name, fields in mine.items():
-        here = [*fields["inputs"], *fields["outputs"]]
-        if name in names:
-            there = [*names[name]["inputs"], *names[name]["outputs"]]
-            differ = names[name] != fields
-        else:  # DSPy's own file: only prefixes, which say the names until an optimizer rewrites them
-            there = [str(f["prefix"]).rstrip(":") for f in saved[name]["signature"]["fields"]]
-            differ = len(there) != len(here)
-        if differ:
-            raise InputError(
-                f"predictor {name} has the fields {', '.join(here)} and the state was made with {', '.join(there)}: "
-                "its descriptions and demos would land on the wrong fields; load it into the program it was made from."
-            )
 
 
 def _jsonable(value: object) -> Any:  # noqa: C901, PLR0911  one case a line reads best

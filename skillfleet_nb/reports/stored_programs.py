@@ -12,7 +12,8 @@ from skillfleet_nb.format import is_missing, points
 from skillfleet_nb.html import Readable
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import diff_programs
-from skillfleet_nb.programs.state import load_state, save_state
+from skillfleet_nb.programs.loading import load_state
+from skillfleet_nb.programs.state import save_state
 from skillfleet_nb.reports.program_page import SHORT_ID, program_html, program_text, programs_table, use_lines
 from skillfleet_nb.runs.tryout import ask
 from skillfleet_nb.store import load_program, queries

@@ -32,7 +32,7 @@ from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.lm import embed
 from skillfleet_nb.offline.engine import AsyncOfflineEngine, OfflineEngine
-from skillfleet_nb.programs.state import load_state
+from skillfleet_nb.programs.loading import load_state
 from skillfleet_nb.store import follow, load_program
 
 if TYPE_CHECKING:

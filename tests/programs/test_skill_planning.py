@@ -16,7 +16,8 @@ import pytest
 from skillfleet_nb.data import check_examples, make_splits
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.errors import InputError, NotFoundError
-from skillfleet_nb.programs.state import dump_state, field_names, load_state
+from skillfleet_nb.programs.loading import load_state
+from skillfleet_nb.programs.state import dump_state, field_names
 from skillfleet_nb.skills.planner import planning_examples, skill_planner
 from skillfleet_nb.skills.style import STYLES
 

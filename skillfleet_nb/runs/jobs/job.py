@@ -15,7 +15,8 @@ from skillfleet_nb.format import duration, money, points, points_change
 from skillfleet_nb.html import table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
-from skillfleet_nb.programs.state import load_state, save, save_state
+from skillfleet_nb.programs.loading import load_state
+from skillfleet_nb.programs.state import save, save_state
 from skillfleet_nb.runs.jobs.live import live_view
 from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
 from skillfleet_nb.runs.jobs.progress import Progress
