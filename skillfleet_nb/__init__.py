@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.offline import offline_lm
+    from skillfleet_nb.programs.signatures import signature_version
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.review.reviewer import ask
     from skillfleet_nb.skills import Skill
     from skillfleet_nb.widgets.monitor import Monitor
 
 __version__ = "0.1.0"
-__all__ = ["Fleet", "Job", "Monitor", "Skill", "ask", "offline_lm"]
+__all__ = ["Fleet", "Job", "Monitor", "Skill", "ask", "offline_lm", "signature_version"]
 
 _HOMES = {
     "Fleet": "skillfleet_nb.fleet",
@@ -25,6 +26,7 @@ _HOMES = {
     "Skill": "skillfleet_nb.skills",
     "ask": "skillfleet_nb.runs.review.reviewer",
     "offline_lm": "skillfleet_nb.offline",
+    "signature_version": "skillfleet_nb.programs.signatures",
 }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import ValidationError
 
-from skillfleet_nb.events import PAYLOADS, CallTaken, LMCall, Payload, upgraded
+from skillfleet_nb.events import PAYLOADS, CallTaken, JobState, LMCall, Payload, StopKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ class Event:
         self.seq = seq
         self.at = at
         self.kind = kind
-        self.fields = upgraded(fields) if kind == "state" else fields
+        self.fields = _upgraded(fields) if kind == "state" else fields
         self._payload: Payload | None = None
 
     @property
@@ -117,3 +118,26 @@ def read_event(line: bytes) -> Event | None:
     except (ValueError, TypeError, KeyError):
         pass
     return None
+
+
+def _upgraded(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a change of state as this version writes them; older ones wrote no `stop_kind`."""
+    if "stop_kind" in fields:
+        return fields
+    return {**fields, "stop_kind": _stop_kind(fields.get("state"), str(fields.get("stop_reason") or ""))}
+
+
+_LM_FAILED = re.compile(r"failed on the first call: |calls of .* failed, the last with |predictions failed with ")
+
+
+def _stop_kind(state: object, reason: str) -> StopKind | None:
+    """Read off the words of an older journal why a job stopped."""
+    if state == JobState.COMPLETED:
+        return StopKind.BUDGET if reason.startswith("budget") else StopKind.FINISHED
+    if state == JobState.FAILED:
+        if _LM_FAILED.search(reason):
+            return StopKind.LM_FAILING
+        return StopKind.METRIC if reason.startswith("metric ") else StopKind.ERROR
+    if state == JobState.CANCELLED:
+        return StopKind.CANCELLED
+    return StopKind.INTERRUPTED if state == JobState.INTERRUPTED else None

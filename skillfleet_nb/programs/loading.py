@@ -152,6 +152,23 @@ def field_differences(program: dspy.Module, state: Mapping[str, Any]) -> list[Fi
     return [d for name, (p, saved) in matched.items() for d in _compare(name, p, saved)]
 
 
+def saved_signature(state: Mapping[str, Any], predictor: str) -> type[dspy.Signature]:
+    """Make the signature that a predictor was saved with.
+
+    Raises
+    ------
+    InputError
+        If a type was not kept, or only the code that it was saved with knows it.
+    """
+    import dspy
+
+    part = predictor_states(state)[predictor]
+    shapes = saved_fields(state, predictor)
+    if shapes is None:
+        raise InputError("what DSPy wrote alone does not say its fields: give the program that it is put onto.")
+    return cast("type[dspy.Signature]", _signature_of(_saved(part, shapes), dspy.Signature({}, "")))
+
+
 def _matched(program: dspy.Module, state: Mapping[str, Any]) -> dict[str, tuple[Any, SavedPredictor]]:
     """Pair each predictor of the program with what was saved of it, brought to the version of its signature."""
     if reasons := unsaved_of(state):
@@ -167,20 +184,20 @@ def _matched(program: dspy.Module, state: Mapping[str, Any]) -> dict[str, tuple[
         )
     versions = saved_versions(state)
     return {
-        name: (predictor, _up_to_date(predictor, _saved(name, predictor, parts[name], state), versions.get(name)))
-        for name, predictor in mine.items()
+        name: (p, _up_to_date(p, _saved(parts[name], saved_fields(state, name), p.signature), versions.get(name)))
+        for name, p in mine.items()
     }
 
 
-def _saved(name: str, predictor: Any, part: Mapping[str, Any], state: Mapping[str, Any]) -> SavedPredictor:
+def _saved(part: Mapping[str, Any], shapes: Sequence[FieldShape] | None, signature: Any = None) -> SavedPredictor:
+    """Read what was kept of a predictor with the fields `shapes`; where they are not known, by those of `signature`."""
     try:
         entries = [{"prefix": f["prefix"], "description": f["description"]} for f in part["signature"]["fields"]]
         instructions = str(part["signature"]["instructions"])
     except (KeyError, TypeError) as error:
         raise InputError(f"DSPy cannot load this state: {error!r}; save it again from the program.") from error
-    shapes: Sequence[FieldShape] | None = saved_fields(state, name)
     if shapes is None or len(shapes) != len(entries):
-        shapes = _told_by_prefix(entries, predictor.signature)
+        shapes = _told_by_prefix(entries, signature)
     fields = {s.name: {**entry, "role": s.role, "type": s.type} for s, entry in zip(shapes, entries, strict=True)}
     return SavedPredictor(instructions, fields, [dict(demo) for demo in part.get("demos", ())])
 

@@ -224,6 +224,12 @@ def saved_versions(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     return {name: (told[0], told[1]) for name, told in _envelope(state).get("signatures", {}).items()}
 
 
+def program_class(state: Mapping[str, Any]) -> str | None:
+    """Return the class of the program that a state was made from, as ``module.name``; None where it is not known."""
+    told = _envelope(state).get("program")
+    return None if told is None else str(told)
+
+
 def unsaved_of(state: Mapping[str, Any]) -> list[str]:
     """Return what :func:`unsaved_parts` said of the program when its state was made."""
     return list(_envelope(state).get("unsaved", ()))

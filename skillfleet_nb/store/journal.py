@@ -32,7 +32,7 @@ from skillfleet_nb.security import Redactor
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.locks import Busy, acquire, prove
 from skillfleet_nb.store.segment_reader import last_seq, read
-from skillfleet_nb.store.segments import format_line, segments
+from skillfleet_nb.store.segments import format_line, is_whole, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,6 +77,10 @@ class Journal:
         Name of the stream, which is the job's id.
     alive
         Descriptor of the stream's lock, from :meth:`hand_over` of the process before; None takes it.
+    wait_s
+        How long to wait for the lock, where others write to the stream in turn.
+    join
+        Whether to write on in the last segment, where that is whole, and not in one of its own.
 
     Attributes
     ----------
@@ -103,7 +107,9 @@ class Journal:
     [Phase(kind='phase', text='scoring the baseline')]
     """
 
-    def __init__(self, home: Home, stream: str, *, alive: int | None = None) -> None:
+    def __init__(
+        self, home: Home, stream: str, *, alive: int | None = None, wait_s: float = _PROBE_S, join: bool = False
+    ) -> None:
         self.stream = stream
         self.redactor = Redactor()
         self._mutex = threading.Lock()
@@ -116,7 +122,7 @@ class Journal:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._alive = acquire(folder / "alive.lock", wait_s=_PROBE_S) if alive is None else alive
+            self._alive = acquire(folder / "alive.lock", wait_s=wait_s) if alive is None else alive
         except Busy:
             raise JobError(
                 f"job {stream!r} is being written by a live process: cancel it, or wait until it ends."
@@ -124,10 +130,12 @@ class Journal:
         try:
             existing = segments(folder)
             self._seq = last_seq(existing)
-            number = existing[-1].number + 1 if existing else 1
+            joined = join and bool(existing) and is_whole(existing[-1])
+            number = (existing[-1].number if existing else 0) + (not joined)
             self.path = folder / f"{number:06d}.jsonl"
+            how = os.O_APPEND if joined else os.O_CREAT | os.O_EXCL
             with writing(self.path):
-                self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+                self._fd = os.open(self.path, os.O_WRONLY | how | getattr(os, "O_CLOEXEC", 0), 0o666)
         except BaseException:
             os.close(self._alive)
             raise

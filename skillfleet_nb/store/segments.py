@@ -100,3 +100,12 @@ def segments(folder: Path) -> list[Segment]:
         if [segment.number for segment in listed] == list(range(1, len(listed) + 1)):
             break  # else one may have changed its form while the folder was read
     return listed
+
+
+def is_whole(segment: Segment) -> bool:
+    """Tell whether a segment is as its writer left it, and no line of it is torn."""
+    if segment.compacted:
+        return False
+    with segment.path.open("rb") as file:
+        file.seek(max(0, segment.size - 1))
+        return file.read() == b"\n"

@@ -8,66 +8,21 @@ The payloads below are the contract between whoever writes (``runs``, ``lm``) an
 
 from __future__ import annotations
 
-import re
-from enum import StrEnum
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from skillfleet_nb.events.payload import JobState as JobState
+from skillfleet_nb.events.payload import Payload as Payload
+from skillfleet_nb.events.payload import StopKind as StopKind
+from skillfleet_nb.events.registry import AliasMoved as AliasMoved
+from skillfleet_nb.events.registry import Answered as Answered
+from skillfleet_nb.events.registry import VersionRegistered as VersionRegistered
 
 Role = Literal["task", "prompt", "reflection", "judge"]
 Split = Literal["train", "val", "test"]
 Asks = Literal["confirm", "clarify", "preview", "validate"]
 Choice = Literal["proceed", "revise", "cancel"]
-
-
-class JobState(StrEnum):
-    """State of a job; each job ends in exactly one finished state."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    PENDING_HITL = "pending_hitl"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
-
-    def is_finished(self) -> bool:
-        """Tell whether nothing more will happen in this attempt.
-
-        Examples
-        --------
-        >>> JobState.RUNNING.is_finished(), JobState.CANCELLED.is_finished()
-        (False, True)
-        """
-        return self in _FINISHED
-
-
-_FINISHED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED})
-
-
-class StopKind(StrEnum):
-    """Why an attempt at a job ended, for programs to go by; `stop_reason` says it to a person.
-
-    `FINISHED`: the optimizer came to its end; `LM_FAILING`: its model answers no more; `METRIC`: the metric
-    returned what is no score; `HOME`: the home cannot be written; `ERROR`: the optimizer or a scoring
-    failed; `INTERRUPTED`: its process is gone.
-    """
-
-    FINISHED = "finished"
-    BUDGET = "budget"
-    CANCELLED = "cancelled"
-    LM_FAILING = "lm_failing"
-    METRIC = "metric"
-    HOME = "home"
-    ERROR = "error"
-    INTERRUPTED = "interrupted"
-
-
-class Payload(BaseModel):
-    """Base of all payloads: frozen, and strict about names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    kind: str
 
 
 class JobCreated(Payload):
@@ -377,7 +332,8 @@ class ProgramTried(Payload):
 AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | ProgramSaved | Result
     | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked
-    | Recommended | Chosen | HeadroomFound | ProgramTried,
+    | Recommended | Chosen | HeadroomFound | ProgramTried | VersionRegistered | AliasMoved
+    | Answered,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""
@@ -395,35 +351,4 @@ def check_kind(payload: Payload) -> None:
         If its class is not in `AnyPayload`.
     """
     if PAYLOADS.get(payload.kind) is not type(payload):
-        raise TypeError(
-            f"{type(payload).__name__} is no kind of event: add it to AnyPayload in skillfleet_nb/events.py"
-        )
-
-
-def upgraded(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a change of state as this version writes them; older ones wrote no `stop_kind`.
-
-    Examples
-    --------
-    >>> upgraded({"state": "completed", "stop_reason": "budget: 20 calls"})["stop_kind"]
-    <StopKind.BUDGET: 'budget'>
-    """
-    if "stop_kind" in fields:
-        return fields
-    return {**fields, "stop_kind": _stop_kind(fields.get("state"), str(fields.get("stop_reason") or ""))}
-
-
-_LM_FAILED = re.compile(r"failed on the first call: |calls of .* failed, the last with |predictions failed with ")
-
-
-def _stop_kind(state: object, reason: str) -> StopKind | None:
-    """Read off the words of an older journal why a job stopped."""
-    if state == JobState.COMPLETED:
-        return StopKind.BUDGET if reason.startswith("budget") else StopKind.FINISHED
-    if state == JobState.FAILED:
-        if _LM_FAILED.search(reason):
-            return StopKind.LM_FAILING
-        return StopKind.METRIC if reason.startswith("metric ") else StopKind.ERROR
-    if state == JobState.CANCELLED:
-        return StopKind.CANCELLED
-    return StopKind.INTERRUPTED if state == JobState.INTERRUPTED else None
+        raise TypeError(f"{type(payload).__name__} is no kind of event: add it to AnyPayload in skillfleet_nb/events")

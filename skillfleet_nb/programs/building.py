@@ -1,0 +1,110 @@
+"""Making a program anew from what was kept of it: its class, its signatures, then its state."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from functools import reduce
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.programs.loading import load_state, saved_signature
+from skillfleet_nb.programs.state import ALONE, predictor_states, program_class
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import dspy
+
+    from skillfleet_nb.programs.loading import Differences
+
+_REASONING = "reasoning"  # what dspy.ChainOfThought puts before the outputs
+
+
+def build(
+    state: Mapping[str, Any],
+    onto: dspy.Module | type[dspy.Signature] | None = None,
+    *,
+    differences: Differences = "refuse",
+) -> dspy.Module:
+    """Make the program that a state was kept of.  Nothing is unpickled; only a class of DSPy modules is called.
+
+    Parameters
+    ----------
+    state
+        From :func:`~skillfleet_nb.programs.state.dump_state`.
+    onto
+        The program it is put onto, or the signature of a bare `dspy.Predict` or `dspy.ChainOfThought`; by default
+        the class that it was made from is found by its name and made without arguments.
+    differences
+        As :func:`~skillfleet_nb.programs.loading.load_state` takes it.
+
+    Raises
+    ------
+    InputError
+        If its class is not to be found or takes arguments, or its fields differ.
+
+    Examples
+    --------
+    >>> import dspy
+    >>> from skillfleet_nb.programs.state import dump_state
+    >>> program = build(dump_state(dspy.ChainOfThought("text -> label: bool")))
+    >>> type(program).__name__, list(program.predict.signature.output_fields)
+    ('ChainOfThought', ['reasoning', 'label'])
+    """
+    import dspy
+
+    if not isinstance(onto, dspy.Module):
+        onto = _bare(state, onto) or _made(state, onto)
+    return load_state(onto, state, differences=differences)
+
+
+def _bare(state: Mapping[str, Any], signature: type[dspy.Signature] | None) -> dspy.Module | None:
+    """Make a predictor of DSPy's own, which is nothing but its signature; None where it is another program."""
+    import dspy
+
+    name = (program_class(state) or "").removeprefix("dspy.predict.")
+    if name == "predict.Predict":
+        return dspy.Predict(signature or saved_signature(state, ALONE))
+    if name == "chain_of_thought.ChainOfThought" and predictor_states(state).keys() == {"predict"}:
+        return dspy.ChainOfThought(signature or saved_signature(state, "predict").delete(_REASONING))
+    return None
+
+
+def _made(state: Mapping[str, Any], signature: object) -> dspy.Module:
+    import dspy
+
+    path = program_class(state)
+    way = "give the program that it is put onto"
+    if path is None:
+        raise InputError(f"what DSPy wrote alone does not say its class: {way}.")
+    if signature is not None:
+        raise InputError(f"a signature alone makes a dspy.Predict or dspy.ChainOfThought, and this is {path}: {way}.")
+    cls = _found(path)
+    if cls is None:
+        raise InputError(f"its class {path} is not to be found here: define or import it, or {way}.")
+    if not (isinstance(cls, type) and issubclass(cls, dspy.Module)):
+        raise InputError(f"{path} is no class of DSPy programs any more: {way}.")
+    needed = [
+        name
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if parameter.default is parameter.empty
+        and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
+    ]
+    if needed:
+        raise InputError(f"its class {path} is made with {', '.join(needed)}: make it, and {way}.")
+    made: dspy.Module = cls()
+    return made
+
+
+def _found(path: str) -> object:
+    """Find a class by its whole name, in the modules that are there or can be imported; None where it is not."""
+    parts = path.split(".")
+    for at in range(len(parts) - 1, 0, -1):
+        try:
+            module = sys.modules.get(".".join(parts[:at])) or import_module(".".join(parts[:at]))
+            return reduce(getattr, parts[at:], module)
+        except (ImportError, AttributeError):
+            continue
+    return None
