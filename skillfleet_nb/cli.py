@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.format import visible
 from skillfleet_nb.messages import SHELL, read_in
 from skillfleet_nb.runs.interrupts import keep_from_here, taken
 
@@ -106,10 +107,11 @@ def wait(job: Job, *, watch: bool = False) -> None:
             job.cancel()
         polls += 1
         if live:
-            _status(f"\r\x1b[2K{job.progress.line()}")
+            _status(f"\r\x1b[2K{visible(job.progress.line())}")
         elif polls % _QUIET_POLLS == 0:
-            _status(f"{job.progress.line()}\n")
-    _status(f"\r\x1b[2K{job.progress.line()}\n" if live else f"{job.progress.line()}\n")
+            _status(f"{visible(job.progress.line())}\n")
+    end = f"{visible(job.progress.line())}\n"
+    _status(f"\r\x1b[2K{end}" if live else end)
 
 
 def _show_question(job: Job) -> None:

@@ -11,11 +11,14 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.format import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 __all__ = [
+    "ChartError",
     "HomeError",
     "InputError",
     "JobError",
@@ -29,7 +32,10 @@ __all__ = [
 
 
 class SkillfleetError(Exception):
-    """Root of every error the package raises on purpose."""
+    """Root of every error the package raises on purpose; whatever it quotes can be seen."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class InputError(SkillfleetError, ValueError):
@@ -58,6 +64,10 @@ class LMError(SkillfleetError, RuntimeError):
 
 class JobError(SkillfleetError, RuntimeError):
     """A job cannot do what was asked in the state it is in."""
+
+
+class ChartError(SkillfleetError, RuntimeError):
+    """A chart cannot be drawn: what it shows is no picture, or the process that draws died of it."""
 
 
 def unknown(what: str, given: str, allowed: Iterable[str], *, hint: str = "") -> NotFoundError:

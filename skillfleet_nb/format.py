@@ -6,6 +6,7 @@ reads as one says it should, by default as nothing.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Sized
 
 _MINUTE, _HOUR = 60, 3600
+
+# What no reader sees and what acts on a terminal or a page: control characters (line ends and tabs aside), marks that
+# turn the direction of writing, separators that break a line, and what neither XML nor UTF-8 can hold.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+_PICTURES, _DELETE = 0x2400, 0x7F  # where Unicode has its pictures of control characters
 
 
 def is_missing(value: object) -> bool:
@@ -149,6 +157,29 @@ def one_line(text: str, most: int = 70) -> str:
     'first second'
     """
     return shortened(" ".join(text.split()), most)
+
+
+def visible(text: str) -> str:
+    r"""Write what cannot be seen, or would act on a terminal or a page, as something that can be seen.
+
+    Whatever comes from data, names and models' answers passes here before it is shown, drawn or exported; the result
+    holds only characters that XML 1.0 allows.
+
+    Examples
+    --------
+    >>> visible("a\tb\r\nc"), visible("\x1b[31mred"), visible("user\u202egpj.exe")
+    ('a\tb\nc', '␛[31mred', 'user\\u202egpj.exe')
+    """
+    if _UNSEEN.search(text) is None:
+        return text
+    return _UNSEEN.sub(_picture, text.replace("\r\n", "\n"))
+
+
+def _picture(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < ord(" "):
+        return chr(_PICTURES + code)
+    return "\N{SYMBOL FOR DELETE}" if code == _DELETE else f"\\u{code:04x}"
 
 
 def seen_from_here(folder: str | Path) -> str:

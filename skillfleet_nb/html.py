@@ -2,13 +2,16 @@
 
 A piece is a ``Markup``, which escapes whatever is put into it or beside it and is none: pieces come from Jinja2
 macros, or from :func:`fill`, and no caller escapes by hand.  Colours are the page's own or half transparent, so both
-themes work without a style sheet.
+themes work without a style sheet.  What no reader sees, such as a mark that turns the direction of writing, is
+written visibly: in the pieces of this module, and in the texts of :class:`Readable`.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+
+from skillfleet_nb.format import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,18 +31,28 @@ class Readable:
         """Return what there is to read."""
         raise NotImplementedError
 
+    def __str__(self) -> str:
+        return visible(self.text())
+
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  IPython's protocol
         del cycle
-        printer.text(self.text())
+        printer.text(visible(self.text()))
 
 
 @cache  # compiled once in a process: templates are files of the package, and do not change
 def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    made = Environment(loader=PackageLoader("skillfleet_nb"), autoescape=True, undefined=StrictUndefined)
+    made = Environment(
+        loader=PackageLoader("skillfleet_nb"), autoescape=True, undefined=StrictUndefined, finalize=_seen
+    )
     made.globals.update(no_math=NO_MATH)
     return made
+
+
+def _seen(value: Any) -> Any:
+    """Make a text visible; a piece is so already."""
+    return visible(value) if type(value) is str else value
 
 
 def render(template: str, **values: object) -> Markup:
@@ -59,14 +72,15 @@ def fill(source: LiteralString, *values: object, **named: object) -> Markup:
     """
     from markupsafe import Markup
 
-    return Markup(source).format(*values, **named)  # noqa: S704  a literal
+    shown = {name: _seen(value) for name, value in named.items()}
+    return Markup(source).format(*map(_seen, values), **shown)  # noqa: S704  a literal
 
 
 def join(pieces: Iterable[str]) -> Markup:
     """Put pieces one after the other; whatever is no ``Markup`` is escaped."""
     from markupsafe import Markup
 
-    return Markup("").join(pieces)
+    return Markup("").join(map(_seen, pieces))
 
 
 def _piece(name: str, *values: object) -> Markup:
@@ -112,7 +126,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric:
     name   n
     a     10
     """
-    lines = [list(header), *map(list, rows)]
+    lines = [list(map(visible, line)) for line in (header, *rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
     return "\n".join(
         "  ".join(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.html import table, text_table
+from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
 from skillfleet_nb.lm.session import Session
@@ -43,7 +43,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Readable):
     """What the doctor found."""
 
     checks: tuple[Check, ...]
@@ -60,10 +60,11 @@ class Diagnosis:
         failing = [c.name for c in self.checks if c.level == "fail"]
         return "ready" if not failing else f"not ready: {', '.join(failing)}"
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return the checks as a table, and the verdict."""
         return f"{text_table(['', 'check', 'found', 'fix'], self._rows())}\n{self._verdict()}"
 
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         colours = {"fail": "rgba(213,94,0,.3)", "warning": "rgba(230,159,0,.25)", "ok": "rgba(0,158,115,.2)"}

@@ -128,10 +128,7 @@ class Forecast(Readable, BaseModel):
         shown = text_table(head, self.rows(), numeric=[1])
         return "\n".join([self._title(), shown, *self.notes])
 
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         head = ["", "expected", f"{percent(self.level)} interval"]

@@ -118,10 +118,7 @@ class Headroom(Readable, BaseModel):
         facts = "\n".join(f"{word:<{width}}  {value}" for word, value in rows)
         return facts + "\n\n" + "\n".join(f"- {said}" for said in self.evidence)
 
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         good = "rgba(0,158,115,.2)"

@@ -165,10 +165,7 @@ class Recommendation(Readable, BaseModel):
             parts.append(text_table(_HEADER, [a.row() for a in self.alternatives]))
         return "\n\n".join(parts)
 
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         parts = [table([], [list(r) for r in self.summary()], title="Recommendation (intervals of 80%)")]

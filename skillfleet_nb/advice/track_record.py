@@ -171,10 +171,7 @@ class SelectorReport(Readable, BaseModel):
             parts.append(text_table(_HEADER, _cells(self.calibration), numeric=[1, 2, 3]))
         return "\n\n".join(parts)
 
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         parts = [table([], self.rows(), title="Advice so far")]

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts.drawing import to_html, to_spec, to_svg
-from skillfleet_nb.errors import InputError
-from skillfleet_nb.format import is_missing
+from skillfleet_nb.charts.drawing import to_html, to_pdf, to_png, to_spec, to_svg
+from skillfleet_nb.errors import ChartError, InputError
+from skillfleet_nb.format import is_missing, visible
 from skillfleet_nb.html import Readable, text_table
 
 if TYPE_CHECKING:
@@ -74,16 +74,16 @@ class Chart(Readable):
         ------
         InputError
             If it ends otherwise, or cannot be written.
+        ChartError
+            If it cannot be drawn.
         """
         import json
-
-        import vl_convert
 
         target = Path(path)
         writers: dict[str, Callable[[], bytes]] = {
             ".svg": self.svg.encode,
-            ".png": lambda: vl_convert.svg_to_png(self.svg, scale=2),
-            ".pdf": lambda: vl_convert.svg_to_pdf(self.svg),
+            ".png": lambda: to_png(self.svg),
+            ".pdf": lambda: to_pdf(self.svg),
             ".html": lambda: to_html(self.spec).encode(),
             ".json": lambda: json.dumps(self.spec, indent=1).encode(),
         }
@@ -106,24 +106,18 @@ class Chart(Readable):
         missing = "" if rows else f"\n{self.spec['description']}"
         return f"{self.title}{table}{more}{missing}"
 
-    def __str__(self) -> str:
-        return self.text()
-
     def __repr__(self) -> str:
         return f"<Chart {self.title}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
         # No text/html: JupyterLab would prefer it.  The PDF spares nbconvert a search for Inkscape.
         del include, exclude
-        import vl_convert
-
-        bundle = {
-            _MIME: self.spec,
-            "image/svg+xml": self.svg,
-            "application/pdf": base64.b64encode(vl_convert.svg_to_pdf(self.svg)).decode(),
-            "text/plain": self.text(),
-        }
-        return bundle, {_MIME: {"embed_options": _OPTIONS}}
+        bundle = {_MIME: self.spec, "text/plain": visible(self.text())}
+        try:
+            pictures = {"image/svg+xml": self.svg, "application/pdf": base64.b64encode(to_pdf(self.svg)).decode()}
+        except ChartError as exc:  # the page may still draw it, and there is the table
+            pictures = {"text/plain": f"{bundle['text/plain']}\n{exc}"}
+        return {**bundle, **pictures}, {_MIME: {"embed_options": _OPTIONS}}
 
 
 def _cell(value: object) -> str:

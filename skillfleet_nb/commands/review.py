@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note
-from skillfleet_nb.html import NO_MATH, fill, join, table
+from skillfleet_nb.html import NO_MATH, Readable, fill, join, table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.review.answers import CHOICES
 
@@ -56,7 +56,7 @@ def _answer(c: Context, a: argparse.Namespace) -> object:
 
 
 @dataclass(frozen=True)
-class QuestionView:
+class QuestionView(Readable):
     """The open question of a job, and how to answer it; nothing where there is none."""
 
     job: Job
@@ -64,7 +64,8 @@ class QuestionView:
     def _rows(self, asked: ReviewAsked) -> list[list[str]]:
         return [*([k, v] for k, v in asked.details.items()), *([f"→ {c}", does] for c, does in asked.options.items())]
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return the question, what can be answered, and how."""
         asked = self.job.question
         if asked is None:
             return ""
@@ -79,7 +80,7 @@ class QuestionView:
         ]
         return "\n".join(part for part in parts if part)
 
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         asked = self.job.question

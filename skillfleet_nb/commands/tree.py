@@ -12,6 +12,7 @@ from skillfleet_nb.commands.grammar import argument, commands
 from skillfleet_nb.commands.tasks import listing
 from skillfleet_nb.commands.views import Overview
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.format import visible
 from skillfleet_nb.messages import MAGIC, read_in
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def one_line(exc: BaseException) -> str:
     >>> one_line(ValueError("no such label:\n  'x'"))
     "no such label: 'x'"
     """
-    return " ".join(line.strip() for line in str(exc).splitlines() if line.strip())
+    return visible(" ".join(line.strip() for line in str(exc).splitlines() if line.strip()))
 
 
 def help_of(words: Sequence[str], *, prog: str = MAGIC) -> HelpText:

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.tasks import by_task, listing, more_help
-from skillfleet_nb.format import ago, duration, is_missing, money, one_line, points, seen_from_here
-from skillfleet_nb.html import fill, join, preformatted, progress_bar, table, text_table
+from skillfleet_nb.format import ago, duration, is_missing, money, one_line, points, seen_from_here, visible
+from skillfleet_nb.html import Readable, fill, join, preformatted, progress_bar, table, text_table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.prepare import LM_SETUP, OFFLINE_SETUP
 
@@ -35,7 +35,7 @@ class Note:
     text: str
 
     def __str__(self) -> str:
-        return self.text
+        return visible(self.text)
 
     __repr__ = __str__
 
@@ -44,15 +44,16 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Parts(Readable):
     """Several answers, one after the other."""
 
     answers: list[Any]
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return one after the other."""
         return "\n\n".join(as_text(a) for a in self.answers)
 
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         return "".join(a._repr_html_() for a in self.answers)
@@ -61,28 +62,29 @@ class Parts:
 def as_text(answer: object) -> str:
     """Return an answer as text for a terminal."""
     text = getattr(answer, "text", None)
-    return str(text()) if callable(text) else str(answer)
+    return visible(str(text()) if callable(text) else str(answer))
 
 
 @dataclass(frozen=True)
-class ProgressLine:
+class ProgressLine(Readable):
     """Where a job is, in one line; in a notebook with a bar, and `note` below."""
 
     line: str
     share: float | None = None
     note: str = ""
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return the line, and the note below."""
         return f"{self.line}\n{self.note}" if self.note else self.line
 
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         return join([progress_bar(self.line, self.share), fill("<div>{}</div>", self.note) if self.note else ""])
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Readable):
     """A data frame, tidy: `limit` rows, long texts cut; :attr:`frame` has it all."""
 
     frame: pd.DataFrame
@@ -96,11 +98,12 @@ class Table:
         below = f"{n:,} row{'s' * (n != 1)}" + (f", {len(shown)} shown" if n > len(shown) else "")
         return [str(c) for c in shown.columns], rows, numeric, below
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return the columns aligned, and how many rows there are."""
         header, rows, numeric, below = self._cells()
         return f"{text_table(header, rows, numeric=numeric)}\n{below}" if header else below
 
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         header, rows, numeric, below = self._cells()
@@ -122,10 +125,11 @@ class JobTable(Table):
             for q in self.questions.itertuples()
         ]
 
-    def __str__(self) -> str:
-        return "\n".join([super().__str__(), *self._asked()])
+    def text(self) -> str:
+        """Return the list, and what jobs ask."""
+        return "\n".join([super().text(), *self._asked()])
 
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         return join([super()._repr_html_(), *(fill("<div>{}</div>", line) for line in self._asked())])
@@ -167,15 +171,16 @@ class JobTable(Table):
 
 
 @dataclass(frozen=True)
-class RunHistory:
+class RunHistory(Readable):
     """The runs of a home with what they cost and how they learned; in a notebook a dashboard."""
 
     fleet: Fleet
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return the newest jobs."""
         return str(JobTable(self.fleet.jobs(), limit=20))
 
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         jobs = self.fleet.jobs()
@@ -196,7 +201,7 @@ class OptimizerTable(Table):
 
 
 @dataclass(frozen=True)
-class StatusView:
+class StatusView(Readable):
     """The state of the store."""
 
     status: StoreStatus
@@ -217,17 +222,18 @@ class StatusView:
             ["attach", s.attach],
         ]
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return the facts, one a line."""
         return "\n".join(f"{word:<10}  {value}" for word, value in self._rows())
 
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         return table([], self._rows())
 
 
 @dataclass(frozen=True)
-class JobReport:
+class JobReport(Readable):
     """One job in full: facts, learning curve, and what changed in the prompts."""
 
     job: Job
@@ -241,7 +247,8 @@ class JobReport:
         except SkillfleetError as exc:
             return Note(str(exc))
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return the facts, the curve in a line, and the changes."""
         from skillfleet_nb.charts import convergence_data, sparkline
         from skillfleet_nb.commands.review import QuestionView
 
@@ -249,7 +256,7 @@ class JobReport:
         curve = f"best so far  {sparkline(best)}\n\n" if best else ""
         return "\n".join(part for part in (str(QuestionView(self.job)), f"{self.job}\n{curve}{self._diff()}") if part)
 
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         from skillfleet_nb.charts import convergence, convergence_data, to_svg
@@ -263,7 +270,7 @@ class JobReport:
 
 
 @dataclass(frozen=True)
-class Overview:
+class Overview(Readable):
     """What ``%skillfleet`` alone shows: where one is, what needs one, and what one can do."""
 
     fleet: Fleet
@@ -307,13 +314,14 @@ class Overview:
             f"{OFFLINE_SETUP}  # no key, no cost: to try things out"
         )
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return the facts, what waits, and the commands."""
         jobs = self.fleet.jobs()
         facts = text_table(["", ""], self._facts(jobs)).lstrip("\n")
         needed = text_table(["job", "state", "next"], self._needed(jobs)) if self._needed(jobs) else ""
         return "\n\n".join(part for part in (facts, needed, self._first_run(), listing(self.prog)) if part)
 
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         jobs = self.fleet.jobs()

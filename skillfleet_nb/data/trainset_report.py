@@ -32,7 +32,7 @@ else:
 _SHOWN = 10
 
 
-class TrainsetReport(BaseModel, Readable):
+class TrainsetReport(Readable, BaseModel):
     """What is known of a training set.
 
     Attributes
@@ -243,9 +243,6 @@ class TrainsetReport(BaseModel, Readable):
         if self.recommendations:
             blocks.append("what to do\n" + "\n".join(f"  {r}" for r in self.recommendations))
         return "\n\n".join(blocks)
-
-    def __str__(self) -> str:
-        return self.text()
 
     def _repr_html_(self) -> str:
         parts = [table([], self.overview(), title=f"Training set {self.name}")]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.data.identity import canonical_json
+from skillfleet_nb.html import Readable
 from skillfleet_nb.programs import diff_page
 from skillfleet_nb.programs.changes import LONG, Demo, PredictorDiff, TextChange, outside_space, pieces
 from skillfleet_nb.programs.state import field_names, predictor_states
@@ -20,7 +21,7 @@ _HIDDEN_FIELDS = frozenset({"augmented"})  # DSPy's own mark on bootstrapped dem
 
 
 @dataclass(frozen=True, slots=True)
-class ProgramDiff:
+class ProgramDiff(Readable):
     """Changes between two states of a program, predictor by predictor; see :func:`diff_programs`."""
 
     predictors: tuple[PredictorDiff, ...]
@@ -35,9 +36,6 @@ class ProgramDiff:
         if self.identical:
             return "identical: same instructions, same demos"
         return "\n\n".join(_predictor_text(p) for p in self.predictors)
-
-    def __str__(self) -> str:
-        return self.text()
 
     def html(self) -> Markup:
         """Return HTML with the changes, one after the other."""

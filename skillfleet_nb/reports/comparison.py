@@ -192,9 +192,6 @@ class Comparison(Readable):
         """Show it as plain text."""
         return self.page().text()
 
-    def __str__(self) -> str:
-        return self.text()
-
     _repr_pretty_ = Readable._repr_pretty_  # or IPython would take what follows
 
     def __repr__(self) -> str:

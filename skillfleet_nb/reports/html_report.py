@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.charts import to_script
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.format import money, points
 from skillfleet_nb.html import fill, items, join, preformatted, render, table
@@ -68,8 +69,6 @@ def write_report(jobs: Sequence[Job], charts: Charts, store: Store, path: str | 
 def _page(jobs: Sequence[Job], charts: Charts, store: Store) -> str:
     from importlib.metadata import version
 
-    import vl_convert
-
     title = f"Report of {jobs[0].name}" if len(jobs) == 1 else f"Report of {len(jobs)} jobs"
     body = render(
         "report.html",
@@ -80,7 +79,7 @@ def _page(jobs: Sequence[Job], charts: Charts, store: Store) -> str:
         json=_json,
     )
     redactor = Redactor()
-    script = vl_convert.javascript_bundle((_HERE / "report.js").read_text("utf-8"))
+    script = to_script((_HERE / "report.js").read_text("utf-8"))
     return render(
         "report_page.html",
         title=redactor.text(title),

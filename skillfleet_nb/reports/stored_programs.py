@@ -72,10 +72,7 @@ class StoredPrograms(Readable):
         """Show the list as plain text."""
         return programs_table(self.job.name, self.frame, html=False)
 
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         return programs_table(self.job.name, self.frame, html=True)
@@ -203,9 +200,6 @@ class StoredProgram(Readable):
     def text(self) -> str:
         """Show it as plain text."""
         return program_text(self._facts(), self.state, self.scores(), use_lines(self.id))
-
-    def __str__(self) -> str:
-        return self.text()
 
     _repr_pretty_ = Readable._repr_pretty_  # or IPython would take what follows
 

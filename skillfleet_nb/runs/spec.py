@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,8 +130,8 @@ class RunResult:
     wall_s: float = 0.0
 
     def __str__(self) -> str:
-        return self.summary
+        return visible(self.summary)
 
     def __repr__(self) -> str:
         # A cell that ends in job.result() shows this: the program would fill the page.
-        return f"<RunResult {self.summary}>"
+        return f"<RunResult {self}>"

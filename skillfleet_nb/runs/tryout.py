@@ -65,10 +65,7 @@ class Tryout(Readable):
         """Show the answer's fields and its cost."""
         return f"{text_table(['field', 'answer'], self._rows())}\n{self.cost()}"
 
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         return table([], [*self._rows(), ["took", self.cost()]])

@@ -89,9 +89,6 @@ class Migration(Readable, BaseModel):
         can_go = "; metadata.json can go" if self.metadata_json_can_go else ""
         return f"{seen_from_here(self.path)}: {state}{kept}{can_go}"
 
-    def __str__(self) -> str:
-        return self.text()
-
     def __repr__(self) -> str:
         return f"<Migration {self._summary()}>"
 
@@ -126,9 +123,6 @@ class TreeMigration(Readable, BaseModel):
         count = len(self.migrations)
         counted = f"{count} skill{'s' * (count != 1)} in {seen_from_here(self.root)}"
         return f"{counted}: {changed} to change, {applied} written, {blocked} blocked"
-
-    def __str__(self) -> str:
-        return self.text()
 
     def __repr__(self) -> str:
         return f"<TreeMigration {self._summary()}>"

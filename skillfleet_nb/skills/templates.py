@@ -73,9 +73,6 @@ class Template(Readable, BaseModel):
         )
         return "\n".join([head, self.description, *files])
 
-    def __str__(self) -> str:
-        return self.text()
-
     def _repr_html_(self) -> str:
         return preformatted(self.text(), title=f"{self.name}: {self.title}")
 
@@ -96,9 +93,6 @@ class TemplateList(Readable, BaseModel):
     def text(self) -> str:
         """Return one line for each template."""
         return "\n".join(f"{t.name:<18}{t.difficulty:<14}{t.minutes:>4} min  {t.description}" for t in self)
-
-    def __str__(self) -> str:
-        return self.text()
 
     def _repr_html_(self) -> str:
         header = ("name", "title", "for", "categories", "minutes", "difficulty", "style")
@@ -127,9 +121,6 @@ class NewSkill(Readable, BaseModel):
     def text(self) -> str:
         """Return where it was made and its report."""
         return f"made {self.path} from {self.template}: {', '.join(self.files)}\n{self.report.text()}"
-
-    def __str__(self) -> str:
-        return self.text()
 
     def _repr_html_(self) -> str:
         return preformatted(self.text(), title=f"made {self.path} from {self.template}")

@@ -102,9 +102,6 @@ class Report(Readable, BaseModel):
         style = f"{self.style} ({'; '.join(self.style_reasons)})"
         return f"{self.name or '(no name)'}: {verdict}, {agent}, {counts} · {self.format} · {style}"
 
-    def __str__(self) -> str:
-        return self.text()
-
     def __repr__(self) -> str:
         return f"<Report {self._summary()}>"
 
@@ -143,9 +140,6 @@ class TreeReport(Readable, BaseModel):
         ok, valid = sum(r.ok for r in self.reports), sum(r.conformant for r in self.reports)
         n = len(self.reports)
         return f"{n} skill{'s' * (n != 1)} in {seen_from_here(self.root)}: {ok} ok, {valid} valid agent skills"
-
-    def __str__(self) -> str:
-        return self.text()
 
     def __repr__(self) -> str:
         return f"<TreeReport {self._summary()}>"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from skillfleet_nb.errors import JobError, SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.format import duration, money, points, points_change
-from skillfleet_nb.html import table
+from skillfleet_nb.html import Readable, table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
 from skillfleet_nb.programs.loading import load_state
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _POLL_S = 0.2
 
 
-class Job:
+class Job(Readable):
     """One run of one optimizer on one program.
 
     Made by :meth:`skillfleet_nb.Fleet.optimize` and found again by :meth:`skillfleet_nb.Fleet.job`.
@@ -387,7 +387,8 @@ class Job:
             rows.append(("error", p.error))
         return rows
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """Return the facts, one a line."""
         width = max(len(word) for word, _ in self.summary())
         return "\n".join(f"{word:<{width}}  {value}" for word, value in self.summary())
 

@@ -75,9 +75,6 @@ class SkillScore(Readable, BaseModel):
     def _rows(self) -> list[tuple[str, float, float, float]]:
         return [(n, v, self.weights[n], self.adjusted_weights[n]) for n, v in self.values.items()]
 
-    def __str__(self) -> str:
-        return self.text()
-
     def _repr_html_(self) -> str:
         rows = [[n, f"{v:.3f}", f"{w:.3f}", f"{a:.3f}"] for n, v, w, a in self._rows()]
         rows.append(["composite", "", f"{self.original:.3f}", f"{self.adjusted:.3f}"])

@@ -19,9 +19,6 @@ class IndexResult(Readable, BaseModel):
         """Return the result as plain text."""
         raise NotImplementedError
 
-    def __str__(self) -> str:
-        return self.text()
-
     def _repr_html_(self) -> str:
         return preformatted(self.text())
 
