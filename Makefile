@@ -1,5 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`; both set up what they need.
-.PHONY: demo test lint types unit browser notebooks lab bench bench-selector docs clean
+.PHONY: demo test lint types unit browser notebooks lab bench bench-selector bench-fire docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -19,6 +19,7 @@ help:
 	@echo "make lab        open the tutorial notebooks in JupyterLab"
 	@echo "make bench      measure speed and memory, write docs/benchmarks.md"
 	@echo "make bench-selector  measure recommendations on held-out tasks"
+	@echo "make bench-fire  faults of every kind at every moment: what must hold, holds"
 	@echo "make docs       build the documentation into docs/_build/html"
 
 # torch is asked for by its exact version: a range would pull gigabytes of CUDA packages.  Python compiles
@@ -71,6 +72,10 @@ bench: $(TEST_READY)
 bench-selector: $(TEST_READY)
 	SKILLFLEET_BENCH_CACHE="$${SKILLFLEET_BENCH_CACHE:-$$HOME/.cache/skillfleet-bench}" \
 		$(BIN)/python tests/benchmarks/bench_selector.py --minutes 600
+
+# Interrupted, it goes on where it stopped.
+bench-fire: $(TEST_READY)
+	$(BIN)/python tests/benchmarks/fire.py
 
 docs: $(TEST_READY)
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html

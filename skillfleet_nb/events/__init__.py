@@ -170,7 +170,10 @@ class ProgramSaved(Payload):
 
 
 class Result(Payload):
-    """What the job came to: scores in [0, 1] on validation and on the sealed test split."""
+    """What the job came to: scores in [0, 1] on validation and on the sealed test split.
+
+    `failed_share` is the share of test predictions, of both programs, that failed.
+    """
 
     kind: Literal["result"] = "result"
     baseline_score: float | None = None
@@ -182,6 +185,7 @@ class Result(Payload):
     test_delta_high: float | None = None
     p_value: float | None = None
     verdict: str | None = None
+    failed_share: float | None = None
     best_program_id: str | None = None
     summary: str = ""
 

@@ -35,9 +35,9 @@ _FINISHED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, 
 class StopKind(StrEnum):
     """Why an attempt at a job ended, for programs to go by; `stop_reason` says it to a person.
 
-    `FINISHED`: the optimizer came to its end; `LM_FAILING`: its model answers no more; `METRIC`: the metric
-    returned what is no score; `HOME`: the home cannot be written; `ERROR`: the optimizer or a scoring
-    failed; `INTERRUPTED`: its process is gone.
+    `FINISHED`: the optimizer came to its end; `LM_FAILING`: its model answers no more, or unreadably;
+    `METRIC`: the metric returned what is no score; `HOME`: the home cannot be written; `ERROR`: the optimizer or a
+    scoring failed; `INTERRUPTED`: its process is gone.
     """
 
     FINISHED = "finished"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LASTING_IN_A_ROW = 3  # a refused key or an empty account does not come back by asking on
 _LONGEST_DELAY_S = 60.0
+_REFUSED = "refused"
+_WITHHELD = frozenset({"content_filter", "refusal"})
 _OK = 300  # statuses below it tell of an answer: what failed is its body
 
 
@@ -57,10 +59,26 @@ def is_transient(exc: BaseException) -> bool:
     """
     from dspy.utils.exceptions import LMProviderError, is_retryable_lm_error
 
+    if is_refusal(exc):
+        return False
     if type(exc) is LMProviderError:
         status = getattr(exc, "status", None)
         return status is None or status < _OK
     return bool(is_retryable_lm_error(exc))
+
+
+def is_refusal(exc: BaseException) -> bool:
+    """Tell whether the provider withheld its answer, as :func:`refusal` says."""
+    return getattr(exc, "code", None) == _REFUSED
+
+
+def is_unanswered(exc: BaseException | None) -> bool:
+    """Tell whether a prediction failed for want of an answer, whatever the program made of the model's error."""
+    from dspy.utils.exceptions import LMError
+
+    while exc is not None and not isinstance(exc, LMError):
+        exc = exc.__cause__ or exc.__context__
+    return exc is not None and not is_of_the_request(exc)
 
 
 def is_of_the_request(exc: BaseException) -> bool:
@@ -95,6 +113,8 @@ def advice(exc: BaseException) -> str:
     """Say what to do about a failure, in a few words."""
     from dspy.utils import exceptions as e
 
+    if is_refusal(exc):
+        return "its provider withholds answers to these examples: see what they hold, or give another LM"
     known: tuple[tuple[type[BaseException], str], ...] = (
         (e.LMBillingError, "the account has no quota or credit left: top it up, or give another LM"),
         (e.LMAuthError, "the key is refused: check api_key= or the provider's environment variable"),
@@ -143,7 +163,22 @@ def is_empty(outputs: object, entry: dict[str, Any] | None) -> bool:
     """Tell whether a model answered with nothing at all, neither cut off nor withheld on purpose."""
     if not isinstance(outputs, list) or any(_says_something(o) for o in outputs):
         return False
-    return "content_filter" not in _reasons(entry) and "length" not in _reasons(entry)
+    return not _reasons(entry) & {"length", *_WITHHELD}
+
+
+def refusal(lm: Model, outputs: object, entry: dict[str, Any] | None) -> Exception | None:
+    """Make the error of an answer that the provider withheld, by its filter or the model's own refusal; else None."""
+    from dspy.utils.exceptions import LMProviderError
+
+    if not isinstance(outputs, list) or any(_says_something(o) for o in outputs):
+        return None
+    why = _reasons(entry) & _WITHHELD
+    if not why:
+        return None
+    withheld: Exception = LMProviderError(
+        f"the provider withheld its answer ({', '.join(sorted(why))})", code=_REFUSED, model=lm.model
+    )
+    return withheld
 
 
 def _says_something(output: object) -> bool:
@@ -153,7 +188,12 @@ def _says_something(output: object) -> bool:
 def _reasons(entry: dict[str, Any] | None) -> set[str]:
     response = (entry or {}).get("response")
     parts = response if isinstance(response, tuple | list) else getattr(response, "choices", None) or (response,)
-    return {str(getattr(part, "finish_reason", "")) for part in parts}
+    told = {str(getattr(part, "finish_reason", "")) for part in parts}
+    for message in (getattr(part, "message", None) for part in parts):
+        spoken = getattr(message, "parts", None) or ()
+        if getattr(message, "refusal", None) or any(getattr(p, "type", "") == "refusal" for p in spoken):
+            told.add("refusal")
+    return told
 
 
 def forget(lm: Model, prompt: object, messages: object, kwargs: dict[str, Any], *, asynchronous: bool) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.events import LMCall, Role, StopKind
 from skillfleet_nb.lm.calls import Call, completions, current, digest, from_cache, text_of
 from skillfleet_nb.lm.fallback import Fallbacks
-from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request
+from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request, is_refusal
 from skillfleet_nb.lm.prices import Price, price_of
 from skillfleet_nb.projection import CallOutcome, Totals
 
@@ -131,7 +131,7 @@ class Ledger:
         self._prices = dict(prices or {})
         self.retry_policy = retry_policy or RetryPolicy()
         self.fallbacks = fallbacks or Fallbacks((), self.retry_policy)
-        self.unanswered = 0
+        self.unanswered = self.refused = 0
         self.last_failure: BaseException | None = None
         self.last_failed = ""
         self.duplicates = 0
@@ -315,6 +315,7 @@ class Ledger:
             # A request that another model still answers is not lost, and a stop is nobody's failure.
             if isinstance(failure, Exception) and not is_of_the_request(failure) and (not call.step or call.step.last):
                 self.unanswered += 1
+                self.refused += is_refusal(failure)
                 self.last_failure, self.last_failed = failure, call.of or model
                 why = self._circuit.record(self.last_failed, failure)
             elif failure is None and not outcome.cached:
@@ -377,7 +378,7 @@ def _outcome_of(call: Call, failure: BaseException | None) -> CallOutcome:
     usage = {k: v for k, v in (entry.get("usage") or {}).items() if isinstance(v, int) and v > 0}
     for name, n in call.wasted.items():
         usage[name] = usage.get(name, 0) + n
-    cached = error is None and not usage and from_cache(entry.get("response"))
+    cached = not usage and from_cache(entry.get("response"))
     spent_in, spent_out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     cost: float | None
     if cached or (error is not None and not usage):

@@ -17,7 +17,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.lm.faults import delay_s, forget, is_empty, is_transient
+from skillfleet_nb.lm.faults import delay_s, forget, is_empty, is_transient, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -83,6 +83,8 @@ class Attempts:
         return delay
 
     def _check(self, answer: object, *, asynchronous: bool) -> None:
+        if (withheld := refusal(self._lm, answer, self._call.entry)) is not None:
+            raise withheld  # it stays in the cache: asked again, the provider would withhold it again
         if not self._call.retried_here or not is_empty(answer, self._call.entry):
             return
         from dspy.utils.exceptions import LMProviderError

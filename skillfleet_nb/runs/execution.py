@@ -11,6 +11,7 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import HomeError, JobError
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.events import Payload, Split
     from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.runs.prepare import Prepared
-    from skillfleet_nb.stats import PairedComparison
+    from skillfleet_nb.runs.scoring import Comparison
     from skillfleet_nb.store import Home, Journal
     from skillfleet_nb.typing import Example, Program
 
@@ -238,7 +239,9 @@ class Execution:
         stop, returned = _Stop(), None
         batch = optimizer.trial_size(len(run.splits.train))
         run.metric.on_score = ScoreJoiner(self._recorder, batch).on_score if batch else None
-        callbacks = () if batch else (evaluation_callback(self._recorder),)
+        callbacks = (
+            () if batch else (evaluation_callback(self._recorder, partial(self._scorer.refuse_unreadable, gate=gate)),)
+        )
         try:
             with self._scorer.models(gate, *callbacks) as task_lm:
                 program = tapped_program(gate, self._scorer.as_given(baseline.program.deepcopy()))
@@ -298,9 +301,7 @@ class Execution:
         candidate.program = program
         return candidate
 
-    def _result(
-        self, baseline: Candidate, best: Candidate, compared: PairedComparison | None, stop: _Stop
-    ) -> RunResult:
+    def _result(self, baseline: Candidate, best: Candidate, compared: Comparison | None, stop: _Stop) -> RunResult:
         totals = self.ledger.totals
         result = RunResult(
             program=self._scorer.as_given(best.program),
@@ -315,14 +316,16 @@ class Execution:
             wall_s=self.ledger.elapsed_s,
         )
         if compared is not None:
+            scores = compared.scores
             result = replace(
                 result,
-                test_baseline=compared.baseline_mean,
-                test_score=compared.candidate_mean,
-                test_delta=compared.delta,
-                test_delta_interval=(compared.low, compared.high),
-                p_value=compared.p_value,
-                verdict=compared.verdict,
+                test_baseline=scores.baseline_mean,
+                test_score=scores.candidate_mean,
+                test_delta=scores.delta,
+                test_delta_interval=(scores.low, scores.high),
+                p_value=scores.p_value,
+                verdict=scores.verdict,
+                failed_share=compared.failed_share,
                 summary=compared.sentence(),
             )
         else:
@@ -342,6 +345,7 @@ class Execution:
                 test_delta_high=high,
                 p_value=result.p_value,
                 verdict=result.verdict,
+                failed_share=result.failed_share,
                 best_program_id=best.program_id,
                 summary=result.summary,
             )

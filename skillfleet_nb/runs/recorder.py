@@ -21,17 +21,21 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
     from skillfleet_nb.typing import Example, Prediction, Program
 
+_TOLERATED = 0.1  # share of unanswered rows up to which a scoring of all examples still counts as one
+
 
 @dataclass
 class Candidate:
     """A program with what is known of its score; `scores` maps a split to its mean over all of it.
 
+    `failed` maps it to the share of predictions that failed.
     The program itself is held from its first full evaluation on: of what a search tries, most never has one.
     """
 
     program_id: str
     program: Any = None
     scores: dict[Split, float] = field(default_factory=dict)
+    failed: dict[Split, float] = field(default_factory=dict)
 
 
 class Recorder:
@@ -69,11 +73,17 @@ class Recorder:
         self._replayed = history.trials.copy()
         self._trials = history.next_trial
         self._best: dict[Split, float] = {}
+        self._tolerated: dict[Split, int] = {}
         self._lineage: dict[frozenset[tuple[str, str]], tuple[str, ...]] = {}
         self._by_instructions: dict[frozenset[tuple[str, str]], str] = {}
         self.candidates: dict[str, Candidate] = {}
         self.last_failure: BaseException | None = None
         self.predictions = self.failed = 0
+
+    @property
+    def unanswered(self) -> int:
+        """Number of requests so far that no model answered."""
+        return self._ledger.unanswered
 
     @property
     def trials(self) -> int:
@@ -96,13 +106,26 @@ class Recorder:
         return program_id
 
     def record(
-        self, program: Program, rows: Sequence[ExampleScore], split: Split, program_id: str | None = None
+        self,
+        program: Program,
+        rows: Sequence[ExampleScore],
+        split: Split,
+        program_id: str | None = None,
+        unanswered: int = 0,
     ) -> Candidate:
-        """Record one scoring of `program`, kept as `program_id` if it is already, on examples of `split`."""
+        """Record one scoring of `program`, kept as `program_id` if it is already, on examples of `split`.
+
+        So many of its failed rows as went `unanswered` say nothing of the program, and are left out of its score.
+        Where they are many more than of the given program, what is left is no full evaluation.
+        """
         program_id = program_id or self._keep(program)
         instructions = frozenset((name, p.signature.instructions) for name, p in program.named_predictors())
-        score = sum(r.score or 0.0 for r in rows) / len(rows)
+        failed = sum(r.score is None for r in rows)
+        score = sum(r.score or 0.0 for r in rows) / max(1, len(rows) - min(unanswered, failed))
         full = len({r.example_id for r in rows}) >= self._distinct[split]  # rows may repeat
+        if full:
+            tolerated = self._tolerated.setdefault(split, max(unanswered, int(_TOLERATED * len(rows))))
+            full = unanswered <= tolerated
         if not full and split != "test":  # of the test split, a budget may leave a part
             rows = [r._replace(output=None) for r in rows]
         with self._lock:
@@ -111,6 +134,7 @@ class Recorder:
             if full:
                 candidate.program = program if candidate.program is None else candidate.program
                 candidate.scores[split] = score
+                candidate.failed[split] = failed / len(rows)
                 self._best[split] = max(score, self._best.get(split, 0.0))
             totals = self._ledger.totals
             trial = Trial(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import StopKind
+from skillfleet_nb.lm.faults import in_short, is_unanswered
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.tap import tapped, tapped_program
-from skillfleet_nb.runs.lm_health import ask_prompt_lm, lost, many_failed
+from skillfleet_nb.runs.lm_health import Asked, Scoring, ask_prompt_lm, broken, lost, many_failed
 from skillfleet_nb.runs.reporter import said
 from skillfleet_nb.stats import PairedComparison, paired_comparison
 
@@ -29,6 +31,27 @@ if TYPE_CHECKING:
     from skillfleet_nb.typing import Example, Model, Program
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """The given program against the best on the test split, and how many predictions of each failed."""
+
+    scores: PairedComparison
+    failed_before: int
+    failed_after: int
+
+    @property
+    def failed_share(self) -> float:
+        """Share of all these predictions that failed, each counted as 0."""
+        return (self.failed_before + self.failed_after) / (2 * self.scores.n)
+
+    def sentence(self) -> str:
+        """Say what it came to in one sentence."""
+        text = self.scores.sentence()
+        if not self.failed_share:
+            return text
+        return f"{text}; {self.failed_before} → {self.failed_after} of {self.scores.n} predictions failed, counted as 0"
+
+
 class Scorer:
     """Evaluates programs on the splits of a prepared run, through gates of its session, and records it.
 
@@ -43,6 +66,7 @@ class Scorer:
     def __init__(self, prepared: Prepared, session: Session, recorder: Recorder, reporter: Reporter) -> None:
         self._prepared, self._session, self._recorder, self._reporter = prepared, session, recorder, reporter
         self._ledger = session.ledger
+        self._answered: Example | None = None
 
     def baseline(self, gate: Gate) -> Candidate:
         """Score the program as it was given, on validation.
@@ -57,23 +81,25 @@ class Scorer:
         self._reporter.say("scoring the program as it is on validation")
         run = self._prepared
         with self.models(gate):
-            rows = [self._first_row(gate)]
+            scoring = self._first_row(gate)
             if run.prompt_lm is not run.lm:
                 ask_prompt_lm(self._session, tapped(gate, run.prompt_lm, run.optimizer.prompt_role))
             if len(run.splits.val) > 1:
-                rows += self._evaluate(run.program, run.splits.val[1:], gate)
+                scoring.add(self._evaluate(run.program, run.splits.val[1:], gate))
         gate.check()
+        rows = scoring.rows
         failure = run.metric.last_failure or self._recorder.last_failure or self._ledger.last_failure
-        if all(r.score is None for r in rows):
+        if scoring.failed == len(rows):
             culprit = f"metric {run.metric.name!r}" if run.metric.last_failure else "the program"
             raise JobError(
                 f"{culprit} failed on all {len(rows)} validation examples: {said(failure) if failure else 'see log'}"
             ) from failure
         if (warning := many_failed(rows, failure)) is not None:
             self._reporter.warn(warning)
-        return self._recorder.record(run.program.deepcopy(), rows, "val")
+        self._answered = next(e for e, row in zip(run.splits.val, rows, strict=True) if row.score is not None)
+        return self._recorder.record(run.program.deepcopy(), rows, "val", unanswered=scoring.missing)
 
-    def _first_row(self, gate: Gate) -> ExampleScore:
+    def _first_row(self, gate: Gate) -> Scoring:
         """Predict and score the first example alone: it shows what is wrong with the model or the metric."""
         run, first = self._prepared, self._prepared.splits.val[0]
         program = self._metered(run.program, gate)
@@ -81,30 +107,50 @@ class Scorer:
             prediction = self._session.first_answer(lambda: program(**first.inputs()))
         except Exception as exc:  # noqa: BLE001  a failed prediction, as in an evaluation
             self._recorder.last_failure = exc
-            return self._recorder.rows([(first, None, 0.0)])[0][0]
+            return Scoring(self._recorder.rows([(first, None, 0.0)])[0], [is_unanswered(exc)])
         if not run.metric_is_proven:
             score: float = run.metric.probe(first, prediction)
         else:
             try:
                 score = run.metric(first, prediction)
             except Exception:  # noqa: BLE001  the metric counts it
-                return self._recorder.rows([(first, None, 0.0)])[0][0]
-        return self._recorder.rows([(first, prediction, score)])[0][0]
+                return Scoring(self._recorder.rows([(first, None, 0.0)])[0], [False])
+        return Scoring(self._recorder.rows([(first, prediction, score)])[0], [False])
 
     def validate(self, program: Program, gate: Gate) -> None:
         """Score a program on all of validation, as far as the gate lets it."""
         with _until_stopped(gate), self.models(gate):
-            since = self._ledger.unanswered
-            rows = self._evaluate(program, self._prepared.splits.val, gate)
-            self._refuse_lost(rows, since, gate)
-            self._recorder.record(program, rows, "val")
+            scoring = self._evaluate(program, self._prepared.splits.val, gate)
+            self._refuse_lost(scoring, gate)
+            self.refuse_unreadable(scoring.rows, gate)
+            self._recorder.record(program, scoring.rows, "val", unanswered=scoring.missing)
 
-    def test(self, baseline: Candidate, best: Candidate, gate: Gate) -> PairedComparison | None:
+    def refuse_unreadable(self, rows: Sequence[ExampleScore], gate: Gate) -> None:
+        """Stop where a scoring has no answer that could be read, and the given program gets none any more either.
+
+        It is asked what it answered at the start, past the cache: so a candidate that nobody understands is told
+        from a model that has turned.
+        """
+        if self._answered is None or any(r.score is not None for r in rows) or gate.closed is not None:
+            return
+        import dspy
+
+        program = self._metered(self._prepared.program.deepcopy(), gate)
+        for predictor in program.predictors():
+            predictor.lm = predictor.lm.copy(cache=False) if getattr(predictor, "lm", None) is not None else None
+        try:
+            with dspy.context(lm=dspy.settings.lm.copy(cache=False)):
+                program(**self._answered.inputs())
+        except Exception as exc:  # noqa: BLE001  whatever it is, it was not there before
+            why = f"all {len(rows)} predictions failed, and one that had not before did so too: {in_short(exc)}"
+            self._ledger.stop(StopKind.LM_FAILING, why)
+
+    def test(self, baseline: Candidate, best: Candidate, gate: Gate) -> Comparison | None:
         """Compare both programs on the sealed split, in chunks, as far as the budget reaches.
 
         Returns
         -------
-        PairedComparison or None
+        Comparison or None
             None where the budget did not reach to score a chunk, or the model is dead.
         """
         self._reporter.say("scoring the baseline and the best program on the sealed test split")
@@ -113,36 +159,66 @@ class Scorer:
         random.Random(run.spec.seed).shuffle(rows)  # a budget that ends early leaves a random part
         chunk = len(rows) if self._ledger.limits == Limits() else max(4, 2 * run.spec.num_threads)
         same = best.program_id == baseline.program_id
-        before: list[ExampleScore] = []
-        after: list[ExampleScore] = []
-        since = self._ledger.unanswered
+        before, after = Scoring.empty(), Scoring.empty()
         with _until_stopped(gate), self.models(gate):
             for start in range(0, len(rows), chunk):
                 part = rows[start : start + chunk]
                 scored = self._evaluate(baseline.program, part, gate)
                 changed = scored if same else self._evaluate(best.program, part, gate)
                 gate.check()
-                before += scored
-                after += changed
-            self._refuse_lost(before, since, gate)
-            self._refuse_lost(after, since, gate)
-        if not before or (gate.closed is not None and gate.closed[0] is StopKind.LM_FAILING):
+                before.add(scored)
+                after.add(changed)
+            self._refuse_lost(before, gate)
+            self._refuse_lost(after, gate)
+        if not before.rows or (gate.closed is not None and gate.closed[0] is StopKind.LM_FAILING):
             return None
-        self._recorder.record(baseline.program, before, "test")
-        if not same:
-            self._recorder.record(best.program, after, "test")
-        return paired_comparison([r.score or 0.0 for r in before], [r.score or 0.0 for r in after], seed=run.spec.seed)
+        return self._compared(baseline, best, before, after)
 
-    def _evaluate(self, program: Program, examples: Sequence[Example], gate: Gate) -> list[ExampleScore]:
+    def _compared(self, baseline: Candidate, best: Candidate, before: Scoring, after: Scoring) -> Comparison | None:
+        """Compare on the examples that both programs were answered on, where enough of that could be read."""
+        pairs = before.without(after.unanswered), after.without(before.unanswered)
+        if missing := len(before.rows) - len(pairs[0]):
+            self._reporter.warn(
+                f"{missing} of {len(before.rows)} test examples went unanswered, each asked twice: "
+                "the verdict leaves them out"
+            )
+        for what, candidate, scored in zip(
+            ("the given program", "the best program"), (baseline, best), pairs, strict=True
+        ):
+            if (why := broken(what, scored, candidate.failed.get("val", 0.0))) is not None:
+                self._ledger.stop(StopKind.LM_FAILING, why)
+                return None
+        self._recorder.record(baseline.program, pairs[0], "test")
+        if best.program_id != baseline.program_id:
+            self._recorder.record(best.program, pairs[1], "test")
+        scores = [[r.score or 0.0 for r in scored] for scored in pairs]
+        failed = [sum(r.score is None for r in scored) for scored in pairs]
+        return Comparison(paired_comparison(*scores, seed=self._prepared.spec.seed), failed[0], failed[1])
+
+    def _evaluate(self, program: Program, examples: Sequence[Example], gate: Gate) -> Scoring:
+        """Score a program; what went unanswered is asked for once more."""
+        scoring = self._evaluated(program, examples, gate)
+        again = [n for n, unanswered in enumerate(scoring.unanswered) if unanswered]
+        if again and gate.closed is None:
+            second = self._evaluated(program, [examples[n] for n in again], gate)
+            for n, row, unanswered in zip(again, second.rows, second.unanswered, strict=True):
+                scoring.rows[n], scoring.unanswered[n] = row, unanswered
+        return scoring
+
+    def _evaluated(self, program: Program, examples: Sequence[Example], gate: Gate) -> Scoring:
         import dspy
 
+        asked = Asked(self._metered(program, gate))
         scored = dspy.Evaluate(
             devset=list(examples),
             metric=self._prepared.metric,
             num_threads=self._prepared.spec.num_threads,
             max_errors=len(examples) + 1,
-        )(self._metered(program, gate))
-        return self._recorder.rows(scored.results)[0]
+        )(asked)
+        rows = self._recorder.rows(scored.results)[0]
+        return Scoring(
+            rows, [r.score is None and asked.went_unanswered(e) for r, e in zip(rows, examples, strict=True)]
+        )
 
     def _metered(self, program: Program, gate: Gate) -> Program:
         """Meter the models that predictors carry of their own, if any does."""
@@ -153,9 +229,9 @@ class Scorer:
             return tapped_program(gate, self.as_given(program.deepcopy()))
         return program
 
-    def _refuse_lost(self, rows: list[ExampleScore], since: int, gate: Gate) -> None:
-        """Stop where a scoring found nothing but a dead model: zeros of that kind are no result."""
-        if (why := lost(rows, self._ledger, since)) is not None:
+    def _refuse_lost(self, scoring: Scoring, gate: Gate) -> None:
+        """Stop where a scoring found little but a dead model: zeros of that kind are no result."""
+        if (why := lost(scoring, self._ledger)) is not None:
             self._ledger.stop(StopKind.LM_FAILING, why)
         gate.check()
 

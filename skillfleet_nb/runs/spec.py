@@ -105,6 +105,8 @@ class RunResult:
         the two-sided permutation p-value (see :func:`skillfleet_nb.stats.paired_comparison`).
     verdict
         ``"improved"``, ``"no evidence"``, ``"worse"``, or None where the test could not be scored.
+    failed_share
+        Share of the test predictions, of both programs, that failed: each counted as 0, and is no wrong answer.
     stop_kind, stop_reason
         Why the search ended, for programs and in words.
     lm_calls, cached_calls, cost_usd
@@ -123,6 +125,7 @@ class RunResult:
     test_delta_interval: tuple[float, float] | None = None
     p_value: float | None = None
     verdict: str | None = None
+    failed_share: float | None = None
     summary: str = ""
     lm_calls: int = 0
     cached_calls: int = 0

@@ -16,6 +16,7 @@ from skillfleet_nb.events import ExampleScore
 from skillfleet_nb.runs.running_program import last_run, untracked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     import dspy
@@ -32,10 +33,17 @@ class _Evaluation(NamedTuple):
     program: Program
     program_id: str | None
     inside: ExitStack
+    unanswered: int
 
 
-def evaluation_callback(recorder: Recorder) -> BaseCallback:
-    """Make the DSPy callback that records every ``dspy.Evaluate`` on examples of the run as a trial."""
+def evaluation_callback(recorder: Recorder, on_rows: Callable[[Sequence[ExampleScore]], None]) -> BaseCallback:
+    """Make the DSPy callback that records every ``dspy.Evaluate`` on examples of the run as a trial.
+
+    Parameters
+    ----------
+    on_rows
+        Called with the rows of each, once they are recorded.
+    """
     import dspy
     from dspy.utils.callback import BaseCallback
 
@@ -49,7 +57,7 @@ def evaluation_callback(recorder: Recorder) -> BaseCallback:
             # A callback makes every call inside a third slower, so within the evaluation there is none of this kind.
             others = [callback for callback in dspy.settings.callbacks if callback is not self]
             inside.enter_context(dspy.context(callbacks=others))
-            self._on[call_id] = _Evaluation(program, program_id, inside)
+            self._on[call_id] = _Evaluation(program, program_id, inside, recorder.unanswered)
 
         def on_evaluate_end(
             self, call_id: str, outputs: dspy.evaluate.EvaluationResult | None, exception: BaseException | None = None
@@ -61,8 +69,12 @@ def evaluation_callback(recorder: Recorder) -> BaseCallback:
             if exception is not None or outputs is None:
                 return
             results = [row for row in outputs.results if recorder.identity(row[0])]
-            if results:
-                recorder.record(evaluation.program, *recorder.rows(results), evaluation.program_id)
+            if not results:
+                return
+            rows, split = recorder.rows(results)
+            unanswered = recorder.unanswered - evaluation.unanswered
+            recorder.record(evaluation.program, rows, split, evaluation.program_id, unanswered)
+            on_rows(rows)
 
     return Evaluations()
 

@@ -206,6 +206,7 @@ class Job(Readable):
             test_delta_interval=interval,
             p_value=r.p_value,
             verdict=r.verdict,
+            failed_share=r.failed_share,
             summary=r.summary,
             lm_calls=p.calls,
             cached_calls=p.cached,
@@ -376,7 +377,8 @@ class Job(Readable):
             delta = f"{points_change(r.test_delta)} points, 95% interval {interval}, {p_in_words(r.p_value)}"
             rows.append(("test (sealed)", f"{points(r.test_baseline)} → {points(r.test_score)}"))
             rows.append(("difference", delta))
-            rows.append(("verdict", str(r.verdict)))
+            failed = f"; {r.failed_share:.0%} of the predictions failed, counted as 0" if r.failed_share else ""
+            rows.append(("verdict", f"{r.verdict}{failed}"))
         elif r:
             rows.append(("verdict", "not tested"))
         failed = f", {p.totals.failed} failed" if p.totals.failed else ""
