@@ -35,7 +35,7 @@ _TURN_S = 0.2  # a reader that cannot fold looks this often whether somebody els
 
 
 class Access:
-    """The database of a home, for one call at a time; nothing stays open between them.
+    """The database of a home, for one call at a time; its file stays open for none.
 
     Attributes
     ----------
@@ -79,10 +79,13 @@ class Access:
         return FoldReport(events, bad_lines, time.perf_counter() - started, complete, held_by=held_by)
 
     def read(self, run: Callable[[duckdb.DuckDBPyConnection], T], query: str | None = None) -> T:
-        """Run something on an up-to-date database that holds the public relations, or those that `query` names."""
+        """Run something on an up-to-date database that holds the public relations, or those that `query` names.
+
+        Without a `query`, `run` has a connection for itself, whose settings it may change.
+        """
 
         def attempt() -> T:
-            with self._up_to_date(query) as con:
+            with self.database.connection(keep=query is not None) as con, self._up_to_date(con, query):
                 return run(con)
 
         return self._guarded(attempt)
@@ -123,37 +126,36 @@ class Access:
         )
 
     @contextmanager
-    def _up_to_date(self, query: str | None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Yield a connection that shows every event acknowledged before the call, folded here or elsewhere.
+    def _up_to_date(self, con: duckdb.DuckDBPyConnection, query: str | None) -> Iterator[None]:
+        """Have a connection show every event acknowledged before the call, folded here or elsewhere.
 
         While others hold the database without folding for `FOLD_WAIT_S`, or a program that does not
         take our locks has it open, it shows what there is.
         """
         wanted = list(scan(self._home))
         deadline, folded = time.monotonic() + FOLD_WAIT_S, None
-        with self.database.connection() as con:
-            while True:
-                with self.database.reading(con, READ_WAIT_S):
-                    old = schema.pending(con, self._migrations)
-                    if not old:
-                        # in this order: whatever a dead job wrote was written before it was found dead
-                        dead = self.dead(con)
-                        needed = [*wanted, *scan(self._home, dead)]
-                        behind = {stream for stream, _ in unfolded(con, needed)}
-                        before, folded = folded, con.execute("SELECT sum(bytes) FROM fleet.raw.segments").fetchall()
-                        if before != folded:
-                            deadline = time.monotonic() + FOLD_WAIT_S
-                        if not behind or time.monotonic() > deadline:
-                            schema.define_relations(con, dead - behind, query)
-                            yield con
-                            return
-                if old and time.monotonic() > deadline:
-                    raise HomeError(
-                        f"the database '{self._home.database}' has to be upgraded, and another program holds it: "
-                        "close that."
-                    )
-                if self._fold(con, _TURN_S, None if old else needed).held_by:
-                    deadline = 0.0
+        while True:
+            with self.database.reading(con, READ_WAIT_S):
+                old = schema.pending(con, self._migrations)
+                if not old:
+                    # in this order: whatever a dead job wrote was written before it was found dead
+                    dead = self.dead(con)
+                    needed = [*wanted, *scan(self._home, dead)]
+                    behind = {stream for stream, _ in unfolded(con, needed)}
+                    before, folded = folded, con.execute("SELECT sum(bytes) FROM fleet.raw.segments").fetchall()
+                    if before != folded:
+                        deadline = time.monotonic() + FOLD_WAIT_S
+                    if not behind or time.monotonic() > deadline:
+                        schema.define_relations(con, dead - behind, query)
+                        yield
+                        return
+            if old and time.monotonic() > deadline:
+                raise HomeError(
+                    f"the database '{self._home.database}' has to be upgraded, and another program holds it: "
+                    "close that."
+                )
+            if self._fold(con, _TURN_S, None if old else needed).held_by:
+                deadline = 0.0
 
     def dead(self, con: duckdb.DuckDBPyConnection) -> set[str]:
         """Return the jobs that neither finished nor have a live writer."""

@@ -8,6 +8,7 @@ in-memory connection with its type named, which skips that early read, and only 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -61,23 +62,33 @@ class Database:
         self._turn = home.root / "fleet.turn"
 
     @contextmanager
-    def connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open a connection with nothing attached; making one costs more than most queries."""
+    def connection(self, *, keep: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Lend a connection with nothing attached: to make one costs more than most queries, so one is kept.
+
+        Parameters
+        ----------
+        keep
+            Whether it may serve others afterwards; not if its settings are changed.
+        """
         import duckdb
 
-        con = duckdb.connect(
-            config={
-                "autoinstall_known_extensions": "false",  # nothing is fetched behind anybody's back
-                "autoload_known_extensions": "false",
-                "python_enable_replacements": "false",  # a missing table is never a Python variable of that name
-                "temp_directory": str(self._home.root / "tmp"),
-            }
-        )
+        con = None
+        with suppress(IndexError, duckdb.Error):  # none rests, or it is not fit for use
+            con = self._fit(_resting().pop()) if keep else None
+        con = con or self._fit(_connect())
         try:
-            con.execute("SET TimeZone = 'UTC'")
             yield con
-        finally:
+        except BaseException:
             con.close()
+            raise
+        if keep and not _resting():
+            _resting().append(con)
+        else:
+            con.close()
+
+    def _fit(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+        spill = quoted(self._home.root / "tmp")
+        return con.execute(f"DETACH DATABASE IF EXISTS fleet; SET temp_directory = {spill}")
 
     @contextmanager
     def reading(self, con: duckdb.DuckDBPyConnection, wait_s: float) -> Iterator[None]:
@@ -189,6 +200,28 @@ class Database:
         for file in (path, _wal(path)):
             if file.exists():
                 file.replace(file.with_name(file.name + ".damaged"))
+
+
+@functools.cache  # it belongs to no home, so one serves every store of the process
+def _resting() -> list[duckdb.DuckDBPyConnection]:
+    """Return the connections that nobody uses, and close them before a fork: they would crash the child."""
+    resting: list[duckdb.DuckDBPyConnection] = []
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=resting.clear)
+    return resting
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    con = duckdb.connect(
+        config={
+            "autoinstall_known_extensions": "false",  # nothing is fetched behind anybody's back
+            "autoload_known_extensions": "false",
+            "python_enable_replacements": "false",  # a missing table is never a Python variable of that name
+        }
+    )
+    return con.execute("SET TimeZone = 'UTC'")
 
 
 def _wal(path: Path) -> Path:

@@ -271,3 +271,4 @@ def _commit(con: duckdb.DuckDBPyConnection, tables: dict[str, pa.Table], touched
             "DELETE FROM fleet.raw.segments WHERE (job_id, segment) IN (SELECT (job_id, segment) FROM incoming)"
         )
         con.execute("INSERT INTO fleet.raw.segments BY NAME FROM incoming")
+    con.unregister("incoming")  # the connection lives on, the rows need not

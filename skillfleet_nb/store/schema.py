@@ -40,15 +40,16 @@ UNFINISHED_JOBS = """
 """Query of the jobs whose last recorded state is not a finished one."""
 
 _LIVE_JOBS = """
-    CREATE SCHEMA live;
-    CREATE TABLE live.dead (job_id VARCHAR);
-    CREATE VIEW jobs AS SELECT job.* REPLACE (
+    CREATE SCHEMA IF NOT EXISTS live;
+    CREATE TABLE IF NOT EXISTS live.dead (job_id VARCHAR);
+    CREATE VIEW IF NOT EXISTS jobs AS SELECT job.* REPLACE (
         CASE WHEN dead.job_id IS NULL THEN state ELSE 'interrupted' END AS state,
         CASE WHEN dead.job_id IS NULL THEN stop_kind ELSE 'interrupted' END AS stop_kind,
         CASE WHEN dead.job_id IS NULL THEN stop_reason ELSE 'its process is gone' END AS stop_reason,
         CASE WHEN dead.job_id IS NULL THEN finished_at ELSE
             (SELECT max(last_at) FROM fleet.raw.segments WHERE segments.job_id = job.job_id) END AS finished_at)
     FROM fleet.jobs AS job LEFT JOIN live.dead ON dead.job_id = job.job_id;
+    DELETE FROM live.dead;
     INSERT INTO live.dead SELECT unnest($dead::VARCHAR[])"""
 # Statements that lay ``jobs`` before a connection, those in `$dead` as interrupted.
 
@@ -341,14 +342,15 @@ MIGRATIONS: tuple[Migration, ...] = (
 def define_relations(con: duckdb.DuckDBPyConnection, dead: Iterable[str], query: str | None = None) -> None:
     """Lay the public relations before a connection, the jobs `dead` as interrupted.
 
-    With a `query`, only those that it names: to define one costs more than most queries.
+    With a `query`, only those that it names: to define one costs more than most queries.  A connection
+    that has them keeps them, whatever is attached.
     """
     named = set(RELATIONS if query is None else re.findall(r"\w+", query.lower()))
     for relation in RELATIONS:
         if relation == "jobs" and relation in named:
             con.execute(_LIVE_JOBS, {"dead": sorted(dead)})
         elif relation in named:
-            con.execute(f"CREATE VIEW {relation} AS FROM fleet.{relation}")
+            con.execute(f"CREATE VIEW IF NOT EXISTS {relation} AS FROM fleet.{relation}")
 
 
 def pending(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = MIGRATIONS) -> tuple[Migration, ...]:

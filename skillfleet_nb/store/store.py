@@ -37,7 +37,7 @@ _QUIET_S = 2.0  # what takes longer shows its progress
 class Store:
     """SQL over everything the journal holds.
 
-    Each call folds first and keeps nothing open afterwards, so any number of threads and processes
+    Each call folds first and keeps no file open afterwards, so any number of threads and processes
     can share a home.
 
     Parameters

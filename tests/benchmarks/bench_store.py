@@ -107,6 +107,11 @@ def run() -> list[dict[str, object]]:
             times.append(time.perf_counter() - started)
         if len(listing) != JOBS or report.events < CALLS:
             raise RuntimeError(f"the benchmark's own data are wrong: {len(listing)} jobs, {report}")
+        own = []  # as the package asks: by the connection that it keeps
+        for _ in range(11):
+            started = time.perf_counter()
+            store.frame(LISTING)
+            own.append(time.perf_counter() - started)
         with Journal(home, "job-new") as journal:
             journal.append(_call(0))
             started = time.perf_counter()
@@ -136,6 +141,7 @@ def run() -> list[dict[str, object]]:
                 "target": "< 0.2",
             },
             {"what": "job list, slowest of 11", "value": round(max(times), 3), "unit": "s", "target": ""},
+            {"what": "… as the package asks", "value": round(statistics.median(own), 3), "unit": "s", "target": ""},
             {"what": "job list with one event to fold", "value": round(folding, 3), "unit": "s", "target": ""},
             {"what": "group 1e6 LM calls by model", "value": round(grouped, 3), "unit": "s", "target": ""},
             {

@@ -234,3 +234,39 @@ def test_another_client_that_writes_is_named(home: Home) -> None:
         assert "\n" not in str(caught.value)
         holder.communicate("")
     assert len(store.sql("from jobs")) == 1
+
+
+def test_the_kept_connection_mixes_no_homes_and_holds_nothing(home: Home, tmp_path: Path) -> None:
+    """One connection serves all homes of a process: one with dead jobs, one without a database, one for a person."""
+    dead, empty = fill(home), Store(Home.find(tmp_path / "other"))
+    with Journal(Home.find(tmp_path / "live"), "job-1") as journal:
+        journal.append_many([CREATED, call(1)])
+        alive = Store(Home.find(tmp_path / "live"))
+        for _ in range(2):
+            states = [store.frame("from jobs").state.tolist() for store in (dead, alive, empty)]
+            assert states == [["interrupted"], ["pending"], []]
+            assert alive.sql("from lm_calls").call_id.tolist() == ["c1"]
+            setting = "select current_setting('enable_external_access') as free"
+            assert alive.sql(setting).free.tolist() == [False]
+            assert alive.frame(setting).free.tolist() == [True]
+    assert alive.frame("from duckdb_views() where view_name = 'incoming'").empty  # what was folded is let go of
+    assert not [fd for fd in Path("/dev/fd").iterdir() if fd.is_symlink() and "fleet.duckdb" in str(fd.resolve())]
+
+
+FORKS = """
+import os, sys
+from skillfleet_nb.store import Home, Store
+
+store = Store(Home.find(sys.argv[1]))
+assert store.frame("from jobs").name.tolist() == ["triage"]
+child = os.fork()
+assert store.frame("from jobs").name.tolist() == ["triage"]
+if child:
+    sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_process_may_fork_after_it_has_asked(home: Home) -> None:
+    """A connection that a child inherits would crash it as it ends."""
+    fill(home)
+    subprocess.run([sys.executable, "-c", FORKS, str(home.root)], check=True)
