@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,15 +80,20 @@ def _page(jobs: Sequence[Job], charts: Charts, store: Store) -> str:
         json=_json,
     )
     redactor = Redactor()
-    script = to_script((_HERE / "report.js").read_text("utf-8"))
     return render(
         "report_page.html",
         title=redactor.text(title),
         policy=_POLICY,
         css=(_HERE / "report.css").read_text("utf-8"),
         body=redactor.text(body),  # the script is not: it is none of ours and holds what looks like anything
-        script=script.replace("</script", "<\\/script"),
+        script=_script(),
     )
+
+
+@cache  # to put it together takes more than a second
+def _script() -> str:
+    script = to_script((_HERE / "report.js").read_text("utf-8"))
+    return script.replace("</script", "<\\/script")
 
 
 def _job(job: Job, charts: Charts, store: Store) -> dict[str, object]:

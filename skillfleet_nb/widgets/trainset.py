@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,6 +295,7 @@ def _row(svgs: list[Markup]) -> Markup:
     return fill("<div style='display:flex;flex-wrap:wrap;gap:16px'>{}</div>", boxes)
 
 
+@cache  # to put its scripts together takes more than a second
 def _offline_chart() -> Any:
     """Make Altair's live chart load its scripts from here; the person's own charts stay as they are."""
     import altair as alt
