@@ -21,6 +21,7 @@ from skillfleet_nb.lm.calls import Call, completions, current, digest, from_cach
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request, is_refusal
 from skillfleet_nb.lm.prices import Price, price_of
+from skillfleet_nb.lm.threads import CallThreads
 from skillfleet_nb.projection import CallOutcome, Totals
 
 if TYPE_CHECKING:
@@ -129,8 +130,10 @@ class Ledger:
         self.record_prompts = record_prompts
         self._on_call = on_call
         self._prices = dict(prices or {})
+        self._price_of: dict[tuple[object, object], Price | None] = {}
         self.retry_policy = retry_policy or RetryPolicy()
         self.fallbacks = fallbacks or Fallbacks((), self.retry_policy)
+        self.threads = CallThreads()
         self.unanswered = self.refused = 0
         self.last_failure: BaseException | None = None
         self.last_failed = ""
@@ -267,7 +270,11 @@ class Ledger:
 
     def price(self, lm: object) -> Price | None:
         """Price of a token of `lm`, or None where it is not known."""
-        return price_of(lm, self._prices)
+        key = (getattr(lm, "model", None), getattr(lm, "engine", None))
+        try:
+            return self._price_of[key]
+        except KeyError:
+            return self._price_of.setdefault(key, price_of(lm, self._prices))
 
     def is_in_flight(self, key: int | None) -> bool:
         """Tell whether the same request is being made."""
@@ -299,32 +306,33 @@ class Ledger:
             call.is_waiting = False
             return True
 
-    def _settle(self, call: Call, lm: object, role: Role, failure: BaseException | None) -> None:
-        calls, model = call.reserved_calls, str(getattr(lm, "model", type(lm).__name__))
-        outcome, why = _outcome_of(call, failure), None
-        with self.turn:
-            self.in_flight.reserved_calls -= call.reserved_calls
-            self.in_flight.reserved_usd -= call.reserved_usd
-            self.in_flight.reserved_tokens -= call.reserved_tokens
-            self.totals.add(outcome, calls)
-            if call.key is not None:
-                self._requests[call.key] -= 1
-                if not self._requests[call.key]:
-                    del self._requests[call.key]
-            self.duplicates += call.is_duplicate and not outcome.cached
-            # A request that another model still answers is not lost, and a stop is nobody's failure.
-            if isinstance(failure, Exception) and not is_of_the_request(failure) and (not call.step or call.step.last):
-                self.unanswered += 1
-                self.refused += is_refusal(failure)
-                self.last_failure, self.last_failed = failure, call.of or model
-                why = self._circuit.record(self.last_failed, failure)
-            elif failure is None and not outcome.cached:
-                self._circuit.record(call.of or model, None)
-            if not (outcome.cached or outcome.error):
-                self._answered += 1
-                self.mean_output_tokens += (outcome.output_tokens - self.mean_output_tokens) / self._answered
-        if why is not None:
-            self.stop(StopKind.LM_FAILING, why)
+    def _settle(self, call: Call, outcome: CallOutcome, model: str, failure: BaseException | None) -> str | None:
+        """Count an ended call, with `turn` held; return why to stop, if that is now."""
+        self._unsettled -= 1
+        self._waiting -= call.is_waiting
+        self.in_flight.reserved_calls -= call.reserved_calls
+        self.in_flight.reserved_usd -= call.reserved_usd
+        self.in_flight.reserved_tokens -= call.reserved_tokens
+        self.totals.add(outcome, call.reserved_calls)
+        if call.key is not None:
+            self._requests[call.key] -= 1
+            if not self._requests[call.key]:
+                del self._requests[call.key]
+        self.duplicates += call.is_duplicate and not outcome.cached
+        if not (outcome.cached or outcome.error):
+            self._answered += 1
+            self.mean_output_tokens += (outcome.output_tokens - self.mean_output_tokens) / self._answered
+        # A request that another model still answers is not lost, and a stop is nobody's failure.
+        if isinstance(failure, Exception) and not is_of_the_request(failure) and (not call.step or call.step.last):
+            self.unanswered += 1
+            self.refused += is_refusal(failure)
+            self.last_failure, self.last_failed = failure, call.of or model
+            return self._circuit.record(self.last_failed, failure)
+        if failure is None and not outcome.cached:
+            self._circuit.record(call.of or model, None)
+        return None
+
+    def _tell(self, call: Call, outcome: CallOutcome, model: str, role: Role) -> None:
         if self._on_call is not None:
             call_id = f"{self._prefix}{next(self._number):08x}"
             self._on_call(partial(self._events, call, outcome, call_id, model, role))
@@ -359,13 +367,16 @@ class Ledger:
             raise
         finally:
             current.reset(token)
+            model = str(getattr(lm, "model", type(lm).__name__))
+            outcome, why = _outcome_of(call, failure), None
             try:
-                self._settle(call, lm, role, failure)
+                self._tell(call, outcome, model, role)  # first: what totals tell of has been recorded
             finally:
                 with self.turn:
-                    self._unsettled -= 1
-                    self._waiting -= call.is_waiting
+                    why = self._settle(call, outcome, model, failure)
                     self.turn.notify_all()
+                if why is not None:
+                    self.stop(StopKind.LM_FAILING, why)
                 if self._pausing:
                     self._pause_if_idle()
 

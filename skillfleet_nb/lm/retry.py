@@ -2,8 +2,8 @@
 
 DSPy retries what is transient with a fixed back-off, honours ``Retry-After``, and tells nobody; while it
 waits, nothing can stop it.  A metered call does its own: as many attempts (``num_retries``), with jitter,
-counted, and ended by a stop of the run.  Each attempt runs on a thread of its own that can be left
-behind, for a call that hangs would otherwise hold its caller, the run and the process for good.
+counted, and ended by a stop of the run.  Each attempt runs on a thread that can be left behind (see
+``threads``), for a call that hangs would otherwise hold its caller, the run and the process for good.
 
 Tenacity's loop takes 26 to 43 µs a call where this one takes under 1, and leaves all of that to be written.
 """
@@ -11,9 +11,7 @@ Tenacity's loop takes 26 to 43 µs a call where this one takes under 1, and leav
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import random
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -94,28 +92,11 @@ class Attempts:
         raise LMProviderError("the answer is empty: it has no choice with a text", model=self._lm.model)
 
     def _bounded(self, once: Callable[[], Any]) -> Any:
-        if getattr(getattr(self._lm, "engine", None), "answers_here", False):
-            return once()  # it waits for nothing outside this process
-        ended = threading.Event()
-        answers: list[Any] = []
-        failures: list[BaseException] = []
-        context = contextvars.copy_context()
-
-        def work() -> None:
-            try:
-                answers.append(context.run(once))
-            except BaseException as exc:  # noqa: BLE001  raised by the caller
-                failures.append(exc)
-            finally:
-                ended.set()
-
-        watch = _Deadline(self._lm, self._gate)  # before the call starts, or its time would be cut short
-        threading.Thread(target=work, name="skillfleet-call", daemon=True).start()
-        while not ended.wait(_LOOK_S):
-            watch.look()
-        if failures:
-            raise failures[0]
-        return answers[0]
+        engine = getattr(self._lm, "engine", None)
+        if getattr(engine, "answers_here", False) and not getattr(engine, "latency_s", 0.0):
+            return once()  # it waits for nothing
+        # the deadline is made before the call starts, or its time would be cut short
+        return self._gate.ledger.threads.run(once, _LOOK_S, _Deadline(self._lm, self._gate).look)
 
     async def _abounded(self, once: Callable[[], Awaitable[Any]]) -> Any:
         task = asyncio.ensure_future(once())

@@ -154,6 +154,7 @@ class Session:
         """Let no further call start, and wait for those in flight."""
         self.ledger.stop(StopKind.CANCELLED, "the session is over")
         self.drain()
+        self.ledger.threads.close()
 
     def drain(self) -> None:
         """Wait until the calls in flight are counted, not much longer than the policy's grace."""

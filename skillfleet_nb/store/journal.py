@@ -21,6 +21,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -412,6 +413,8 @@ def read_requests(home: Home, stream: str) -> list[Request]:
 
 def _body(payload: Payload) -> bytes:
     check_kind(payload)
+    with suppress(TypeError):  # plain values, as of a call, in a fifteenth of pydantic's time
+        return orjson.dumps({name: value for name, value in vars(payload).items() if name != "kind"})
     try:
         return payload.model_dump_json(exclude={"kind"}, fallback=str, warnings=False).encode()
     except (ValueError, UnicodeError):
