@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
@@ -13,7 +13,7 @@ from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.runs.jobs.resume import refuse_changes, refuse_finished, refuse_spent
 from skillfleet_nb.runs.prepare import prepare
-from skillfleet_nb.runs.request import AUTO, ResumeRequest, RunRequest, takes
+from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
 from skillfleet_nb.store import Home, Store, queries
 
 if TYPE_CHECKING:
@@ -138,14 +138,8 @@ class Fleet:
         return self._run(RunRequest(*program, **options))
 
     def _run(self, request: RunRequest) -> Job:
-        from skillfleet_nb.advice.advisor import choice
-
-        if request.optimizer == AUTO:
-            request = self.advice.decided(request)
-        settings = self.settings
-        select = partial(self.data.narrowed, request) if request.select is not None else None
-        prepared = prepare(request, settings, select)
-        job = start(self.home, prepared, settings, choice(prepared, settings, request.recommendation))
+        prepared = prepare(request, self.settings, select=self.data.narrowed, choose=self.advice.decided)
+        job = start(self.home, prepared, self.advice.explained)
         self._jobs[job.id] = job
         return job
 
@@ -177,7 +171,7 @@ class Fleet:
                 return self._run(kept.request)
             prepared = prepare(kept.request, settings)
             refuse_changes(before.name, before.spec, prepared.spec)
-            job = start_again(self.home, prepared, settings, before, kept.cache_dir)
+            job = start_again(self.home, prepared, before, kept.cache_dir)
         self._jobs[job.id] = job
         return job
 

@@ -8,17 +8,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.advice import past_runs
-from skillfleet_nb.advice.forecast import Workload, forecast
+from skillfleet_nb.advice.forecast import forecast
 from skillfleet_nb.advice.recommendation import Recommendation
+from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, RecommendRequest
 from skillfleet_nb.advice.selector import Requirements, selector_for
-from skillfleet_nb.advice.setup import Setup, landmarks_of, set_up, sized, task_key
-from skillfleet_nb.advice.sizing import categories, read_sizes
+from skillfleet_nb.advice.sizing import read_sizes
+from skillfleet_nb.advice.task_facts import checked, features, landmarks_of, sized, workload
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import Chosen
 from skillfleet_nb.lm.embed import Embedder
-from skillfleet_nb.lm.prices import price_of
-from skillfleet_nb.runs.request import RunRequest, TaskRequest
+from skillfleet_nb.runs.request import RunRequest, takes
 from skillfleet_nb.store import Journal, queries
 
 if TYPE_CHECKING:
@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     from skillfleet_nb.advice.track_record import SelectorReport
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.prepare import Prepared
+    from skillfleet_nb.runs.task import CheckedTask
     from skillfleet_nb.store import Home, Store
     from skillfleet_nb.typing import Metric, Model, Program, Rows
+
+_TOLD = ("domain", "style", "complexity", "baseline", "baseline_n", "nearest", "words", "named")
+"""Features of a task that only a recommendation knows."""
 
 
 class Advisor:
@@ -70,34 +74,12 @@ class Advisor:
 
         return diagnose(self._home, program=program, train=train, metric=metric, lm=lm)
 
-    def headroom(
-        self,
-        program: Program,
-        *,
-        train: Rows,
-        metric: Metric,
-        val: Rows | None = None,
-        test: Rows | None = None,
-        lm: Model | None = None,
-        seed: int = 0,
-        num_threads: int | None = None,
-        n: int = 24,
-        k: int = 4,
-        budget_usd: float | None = None,
-    ) -> Headroom:
+    @takes(HeadroomRequest)
+    def headroom(self, *program: Any, **options: Any) -> Headroom:
         """Say what optimising can win here at most, before money is spent on it.
 
         The metric and the labels are looked at first, which costs nothing; where they are sound, the
-        program is tried `k` times on `n` validation examples.
-
-        Parameters
-        ----------
-        program, train, val, test, metric, lm, seed, num_threads
-            As for ``fleet.optimize``.  The test split stays sealed.
-        n, k
-            Examples tried, and tries of each: one as it is, one with demos, the rest drawn at random.
-        budget_usd
-            No call starts beyond it.
+        program is tried `k` times on `n` validation examples.  The test split stays sealed.
 
         Returns
         -------
@@ -112,36 +94,12 @@ class Advisor:
         """
         from skillfleet_nb.advice.headroom import look
 
-        task = TaskRequest(
-            program, train=train, val=val, test=test, metric=metric, lm=lm, seed=seed, num_threads=num_threads
-        )
-        return look(self._home, self._checked(task), n=n, k=k, budget_usd=budget_usd)
+        asked = HeadroomRequest(*program, **options)
+        return look(self._home, checked(asked, self._settings), asked)
 
-    def estimate(
-        self,
-        program: Program,
-        *,
-        train: Rows,
-        optimizer: str,
-        params: Mapping[str, object] | None = None,
-        val: Rows | None = None,
-        test: Rows | None = None,
-        metric: Metric | None = None,
-        lm: Model | None = None,
-        prompt_lm: Model | None = None,
-        seed: int = 0,
-        num_threads: int | None = None,
-        probe: int = 3,
-    ) -> Forecast:
+    @takes(EstimateRequest)
+    def estimate(self, *program: Any, **options: Any) -> Forecast:
         """Forecast what a run will buy, cost and take, before it is started.
-
-        Parameters
-        ----------
-        program, train, val, test, metric, lm, prompt_lm, seed, num_threads, optimizer, params
-            As for ``fleet.optimize``; the metric may be left out.
-        probe
-            Training examples the program is run on to measure its calls, which costs a little and is
-            recorded; 0 reads all off the prompts and calls nothing.
 
         Returns
         -------
@@ -164,53 +122,19 @@ class Advisor:
         """
         from skillfleet_nb.optimizers import create
 
-        task = TaskRequest(
-            program, train=train, val=val, test=test, metric=metric, lm=lm, prompt_lm=prompt_lm, seed=seed,
-            num_threads=num_threads,
-        )  # fmt: skip
-        setup, made = self._checked(task), create(optimizer, params)
-        history = self._histories.of(setup.key)
-        sizing, _ = sized(self._home, setup, history, probe)
-        learned = past_runs.corrections(optimizer, str(setup.lm.model), history.past)
-        return forecast(made, setup.workload(sizing), learned)
+        asked = EstimateRequest(*program, **options)
+        task, optimizer = checked(asked, self._settings), create(asked.optimizer, asked.params)
+        history = self._histories.of(task.key)
+        sizing, _ = sized(self._home, task, history, asked.probe)
+        learned = past_runs.corrections(asked.optimizer, str(task.lm.model), history.past)
+        return forecast(optimizer, workload(task, sizing), learned)
 
-    def recommend(
-        self,
-        program: Program,
-        *,
-        train: Rows,
-        metric: Metric,
-        budget_usd: float | None = None,
-        quality_target: float = 0.85,
-        max_minutes: float | None = None,
-        complexity: str | None = None,
-        style: str | None = None,
-        domain: str | None = None,
-        val: Rows | None = None,
-        test: Rows | None = None,
-        lm: Model | None = None,
-        prompt_lm: Model | None = None,
-        seed: int = 0,
-        num_threads: int | None = None,
-        probe: int = 3,
-    ) -> Recommendation:
+    @takes(RecommendRequest)
+    def recommend(self, *program: Any, **options: Any) -> Recommendation:
         """Recommend an optimizer for a budget, with what it will cost, and why.
 
         Every preset of every installed optimizer is forecast first: what is recommended keeps the budget and the
         time at the upper end of its forecast, and a larger budget never gives a weaker optimizer.
-
-        Parameters
-        ----------
-        program, train, val, test, metric, lm, prompt_lm, seed, num_threads
-            As for ``fleet.optimize``.
-        budget_usd, max_minutes
-            Limits, the probe included; None is none.
-        quality_target
-            Score aimed at, in [0, 1]: its chance is told, and from 0.95 fine-tuning is considered.
-        complexity, style, domain
-            What you know of the task, in a word each; earlier runs on tasks of the same count more.
-        probe
-            Training examples to measure the program's calls on, once per task; 0 calls nothing.
 
         Returns
         -------
@@ -223,18 +147,12 @@ class Advisor:
             In one line: limits out of range or contradictory (with the smallest budget that would
             do), fewer than 5 examples, a budget for a model without a known price.
         """
-        task = TaskRequest(
-            program, train=train, val=val, test=test, metric=metric, lm=lm, prompt_lm=prompt_lm, seed=seed,
-            num_threads=num_threads,
-        )  # fmt: skip
-        return self._recommended(
-            task, budget_usd=budget_usd, quality_target=quality_target, max_minutes=max_minutes, probe=probe,
-            domain=domain, style=style, complexity=complexity,
-        )  # fmt: skip
+        asked = RecommendRequest(*program, **options)
+        return self._recommended(checked(asked, self._settings), asked.requirements, asked.probe, asked.words)
 
-    def decided(self, request: RunRequest) -> RunRequest:
+    def decided(self, request: RunRequest, task: CheckedTask) -> RunRequest:
         """Put the optimizer that is recommended for its limits in the place of ``auto``."""
-        made = self._recommended(request, budget_usd=request.budget_usd, max_minutes=request.max_minutes)
+        made = self._recommended(task, Requirements(request.budget_usd, max_minutes=request.max_minutes))
         return replace(
             request,
             optimizer=made.optimizer,
@@ -256,11 +174,12 @@ class Advisor:
         Parameters
         ----------
         recommendation
-            Of :meth:`recommend`; its budget and time limit hold for the job.
+            Of :meth:`recommend`; its task, budget and time limit are the job's.
         optimizer, params
             What to run instead; that it was overridden is recorded.
         **options
-            Further ones of ``fleet.optimize``, such as `name` or `engine`.
+            Further ones of ``fleet.optimize``, such as `name` or `engine`; one that the recommendation has too, such
+            as `seed` or `budget_usd`, goes before it.
 
         Raises
         ------
@@ -274,15 +193,36 @@ class Advisor:
             chosen, settled = optimizer, dict(params or {})
         elif params is not None:
             settled = dict(params)
-        request = task.run(
-            optimizer=chosen,
-            params=settled,
-            budget_usd=recommendation.budget_usd,
-            max_minutes=recommendation.max_minutes,
-            recommendation=recommendation,
-            **options,
-        )
-        return self._start(request)
+        follows = {
+            "optimizer": chosen,
+            "params": settled,
+            "budget_usd": recommendation.budget_usd,
+            "max_minutes": recommendation.max_minutes,
+            "recommendation": recommendation,
+        }
+        return self._start(task.run(**follows | options))
+
+    def explained(self, run: Prepared) -> Chosen:
+        """Say what a job runs, how that was chosen, and what is forecast of it from prompts alone."""
+        recommendation = run.request.recommendation
+        if not isinstance(recommendation, Recommendation | None):
+            raise InputError(f"recommendation is {recommendation!r}: give what fleet.advice.recommend returned")
+        spec, known = run.spec, features(run)
+        reckoned: Recommendation | Forecast | None = None
+        how, recommendation_id = "manual", None
+        if recommendation is not None:
+            same = recommendation.optimizer == spec.optimizer and all(
+                spec.params.get(k) == v for k, v in recommendation.params.items()
+            )
+            how, recommendation_id = "accepted" if same else "overridden", recommendation.recommendation_id
+            reckoned = recommendation if same else None
+            known |= {k: recommendation.features[k] for k in _TOLD if k in recommendation.features}
+        reckoned = reckoned or forecast(run.optimizer, workload(run, read_sizes(run)))
+        cost = reckoned.cost_usd
+        return Chosen(
+            how=how, recommendation_id=recommendation_id, features=known, optimizer=spec.optimizer, params=spec.params,
+            calls=tuple(reckoned.calls), cost_usd=None if cost is None else tuple(cost), wall_s=tuple(reckoned.wall_s),
+        )  # fmt: skip
 
     def report(self) -> SelectorReport:
         """Say how good the home's advice has been: accuracy, regret, calibration, forecast errors, use."""
@@ -290,38 +230,33 @@ class Advisor:
 
         return report(self._store)
 
-    def _checked(self, task: TaskRequest) -> Setup:
-        return set_up(task, Settings.load(self._home.config))
+    @property
+    def _settings(self) -> Settings:
+        return Settings.load(self._home.config)
 
     def _recommended(
         self,
-        task: TaskRequest,
-        *,
-        budget_usd: float | None,
-        quality_target: float = 0.85,
-        max_minutes: float | None,
-        probe: int = 3,
-        domain: str | None = None,
-        style: str | None = None,
-        complexity: str | None = None,
+        task: CheckedTask,
+        requirements: Requirements,
+        probe: int = RecommendRequest.probe,
+        words: Mapping[str, str] | None = None,
     ) -> Recommendation:
-        setup = self._checked(task)
-        for what, word in (("domain", domain), ("style", style), ("complexity", complexity)):
-            if word is not None and not word.strip():
-                raise InputError(f"{what} = {word!r}: give a word, or leave it out")
-        limits = Requirements(budget_usd, quality_target, max_minutes)
-        history = self._histories.of(setup.key)
-        sizing, probed = sized(self._home, setup, history, probe, budget_usd=budget_usd)
-        landmarks = landmarks_of(self._home, setup, history, Embedder.of(self._home.root))
+        history = self._histories.of(task.key)
+        budget_usd = requirements.budget_usd
+        sizing, probed = sized(self._home, task, history, probe, budget_usd=budget_usd)
         selector = selector_for(
-            setup, sizing, history.past, landmarks=landmarks, headroom=history.headroom, domain=domain, style=style,
-            complexity=complexity,
-        )  # fmt: skip
+            task,
+            sizing,
+            history.past,
+            landmarks=landmarks_of(self._home, task, history, Embedder.of(self._home.root)),
+            headroom=history.headroom,
+            words=words,
+        )
         if probed and budget_usd is not None and sizing.probe_usd:
-            limits = replace(limits, budget_usd=max(1e-9, budget_usd - sizing.probe_usd))
-        made = selector.choose(**asdict(limits))
+            requirements = replace(requirements, budget_usd=max(1e-9, budget_usd - sizing.probe_usd))
+        made = selector.choose(**asdict(requirements))
         record(self._home, made)
-        return made.prepared_with(selector.choose, task)
+        return made.prepared_with(selector.choose, task.request)
 
 
 def record(home: Home, recommendation: Recommendation) -> None:
@@ -335,44 +270,3 @@ def record_once(home: Home, store: Store, recommendation: Recommendation) -> Non
     """Keep a recommendation that was made under moved sliders, and so is not kept yet."""
     if not queries.is_recommended(store, recommendation.recommendation_id):
         record(home, recommendation)
-
-
-def choice(prepared: Prepared, settings: Settings, recommendation: object) -> Chosen:
-    """Say what a job runs, how that was chosen, and what is forecast of it from prompts alone."""
-    if not isinstance(recommendation, Recommendation | None):
-        raise InputError(f"recommendation is {recommendation!r}: give what fleet.advice.recommend returned")
-    spec, lm = prepared.spec, prepared.lm
-    if recommendation is None:
-        how, recommendation_id = "manual", None
-    else:
-        same = recommendation.optimizer == spec.optimizer and all(
-            spec.params.get(k) == v for k, v in recommendation.params.items()
-        )
-        how, recommendation_id = "accepted" if same else "overridden", recommendation.recommendation_id
-    sizes = spec.sizes["train"], spec.sizes["val"], spec.sizes["test"]
-    predictors = len(prepared.program.predictors())
-    features: dict[str, Any] = {
-        "task": task_key(spec.program_hash, spec.data_hashes["train"], spec.lm), "program": spec.program,
-        "lm": spec.lm, "n": sizes[0] + sizes[1], "train": sizes[0], "val": sizes[1], "test": sizes[2],
-        "predictors": predictors,
-        "labels": categories(prepared.program, prepared.splits.train),
-    }  # fmt: skip
-    if recommendation is not None:
-        further = ("domain", "style", "complexity", "baseline", "baseline_n", "nearest", "words", "named")
-        features |= {k: recommendation.features[k] for k in further if k in recommendation.features}
-    if how == "accepted" and recommendation is not None:
-        calls, cost, wall = recommendation.calls, recommendation.cost_usd, recommendation.wall_s
-    else:
-        sizing = read_sizes(prepared.program, prepared.splits.train, lm)
-        engine = getattr(prepared.prompt_lm, "engine", None)
-        workload = Workload(
-            sizes, sizing, predictors, price_of(lm, settings.prices),
-            price_of(prepared.prompt_lm, settings.prices), spec.num_threads, bool(getattr(lm, "cache", False)),
-            1.0 if getattr(engine, "repeats_itself", False) else None, spec.lm, spec.prompt_lm,
-        )  # fmt: skip
-        reckoned = forecast(prepared.optimizer, workload)
-        calls, cost, wall = reckoned.calls, reckoned.cost_usd, reckoned.wall_s
-    return Chosen(
-        how=how, recommendation_id=recommendation_id, features=features, optimizer=spec.optimizer, params=spec.params,
-        calls=tuple(calls), cost_usd=None if cost is None else tuple(cost), wall_s=tuple(wall),
-    )  # fmt: skip

@@ -15,7 +15,7 @@ from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.runs.metric import RunMetric
-from skillfleet_nb.runs.prepare import check_metric, checked_lm, checked_program, checked_splits, input_fields
+from skillfleet_nb.runs.task import checked_lm, checked_program, checked_splits, input_fields, output_types
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,7 +183,7 @@ def _data_checks(program: Program | None, train: Rows, metric: Metric | None) ->
 
 
 def _metric(metric: Metric, program: Program, example: Example) -> Check:
-    proven = check_metric(RunMetric(metric), program, example)
+    proven = RunMetric(metric).proves(example, output_types(program))
     told = "gives scores" if proven else "can only be tried on a real prediction: the run does so first"
     return Check("metric", "ok", told)
 

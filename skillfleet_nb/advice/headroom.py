@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.data.labels import labelled
 from skillfleet_nb.data.landmarks import inputs_text
-from skillfleet_nb.errors import InputError, LMError
+from skillfleet_nb.errors import LMError
 from skillfleet_nb.events import HeadroomFound
 from skillfleet_nb.format import money, one_line, percent
 from skillfleet_nb.html import Readable, items, table
@@ -26,7 +26,6 @@ from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.runs.prepare import own_score
 from skillfleet_nb.stats import mean_interval
 
 if TYPE_CHECKING:
@@ -35,9 +34,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from skillfleet_nb.advice.setup import Setup
+    from skillfleet_nb.advice.requests import HeadroomRequest
     from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.runs.metric import RunMetric
+    from skillfleet_nb.runs.task import CheckedTask
     from skillfleet_nb.store import Home
     from skillfleet_nb.typing import Example, Program
 
@@ -127,35 +127,30 @@ class Headroom(Readable, BaseModel):
         return table([], rows, title="Headroom", colours=colours) + items(self.evidence, title="Evidence")
 
 
-def look(home: Home, setup: Setup, *, n: int = 24, k: int = 4, budget_usd: float | None = None) -> Headroom:
-    """Look at a task; parameters are those of ``fleet.advice.headroom``."""
-    if setup.metric is None:
-        raise InputError("headroom needs a metric: give metric=, a function metric(example, pred, trace=None)")
-    for name, value in (("n", n), ("k", k)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} = {value!r}: give a whole number from 1")
-    examples = [*setup.splits.train, *setup.splits.val]
-    wrong = metric_faults(setup.metric, examples)
+def look(home: Home, task: CheckedTask, asked: HeadroomRequest) -> Headroom:
+    """Look at a task as it is asked for."""
+    examples = [*task.splits.train, *task.splits.val]
+    wrong = metric_faults(task.metric, examples) if task.metric is not None else []
     if wrong:
-        return _told(home, setup, Headroom(verdict="fix the metric first", evidence=tuple(wrong)))
+        return _told(home, task, Headroom(verdict="fix the metric first", evidence=tuple(wrong)))
     labels = label_evidence(examples)
     if labels["faults"]:
         agreement = {key: value for key, value in labels.items() if key != "faults"}
-        return _told(home, setup, Headroom(verdict="fix the data first", evidence=tuple(labels["faults"]), **agreement))
-    return _try(home, setup, labels, n, k, budget_usd)
+        return _told(home, task, Headroom(verdict="fix the data first", evidence=tuple(labels["faults"]), **agreement))
+    return _try(home, task, asked, labels)
 
 
 def metric_faults(metric: RunMetric, examples: Sequence[Example]) -> list[str]:  # noqa: PLR0911  one for each fault
     """Score right and wrong answers, which costs no call; say what is wrong with the metric."""
     rng = random.Random(0)
     some = rng.sample(list(examples), min(_JUDGED, len(examples)))
-    own = [own_score(metric, example) for example in some]
+    own = [metric.own_score(example) for example in some]
     if any(score is None for score in own):
         return []  # it asks a model, and is not asked for free
     right = [float(score or 0.0) for score in own]
     others = [_with_answers(example, _another(example, examples, rng)) for example in some]
-    wrong = [float(own_score(metric, other) or 0.0) for other in others if other is not None]
-    again = [float(own_score(metric, example) or 0.0) for example in (*some, *some)]
+    wrong = [float(metric.own_score(other) or 0.0) for other in others if other is not None]
+    again = [float(metric.own_score(example) or 0.0) for example in (*some, *some)]
     if any(abs(a - b) > 1e-9 for a, b in zip([*right, *right], again, strict=True)):  # noqa: PLR2004  rounding
         moved = sum(abs(a - b) > 1e-9 for a, b in zip(right, again, strict=False))  # noqa: PLR2004
         return [
@@ -276,52 +271,52 @@ def _similarities(texts: Sequence[str]) -> Any:
     return cosines
 
 
-def _try(home: Home, setup: Setup, labels: dict[str, Any], n: int, k: int, budget_usd: float | None) -> Headroom:
+def _try(home: Home, task: CheckedTask, asked: HeadroomRequest, labels: dict[str, Any]) -> Headroom:
     """Run the program as it is, with demos, and at random, on some examples."""
     import dspy
 
-    val = list(setup.splits.val)
-    examples = random.Random(setup.request.seed).sample(val, min(n, len(val)))
+    val = list(task.splits.val)
+    examples = random.Random(asked.seed).sample(val, min(asked.n, len(val)))
     labels = {key: value for key, value in labels.items() if key != "faults"}
-    models, limits = [setup.lm, *own_models(setup.program)], Limits(usd=budget_usd)
-    with Session.opened(home, setup.settings, "headroom", models, limits=limits) as session:
+    limits = Limits(usd=asked.budget_usd)
+    with Session.opened(home, task.settings, "headroom", task.lms, limits=limits) as session:
         gate = session.gate()
-        plain = _scores(session, gate, setup, setup.program, examples)
+        plain = _scores(session, gate, task, task.program, examples)
         if all(s is None for s in plain):
             failure = session.ledger.last_failure
             why = gate.closed[1] if gate.closed else in_short(failure) if failure else "no answer"
             raise LMError(f"the program could not be scored on {len(examples)} examples: {why}")
         scored = [plain]
-        with_demos = dspy.LabeledFewShot(k=_DEMOS).compile(setup.program.deepcopy(), trainset=list(setup.splits.train))
-        for n_try in range(1, k):
+        with_demos = dspy.LabeledFewShot(k=_DEMOS).compile(task.program.deepcopy(), trainset=list(task.splits.train))
+        for n_try in range(1, asked.k):
             if gate.closed:
                 break
             # The first other try has demos, the rest are drawn at random: together they bound what prompts can do.
             if n_try == 1:
-                scored.append(_scores(session, gate, setup, with_demos, examples))
+                scored.append(_scores(session, gate, task, with_demos, examples))
             else:
-                drawn = replace(setup, lm=setup.lm.copy(temperature=1.0, rollout_id=n_try))
-                scored.append(_scores(session, gate, drawn, setup.program, examples))
+                drawn = replace(task, lm=task.lm.copy(temperature=1.0, rollout_id=n_try))
+                scored.append(_scores(session, gate, drawn, task.program, examples))
         totals = session.ledger.totals
         stopped = gate.closed[1] if gate.closed else None
         found = _verdict(examples, [s for s in scored if s], labels, stopped=stopped)
         found = found.model_copy(update={"calls": totals.calls, "cost_usd": totals.cost_usd})
-    return _told(home, setup, found)
+    return _told(home, task, found)
 
 
 def _scores(
-    session: Session, gate: Gate, setup: Setup, program: Program, examples: Sequence[Example]
+    session: Session, gate: Gate, task: CheckedTask, program: Program, examples: Sequence[Example]
 ) -> list[float | None]:
     """Score a program on examples; None where it failed, nothing where calls were refused."""
     import dspy
 
-    with session.logged(), session.models(gate, setup.lm):
+    with session.logged(), session.models(gate, task.lm):
         metered = tapped_program(gate, program.deepcopy()) if own_models(program) else program
         try:
             rows = dspy.Evaluate(
                 devset=list(examples),
-                metric=setup.metric,
-                num_threads=setup.threads,
+                metric=task.metric,
+                num_threads=task.num_threads,
                 max_errors=len(examples) + 1,
             )(metered).results
         except RunStopped:
@@ -374,14 +369,14 @@ def _verdict(
     )  # fmt: skip
 
 
-def _told(home: Home, setup: Setup, found: Headroom) -> Headroom:
+def _told(home: Home, task: CheckedTask, found: Headroom) -> Headroom:
     """Record what was found, so that advice on the same task knows it."""
     from skillfleet_nb.store import Journal
 
     event = HeadroomFound(
-        key=setup.key, verdict=found.verdict, baseline=found.baseline, n=found.n, best_of_k=found.best_of_k,
+        key=task.key, verdict=found.verdict, baseline=found.baseline, n=found.n, best_of_k=found.best_of_k,
         evidence=found.evidence,
     )  # fmt: skip
-    with Journal(home, f"headroom-{setup.key}-{secrets.token_hex(4)}") as journal:
+    with Journal(home, f"headroom-{task.key}-{secrets.token_hex(4)}") as journal:
         journal.append(event, sync=True)
     return found

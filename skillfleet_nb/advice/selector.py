@@ -17,6 +17,8 @@ from skillfleet_nb.advice.past_runs import calibrated, corrections
 from skillfleet_nb.advice.posterior import baseline_of, expectations
 from skillfleet_nb.advice.recommendation import Option, Recommendation
 from skillfleet_nb.advice.rules import STEPS_USD, allowed
+from skillfleet_nb.advice.task_facts import features as features_of
+from skillfleet_nb.advice.task_facts import workload as workload_of
 from skillfleet_nb.errors import InputError, LMError, SkillfleetError
 from skillfleet_nb.format import duration, money, one_line, percent, points
 from skillfleet_nb.lm.prices import how_to_state_a_price
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
     from skillfleet_nb.advice.forecast import Forecast, Workload
     from skillfleet_nb.advice.past_runs import PastRun
     from skillfleet_nb.advice.posterior import Expectation
-    from skillfleet_nb.advice.setup import Setup
     from skillfleet_nb.advice.sizing import Sizing
     from skillfleet_nb.data.landmarks import Landmarks
     from skillfleet_nb.optimizers import Optimizer, Task, Tier
+    from skillfleet_nb.runs.task import CheckedTask
 
 WITHIN = 0.02
 """A choice is right when no other would have scored this much more."""
@@ -223,15 +225,14 @@ class Selector:
 
 
 def selector_for(
-    setup: Setup, sizing: Sizing, past: Sequence[PastRun], *, landmarks: Landmarks,
-    headroom: Mapping[str, Any] | None = None, by_rules: bool = False,
-    domain: str | None = None, style: str | None = None, complexity: str | None = None,
+    task: CheckedTask, sizing: Sizing, past: Sequence[PastRun], *, landmarks: Landmarks,
+    headroom: Mapping[str, Any] | None = None, by_rules: bool = False, words: Mapping[str, str] | None = None,
 ) -> Selector:  # fmt: skip
     """Forecast every configuration and expect a score of each.
 
     Parameters
     ----------
-    setup, sizing
+    task, sizing
         The task and the size of its calls.
     past
         The home's earlier runs.
@@ -241,19 +242,20 @@ def selector_for(
         What was recorded of the task's headroom, if it was looked at.
     by_rules
         Leave past runs aside.
-    domain, style, complexity
-        What a person says of the task; runs on tasks of the same count more.
+    words
+        What a person says of the task, by what it is (`domain`, `style`, `complexity`); runs on tasks of the same
+        count more.
     """
-    described = {"domain": domain, "style": style, "complexity": complexity}
-    features = setup.features | {k: v for k, v in (described | landmarks._asdict()).items() if v is not None}
+    measured = {k: v for k, v in landmarks._asdict().items() if v is not None}
+    features = features_of(task) | dict(words or {}) | measured
     if sizing.score is not None:
         features |= {"baseline": sizing.score, "baseline_n": sizing.probed}
     if headroom is not None and headroom["baseline"] is not None:
         features |= {"baseline": headroom["baseline"], "baseline_n": headroom["n"]}
     past = () if by_rules else tuple(past)
     baseline = baseline_of(features, past)
-    workload = setup.workload(sizing)
-    forecasts, left_out = _forecasts(setup, workload, past)
+    workload = workload_of(task, sizing)
+    forecasts, left_out = _forecasts(task, workload, past)
     expected = expectations([configuration for configuration, _, _ in forecasts], features, baseline, past)
     prospects = tuple(
         Prospect(configuration, cost, expects, needs)
@@ -265,21 +267,19 @@ def selector_for(
 
 
 def _forecasts(
-    setup: Setup, workload: Workload, past: Sequence[PastRun]
+    task: CheckedTask, workload: Workload, past: Sequence[PastRun]
 ) -> tuple[list[tuple[Configuration, Forecast, str]], list[str]]:
     """Forecast every configuration that can do this task, with what it needs; and say what fails, and why."""
-    from skillfleet_nb.optimizers import Task, create
+    from skillfleet_nb.optimizers import create
 
     every, unusable = installed()
-    metric: Any = setup.metric  # None where none was given: nothing is scored here
-    splits = setup.splits
-    task = Task(setup.program, splits.train, splits.val, metric, setup.lm, setup.prompt_lm, setup.request.seed, 1)
+    offered, lm = task.for_optimizer(), str(task.lm.model)
     forecasts, left_out = [], list(unusable)
     for configuration in every:
         try:
             optimizer = create(configuration.optimizer, configuration.params)
-            if _can_do(optimizer, task):
-                learned = corrections(configuration.optimizer, str(setup.lm.model), past)
+            if _can_do(optimizer, offered):
+                learned = corrections(configuration.optimizer, lm, past)
                 forecasts.append((configuration, forecast(optimizer, workload, learned), optimizer.needs))
         except Exception as exc:  # noqa: BLE001  a plugin may raise anything, and stands in no other's way
             why = f"{type(exc).__name__}: {one_line(str(exc))}"

@@ -18,16 +18,16 @@ from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import Probed
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
-from skillfleet_nb.lm.tap import own_models, tapped_program
+from skillfleet_nb.lm.tap import tapped_program
 from skillfleet_nb.runs.reporter import said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from skillfleet_nb.config import Settings
     from skillfleet_nb.events import LMCall
+    from skillfleet_nb.runs.task import CheckedTask
     from skillfleet_nb.store import Home
-    from skillfleet_nb.typing import Example, Metric, Model, Program
+    from skillfleet_nb.typing import Model
 
 _READ = 12  # examples whose prompts are measured
 _REASONING_TOKENS = 60.0  # an answer's length where no example tells it
@@ -76,24 +76,14 @@ class Sizing(BaseModel):
     latency_known: bool = False
 
 
-def read_sizes(program: Program, train: Sequence[Example], lm: Model) -> Sizing:
-    """Measure prompts as DSPy's adapter writes them, without a call.
-
-    Parameters
-    ----------
-    program
-        A ``dspy.Module``.
-    train
-        Examples; the first few are measured.
-    lm
-        The model; its engine may say how fast it is.
-    """
+def read_sizes(task: CheckedTask) -> Sizing:
+    """Measure prompts on the first few training examples, as DSPy's adapter writes them, without a call."""
     import dspy
 
-    adapter = dspy.settings.adapter or dspy.ChatAdapter()
-    examples = list(train[:_READ])
+    adapter, lm = dspy.settings.adapter or dspy.ChatAdapter(), task.lm
+    examples = list(task.splits.train[:_READ])
     input_tokens, output_tokens, demo_tokens = [], [], []
-    for predictor in program.predictors():
+    for predictor in task.program.predictors():
         signature = predictor.signature
         for example in examples:
             values = {**example.inputs().toDict(), **example.labels().toDict()}
@@ -111,32 +101,32 @@ def read_sizes(program: Program, train: Sequence[Example], lm: Model) -> Sizing:
     here = getattr(getattr(lm, "engine", None), "answers_here", False)
     latency = float(getattr(lm.engine, "latency_s", 0.0)) + 0.001 if here else _ASSUMED_LATENCY_S
     return Sizing(
-        per_run=float(len(program.predictors())),
+        per_run=float(task.predictors),
         input_tokens=statistics.mean(input_tokens),
         output_tokens=statistics.mean(output_tokens),
         demo_tokens=statistics.mean(demo_tokens),
         example_tokens=statistics.mean(example_tokens),
-        labels=sum(_categories(program, train).values()) or 4,
+        labels=sum(_categories(task).values()) or 4,
         latency_s=latency,
         latency_known=here,
     )
 
 
-def categories(program: Program, train: Sequence[Example]) -> int | None:
+def categories(task: CheckedTask) -> int | None:
     """Count the categories of the output with the most of them; None where no output is a category."""
-    return max(_categories(program, train).values(), default=None)
+    return max(_categories(task).values(), default=None)
 
 
-def _categories(program: Program, train: Sequence[Example]) -> dict[str, int]:
+def _categories(task: CheckedTask) -> dict[str, int]:
     """Count the categories of every output that declares them, or is categorical in the data."""
     from typing import Literal, get_args, get_origin
 
     counts: dict[str, int] = {}
-    for predictor in program.predictors():
+    for predictor in task.program.predictors():
         for name, field in predictor.signature.output_fields.items():
             if get_origin(field.annotation) is Literal:
                 counts[name] = len(get_args(field.annotation))
-            elif values := label_values(e.get(name) for e in train):
+            elif values := label_values(e.get(name) for e in task.splits.train):
                 counts[name] = len(values)
     return counts
 
@@ -170,23 +160,17 @@ def _encoding() -> Any:
     return None
 
 
-def probe(
-    home: Home, settings: Settings, program: Program, train: Sequence[Example], metric: Metric | None,
-    lm: Model, *,
-    n: int, key: str, budget_usd: float | None = None,
-) -> Sizing:  # fmt: skip
+def probe(home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = None) -> Sizing:
     """Run the program on `n` training examples through the meter, and journal what it bought.
 
     Parameters
     ----------
-    home, settings
-        Where calls are recorded, and how.
-    program, train, metric, lm
-        As of the run; `metric` is a :class:`~skillfleet_nb.runs.metric.RunMetric` or None.
+    home
+        Where calls are recorded.
+    task
+        The task, which need not be probed again.
     n
         Examples, from 1.
-    key
-        What the sizes hold for: the same set-up need not be probed again.
     budget_usd
         The probe stops at it.
 
@@ -195,20 +179,19 @@ def probe(
     LMError
         If no call was answered.
     """
-    read = read_sizes(program, train, lm)
+    read = read_sizes(task)
     scores: list[float] = []
     overheads: list[float] = []  # seconds of a run that are not the model's, for each of its calls
     calls: list[LMCall] = []
     why = "no call"
-    models = [lm, *own_models(program)]
     limits = Limits(usd=budget_usd)
-    with Session.opened(home, settings, "probe", models, limits=limits, on_calls=calls.extend) as session:
+    with Session.opened(home, task.settings, "probe", task.lms, limits=limits, on_calls=calls.extend) as session:
         gate = session.gate()
-        for example in list(train)[:n]:
+        for example in list(task.splits.train)[:n]:
             calls_before, started = len(calls), time.perf_counter()
             try:
-                with session.logged(), session.models(gate, lm):
-                    prediction = tapped_program(gate, program.deepcopy())(**example.inputs())
+                with session.logged(), session.models(gate, task.lm):
+                    prediction = tapped_program(gate, task.program.deepcopy())(**example.inputs())
             except RunStopped as exc:
                 why = exc.reason
                 break
@@ -217,15 +200,15 @@ def probe(
                 continue
             seconds, own = time.perf_counter() - started, calls[calls_before:]
             overheads.append((seconds - sum(c.latency_s for c in own)) / max(1, len(own)))
-            if metric is not None:
-                scores.append(float(metric(example, prediction)))
+            if task.metric is not None:
+                scores.append(float(task.metric(example, prediction)))
         answered = [c for c in calls if c.error is None]
         if not answered or not overheads:
             raise LMError(f"the probe of {n} examples got no answer ({why}): check the model, or give probe=0")
         totals = session.ledger.totals
         bought = {"probe_usd": totals.cost_usd, "probe_calls": totals.calls}
         sizing = _measured(read, answered, len(overheads), scores, min(overheads)).model_copy(update=bought)
-        session.emit(Probed(key=key, sizing=sizing.model_dump()), sync=True)
+        session.emit(Probed(key=task.key, sizing=sizing.model_dump()), sync=True)
     return sizing
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command, group
+from skillfleet_nb.commands.optimize import TASK
 
 if TYPE_CHECKING:
     import argparse
@@ -32,17 +33,6 @@ _EXAMPLES_ESTIMATE = (
     "estimate mymodule:program --train data.csv --optimizer gepa --probe 0 --lm openai/gpt-4o-mini",
 )
 
-
-_TASK = (
-    argument("program", metavar="PROGRAM"),
-    argument("--train", required=True, metavar="DATA"),
-    argument("--val", metavar="DATA", help="validation set"),
-    argument("--test", metavar="DATA", help="test set; it is not looked at"),
-    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's"),
-    argument("--prompt-lm", metavar="LM", help="model that proposes and reflects"),
-    argument("--seed", type=int, default=0, metavar="N"),
-    argument("--threads", dest="num_threads", type=int, metavar="N", help="threads of an evaluation"),
-)
 _PROBE = argument("--probe", type=int, default=3, metavar="N", help="examples to measure calls on (3); 0 calls nothing")
 
 SELECTOR = group(
@@ -53,7 +43,7 @@ SELECTOR = group(
 @command(
     "recommend",
     "which optimizer, for which money",
-    *_TASK,
+    *TASK,
     argument("--metric", required=True, metavar="METRIC"),
     argument("--budget", dest="budget_usd", type=float, metavar="USD", help="limit in USD, the probe included"),
     argument(
@@ -85,7 +75,7 @@ def _recommend(c: Context, a: argparse.Namespace) -> Recommendation:
 @command(
     "estimate",
     "what a run will cost, before it is started",
-    *_TASK,
+    *TASK,
     argument("--metric", metavar="METRIC"),
     argument("--optimizer", required=True, metavar="OPTIMIZER", help="see the command optimizers"),
     argument(
@@ -104,7 +94,7 @@ def _estimate(c: Context, a: argparse.Namespace) -> Forecast:
 @command(
     "headroom",
     "what can optimising win here at most?",
-    *_TASK,
+    *TASK,
     argument("--metric", required=True, metavar="METRIC"),
     argument("-n", type=int, default=24, metavar="N", help="validation examples tried (24)"),
     argument("-k", type=int, default=4, metavar="K", help="tries of each (4)"),

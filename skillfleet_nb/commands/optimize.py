@@ -24,14 +24,23 @@ _OPTIMIZE_EXAMPLES = (
     "optimize mymodule:program --train data.csv --metric mymodule:metric --optimizer copro --lm offline",
 )
 
+TASK = (
+    argument("program", metavar="PROGRAM"),
+    argument("--train", required=True, metavar="DATA"),
+    argument("--val", metavar="DATA", help="validation set"),
+    argument("--test", metavar="DATA", help="test set; stays sealed until the end of a run"),
+    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's"),
+    argument("--prompt-lm", metavar="LM", help="model that proposes and reflects"),
+    argument("--seed", type=int, default=0, metavar="N"),
+    argument("--threads", dest="num_threads", type=int, metavar="N", help="threads of an evaluation"),
+)
+"""The options of a task, but for its metric: a command may do without."""
+
 
 @command(
     "optimize",
     "optimise a program",
-    argument("program", metavar="PROGRAM"),
-    argument("--train", required=True, metavar="DATA"),
-    argument("--val", metavar="DATA", help="validation set"),
-    argument("--test", metavar="DATA", help="test set; stays sealed until the end"),
+    *TASK,
     argument("--metric", required=True, metavar="METRIC"),
     argument("--optimizer", required=True, metavar="OPTIMIZER", help="see the command optimizers; auto chooses"),
     argument("--select", type=int, metavar="K", help="train on the best K of the train split; see trainset"),
@@ -39,8 +48,6 @@ _OPTIMIZE_EXAMPLES = (
     argument(
         "--set", dest="params", action="append", default=[], metavar="KEY=VALUE", help="a parameter of the optimizer"
     ),
-    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's"),
-    argument("--prompt-lm", metavar="LM", help="model that proposes and reflects"),
     argument("--fallback-lm", action="append", metavar="LM", help="model that takes over from one that fails"),
     argument("--budget", dest="budget_usd", type=float, metavar="USD", help="hard limit in USD"),
     argument("--max-calls", type=int, metavar="N", help="hard limit on bought calls"),
@@ -50,8 +57,6 @@ _OPTIMIZE_EXAMPLES = (
     argument(
         "--review", action="append", default=[], metavar="WHEN", help="ask you first: accept, or cost=USD; repeatable"
     ),
-    argument("--seed", type=int, default=0, metavar="N"),
-    argument("--threads", dest="num_threads", type=int, metavar="N", help="threads of an evaluation"),
     argument("--name", metavar="NAME", help="what to call the job"),
     argument("--tag", dest="tags", action="append", default=[], metavar="TAG", help="a word to find the job by"),
     argument("--domain", metavar="DOMAIN", help="what the job is about, to find it by"),

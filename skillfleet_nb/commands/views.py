@@ -12,7 +12,7 @@ from skillfleet_nb.commands.tasks import by_task, listing, more_help
 from skillfleet_nb.format import ago, duration, is_missing, money, one_line, points, seen_from_here, visible
 from skillfleet_nb.html import Readable, fill, join, preformatted, progress_bar, table, text_table
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.runs.prepare import LM_SETUP, OFFLINE_SETUP
+from skillfleet_nb.runs.task import LM_SETUP, OFFLINE_SETUP
 
 if TYPE_CHECKING:
     import pandas as pd

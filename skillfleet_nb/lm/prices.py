@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from skillfleet_nb.typing import Model
 
 _TABLE = "model_prices_and_context_window_backup.json"
 _PER_MILLION = 1_000_000
@@ -71,6 +73,11 @@ def price_of(lm: object, stated: Mapping[str, tuple[float, float]] | None = None
         if "input_cost_per_token" in entry and "output_cost_per_token" in entry:
             return Price(float(entry["input_cost_per_token"]), float(entry["output_cost_per_token"]))
     return None
+
+
+def unpriced(lms: Iterable[Model], stated: Mapping[str, tuple[float, float]] | None = None) -> list[Model]:
+    """List the models that have no known price; parameters are those of :func:`price_of`."""
+    return [lm for lm in lms if price_of(lm, stated) is None]
 
 
 def how_to_state_a_price(model: str) -> str:

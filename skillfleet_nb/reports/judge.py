@@ -20,9 +20,11 @@ from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import ExampleJudged, StopKind
 from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.prices import unpriced
 from skillfleet_nb.lm.session import Session
-from skillfleet_nb.runs.prepare import checked_budget, checked_lm
+from skillfleet_nb.runs.prepare import checked_budget
 from skillfleet_nb.runs.spec import Budget
+from skillfleet_nb.runs.task import checked_lm
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class Judge:
         checked_lm(self.lm)
         if isinstance(self.max_calls, bool) or not isinstance(self.max_calls, int) or self.max_calls < 1:
             raise InputError(f"max_calls = {self.max_calls!r}: give a whole number from 1")
-        checked_budget(Budget(usd=self.budget_usd, calls=self.max_calls), (self.lm,), self.settings)
+        checked_budget(Budget(usd=self.budget_usd, calls=self.max_calls), unpriced([self.lm], self.settings.prices))
 
     @property
     def name(self) -> str:

@@ -16,7 +16,7 @@ from skillfleet_nb.events import ExampleRated, ExamplesAnalysed
 from skillfleet_nb.reports.influence import candidates
 from skillfleet_nb.reports.judge import task_of
 from skillfleet_nb.runs.metric import RunMetric
-from skillfleet_nb.runs.prepare import checked_program, input_fields, own_score
+from skillfleet_nb.runs.task import checked_program, input_fields
 from skillfleet_nb.skills.plan_rows import PLAN_ROLES, STYLE_FIELD
 from skillfleet_nb.store import Journal, new_stream, queries
 from skillfleet_nb.store.arrays import ArrayCache
@@ -152,7 +152,7 @@ def _try(metric: Metric, report: TrainsetReport) -> None:
     judge = RunMetric(metric)
     rows = report.examples["row"].tolist()[:_PROBED]
     examples = to_examples(report.given(rows), input_fields=report.inputs, name=report.name)
-    scores = [own_score(judge, example) for example in examples]
+    scores = [judge.own_score(example) for example in examples]
     wrong = [row for row, score in zip(rows, scores, strict=True) if score is not None and score < 1]
     if wrong:
         shown = ", ".join(map(str, sorted(wrong)[:5]))

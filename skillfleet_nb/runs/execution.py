@@ -11,15 +11,14 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import HomeError, JobError
 from skillfleet_nb.events import JobState, Paused, Result, StateChanged, StopKind, Warned
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
-from skillfleet_nb.lm.tap import own_models, tapped, tapped_program
-from skillfleet_nb.optimizers import Task
+from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.runs.collector import set_aside
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.lm_health import told_at_the_end
@@ -36,13 +35,12 @@ from skillfleet_nb.store import read_requests
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from skillfleet_nb.config import Settings
     from skillfleet_nb.events import Payload, Split
     from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.runs.scoring import Comparison
     from skillfleet_nb.store import Home, Journal
-    from skillfleet_nb.typing import Example, Program
+    from skillfleet_nb.typing import Program
 
 _RESERVE = 0.3  # most of any limit that is set aside for scoring the result
 _LOOK_S = 0.25  # how often the control file is looked at
@@ -76,61 +74,68 @@ class Execution:
         The checked run.
     home, journal
         Where facts go; the journal is this run's own, and is closed by its owner.
-    settings
-        The home's settings.
     history
         What earlier attempts at the job recorded; they are replayed from the cache of the model.
     """
 
     def __init__(
-        self,
-        prepared: Prepared,
-        home: Home,
-        journal: Journal,
-        settings: Settings,
-        history: EarlierAttempts | None = None,
+        self, prepared: Prepared, home: Home, journal: Journal, history: EarlierAttempts | None = None
     ) -> None:
+        self.prepared = prepared
+        self._home, self._journal = home, journal
         self._history = history or EarlierAttempts()
-        self.prepared, self._home, self._journal = prepared, home, journal
         self._looked, self._looking, self._heard = 0.0, threading.Lock(), 0
         self._told_paused, self._telling_pause = False, threading.Lock()
         self._reporter = Reporter(home, journal, self._history.programs)
-        self._session = Session(
-            journal,
-            settings,
-            [prepared.lm, prepared.prompt_lm, *own_models(prepared.program)],
-            limits=prepared.limits,
-            fallbacks=prepared.fallback_lms,
+        self._session = self._metered()  # at once: a person may stop the run before it has begun
+        self.ledger = self._session.ledger
+        prepared.metric.on_fault = lambda fault: self.ledger.stop(StopKind.METRIC, fault)
+
+    def _metered(self) -> Session:
+        """Make the session through which every call of the run goes."""
+        run = self.prepared
+        return Session(
+            self._journal,
+            run.settings,
+            run.lms,
+            limits=run.limits,
+            fallbacks=run.fallback_lms,
             earlier=self._history,
             look=self._look,
             on_pause=self._tell_pause,
         )
-        self.ledger = self._session.ledger
-        splits: dict[Split, list[Example]] = {
-            "train": prepared.splits.train,
-            "val": prepared.splits.val,
-            "test": prepared.splits.test,
-        }
-        self._recorder = Recorder(
+
+    @cached_property
+    def _recorder(self) -> Recorder:
+        from skillfleet_nb.data.identity import example_id, parts
+
+        names: tuple[Split, ...] = ("train", "val", "test")
+        rows = ((split, example) for split in names for example in getattr(self.prepared.splits, split))
+        return Recorder(
             emit=self._reporter.emit,
             keep=self._reporter.keep,
-            ids=_identities(splits),
-            sizes=prepared.spec.sizes,
+            ids={id(example): (example_id(*parts(example)), split) for split, example in rows},
+            sizes=self.prepared.sizes,
             ledger=self.ledger,
             history=self._history,
         )
-        self._scorer = Scorer(prepared, self._session, self._recorder, self._reporter)
-        self._reviewer = Reviewer(
-            prepared.spec.review,
-            home,
-            journal.stream,
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        return Scorer(self.prepared, self._session, self._recorder, self._reporter)
+
+    @cached_property
+    def _reviewer(self) -> Reviewer:
+        return Reviewer(
+            self.prepared.request.reviews,
+            self._home,
+            self._journal.stream,
             self._reporter,
             self.ledger,
             self._history.reviews,
             self._history.declined,
             self._look,
         )
-        prepared.metric.on_fault = lambda fault: self.ledger.stop(StopKind.METRIC, fault)
 
     def cancel(self, reason: str = "cancelled") -> None:
         """Ask the run to stop: no further call starts, and the best so far is kept."""
@@ -245,15 +250,11 @@ class Execution:
         try:
             with self._scorer.models(gate, *callbacks) as task_lm:
                 program = tapped_program(gate, self._scorer.as_given(baseline.program.deepcopy()))
-                task = Task(
+                task = replace(
+                    run.for_optimizer(),
                     program=tracked(program) if batch else program,
-                    train=run.splits.train,
-                    val=run.splits.val,
-                    metric=run.metric,
                     lm=task_lm,
                     prompt_lm=tapped(gate, run.prompt_lm, optimizer.prompt_role),
-                    seed=run.spec.seed,
-                    num_threads=run.spec.num_threads,
                     say=self._reporter.say,
                     lineage=self._recorder.descends,
                 )
@@ -404,9 +405,3 @@ class Execution:
             max_errors=1_000_000,
         ):
             yield
-
-
-def _identities(splits: dict[Split, list[Example]]) -> dict[int, tuple[str, Split]]:
-    from skillfleet_nb.data.identity import example_id, parts
-
-    return {id(e): (example_id(*parts(e)), split) for split, rows in splits.items() for e in rows}

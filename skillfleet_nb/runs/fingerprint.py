@@ -41,7 +41,7 @@ def _versions() -> tuple[tuple[str, str], ...]:
     return tuple(versions)
 
 
-def metric_content(metric: Metric) -> Any:
+def metric_content(metric: Metric | None) -> Any:
     """Describe a metric by content, as plain values."""
     return _Describer().value(metric)
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 import inspect
 import math
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args, get_origin
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.runs.review.reviewer import REVIEWER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from skillfleet_nb.typing import Example, Metric, Prediction
 
@@ -117,6 +119,59 @@ class RunMetric:
                 "correct it before anything is spent"
             ) from exc
 
+    def proves(self, example: Example, outputs: Mapping[str, Any]) -> bool:
+        """Score the right answer to `example`, which costs nothing, to see that it gives scores.
+
+        Parameters
+        ----------
+        outputs
+            What the program answers with, and the type of each: those that `example` does not label are blank.
+
+        Returns
+        -------
+        bool
+            False where that could not tell: the metric asks a model, or reads what only a real
+            prediction has; it is then tried on the first real one.
+
+        Raises
+        ------
+        InputError
+            If it raises or returns no score.
+        """
+        import dspy
+
+        blanks = {name: _blank(annotation) for name, annotation in outputs.items()}
+        gold = dspy.Prediction(**{**blanks, **example.labels().toDict()})
+        try:
+            with _nobody_asked():
+                self.probe(example, gold)
+        except _AsksModel:
+            return False
+        except InputError as exc:
+            cause = exc.__cause__
+            if isinstance(cause, AttributeError | KeyError) and "Example" not in str(cause):
+                return False
+            raise
+        return True
+
+    def own_score(self, example: Example) -> float | None:
+        """Score an example's own answer, which costs nothing.
+
+        Returns
+        -------
+        float or None
+            In [0, 1]; 0 where it raises, None where it asks a model and so cannot be asked.
+        """
+        import dspy
+
+        try:
+            with _nobody_asked():
+                return float(self.probe(example, dspy.Prediction(**example.labels().toDict())))
+        except _AsksModel:
+            return None
+        except InputError:
+            return 0.0
+
     def _call(
         self, example: Example, pred: Prediction | None, trace: object, pred_name: str | None, pred_trace: object
     ) -> Any:
@@ -193,3 +248,38 @@ def _arity(fn: Metric, name: str) -> int:
             continue
         return n
     raise InputError(f"metric {name!r} takes {signature}: it must take (example, pred, trace=None)")
+
+
+class _AsksModel(BaseException):
+    """A metric called a model, or asked a person, while it was tried for free."""
+
+
+class _NoPerson:
+    """Stands for a run's reviewer where there is no run."""
+
+    def step(self, *_: object) -> None:
+        raise _AsksModel
+
+
+def _nobody_asked() -> AbstractContextManager[None]:
+    """Stop whatever the body asks, a model of its own or a person, before it is asked."""
+    import dspy
+    from dspy.utils.callback import BaseCallback
+
+    def on_lm_start(*_: object, **__: object) -> None:
+        raise _AsksModel
+
+    no_models: Any = type("NoModels", (BaseCallback,), {"on_lm_start": on_lm_start})
+    context: AbstractContextManager[None] = dspy.context(
+        lm=dspy.LM("skillfleet/none", cache=False), callbacks=[no_models()], trace=[], **{REVIEWER: _NoPerson()}
+    )
+    return context
+
+
+def _blank(annotation: Any) -> Any:
+    """Make a value of an output's type, for fields that the labels do not have."""
+    origin = get_origin(annotation)
+    if origin is not None and get_args(annotation) and origin not in {list, dict, tuple, set}:
+        return get_args(annotation)[0] if not isinstance(get_args(annotation)[0], type) else None
+    blanks = {str: "", int: 0, float: 0.0, bool: False, list: [], dict: {}, tuple: (), set: set()}
+    return blanks.get(origin or annotation)

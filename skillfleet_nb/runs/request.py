@@ -11,13 +11,11 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from skillfleet_nb.errors import InputError, unknown
-from skillfleet_nb.runs.spec import Budget, tags_of
+from skillfleet_nb.runs.spec import Budget, Review, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from skillfleet_nb.config import Settings
-    from skillfleet_nb.runs.spec import Review
     from skillfleet_nb.typing import Metric, Model, Program, Rows
 
 ENGINES = ("thread", "process")
@@ -69,7 +67,7 @@ class TaskRequest:
 
     def run(self, **options: Any) -> RunRequest:
         """Return the request for a run on this task, with further options."""
-        return RunRequest(**{f.name: getattr(self, f.name) for f in fields(TaskRequest)}, **options)
+        return RunRequest(**{f.name: getattr(self, f.name) for f in fields(TaskRequest)} | options)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -145,18 +143,18 @@ class RunRequest(TaskRequest):
             raise InputError(f"target = {self.target:g}: it must be a score in [0, 1], for example 0.9")
         if self.select is None and self.strategy is not None:
             raise InputError(f"strategy = {self.strategy!r} is given without select: say how many examples to train on")
-        tags_of(self.tags)
+        object.__setattr__(self, "tags", tags_of(self.tags))
+        object.__setattr__(self, "review", Review.of(self.review))
 
     @property
     def budget(self) -> Budget:
         """Its limits together."""
         return Budget(usd=self.budget_usd, calls=self.max_calls, tokens=self.max_tokens, minutes=self.max_minutes)
 
-    def settings(self, settings: Settings) -> Settings:
-        """Return the settings that hold for this run."""
-        if self.record_prompts is None:
-            return settings
-        return settings.model_copy(update={"record_prompts": self.record_prompts})
+    @property
+    def reviews(self) -> Review:
+        """When it asks a person."""
+        return Review.of(self.review)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -57,6 +57,42 @@ class Review(BaseModel):
     accept: bool = False
     cost_usd: tuple[float, ...] = ()
 
+    @classmethod
+    def of(cls, given: str | Sequence[str] | Review | None) -> Review:
+        """Read when a run is to ask: ``"accept"``, ``"cost=0.50"``, several of them, or ``"none"``.
+
+        Raises
+        ------
+        InputError
+            Naming what is allowed.
+
+        Examples
+        --------
+        >>> Review.of(["accept", "cost=0.5"])
+        Review(accept=True, cost_usd=(0.5,))
+        """
+        if isinstance(given, Review):
+            return given
+        parts = [given] if isinstance(given, str) else list(given or ())
+        if parts == ["none"]:
+            return cls()
+        accept, costs = False, set()
+        for part in parts:
+            what, equals, value = str(part).partition("=")
+            if what == "accept" and not equals:
+                accept = True
+                continue
+            try:
+                limit = float(value.strip().removeprefix("$"))
+            except ValueError:
+                limit = 0.0
+            if what != "cost" or not 0 < limit < float("inf"):
+                raise InputError(
+                    f"review {part!r}: write accept, or cost=USD with an amount above 0, such as cost=0.50"
+                )
+            costs.add(limit)
+        return cls(accept=accept, cost_usd=tuple(sorted(costs)))
+
 
 class Spec(BaseModel):
     """Everything that decides a run's outcome, by name and content hash.

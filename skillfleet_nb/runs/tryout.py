@@ -16,8 +16,8 @@ from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.runs.outputs import output_json
-from skillfleet_nb.runs.prepare import checked_lm, input_fields
 from skillfleet_nb.runs.reporter import said
+from skillfleet_nb.runs.task import checked_lm, input_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from skillfleet_nb.format import one_line, points
 from skillfleet_nb.html import fill, preformatted
 from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, mark
 from skillfleet_nb.reports.stored_programs import StoredPrograms
-from skillfleet_nb.runs.prepare import input_fields
+from skillfleet_nb.runs.task import input_fields
 from skillfleet_nb.widgets.face import Face, checked_name, page, put
 
 if TYPE_CHECKING:

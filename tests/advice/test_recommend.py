@@ -66,6 +66,13 @@ def test_a_followed_recommendation_runs_within_its_budget_and_is_recorded(tmp_pa
     assert json.loads(row.features)["lm"].startswith("skillfleet/counted")
 
 
+def test_what_is_given_with_a_followed_recommendation_goes_before_it(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    made = _recommend(fleet, budget_usd=1.5)
+    spec = fleet.advice.follow(made, optimizer="labeled_fewshot", seed=7, budget_usd=0.5, num_threads=2).progress.spec
+    assert (spec["seed"], spec["budget"]["usd"], spec["num_threads"]) == (7, 0.5, 2)
+
+
 def test_what_is_overridden_or_chosen_by_hand_is_recorded_as_that(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path / "home")
     lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
@@ -86,6 +93,15 @@ def test_what_is_overridden_or_chosen_by_hand_is_recorded_as_that(tmp_path: Path
     assert sure.data.empty
     assert sorted(won.data.chosen) == ["by hand", "overridden"]
     assert all(chart.svg in said._repr_html_() for chart in said.charts)
+
+
+def test_auto_is_advised_on_the_rows_that_the_run_selects(tmp_path: Path) -> None:
+    fleet, lm = Fleet(tmp_path / "home"), counted_lm(Counting(usd_per_1k_tokens=PRICE))[0]
+    given = {**Data().splits(), "metric": told, "lm": lm, "optimizer": "auto", "budget_usd": 0.9}
+    job = fleet.optimize(program(), **given, select=12, strategy="top")
+    advised = fleet.sql("select features from recommendations").features.map(json.loads)
+    assert [f["train"] for f in advised] == [12]
+    assert job.progress.spec["sizes"]["train"] == 12
 
 
 def test_auto_chooses_and_runs(tmp_path: Path) -> None:

@@ -36,14 +36,15 @@ from skillfleet_nb.advice.configurations import installed
 from skillfleet_nb.advice.forecast import forecast
 from skillfleet_nb.advice.past_runs import PastRun
 from skillfleet_nb.advice.selector import WITHIN, Selector, selector_for
-from skillfleet_nb.advice.setup import Setup, set_up
 from skillfleet_nb.advice.sizing import Sizing, read_sizes
+from skillfleet_nb.advice.task_facts import checked, features, workload
 from skillfleet_nb.config import Settings
 from skillfleet_nb.data.landmarks import Landmarks, landmarks
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.optimizers import create
 from skillfleet_nb.runs.request import TaskRequest
+from skillfleet_nb.runs.task import CheckedTask
 from skillfleet_nb.stats import mean_interval, paired_comparison
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _at(row: dict[str, Any], budget: float) -> float:
     return float(known[-1] if known else row["judged_baseline"])
 
 
-Known = tuple[Setup, Sizing, Landmarks]
+Known = tuple[CheckedTask, Sizing, Landmarks]
 Picks = tuple[Case, list[tuple[str, float]]]
 """A case, and what was chosen in it on every draw of its examples, with the confidence."""
 
@@ -117,8 +118,8 @@ def setup_of(task: Task, embedder: Embedder) -> Known:
     """Set a task up as the selector sees it, with what a probe of three examples would measure, and its landmarks."""
     lm = dspy.LM("skillfleet/grid", engine=Remembering(usd_per_1k_tokens=task.usd_per_1k))
     request = TaskRequest(task.program(), train=task.train, val=task.val, test=task.test, metric=task.metric, lm=lm)
-    setup = set_up(request, Settings())
-    sizing = read_sizes(setup.program, task.train, lm)
+    setup = checked(request, Settings())
+    sizing = read_sizes(setup)
     with dspy.context(lm=lm):
         predictions = [(e, task.program()(**e.inputs())) for e in task.train[:3]]
     scores = [float(task.metric(e, p).score) for e, p in predictions]
@@ -141,10 +142,10 @@ def past_of(task: Task, setups: dict[str, list[Known]], rows: Rows) -> tuple[Pas
     for (name, arm, seed), r in rows.items():
         if name != task.name or seed >= DRAWS:
             continue
-        told = forecast(create(*ARMS[arm]), setup.workload(sizing))
+        told = forecast(create(*ARMS[arm]), workload(setup, sizing))
         usd = None if told.cost_usd is None else (told.cost_usd.expected, r["usd"])
         past.append(
-            PastRun(setup.features | found._asdict(), ARMS[arm][0], every.of_run(*ARMS[arm]), r["baseline"],
+            PastRun(features(setup) | found._asdict(), ARMS[arm][0], every.of_run(*ARMS[arm]), r["baseline"],
                     r["test"] - r["test_baseline"], r["test"], calls=(told.calls.expected, r["calls"]), usd=usd)
         )  # fmt: skip
     return tuple(past)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.advice.advisor import Advisor
+from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, RecommendRequest
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, TaskRequest
 
@@ -20,8 +22,14 @@ TASK: dict[str, Any] = {"train": [], "metric": len, "optimizer": "copro"}
 
 @pytest.mark.parametrize(
     ("method", "request_class"),
-    [(Fleet.optimize, RunRequest), (Fleet.resume, ResumeRequest)],
-    ids=["optimize", "resume"],
+    [
+        (Fleet.optimize, RunRequest),
+        (Fleet.resume, ResumeRequest),
+        (Advisor.headroom, HeadroomRequest),
+        (Advisor.estimate, EstimateRequest),
+        (Advisor.recommend, RecommendRequest),
+    ],
+    ids=["optimize", "resume", "headroom", "estimate", "recommend"],
 )
 def test_a_person_reads_every_option_of_a_method(method: Any, request_class: type) -> None:
     shown = inspect.signature(method).parameters

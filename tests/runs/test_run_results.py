@@ -167,7 +167,7 @@ def test_the_given_program_is_not_changed(finished: Callable[[str], Finished], o
 def test_inputs_are_named_by_forward_whatever_it_calls_itself() -> None:
     import dspy
 
-    from skillfleet_nb.runs.prepare import input_fields
+    from skillfleet_nb.runs.task import input_fields
 
     class Odd(dspy.Module):
         def __init__(this) -> None:  # noqa: N805  the point

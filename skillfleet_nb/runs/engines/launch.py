@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.events import JobCreated, JobState, Resumed, StateChanged
 from skillfleet_nb.runs.engines import worker
-from skillfleet_nb.runs.engines.parcel import Parcel, keep, pack
+from skillfleet_nb.runs.engines.parcel import Parcel, keep
 from skillfleet_nb.runs.execution import Execution
 from skillfleet_nb.runs.interrupts import keep_from_here
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
@@ -17,24 +17,25 @@ from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.store import Journal
 
 if TYPE_CHECKING:
-    from skillfleet_nb.config import Settings
+    from collections.abc import Callable, Sequence
+
     from skillfleet_nb.events import Payload
     from skillfleet_nb.runs.jobs.progress import Progress
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.store import Home
 
 
-def start(home: Home, prepared: Prepared, settings: Settings, *further: Payload) -> Job:
+def start(home: Home, prepared: Prepared, explain: Callable[[Prepared], Payload]) -> Job:
     """Start a run as a new job, and return its handle at once.
 
     Parameters
     ----------
-    home, settings
-        Where, and what the home says where the request says nothing.
+    home
+        Where.
     prepared
         The run.
-    further
-        What is recorded with the job's making.
+    explain
+        Tells what is recorded with the job's making: how it was chosen, and what is forecast of it.
     """
     request, spec = prepared.request, prepared.spec
     job_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
@@ -51,16 +52,16 @@ def start(home: Home, prepared: Prepared, settings: Settings, *further: Payload)
         domain=(request.domain or "").strip() or None,
         spec=spec.model_dump(mode="json"),
     )
-    job = Job(home, job_id, request.program)
-    return _launch(job, Journal(home, job_id), [created, *further], prepared, packed, settings)
+    events = [created, explain(prepared)]
+    return _launch(Job(home, job_id), Journal(home, job_id), events, prepared, packed)
 
 
-def start_again(home: Home, prepared: Prepared, settings: Settings, before: Progress, cache_dir: str | None) -> Job:
+def start_again(home: Home, prepared: Prepared, before: Progress, cache_dir: str | None) -> Job:
     """Start a further attempt at a job, and return its handle at once.
 
     Parameters
     ----------
-    home, prepared, settings
+    home, prepared
         As for :func:`start`.
     before
         Where the job was when this was asked.
@@ -73,41 +74,38 @@ def start_again(home: Home, prepared: Prepared, settings: Settings, before: Prog
         If somebody else was faster.
     """
     packed = _packed(prepared, home, cache_dir)
-    job = Job(home, before.job_id, prepared.request.program)
+    job = Job(home, before.job_id)
     journal = Journal(home, job.id)
     if job.progress.attempts != before.attempts:
         journal.close()
         raise JobError(f"job {before.name!r} was just resumed by another process: watch it")
     resumed = Resumed(attempt=before.attempts + 1, budget=prepared.spec.budget.model_dump())
-    return _launch(job, journal, [resumed, StateChanged(state=JobState.PENDING)], prepared, packed, settings)
+    return _launch(job, journal, [resumed, StateChanged(state=JobState.PENDING)], prepared, packed)
 
 
 def _packed(prepared: Prepared, home: Home, cache_dir: str | None = None) -> bytes | None:
     """Pack what a run needs; None for a run of this process that holds on to what cannot travel."""
     try:
-        return pack(Parcel.of(prepared.request, cache_dir), home)
+        return Parcel.of(home, prepared.request, cache_dir).packed
     except InputError:
         if prepared.request.engine == "process":
             raise
         return None
 
 
-def _launch(
-    job: Job, journal: Journal, events: list[Payload], prepared: Prepared, packed: bytes | None, settings: Settings
-) -> Job:
+def _launch(job: Job, journal: Journal, events: Sequence[Payload], prepared: Prepared, packed: bytes | None) -> Job:
     """Start a run on its engine; the journal, which is open, is the run's own from here on."""
-    home, request = job.home, prepared.request
+    home = job.home
     try:
         keep_from_here()
         if packed is not None:
             keep(packed, home, job.id)
         worker.forget(home, job.id)
         journal.append_many(events, sync=True)
-        if request.engine == "process":
-            worker.spawn(home, journal, request.max_parallel)
+        if prepared.request.engine == "process":
+            worker.spawn(home, journal, prepared.request.max_parallel)
             return job
-        settings = request.settings(settings)
-        return job.start(Execution(prepared, home, journal, settings, EarlierAttempts.of(home, job.id)), journal)
+        return job.start(Execution(prepared, home, journal, EarlierAttempts.of(home, job.id)), journal)
     except BaseException:
         journal.close()  # or this process would keep alive a job that nobody runs
         raise

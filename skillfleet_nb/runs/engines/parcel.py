@@ -40,16 +40,18 @@ class Parcel:
     `cache_dir` is the folder of DSPy's cache; None where the cache on disk is off.
     """
 
+    home: Home
     request: RunRequest
     adapter: dspy.Adapter | None
     cache_dir: str | None
 
     @classmethod
-    def of(cls, request: RunRequest, cache_dir: str | None = None) -> Parcel:
+    def of(cls, home: Home, request: RunRequest, cache_dir: str | None = None) -> Parcel:
         """Put DSPy's settings of now to a run; `cache_dir` is used in place of its folder."""
         import dspy
 
-        return cls(request, dspy.settings.adapter, cache_dir or _cache_dir())
+        request = replace(request, recommendation=None)  # of a higher layer, and recorded
+        return cls(home, request, dspy.settings.adapter, cache_dir or _cache_dir())
 
     def parts(self) -> dict[str, Any]:
         """Return what is packed, by name."""
@@ -57,11 +59,37 @@ class Parcel:
         return {**options, "adapter": self.adapter, "cache_dir": self.cache_dir}
 
     @classmethod
-    def from_parts(cls, parts: dict[str, Any]) -> Parcel:
+    def from_parts(cls, home: Home, parts: dict[str, Any]) -> Parcel:
         """Make it again from its :meth:`parts`."""
         options = dict(parts)
         adapter, cache_dir = options.pop("adapter"), options.pop("cache_dir")
-        return cls(RunRequest(**options), adapter, cache_dir)
+        return cls(home, RunRequest(**options), adapter, cache_dir)
+
+    @property
+    def packed(self) -> bytes:
+        """It as bytes, signed with the key of its home.
+
+        Raises
+        ------
+        InputError
+            If something in it cannot travel, naming it and the way out.
+        """
+        try:
+            blob = _dumps(self.parts())
+        except InputError:
+            raise
+        except Exception as exc:
+            raise InputError(_what_stays(self, exc)) from exc
+        if (variable := variable_in(blob)) is not None:
+            part = next((name for name, value in self.parts().items() if variable_in(_dumps(value))), "the run")
+            raise InputError(
+                f"`{part}` holds the value of ${variable}, and keys are not written to disk: read it where it is used, "
+                f"os.environ[{variable!r}], or run in this process (leave --detach out)"
+            )
+        # Read before the blob is opened: what it names must be found first.
+        folder = Path.cwd()
+        place = json.dumps({"folder": str(folder), "path": [str(folder / entry) for entry in sys.path]}).encode()
+        return sign(place + b"\n" + blob, home_key(self.home.ensure().root / "key"))
 
     def under(self) -> AbstractContextManager[None]:
         """Make the settings of DSPy in the body those of the parcel."""
@@ -69,32 +97,6 @@ class Parcel:
 
         context: AbstractContextManager[None] = dspy.context(adapter=self.adapter)
         return context
-
-
-def pack(parcel: Parcel, home: Home) -> bytes:
-    """Pack a parcel and sign it.
-
-    Raises
-    ------
-    InputError
-        If something in it cannot travel, naming it and the way out.
-    """
-    try:
-        blob = _dumps(parcel.parts())
-    except InputError:
-        raise
-    except Exception as exc:
-        raise InputError(_what_stays(parcel, exc)) from exc
-    if (variable := variable_in(blob)) is not None:
-        part = next((name for name, value in parcel.parts().items() if variable_in(_dumps(value))), "the run")
-        raise InputError(
-            f"`{part}` holds the value of ${variable}, and keys are not written to disk: read it where it is used, "
-            f"os.environ[{variable!r}], or run in this process (leave --detach out)"
-        )
-    # Read before the blob is opened: what it names must be found first.
-    folder = Path.cwd()
-    place = json.dumps({"folder": str(folder), "path": [str(folder / entry) for entry in sys.path]}).encode()
-    return sign(place + b"\n" + blob, home_key(home.ensure().root / "key"))
 
 
 def keep(packed: bytes, home: Home, job_id: str) -> None:
@@ -129,7 +131,7 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
     if move and Path(was["folder"]).is_dir():
         os.chdir(was["folder"])
     try:
-        return Parcel.from_parts(cloudpickle.loads(packed))
+        return Parcel.from_parts(home, cloudpickle.loads(packed))
     except LMError as exc:
         raise JobError(str(exc)) from exc
     except Exception as exc:
@@ -175,7 +177,7 @@ def kept(home: Home, job_id: str, spec: dict[str, Any], settings: Settings, chan
         "num_threads": recorded.num_threads,
         "record_prompts": settings.record_prompts,
     }
-    return Parcel.of(RunRequest(**{**options, **changes}))
+    return Parcel.of(home, RunRequest(**{**options, **changes}))
 
 
 def _cache_dir() -> str | None:

@@ -152,10 +152,8 @@ def _prepare(home: Home, journal: Journal) -> Execution:
         dspy.configure_cache(enable_disk_cache=False)
     elif parcel.cache_dir != dspy.cache.disk_cache_dir:
         dspy.configure_cache(disk_cache_dir=parcel.cache_dir)
-    settings = parcel.request.settings(Settings.load(home.config))
-    return Execution(
-        prepare(parcel.request, settings), home, journal, settings, EarlierAttempts.of(home, journal.stream)
-    )
+    prepared = prepare(parcel.request, Settings.load(home.config))
+    return Execution(prepared, home, journal, EarlierAttempts.of(home, journal.stream))
 
 
 if __name__ == "__main__":

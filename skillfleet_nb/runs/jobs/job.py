@@ -53,10 +53,9 @@ class Job(Readable):
         Shows live views where the job is.
     """
 
-    def __init__(self, home: Home, job_id: str, program: Any = None) -> None:
+    def __init__(self, home: Home, job_id: str) -> None:
         self.id = job_id
         self.home = home
-        self._given = program
         self._progress = Progress(home, job_id)
         self._reading = threading.Lock()
         self._execution: Execution | None = None
@@ -231,11 +230,10 @@ class Job(Readable):
         JobError
             If it was not kept, or cannot be opened any more.
         """
-        if self._given is None:
-            from skillfleet_nb.runs.engines import parcel
+        from skillfleet_nb.runs.engines import parcel
 
-            self._given = parcel.read(self.home, self.id).request.program
-        return self._given
+        run = self._execution.prepared if self._execution else parcel.read(self.home, self.id)
+        return run.request.program
 
     def model(self) -> Any:
         """Return the model that answers for the job's program; raises `JobError` if it was not kept."""

@@ -16,7 +16,6 @@ from skillfleet_nb.events import Asks, JobState, ReviewAnswered, ReviewAsked, St
 from skillfleet_nb.format import money
 from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.runs.review.answers import CHOICES, Answer, checked_choice, read_answer
-from skillfleet_nb.runs.spec import Review
 from skillfleet_nb.store import read_requests, request
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.lm.meter import Ledger
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.reporter import Reporter
+    from skillfleet_nb.runs.spec import Review
     from skillfleet_nb.store import Home
 
 REVIEWER = "skillfleet_review"  # the name of the DSPy setting that holds a run's reviewer
@@ -94,40 +94,6 @@ def ask(question: str, kind: Asks = "confirm", details: Mapping[str, Any] | None
     told = {str(label): str(value) for label, value in (details or {}).items()}
     answer: Answer = reviewer.step(question.strip(), kind, told)
     return answer
-
-
-def read_review(given: Any) -> Review:
-    """Read when a run is to ask: ``"accept"``, ``"cost=0.50"``, several of them, or ``"none"``.
-
-    Raises
-    ------
-    InputError
-        Naming what is allowed.
-
-    Examples
-    --------
-    >>> read_review(["accept", "cost=0.5"])
-    Review(accept=True, cost_usd=(0.5,))
-    """
-    if isinstance(given, Review):
-        return given
-    parts = [given] if isinstance(given, str) else list(given or ())
-    if parts == ["none"]:
-        return Review()
-    accept, costs = False, set()
-    for part in parts:
-        what, equals, value = str(part).partition("=")
-        if what == "accept" and not equals:
-            accept = True
-            continue
-        try:
-            limit = float(value.strip().removeprefix("$"))
-        except ValueError:
-            limit = 0.0
-        if what != "cost" or not 0 < limit < float("inf"):
-            raise InputError(f"review {part!r}: write accept, or cost=USD with an amount above 0, such as cost=0.50")
-        costs.add(limit)
-    return Review(accept=accept, cost_usd=tuple(sorted(costs)))
 
 
 def answer(job: Job, said: str, choice: str | None, keywords: Mapping[Choice, Sequence[str]]) -> Answer:

@@ -303,4 +303,4 @@ def test_a_parcel_comes_back_as_it_went(fleet: Fleet, stopped: str) -> None:
     assert kept.request.metric.__name__ == metric.__name__
     assert kept.request.train == splits()["train"]
     assert [type(e) for e in kept.request.train] == [dspy.Example] * len(kept.request.train)
-    assert parcel.pack(kept, fleet.home)
+    assert kept.packed

@@ -1,0 +1,105 @@
+"""What advice knows of a task before a run: its features, the size of its calls, how simple learners do on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.advice.forecast import Workload
+from skillfleet_nb.advice.sizing import Sizing, categories, checked_probe, probe, read_sizes
+from skillfleet_nb.errors import InputError, MissingExtraError
+from skillfleet_nb.events import Landmarked
+from skillfleet_nb.runs.task import check_task
+
+if TYPE_CHECKING:
+    from skillfleet_nb.advice.past_runs import History
+    from skillfleet_nb.config import Settings
+    from skillfleet_nb.data.landmarks import Landmarks
+    from skillfleet_nb.lm.embed import Embedder
+    from skillfleet_nb.runs.request import TaskRequest
+    from skillfleet_nb.runs.task import CheckedTask
+    from skillfleet_nb.store import Home
+
+FEWEST = 5
+
+
+def checked(request: TaskRequest, settings: Settings) -> CheckedTask:
+    """Check a task as a run would, and refuse one that is too small to advise on.
+
+    Raises
+    ------
+    InputError, LMError
+        In one line.
+    """
+    train = request.train
+    if isinstance(train, Sized) and len(train) < FEWEST:
+        raise InputError(
+            f"train holds {len(train)} examples: advice needs {FEWEST} or more; 20 to 50 make a useful start"
+        )
+    return check_task(request, settings)
+
+
+def features(task: CheckedTask) -> dict[str, Any]:
+    """Tell what advice goes by: sizes, categories, predictors, and the names of program and model."""
+    sizes = task.sizes
+    return {
+        "task": task.key, "program": task.name, "lm": str(task.lm.model), "n": sizes["train"] + sizes["val"], **sizes,
+        "predictors": task.predictors, "labels": categories(task),
+    }  # fmt: skip
+
+
+def workload(task: CheckedTask, sizing: Sizing) -> Workload:
+    """Put together what a forecast needs."""
+    sizes = task.sizes
+    return Workload(
+        sizes=(sizes["train"], sizes["val"], sizes["test"]),
+        sizing=sizing,
+        predictors=task.predictors,
+        price=task.price,
+        prompt_price=task.prompt_price,
+        threads=task.num_threads,
+        cached=bool(getattr(task.lm, "cache", False)),
+        repeats=1.0 if getattr(getattr(task.prompt_lm, "engine", None), "repeats_itself", False) else None,
+        lm=str(task.lm.model),
+        prompt_lm=str(task.prompt_lm.model),
+    )
+
+
+def sized(
+    home: Home, task: CheckedTask, history: History, n: int, *, budget_usd: float | None = None
+) -> tuple[Sizing, bool]:
+    """Size the calls of a task; return whether that took calls.
+
+    A task that was probed before, on this home, is not probed again.
+
+    Raises
+    ------
+    InputError, LMError
+        If `n` is no number of examples, or the probe got no answer.
+    """
+    if checked_probe(n) == 0:
+        return read_sizes(task), False
+    if history.probed is not None:
+        kept = Sizing.model_validate(history.probed["sizing"])
+        if kept.probed >= n:
+            return kept, False
+    measured = probe(home, task, n=n, budget_usd=budget_usd)
+    return measured, True
+
+
+def landmarks_of(home: Home, task: CheckedTask, history: History, embedder: Embedder) -> Landmarks:
+    """Try simple learners on a task's examples, once for each task; no model is asked."""
+    from skillfleet_nb.data.landmarks import Landmarks, landmarks
+    from skillfleet_nb.store import Journal, new_stream
+
+    if history.landmarks is not None:
+        return Landmarks(**history.landmarks)
+    try:
+        embedder.check()
+        embed = embedder
+    except MissingExtraError:
+        embed = None
+    measured = landmarks([*task.splits.train, *task.splits.val], embed)
+    with Journal(home, new_stream("landmarks")) as journal:
+        journal.append(Landmarked(key=task.key, **measured._asdict()), sync=True)
+    return measured

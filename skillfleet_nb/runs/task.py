@@ -1,0 +1,270 @@
+"""A task, checked once: what a run is prepared from, and what advice on it looks at."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.errors import InputError, LMError
+from skillfleet_nb.lm.prices import price_of, stay_offline, unpriced
+from skillfleet_nb.lm.tap import own_models
+from skillfleet_nb.optimizers import Task
+from skillfleet_nb.runs.fingerprint import metric_content, program_content
+from skillfleet_nb.runs.metric import RunMetric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skillfleet_nb.config import Settings
+    from skillfleet_nb.data import Issue, Splits
+    from skillfleet_nb.lm.prices import Price
+    from skillfleet_nb.runs.request import TaskRequest
+    from skillfleet_nb.typing import Example, Model, Program, Rows
+
+OFFLINE_SETUP = "dspy.configure(lm=sf.offline_lm())"
+LM_SETUP = 'dspy.configure(lm=dspy.LM("openai/gpt-4o-mini"))'
+"""What a person without a configured model pastes."""
+
+
+@dataclass(frozen=True)
+class CheckedTask:
+    """A task that has passed every check, with all that is known of it without a call.
+
+    Attributes
+    ----------
+    request
+        What was asked.
+    settings
+        That hold for it.
+    program
+        Its own copy, which nothing else changes.
+    metric
+        None where none was given.
+    metric_is_proven
+        Whether the metric was seen to score; otherwise the first real prediction tells.
+    fallback_lms
+        Models that take over, in this order.
+    num_threads
+        Of an evaluation.
+    notes
+        What the person should know of the data.
+    """
+
+    request: TaskRequest
+    settings: Settings
+    program: Program
+    splits: Splits[Example]
+    metric: RunMetric | None
+    metric_is_proven: bool
+    lm: Model
+    prompt_lm: Model
+    fallback_lms: tuple[Model, ...]
+    num_threads: int
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What the program is called for people."""
+        return label(self.program)
+
+    @property
+    def lms(self) -> tuple[Model, ...]:
+        """Every model that may be called, those included that predictors of the program bring along."""
+        return (self.lm, self.prompt_lm, *self.fallback_lms, *own_models(self.program))
+
+    @property
+    def unpriced(self) -> list[Model]:
+        """Those of its models that have no known price."""
+        return unpriced(self.lms, self.settings.prices)
+
+    @property
+    def price(self) -> Price | None:
+        """What a token of the program's model costs."""
+        return price_of(self.lm, self.settings.prices)
+
+    @property
+    def prompt_price(self) -> Price | None:
+        """What a token of the model costs that proposes."""
+        return price_of(self.prompt_lm, self.settings.prices)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Examples of each split, by its name."""
+        return {name: len(rows) for name, rows in self._rows.items()}
+
+    @property
+    def predictors(self) -> int:
+        """Number of the program's predictors."""
+        return len(self.program.predictors())
+
+    @cached_property
+    def program_hash(self) -> str:
+        """What the program is, by content."""
+        return _hash(program_content(self.program))
+
+    @cached_property
+    def metric_hash(self) -> str:
+        """What the metric is, by content."""
+        return _hash(metric_content(self.request.metric))
+
+    @cached_property
+    def data_hashes(self) -> dict[str, str]:
+        """What each split holds, by content."""
+        return {name: _hash([dict(e) for e in rows]) for name, rows in self._rows.items()}
+
+    @property
+    def key(self) -> str:
+        """What is the same for the same program, training data and model."""
+        return _hash([self.program_hash, self.data_hashes["train"], str(self.lm.model)])
+
+    def for_optimizer(self) -> Task:
+        """Return it as an optimizer is given it; its models are not metered yet."""
+        metric: Any = self.metric  # None where nothing is to be scored
+        return Task(
+            program=self.program,
+            train=self.splits.train,
+            val=self.splits.val,
+            metric=metric,
+            lm=self.lm,
+            prompt_lm=self.prompt_lm,
+            seed=self.request.seed,
+            num_threads=self.num_threads,
+        )
+
+    def parts(self) -> dict[str, Any]:
+        """Return its fields by name, to make a prepared run of them."""
+        return {f.name: getattr(self, f.name) for f in fields(CheckedTask)}
+
+    @property
+    def _rows(self) -> dict[str, list[Example]]:
+        return {name: getattr(self.splits, name) for name in ("train", "val", "test")}
+
+
+def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Model, ...] = ()) -> CheckedTask:
+    """Check a task; nothing is asked of a model.
+
+    Parameters
+    ----------
+    request
+        What was asked.
+    settings
+        Of the home.
+    fallback_lms
+        Models that take over.
+
+    Raises
+    ------
+    InputError, LMError
+        In one line, naming what was given, what is allowed and what to do.
+    """
+    stay_offline()
+    import dspy
+
+    program = _own_copy(checked_program(request.program))
+    lm = checked_lm(request.lm if request.lm is not None else dspy.settings.lm)
+    prompt_lm = checked_lm(request.prompt_lm) if request.prompt_lm is not None else lm
+    splits, issues = checked_splits(request.train, request.val, request.test, input_fields(program), request.seed)
+    metric = RunMetric(request.metric) if request.metric is not None else None
+    return CheckedTask(
+        request=request,
+        settings=settings,
+        program=program,
+        splits=splits,
+        metric=metric,
+        metric_is_proven=metric is not None and metric.proves(splits.val[0], output_types(program)),
+        lm=lm,
+        prompt_lm=prompt_lm,
+        fallback_lms=fallback_lms,
+        num_threads=request.num_threads or settings.num_threads or dspy.settings.num_threads or 1,
+        notes=tuple(map(str, issues)),
+    )
+
+
+def _own_copy(program: Program) -> Program:
+    """Copy a program: optimizers assert that one is not compiled, and some change what they are given."""
+    own = program.deepcopy()
+    own._compiled = False  # noqa: SLF001  DSPy's own mark
+    for mine, theirs in zip(own.predictors(), program.predictors(), strict=True):
+        mine.lm = getattr(theirs, "lm", None)  # the model itself: a copy would have an engine of its own
+    return own
+
+
+def checked_program(program: object) -> Program:
+    """Refuse what is not a DSPy program with something to optimise."""
+    import dspy
+
+    if inspect.isclass(program) and issubclass(program, dspy.Module):
+        raise InputError(f"program is the class {program.__name__}: give an instance, {program.__name__}()")
+    if not isinstance(program, dspy.Module):
+        raise InputError(f"program is a {type(program).__name__}: give a dspy.Module, for example dspy.Predict(…)")
+    if not program.predictors():
+        raise InputError(
+            f"program {label(program)} has no predictor to optimise: assign dspy.Predict(…) "
+            "or dspy.ChainOfThought(…) to an attribute in its __init__"
+        )
+    return program
+
+
+def checked_lm(lm: object) -> Model:
+    """Refuse a missing model, or what is none."""
+    import dspy
+
+    if lm is None:
+        raise LMError(
+            f"no LM is configured: import dspy, skillfleet_nb as sf; {OFFLINE_SETUP}, which needs no key, or "
+            f"{LM_SETUP}; or name one for this run (lm=, --lm offline)"
+        )
+    if not isinstance(lm, dspy.BaseLM):
+        raise InputError(f"lm is {lm!r}: give a dspy.LM, for example dspy.LM('openai/gpt-4o-mini')")
+    return lm
+
+
+def checked_splits(
+    train: Rows, val: Rows | None, test: Rows | None, inputs: Sequence[str], seed: int
+) -> tuple[Splits[Example], list[Issue]]:
+    """Read, check and cut the data; return what the person should know of it as well."""
+    from skillfleet_nb.data import check_examples, make_splits, to_examples
+
+    given = {
+        n: to_examples(rows, input_fields=inputs, name=n)
+        for n, rows in {"train": train, "val": val, "test": test}.items()
+        if rows is not None
+    }
+    found = [f for n, rows in given.items() for f in check_examples(rows, name=n)]
+    splits = make_splits(given["train"], given.get("val"), given.get("test"), seed=seed)
+    return splits, found
+
+
+def input_fields(program: Program) -> list[str]:
+    """Name the inputs a program takes: its forward's parameters, or its first predictor's fields."""
+    # Reading `forward` off the object warns; off the class, its first parameter is the object.
+    own = vars(program).get("forward")
+    parameters = list(inspect.signature(own or type(program).forward).parameters.values())[0 if own else 1 :]
+    named = [p.name for p in parameters if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}]
+    if named and not any(p.kind == p.VAR_KEYWORD for p in parameters):
+        return [p.name for p in parameters if p.name in named and p.default is p.empty] or named
+    return list(program.predictors()[0].signature.input_fields)
+
+
+def output_types(program: Program) -> dict[str, Any]:
+    """Tell the outputs a program answers with, and the type of each: those of its last predictor."""
+    outputs = program.predictors()[-1].signature.output_fields
+    return {name: field.annotation for name, field in outputs.items()}
+
+
+def label(program: Program) -> str:
+    """Name a program for people: its class, and the signature of a single predictor."""
+    predictors = program.predictors()
+    if len(predictors) != 1:
+        return type(program).__name__
+    signature = predictors[0].signature
+    fields = f"{', '.join(signature.input_fields)} -> {', '.join(signature.output_fields)}"
+    return f"{type(program).__name__}({fields})"
+
+
+def _hash(value: object) -> str:
+    from skillfleet_nb.data.identity import content_hash
+
+    return content_hash(value)
