@@ -23,6 +23,7 @@ from skillfleet_nb.events import (
     StopKind,
     Trial,
     Trying,
+    Unread,
     Warned,
 )
 
@@ -151,7 +152,8 @@ class JobRecord:
     started_at
         When it first ran.
     totals
-        What all attempts bought; `failures` counts failed calls by the kind of error.
+        What all attempts bought; `failures` counts failed calls by the kind of error,
+        `unread` answers that could not be read by the role of who asked.
     calls_before, ran_before_s
         Calls, cached ones too, and seconds of the attempts before the latest.
     trials
@@ -189,6 +191,7 @@ class JobRecord:
     clock: Clock = field(default_factory=Clock)
     totals: Totals = field(default_factory=Totals)
     failures: Counter[str] = field(default_factory=Counter)
+    unread: Counter[str] = field(default_factory=Counter)
     calls_before: int = 0
     ran_before_s: float = 0.0
     trials: int = 0
@@ -312,6 +315,10 @@ class JobRecord:
         if call.error is not None:
             self.failures[call.error.partition(":")[0]] += 1
 
+    def _unread(self, p: Unread, at: datetime) -> None:
+        del at
+        self.unread[p.role] += 1
+
     def _kept(self, p: ProgramSaved, at: datetime) -> None:
         del at
         self.programs.add(p.program_id)
@@ -339,6 +346,7 @@ class JobRecord:
         Warned: _warned,
         Trying: _trying,
         Trial: _tried,
+        Unread: _unread,
         ProgramSaved: _kept,
         Result: _ended,
         ReviewAsked: _asked,

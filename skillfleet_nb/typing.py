@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    Adapter: TypeAlias = dspy.Adapter
     Program: TypeAlias = dspy.Module
     Model: TypeAlias = dspy.BaseLM
     Example: TypeAlias = dspy.Example

@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from skillfleet_nb.data.labels import categories as label_values
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import Probed
+from skillfleet_nb.lm.faults import in_one_line
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped_program
-from skillfleet_nb.runs.reporter import said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,7 +196,7 @@ def probe(home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = N
                 why = exc.reason
                 break
             except Exception as exc:  # noqa: BLE001  whatever a program raises: the next example may go well
-                why = said(session.redactor.error(exc))
+                why = in_one_line(session.redactor.error(exc))
                 continue
             seconds, own = time.perf_counter() - started, calls[calls_before:]
             overheads.append((seconds - sum(c.latency_s for c in own)) / max(1, len(own)))

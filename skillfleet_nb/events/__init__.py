@@ -20,6 +20,8 @@ from skillfleet_nb.events.registry import Answered as Answered
 from skillfleet_nb.events.registry import VersionRegistered as VersionRegistered
 
 Role = Literal["task", "prompt", "reflection", "judge"]
+READ: dict[str, str] = {"task": "answers", "prompt": "proposals", "reflection": "proposals", "judge": "grades"}
+"""What is read of a model in each role."""
 Split = Literal["train", "val", "test"]
 Asks = Literal["confirm", "clarify", "preview", "validate"]
 Choice = Literal["proceed", "revise", "cancel"]
@@ -157,6 +159,15 @@ class LMCall(CallTaken, Payload):
     role: Role
     prompt: str | None = None
     response: str | None = None
+
+
+class Unread(Payload):
+    """An answer could not be read by the adapter that asked for it; `reason` says why, in a line."""
+
+    kind: Literal["unread"] = "unread"
+    call_id: str
+    role: Role
+    reason: str
 
 
 class ProgramSaved(Payload):
@@ -334,8 +345,8 @@ class ProgramTried(Payload):
 
 
 AnyPayload = Annotated[
-    JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | ProgramSaved | Result
-    | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked
+    JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
+    | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked
     | Recommended | Chosen | HeadroomFound | ProgramTried | VersionRegistered | AliasMoved
     | Answered,
     Field(discriminator="kind"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from skillfleet_nb.events import LMCall
+    from skillfleet_nb.events import LMCall, Role
     from skillfleet_nb.lm.fallback import Step
     from skillfleet_nb.lm.prices import Price
 
@@ -40,6 +40,8 @@ class Call:
     was_held: bool = False  # it waited while nothing was admitted
     is_waiting: bool = False  # for its next attempt
     wasted: Counter[str] = field(default_factory=Counter)  # tokens of answers that were thrown away
+    role: Role = "task"
+    call_id: str = ""  # as it is recorded, once it is
 
     def discard(self) -> None:
         """Throw the answer away that DSPy recorded, but not what it used."""
@@ -48,6 +50,10 @@ class Call:
 
 
 current: ContextVar[Call | None] = ContextVar("skillfleet_lm_call", default=None)
+"""The call in flight."""
+
+answered: ContextVar[Call | None] = ContextVar("skillfleet_lm_answer", default=None)
+"""The call that was answered last, whose answer is about to be read."""
 
 
 def completions(event: LMCall, n: int, outputs: Sequence[object]) -> list[LMCall]:

@@ -23,6 +23,7 @@ _LASTING_IN_A_ROW = 3  # a refused key or an empty account does not come back by
 _LONGEST_DELAY_S = 60.0
 _REFUSED = "refused"
 _WITHHELD = frozenset({"content_filter", "refusal"})
+_SHOWN = 60  # characters of an answer
 _OK = 300  # statuses below it tell of an answer: what failed is its body
 
 
@@ -132,8 +133,53 @@ def advice(exc: BaseException) -> str:
 
 def in_short(exc: BaseException) -> str:
     """Tell a failure in its first line; providers add advice of their own below it."""
-    first = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")
+    exc = underlying(exc)
+    first = next((line.strip() for line in _text(exc).splitlines() if line.strip()), "")
     return f"{type(exc).__name__}: {first}"[:300]
+
+
+def in_one_line(exc: BaseException) -> str:
+    """Tell a failure whole, on one line."""
+    exc = underlying(exc)
+    return f"{type(exc).__name__}: {' '.join(_text(exc).split())}".removesuffix(": ")[:1000]
+
+
+def underlying(exc: BaseException) -> BaseException:
+    """Return what a bare assertion was raised about, as by an optimizer that takes no other error."""
+    while isinstance(exc, AssertionError) and not str(exc) and (cause := exc.__cause__ or exc.__context__):
+        exc = cause
+    return exc
+
+
+def _text(exc: BaseException) -> str:
+    from dspy.utils.exceptions import AdapterParseError
+
+    return why_unread(exc, quote=False) if isinstance(exc, AdapterParseError) else str(exc)
+
+
+def why_unread(exc: BaseException, *, quote: bool = True) -> str:
+    """Say in one line why an answer could not be read.
+
+    Parameters
+    ----------
+    exc
+        What its adapter raised.
+    quote
+        Whether the answer's beginning may be shown.
+    """
+    from dspy.utils.exceptions import AdapterParseError
+
+    if not isinstance(exc, AdapterParseError):
+        return type(exc).__name__ + (f": {' '.join(str(exc).split())}"[:300] if quote else "")
+    wanted, found = list(exc.signature.output_fields), exc.parsed_result or {}
+    missing = [f"'{name}'" for name in wanted if name not in found]
+    what = f"{exc.adapter_name} finds no {', '.join(missing)}" if missing else f"{exc.adapter_name} cannot read it"
+    text = " ".join(str(exc.lm_response).split())
+    if not text or text == "None":
+        return f"{what}: the answer is empty"
+    if not quote:
+        return f"{what} in the answer"
+    return f"{what} in an answer that begins {text[:_SHOWN] + '…' * (len(text) > _SHOWN)!r}"
 
 
 def delay_s(exc: BaseException, failed: int, first_s: float, draw: Callable[[], float]) -> float:

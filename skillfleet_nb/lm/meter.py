@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import LMCall, Role, StopKind
-from skillfleet_nb.lm.calls import Call, completions, current, digest, from_cache, text_of
+from skillfleet_nb.lm.calls import Call, answered, completions, current, digest, from_cache, text_of
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request, is_refusal
 from skillfleet_nb.lm.prices import Price, price_of
@@ -334,17 +334,17 @@ class Ledger:
 
     def _tell(self, call: Call, outcome: CallOutcome, model: str, role: Role) -> None:
         if self._on_call is not None:
-            call_id = f"{self._prefix}{next(self._number):08x}"
-            self._on_call(partial(self._events, call, outcome, call_id, model, role))
+            call.role, call.call_id = role, f"{self._prefix}{next(self._number):08x}"
+            self._on_call(partial(self._events, call, outcome, model))
 
-    def _events(self, call: Call, outcome: CallOutcome, call_id: str, model: str, role: Role) -> list[LMCall]:
+    def _events(self, call: Call, outcome: CallOutcome, model: str) -> list[LMCall]:
         """Make what is recorded of a call."""
         outputs = (call.entry or {}).get("outputs") or ()
         prompt, response = call.prompt, "\n\n".join(text_of(o) for o in outputs)
         event = LMCall(
-            call_id=call_id,
+            call_id=call.call_id,
             model=model,
-            role=role,
+            role=call.role,
             **outcome._asdict(),
             asked=call.step.request if call.step else None,
             prompt=prompt if self.record_prompts else digest(prompt),
@@ -360,6 +360,7 @@ class Ledger:
         failure: BaseException | None = None
         try:
             yield
+            answered.set(call)
         except BaseException as exc:
             failure = exc if self._clean is None else self._clean(exc)
             if failure is not exc:

@@ -17,6 +17,7 @@ from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import RetryPolicy, advice, in_short, is_dead
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
+from skillfleet_nb.lm.reading import Readings
 from skillfleet_nb.lm.run_log import MARK, run_log
 from skillfleet_nb.lm.tap import UntappedCalls, tapped
 from skillfleet_nb.security import Redactor
@@ -76,6 +77,8 @@ class Session:
         Counts the calls, and stops them.
     redactor
         Takes secrets out of texts and errors.
+    readings
+        Counts the answers that could not be read.
 
     Examples
     --------
@@ -106,6 +109,9 @@ class Session:
         self.redactor.add([*models, *fallbacks])
         policy = RetryPolicy.of(settings)
         self._drain_s = policy.grace_s + _DRAIN_S
+        self.readings = Readings(
+            lambda unread: self._post(lambda: (unread,)), self._warn, quote=settings.record_prompts
+        )
         self.ledger = Ledger(
             limits,
             self._record,
@@ -173,6 +179,7 @@ class Session:
         active = [*dspy.settings.callbacks, *callbacks]
         with dspy.context(
             lm=metered,
+            adapter=self.readings.reading(dspy.settings.adapter or dspy.ChatAdapter()),
             callbacks=active,
             caller_modules=[UntappedCalls(gate, active)],
             disable_history=False,  # the meter reads usage from it
@@ -233,11 +240,14 @@ class Session:
             calls = make()
             self._on_calls(calls)
             make = partial(tuple, calls)
+        self._post(make)
+        if self._look is not None:
+            self._look()
+
+    def _post(self, make: Callable[[], Sequence[Payload]]) -> None:
         try:
             if self._journal is not None:
                 self._journal.post(make)
         except HomeError as exc:
             self.ledger.stop(StopKind.HOME, str(exc))
             raise RunStopped(StopKind.HOME, str(exc)) from exc
-        if self._look is not None:
-            self._look()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.events import Role
     from skillfleet_nb.optimizers.rehearsal import Calls, Shape
-    from skillfleet_nb.typing import Example, Model, Prediction, Program
+    from skillfleet_nb.typing import Adapter, Example, Model, Prediction, Program
 
 Changes = Literal["instructions", "demos", "weights"]
 Auto = Literal["light", "medium", "heavy"]
@@ -132,6 +132,9 @@ class Task:
         Tells the person what happens now, in a few words.
     lineage
         Tells that the candidate with these instructions, by predictor, descends from those parents.
+    reading
+        Makes of an adapter one whose unreadable answers are counted and told, and that takes more forms of a
+        proposal; for adapters an optimizer sets itself, for DSPy's setting is one already.
     """
 
     program: Program
@@ -144,6 +147,7 @@ class Task:
     num_threads: int
     say: Callable[[str], None] = field(default=lambda _: None)
     lineage: Callable[[dict[str, str], Sequence[dict[str, str]]], None] = field(default=lambda *_: None)
+    reading: Callable[[Adapter], Adapter] = field(default=lambda adapter: adapter)
 
 
 class OptimizerParams(BaseModel):

@@ -100,6 +100,7 @@ class GEPA(Optimizer):
     @override
     def build(self, task: Task) -> Any:
         import dspy
+        from dspy.teleprompt.gepa import InstructionProposer
         from gepa.utils import ScoreThresholdStopper
 
         p = self.params
@@ -112,6 +113,7 @@ class GEPA(Optimizer):
             num_threads=task.num_threads,
             seed=task.seed,
             gepa_kwargs=options,
+            instruction_proposer=InstructionProposer(adapter=task.reading(dspy.JSONAdapter())),
             **p.model_dump(exclude={"stop_at_perfect"}),
         )
 

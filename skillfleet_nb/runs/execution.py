@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import HomeError, JobError
 from skillfleet_nb.events import JobState, Paused, Result, StateChanged, StopKind, Warned
+from skillfleet_nb.lm.faults import in_one_line
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped, tapped_program
@@ -23,7 +24,7 @@ from skillfleet_nb.runs.collector import set_aside
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.lm_health import told_at_the_end
 from skillfleet_nb.runs.recorder import Candidate, Recorder
-from skillfleet_nb.runs.reporter import Reporter, said
+from skillfleet_nb.runs.reporter import Reporter
 from skillfleet_nb.runs.review.acceptance import accepted
 from skillfleet_nb.runs.review.reviewer import REVIEWER, Reviewer
 from skillfleet_nb.runs.running_program import tracked, untracked
@@ -180,7 +181,7 @@ class Execution:
             exc = self._session.redactor.error(raised)
             kind = exc.kind if isinstance(exc, RunStopped) else StopKind.ERROR
             state = JobState.CANCELLED if kind is StopKind.CANCELLED else JobState.FAILED
-            reason, shown = (exc.reason, exc.reason) if isinstance(exc, RunStopped) else ("error", said(exc))
+            reason, shown = (exc.reason, exc.reason) if isinstance(exc, RunStopped) else ("error", in_one_line(exc))
             self._reporter.emit(StateChanged(state=state, stop_kind=kind, stop_reason=reason, error=shown), sync=True)
             if isinstance(exc, RunStopped) and kind is StopKind.LM_FAILING:
                 raise JobError(exc.reason) from exc
@@ -257,6 +258,7 @@ class Execution:
                     prompt_lm=tapped(gate, run.prompt_lm, optimizer.prompt_role),
                     say=self._reporter.say,
                     lineage=self._recorder.descends,
+                    reading=self._session.readings.reading,
                 )
                 returned = untracked(optimizer.compile(task))
         except RunStopped as exc:
@@ -271,7 +273,7 @@ class Execution:
         return stop, returned
 
     def _failed(self, what: str, exc: BaseException) -> _Stop:
-        return _Stop(StopKind.ERROR, f"{what} failed: {said(self._session.redactor.error(exc))}")
+        return _Stop(StopKind.ERROR, f"{what} failed: {in_one_line(self._session.redactor.error(exc))}")
 
     def _best(self, baseline: Candidate, returned: Program | None, stop: _Stop, gate: Gate) -> Candidate:
         """Choose by validation: the returned program, unless another full evaluation beat it."""
@@ -332,8 +334,10 @@ class Execution:
         else:
             n = self._recorder.trials
             result = replace(result, summary=f"{stop.reason}, best of {n} trial{'s' * (n != 1)}; not tested")
+        if (unread := self._session.readings.on_the_result()) is not None:
+            result = replace(result, summary=f"{result.summary}; {unread}, so that there was nothing to choose from")
         low, high = result.test_delta_interval or (None, None)
-        warnings = told_at_the_end(self.ledger, self._recorder, self.prepared.metric)
+        warnings = told_at_the_end(self._session, self._recorder, self.prepared.metric)
         events: list[Payload] = [Warned(text=text) for text in warnings]
         events.append(
             Result(

@@ -131,9 +131,9 @@ def many_failed(rows: Sequence[ExampleScore], last: BaseException | None) -> str
     return f"{failed} of {len(rows)} predictions on validation failed, each counted as 0{cause}"
 
 
-def told_at_the_end(ledger: Ledger, recorder: Recorder, metric: RunMetric) -> list[str]:
+def told_at_the_end(session: Session, recorder: Recorder, metric: RunMetric) -> list[str]:
     """List what the person should know of failures that did not stop the run."""
-    told = []
+    ledger, told = session.ledger, session.readings.told()
     if metric.failures and metric.last_failure is not None:
         text = f"metric {metric.name!r} raised {metric.failures} times, each counted as 0, the last"
         told.append(f"{text}: {type(metric.last_failure).__name__}: {metric.last_failure}"[:1000])

@@ -62,8 +62,3 @@ class Reporter:
             info = describe(state)
             self.emit(ProgramSaved(program_id=program_id, state=state, instructions=info.text, n_demos=info.n_demos))
         return program_id
-
-
-def said(exc: BaseException) -> str:
-    """Put an error into one line, as it is kept in the journal."""
-    return f"{type(exc).__name__}: {exc}"[:1000]

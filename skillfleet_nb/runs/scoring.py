@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import StopKind
-from skillfleet_nb.lm.faults import in_short, is_unanswered
+from skillfleet_nb.lm.faults import in_one_line, in_short, is_unanswered
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.runs.lm_health import Asked, Scoring, ask_prompt_lm, broken, lost, many_failed
-from skillfleet_nb.runs.reporter import said
 from skillfleet_nb.stats import PairedComparison, paired_comparison
 
 if TYPE_CHECKING:
@@ -91,9 +90,8 @@ class Scorer:
         failure = run.metric.last_failure or self._recorder.last_failure or self._ledger.last_failure
         if scoring.failed == len(rows):
             culprit = f"metric {run.metric.name!r}" if run.metric.last_failure else "the program"
-            raise JobError(
-                f"{culprit} failed on all {len(rows)} validation examples: {said(failure) if failure else 'see log'}"
-            ) from failure
+            why = in_one_line(failure) if failure else "see log"
+            raise JobError(f"{culprit} failed on all {len(rows)} validation examples: {why}") from failure
         if (warning := many_failed(rows, failure)) is not None:
             self._reporter.warn(warning)
         self._answered = next(e for e, row in zip(run.splits.val, rows, strict=True) if row.score is not None)

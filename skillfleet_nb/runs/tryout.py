@@ -11,12 +11,11 @@ from skillfleet_nb.events import ProgramTried
 from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.calls import digest
-from skillfleet_nb.lm.faults import advice, in_short
+from skillfleet_nb.lm.faults import advice, in_one_line, in_short
 from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.runs.outputs import output_json
-from skillfleet_nb.runs.reporter import said
 from skillfleet_nb.runs.task import checked_lm, input_fields
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ def ask(
                 prediction = session.first_answer(lambda: metered(**values))
         except (Exception, RunStopped) as raised:  # noqa: BLE001  whatever a program raises is told in one line
             exc = session.redactor.error(raised)
-            session.emit(tried.model_copy(update={"error": said(exc)}), sync=True)
+            session.emit(tried.model_copy(update={"error": in_one_line(exc)}), sync=True)
             raise _refusal(exc) from exc
         session.emit(tried.model_copy(update={"output": _recorded(prediction, settings)}), sync=True)
     totals = session.ledger.totals
@@ -176,4 +175,4 @@ def _refusal(exc: BaseException) -> JobError | LMError:
         return LMError(exc.reason)
     if isinstance(exc, NotAnswered):
         return LMError(f"the model did not answer: {in_short(exc)}; {advice(exc)}")
-    return JobError(f"the program failed on this input: {said(exc)}")
+    return JobError(f"the program failed on this input: {in_one_line(exc)}")

@@ -45,6 +45,7 @@ _TABLES = {
     "program": "programs",
     "recommendation": "recommended",
     "choice": "choices",
+    "unread": "unread",
 }
 _CLOCKED = {"state", "paused"}
 _MISFITS = (TypeError, ValueError, KeyError, OverflowError, NotImplementedError)  # Arrow's errors derive from these
@@ -68,6 +69,10 @@ class SegmentProgress:
     output_tokens: int = 0
     cost_usd: float = 0.0
     unpriced: int = 0  # bought calls of unknown price
+    unread_task: int = 0  # answers that could not be read, by role
+    unread_prompt: int = 0
+    unread_reflection: int = 0
+    unread_judge: int = 0
     ran_s: float = 0.0  # the job's clock, see `Clock`
     running_since: datetime | None = None
     state: str | None = None
@@ -78,6 +83,8 @@ class SegmentProgress:
         self.events += 1
         if event.kind in _CLOCKED:
             self._keep_time(event)
+        if event.kind == "unread":
+            self._count_unread(str(event.fields.get("role")))
         self.first_at = min(self.first_at or event.at, event.at)
         self.last_at = max(self.last_at or event.at, event.at)
         if event.kind != "lm_call":
@@ -91,6 +98,10 @@ class SegmentProgress:
         self.output_tokens += event.fields.get("output_tokens") or 0
         self.cost_usd += cost or 0.0
         self.unpriced += cost is None
+
+    def _count_unread(self, role: str) -> None:
+        if hasattr(self, name := f"unread_{role}"):
+            setattr(self, name, getattr(self, name) + 1)
 
     def _keep_time(self, event: Event) -> None:
         clock = Clock(self.ran_s, self.running_since, self.state, self.paused)

@@ -69,8 +69,10 @@ _VIEWS = {
     "scores": "SELECT job_id, trial, example_id, score, feedback, output FROM raw.scores",
     "lm_calls": """
         SELECT job_id, call_id, logged_at AS "at", model, role, cached, input_tokens, output_tokens, cost_usd,
-            latency_s, error, coalesce(attempts, 1) AS attempts, asked, prompt, response
-        FROM raw.lm_calls""",
+            latency_s, error, coalesce(attempts, 1) AS attempts, asked, prompt, response, unread
+        FROM raw.lm_calls LEFT JOIN (
+            SELECT job_id, call_id, any_value(reason) AS unread FROM raw.unread GROUP BY job_id, call_id
+        ) USING (job_id, call_id)""",
     "programs": "SELECT program_id, job_id, logged_at AS created_at, state, instructions, n_demos FROM raw.programs",
     # A question that its process did not live to see answered is asked again; the last asking is waited for.
     "reviews": """
@@ -114,6 +116,8 @@ _VIEWS = {
             SELECT job_id, sum(bought)::BIGINT AS lm_calls, sum(cached)::BIGINT AS cached_calls,
                 sum(input_tokens)::BIGINT AS input_tokens, sum(output_tokens)::BIGINT AS output_tokens,
                 CASE WHEN sum(unpriced) = 0 THEN sum(cost_usd ORDER BY segment) END AS cost_usd,
+                {task: sum(unread_task)::BIGINT, prompt: sum(unread_prompt)::BIGINT,
+                    reflection: sum(unread_reflection)::BIGINT, judge: sum(unread_judge)::BIGINT} AS unread,
                 sum(ran_s + coalesce(epoch(last_at) - epoch(running_since), 0) ORDER BY segment) AS wall_s
             FROM raw.segments GROUP BY job_id
         )
@@ -127,7 +131,7 @@ _VIEWS = {
             r.verdict, used.cost_usd, used.lm_calls, used.cached_calls, used.input_tokens,
             used.output_tokens, CASE WHEN started_at IS NOT NULL THEN used.wall_s END AS wall_s, c.budget_usd,
             coalesce(r.best_program_id, live.best_program_id) AS best_program_id, s.error,
-            coalesce(c.tags, []) AS tags, c.domain
+            coalesce(c.tags, []) AS tags, c.domain, used.unread
         FROM created
         LEFT JOIN state USING (job_id) LEFT JOIN result USING (job_id)
         LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id)""",
@@ -330,11 +334,23 @@ def m010_stop_kinds_and_clocks(con: duckdb.DuckDBPyConnection) -> None:
         DELETE FROM fleet.raw.choices""")
 
 
+def m011_unread_answers(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in which answers could not be read; no journal held that before."""
+    con.execute("""
+        CREATE TABLE fleet.raw.unread (
+            job_id VARCHAR, seq BIGINT, logged_at TIMESTAMPTZ, call_id VARCHAR, role VARCHAR, reason VARCHAR);
+        ALTER TABLE fleet.raw.segments ADD COLUMN unread_task BIGINT DEFAULT 0;
+        ALTER TABLE fleet.raw.segments ADD COLUMN unread_prompt BIGINT DEFAULT 0;
+        ALTER TABLE fleet.raw.segments ADD COLUMN unread_reflection BIGINT DEFAULT 0;
+        ALTER TABLE fleet.raw.segments ADD COLUMN unread_judge BIGINT DEFAULT 0""")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
     m009_reviews,
     m010_stop_kinds_and_clocks,
+    m011_unread_answers,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

@@ -15,6 +15,7 @@ from skillfleet_nb.store import backups, compaction, guard, schema
 from skillfleet_nb.store.access import READ_WAIT_S, Access
 from skillfleet_nb.store.database import is_damage, quoted
 from skillfleet_nb.store.fold import scan, unfolded
+from skillfleet_nb.store.frames import frame_of
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.journal import is_alive
 from skillfleet_nb.store.locks import Busy, locked
@@ -355,25 +356,10 @@ class Store:
 
 def _frame(con: duckdb.DuckDBPyConnection, query: str, params: _Params) -> pd.DataFrame:
     import duckdb
-    import pyarrow as pa
 
     try:
-        table = con.sql(query, params=params).to_arrow_table()
+        return frame_of(con.sql(query, params=params))
     except duckdb.Error as error:
         if is_damage(error):
             raise
         raise QueryError(guard.one_line(error)) from error
-    # sums of integers arrive as 38-digit decimals, which pandas would hold as Python objects
-    wide = [
-        (i, f.name, pa.int64() if f.type.scale == 0 else pa.float64())
-        for i, f in enumerate(table.schema)
-        if pa.types.is_decimal(f.type)
-    ]
-    for i, name, kind in wide:
-        try:
-            column = table.column(i).cast(kind)
-        except pa.ArrowInvalid:  # beyond 64 bits
-            column = table.column(i).cast(pa.float64())
-        table = table.set_column(i, name, column)
-    frame: pd.DataFrame = table.to_pandas()
-    return frame

@@ -37,6 +37,8 @@ def still(picture: Picture, diff: Markup | None = None, hint: str = "") -> Marku
         facts.append(f"time {duration(p['elapsed_s'])}")
     if p["failures"]:
         facts.append("failed calls: " + ", ".join(f"{n} {kind}" for kind, n in p["failures"]))
+    if p["unread"]:
+        facts.append("could not be read: " + ", ".join(f"{n:,} {what}" for what, n in p["unread"]))
     parts = [
         fill("<div><b>{}</b> · {}</div>", head, p["told"]),
         _verdict(p),

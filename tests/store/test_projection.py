@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from store_samples import CREATED, call, trial
 
 from skillfleet_nb.events import (
+    READ,
     JobState,
     Paused,
     Payload,
@@ -26,6 +27,7 @@ from skillfleet_nb.events import (
     StateChanged,
     StopKind,
     Trying,
+    Unread,
     Warned,
 )
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
@@ -36,7 +38,8 @@ from skillfleet_nb.store.segments import format_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-STEPS = ("call", "cached", "failed", "unpriced", "trial", "minibatch", "train", "test", "pause", "ask", "answer", "say")
+CALLS = ("call", "cached", "failed", "unpriced", "unread", "ask", "answer")
+STEPS = (*CALLS, "trial", "minibatch", "train", "test", "pause", "say")
 ENDS = {
     "finished": (JobState.COMPLETED, StopKind.FINISHED),
     "budget": (JobState.COMPLETED, StopKind.BUDGET),
@@ -136,14 +139,14 @@ class Story:
             self.write(*self.facts(what, score), after_ms=after_ms)
 
     def facts(self, what: str, score: float) -> list[Payload]:
-        if what in {"call", "ask", "answer"}:
-            return [call(self.seq, cost_usd=score, attempts=2)]
-        if what == "cached":
-            return [call(self.seq, cached=True, cost_usd=0.0)]
-        if what == "failed":
-            return [call(self.seq, error="TimeoutError: slow", cost_usd=0.0)]
-        if what == "unpriced":
-            return [call(self.seq, cost_usd=None)]
+        if what in CALLS:
+            taken = {
+                "cached": {"cached": True, "cost_usd": 0.0},
+                "failed": {"error": "TimeoutError: slow", "cost_usd": 0.0},
+                "unpriced": {"cost_usd": None},
+            }.get(what, {"cost_usd": score, "attempts": 2})
+            unread = [Unread(call_id=f"c{self.seq}", role="reflection", reason="why")] * (what == "unread")
+            return [call(self.seq, **taken), *unread]
         if what == "say":
             return [Warned(text="mind"), Phase(text="searching")]
         number, self.trials = self.trials, self.trials + 1
@@ -194,7 +197,7 @@ def test_the_projection_and_sql_say_the_same_of_any_job(
                 "best_score": p.best, "best_program_id": p.best_program, "lm_calls": p.totals.calls,
                 "cached_calls": p.totals.cached, "input_tokens": p.totals.input_tokens,
                 "output_tokens": p.totals.output_tokens, "cost_usd": p.totals.cost_usd,
-                "wall_s": p.wall_s() if p.started_at else None,
+                "unread": {role: p.unread[role] for role in READ}, "wall_s": p.wall_s() if p.started_at else None,
             }  # fmt: skip
             assert {k: (v, row[k]) for k, v in told.items() if not same(v, row[k])} == {}
             assert p.wall_s() == pytest.approx(story.ran.total_seconds(), abs=1e-6)

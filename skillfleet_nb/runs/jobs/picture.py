@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.events import Result, Trial
+from skillfleet_nb.events import READ, Result, Trial
 from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.html import fill
 from skillfleet_nb.messages import as_typed
@@ -54,7 +54,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         - `trials`, `baseline`, `best`, `target`, and `curve`: the points of each kind as (trial, score), the `axis` of
           scores as (low, high, step), and the `last` trial;
         - `used`: what has a meter, each with `what`, `used`, `limit` (None: unbounded) and `text`;
-        - `failures` as (kind, count), `repeats`, `notes`;
+        - `failures` as (kind, count), `unread` as (what could not be read, count), `repeats`, `notes`;
         - `tried`: the newest candidate, in words, and the programs to compare;
         - `result`: the verdict in words, once there is one;
         - `question`: what the run asks of a person, as in :class:`~skillfleet_nb.events.ReviewAsked`, None
@@ -85,6 +85,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "curve": _curve(p),
         "used": _used(p),
         "failures": p.failures.most_common(),
+        "unread": [(READ[role], n) for role, n in p.unread.most_common()],
         "repeats": p.totals.retries,
         "notes": p.warnings[-_NOTES:],
         "tried": _tried(p),

@@ -278,7 +278,8 @@ function render({ model, el }) {
       known[used.what].set(used.text, used.limit === null || used.used === null ? null : used.used / used.limit);
     }
     const failed = s.failures.map(([kind, n]) => `${n} ${kind}`).join(", ");
-    failures.textContent = [failed && `failed calls: ${failed}`, s.repeats && `${s.repeats} attempts repeated`].filter(Boolean).join(" · ");
+    const unread = s.unread.map(([what, n]) => `${n.toLocaleString("en")} ${what}`).join(", ");
+    failures.textContent = [failed && `failed calls: ${failed}`, unread && `could not be read: ${unread}`, s.repeats && `${s.repeats} attempts repeated`].filter(Boolean).join(" · ");
     meters.append(failures);
     const width = figure.clientWidth, now = JSON.stringify([s.curve, s.trials, s.baseline, s.target]);
     if (now !== last_curve || width !== last_width) {
