@@ -152,6 +152,9 @@ class _Names:
             "DATA": lambda: chain(self._variables(_is_data), self._paths(SUFFIXES)),
             "LM": lambda: chain(self._variables(_is_lm), [Offer("offline", "value")]),
             "JOB": self._jobs,
+            "REF": self._references,
+            "REGISTERED": lambda: (Offer(name, "program") for name in self._fleet().registry.names),
+            "ALIAS": lambda: (Offer(alias, "value") for alias in self._aliases()),
             "OPTIMIZER": _optimizers,
             "CHART": lambda: (Offer(kind, "value") for kind in kinds()),
             "KEY=VALUE": self._parameters,
@@ -180,6 +183,16 @@ class _Names:
         waiting = self._command.path == ("answer",)
         jobs = self._fleet().jobs(str(JobState.PENDING_HITL) if waiting else None)
         return [Offer(quote(str(name)), "job") for name in dict.fromkeys(jobs.name)]
+
+    def _references(self) -> Iterable[Offer]:
+        registry = self._fleet().registry
+        aliased = (f"{name}@{alias}" for name in registry.names for alias in registry.aliases(name))
+        offers = (Offer(ref, "program") for ref in chain(registry.names, aliased))
+        return chain(offers, self._jobs()) if self._command.path[-1] == "show" else offers
+
+    def _aliases(self) -> Iterable[str]:
+        registry, name = self._fleet().registry, self._words[0]
+        return dict.fromkeys([*(registry.aliases(name) if name in registry.names else ()), "production", "candidate"])
 
     def _parameters(self) -> Iterable[Offer]:
         from skillfleet_nb.optimizers.registry import available, load

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.commands.grammar import argument, command
+from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.resolve import pairs
 from skillfleet_nb.commands.views import Note, Parts
+from skillfleet_nb.messages import as_typed
 
 if TYPE_CHECKING:
     import argparse
@@ -17,9 +18,22 @@ if TYPE_CHECKING:
 
 _COMPARE = """Put runs side by side: what was set up differently, scores with the interval of their difference, cost,
 prompts with the differences marked, and the examples they disagree on. The first is what others are compared with."""
-_PROGRAM = """Open a program: instructions, demos, ancestors, scores per example. Try it, save it, or put it to use.
+_PROGRAM = (
+    """Programs that jobs scored, and registered ones: names whose versions never change, with aliases that move."""
+)
+_SHOW = """Open a program: instructions, demos, ancestors, scores per example. Try it, save it, or put it to use.
 
-A job stands for its best program; any other is named by its id, of which the first characters are enough."""
+A job stands for its best program; any other is named by its id, of which the first characters are enough. What is
+registered is named NAME@VERSION or NAME@ALIAS, or NAME for its last version."""
+_REGISTER = """Keep a program under a name, as its next version, with its scores, job, data, metric and model.
+
+A version never changes, and a program that is registered already stays the version it is. A variable comes before a
+job of the same name."""
+_ALIAS = """Set an alias to a version of a registered program, after comparing it with the version that the alias stands
+for, pair by pair on the sealed test split.
+
+It is refused where the test is worse or the two cannot be compared (other data, another metric, not scored); --force
+moves it all the same and keeps the reason."""
 
 
 @command(
@@ -48,42 +62,50 @@ def _compare(c: Context, a: argparse.Namespace) -> object:
 
 @command(
     "programs",
-    "the programs a job scored, in order",
-    argument("name", metavar="JOB", help="name or id"),
-    examples=("programs intents",),
+    "registered programs; or those a job scored, in order",
+    argument("name", nargs="?", metavar="JOB", help="name or id of a job; without it, what is registered"),
+    examples=("programs", "programs intents"),
     task="Learn from runs",
     place=4,
 )
 def _programs(c: Context, a: argparse.Namespace) -> object:
-    return c.fleet.programs.of(a.name)
+    return c.fleet.registry.listing() if a.name is None else c.fleet.programs.of(a.name)
+
+
+_program = group(
+    "program",
+    "one program: show, try, save, use or register it; move aliases",
+    about=_PROGRAM,
+    task="Learn from runs",
+    place=5,
+)
 
 
 @command(
-    "program",
-    "one program: what it says, its scores; try, save or use it",
-    argument("name", metavar="JOB", help="name or id of a job, or id of a program"),
+    "program show",
+    "what a program says, its scores; try, save or use it",
+    argument("name", metavar="REF", help="NAME@VERSION or NAME@ALIAS; a job; or id of a program"),
     argument("--job", metavar="JOB", help="see it as a candidate of this job, where several scored it"),
     argument("--try", dest="inputs", action="append", metavar="FIELD=VALUE", help="ask it; once for each input"),
     argument("--lm", metavar="LM", help="with --try: variable, 'offline', or model name; default: dspy's"),
     argument("--onto", metavar="PROGRAM", help="the program it is put onto, where none was kept with the job"),
     argument("--save", metavar="FILE.json", help="write it as JSON that dspy loads"),
     argument("-o", dest="output", metavar="NAME", help="put the program into this variable, to be used"),
-    about=_PROGRAM,
+    about=_SHOW,
     examples=(
-        "%skillfleet program intents -o best",
-        'program 1fffd3c8 --try text="We were charged twice"',
-        "program intents --save intents.json",
+        "%skillfleet program show intents -o best",
+        'program show 1fffd3c8 --try text="We were charged twice"',
+        "program show support-intents@production",
     ),
-    task="Learn from runs",
-    place=5,
 )
-def _program(c: Context, a: argparse.Namespace) -> object:
-    program = c.fleet.programs.find(a.name, a.job)
+def _show(c: Context, a: argparse.Namespace) -> object:
+    registered = a.job is None and a.name.partition("@")[0] in c.fleet.registry.names
+    program = c.fleet.registry.show(a.name) if registered or "@" in a.name else c.fleet.programs.find(a.name, a.job)
     onto = c.object(a.onto, "program") if a.onto else None
     done: list[Any] = []
     if a.output:
         c.namespace[a.output] = program.load(onto)
-        done.append(Note(f"{a.output} is program {program.id} of {program.job.name}"))
+        done.append(Note(f"{a.output} is {program.label}"))
     if a.save:
         done.append(Note(f"saved {program.save(a.save)}: program.load({a.save!r}) of dspy reads it"))
     if a.inputs:
@@ -91,3 +113,66 @@ def _program(c: Context, a: argparse.Namespace) -> object:
     if not done:
         return program
     return done[0] if len(done) == 1 else Parts(done)
+
+
+@command(
+    "program register",
+    "keep a program as the next version of a name",
+    argument("source", metavar="JOB", help="job (its best program), id, JSON file, or a program in a variable"),
+    argument("--as", dest="name", metavar="REGISTERED", required=True, help="the name; a new one makes its version 1"),
+    argument("--note", metavar="TEXT", help="what to remember of it"),
+    about=_REGISTER,
+    examples=('program register intents --as support-intents --note "after the March data"',),
+)
+def _register(c: Context, a: argparse.Namespace) -> object:
+    source = c.namespace.get(a.source) or (c.object(a.source, "program") if ":" in a.source else a.source)
+    before = c.fleet.registry.versions(a.name).version.max() if a.name in c.fleet.registry.names else 0
+    version = c.fleet.register(source, a.name, a.note)
+    known = "" if version.version > before else ", which it was already"
+    scored = "" if version.is_scored else "; it is not scored on a test split"
+    set_alias = as_typed(f"program alias {version.name} production {version.version}")
+    return Note(f"registered {version.ref}{known}{scored}\n{set_alias} puts it to use")
+
+
+@command(
+    "program alias",
+    "set an alias such as production to a version, with the evidence",
+    argument("name", metavar="REGISTERED", help="name of a registered program"),
+    argument("alias", metavar="ALIAS", help="production, candidate, or any word"),
+    argument("version", type=int, metavar="VERSION", help="its number"),
+    argument("--force", metavar="REASON", help="move it against the evidence, and why"),
+    argument("--dry-run", action="store_true", help="tell the evidence only"),
+    about=_ALIAS,
+    examples=("program alias support-intents production 3 --dry-run", "program alias support-intents production 3"),
+)
+def _alias(c: Context, a: argparse.Namespace) -> object:
+    evidence = c.fleet.registry.move(a.name, a.alias, a.version, force=a.force, dry_run=a.dry_run)
+    if a.dry_run:
+        refused = f"\nit would be refused without --force: {evidence.objection}" if evidence.objection else ""
+        return Note(f"{evidence.text}{refused}\nnothing was moved")
+    return Note(f"{a.name}@{a.alias} is version {a.version}\n{evidence.text}")
+
+
+@command(
+    "program rollback",
+    "set an alias back to the version before",
+    argument("name", metavar="REGISTERED", help="name of a registered program"),
+    argument("alias", metavar="ALIAS", help="the alias"),
+    argument("--to", type=int, metavar="VERSION", help="an earlier version that it stood for"),
+    examples=("program rollback support-intents production", "program rollback support-intents production --to 2"),
+)
+def _rollback(c: Context, a: argparse.Namespace) -> object:
+    move = c.fleet.rollback(a.name, a.alias, a.to)
+    undo = as_typed(f"program alias {a.name} {a.alias} {move.previous}")
+    return Note(f"{a.name}@{a.alias} is version {move.version} again, after {move.previous}\n{undo} undoes it")
+
+
+@command(
+    "program diff",
+    "what two registered versions say differently",
+    argument("one", metavar="REF", help="NAME@VERSION or NAME@ALIAS"),
+    argument("other", metavar="REF", help="another one"),
+    examples=("program diff support-intents@2 support-intents@production",),
+)
+def _diff(c: Context, a: argparse.Namespace) -> object:
+    return c.fleet.registry.diff(a.one, a.other)

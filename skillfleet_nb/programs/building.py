@@ -86,12 +86,9 @@ def _made(state: Mapping[str, Any], signature: object) -> dspy.Module:
         raise InputError(f"its class {path} is not to be found here: define or import it, or {way}.")
     if not (isinstance(cls, type) and issubclass(cls, dspy.Module)):
         raise InputError(f"{path} is no class of DSPy programs any more: {way}.")
-    needed = [
-        name
-        for name, parameter in inspect.signature(cls).parameters.items()
-        if parameter.default is parameter.empty
-        and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
-    ]
+    # of the class itself would be that of DSPy's metaclass, which takes anything
+    takes = [*inspect.signature(cls.__init__).parameters.values()][1:]  # type: ignore[misc]
+    needed = [p.name for p in takes if p.default is p.empty and p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD}]
     if needed:
         raise InputError(f"its class {path} is made with {', '.join(needed)}: make it, and {way}.")
     made: dspy.Module = cls()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HIDDEN_FIELDS = frozenset({"augmented"})  # DSPy's own mark on bootstrapped demos
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, repr=False)
 class ProgramDiff(Readable):
     """Changes between two states of a program, predictor by predictor; see :func:`diff_programs`."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
 from skillfleet_nb.events import AliasMoved, VersionRegistered
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.signatures import fingerprint
 from skillfleet_nb.programs.state import describe, predictor_states, program_class, program_id, saved_fields
 from skillfleet_nb.store import Journal, follow, save_program
@@ -319,7 +320,9 @@ class Registry:
     def _named(self, name: str, *, fresh: bool = True) -> _Name:
         names = self._up_to_date() if fresh else self._names
         if name not in names:
-            raise unknown("registered program", name, names, hint="`program register JOB --as NAME` makes one.")
+            raise unknown(
+                "registered program", name, names, hint=f"{as_typed('program register JOB --as NAME')} makes one."
+            )
         return names[name]
 
 

@@ -92,7 +92,7 @@ class ComparisonPage(NamedTuple):
         parts.append(f"{title}\n{text_table(header, rows)}" if rows else title)
         if any(facts["best_program_id"] for facts in self.facts):
             parts.append(
-                "program JOB --save FILE.json saves a run's best program; in a notebook -o NAME names a variable"
+                "program show JOB --save FILE.json saves a run's best program; in a notebook -o NAME names a variable"
             )
         return "\n\n".join(parts)
 

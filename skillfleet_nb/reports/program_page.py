@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.programs.changes import Demo
 
 SHORT_ID = 8
-"""Characters of an id that are shown; `program` takes them."""
+"""Characters of an id that are shown; `program show` takes them."""
 
 _ROWS, _LINES = 20, 12  # shown of the examples, and of the list in a terminal
 _WIDE, _WIDER = 70, 200  # characters of a cell
@@ -48,7 +48,7 @@ def programs_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
         return fill("<div>{}</div>", nothing) if html else nothing
     if all(not row[7] for row in rows):  # few optimizers tell
         header, rows = header[:7] + header[8:], [row[:7] + row[8:] for row in rows]
-    below = f"{len(rows):,} program{'s' * (len(rows) != 1)} of {job}; {as_typed('program ID')} shows one"
+    below = f"{len(rows):,} program{'s' * (len(rows) != 1)} of {job}; {as_typed('program show ID')} shows one"
     if html:
         shown = table(header, rows, numeric=[2, 3, 4, 5, 6])
         return fill("{}<div style='opacity:.7;overflow-wrap:anywhere'>{}</div>", shown, below)
@@ -59,8 +59,8 @@ def use_lines(program_id: str) -> list[str]:
     """Return the lines that put a program to use."""
     short = program_id[:SHORT_ID]
     return [
-        f"{as_typed(f'program {short} -o program')}        # into a variable",
-        f"{as_typed(f'program {short} --save best.json')}  # then, with DSPy alone: program.load('best.json')",
+        f"{as_typed(f'program show {short} -o program')}        # into a variable",
+        f"{as_typed(f'program show {short} --save best.json')}  # then, with DSPy alone: program.load('best.json')",
     ]
 
 
@@ -70,12 +70,7 @@ def program_text(
     """Return a program as plain text: facts, instructions, demos, the examples it did worst on, how to use it."""
     width = max(len(word) for word, _ in facts)
     parts = ["\n".join(f"{word:<{width}}  {value}" for word, value in facts)]
-    for name, instructions, demos in _predictors(state):
-        shown = [f"instructions{f' of {name}' if name else ''}", _indented(instructions)]
-        shown += ["demo\n" + _indented("\n".join(f"{k}: {v}" for k, v in demo)) for demo in demos[:_LINES]]
-        if len(demos) > _LINES:
-            shown.append(f"and {len(demos) - _LINES} more demos")
-        parts.append("\n".join(shown))
+    parts += predictors_text(state)
     header, rows, below = scored_rows(scores, _LINES)
     if rows:
         parts.append(f"{text_table(header, [[one_line(c, 40) for c in row] for row in rows])}\n{below}")
@@ -89,12 +84,7 @@ def program_html(
 ) -> Markup:  # fmt: skip
     """Return a program as HTML; `changes` are those to the given program, `lines` how to use it."""
     parts = [table([], [list(row) for row in facts])]
-    for name, instructions, demos in _predictors(state):
-        of = f" of {name}" if name else ""
-        parts.append(fill("<p><strong>instructions{}</strong></p>{}", of, passage(instructions)))
-        if demos:
-            listed = join(fill("<li>{}</li>", passage("\n".join(f"{k}: {v}" for k, v in demo))) for demo in demos)
-            parts.append(_folded(f"{counted(demos, 'demo')}{of}", fill("<ol>{}</ol>", listed)))
+    parts += predictors_html(state)
     if changes is not None:
         parts.append(_folded("changes to the given program", changes))
     header, rows, below = scored_rows(scores, _ROWS)
@@ -104,6 +94,30 @@ def program_html(
     if lines:
         parts.append(fill("<p><strong>use it</strong></p>{}", passage("\n".join(lines))))
     return fill("<div class='{}' style='line-height:1.4'>{}</div>", NO_MATH, join(parts))
+
+
+def predictors_text(state: Mapping[str, Any]) -> list[str]:
+    """Return the instructions and demos of each predictor as plain text."""
+    parts = []
+    for name, instructions, demos in _predictors(state):
+        shown = [f"instructions{f' of {name}' if name else ''}", _indented(instructions)]
+        shown += ["demo\n" + _indented("\n".join(f"{k}: {v}" for k, v in demo)) for demo in demos[:_LINES]]
+        if len(demos) > _LINES:
+            shown.append(f"and {len(demos) - _LINES} more demos")
+        parts.append("\n".join(shown))
+    return parts
+
+
+def predictors_html(state: Mapping[str, Any]) -> list[Markup]:
+    """Return the instructions of each predictor as HTML, its demos folded."""
+    parts = []
+    for name, instructions, demos in _predictors(state):
+        of = f" of {name}" if name else ""
+        parts.append(fill("<p><strong>instructions{}</strong></p>{}", of, passage(instructions)))
+        if demos:
+            listed = join(fill("<li>{}</li>", passage("\n".join(f"{k}: {v}" for k, v in demo))) for demo in demos)
+            parts.append(_folded(f"{counted(demos, 'demo')}{of}", fill("<ol>{}</ol>", listed)))
+    return parts
 
 
 def scored_rows(scores: pd.DataFrame, most: int) -> tuple[list[str], list[list[str]], str]:

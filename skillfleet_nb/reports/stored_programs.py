@@ -108,6 +108,11 @@ class StoredProgram(Readable):
         self.programs, self._store, self._settings = programs, store, settings
         self.state: Mapping[str, Any] = load_program(store.home, program_id)
 
+    @property
+    def label(self) -> str:
+        """What it is called: ``program ID of JOB``."""
+        return f"program {self.id} of {self.job.name}"
+
     def ancestors(self) -> list[str]:
         """Return the ids of its parents, their parents and so on, nearest first."""
         parents = dict(zip(self.programs.frame.program_id, self.programs.frame.parents, strict=True))

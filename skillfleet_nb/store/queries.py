@@ -272,6 +272,18 @@ def program_ids(store: Store, job_id: str | None = None) -> pd.DataFrame:
     )
 
 
+def program_versions(store: Store, name: str | None = None) -> pd.DataFrame:
+    """Rows of ``program_versions``, of a name or of all, with the `aliases` of each (a list); newest first."""
+    return store.frame(
+        """
+        WITH stand AS (SELECT name, version, list(alias ORDER BY alias) AS aliases FROM program_aliases GROUP BY ALL)
+        SELECT v.*, coalesce(aliases, []::VARCHAR[]) AS aliases
+        FROM program_versions AS v LEFT JOIN stand USING (name, version)
+        WHERE $name IS NULL OR name = $name ORDER BY registered_at DESC, version DESC""",
+        {"name": name},
+    )
+
+
 def programs_with_demos(store: Store) -> pd.DataFrame:
     """The candidates of all jobs that have demos, and how they did against those they were compared with.
 

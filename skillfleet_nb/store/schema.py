@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import HomeError
+from skillfleet_nb.store.registry_views import REGISTRY_VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +29,7 @@ Migration = Callable[["duckdb.DuckDBPyConnection"], None]
 
 RELATIONS = (
     "jobs", "events", "trials", "scores", "lm_calls", "programs", "reviews", "examples", "example_history",
-    "example_outcomes", "recommendations",
+    "example_outcomes", "recommendations", *REGISTRY_VIEWS,
 )  # fmt: skip
 """The public relations."""
 
@@ -221,6 +222,7 @@ _VIEWS = {
             actual_cost AS actual_cost_usd, wall[1] AS wall_s_low, wall[2] AS expected_wall_s,
             wall[3] AS wall_s_high, actual_wall AS actual_wall_s
         FROM ended WINDOW task AS (PARTITION BY features->>'task')""",
+    **REGISTRY_VIEWS,
 }
 
 
@@ -345,12 +347,18 @@ def m011_unread_answers(con: duckdb.DuckDBPyConnection) -> None:
         ALTER TABLE fleet.raw.segments ADD COLUMN unread_judge BIGINT DEFAULT 0""")
 
 
+def m012_registry(con: duckdb.DuckDBPyConnection) -> None:
+    """Show registered programs and what live ones answered: views alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
     m009_reviews,
     m010_stop_kinds_and_clocks,
     m011_unread_answers,
+    m012_registry,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

@@ -25,7 +25,7 @@ ASKED = [
     (["jobs"], "no jobs yet: {}optimize starts one, {}demo shows one"),
     (["unpause", "lost"], "lost is interrupted: {}resume lost goes on with it"),
     (["optimize", "math:pi", "--train", "math:pi", "--metric", "math:pi", "--optimizer", "gepaa"], "See {}optimizers."),
-    (["program", "nothing"], "an id: {}programs JOB lists them"),
+    (["program", "show", "nothing"], "an id: {}programs JOB lists them"),
     (["db", "restore", "nothing"], "{}db status lists them"),
 ]
 

@@ -29,13 +29,13 @@ fleet.optimize(program, optimizer="labeled_fewshot", name="few", **given).result
 fleet.optimize(program, optimizer="infer_rules", params={"num_candidates": 2}, name="<img src=x onerror=document.title=7>",
                **given).result();"""
 COMPARE = '%skillfleet compare few "<img src=x onerror=document.title=7>"'
-PROGRAM = "%skillfleet program few"
+PROGRAM = "%skillfleet program show few"
 
 
 @pytest.fixture(scope="module")
 def page(lab: Lab) -> LabPage:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    cells = [nbformat.v4.new_code_cell(cell) for cell in (SET_UP, COMPARE, PROGRAM, "%skillfleet program fwe")]
+    cells = [nbformat.v4.new_code_cell(cell) for cell in (SET_UP, COMPARE, PROGRAM, "%skillfleet program show fwe")]
     page = lab.open(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), "compare.ipynb")
     page.run_all()
     return page
@@ -77,7 +77,7 @@ def test_a_program_is_tried_on_one_of_its_examples(page: LabPage) -> None:
 
 
 def test_an_unknown_program_is_one_line_with_the_nearest(page: LabPage) -> None:
-    told = page.output("%skillfleet program fwe").inner_text()
+    told = page.output("%skillfleet program show fwe").inner_text()
     assert told.startswith("UsageError: unknown program 'fwe': did you mean 'few'?")
     assert page.errors() == []
 

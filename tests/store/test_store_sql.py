@@ -13,6 +13,7 @@ from skillfleet_nb.store import Home, Journal, Store, guard, schema
 
 RELATIONS = ("jobs", "events", "trials", "scores", "lm_calls", "programs")
 RELATIONS += ("reviews", "examples", "example_history", "example_outcomes", "recommendations")
+RELATIONS += ("program_versions", "alias_history", "program_aliases", "live_answers")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
 
 
@@ -49,7 +50,7 @@ def test_each_relation_is_documented_column_by_column(filled: Store, relation: s
         ("select sum(lm_calls) from jobs", 2),  # a 38-digit sum comes back as a plain integer
         ("select sum(170141183460469231731687303715884105727::hugeint / 2)", 85070591730234615865843651857942052864.0),
         ("select 1.50", 1.5),
-        ("select name from (show tables) limit 1", "events"),
+        ("select name from (show tables) limit 1", "alias_history"),
         ("select column_name from (describe jobs) limit 1", "job_id"),
         ("select count(*) from (summarize trials)", 12),
         ("select running from (pivot jobs on state in ('interrupted', 'running') using count(*))", 0),

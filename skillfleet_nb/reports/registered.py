@@ -1,0 +1,320 @@
+"""Registered programs with their evidence: ``fleet.registry``, and what `Fleet` says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.errors import InputError, JobError, NotFoundError
+from skillfleet_nb.messages import as_typed
+from skillfleet_nb.programs.building import build
+from skillfleet_nb.programs.diff import diff_programs
+from skillfleet_nb.programs.live import LiveProgram
+from skillfleet_nb.programs.loading import read_state
+from skillfleet_nb.programs.registry import NEWEST, Registry, parse
+from skillfleet_nb.programs.state import dump_state, unsaved_of
+from skillfleet_nb.reports.registered_page import RegisteredProgram, VersionList
+from skillfleet_nb.runs.jobs.job import Job
+from skillfleet_nb.stats import mean_interval, paired_comparison
+from skillfleet_nb.store import load_program, queries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import dspy
+    import pandas as pd
+
+    from skillfleet_nb.programs.diff import ProgramDiff
+    from skillfleet_nb.programs.loading import Differences
+    from skillfleet_nb.programs.registry import Move, ProgramVersion
+    from skillfleet_nb.programs.state import ProgramState
+    from skillfleet_nb.reports.stored_programs import StoredProgram
+    from skillfleet_nb.store import Store
+    from skillfleet_nb.typing import Program
+
+    Onto = Program | type[dspy.Signature] | None
+
+_MADE_WITH = ("python", "dspy")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How a version compares with the one that an alias stands for.
+
+    Attributes
+    ----------
+    text
+        What is known, in a sentence.
+    objection
+        Why the alias should not be moved; None where nothing speaks against it.
+    """
+
+    text: str
+    objection: str | None = None
+
+
+class Registered:
+    """Registered programs: names with versions, and aliases.  Reached as ``fleet.registry``.
+
+    Parameters
+    ----------
+    store
+        Of the home.
+    job, program
+        Find a job by its name or id, and a program that a job scored.
+    """
+
+    def __init__(self, store: Store, job: Callable[[str], Job], program: Callable[[str], StoredProgram]) -> None:
+        self._store, self._job, self._program = store, job, program
+        self._registry = Registry(store.home)
+
+    @property
+    def names(self) -> list[str]:
+        """Every registered name, sorted."""
+        return self._registry.names
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Return the version that each alias of a name stands for; raises `NotFoundError` for an unknown name."""
+        return self._registry.aliases(name)
+
+    def register(self, source: Job | str | Path | Program, name: str, note: str | None = None) -> ProgramVersion:
+        """Keep a program as the next version of a name; see :meth:`skillfleet_nb.Fleet.register`."""
+        from skillfleet_nb.reports.stored_programs import StoredProgram
+
+        told: dict[str, Any] = {}
+        if isinstance(source, str | Path) and Path(source).suffix == ".json":
+            state = read_state(source)
+        elif isinstance(source, Job | str):
+            state, told = self._of_job(self._program(source.id if isinstance(source, Job) else str(source)))
+        elif isinstance(source, StoredProgram):
+            state, told = self._of_job(source)
+        else:
+            state = dump_state(_program(source))
+        if reasons := unsaved_of(state):
+            raise InputError(f"this program cannot be registered: {'; '.join(reasons)}.")
+        made_with = (state.get("metadata") or {}).get("dependency_versions") or {}
+        told |= {"note": note or "", "versions": {k: v for k, v in made_with.items() if k in _MADE_WITH}}
+        return self._registry.register(name, state, told)
+
+    def versions(self, name: str | None = None) -> pd.DataFrame:
+        """List versions as a frame; see :meth:`skillfleet_nb.Fleet.versions`."""
+        if name is not None:
+            self._registry.versions(name)
+        return queries.program_versions(self._store, name)
+
+    def listing(self) -> VersionList:
+        """List every registered name with its last version, its aliases and scores."""
+        r = self._registry
+        return VersionList([(r.find(name), r.aliases(name), len(r.versions(name))) for name in r.names])
+
+    def show(self, ref: str) -> RegisteredProgram:
+        """Show a version: what it says, where it comes from, its evidence, and the history of its aliases.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such name, version or alias.
+        """
+        version = self._registry.find(ref)
+        aliases = self._registry.aliases(version.name)
+        moves = {alias: self._registry.history(version.name, alias) for alias in aliases}
+        return RegisteredProgram(
+            version, self._store.home, self._registry.versions(version.name), moves, self.state(version.ref)
+        )
+
+    def state(self, ref: str) -> ProgramState:
+        """Return the state of a version: its instructions and demos, as ``dspy`` loads them."""
+        return load_program(self._store.home, self._registry.find(ref).program_id)
+
+    def diff(self, one: str, other: str) -> ProgramDiff:
+        """Compare what two versions say; raises as `show` does."""
+        return diff_programs(self.state(one), self.state(other))
+
+    def load(self, ref: str, onto: Onto = None, *, differences: Differences = "refuse") -> dspy.Module:
+        """Make the program of a version, ready to be called.
+
+        Parameters
+        ----------
+        ref
+            ``name@production``, ``name@3``, or ``name`` for the last version.
+        onto
+            The program it is put onto, or the signature of a `dspy.Predict` or `dspy.ChainOfThought`; by default its
+            class is found by its name, and made without arguments.
+        differences
+            If fields are not those it was registered with: ``"refuse"``, ``"migrate"`` or ``"keep"``; see
+            :func:`skillfleet_nb.programs.loading.load_state`.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such name, version or alias.
+        InputError
+            If its class is not to be found, or fields differ, each named.
+        """
+        version = self._registry.find(ref)
+        try:
+            return build(self.state(version.ref), onto, differences=differences)
+        except InputError as error:
+            raise InputError(f"{version.ref} cannot be loaded: {error}") from error
+
+    def live(self, ref: str, onto: Onto = None, *, record: float = 0.01) -> LiveProgram:
+        """Follow an alias.
+
+        Parameters
+        ----------
+        ref
+            ``name@alias``.
+        onto
+            As for :meth:`load`.
+        record
+            Share of the calls whose version is recorded (relation ``live_answers``), in [0, 1].
+
+        Raises
+        ------
+        NotFoundError, InputError
+            As :meth:`load` does.
+        """
+        name, at = parse(ref)
+        if at == NEWEST or at.isdecimal():
+            raise InputError(
+                f"{ref!r} stands for one version: a live program follows an alias, for example {name}@production."
+            )
+        return LiveProgram(
+            self._store.home, self._registry, ref, lambda version: self.load(version.ref, onto), record=record
+        )
+
+    def evidence(self, name: str, alias: str, version: int) -> Evidence:
+        """Tell how a version compares with the one that an alias stands for now, on the sealed test split.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such name or version.
+        """
+        new = self._registry.find(f"{name}@{version}")
+        if alias not in self._registry.aliases(name):
+            scored = "" if new.is_scored else "; it was not scored on a test split"
+            return Evidence(f"{alias} is new, and there is nothing to compare {new.ref} with{scored}")
+        old = self._registry.find(f"{name}@{alias}")
+        if old.version == new.version:
+            return Evidence(f"{name}@{alias} stands for version {version} already")
+        if why := _not_comparable(old, new):
+            return Evidence(f"versions {old.version} and {new.version} cannot be compared: {why}", why)
+        before, after = (self._test_scores(v) for v in (old, new))
+        if set(before.index) != set(after.index):
+            why = "they were tested on different examples"
+            return Evidence(f"versions {old.version} and {new.version} cannot be compared: {why}", why)
+        by = paired_comparison(before.tolist(), after[before.index].tolist())
+        objection = f"its sealed test is worse: {by.sentence()}" if by.delta < 0 else None
+        return Evidence(f"version {old.version} to {new.version}: {by.sentence()}", objection)
+
+    def move(self, name: str, alias: str, version: int, *, force: str | None = None, dry_run: bool = False) -> Evidence:
+        """Set an alias to a version, with the evidence of how the two compare, pair by pair on the test split.
+
+        Parameters
+        ----------
+        force
+            Why it is moved even where its sealed test is worse than that of the version the alias stands for, or
+            cannot be compared with it.
+        dry_run
+            Whether only to tell the evidence.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such name or version.
+        JobError
+            If the evidence speaks against it and `force` gives no reason, or another moved the alias meanwhile.
+        """
+        if force is not None and not force.strip():
+            raise InputError("force: say why the alias is moved against the evidence, in a few words.")
+        since = len(self._registry.history(name, alias)) if alias in self._registry.aliases(name) else 0
+        evidence = self.evidence(name, alias, version)
+        if since and self._registry.find(f"{name}@{alias}").version == version:
+            return evidence
+        if evidence.objection and force is None and not dry_run:
+            typed = as_typed(f"program alias {name} {alias} {version} --force REASON")
+            raise JobError(
+                f"{name}@{alias} is not moved to version {version}: {evidence.objection}. "
+                f"{typed} moves it all the same."
+            )
+        if not dry_run:
+            self._registry.move(name, alias, version, since=since, evidence=evidence.text, forced=force)
+        return evidence
+
+    def rollback(self, name: str, alias: str, to: int | None = None) -> Move:
+        """Set an alias back to the version that it stood for before, or to an earlier one, `to`.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such name or alias, or it never was that version.
+        JobError
+            If there is nothing to go back to, or another moved it meanwhile.
+        """
+        moves = self._registry.history(name, alias)
+        now = moves[-1].version
+        if to is None:
+            earlier = _before(moves)
+            if earlier is None:
+                raise JobError(
+                    f"{name}@{alias} is version {now}, and stood for no other before that it could go back to."
+                )
+            to = earlier
+        elif to not in {move.version for move in moves}:
+            stood = ", ".join(map(str, dict.fromkeys(move.version for move in moves)))
+            raise NotFoundError(f"{name}@{alias} never was version {to}: it was {stood}.")
+        return self._registry.move(name, alias, to, since=len(moves), rollback=True)
+
+    def _of_job(self, program: StoredProgram) -> tuple[ProgramState, dict[str, Any]]:
+        """Return the state of a job's program, and what the job knows of it."""
+        job = program.job
+        spec, result = job.progress.spec, job.progress.result
+        scores: dict[str, Any] = {"val": program.val_score, "test": program.test_score}
+        if program.test_score is not None:
+            frame = program.scores()
+            interval = mean_interval(frame[frame.split == "test"].score.tolist())
+            scores |= {"test_low": interval.low, "test_high": interval.high, "n_test": interval.n}
+            if result is not None and program.is_best:
+                scores |= {"test_baseline": result.test_baseline, "verdict": result.verdict}
+        data = spec.get("data_hashes", {})
+        setup = {k: spec.get(k) for k in ("optimizer", "metric", "metric_hash", "lm", "seed")} | {"data": data}
+        return dict(program.state), {"job_id": job.id, "scores": scores, "setup": setup}
+
+    def _test_scores(self, version: ProgramVersion) -> pd.Series[float]:
+        frame = queries.program_scores(self._store, str(version.job_id), version.program_id)
+        tested: pd.Series[float] = frame[frame.split == "test"].groupby("example_id").score.mean()
+        return tested
+
+
+def _not_comparable(old: ProgramVersion, new: ProgramVersion) -> str | None:
+    for version in (new, old):
+        if not version.is_scored:
+            return f"version {version.version} was not scored on a test split"
+    if old.setup.get("metric_hash") != new.setup.get("metric_hash"):
+        return f"they were scored by different metrics ({old.setup.get('metric')}, {new.setup.get('metric')})"
+    if old.setup.get("data", {}).get("test") != new.setup.get("data", {}).get("test"):
+        return "they were tested on different data"
+    return None
+
+
+def _before(moves: list[Move]) -> int | None:
+    """Return the version that an alias stood for before its present one, rollbacks undone."""
+    stood: list[int] = []
+    for move in moves:
+        if move.how == "rollback" and move.version in stood:
+            del stood[stood.index(move.version) + 1 :]
+        else:
+            stood.append(move.version)
+    return stood[-2] if len(stood) > 1 else None
+
+
+def _program(source: object) -> dspy.Module:
+    import dspy
+
+    if not isinstance(source, dspy.Module):
+        raise InputError(
+            f"a {type(source).__name__} cannot be registered: give a job, its name, a program, or the JSON file of one."
+        )
+    return source
