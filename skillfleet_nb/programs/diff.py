@@ -37,6 +37,8 @@ class ProgramDiff(Readable):
             return "identical: same instructions, same demos"
         return "\n\n".join(_predictor_text(p) for p in self.predictors)
 
+    __repr__ = Readable.__str__
+
     def html(self) -> Markup:
         """Return HTML with the changes, one after the other."""
         return diff_page.page(self.predictors)

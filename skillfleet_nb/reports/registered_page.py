@@ -61,10 +61,7 @@ class VersionList(Readable):
         header, rows, below = self._cells()
         return f"{text_table(header, rows, numeric=[1])}\n{below}" if rows else _nothing()
 
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         header, rows, below = self._cells()
@@ -135,10 +132,7 @@ class RegisteredProgram(Readable):
         parts.append("\n".join(self._lines()))
         return "\n\n".join(parts)
 
-    def __str__(self) -> str:
-        return self.text()
-
-    __repr__ = __str__
+    __repr__ = Readable.__str__
 
     def _repr_html_(self) -> str:
         header, rows = self._versions()
