@@ -25,7 +25,7 @@ from skillfleet_nb.store.journal import is_alive
 from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.records import CompactReport
 from skillfleet_nb.store.segment_reader import raw_lines
-from skillfleet_nb.store.segments import Segment, bytes_on_disk, files, segments
+from skillfleet_nb.store.segments import Segment, bytes_on_disk, files, place, seed, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -115,7 +115,7 @@ def _compact_job(home: Home, step: _Step) -> None:
         temporary = folder / f"{_HALF_DONE}{os.urandom(4).hex()}"
         try:
             with writing(folder):
-                parquet.write(temporary, _lines(segment, hashed=step.hashed))
+                parquet.write(temporary, _lines(segment, hashed=step.hashed), seed(segment.path))
             _compare(segment, new._replace(path=temporary))
             with locked(folder / "alive.lock", shared=True), writing(folder):
                 temporary.replace(new.path)
@@ -125,7 +125,10 @@ def _compact_job(home: Home, step: _Step) -> None:
 
 
 def _lines(segment: Segment, *, hashed: bool) -> Iterator[tuple[bytes, int]]:
-    return ((parquet.without_prompts(line) if hashed else line, end) for line, end in raw_lines(segment))
+    if not hashed:
+        return raw_lines(segment)
+    here = seed(segment.path)
+    return ((parquet.without_prompts(line, place(here, end - len(line))), end) for line, end in raw_lines(segment))
 
 
 def _compare(old: Segment, new: Segment) -> None:

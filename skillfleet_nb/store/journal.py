@@ -33,7 +33,7 @@ from skillfleet_nb.security import Redactor
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.locks import Busy, acquire, prove
 from skillfleet_nb.store.segment_reader import last_seq, read
-from skillfleet_nb.store.segments import format_line, is_whole, segments
+from skillfleet_nb.store.segments import format_line, is_whole, place, seed, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -135,8 +135,10 @@ class Journal:
             number = (existing[-1].number if existing else 0) + (not joined)
             self.path = folder / f"{number:06d}.jsonl"
             how = os.O_APPEND if joined else os.O_CREAT | os.O_EXCL
+            self._seed = seed(self.path)
             with writing(self.path):
                 self._fd = os.open(self.path, os.O_WRONLY | how | getattr(os, "O_CLOEXEC", 0), 0o666)
+            self._end: int | None = None  # of the file, where that is sure
         except BaseException:
             os.close(self._alive)
             raise
@@ -290,8 +292,13 @@ class Journal:
 
     def _write(self, events: Sequence[tuple[datetime, str, bytes]]) -> None:
         """Number and write events; with the mutex held."""
-        first = self._seq + 1
-        data = b"".join(format_line(seq, at, kind, body) for seq, (at, kind, body) in enumerate(events, first))
+        start = os.fstat(self._fd).st_size if self._end is None else self._end
+        self._end = None  # until all is written: an interrupt may come at any moment
+        lines, end = [], start
+        for seq, (at, kind, body) in enumerate(events, self._seq + 1):
+            lines.append(format_line(seq, at, kind, body, place(self._seed, end)))
+            end += len(lines[-1])
+        data = b"".join(lines)
         # counted before it is written: an interrupt between the two leaves a gap, never a number used twice
         self._seq += len(events)
         written = 0
@@ -301,10 +308,10 @@ class Journal:
                     written += os.write(self._fd, data[written:] if written else data)
             except OSError:
                 if written:  # a full disk took part of the line: take it back, or the next event would join it
-                    end = os.lseek(self._fd, 0, os.SEEK_CUR) - written
-                    os.ftruncate(self._fd, end)
-                    os.lseek(self._fd, end, os.SEEK_SET)
+                    os.ftruncate(self._fd, start)
+                    os.lseek(self._fd, start, os.SEEK_SET)
                 raise
+        self._end = end
 
 
 class Follower:

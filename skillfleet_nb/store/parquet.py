@@ -1,7 +1,7 @@
 """A segment as Parquet: columns to ask in SQL, and every line as it was, byte by byte.
 
-A line as the journal writes them is kept as its four fields, from which it is put together again; any
-other (torn by a crash, damaged, written by a later version) is kept in `raw`.  `end` is the offset
+A line as the journal writes them is kept as its four fields and its checksum, from which it is put together
+again; any other (torn by a crash, damaged, written by a later version) is kept in `raw`.  `end` is the offset
 behind the line in the file its writer made.
 """
 
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from skillfleet_nb.envelope import Event, read_event
+from skillfleet_nb.envelope import Event, read_event, unsealed
 from skillfleet_nb.errors import HomeError
-from skillfleet_nb.store.segments import Line, format_line
+from skillfleet_nb.store.segments import Line, format_line, place
+from skillfleet_nb.store.segments import seed as seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,15 +34,18 @@ _DIGEST = "sha256:"
 _TEXTS = {"lm_call": ("prompt", "response"), "tried": ("inputs", "output")}
 _OUTPUT = 3  # place of the output in an ``ExampleScore``
 
-_Row = tuple[int | None, Any, str | None, bytes | None, bytes | None, int]
+_Row = tuple[int | None, Any, str | None, bytes | None, bytes | None, int, bytes | None]
 
 
 class _DamagedError(Exception):
     """The file's content is not what was written."""
 
 
-def write(path: Path, lines: Iterable[tuple[bytes, int]]) -> None:
-    """Write lines, each with the offset behind it, to a new file, and wait until it is on disk."""
+def write(path: Path, lines: Iterable[tuple[bytes, int]], seed: int) -> None:
+    """Write lines, each with the offset behind it, to a new file, and wait until it is on disk.
+
+    `seed` is the segment's, from :func:`~skillfleet_nb.store.segments.seed`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -51,7 +55,7 @@ def write(path: Path, lines: Iterable[tuple[bytes, int]]) -> None:
         pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         for group in _groups(lines):
-            rows = [_row(line, end) for line, end in group]
+            rows = [_row(line, end, seed) for line, end in group]
             columns = [
                 pa.array(values, field.type) for field, values in zip(schema, zip(*rows, strict=True), strict=True)
             ]
@@ -63,15 +67,15 @@ def write(path: Path, lines: Iterable[tuple[bytes, int]]) -> None:
 
 def read(segment: Segment, offset: int) -> Iterator[Line]:
     """Yield the lines behind `offset`; what is damaged counts as one line without an event."""
+    here = seed_of(segment.path)
     try:
-        for row in _rows(segment.path, offset):
-            seq, at, kind, payload, raw, end = row
+        for seq, at, kind, payload, raw, end, _ in _rows(segment.path, offset):
             if raw is None and seq is not None and kind is not None and payload is not None:
                 yield Line(Event(seq, at.replace(tzinfo=UTC), kind, orjson.loads(payload)), end, whole=True)
             else:
                 line = raw or b""
                 whole = line.endswith(b"\n")
-                yield Line(read_event(line) if whole else None, end, whole)
+                yield Line(read_event(line, place(here, end - len(line))) if whole else None, end, whole)
     except _DamagedError:
         yield Line(None, segment.size, whole=True)
 
@@ -79,9 +83,10 @@ def read(segment: Segment, offset: int) -> Iterator[Line]:
 def raw_lines(path: Path) -> Iterator[tuple[bytes, int]]:
     """Yield each line as it was written, with the offset behind it; `HomeError` where the file is damaged."""
     try:
-        for seq, at, kind, payload, raw, end in _rows(path, 0):
+        for seq, at, kind, payload, raw, end, seal in _rows(path, 0):
             if raw is None and seq is not None and kind is not None and payload is not None:
-                yield format_line(seq, at.replace(tzinfo=UTC), kind, payload), end
+                line = format_line(seq, at.replace(tzinfo=UTC), kind, payload)
+                yield seal + line[1:] if seal else line, end
             else:
                 yield raw or b"", end
     except _DamagedError as damage:
@@ -101,12 +106,12 @@ def last_seq(path: Path) -> int:
     return max((s.max for s in statistics if s is not None and s.has_min_max), default=0)
 
 
-def without_prompts(line: bytes) -> bytes:
+def without_prompts(line: bytes, at: int) -> bytes:
     """Return a line with hashes in place of prompts, responses and outputs, as if they had not been recorded.
 
-    A line that holds no event could hold a piece of either: only its end is kept.
+    A line that holds no event could hold a piece of either: only its end is kept.  `at` is its place.
     """
-    event = read_event(line)
+    event = read_event(line, at)
     if event is None:
         return b"\n" if line.endswith(b"\n") else b""
     payload = dict(event.fields)
@@ -130,7 +135,8 @@ def _schema() -> pa.Schema:
     import pyarrow as pa
 
     fields = [("seq", pa.int64()), ("at", pa.timestamp("us", "UTC")), ("kind", pa.string())]
-    return pa.schema([*fields, ("payload", pa.string()), ("raw", pa.binary()), ("end", pa.int64())])
+    fields += [("payload", pa.string()), ("raw", pa.binary()), ("end", pa.int64()), ("seal", pa.binary())]
+    return pa.schema(fields)
 
 
 def _groups(lines: Iterable[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, int]]]:
@@ -146,19 +152,20 @@ def _groups(lines: Iterable[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, in
         yield group
 
 
-def _row(line: bytes, end: int) -> _Row:
-    event = read_event(line)
+def _row(line: bytes, end: int, seed: int) -> _Row:
+    event = read_event(line, place(seed, end - len(line)))
     if event is None:
-        return None, None, None, None, line, end
+        return None, None, None, None, line, end, None
     at = event.at.astimezone(UTC)
-    written = _WRITTEN.fullmatch(line)
-    if written is not None and _is_json(written[1]) and format_line(event.seq, at, event.kind, written[1]) == line:
-        return event.seq, at, event.kind, written[1], None, end
+    bare, seal = unsealed(line)
+    written = _WRITTEN.fullmatch(bare)
+    if written is not None and _is_json(written[1]) and format_line(event.seq, at, event.kind, written[1]) == bare:
+        return event.seq, at, event.kind, written[1], None, end, seal
     try:
         payload = orjson.dumps(event.fields)
     except TypeError:  # nested deeper than it writes
         payload = None
-    return event.seq, at, event.kind, payload, line, end
+    return event.seq, at, event.kind, payload, line, end, None
 
 
 def _is_json(text: bytes) -> bool:
@@ -184,7 +191,10 @@ def _rows(path: Path, offset: int) -> Iterator[_Row]:
                     continue
                 table = file.read_row_group(number, use_threads=False)
                 binary = table.set_column(3, "payload", table["payload"].cast(pa.binary()))
-                for row in zip(*(column.to_pylist() for column in binary.columns), strict=True):
+                columns = [column.to_pylist() for column in binary.columns]
+                if "seal" not in table.column_names:  # of a version that wrote none
+                    columns.append([None] * len(table))
+                for row in zip(*columns, strict=True):
                     if row[5] > offset:
                         yield row
     except FileNotFoundError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.envelope import read_event
 from skillfleet_nb.store import parquet
-from skillfleet_nb.store.segments import Line, segments
+from skillfleet_nb.store.segments import Line, place, seed, segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,15 +72,18 @@ def last_seq(stream: Sequence[Segment]) -> int:
 
 
 def _read_plain(path: Path, offset: int) -> Iterator[Line]:
+    here = seed(path)
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
-            offset += len(line)
             whole = line.endswith(b"\n")
-            yield Line(read_event(line) if whole else None, offset, whole)
+            event = read_event(line, place(here, offset)) if whole else None
+            offset += len(line)
+            yield Line(event, offset, whole)
 
 
 def _last_seq_plain(path: Path) -> int:
+    here = seed(path)
     with path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         block = 1 << 16
@@ -88,9 +91,11 @@ def _last_seq_plain(path: Path) -> int:
             start = max(0, end - block)
             file.seek(start)
             lines = file.read(end - start).split(b"\n")
+            behind = end - len(lines[-1])
             # the first piece may be the end of a longer line, the last is empty or torn
             for line in reversed(lines[0 if start == 0 else 1 : -1]):
-                event = read_event(line)
+                behind -= len(line) + 1
+                event = read_event(line + b"\n", place(here, behind))
                 if event is not None:
                     return event.seq
             if start == 0:

@@ -17,6 +17,9 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+from skillfleet_nb.envelope import seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 
 _FILE = re.compile(r"(\d{1,12})(?:\.jsonl|\.(\d+)(\.hashed)?\.parquet)")
+
+
+_MOMENT = len("2026-01-01T10:00:00.000000")
 
 
 class Line(NamedTuple):
@@ -60,6 +66,16 @@ class Segment(NamedTuple):
         return Segment(self.name, path, self.size, compacted=True, hashed=hashed)
 
 
+def seed(path: Path) -> int:
+    """Return what stands for a segment, in any form, in the checksums of its lines."""
+    return crc32(f"{path.parent.name}/{path.name.partition('.')[0]}".encode())
+
+
+def place(seed: int, offset: int) -> int:
+    """Return what the checksum of the line at an offset begins with."""
+    return seed ^ offset  # of which `crc32` takes the last 32 bits
+
+
 def bytes_on_disk(parts: Iterable[Segment]) -> int:
     """Sum the sizes of files; one that has changed its form since it was listed counts as nothing."""
     total = 0
@@ -69,10 +85,12 @@ def bytes_on_disk(parts: Iterable[Segment]) -> int:
     return total
 
 
-def format_line(seq: int, at: datetime, kind: str, payload: bytes) -> bytes:
-    """Write an event as a line; `payload` is JSON, `at` UTC."""
-    moment = at.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    return b'{"seq":%d,"at":"%s","kind":"%s","payload":%s}\n' % (seq, moment.encode(), kind.encode(), payload)
+def format_line(seq: int, at: datetime, kind: str, payload: bytes, place: int | None = None) -> bytes:
+    """Write an event as a line; `payload` is JSON, `at` UTC, `place` where it will stand; None has no checksum."""
+    moment = at.isoformat("T", "microseconds")[:_MOMENT]
+    # With a checksum it takes as long as formatting bytes did without one.
+    body = f'"seq":{seq},"at":"{moment}Z","kind":"{kind}","payload":'.encode() + payload + b"}\n"
+    return b"{" + body if place is None else seal(body, place)
 
 
 def files(folder: Path) -> list[Segment]:

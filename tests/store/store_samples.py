@@ -5,6 +5,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.envelope import seal, unsealed
 from skillfleet_nb.events import (
     JobCreated,
     JobState,
@@ -17,15 +18,26 @@ from skillfleet_nb.events import (
     Trial,
     Warned,
 )
+from skillfleet_nb.store.segments import place, seed
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
+    from pathlib import Path
 
     from skillfleet_nb.store import Store
 
 CREATED = JobCreated(
     name="triage", optimizer="gepa", program="triage:Triage", metric="accuracy", engine="thread", seed=7, budget_usd=2.5
 )
+
+
+def rewrite(file: Path, change: Callable[[bytes], bytes]) -> None:
+    """Change each line of a journal as if it had been written so."""
+    written = b""
+    for line in file.read_bytes().splitlines(keepends=True):
+        written += seal(change(unsealed(line)[0])[1:], place(seed(file), len(written)))
+    file.write_bytes(written)
 
 
 def call(number: int = 0, **changes: object) -> LMCall:

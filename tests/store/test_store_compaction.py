@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_samples import CREATED, call, random_payload, start, tables, trial
+from store_samples import CREATED, call, random_payload, rewrite, start, tables, trial
 
 from skillfleet_nb.config import Settings
+from skillfleet_nb.envelope import seal
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.events import Phase, StateChanged
 from skillfleet_nb.lm.calls import digest
@@ -40,7 +41,7 @@ def finished_job(home: Home, name: str, events: int = 30, seed: int = 0) -> Path
 def age(folder: Path) -> None:
     """Let a job have happened long ago."""
     for file in folder.glob("*.jsonl"):
-        file.write_bytes(file.read_bytes().replace(b'"at":"2', b'"at":"1'))
+        rewrite(file, lambda line: line.replace(b'"at":"2', b'"at":"1'))
 
 
 def names(folder: Path) -> list[str]:
@@ -204,7 +205,9 @@ def test_any_bytes_come_back(
     for piece in pieces:
         if isinstance(piece, int):
             event = random_payload(random.Random(piece)).model_dump_json(exclude={"kind"}).encode()
-            lines.append(segments.format_line(piece + 1, moment(piece), "phase", event))
+            line = segments.format_line(piece + 1, moment(piece), "phase", event)
+            here = segments.place(segments.seed(folder / "000001.jsonl"), sum(map(len, lines)))
+            lines.append(seal(line[1:], here) if piece % 2 else line)
         else:
             lines.append(piece.replace(b"\n", b"") + b"\n")
     data = b"".join(lines) if ends_in_a_line else b"".join(lines)[:-1]
@@ -212,7 +215,7 @@ def test_any_bytes_come_back(
     plain.write_bytes(data)
     (segment,) = segments.segments(folder)
     compacted = segment.as_compacted(hashed=False)
-    parquet.write(compacted.path, segment_reader.raw_lines(segment))
+    parquet.write(compacted.path, segment_reader.raw_lines(segment), segments.seed(segment.path))
     assert b"".join(line for line, _ in segment_reader.raw_lines(compacted)) == data
     expected = list(segment_reader.read(segment))
     assert list(segment_reader.read(compacted)) == expected
@@ -334,8 +337,8 @@ def test_an_original_goes_only_once_its_copy_reads_back_the_same(
     before = tables(store)
     write = parquet.write
 
-    def forgetful(path: Path, lines: object) -> None:
-        write(path, list(lines)[:-1])  # type: ignore[call-overload]
+    def forgetful(path: Path, lines: object, seed: int) -> None:
+        write(path, list(lines)[:-1], seed)  # type: ignore[call-overload]
 
     monkeypatch.setattr(parquet, "write", forgetful)
     with pytest.raises(HomeError, match=r"does not read back as '000001\.jsonl'"):
@@ -358,7 +361,8 @@ def test_what_a_dead_compaction_left_is_tidied_and_read_right_meanwhile(home: Ho
     store.compact(everything=True)
     assert names(folder) == [f"000001.{len(original)}.parquet"]
     assert [path.name for path in home.journal.iterdir()] == ["job-1"]
-    (folder / "000001.jsonl").write_bytes(original.replace(b"triage", b"changed"))
+    (folder / "000001.jsonl").write_bytes(original)
+    rewrite(folder / "000001.jsonl", lambda line: line.replace(b"triage", b"changed"))
     with pytest.raises(HomeError, match="does not read back"):
         store.compact(everything=True)
 

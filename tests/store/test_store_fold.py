@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_samples import CREATED, call, random_payload, tables, trial
 
+from skillfleet_nb.envelope import unsealed
 from skillfleet_nb.events import Phase, ProgramSaved, Result, StateChanged
 from skillfleet_nb.store import Home, Journal, Store, follow
 from skillfleet_nb.store import fold as fold_module
@@ -222,7 +223,7 @@ def test_kinds_and_fields_of_a_later_version_are_kept_as_events(home: Home, stor
         journal.append(Phase(text="x"))
     line = journal.path.read_bytes()
     with journal.path.open("ab") as file:
-        file.write(line.replace(b'"phase"', b'"drift_check"').replace(b'"seq":1', b'"seq":2'))
+        file.write(unsealed(line)[0].replace(b'"phase"', b'"drift_check"').replace(b'"seq":1', b'"seq":2'))
         file.write(
             b'{"seq":3,"at":"2026-01-01T00:00:00Z","kind":"state","payload":{"state":"running","mood":"good"}}\n'
         )

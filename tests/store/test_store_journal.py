@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_samples import CREATED, call, trial
 
-from skillfleet_nb.envelope import read_event
+from skillfleet_nb.envelope import read_event, unsealed
 from skillfleet_nb.errors import HomeError, JobError
 from skillfleet_nb.events import PAYLOADS, JobCreated, Landmarked, Payload, Phase
-from skillfleet_nb.store import Home, Journal, follow, is_alive, read_requests, request
+from skillfleet_nb.store import Home, Journal, Store, follow, is_alive, read_requests, request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +144,7 @@ def test_a_follower_waits_for_the_rest_of_a_line(home: Home) -> None:
         for cut in (1, len(whole) // 2, len(whole) - 1):
             journal.path.write_bytes(whole[:cut])
             assert follower.poll() == []
-        journal.path.write_bytes(whole + b"garbage\n" + whole.replace(b"one", b"two"))
+        journal.path.write_bytes(whole + b"garbage\n" + unsealed(whole)[0].replace(b"one", b"two"))
         assert [e.payload.text for e in follower.poll()] == ["one", "two"]
         assert follower.poll() == []
         assert follower.torn == 1
@@ -299,6 +300,56 @@ def test_every_payload_the_package_defines_can_be_written_and_read() -> None:
     )
     assert event is not None
     assert event.payload == Landmarked(key="k", nearest=None, words=0.5, named=1.0)
+
+
+@given(st.data())
+def test_a_flipped_bit_is_found_counted_and_spoils_one_line(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    home = Home.find(tmp_path_factory.mktemp("home"))
+    with Journal(home, "j") as journal:
+        journal.append_many([Phase(text="first"), call(1), Phase(text="third")])
+    whole = bytearray(journal.path.read_bytes())
+    places = st.sampled_from([at for at, byte in enumerate(whole) if byte != ord("\n")])
+    at, bit = data.draw(places), data.draw(st.integers(0, 7))
+    if whole[at] ^ 1 << bit == ord("\n"):  # a line parted in two is two that are damaged
+        return
+    whole[at] ^= 1 << bit
+    journal.path.write_bytes(whole)
+    hit = whole[:at].count(b"\n") + 1
+    follower = follow(home, "j")
+    assert [event.seq for event in follower.poll()] == [seq for seq in (1, 2, 3) if seq != hit]
+    assert follower.torn == 1
+
+
+def test_a_copied_segment_doubles_nothing(home: Home, store: Store) -> None:
+    with Journal(home, "j") as journal:
+        journal.append_many([CREATED, call(1), call(2)])
+    shutil.copy(journal.path, journal.path.with_name("000002.jsonl"))
+    shutil.copytree(journal.path.parent, home.journal_dir("k"))
+    with journal.path.open("ab") as file:
+        file.write(journal.path.read_bytes())
+    follower = follow(home, "j")
+    assert [event.seq for event in follower.poll()] == [1, 2, 3]
+    assert follower.torn == 6
+    assert store.sql("select job_id, count(*) as n from events group by all").to_numpy().tolist() == [["j", 3]]
+    assert store.status().torn_lines == 3 + 3 + 9 - 3
+    with Journal(home, "j") as journal:
+        assert journal.append(Phase(text="goes on")) == 4, "no number is used twice"
+    assert [event.seq for event in follower.poll()] == [4]
+
+
+def test_a_journal_without_checksums_is_read_and_gone_on_with(home: Home) -> None:
+    with Journal(home, "j") as journal:
+        journal.append_many([CREATED, call(1)])
+    bare = [unsealed(line)[0] for line in journal.path.read_bytes().splitlines(keepends=True)]
+    assert bare[0].startswith(b'{"seq":1,')
+    journal.path.write_bytes(b"".join(bare))
+    with Journal(home, "j", join=True) as journal:
+        journal.append(Phase(text="now with one"))
+    follower = follow(home, "j")
+    assert [event.seq for event in follower.poll()] == [1, 2, 3]
+    assert follower.torn == 0
 
 
 @pytest.mark.parametrize(
