@@ -17,6 +17,7 @@ from skillfleet_nb.store.records import FoldReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     import duckdb
 
@@ -52,40 +53,40 @@ class Access:
         problem: DamagedError | None = None
         for _ in range(2):
             try:
-                with self.database.connection() as con:
-                    return replace(self._fold(con, wait_s), repaired=str(problem) if problem else None)
+                return replace(self._fold(wait_s), repaired=str(problem) if problem else None)
             except DamagedError as damage:  # the next attempt makes a new one
                 problem = damage
         raise HomeError(f"cannot rebuild the database: {problem} Delete '{self._home.database}'.")
 
-    def _fold(
-        self, con: duckdb.DuckDBPyConnection, wait_s: float, needed: Iterable[tuple[str, Segment]] | None = None
-    ) -> FoldReport:
+    def _fold(self, wait_s: float, needed: Iterable[tuple[str, Segment]] | None = None) -> FoldReport:
         """Fold; where somebody else has folded what is `needed` by the time the lock is free, do nothing."""
         started = time.perf_counter()
         events = bad_lines = 0
         held_by: str | None = None
         complete, more = True, self._home.journal.is_dir() or self._home.database.exists()
-        while more:
-            try:
-                with self.database.writing(con, wait_s):
-                    if needed is not None and not unfolded(con, needed):
-                        break
-                    folded, skipped, more = fold_batch(con, self._home)
-            except Busy as busy:
-                complete, held_by = False, str(busy) if isinstance(busy, HeldByOtherProgram) else None
-                break
-            events, bad_lines = events + folded, bad_lines + skipped
+        with self.database.connection() as con:
+            while more:
+                try:
+                    with self.database.writing(con, wait_s):
+                        if needed is not None and not unfolded(con, needed):
+                            break
+                        folded, skipped, more = fold_batch(con, self._home)
+                except Busy as busy:
+                    complete, held_by = False, str(busy) if isinstance(busy, HeldByOtherProgram) else None
+                    break
+                events, bad_lines = events + folded, bad_lines + skipped
         return FoldReport(events, bad_lines, time.perf_counter() - started, complete, held_by=held_by)
 
-    def read(self, run: Callable[[duckdb.DuckDBPyConnection], T], query: str | None = None) -> T:
+    def read(
+        self, run: Callable[[duckdb.DuckDBPyConnection], T], query: str | None = None, readable: tuple[Path, ...] = ()
+    ) -> T:
         """Run something on an up-to-date database that holds the public relations, or those that `query` names.
 
-        Without a `query`, `run` has a connection for itself, whose settings it may change.
+        With folders that are `readable`, it reaches no file but in them.
         """
 
         def attempt() -> T:
-            with self.database.connection(keep=query is not None) as con, self._up_to_date(con, query):
+            with self._up_to_date(query, readable) as con:
                 return run(con)
 
         return self._guarded(attempt)
@@ -126,16 +127,18 @@ class Access:
         )
 
     @contextmanager
-    def _up_to_date(self, con: duckdb.DuckDBPyConnection, query: str | None) -> Iterator[None]:
-        """Have a connection show every event acknowledged before the call, folded here or elsewhere.
+    def _up_to_date(self, query: str | None, readable: tuple[Path, ...]) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection that shows every event acknowledged before the call, folded here or elsewhere.
 
         While others hold the database without folding for `FOLD_WAIT_S`, or a program that does not
         take our locks has it open, it shows what there is.
         """
         wanted = list(scan(self._home))
         deadline, folded = time.monotonic() + FOLD_WAIT_S, None
+        if wanted and not self._home.database.exists():
+            self._fold(_TURN_S)
         while True:
-            with self.database.reading(con, READ_WAIT_S):
+            with self.database.connection(readable) as con, self.database.reading(con, READ_WAIT_S):
                 old = schema.pending(con, self._migrations)
                 if not old:
                     # in this order: whatever a dead job wrote was written before it was found dead
@@ -147,14 +150,14 @@ class Access:
                         deadline = time.monotonic() + FOLD_WAIT_S
                     if not behind or time.monotonic() > deadline:
                         schema.define_relations(con, dead - behind, query)
-                        yield
+                        yield con
                         return
             if old and time.monotonic() > deadline:
                 raise HomeError(
                     f"the database '{self._home.database}' has to be upgraded, and another program holds it: "
                     "close that."
                 )
-            if self._fold(con, _TURN_S, None if old else needed).held_by:
+            if self._fold(_TURN_S, None if old else needed).held_by:
                 deadline = 0.0
 
     def dead(self, con: duckdb.DuckDBPyConnection) -> set[str]:

@@ -8,7 +8,6 @@ in-memory connection with its type named, which skips that early read, and only 
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
@@ -19,12 +18,14 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.store import schema
+from skillfleet_nb.store.connections import Bounds, lend
 from skillfleet_nb.store.guard import one_line
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.locks import Busy, HeldByOtherProgram, acquire, locked, prove
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import duckdb
@@ -61,34 +62,11 @@ class Database:
         self._migrations = migrations
         self._turn = home.root / "fleet.turn"
 
-    @contextmanager
-    def connection(self, *, keep: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Lend a connection with nothing attached: to make one costs more than most queries, so one is kept.
-
-        Parameters
-        ----------
-        keep
-            Whether it may serve others afterwards; not if its settings are changed.
-        """
-        import duckdb
-
-        con = None
-        with suppress(IndexError, duckdb.Error):  # none rests, or it is not fit for use
-            con = self._fit(_resting().pop()) if keep else None
-        con = con or self._fit(_connect())
-        try:
-            yield con
-        except BaseException:
-            con.close()
-            raise
-        if keep and not _resting():
-            _resting().append(con)
-        else:
-            con.close()
-
-    def _fit(self, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-        spill = quoted(self._home.root / "tmp")
-        return con.execute(f"DETACH DATABASE IF EXISTS fleet; SET temp_directory = {spill}")
+    def connection(self, readable: tuple[Path, ...] = ()) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Lend a connection with nothing attached, locked down to the database and folders if `readable` names some."""
+        path = self._home.database
+        files = (path, *(path.with_name(path.name + ending) for ending in (".wal", ".wal.checkpoint", ".wal.recovery")))
+        return lend(self._home.root / "tmp", Bounds(readable, files) if readable else None)
 
     @contextmanager
     def reading(self, con: duckdb.DuckDBPyConnection, wait_s: float) -> Iterator[None]:
@@ -200,28 +178,6 @@ class Database:
         for file in (path, _wal(path)):
             if file.exists():
                 file.replace(file.with_name(file.name + ".damaged"))
-
-
-@functools.cache  # it belongs to no home, so one serves every store of the process
-def _resting() -> list[duckdb.DuckDBPyConnection]:
-    """Return the connections that nobody uses, and close them before a fork: they would crash the child."""
-    resting: list[duckdb.DuckDBPyConnection] = []
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=resting.clear)
-    return resting
-
-
-def _connect() -> duckdb.DuckDBPyConnection:
-    import duckdb
-
-    con = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false",  # nothing is fetched behind anybody's back
-            "autoload_known_extensions": "false",
-            "python_enable_replacements": "false",  # a missing table is never a Python variable of that name
-        }
-    )
-    return con.execute("SET TimeZone = 'UTC'")
 
 
 def _wal(path: Path) -> Path:

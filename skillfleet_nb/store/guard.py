@@ -74,11 +74,11 @@ def check(con: duckdb.DuckDBPyConnection, query: str) -> None:
                 raise QueryError(f"table function {called}() is refused: {_read_only()}.")
 
 
-def lock_down(con: duckdb.DuckDBPyConnection, readable: Sequence[Path]) -> None:
-    """Close a connection to everything but what is attached and the folders `readable`, for good."""
-    folders = ", ".join("'" + str(path).replace("'", "''") + "'" for path in readable)
+def lock_down(con: duckdb.DuckDBPyConnection, folders: Sequence[Path], files: Sequence[Path] = ()) -> None:
+    """Close a connection to everything but what is attached and these folders and files, for good."""
     con.execute(
-        f"SET allowed_directories = [{folders}]; SET enable_external_access = false; SET lock_configuration = true"
+        f"SET allowed_directories = [{_listed(folders)}]; SET allowed_paths = [{_listed(files)}]; "
+        "SET enable_external_access = false; SET lock_configuration = true"
     )
 
 
@@ -96,8 +96,12 @@ def one_line(error: Exception) -> str:
     return text.rstrip(".!") + "."
 
 
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+
+
 def _parse(con: duckdb.DuckDBPyConnection, query: str) -> dict[str, Any]:
-    (text,) = con.execute("SELECT json_serialize_sql(?)", [query]).fetchone() or ("{}",)
+    [(text,)] = con.execute("SELECT json_serialize_sql(?)", [query]).fetchall()  # to its end: the connection goes on
     tree: dict[str, Any] = json.loads(text)
     return tree
 

@@ -111,10 +111,9 @@ class Store:
 
         def run(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
             guard.check(con, query)
-            guard.lock_down(con, [self.home.journal, self.home.programs_dir, self.home.exports])
             return _frame(con, query, None)
 
-        return self._access.read(run)
+        return self._access.read(run, readable=(self.home.journal, self.home.programs_dir, self.home.exports))
 
     def rebuild(self) -> FoldReport:
         """Delete the database and fold the whole journal again; raises as `fold` does."""
@@ -317,6 +316,7 @@ class Store:
             for name, path in zip(schema.RELATIONS, paths, strict=True):
                 # in one order, whatever the database's is: equal homes give equal files
                 con.execute(f"COPY (FROM {name} ORDER BY ALL) TO {quoted(path)} (FORMAT {file_format})")
+            con.execute("RESET threads")
             return paths
 
         return self._access.read(run)

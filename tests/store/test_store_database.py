@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from store_samples import CREATED, call, random_payload, tables, trial
 
-from skillfleet_nb.errors import HomeError
+from skillfleet_nb.errors import HomeError, QueryError
 from skillfleet_nb.store import Home, Journal, Store, schema
 
 if TYPE_CHECKING:
@@ -236,8 +236,8 @@ def test_another_client_that_writes_is_named(home: Home) -> None:
     assert len(store.sql("from jobs")) == 1
 
 
-def test_the_kept_connection_mixes_no_homes_and_holds_nothing(home: Home, tmp_path: Path) -> None:
-    """One connection serves all homes of a process: one with dead jobs, one without a database, one for a person."""
+def test_the_kept_connections_mix_no_homes_and_hold_nothing(home: Home, tmp_path: Path) -> None:
+    """They serve all homes of a process: one with dead jobs, one with live ones, one without a database."""
     dead, empty = fill(home), Store(Home.find(tmp_path / "other"))
     with Journal(Home.find(tmp_path / "live"), "job-1") as journal:
         journal.append_many([CREATED, call(1)])
@@ -250,6 +250,12 @@ def test_the_kept_connection_mixes_no_homes_and_holds_nothing(home: Home, tmp_pa
             assert alive.sql(setting).free.tolist() == [False]
             assert alive.frame(setting).free.tolist() == [True]
     assert alive.frame("from duckdb_views() where view_name = 'incoming'").empty  # what was folded is let go of
+    journals = [f"from read_text('{store.home.journal}/job-1/*.jsonl')" for store in (alive, dead)]
+    for _ in range(2):
+        assert len(alive.sql(journals[0])) == len(dead.sql(journals[1])) == 1
+        for store, other in ((alive, journals[1]), (dead, journals[0])):
+            with pytest.raises(QueryError, match="Cannot access file"):
+                store.sql(other)
     assert not [fd for fd in Path("/dev/fd").iterdir() if fd.is_symlink() and "fleet.duckdb" in str(fd.resolve())]
 
 
