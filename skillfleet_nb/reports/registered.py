@@ -14,6 +14,7 @@ from skillfleet_nb.programs.live import LiveProgram
 from skillfleet_nb.programs.loading import read_state
 from skillfleet_nb.programs.registry import NEWEST, Registry, parse
 from skillfleet_nb.programs.state import dump_state, unsaved_of
+from skillfleet_nb.reports import fit
 from skillfleet_nb.reports.registered_page import RegisteredProgram, VersionList
 from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.stats import mean_interval, paired_comparison
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.programs.loading import Differences
     from skillfleet_nb.programs.registry import Move, ProgramVersion
     from skillfleet_nb.programs.state import ProgramState
+    from skillfleet_nb.reports.fit import FitReport
     from skillfleet_nb.reports.stored_programs import StoredProgram
     from skillfleet_nb.store import Store
     from skillfleet_nb.typing import Program
@@ -126,6 +128,22 @@ class Registered:
     def state(self, ref: str) -> ProgramState:
         """Return the state of a version: its instructions and demos, as ``dspy`` loads them."""
         return load_program(self._store.home, self._registry.find(ref).program_id)
+
+    def check(self, folder: str | Path | None = None, onto: Program | None = None) -> FitReport:
+        """Look whether saved programs fit the code; see :func:`skillfleet_nb.reports.fit.check`."""
+        return fit.check(self._store.home, self._registry, folder, onto)
+
+    def migrate_all(
+        self, folder: str | Path | None = None, onto: Program | None = None, *, apply: bool = False
+    ) -> FitReport:
+        """Bring saved programs to the code's signatures; see :func:`skillfleet_nb.reports.fit.migrate_all`."""
+        return fit.migrate_all(self._store.home, self._registry, folder, onto, apply=apply)
+
+    def signatures(self, name: str) -> pd.DataFrame:
+        """List the signatures of each version of a name; see :func:`skillfleet_nb.reports.fit.history`."""
+        import pandas as pd
+
+        return pd.DataFrame(fit.history(self._store.home, self._registry, name))
 
     def diff(self, one: str, other: str) -> ProgramDiff:
         """Compare what two versions say; raises as `show` does."""
