@@ -53,9 +53,12 @@ class _Stop:
 
     kind: StopKind = StopKind.FINISHED
     reason: str = "the optimizer finished"
+    scored: bool = True  # a limit that leaves nothing scored completes nothing
 
     @property
     def state(self) -> JobState:
+        if not self.scored:
+            return JobState.FAILED
         completed = dict.fromkeys((StopKind.FINISHED, StopKind.BUDGET), JobState.COMPLETED)
         ends = completed | {StopKind.CANCELLED: JobState.CANCELLED}
         return ends.get(self.kind, JobState.FAILED)
@@ -235,7 +238,7 @@ class Execution:
         )
         program = self.prepared.program.deepcopy()
         candidate = Candidate(self._reporter.keep(program), program)
-        return self._result(candidate, candidate, None, _Stop(StopKind.BUDGET, reason))
+        return self._result(candidate, candidate, None, _Stop(StopKind.BUDGET, reason, scored=False))
 
     def _search(self, baseline: Candidate) -> tuple[_Stop, Program | None]:
         """Let the optimizer work; return why it ended and the program it returned, if it did."""

@@ -56,7 +56,10 @@ def score_in_words(p: Picture) -> str:
     """Tell the best score and the trials it took."""
     trials = f"{p['trials']:,} trial{'s' * (p['trials'] != 1)} after the baseline"
     if p["best"] is None:
-        return "no score on validation yet" if p["baseline"] is None else f"baseline {p['baseline']:.1f}"
+        unscored = "no score on validation" if p["finished"] else "no score on validation yet"
+        return unscored if p["baseline"] is None else f"baseline {p['baseline']:.1f}"
+    if p["baseline"] is None:
+        return f"validation: best {p['best']:.1f}, {trials}"
     change = f"{p['best'] - p['baseline']:+.1f}"
     return f"validation: best {p['best']:.1f}, baseline {p['baseline']:.1f} ({change} points), {trials}"
 

@@ -70,7 +70,7 @@ def main() -> int:
             (KEPT / f"{name}.jsonl").unlink(missing_ok=True)
         env = {**os.environ, "DSPY_CACHEDIR": tempfile.mkdtemp(), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         env["PYTHONPATH"] = os.pathsep.join(
-            [str(HERE), *(str(HERE.parent / kit) for kit in ("runs", "store", "lm/faults"))]
+            [str(HERE), *(str(HERE.parent / kit) for kit in ("runs", "store", "commands", "lm/faults"))]
         )
         with (KEPT / f"{name}.log").open("a", encoding="utf-8") as log:
             command = [sys.executable, __file__, "--here", name]

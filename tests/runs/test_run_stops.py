@@ -13,7 +13,7 @@ from made_up import SMALL, Clock, Counting, Data, counted_lm, exact, program, to
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import JobError, LMError
-from skillfleet_nb.events import JobState
+from skillfleet_nb.events import JobState, StopKind
 from skillfleet_nb.optimizers.bootstrap_random_search import BootstrapRandomSearch
 
 if TYPE_CHECKING:
@@ -77,12 +77,14 @@ def test_a_budget_too_small_for_the_baseline_gives_the_program_back_and_says_so(
     job = start(fleet, lm, max_calls=5)
     result = job.result()
     assert engine.calls == result.lm_calls == 5
-    assert job.state is JobState.COMPLETED
-    assert (result.stop_reason, result.verdict) == ("budget: 5 calls", None)
+    assert job.state is result.state is JobState.FAILED, "nothing was completed"
+    assert (result.stop_kind, result.stop_reason, result.verdict) == (StopKind.BUDGET, "budget: 5 calls", None)
     assert result.baseline_score is result.best_score is None
     assert result.program.predictors()
     assert any("before the given program was scored" in note for note in job.progress.warnings)
     assert "not tested" in str(job)
+    with pytest.raises(JobError, match="give a larger limit"):
+        fleet.resume(job.id)
 
 
 def test_cancelling_keeps_the_best_so_far(fleet: Fleet) -> None:

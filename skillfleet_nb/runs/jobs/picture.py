@@ -149,10 +149,11 @@ def _result(p: Progress) -> dict[str, Any] | None:
     if not p.state.is_finished():
         return None
     r = p.result or Result()
+    changed = p.first_program is not None and p.best_program not in {None, p.first_program}
     told: dict[str, Any] = {
         "verdict": r.verdict,
         "summary": r.summary or p.error or p.stop_reason or "",
-        "programs": [p.first_program, p.best_program] if p.first_program != p.best_program else None,
+        "programs": [p.first_program, p.best_program] if changed else None,
     }
     if r.verdict and r.p_value is not None:
         told |= {

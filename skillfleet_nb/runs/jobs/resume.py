@@ -36,9 +36,9 @@ def refuse_finished(p: Progress, limits: Mapping[str, float]) -> None:
     """
     if not p.state.is_finished():
         raise JobError(f"job {p.name!r} is {p.state}: watch it, or cancel it before it is resumed")
-    if p.state is not JobState.COMPLETED:
-        return
     if p.stop_kind is not StopKind.BUDGET:
+        if p.state is not JobState.COMPLETED:
+            return
         raise JobError(f"job {p.name!r} is complete: there is nothing left to resume; --as-new starts it over")
     if not limits:
         raise JobError(f"job {p.name!r} stopped at its {p.stop_reason}: give a larger limit, for example --budget")
