@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.format import shortened
 from skillfleet_nb.programs.signatures import (
     FieldShape,
     SavedPredictor,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import dspy
 
     from skillfleet_nb.programs.state import ProgramState
+
+_TYPE = 40  # characters of a type that are shown
 
 Differences = Literal["refuse", "migrate", "keep"]
 """What becomes of fields that differ: nothing is loaded; what still fits is taken; the signature is as it was saved."""
@@ -310,4 +313,6 @@ def _by_name(program: dspy.Module) -> dict[str, Any]:
 
 
 def _field(shape: FieldShape | None) -> str:
-    return "" if shape is None else f"{shape.name} ({shape.role}{f', {shape.type}' if shape.type else ''})"
+    if shape is None:
+        return ""
+    return f"{shape.name} ({shape.role}{f', {shortened(shape.type, _TYPE)}' if shape.type else ''})"

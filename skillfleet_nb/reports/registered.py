@@ -224,7 +224,7 @@ class Registered:
             why = "they were tested on different examples"
             return Evidence(f"versions {old.version} and {new.version} cannot be compared: {why}", why)
         by = paired_comparison(before.tolist(), after[before.index].tolist())
-        objection = f"its sealed test is worse: {by.sentence()}" if by.delta < 0 else None
+        objection = f"its sealed test is lower: {by.sentence()}" if by.delta < 0 else None
         return Evidence(f"version {old.version} to {new.version}: {by.sentence()}", objection)
 
     def move(self, name: str, alias: str, version: int, *, force: str | None = None, dry_run: bool = False) -> Evidence:

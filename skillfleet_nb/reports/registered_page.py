@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.format import ago, counted, one_line, points
-from skillfleet_nb.html import NO_MATH, Readable, fill, join, table, text_table
+from skillfleet_nb.html import NO_MATH, Readable, fill, join, passage, table, text_table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.building import build
 from skillfleet_nb.programs.state import describe, save_state
@@ -140,7 +140,7 @@ class RegisteredProgram(Readable):
         parts.append(table(header, rows, title=f"versions of {self.version.name}", numeric=[0]))
         if moves := self._moves():
             parts.append(table(*moves, title="aliases, the last move first", numeric=[1]))
-        parts.append(fill("<pre>{}</pre>", "\n".join(self._lines())))
+        parts.append(fill("<p><strong>use it</strong></p>{}", passage("\n".join(self._lines()))))
         return fill("<div class='{}' style='line-height:1.4'>{}</div>", NO_MATH, join(parts))
 
     def _facts(self) -> list[list[str]]:

@@ -69,7 +69,7 @@ def test_an_alias_goes_by_the_sealed_test(registered: Fleet) -> None:
     evidence = registered.alias("intents", "production", 2)
     assert evidence.objection is None
     assert "version 1 to 2: no evidence: 41.7 → 66.7 on 12 examples, +25.0 points (95% interval" in evidence.text
-    with pytest.raises(JobError, match=r"not moved to version 1: its sealed test is worse: .*production 1 --force"):
+    with pytest.raises(JobError, match=r"not moved to version 1: its sealed test is lower: .*production 1 --force"):
         registered.alias("intents", "production", 1)
     assert registered.registry.aliases("intents")["production"] == 2
     registered.alias("intents", "production", 1, force="a drill")
