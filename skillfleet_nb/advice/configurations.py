@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from skillfleet_nb.format import one_line
+from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,13 +63,15 @@ def installed() -> Installed:
     >>> [c.name for c in installed().configurations if c.optimizer == "gepa"]
     ['gepa light', 'gepa medium']
     """
-    from skillfleet_nb.optimizers.registry import available, optimizer_of
+    from skillfleet_nb.optimizers.registry import classes
 
-    configurations, unusable = [], []
-    for name, point in available().items():
-        try:
-            configurations += [Configuration(name, preset) for preset in optimizer_of(point).presets]
-        except Exception as exc:  # noqa: BLE001  a plugin's module may raise anything as it is imported
-            unusable.append(f"{name} cannot be loaded: {type(exc).__name__}: {one_line(str(exc))}")
+    every = classes()
+    configurations = [
+        Configuration(name, preset)
+        for name, c in every.items()
+        if not isinstance(c, InputError)
+        for preset in c.presets
+    ]
+    unusable = [str(c) for c in every.values() if isinstance(c, InputError)]
     ordered = sorted(configurations, key=lambda c: (c.preset.prior_gain, c.name))
     return Installed(tuple(ordered), tuple(unusable))

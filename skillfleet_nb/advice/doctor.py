@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.config import Settings
-from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
@@ -87,6 +87,7 @@ def diagnose(
     if train is not None:
         checks += _data_checks(program, train, metric)
     checks += [_part(module, *told) for module, told in _OPTIONAL.items()]
+    checks += _broken_plugins()
     return Diagnosis(tuple(checks))
 
 
@@ -186,6 +187,13 @@ def _metric(metric: Metric, program: Program, example: Example) -> Check:
     proven = RunMetric(metric).proves(example, output_types(program))
     told = "gives scores" if proven else "can only be tried on a real prediction: the run does so first"
     return Check("metric", "ok", told)
+
+
+def _broken_plugins() -> list[Check]:
+    from skillfleet_nb.optimizers.registry import classes
+
+    broken = {name: str(c) for name, c in classes().items() if isinstance(c, InputError)}
+    return [Check(f"plugin {name}", "warning", *told.rsplit("; ", 1)) for name, told in broken.items()]
 
 
 def _part(module: str, use: str, install: str) -> Check:

@@ -200,7 +200,10 @@ class _Names:
         at = self._words.index("--optimizer") + 1 if "--optimizer" in self._words else len(self._words)
         if at >= len(self._words) or self._words[at] not in available():
             return []
-        fields = load(self._words[at]).Params.model_fields
+        try:
+            fields = load(self._words[at]).Params.model_fields
+        except SkillfleetError:  # a plugin that is broken
+            return []
         key, equals, _ = self._word.partition("=")
         if not equals:
             return [Offer(f"{name}=", "parameter") for name in fields]

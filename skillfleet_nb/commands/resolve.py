@@ -70,10 +70,14 @@ def resolve_metric(text: str, namespace: Mapping[str, Any]) -> Any:
     ------
     NotFoundError
         If there is none, with the nearest name.
+    InputError
+        If the package that registers it is broken.
     """
+    from skillfleet_nb.optimizers.registry import imported
+
     registered = {point.name: point for point in entry_points(group="skillfleet_nb.metrics")}
     if text not in namespace and text in registered:
-        return registered[text].load()
+        return imported(registered[text], "metric")
     return resolve(text, "metric", namespace)
 
 

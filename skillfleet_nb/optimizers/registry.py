@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.format import one_line
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.optimizers.base import Optimizer
 
@@ -55,7 +56,7 @@ def load(name: str) -> type[Optimizer]:
     NotFoundError
         If no installed package registers that name.
     InputError
-        If the plugin is not an :class:`Optimizer`.
+        If the plugin cannot be used.
     """
     points = available()
     if name not in points:
@@ -64,11 +65,54 @@ def load(name: str) -> type[Optimizer]:
 
 
 def optimizer_of(point: EntryPoint) -> type[Optimizer]:
-    """Import the optimizer class of an entry point; raises `InputError` if it is none."""
-    loaded = point.load()
+    """Import the optimizer class of an entry point.
+
+    Raises
+    ------
+    InputError
+        If it cannot be imported, or is not a whole :class:`Optimizer`: with the reason, and what to do.
+    """
+    loaded = imported(point, "optimizer")
+    if (fault := _fault(loaded, point.name)) is not None:
+        raise InputError(f"optimizer {point.name!r} cannot be used: {point.value} {fault}; {_mend(point)}")
+    cls: type[Optimizer] = loaded
+    return cls
+
+
+def imported(point: EntryPoint, what: str) -> Any:
+    """Import what an entry point names, which is `what` for people; raises `InputError` where that fails."""
+    try:
+        return point.load()
+    except (Exception, SystemExit) as exc:  # a plugin's module may raise anything as it is imported
+        why = f"{type(exc).__name__}: {one_line(str(exc))}"
+        raise InputError(f"{what} {point.name!r} cannot be loaded: {why}; {_mend(point)}") from exc
+
+
+def _fault(loaded: object, name: str) -> str | None:
+    """Say what keeps a plugin from being an optimizer of that name, if anything does."""
     if not (isinstance(loaded, type) and issubclass(loaded, Optimizer)):
-        raise InputError(f"entry point {point.name!r} of group {GROUP!r} is {loaded!r}, not an Optimizer subclass")
-    return loaded
+        return f"is {loaded!r}, not an Optimizer subclass"
+    missing = [n for n in ("name", "summary", "changes") if not hasattr(loaded, n)]
+    missing += sorted(loaded.__abstractmethods__)
+    if missing:
+        return f"does not define {', '.join(missing)}"
+    return None if loaded.name == name else f"calls itself {loaded.name!r}"
+
+
+def _mend(point: EntryPoint) -> str:
+    package = point.dist.name if point.dist else "its package"
+    return f"update or uninstall {package}"
+
+
+def classes() -> dict[str, type[Optimizer] | InputError]:
+    """Import every installed optimizer: its class by name, or why it cannot be used."""
+    found: dict[str, type[Optimizer] | InputError] = {}
+    for name, point in available().items():
+        try:
+            found[name] = optimizer_of(point)
+        except InputError as exc:
+            found[name] = exc
+    return found
 
 
 def create(name: str, params: Mapping[str, Any] | None = None) -> Optimizer:
@@ -107,14 +151,16 @@ def create(name: str, params: Mapping[str, Any] | None = None) -> Optimizer:
 
 
 def listed() -> pd.DataFrame:
-    """List the installed optimizers: what each changes, does and needs."""
+    """List the installed optimizers: what each changes, does and needs; of a broken one, why it is."""
     import pandas as pd
 
-    classes = [load(name) for name in available()]
-    return pd.DataFrame(
-        [[c.name, ", ".join(sorted(c.changes, reverse=True)), c.summary, c.needs] for c in classes],
-        columns=["name", "changes", "what it does", "needs"],
-    )
+    rows = [
+        [name, "", f"broken: {c}", ""]
+        if isinstance(c, InputError)
+        else [name, ", ".join(sorted(c.changes, reverse=True)), c.summary, c.needs]
+        for name, c in classes().items()
+    ]
+    return pd.DataFrame(rows, columns=["name", "changes", "what it does", "needs"])
 
 
 def parameters(name: str) -> pd.DataFrame:

@@ -9,6 +9,8 @@ import pytest
 from made_up import Counting, Data, counted_lm, program, told
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.commands.complete import offers
+from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers import registry
 
 if TYPE_CHECKING:
@@ -105,10 +107,44 @@ def test_a_plugin_is_forecast_and_recommended_where_it_deserves_and_followed(
     assert rows.to_numpy().tolist() == [["take", "accepted"]]
 
 
+BROKEN = {
+    "absent": ("import package_of_nobody", "ModuleNotFoundError: No module named 'package_of_nobody'"),
+    "ends": ("raise SystemExit('no licence')", "SystemExit: no licence"),
+    "bare": (
+        "from skillfleet_nb.optimizers import Optimizer\nclass Bare(Optimizer): pass",
+        "does not define name, summary",
+    ),
+    "other": (CODE + "\nOther = Take", "calls itself 'take'"),
+}
+"""Code of plugins that cannot be used, and what is said of each."""
+
+
+def test_broken_plugins_are_listed_with_the_reason_and_all_else_works(
+    tmp_path: Path, install: Callable[[str, str, str], None]
+) -> None:
+    for name, (code, _) in BROKEN.items():
+        install(name, code, name.capitalize())
+    fleet = Fleet(tmp_path / "home")
+    listed = fleet.optimizers().set_index("name")["what it does"]
+    diagnosis = {check.name: check for check in fleet.advice.doctor(lm=_given()["lm"]).checks}
+    for name, (_, reason) in BROKEN.items():
+        assert listed[name].startswith("broken: ")
+        assert reason in listed[name]
+        check = diagnosis[f"plugin {name}"]
+        assert (check.level, check.fix) == ("warning", f"update or uninstall {name}")
+        assert reason in check.found
+        with pytest.raises(InputError, match="update or uninstall"):
+            fleet.optimize(program(), **_given(), optimizer=name)
+        assert offers(f"optimize program --optimizer {name} --set ", {}, lambda: fleet) == ("", [])
+    assert listed["gepa"] == "instructions evolved by reflection on feedback"
+    job = fleet.optimize(program(), **_given(), optimizer="labeled_fewshot")
+    assert job.result(timeout=120).test_score is not None
+
+
 def test_a_plugin_that_breaks_is_named_and_stands_in_no_others_way(
     tmp_path: Path, install: Callable[[str, str, str], None]
 ) -> None:
-    install("absent", "import a_package_that_is_not_there", "Absent")
+    install("absent", BROKEN["absent"][0], "Absent")
     install("wrong", CODE.replace('{"k": 2}', '{"kk": 2}').replace('"take"', '"wrong"'), "Take")
     made = Fleet(tmp_path / "home").advice.recommend(program(), **_given(), budget_usd=5.0, probe=0)
     names = [o.name for o in made.options]
@@ -116,5 +152,5 @@ def test_a_plugin_that_breaks_is_named_and_stands_in_no_others_way(
     assert "wrong many" in names
     assert "wrong few" not in names
     notes = "\n".join(made.notes)
-    assert "absent cannot be loaded: ModuleNotFoundError: No module named 'a_package_that_is_not_there'" in notes
+    assert f"optimizer 'absent' cannot be loaded: {BROKEN['absent'][1]}; update or uninstall absent" in notes
     assert "wrong few is left out, since it cannot be forecast: NotFoundError: unknown parameter of wrong 'kk'" in notes

@@ -9,6 +9,7 @@ import pytest
 from made_up import SMALL, Data, counted_lm, program
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.commands import resolve
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.optimizers import Shape, available, create, registry
 
@@ -121,9 +122,18 @@ def test_a_plugin_that_is_no_optimizer_is_named(
     monkeypatch.setattr(registry, "available", lambda: {"odd": point})
     with pytest.raises(
         InputError,
-        match=r"entry point 'odd' of group 'skillfleet_nb.optimizers' is .*OrderedDict",
+        match=r"optimizer 'odd' cannot be used: collections:OrderedDict is .*, not an Optimizer subclass",
     ):
         create("odd")
+
+
+def test_a_metric_of_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("gone", "package_of_nobody:metric", "skillfleet_nb.metrics")
+    monkeypatch.setattr(resolve, "entry_points", lambda group: [point])
+    with pytest.raises(
+        InputError, match=r"metric 'gone' cannot be loaded: ModuleNotFoundError.*update or uninstall its"
+    ):
+        resolve.resolve_metric("gone", {})
 
 
 def test_expected_calls_hold_what_a_run_makes(tmp_path: Any) -> None:

@@ -15,10 +15,11 @@ import sys
 import types
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.errors import InputError, JobError, LMError
 from skillfleet_nb.lm.keys import refuse_keys, variable_in, with_keys, without_keys
+from skillfleet_nb.runs.fingerprint import environment
 from skillfleet_nb.runs.request import RunRequest
 from skillfleet_nb.runs.spec import Spec
 from skillfleet_nb.security import home_key, sign, verified
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.config import Settings
     from skillfleet_nb.store import Home
+
+
+_GIVE_AGAIN = "give program, train and metric again"
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,7 @@ class Parcel:
                 f"`{part}` holds the value of ${variable}, and keys are not written to disk: read it where it is used, "
                 f"os.environ[{variable!r}], or run in this process (leave --detach out)"
             )
-        # Read before the blob is opened: what it names must be found first.
-        folder = Path.cwd()
-        place = json.dumps({"folder": str(folder), "path": [str(folder / entry) for entry in sys.path]}).encode()
-        return sign(place + b"\n" + blob, home_key(self.home.ensure().root / "key"))
+        return sign(_Label.of_now().line() + blob, home_key(self.home.ensure().root / "key"))
 
     def under(self) -> AbstractContextManager[None]:
         """Make the settings of DSPy in the body those of the parcel."""
@@ -97,6 +98,44 @@ class Parcel:
 
         context: AbstractContextManager[None] = dspy.context(adapter=self.adapter)
         return context
+
+
+class _Label(NamedTuple):
+    """What stands before a parcel, and is read before it is opened: where what it names is found, and who packed it."""
+
+    folder: str
+    path: list[str]
+    environment: dict[str, str]
+
+    @classmethod
+    def of_now(cls) -> _Label:
+        folder = Path.cwd()
+        return cls(str(folder), [str(folder / entry) for entry in sys.path], environment())
+
+    def line(self) -> bytes:
+        return json.dumps(self._asdict()).encode() + b"\n"
+
+    @classmethod
+    def read(cls, line: bytes, what: str) -> _Label:
+        """Read it; refuse a parcel of another Python, whose code this one would not run as it was meant."""
+        try:
+            label = cls(**json.loads(line))
+            packed_by = label.environment["python"]
+        except (ValueError, TypeError, KeyError) as exc:
+            raise JobError(f"{what} was written by another version of this package: {_GIVE_AGAIN}") from exc
+        here = environment()["python"]
+        if packed_by.split(".")[:2] != here.split(".")[:2]:
+            raise JobError(
+                f"{what} was packed by Python {packed_by}, whose code Python {here} cannot run: "
+                f"resume it there, or {_GIVE_AGAIN}"
+            )
+        return label
+
+    def changed(self) -> str:
+        """Say which packages have changed since it was packed."""
+        now = environment()
+        changed = [f"{name} {version}" for name, version in self.environment.items() if now.get(name) != version]
+        return f"it was packed with {', '.join(changed)}: resume it with these." if changed else "it is damaged."
 
 
 def keep(packed: bytes, home: Home, job_id: str) -> None:
@@ -123,21 +162,26 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
 
     file = parcel_file(home, job_id)
     if not file.exists():
-        raise JobError(f"job {job_id!r} kept nothing to run it from: give program, train and metric again")
-    blob = verified(file.read_bytes(), home_key(home.root / "key"), f"the parcel of job {job_id!r}")
-    place, _, packed = blob.partition(b"\n")
-    was = json.loads(place)
-    sys.path += [entry for entry in was["path"] if entry not in sys.path]
-    if move and Path(was["folder"]).is_dir():
-        os.chdir(was["folder"])
+        raise JobError(f"job {job_id!r} kept nothing to run it from: {_GIVE_AGAIN}")
+    what = f"the parcel of job {job_id!r}"
+    head, _, packed = verified(file.read_bytes(), home_key(home.root / "key"), what).partition(b"\n")
+    label = _Label.read(head, what)
+    sys.path += [entry for entry in label.path if entry not in sys.path]
+    if move and Path(label.folder).is_dir():
+        os.chdir(label.folder)
     try:
-        return Parcel.from_parts(home, cloudpickle.loads(packed))
+        parts = cloudpickle.loads(packed)
     except LMError as exc:
         raise JobError(str(exc)) from exc
     except Exception as exc:
+        missing = isinstance(exc, ImportError | AttributeError)
+        why = "is a module missing that the program or metric comes from?" if missing else label.changed()
+        raise JobError(f"{what} cannot be opened: {type(exc).__name__}: {exc}; {why} Or {_GIVE_AGAIN}") from exc
+    try:
+        return Parcel.from_parts(home, parts)
+    except (KeyError, TypeError, ValueError) as exc:
         raise JobError(
-            f"the parcel of job {job_id!r} cannot be opened: {type(exc).__name__}: {exc}; is a module missing that "
-            "the program or metric comes from?"
+            f"{what} does not hold what this version runs ({exc}): {label.changed()} Or {_GIVE_AGAIN}"
         ) from exc
 
 

@@ -16,8 +16,10 @@ import dspy
 import pytest
 from job_kit import Logged, bought, kill, metric, program, setup, splits, until
 
+import skillfleet_nb as sf
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.runs.engines import parcel
+from skillfleet_nb.runs.fingerprint import environment
 from skillfleet_nb.security import home_key, sign
 
 if TYPE_CHECKING:
@@ -126,6 +128,43 @@ def test_a_parcel_of_others_is_never_opened(fleet: Fleet, stopped: str, tmp_path
     with pytest.raises(JobError):  # not what a parcel holds
         fleet.resume(stopped)
     assert mark.exists()  # what is signed by the home is opened: the canary does tell
+
+
+@pytest.mark.parametrize(
+    ("label", "holds", "told"),
+    [
+        (
+            {"python": "3.9.1"},
+            {},
+            r"packed by Python 3\.9\.1, whose code Python 3\..* cannot run: resume it there, or give",
+        ),
+        (
+            {"dspy": "2.0.0"},
+            {"program": 1},
+            r"does not hold what this version runs .* packed with dspy 2\.0\.0: resume",
+        ),
+        (
+            {},
+            b"no pickle",
+            r"cannot be opened: UnpicklingError.*it is damaged\. Or give program, train and metric again",
+        ),
+        ({}, b"cthe_module_of_nobody\nmetric\n.", r"No module named 'the_module_of_nobody'; is a module missing"),
+        (None, {}, r"was written by another version of this package: give program, train and metric again"),
+    ],
+    ids=["another Python", "another version's fields", "no pickle", "a module is missing", "another version's label"],
+)
+def test_a_parcel_that_cannot_be_opened_says_what_it_is(
+    fleet: Fleet, label: dict[str, str] | None, holds: Any, told: str
+) -> None:
+    job = fleet.optimize(program(), **splits(), metric=metric, optimizer="labeled_fewshot", lm=sf.offline_lm())
+    job.result()
+    now = {"folder": ".", "path": [], "environment": environment() | (label or {})}
+    head = json.dumps(now if label is not None else {"folder": ".", "path": []}).encode()
+    blob = holds if isinstance(holds, bytes) else pickle.dumps(holds)
+    file = parcel.parcel_file(fleet.home, job.id)
+    file.write_bytes(sign(head + b"\n" + blob, home_key(fleet.home.root / "key")))
+    with pytest.raises(JobError, match=told):
+        fleet.resume(job.id, as_new=True)
 
 
 def test_many_processes_agree_on_one_key(tmp_path: Path) -> None:
