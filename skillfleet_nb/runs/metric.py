@@ -48,7 +48,8 @@ class RunMetric:
         ``metric(example, pred)``, ``metric(example, pred, trace=None)``, or with GEPA's further
         arguments ``pred_name`` and ``pred_trace``.
     on_score
-        Told every score as ``on_score(example, pred, score)`` on the thread that computed it.
+        Told every score as ``on_score(example, score)`` on the thread that computed it; None is told where the
+        program or the metric failed.
 
     Attributes
     ----------
@@ -69,7 +70,7 @@ class RunMetric:
     1.0
     """
 
-    def __init__(self, fn: Metric, on_score: Callable[[Example, Prediction, Score], None] | None = None) -> None:
+    def __init__(self, fn: Metric, on_score: Callable[[Example, Score | None], None] | None = None) -> None:
         if not callable(fn):
             raise InputError(
                 f"metric is {fn!r}, which cannot be called: give a function metric(example, pred, trace=None)"
@@ -185,12 +186,15 @@ class RunMetric:
         pred_name: str | None = None,
         pred_trace: object = None,
     ) -> Score:
+        told = self.on_score if self.on_score is not None and pred_name is None else _nobody
         if pred is None:  # SIMBA scores a failed call this way
+            told(example, None)
             return Score(0.0, "The program failed on this input.")
         try:
             answer = self._call(example, pred, trace, pred_name, pred_trace)
         except Exception as exc:  # DSPy counts it as a failed prediction: whose failure it was is told at the end
             self.failures, self.last_failure = self.failures + 1, exc
+            told(example, None)
             raise
         try:
             score = read_score(answer, self.name)
@@ -200,9 +204,12 @@ class RunMetric:
             if self.on_fault is not None:
                 self.on_fault(str(exc))
             raise RunStopped(StopKind.METRIC, str(exc)) from exc
-        if self.on_score is not None and pred_name is None:
-            self.on_score(example, pred, score)
+        told(example, score)
         return score
+
+
+def _nobody(*_: object) -> None:
+    """Hear of a score, and do nothing."""
 
 
 def read_score(answer: object, name: str) -> Score:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.runs.metric import Score
     from skillfleet_nb.runs.recorder import Recorder
-    from skillfleet_nb.typing import Example, Prediction, Program
+    from skillfleet_nb.typing import Example, Program
 
 
 class _Evaluation(NamedTuple):
@@ -95,15 +95,15 @@ class ScoreJoiner:
         self._rows: WeakKeyDictionary[Program, list[ExampleScore]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def on_score(self, example: Example, pred: Prediction, score: Score) -> None:
-        """Take in a score on the thread that computed it."""
-        del pred
+    def on_score(self, example: Example, score: Score | None) -> None:
+        """Take in a score on the thread that computed it; None where the program or the metric failed."""
         program, identity = last_run(), self._recorder.identity(example)
         if program is None or identity is None:
             return
         with self._lock:
             rows = self._rows.setdefault(program, [])
-            rows.append(ExampleScore(identity[0], float(score), score.feedback))
+            value, feedback = (None, None) if score is None else (float(score), score.feedback)
+            rows.append(ExampleScore(identity[0], value, feedback))
             n = len(rows)
         # The final scoring on all examples passes the size of a batch on its way: no trial of its own.
         whole = n == self._recorder.size("train")

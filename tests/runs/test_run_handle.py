@@ -15,6 +15,7 @@ from made_up import SMALL, Counting, Data, counted_lm, exact, program, rows, unt
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
 from skillfleet_nb.runs.jobs.progress import duration
+from skillfleet_nb.store import follow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,6 +164,39 @@ def test_rows_that_repeat_are_warned_of_and_scored(fleet: Fleet) -> None:
     assert any("repeat another exactly" in warning for warning in job.progress.warnings)
     simba = start(fleet, "simba", **{**splits, "train": [*splits["train"], *splits["train"][:2]]})
     assert simba.result().state == "completed"
+
+
+class Fails(dspy.Module):  # type: ignore[misc]  # dspy is untyped
+    """Fails on some inputs, whatever the model says."""
+
+    def __init__(self, texts: set[str]) -> None:
+        super().__init__()
+        self.label = program()
+        self.texts = texts
+
+    def forward(self, text: str) -> Any:
+        if text in self.texts:
+            raise ValueError(f"cannot take {text!r}")
+        return self.label(text=text)
+
+
+@pytest.mark.parametrize("culprit", ["program", "metric"])
+def test_simba_has_trials_where_the_program_or_the_metric_fails_on_some_rows(fleet: Fleet, culprit: str) -> None:
+    texts = {example.text for example in Data().splits()["train"][::2]}
+
+    def judge(example: Any, pred: Any, trace: Any = None) -> bool:
+        if culprit == "metric" and example.text in texts:
+            raise ValueError("no opinion")
+        return bool(example.intent == pred.intent)
+
+    job = start(fleet, "simba", metric=judge, program=Fails(texts if culprit == "program" else set()))
+    job.result()
+    tried = [e.payload for e in follow(fleet.home, job.id).poll() if e.kind == "trial" and e.payload.split == "train"]
+    assert tried
+    for trial in tried:
+        scores = [row.score for row in trial.scores]
+        assert None in scores
+        assert trial.score == pytest.approx(sum(s or 0.0 for s in scores) / len(scores))
 
 
 def test_prompts_can_be_left_out(fleet: Fleet) -> None:
