@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import orjson
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from skillfleet_nb.events import PAYLOADS, CallTaken, JobState, LMCall, Payload, StopKind
+from skillfleet_nb.events import PAYLOADS, CallOutcome, JobState, LMCall, Outcome, Payload, StopKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _SEQ_LIMIT = 1 << 53  # the largest whole numbers every JSON reader agrees on; more is damage
 _CALL, _CALL_FIELDS = "lm_call", len(LMCall.model_fields) - 1  # its kind is in the envelope
 
-_call_taken: Callable[[dict[str, Any]], CallTaken] = CallTaken.__pydantic_validator__.validate_python
+_outcome: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*CallOutcome._fields)
+_checked: Callable[[tuple[Any, ...]], Outcome] = TypeAdapter(Outcome).validator.validate_python
 
 
 class Event:
@@ -61,14 +63,15 @@ class Event:
         return self._payload
 
     @property
-    def call(self) -> CallTaken | None:
-        """What a call of a model took, at half the cost of its payload; None of other events."""
+    def call(self) -> Outcome | None:
+        """What a call of a model took, at a fifth of the cost of its payload; None of other events."""
         if self.kind != _CALL:
             return None
         try:
-            return _call_taken(self.fields)
-        except ValidationError:
-            return None
+            return _checked(_outcome(self.fields))
+        except (ValidationError, KeyError):
+            # of an older version, which wrote fewer fields, or damaged
+            return _outcome(vars(self.payload)) if isinstance(self.payload, LMCall) else None
 
     @property
     def is_newer(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from skillfleet_nb.events import (
     JobCreated,
@@ -32,22 +32,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from skillfleet_nb.envelope import Event
-    from skillfleet_nb.events import CallTaken, Payload
+    from skillfleet_nb.events import Outcome, Payload
 
+_ERROR: Final = 5  # its place in an `Outcome`
 PROCESS_GONE = "its process is gone"
 """Why a job stopped that has neither an owner nor a final state."""
-
-
-class CallOutcome(NamedTuple):
-    """What a call took: that which budgets and totals go by."""
-
-    cached: bool
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float | None
-    latency_s: float
-    error: str | None
-    attempts: int
 
 
 @dataclass
@@ -68,19 +57,21 @@ class Totals:
         """Tokens of bought calls, sent and answered."""
         return self.input_tokens + self.output_tokens
 
-    def add(self, call: CallOutcome | CallTaken, n: int = 1) -> None:
+    def add(self, call: Outcome, n: int = 1) -> None:
         """Count a call for `n` completions."""
-        self.failed += call.error is not None
-        if call.cached:
+        cached, input_tokens, output_tokens, cost_usd, latency_s, error, attempts = call
+        if error is not None:
+            self.failed += 1
+        if cached:
             self.cached += n
             return
         self.calls += n
-        self.retries += call.attempts - 1
-        self.input_tokens += call.input_tokens
-        self.output_tokens += call.output_tokens
-        self.lm_seconds += call.latency_s
+        self.retries += attempts - 1
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        self.lm_seconds += latency_s
         if self.cost_usd is not None:
-            self.cost_usd = None if call.cost_usd is None else self.cost_usd + call.cost_usd
+            self.cost_usd = None if cost_usd is None else self.cost_usd + cost_usd
 
     def copy(self) -> Totals:
         """Return these totals as they are now."""
@@ -310,10 +301,10 @@ class JobRecord:
         if self._top_score is None or p.score > self._top_score:
             self._top_score, self._top_program = p.score, p.program_id
 
-    def _called(self, call: CallTaken) -> None:
+    def _called(self, call: Outcome) -> None:
         self.totals.add(call)
-        if call.error is not None:
-            self.failures[call.error.partition(":")[0]] += 1
+        if (error := call[_ERROR]) is not None:
+            self.failures[error.partition(":")[0]] += 1
 
     def _unread(self, p: Unread, at: datetime) -> None:
         del at

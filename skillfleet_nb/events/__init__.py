@@ -8,9 +8,9 @@ The payloads below are the contract between whoever writes (``runs``, ``lm``) an
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from skillfleet_nb.events.payload import JobState as JobState
 from skillfleet_nb.events.payload import Payload as Payload
@@ -126,15 +126,31 @@ class Trial(Payload):
     scores: tuple[ExampleScore, ...] = ()
 
 
-class CallTaken(BaseModel):
-    """What a call of a language model took, that which totals go by; other fields of the call are left out.
+class CallOutcome(NamedTuple):
+    """What a call took: that which budgets and totals go by; see :class:`LMCall`."""
+
+    cached: bool
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    latency_s: float
+    error: str | None
+    attempts: int
+
+
+Outcome: TypeAlias = tuple[bool, int, int, float | None, float, str | None, int]
+"""The same as it is read off a journal: without names, which cost more than all the rest."""
+
+
+class LMCall(Payload):
+    """One call of a language model, bought or served from the cache.
 
     `cost_usd` is 0 for a cached call and None where the model has no known price.  `attempts` counts those
     that failed before this answer too; `asked` is the digest of a request that a fallback took over.
+    With ``--no-prompts``, `prompt` and `response` hold ``sha256:…`` of the text.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
+    kind: Literal["lm_call"] = "lm_call"
     model: str
     cached: bool
     input_tokens: int = 0
@@ -144,17 +160,6 @@ class CallTaken(BaseModel):
     error: str | None = None
     attempts: int = 1
     asked: str | None = None
-
-
-class LMCall(CallTaken, Payload):
-    """One call of a language model, bought or served from the cache.
-
-    With ``--no-prompts``, `prompt` and `response` hold ``sha256:…`` of the text.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["lm_call"] = "lm_call"
     call_id: str
     role: Role
     prompt: str | None = None

@@ -16,13 +16,13 @@ from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.events import LMCall, Role, StopKind
+from skillfleet_nb.events import CallOutcome, LMCall, Role, StopKind
 from skillfleet_nb.lm.calls import Call, answered, completions, current, digest, from_cache, text_of
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request, is_refusal
 from skillfleet_nb.lm.prices import Price, price_of
 from skillfleet_nb.lm.threads import CallThreads
-from skillfleet_nb.projection import CallOutcome, Totals
+from skillfleet_nb.projection import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

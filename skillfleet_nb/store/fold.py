@@ -191,15 +191,15 @@ def _read(segment: Segment, progress: SegmentProgress, max_events: int, max_byte
     events: list[Event] = []
     start = progress.bytes
     try:
-        for line in read(segment, start):
-            progress.seen = line.end
-            if not line.whole:
+        for event, end, whole in read(segment, start):
+            progress.seen = end
+            if not whole:
                 break
-            progress.bytes = line.end
-            if line.event is None:
+            progress.bytes = end
+            if event is None:
                 progress.bad_lines += 1
             else:
-                events.append(line.event)
+                events.append(event)
             if len(events) >= max_events or progress.bytes - start >= max_bytes:
                 break
     except OSError as error:

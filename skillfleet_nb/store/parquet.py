@@ -71,13 +71,13 @@ def read(segment: Segment, offset: int) -> Iterator[Line]:
     try:
         for seq, at, kind, payload, raw, end, _ in _rows(segment.path, offset):
             if raw is None and seq is not None and kind is not None and payload is not None:
-                yield Line(Event(seq, at.replace(tzinfo=UTC), kind, orjson.loads(payload)), end, whole=True)
+                yield Event(seq, at.replace(tzinfo=UTC), kind, orjson.loads(payload)), end, True
             else:
                 line = raw or b""
                 whole = line.endswith(b"\n")
-                yield Line(read_event(line, place(here, end - len(line))) if whole else None, end, whole)
+                yield read_event(line, place(here, end - len(line))) if whole else None, end, whole
     except _DamagedError:
-        yield Line(None, segment.size, whole=True)
+        yield None, segment.size, True
 
 
 def raw_lines(path: Path) -> Iterator[tuple[bytes, int]]:

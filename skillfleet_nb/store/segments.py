@@ -16,7 +16,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from zlib import crc32
 
 from skillfleet_nb.envelope import seal
@@ -33,13 +33,8 @@ _FILE = re.compile(r"(\d{1,12})(?:\.jsonl|\.(\d+)(\.hashed)?\.parquet)")
 
 _MOMENT = len("2026-01-01T10:00:00.000000")
 
-
-class Line(NamedTuple):
-    """One line of a segment: its event, None where it holds none; the offset behind it; whether it is finished."""
-
-    event: Event | None
-    end: int
-    whole: bool
+Line: TypeAlias = tuple["Event | None", int, bool]
+"""One line of a segment: its event, None where it holds none; the offset behind it; whether it is finished."""
 
 
 class Segment(NamedTuple):

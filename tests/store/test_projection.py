@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from job_stories import Story, attempts
 
-from skillfleet_nb.events import READ
+from skillfleet_nb.events import READ, CallOutcome, LMCall, Outcome
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.store import Home, Journal, Store
@@ -68,3 +70,29 @@ def test_the_projection_and_sql_say_the_same_of_any_job(
             assert EarlierAttempts.of(home, job).next_trial == (newest.next[job] if job in newest.index else 0)
             if job in newest.index and newest.n[job]:
                 assert p.trials == newest.newest[job]
+
+
+def test_what_totals_go_by_is_what_a_call_says(tmp_path: Path) -> None:
+    """Calls are added up from their values alone: the values must be those of the payload, in this order and type."""
+    hints, taken = get_type_hints(LMCall), get_type_hints(CallOutcome)
+    assert {name: hints[name] for name in taken} == taken
+    assert get_args(Outcome) == tuple(taken.values())
+
+    whole = {"call_id": "1", "model": "m", "role": "task", "cached": False, "input_tokens": 7, "latency_s": 2}
+    lines = [
+        {**whole, "output_tokens": 3, "cost_usd": 0.5, "error": "E: no", "attempts": 3},
+        whole,  # as an older version may have written it
+        {**whole, "cached": "perhaps"},
+        {**whole, "input_tokens": None},
+        {**whole, "later": 1, "output_tokens": 3, "cost_usd": 0.25, "error": None, "attempts": 1},
+    ]
+    home = Home.find(tmp_path / "home")
+    with Journal(home, "job-1") as journal:
+        at, file = datetime(2026, 1, 1, tzinfo=UTC), journal.path
+    file.write_bytes(b"".join(format_line(n, at, "lm_call", orjson.dumps(f)) for n, f in enumerate(lines, 1)))
+    progress = Progress(home, "job-1").update()
+    totals, whole_calls = progress.totals, 3
+    assert (totals.calls, totals.cached, totals.failed, totals.retries) == (whole_calls, 0, 1, 2)
+    assert (totals.input_tokens, totals.output_tokens, totals.lm_seconds) == (21, 6, 6.0)
+    assert totals.cost_usd is None, "the price of the second is not known"
+    assert progress.failures == {"E": 1}

@@ -219,8 +219,8 @@ def test_any_bytes_come_back(
     assert b"".join(line for line, _ in segment_reader.raw_lines(compacted)) == data
     expected = list(segment_reader.read(segment))
     assert list(segment_reader.read(compacted)) == expected
-    for line in expected:
-        behind = [list(segment_reader.read(form, line.end)) for form in (compacted, segment)]
+    for _, end, _ in expected:
+        behind = [list(segment_reader.read(form, end)) for form in (compacted, segment)]
         assert behind[0] == behind[1]
     assert segment_reader.last_seq([compacted]) >= segment_reader.last_seq([segment])
     shutil.rmtree(folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.events import Trial
+from skillfleet_nb.events import LMCall, Trial
 from skillfleet_nb.projection import JobRecord, Totals
 from skillfleet_nb.runs.review.answers import Answer
 from skillfleet_nb.store import follow
@@ -69,8 +69,8 @@ class EarlierAttempts:
         for event in follow(home, job_id).read():
             record.apply(event)
             if event.fields.get("asked"):
-                call = event.call
-                if call is not None and call.asked and call.error is None:
+                call = event.payload
+                if isinstance(call, LMCall) and call.asked and call.error is None:
                     history.answered_by[call.asked] = call.model
             elif event.kind == "trial" and isinstance(payload := event.payload, Trial):
                 history.trials[trial_key(payload)] += 1
