@@ -205,7 +205,9 @@ class JobRecord:
     def apply(self, event: Event) -> None:
         """Take in the next event of the job's stream."""
         if (call := event.call) is not None:
-            self._called(call)
+            self.totals.add(call)
+            if (error := call[_ERROR]) is not None:
+                self.failures[error.partition(":")[0]] += 1
         elif (handler := self._HANDLERS.get(type(event.payload))) is not None:
             handler(self, event.payload, event.at)
         self.seen += 1
@@ -300,11 +302,6 @@ class JobRecord:
             self._given_score, self.first_program = p.score, p.program_id
         if self._top_score is None or p.score > self._top_score:
             self._top_score, self._top_program = p.score, p.program_id
-
-    def _called(self, call: Outcome) -> None:
-        self.totals.add(call)
-        if (error := call[_ERROR]) is not None:
-            self.failures[error.partition(":")[0]] += 1
 
     def _unread(self, p: Unread, at: datetime) -> None:
         del at

@@ -76,10 +76,10 @@ def _read_plain(path: Path, offset: int) -> Iterator[Line]:
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
-            start, offset = offset, offset + len(line)
-            yield (
-                (read_event(line, place(here, start)), offset, True) if line.endswith(b"\n") else (None, offset, False)
-            )
+            whole = line.endswith(b"\n")
+            event = read_event(line, place(here, offset)) if whole else None
+            offset += len(line)
+            yield event, offset, whole
 
 
 def _last_seq_plain(path: Path) -> int:

@@ -17,8 +17,11 @@ from skillfleet_nb.events import READ, CallOutcome, LMCall, Outcome
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.store import Home, Journal, Store
+from skillfleet_nb.store.segments import format_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from job_stories import Attempt
 
 
