@@ -45,6 +45,10 @@ class Settings(BaseSettings):
         fewer than half as many as that is of a full window.
     lm_skip_after, lm_skip_s
         With a fallback: a model that failed so often in a row is skipped for so many seconds.
+    sql_seconds
+        Seconds after which a query that a person wrote is ended.
+    sql_memory_gb
+        Gigabytes of memory that such a query may take; on disk, in the home, four times as many.
     answer_proceed, answer_revise, answer_cancel
         Words by which an answer to a question of a run is read; single words, none in two of them.
     compact_after_days
@@ -77,6 +81,8 @@ class Settings(BaseSettings):
     lm_failure_share: float = Field(default=0.5, gt=0, le=1)
     lm_skip_after: int = Field(default=3, ge=1)
     lm_skip_s: float = Field(default=30.0, ge=0)
+    sql_seconds: float = Field(default=300.0, gt=0)
+    sql_memory_gb: float = Field(default=2.0, ge=0.1)
     answer_proceed: Words = ("yes", "ok", "okay", "continue", "approve", "accept", "save", "y")
     answer_revise: Words = ("revise", "change", "edit", "modify", "fix", "update")
     answer_cancel: Words = ("cancel", "abort", "stop", "quit", "no", "n")

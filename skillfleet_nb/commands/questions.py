@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     from skillfleet_nb.commands.context import Context
 
 
+_SQL = """Ask the home anything in SQL; a query can only read.
+
+An interrupt ends it within two seconds. So do its limits, which are settings: sql_seconds (300) and
+sql_memory_gb (2)."""
+
+
 @command(
     "sql",
     "ask anything in SQL: jobs, trials, scores, lm_calls, programs, events",
     argument("query", nargs="*", help="the query; or the cell's text under %%%%skillfleet sql"),
     argument("-o", dest="output", metavar="NAME", help="put the data frame into this variable"),
     argument("--limit", type=int, default=50, metavar="N", help="rows shown (50)"),
+    about=_SQL,
     examples=('sql "select name, best_score, cost_usd from jobs"', "%%skillfleet sql -o frame"),
     task="Learn from runs",
     place=8,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import warnings
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,7 +18,7 @@ from skillfleet_nb.format import visible
 from skillfleet_nb.messages import MAGIC, read_in
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from skillfleet_nb.commands.context import Context
     from skillfleet_nb.commands.grammar import Argument, Command
@@ -186,7 +188,27 @@ def run(tokens: Sequence[str], context: Context, *, prog: str = MAGIC) -> object
         except _Helped as helped:
             return helped.text
         context.home = args.home
-        return args.command.run(context, args)
+        with _age_told(prog):
+            return args.command.run(context, args)
+
+
+@contextmanager
+def _age_told(prog: str) -> Iterator[None]:
+    """Say in a line that an answer is not of this moment, and why."""
+    from skillfleet_nb.store import StaleWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", StaleWarning)
+        show = warnings.showwarning
+
+        def told(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, StaleWarning):
+                sys.stderr.write(f"{prog}: {visible(str(message))}\n")
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = told
+        yield
 
 
 def _parse(words: list[str], prog: str) -> argparse.Namespace:

@@ -2,6 +2,7 @@
 
 from skillfleet_nb.envelope import Event
 from skillfleet_nb.store import queries
+from skillfleet_nb.store.access import StaleWarning
 from skillfleet_nb.store.datafiles import read_examples
 from skillfleet_nb.store.home import Home
 from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, new_stream, read_requests, request
@@ -17,6 +18,7 @@ __all__ = [
     "Home",
     "Journal",
     "ResetReport",
+    "StaleWarning",
     "Store",
     "StoreStatus",
     "follow",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from skillfleet_nb.errors import HomeError
+from skillfleet_nb.format import ago, counted
 from skillfleet_nb.store import schema
 from skillfleet_nb.store.database import DamagedError, Database
 from skillfleet_nb.store.fold import fold_batch, scan, unfolded
@@ -17,10 +19,10 @@ from skillfleet_nb.store.records import FoldReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     import duckdb
 
+    from skillfleet_nb.store.connections import Allowed
     from skillfleet_nb.store.home import Home
     from skillfleet_nb.store.segments import Segment
 
@@ -33,6 +35,10 @@ READ_WAIT_S = 60.0
 """How long a reader waits for one batch of somebody's fold; longer means that process hangs."""
 
 _TURN_S = 0.2  # a reader that cannot fold looks this often whether somebody else has done it
+
+
+class StaleWarning(UserWarning):
+    """An answer lacks what was written last: others keep the database from being brought up to date."""
 
 
 class Access:
@@ -78,15 +84,15 @@ class Access:
         return FoldReport(events, bad_lines, time.perf_counter() - started, complete, held_by=held_by)
 
     def read(
-        self, run: Callable[[duckdb.DuckDBPyConnection], T], query: str | None = None, readable: tuple[Path, ...] = ()
+        self, run: Callable[[duckdb.DuckDBPyConnection], T], query: str | None = None, allowed: Allowed | None = None
     ) -> T:
         """Run something on an up-to-date database that holds the public relations, or those that `query` names.
 
-        With folders that are `readable`, it reaches no file but in them.
+        It reaches and takes no more than is `allowed`.
         """
 
         def attempt() -> T:
-            with self._up_to_date(query, readable) as con:
+            with self._up_to_date(query, allowed) as con:
                 return run(con)
 
         return self._guarded(attempt)
@@ -127,18 +133,18 @@ class Access:
         )
 
     @contextmanager
-    def _up_to_date(self, query: str | None, readable: tuple[Path, ...]) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _up_to_date(self, query: str | None, allowed: Allowed | None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a connection that shows every event acknowledged before the call, folded here or elsewhere.
 
         While others hold the database without folding for `FOLD_WAIT_S`, or a program that does not
-        take our locks has it open, it shows what there is.
+        take our locks has it open, it shows what there is, and a :class:`StaleWarning` says how old that is.
         """
         wanted = list(scan(self._home))
         deadline, folded = time.monotonic() + FOLD_WAIT_S, None
         if wanted and not self._home.database.exists():
             self._fold(_TURN_S)
         while True:
-            with self.database.connection(readable) as con, self.database.reading(con, READ_WAIT_S):
+            with self.database.connection(allowed) as con, self.database.reading(con, READ_WAIT_S):
                 old = schema.pending(con, self._migrations)
                 if not old:
                     # in this order: whatever a dead job wrote was written before it was found dead
@@ -148,7 +154,10 @@ class Access:
                     before, folded = folded, con.execute("SELECT sum(bytes) FROM fleet.raw.segments").fetchall()
                     if before != folded:
                         deadline = time.monotonic() + FOLD_WAIT_S
-                    if not behind or time.monotonic() > deadline:
+                    late = time.monotonic() > deadline
+                    if behind and late:
+                        _tell_age(con, len(behind))
+                    if not behind or late:
                         schema.define_relations(con, dead - behind, query)
                         yield con
                         return
@@ -164,3 +173,15 @@ class Access:
         """Return the jobs that neither finished nor have a live writer."""
         unfinished = con.execute(schema.UNFINISHED_JOBS).fetchall()
         return {job_id for (job_id,) in unfinished if not is_alive(self._home, job_id)}
+
+
+def _tell_age(con: duckdb.DuckDBPyConnection, behind: int) -> None:
+    """Warn that what some jobs wrote is not in the answer."""
+    newest = con.execute("SELECT max(last_at)::TIMESTAMP FROM fleet.raw.segments").fetchall()[0][0]
+    age = f"shows what was written until {ago(newest)}" if newest is not None else "shows nothing yet"
+    warnings.warn(
+        f"the answer {age}: another query or program keeps the database busy, and newer facts of "
+        f"{counted(behind, 'job')} wait to be read; ask again later",
+        StaleWarning,
+        stacklevel=2,
+    )

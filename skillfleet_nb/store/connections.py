@@ -20,10 +20,20 @@ if TYPE_CHECKING:
     import duckdb
 
 
-class Bounds(NamedTuple):
-    """What a connection that is locked down can reach."""
+_SPILL = 4  # times the memory, on the home's disk
+
+
+class Allowed(NamedTuple):
+    """What a person's query may reach, and how much memory it may take."""
 
     folders: tuple[Path, ...]
+    memory_gb: float
+
+
+class Bounds(NamedTuple):
+    """What a connection that is locked down can reach and take: `files` are the database's own."""
+
+    allowed: Allowed
     files: tuple[Path, ...]
 
 
@@ -89,5 +99,7 @@ def _new(spill: Path, bounds: Bounds | None) -> duckdb.DuckDBPyConnection:
     )
     con.execute("SET TimeZone = 'UTC'")
     if bounds is not None:
-        guard.lock_down(con, bounds.folders, bounds.files)
+        memory = round(bounds.allowed.memory_gb * 1e6)
+        con.execute(f"SET memory_limit = '{memory} kB'; SET max_temp_directory_size = '{_SPILL * memory} kB'")
+        guard.lock_down(con, bounds.allowed.folders, bounds.files)
     return con

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
+    from skillfleet_nb.store.connections import Allowed
     from skillfleet_nb.store.home import Home
 
 _DAMAGE = re.compile(
@@ -62,11 +63,11 @@ class Database:
         self._migrations = migrations
         self._turn = home.root / "fleet.turn"
 
-    def connection(self, readable: tuple[Path, ...] = ()) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Lend a connection with nothing attached, locked down to the database and folders if `readable` names some."""
+    def connection(self, allowed: Allowed | None = None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        """Lend a connection with nothing attached, locked down to the database and what is `allowed`."""
         path = self._home.database
         files = (path, *(path.with_name(path.name + ending) for ending in (".wal", ".wal.checkpoint", ".wal.recovery")))
-        return lend(self._home.root / "tmp", Bounds(readable, files) if readable else None)
+        return lend(self._home.root / "tmp", Bounds(allowed, files) if allowed else None)
 
     @contextmanager
     def reading(self, con: duckdb.DuckDBPyConnection, wait_s: float) -> Iterator[None]:

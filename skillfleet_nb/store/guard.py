@@ -33,8 +33,10 @@ _TABLE_FUNCTIONS = {
     *("duckdb_settings", "duckdb_tables", "duckdb_types", "duckdb_views", "pragma_table_info", "pragma_version"),
     *("pg_timezone_names", "icu_calendar_names"),
 }
-_SIDE_EFFECTS = {"write_log", "nextval", "setval", "setseed", "sleep_ms"}
-_EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^()]*\))?", re.IGNORECASE)
+_SIDE_EFFECTS = {"write_log", "nextval", "setval", "setseed"}
+_ONLY_WAIT = {"sleep_ms", "pg_sleep"}
+_SPACE = r"(?:\s|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)"  # comments are space
+_EXPLAIN = re.compile(rf"{_SPACE}*EXPLAIN\b({_SPACE}+ANALYZE\b)?({_SPACE}*\([^()]*\))?", re.IGNORECASE)
 
 
 def check(con: duckdb.DuckDBPyConnection, query: str) -> None:
@@ -66,8 +68,9 @@ def check(con: duckdb.DuckDBPyConnection, query: str) -> None:
             verb = str(node.get("type")).removesuffix("_QUERY_NODE").replace("_", " ")
             raise QueryError(f"{verb} inside the query is refused: {_read_only()}.")
         name = str(node.get("function_name", "")).lower()
-        if name in _SIDE_EFFECTS:
-            raise QueryError(f"function {name}() is refused: {_read_only()}.")
+        if name in _SIDE_EFFECTS | _ONLY_WAIT:
+            why = "it only waits, and others would wait for it" if name in _ONLY_WAIT else _read_only()
+            raise QueryError(f"function {name}() is refused: {why}.")
         if node.get("type") == "TABLE_FUNCTION":
             called = str(node["function"].get("function_name", "")).lower()
             if called not in _TABLE_FUNCTIONS:

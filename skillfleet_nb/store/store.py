@@ -13,11 +13,13 @@ from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError
 from skillfleet_nb.store import backups, compaction, guard, schema
 from skillfleet_nb.store.access import READ_WAIT_S, Access
+from skillfleet_nb.store.connections import Allowed
 from skillfleet_nb.store.database import is_damage, quoted
 from skillfleet_nb.store.fold import scan, unfolded
 from skillfleet_nb.store.frames import frame_of
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.journal import is_alive
+from skillfleet_nb.store.limits import Query
 from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
 from skillfleet_nb.store.segments import bytes_on_disk
@@ -104,16 +106,26 @@ class Store:
         Raises
         ------
         QueryError
-            If it is not one valid statement that only reads; a misspelt name gets candidates.
+            If it is not one valid statement that only reads, takes longer than ``Settings.sql_seconds``
+            or more than ``Settings.sql_memory_gb``; a misspelt name gets candidates.
         HomeError
             If the home cannot be used.
+        KeyboardInterrupt
+            Within two seconds of an interrupt on the main thread.
         """
+        settings = Settings.load(self.home.config)
 
-        def run(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
-            guard.check(con, query)
-            return _frame(con, query, None)
+        allowed = Allowed((self.home.journal, self.home.programs_dir, self.home.exports), settings.sql_memory_gb)
 
-        return self._access.read(run, readable=(self.home.journal, self.home.programs_dir, self.home.exports))
+        def work(begin: Callable[[duckdb.DuckDBPyConnection], None]) -> pd.DataFrame:
+            def run(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
+                begin(con)
+                guard.check(con, query)
+                return _frame(con, query, None)
+
+            return self._access.read(run, allowed=allowed)
+
+        return Query(work).result(settings.sql_seconds)
 
     def rebuild(self) -> FoldReport:
         """Delete the database and fold the whole journal again; raises as `fold` does."""
@@ -362,4 +374,6 @@ def _frame(con: duckdb.DuckDBPyConnection, query: str, params: _Params) -> pd.Da
     except duckdb.Error as error:
         if is_damage(error):
             raise
-        raise QueryError(guard.one_line(error)) from error
+        room = isinstance(error, duckdb.OutOfMemoryException)
+        more = " Let it read less, or allow more with the setting sql_memory_gb." if room else ""
+        raise QueryError(f"{guard.one_line(error)}{more}") from error

@@ -13,7 +13,7 @@ import pytest
 from store_samples import CREATED, call, random_payload, tables, trial
 
 from skillfleet_nb.errors import HomeError, QueryError
-from skillfleet_nb.store import Home, Journal, Store, schema
+from skillfleet_nb.store import Home, Journal, StaleWarning, Store, schema
 
 if TYPE_CHECKING:
     import duckdb
@@ -218,7 +218,8 @@ def test_another_client_that_reads_only_delays_the_fold_and_breaks_nothing(
     with _holder(store.status().attach) as holder:
         with Journal(home, "job-1") as journal:
             journal.append(call(3))
-        assert store.frame("select count(*) as n from lm_calls").n.tolist() == [2]
+        with pytest.warns(StaleWarning, match="newer facts of 1 job"):
+            assert store.frame("select count(*) as n from lm_calls").n.tolist() == [2]
         report = store.fold()
         assert not report.complete
         assert f"PID {holder.pid}" in str(report.held_by)

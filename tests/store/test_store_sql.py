@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import os
 import re
+import signal
+import threading
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
 from store_samples import CREATED, call, trial
 
+from skillfleet_nb.cli import main
 from skillfleet_nb.errors import HomeError, InputError, QueryError
 from skillfleet_nb.events import StateChanged
-from skillfleet_nb.store import Home, Journal, Store, guard, schema
+from skillfleet_nb.store import Home, Journal, StaleWarning, Store, access, guard, schema
+from skillfleet_nb.store.locks import locked
 
 RELATIONS = ("jobs", "events", "trials", "scores", "lm_calls", "programs")
 RELATIONS += ("reviews", "examples", "example_history", "example_outcomes", "recommendations")
@@ -69,7 +76,16 @@ def test_queries_that_read_are_answered(filled: Store, query: str, answer: objec
     assert frame.iloc[0, 0] == answer
 
 
-@pytest.mark.parametrize("query", ["describe jobs", "show tables", "explain from jobs", "explain analyze from jobs"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "describe jobs",
+        "show tables",
+        "explain from jobs",
+        "explain analyze from jobs",
+        "-- why\n/* so */ explain from jobs",
+    ],
+)
 def test_queries_about_the_tables_are_answered(filled: Store, query: str) -> None:
     assert not filled.sql(query).empty
 
@@ -255,3 +271,79 @@ def test_status_tells_what_is_waiting_without_folding_it(home: Home) -> None:
     status = fill(home).status()
     assert (status.jobs, status.pending_segments, status.schema_version) == (0, 1, 0)
     assert not home.database.exists()
+
+
+ENDLESS = "select sum(a.range * b.range % 7) from range(1000000000) a, range(1000000000) b"
+
+
+def test_a_query_ends_at_its_time_and_the_home_serves_the_next(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fill(home)
+    monkeypatch.setenv("SKILLFLEET_SQL_SECONDS", "0.2")
+    with pytest.raises(QueryError, match=r"took over 0\.2 s and was ended: .*sql_seconds"):
+        store.sql(ENDLESS)
+    monkeypatch.delenv("SKILLFLEET_SQL_SECONDS")
+    assert store.sql("select count(*) as n from lm_calls").n[0] == 2
+
+
+def test_a_query_ends_at_its_memory(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fill(home)
+    monkeypatch.setenv("SKILLFLEET_SQL_MEMORY_GB", "0.1")
+    with pytest.raises(QueryError, match=r"allow more with the setting sql_memory_gb"):
+        store.sql("select list(range) from range(100000000)")
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt the process as soon as a query begins."""
+
+    def begun(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        check(*arguments)  # type: ignore[arg-type]
+
+    check = guard.check
+    monkeypatch.setattr(guard, "check", begun)
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_an_interrupt_ends_a_query_and_nothing_else(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fill(home)
+    with pytest.raises(KeyboardInterrupt):
+        store.sql(ENDLESS)
+    assert [thread.name for thread in threading.enumerate() if thread.name == "skillfleet-query"] == []
+    assert main(["sql", ENDLESS, "--home", str(home.root)]) == 130
+    shell = InteractiveShell()
+    shell.run_line_magic("load_ext", "skillfleet_nb")
+    with pytest.raises(UsageError, match="interrupted"):
+        shell.run_line_magic("skillfleet", f'sql "{ENDLESS}" --home {home.root}')
+    monkeypatch.undo()
+    assert store.sql("select count(*) as n from lm_calls").n[0] == 2
+
+
+@pytest.mark.parametrize("query", ["select sleep_ms(1)", "select pg_sleep(0)", "from jobs where pg_sleep(0) is null"])
+def test_functions_that_only_wait_are_refused(filled: Store, query: str) -> None:
+    with pytest.raises(QueryError, match="only waits"):
+        filled.sql(query)
+
+
+def test_every_function_that_waits_is_known(filled: Store) -> None:
+    names = filled.sql("select distinct function_name from duckdb_functions()").function_name
+    assert set(names[names.str.contains("sleep|wait|delay")]) == guard._ONLY_WAIT
+
+
+def test_an_answer_that_lacks_what_was_written_last_says_how_old_it_is(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = fill(home)
+    assert store.sql("select count(*) as n from lm_calls").n[0] == 2
+    with Journal(home, "job-2") as journal:
+        journal.append_many([CREATED, call(3)])
+    monkeypatch.setattr(access, "FOLD_WAIT_S", 0.0)
+    with locked(home.lock, shared=True):  # as a query holds it
+        with pytest.warns(StaleWarning, match=r"until \d+ s ago: .* newer facts of 1 job wait"):
+            assert store.sql("select count(*) as n from lm_calls").n[0] == 2
+        assert main(["sql", "select count(*) as n from lm_calls", "--home", str(home.root)]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("skillfleet: the answer shows what was written until ")
+    assert len(said.err.splitlines()) == 1
+    monkeypatch.undo()
+    assert store.sql("select count(*) as n from lm_calls").n[0] == 3
