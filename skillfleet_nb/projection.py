@@ -41,7 +41,11 @@ PROCESS_GONE = "its process is gone"
 
 @dataclass
 class Totals:
-    """What calls of models came to; `cost_usd` is None once a bought call had no known price."""
+    """What calls of models came to; `cost_usd` is None once the cost of a bought call was not known.
+
+    `full_cost_usd` is what they would have cost if DSPy's cache had held none; `unmetered` bought calls were answered
+    without their usage.
+    """
 
     calls: int = 0
     cached: int = 0
@@ -51,6 +55,8 @@ class Totals:
     cost_usd: float | None = 0.0
     lm_seconds: float = 0.0
     retries: int = 0
+    full_cost_usd: float | None = 0.0
+    unmetered: int = 0
 
     @property
     def tokens(self) -> int:
@@ -59,9 +65,12 @@ class Totals:
 
     def add(self, call: Outcome, n: int = 1) -> None:
         """Count a call for `n` completions."""
-        cached, input_tokens, output_tokens, cost_usd, latency_s, error, attempts = call
+        cached, input_tokens, output_tokens, cost_usd, latency_s, error, attempts, full_cost_usd = call
         if error is not None:
             self.failed += 1
+        if self.full_cost_usd is not None:
+            full = full_cost_usd if cached else cost_usd
+            self.full_cost_usd = None if full is None else self.full_cost_usd + full
         if cached:
             self.cached += n
             return
@@ -70,6 +79,8 @@ class Totals:
         self.input_tokens += input_tokens
         self.output_tokens += output_tokens
         self.lm_seconds += latency_s
+        if error is None and not input_tokens + output_tokens:
+            self.unmetered += n
         if self.cost_usd is not None:
             self.cost_usd = None if cost_usd is None else self.cost_usd + cost_usd
 

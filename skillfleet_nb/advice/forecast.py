@@ -282,10 +282,11 @@ class _Run:
         self.cached = use.task_cached + use.prompt_cached
         self.tokens = input_tokens + output_tokens + prompt_in + prompt_out
         self.usd = 0.0
-        if workload.price is not None:
-            self.usd += input_tokens * workload.price.input_usd + output_tokens * workload.price.output_usd
-        if workload.prompt_price is not None:
-            self.usd += prompt_in * workload.prompt_price.input_usd + prompt_out * workload.prompt_price.output_usd
+        if workload.price is not None and task:
+            cached = s.cached_share * input_tokens / task
+            self.usd += task * workload.price.cost(input_tokens / task, output_tokens / task, cached)
+        if workload.prompt_price is not None and use.prompt:
+            self.usd += use.prompt * workload.prompt_price.cost(prompt_in / use.prompt, prompt_out / use.prompt)
         # Longer prompts take longer to input_tokens; proposals are written one after the other.
         longer = (input_tokens / task / s.input_tokens) ** 0.3 if task and s.input_tokens else 1.0
         slower = max(1.0, written_tokens / max(1.0, s.output_tokens)) ** 0.7 if s.latency_s > 0.05 else 3.0  # noqa: PLR2004

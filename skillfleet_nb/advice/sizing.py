@@ -44,6 +44,8 @@ class Sizing(BaseModel):
         Calls of one run of the program.
     input_tokens, output_tokens
         Of one call of the program as it was given.
+    cached_share
+        Of the input, what the provider read from its prompt cache, as far as calls were made.
     demo_tokens, example_tokens
         What one demo adds to a prompt, and one training example to a prompt that proposes.
     labels
@@ -74,6 +76,7 @@ class Sizing(BaseModel):
     probe_usd: float | None = 0.0
     probe_calls: int = 0
     latency_known: bool = False
+    cached_share: float = 0.0
 
 
 def read_sizes(task: CheckedTask) -> Sizing:
@@ -227,6 +230,7 @@ def _measured(read: Sizing, calls: Sequence[LMCall], runs: int, scores: Sequence
         update |= {
             "input_tokens": asked,
             "output_tokens": told,
+            "cached_share": sum(c.cached_input_tokens for c in bought) / sum(c.input_tokens for c in bought),
             "demo_tokens": read.demo_tokens * scale,
             "example_tokens": read.example_tokens * scale,
             "latency_s": latency,

@@ -108,8 +108,9 @@ class Trying(Payload):
 class Trial(Payload):
     """A candidate program was scored.  Trial 0 is the unoptimised program on the validation split.
 
-    `lm_calls` and `cost_usd` are what the job has bought up to this trial; `cost_usd` is None where
-    a price is unknown.  `best_so_far` is the best full evaluation on `split` up to this trial.
+    `lm_calls` and `cost_usd` are what the job has bought up to this trial, `full_cost_usd` what that would have cost
+    without DSPy's cache; None where a price is unknown.  `best_so_far` is the best full evaluation on `split` up to
+    this trial.
     """
 
     kind: Literal["trial"] = "trial"
@@ -123,6 +124,7 @@ class Trial(Payload):
     parent_ids: tuple[str, ...] = ()
     lm_calls: int = 0
     cost_usd: float | None = None
+    full_cost_usd: float | None = None
     scores: tuple[ExampleScore, ...] = ()
 
 
@@ -136,17 +138,21 @@ class CallOutcome(NamedTuple):
     latency_s: float
     error: str | None
     attempts: int
+    full_cost_usd: float | None
 
 
-Outcome: TypeAlias = tuple[bool, int, int, float | None, float, str | None, int]
+Outcome: TypeAlias = tuple[bool, int, int, float | None, float, str | None, int, float | None]
 """The same as it is read off a journal: without names, which cost more than all the rest."""
 
 
 class LMCall(Payload):
     """One call of a language model, bought or served from the cache.
 
-    `cost_usd` is 0 for a cached call and None where the model has no known price.  `attempts` counts those
-    that failed before this answer too; `asked` is the digest of a request that a fallback took over.
+    `cost_usd` is 0 for a cached call and None where it is not known: the model has no price, or the answer did not
+    say what it used.  `full_cost_usd` is what the call costs where DSPy's cache does not hold it.  Of `input_tokens`,
+    `cached_input_tokens` were read from the provider's prompt cache and `cache_write_tokens` written to it; of
+    `output_tokens`, `reasoning_tokens` were thought.  `attempts` counts those that failed before this answer too;
+    `asked` is the digest of a request that a fallback took over.
     With ``--no-prompts``, `prompt` and `response` hold ``sha256:…`` of the text.
     """
 
@@ -160,6 +166,10 @@ class LMCall(Payload):
     error: str | None = None
     attempts: int = 1
     asked: str | None = None
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    full_cost_usd: float | None = None
     call_id: str
     role: Role
     prompt: str | None = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.lm.prices import Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from skillfleet_nb.lm.prices import Price
 
 _HISTORY_SEARCHED = 64  # entries of a shared history looked through: more threads than a run has
-_TOKENS = ("input_tokens", "output_tokens")
+_TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+_COSTS = ("cost_usd", "full_cost_usd")
 
 
 @dataclass
@@ -39,14 +42,30 @@ class Call:
     is_duplicate: bool = False  # the same request was in flight already
     was_held: bool = False  # it waited while nothing was admitted
     is_waiting: bool = False  # for its next attempt
-    wasted: Counter[str] = field(default_factory=Counter)  # tokens of answers that were thrown away
     role: Role = "task"
     call_id: str = ""  # as it is recorded, once it is
+    used: Tokens = field(default_factory=Tokens)  # all in all, once it is over
+    wasted: Tokens = field(default_factory=Tokens)  # by answers that were thrown away
+    was_bought: bool = False  # as DSPy told `Purchases`
+    is_billed: bool = False  # by a provider that DSPy knows: it and LiteLLM reckon from all that is told of the usage
 
     def discard(self) -> None:
         """Throw the answer away that DSPy recorded, but not what it used."""
-        self.wasted.update({k: v for k, v in ((self.entry or {}).get("usage") or {}).items() if isinstance(v, int)})
+        self.wasted = self.wasted.plus(Tokens.of((self.entry or {}).get("usage")))
         self.entry = None
+
+
+class Purchases:
+    """Stands for DSPy's usage tracker, which is told of every answer that did not come from its cache."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Purchases:
+        return self
+
+    def add_usage(self, lm: str, usage: object) -> None:
+        """Note that the call on this thread was bought."""
+        del lm, usage
+        if (call := current.get()) is not None:
+            call.was_bought = True
 
 
 current: ContextVar[Call | None] = ContextVar("skillfleet_lm_call", default=None)
@@ -63,27 +82,41 @@ def completions(event: LMCall, n: int, outputs: Sequence[object]) -> list[LMCall
     parts = []
     for i in range(n):
         share = {name: getattr(event, name) // n + (i < getattr(event, name) % n) for name in _TOKENS}
-        cost = None if event.cost_usd is None else event.cost_usd / n
+        costs = {name: None if (usd := getattr(event, name)) is None else usd / n for name in _COSTS}
         text = text_of(outputs[i]) if i < len(outputs) else None
         response = digest(text) if text and str(event.response).startswith("sha256:") else text
-        changed = {**share, "cost_usd": cost, "latency_s": event.latency_s / n, "response": response}
+        changed = {**share, **costs, "latency_s": event.latency_s / n, "response": response}
         parts.append(event.model_copy(update={**changed, "call_id": f"{event.call_id}-{i}"}))
     return parts
 
 
-def from_cache(response: object) -> bool:
-    """Tell whether a response whose call used nothing came from DSPy's cache.
+def is_cached(call: Call) -> bool:
+    """Tell whether an answered call whose answer used nothing came from DSPy's cache; an engine may tell no usage."""
+    import dspy
 
-    A cached response still says what it once cost; an engine that reports no usage says nothing, and
-    its calls count as bought.
-    """
-    for part in response if isinstance(response, tuple | list) else (response,):
-        usage = getattr(part, "usage", None)
-        told = usage if isinstance(usage, dict) else getattr(usage, "__dict__", {})
-        tokens = (getattr(usage, name, None) for name in ("input_tokens", "output_tokens", "total_tokens"))
-        if getattr(part, "cache_hit", False) or any(told.values()) or any(tokens):
-            return True
-    return False
+    if isinstance(dspy.settings.usage_tracker, Purchases):
+        return not call.was_bought
+    return _says_usage((call.entry or {}).get("response"))
+
+
+def usage_of(response: object) -> Tokens:
+    """Read from a response what it used, or once did: a cached one still says so."""
+    parts = response if isinstance(response, tuple | list) else (response,)
+    return reduce(Tokens.plus, (_usage(getattr(part, "usage", None)) for part in parts), Tokens())
+
+
+def _usage(usage: Any) -> Tokens:
+    if usage is None or isinstance(usage, dict):
+        return Tokens.of(usage)
+    if hasattr(usage, "model_dump"):
+        return Tokens.of(usage.model_dump())
+    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+    return Tokens(*(getattr(usage, name, None) or 0 for name in names))
+
+
+def _says_usage(response: object) -> bool:
+    parts = response if isinstance(response, tuple | list) else (response,)
+    return any(usage_of(response)) or any(getattr(part, "cache_hit", False) for part in parts)
 
 
 def entry_of(prompt: str, history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from skillfleet_nb.lm.meter import Ledger, Limits
+    from skillfleet_nb.projection import Totals
     from skillfleet_nb.typing import Model
 
 _CHARS_PER_TOKEN = 3.5
@@ -119,6 +120,7 @@ class Gate:
             reserved_tokens=n * (tokens + output),
             prompt=prompt,
             price=price,
+            is_billed=isinstance(getattr(lm, "engine", None), str),
         )
 
     def admit(self, call: Call) -> None:
@@ -185,21 +187,25 @@ class Gate:
 
     def _refusal(self, call: Call) -> str | None:
         """Say which limit a call would break, counting what is in flight as spent."""
-        limits, whole = self.limits, self.ledger.limits
-        in_flight, used = self.ledger.in_flight, self.ledger.totals
+        limits, whole, used = self.limits, self.ledger.limits, self.ledger.totals
+        in_flight, broken = self.ledger.in_flight, None
         if limits.calls is not None and used.calls + in_flight.reserved_calls + call.reserved_calls > limits.calls:
-            return f"budget: {whole.calls} calls"
-        if limits.usd is not None:
-            spent = (used.cost_usd or 0.0) + in_flight.reserved_usd
-            if spent + call.reserved_usd > limits.usd or spent >= limits.usd:
-                return f"budget: ${whole.usd:g}"
-        if limits.tokens is not None:
-            tokens = used.input_tokens + used.output_tokens + in_flight.reserved_tokens
-            if tokens + call.reserved_tokens > limits.tokens:
-                return f"budget: {whole.tokens:,} tokens"
-        if limits.seconds is not None and self.ledger.elapsed_s >= limits.seconds:
-            return f"budget: {(whole.seconds or 0) / 60:g} minutes"
-        return None
+            broken = f"{whole.calls} calls"
+        elif limits.usd is not None and used.cost_usd is None:
+            broken = f"${whole.usd:g} cannot be kept: what {_unknown(used)}"
+        elif limits.usd is not None and used.cost_usd is not None and (
+            used.cost_usd >= limits.usd or used.cost_usd + in_flight.reserved_usd + call.reserved_usd > limits.usd
+        ):  # fmt: skip
+            broken = f"${whole.usd:g}"
+        elif limits.tokens is not None and used.unmetered:
+            broken = f"{whole.tokens:,} tokens cannot be kept: how many {_unknown(used)}"
+        elif limits.tokens is not None and (
+            used.tokens + in_flight.reserved_tokens + call.reserved_tokens > limits.tokens
+        ):
+            broken = f"{whole.tokens:,} tokens"
+        elif limits.seconds is not None and self.ledger.elapsed_s >= limits.seconds:
+            broken = f"{(whole.seconds or 0) / 60:g} minutes"
+        return None if broken is None else f"budget: {broken}"
 
     def _is_beyond_checkpoint(self, call: Call) -> bool:
         """Tell whether a call may take the spending beyond the checkpoint."""
@@ -221,6 +227,12 @@ class Gate:
             if ask is None or limit is None or ledger.is_asking or others or not self._is_beyond_checkpoint(call):
                 return None
             return partial(ask, limit)
+
+
+def _unknown(used: Totals) -> str:
+    calls = f"{used.calls:,} calls" if used.calls != 1 else "the first call"
+    silent = f" ({used.unmetered:,} answered without usage: bound the run with max_calls)" if used.unmetered else ""
+    return f"{calls} took is not known{silent}"
 
 
 def _on_event_loop() -> bool:

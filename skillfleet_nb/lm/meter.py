@@ -17,10 +17,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import CallOutcome, LMCall, Role, StopKind
-from skillfleet_nb.lm.calls import Call, answered, completions, current, digest, from_cache, text_of
+from skillfleet_nb.lm.calls import Call, answered, completions, current, digest, is_cached, text_of, usage_of
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request, is_refusal
-from skillfleet_nb.lm.prices import Price, price_of
+from skillfleet_nb.lm.prices import Price, Tokens, price_of
 from skillfleet_nb.lm.threads import CallThreads
 from skillfleet_nb.projection import Totals
 
@@ -319,7 +319,7 @@ class Ledger:
             if not self._requests[call.key]:
                 del self._requests[call.key]
         self.duplicates += call.is_duplicate and not outcome.cached
-        if not (outcome.cached or outcome.error):
+        if outcome.output_tokens and not (outcome.cached or outcome.error):
             self._answered += 1
             self.mean_output_tokens += (outcome.output_tokens - self.mean_output_tokens) / self._answered
         # A request that another model still answers is not lost, and a stop is nobody's failure.
@@ -346,6 +346,9 @@ class Ledger:
             model=model,
             role=call.role,
             **outcome._asdict(),
+            cached_input_tokens=call.used.cached_input,
+            cache_write_tokens=call.used.cache_write,
+            reasoning_tokens=call.used.reasoning,
             asked=call.step.request if call.step else None,
             prompt=prompt if self.record_prompts else digest(prompt),
             response=response if self.record_prompts else digest(response),
@@ -386,17 +389,26 @@ def _outcome_of(call: Call, failure: BaseException | None) -> CallOutcome:
     """Read what a call took from what DSPy recorded of it, or from its failure."""
     cause = failure.__cause__ if isinstance(failure, RunStopped) and failure.__cause__ else failure
     error = None if cause is None else f"{type(cause).__name__}: {cause}"[:500]
-    entry, price = call.entry or {}, call.price
-    usage = {k: v for k, v in (entry.get("usage") or {}).items() if isinstance(v, int) and v > 0}
-    for name, n in call.wasted.items():
-        usage[name] = usage.get(name, 0) + n
-    cached = not usage and from_cache(entry.get("response"))
-    spent_in, spent_out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    cost: float | None
-    if cached or (error is not None and not usage):
-        cost = 0.0
-    elif price is not None:
-        cost = price.cost(spent_in, spent_out)
-    else:
-        cost = entry.get("cost")
-    return CallOutcome(cached, spent_in, spent_out, cost, time.perf_counter() - call.started, error, call.attempts)
+    entry, seconds = call.entry or {}, time.perf_counter() - call.started
+    used = Tokens.of(entry.get("usage")).plus(call.wasted)
+    cached = error is None and not any(used) and is_cached(call)
+    full = 0.0 if error is not None and not any(used) else _cost(call, usage_of(entry["response"]) if cached else used)
+    call.used = used
+    return CallOutcome(
+        cached, used.input, used.output, 0.0 if cached else full, seconds, error, call.attempts, full_cost_usd=full
+    )
+
+
+def _cost(call: Call, used: Tokens) -> float | None:
+    """Reckon what an answer costs: by the price the user or the engine states, else as DSPy and LiteLLM bill it.
+
+    An answer that does not say what it used has no known cost, unless its model is free.
+    """
+    billed, price = (call.entry or {}).get("cost"), call.price
+    if price is not None and price.is_free:
+        return 0.0
+    if price is not None and not (price.is_listed and call.is_billed):
+        return price.cost(*used[:4]) if any(used) else None
+    if billed is None or not (billed or any(used)):  # LiteLLM reckons 0 where there is no usage
+        return None
+    return float(billed) + (price.cost(*call.wasted[:4]) if price else 0.0)

@@ -8,6 +8,7 @@ them has no price, which is never the same as a price of zero.
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,23 +21,87 @@ if TYPE_CHECKING:
 
 _TABLE = "model_prices_and_context_window_backup.json"
 _PER_MILLION = 1_000_000
+_RATES = (
+    "input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost", "cache_creation_input_token_cost"
+)  # fmt: skip
+_STEP = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
+
+
+class Tokens(NamedTuple):
+    """What a provider says a call used; of `input`, so many were read from its prompt cache or written to it."""
+
+    input: int = 0
+    output: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+    @classmethod
+    def of(cls, usage: Mapping[str, object] | None) -> Tokens:
+        """Read usage as DSPy records it, of any of the providers' interfaces.
+
+        Examples
+        --------
+        >>> Tokens.of({"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 8}})
+        Tokens(input=9, output=2, cached_input=8, cache_write=0, reasoning=0)
+        """
+        usage = usage or {}
+        asked = _part(usage, "prompt_tokens_details", "input_tokens_details")
+        told = _part(usage, "completion_tokens_details", "output_tokens_details")
+        return cls(
+            _number(usage, "prompt_tokens", "input_tokens"),
+            _number(usage, "completion_tokens", "output_tokens"),
+            _number(asked, "cached_tokens") or _number(usage, "cache_read_input_tokens"),
+            _number(asked, "cache_creation_tokens") or _number(usage, "cache_creation_input_tokens"),
+            _number(told, "reasoning_tokens"),
+        )
+
+    def plus(self, other: Tokens) -> Tokens:
+        """Add up what two answers used."""
+        return Tokens(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class Price(NamedTuple):
-    """USD per token, for input and for output."""
+    """USD per token, for input and for output; of a prompt with more than so many tokens, as `above` says.
+
+    `cached_usd` and `write_usd` are of input that the provider reads from its prompt cache or writes to it, as other
+    input where None.  `is_listed` says that it is a table's, and a bill that knows more goes before it.
+    """
 
     input_usd: float
     output_usd: float
+    cached_usd: float | None = None
+    write_usd: float | None = None
+    above: tuple[tuple[int, Price], ...] = ()
+    is_listed: bool = False
 
-    def cost(self, input_tokens: int, output_tokens: int) -> float:
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing costs anything."""
+        return self.input_usd == self.output_usd == 0
+
+    def cost(self, input_tokens: float, output_tokens: float, cached_input: float = 0, cache_write: float = 0) -> float:
         """Cost of one call in USD.
 
         Examples
         --------
         >>> Price(1e-6, 2e-6).cost(1000, 500)
         0.002
+        >>> Price(1e-6, 2e-6, cached_usd=1e-7).cost(1000, 0, cached_input=1000)
+        0.0001
         """
-        return input_tokens * self.input_usd + output_tokens * self.output_usd
+        price = next((price for tokens, price in reversed(self.above) if input_tokens > tokens), self)
+        cost = (input_tokens - cached_input - cache_write) * price.input_usd + output_tokens * price.output_usd
+        cost += cached_input * (price.input_usd if price.cached_usd is None else price.cached_usd)
+        return cost + cache_write * (price.input_usd if price.write_usd is None else price.write_usd)
+
+
+def _part(usage: Mapping[str, object], *names: str) -> Mapping[str, object]:
+    return next((part for name in names if isinstance(part := usage.get(name), dict)), {})
+
+
+def _number(usage: Mapping[str, object], *names: str) -> int:
+    return next((n for name in names if isinstance(n := usage.get(name), int) and n > 0), 0)
 
 
 def price_of(lm: object, stated: Mapping[str, tuple[float, float]] | None = None) -> Price | None:
@@ -71,13 +136,24 @@ def price_of(lm: object, stated: Mapping[str, tuple[float, float]] | None = None
     for name in (model, model.partition("/")[2]):
         entry = table.get(name) or {}
         if "input_cost_per_token" in entry and "output_cost_per_token" in entry:
-            return Price(float(entry["input_cost_per_token"]), float(entry["output_cost_per_token"]))
+            return _listed(entry)
     return None
 
 
 def unpriced(lms: Iterable[Model], stated: Mapping[str, tuple[float, float]] | None = None) -> list[Model]:
     """List the models that have no known price; parameters are those of :func:`price_of`."""
     return [lm for lm in lms if price_of(lm, stated) is None]
+
+
+def _listed(entry: Mapping[str, Any]) -> Price:
+    """Read a model's prices off its entry in LiteLLM's table."""
+
+    def price(suffix: str = "", above: tuple[tuple[int, Price], ...] = ()) -> Price:
+        rates = [entry.get(name + suffix, entry.get(name)) for name in _RATES]
+        return Price(rates[0], rates[1], rates[2], rates[3], above, is_listed=True)
+
+    steps = sorted({int(m[1]) for name in entry if (m := _STEP.fullmatch(name))})
+    return price(above=tuple((1000 * n, price(f"_above_{n}k_tokens")) for n in steps))
 
 
 def how_to_state_a_price(model: str) -> str:

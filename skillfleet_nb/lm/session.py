@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.events import StopKind, Warned
+from skillfleet_nb.lm.calls import Purchases
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import RetryPolicy, advice, in_short, is_dead
 from skillfleet_nb.lm.gate import Gate
@@ -185,6 +186,7 @@ class Session:
             disable_history=False,  # the meter reads usage from it
             max_history_size=1,  # the meter is told each call as it is made; every program keeping 10,000 fills memory
             track_usage=False,
+            usage_tracker=Purchases(),
         ):
             yield metered
 

@@ -148,6 +148,7 @@ class Recorder:
                 parent_ids=self._lineage.get(instructions, ()),
                 lm_calls=totals.calls,
                 cost_usd=totals.cost_usd,
+                full_cost_usd=totals.full_cost_usd,
                 scores=tuple(rows),
             )
             key = trial_key(trial)

@@ -68,7 +68,7 @@ class SegmentProgress:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float = 0.0
-    unpriced: int = 0  # bought calls of unknown price
+    unpriced: int = 0  # bought calls of unknown cost
     unread_task: int = 0  # answers that could not be read, by role
     unread_prompt: int = 0
     unread_reflection: int = 0
@@ -77,6 +77,8 @@ class SegmentProgress:
     running_since: datetime | None = None
     state: str | None = None
     paused: bool = False
+    saved_usd: float = 0.0  # what cached calls once cost
+    unpriced_cached: int = 0
 
     def add(self, event: Event) -> None:
         """Count one event that became rows."""
@@ -90,7 +92,10 @@ class SegmentProgress:
         if event.kind != "lm_call":
             return
         if event.fields.get("cached"):
+            full = event.fields.get("full_cost_usd")
             self.cached += 1
+            self.saved_usd += full or 0.0
+            self.unpriced_cached += full is None
             return
         cost = event.fields.get("cost_usd")
         self.bought += 1

@@ -61,16 +61,22 @@ _VIEWS = {
         SELECT job_id, seq, logged_at, 'lm_call', to_json({
             call_id: call_id, model: model, role: role, cached: cached, input_tokens: input_tokens,
             output_tokens: output_tokens, cost_usd: cost_usd, latency_s: latency_s, error: error,
-            attempts: attempts, asked: asked, prompt: prompt, response: response})
+            attempts: attempts, asked: asked, cached_input_tokens: cached_input_tokens,
+            cache_write_tokens: cache_write_tokens, reasoning_tokens: reasoning_tokens, full_cost_usd: full_cost_usd,
+            prompt: prompt, response: response})
         FROM raw.lm_calls""",
     "trials": """
         SELECT job_id, trial, logged_at AS "at", split, full_eval, n_examples, score, best_so_far, program_id,
-            parent_ids, lm_calls, cost_usd
+            parent_ids, lm_calls, cost_usd, coalesce(full_cost_usd, cost_usd) AS full_cost_usd
         FROM raw.trials""",
     "scores": "SELECT job_id, trial, example_id, score, feedback, output FROM raw.scores",
     "lm_calls": """
         SELECT job_id, call_id, logged_at AS "at", model, role, cached, input_tokens, output_tokens, cost_usd,
-            latency_s, error, coalesce(attempts, 1) AS attempts, asked, prompt, response, unread
+            latency_s, error, coalesce(attempts, 1) AS attempts, asked,
+            coalesce(cached_input_tokens, 0) AS cached_input_tokens,
+            coalesce(cache_write_tokens, 0) AS cache_write_tokens,
+            coalesce(reasoning_tokens, 0) AS reasoning_tokens,
+            CASE WHEN cached THEN full_cost_usd ELSE cost_usd END AS full_cost_usd, prompt, response, unread
         FROM raw.lm_calls LEFT JOIN (
             SELECT job_id, call_id, any_value(reason) AS unread FROM raw.unread GROUP BY job_id, call_id
         ) USING (job_id, call_id)""",
@@ -119,6 +125,8 @@ _VIEWS = {
                 CASE WHEN sum(unpriced) = 0 THEN sum(cost_usd ORDER BY segment) END AS cost_usd,
                 {task: sum(unread_task)::BIGINT, prompt: sum(unread_prompt)::BIGINT,
                     reflection: sum(unread_reflection)::BIGINT, judge: sum(unread_judge)::BIGINT} AS unread,
+                CASE WHEN sum(unpriced) = 0 AND sum(unpriced_cached) = 0
+                    THEN sum(cost_usd + saved_usd ORDER BY segment) END AS full_cost_usd,
                 sum(ran_s + coalesce(epoch(last_at) - epoch(running_since), 0) ORDER BY segment) AS wall_s
             FROM raw.segments GROUP BY job_id
         )
@@ -132,7 +140,7 @@ _VIEWS = {
             r.verdict, used.cost_usd, used.lm_calls, used.cached_calls, used.input_tokens,
             used.output_tokens, CASE WHEN started_at IS NOT NULL THEN used.wall_s END AS wall_s, c.budget_usd,
             coalesce(r.best_program_id, live.best_program_id) AS best_program_id, s.error,
-            coalesce(c.tags, []) AS tags, c.domain, used.unread
+            coalesce(c.tags, []) AS tags, c.domain, used.unread, used.full_cost_usd
         FROM created
         LEFT JOIN state USING (job_id) LEFT JOIN result USING (job_id)
         LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id)""",
@@ -352,6 +360,19 @@ def m012_registry(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m013_bills(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in what explains a call's cost, and what a cached one once cost."""
+    con.execute("""
+        ALTER TABLE fleet.raw.lm_calls ADD COLUMN cached_input_tokens BIGINT;
+        ALTER TABLE fleet.raw.lm_calls ADD COLUMN cache_write_tokens BIGINT;
+        ALTER TABLE fleet.raw.lm_calls ADD COLUMN reasoning_tokens BIGINT;
+        ALTER TABLE fleet.raw.lm_calls ADD COLUMN full_cost_usd DOUBLE;
+        ALTER TABLE fleet.raw.trials ADD COLUMN full_cost_usd DOUBLE;
+        ALTER TABLE fleet.raw.segments ADD COLUMN saved_usd DOUBLE DEFAULT 0;
+        ALTER TABLE fleet.raw.segments ADD COLUMN unpriced_cached BIGINT DEFAULT 0;
+        UPDATE fleet.raw.segments SET unpriced_cached = cached""")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -359,6 +380,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m010_stop_kinds_and_clocks,
     m011_unread_answers,
     m012_registry,
+    m013_bills,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

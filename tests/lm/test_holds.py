@@ -68,7 +68,7 @@ class _CentGate(Gate):
 
 
 class _Cent(Price):
-    def cost(self, input_tokens: int, output_tokens: int) -> float:
+    def cost(self, *tokens: float) -> float:
         return PER_CALL
 
 

@@ -55,7 +55,8 @@ by repeating all that was sent."""
 class ChatServer(ThreadingHTTPServer):
     """Answers ``/v1/chat/completions``; `fault` names a fault for the n-th request, from 1, or None.
 
-    `seen` holds the body of every request; a hung request is held until the server closes.  `on_fault`
+    `seen` holds the body of every request; `usage` stands in answers in place of what they used, an empty one for
+    a server that does not tell; a hung request is held until the server closes.  `on_fault`
     is called as a fault is about to be sent, or a request is left to hang.
     """
 
@@ -68,6 +69,7 @@ class ChatServer(ThreadingHTTPServer):
         self.engine = OfflineEngine()
         self.fault: Callable[[int], str | None] = lambda _: None
         self.seen: list[dict[str, Any]] = []
+        self.usage: dict[str, Any] | None = None
         self.repeated = ""
         self.failed = 0
         self.on_fault: Callable[[], None] = lambda: None
@@ -150,8 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
         told = response.usage
         return self._completion(body["model"], response.message.text or "", told.input_tokens, told.output_tokens)
 
-    @staticmethod
-    def _completion(model: str, text: str, tokens_in: int, tokens_out: int) -> bytes:
+    def _completion(self, model: str, text: str, tokens_in: int, tokens_out: int) -> bytes:
+        used = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
+        told = used if self.server.usage is None else self.server.usage
         return json.dumps(
             {
                 "id": "chatcmpl-1",
@@ -159,11 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "created": 0,
                 "model": model,
                 "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-                "usage": {
-                    "prompt_tokens": tokens_in,
-                    "completion_tokens": tokens_out,
-                    "total_tokens": tokens_in + tokens_out,
-                },
+                **({"usage": told} if told else {}),
             }
         ).encode()
 

@@ -1,0 +1,136 @@
+"""A call costs what its provider bills for the usage it tells, as LiteLLM reckons it; without usage nobody knows."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from skillfleet_nb.config import Settings
+from skillfleet_nb.errors import JobError
+from skillfleet_nb.events import JobState, StopKind
+from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.prices import price_of
+from skillfleet_nb.lm.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fault_kit import Runner
+
+    from skillfleet_nb.events import LMCall
+
+
+def used(asked: int, told: int, *, cached: int = 0, reasoning: int = 0) -> dict[str, Any]:
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": told,
+        "total_tokens": asked + told,
+        "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": reasoning},
+    }
+
+
+def litellms(model: str, usage: dict[str, Any]) -> float:
+    """Have LiteLLM itself reckon."""
+    import litellm
+
+    return float(litellm.completion_cost(litellm.ModelResponse(model=model, usage=litellm.Usage(**usage))))
+
+
+@contextmanager
+def metered(lm: Any, limits: Limits | None = None) -> Iterator[tuple[Any, list[LMCall], Session]]:
+    told: list[LMCall] = []
+    with (
+        Session(None, Settings(), [lm], limits=limits, on_calls=told.extend) as session,
+        session.models(session.gate(), lm) as tap,
+    ):
+        yield tap, told, session
+
+
+@pytest.mark.parametrize("engine", ["auto", "litellm"])
+@pytest.mark.parametrize(
+    ("model", "usage", "usd", "naive"),
+    [
+        ("gpt-5", used(4000, 20, cached=3840, reasoning=16), 0.00088, 5.9),
+        ("gpt-4.1", used(4000, 20, cached=3840), 0.0024, 3.4),
+        ("gpt-4o-mini", used(4000, 20, cached=3840), 0.000324, 1.9),
+        ("gpt-4o-mini", used(4000, 20), 0.000612, 1.0),
+    ],
+)
+def test_a_call_costs_what_litellm_reckons(
+    runner: Runner, model: str, usage: dict[str, Any], usd: float, naive: float, engine: str
+) -> None:
+    runner.server.usage = usage
+    with metered(runner.lm(name=model, engine=engine, temperature=1.0)) as (tap, told, session):
+        tap(f"hello {model} {engine} {usage}")
+        tap(f"hello {model} {engine} {usage}")
+    bought, cached = told
+    assert litellms(model, usage) == pytest.approx(usd)
+    assert bought.cost_usd == bought.full_cost_usd == session.ledger.totals.cost_usd == pytest.approx(usd)
+    assert bought.cached_input_tokens == usage["prompt_tokens_details"]["cached_tokens"]
+    assert bought.reasoning_tokens == usage["completion_tokens_details"]["reasoning_tokens"]
+    assert (cached.cached, cached.cost_usd, cached.input_tokens) == (True, 0.0, 0)
+    assert cached.full_cost_usd == pytest.approx(usd), "what it once cost"
+    price = price_of(runner.lm(name=model))
+    assert price is not None
+    assert price.cost(4000, 20) / usd == pytest.approx(naive, rel=0.05), "what it would cost without the cache"
+    assert price.cost(4000, 20, bought.cached_input_tokens) == pytest.approx(usd), "as forecasts reckon"
+
+
+@pytest.mark.parametrize("asked", [150_000, 200_000, 200_001, 300_000])
+@pytest.mark.parametrize("cached", [0, 100_000])
+@pytest.mark.parametrize("model", ["gemini/gemini-2.5-pro", "openai/gpt-5", "anthropic/claude-sonnet-4-5"])
+def test_reserves_and_forecasts_go_by_the_tier_of_the_prompt(
+    runner: Runner, model: str, asked: int, cached: int
+) -> None:
+    price = price_of(runner.lm(name=model.partition("/")[2]))
+    assert price is not None
+    assert price.cost(asked, 1000, cached) == pytest.approx(litellms(model, used(asked, 1000, cached=cached)))
+
+
+def test_above_200k_tokens_gemini_costs_twice_as_much() -> None:
+    from types import SimpleNamespace
+
+    price = price_of(SimpleNamespace(model="gemini/gemini-2.5-pro"))
+    assert price is not None
+    assert price.cost(300_000, 1000) == pytest.approx(0.765)
+
+
+@pytest.mark.parametrize("engine", ["auto", "litellm"])
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "nobody-knows-it"])
+def test_an_answer_without_usage_is_not_free_and_a_cached_one_not_bought(
+    runner: Runner, model: str, engine: str
+) -> None:
+    runner.server.usage = {}
+    with metered(runner.lm(name=model, engine=engine)) as (tap, told, session):
+        for _ in range(3):
+            tap(f"without usage {engine}")
+    assert [c.cached for c in told] == [False, True, True]
+    assert len(runner.server.seen) == session.ledger.totals.calls == 1
+    assert (told[0].cost_usd, told[0].full_cost_usd, told[1].full_cost_usd) == (None, None, None)
+    assert session.ledger.totals.cost_usd is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "bound"), [(Limits(usd=1.0), r"\$1 cannot be kept"), (Limits(tokens=10_000), "10,000 tokens cannot be")]
+)
+def test_a_limit_that_needs_the_usage_ends_at_the_first_answer_without(
+    runner: Runner, limits: Limits, bound: str
+) -> None:
+    runner.server.usage = {}
+    with metered(runner.lm(name="gpt-4o-mini"), limits) as (tap, _, _):
+        tap(f"one {bound}")
+        with pytest.raises(RunStopped, match=rf"{bound}.*without usage: bound the run with max_calls"):
+            tap(f"two {bound}")
+    assert len(runner.server.seen) == 1
+
+
+def test_a_run_whose_cost_cannot_be_told_stops_before_it_spends_on(runner: Runner) -> None:
+    runner.server.usage = {}
+    job = runner.start(lm=runner.lm(name="gpt-4o-mini"), budget_usd=1.0)
+    with pytest.raises(JobError, match="cannot be kept"):
+        job.result()
+    assert len(runner.server.seen) <= 1
+    assert (job.state, job.progress.stop_kind) == (JobState.FAILED, StopKind.BUDGET)
