@@ -391,9 +391,12 @@ def _outcome_of(call: Call, failure: BaseException | None) -> CallOutcome:
     error = None if cause is None else f"{type(cause).__name__}: {cause}"[:500]
     entry, seconds = call.entry or {}, time.perf_counter() - call.started
     used = Tokens.of(entry.get("usage")).plus(call.wasted)
-    cached = error is None and not any(used) and is_cached(call)
-    full = 0.0 if error is not None and not any(used) else _cost(call, usage_of(entry["response"]) if cached else used)
     call.used = used
+    cached = bool(entry) and not any(used) and is_cached(call)
+    if error is not None and not (cached or any(used)):
+        full: float | None = 0.0
+    else:
+        full = _cost(call, usage_of(entry["response"]) if cached else used)
     return CallOutcome(
         cached, used.input, used.output, 0.0 if cached else full, seconds, error, call.attempts, full_cost_usd=full
     )

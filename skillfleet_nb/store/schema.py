@@ -61,9 +61,9 @@ _VIEWS = {
         SELECT job_id, seq, logged_at, 'lm_call', to_json({
             call_id: call_id, model: model, role: role, cached: cached, input_tokens: input_tokens,
             output_tokens: output_tokens, cost_usd: cost_usd, latency_s: latency_s, error: error,
-            attempts: attempts, asked: asked, cached_input_tokens: cached_input_tokens,
+            attempts: attempts, asked: asked, cached_input_tokens: cached_input_tokens, prompt: prompt,
             cache_write_tokens: cache_write_tokens, reasoning_tokens: reasoning_tokens, full_cost_usd: full_cost_usd,
-            prompt: prompt, response: response})
+            response: response})
         FROM raw.lm_calls""",
     "trials": """
         SELECT job_id, trial, logged_at AS "at", split, full_eval, n_examples, score, best_so_far, program_id,
@@ -72,11 +72,8 @@ _VIEWS = {
     "scores": "SELECT job_id, trial, example_id, score, feedback, output FROM raw.scores",
     "lm_calls": """
         SELECT job_id, call_id, logged_at AS "at", model, role, cached, input_tokens, output_tokens, cost_usd,
-            latency_s, error, coalesce(attempts, 1) AS attempts, asked,
-            coalesce(cached_input_tokens, 0) AS cached_input_tokens,
-            coalesce(cache_write_tokens, 0) AS cache_write_tokens,
-            coalesce(reasoning_tokens, 0) AS reasoning_tokens,
-            CASE WHEN cached THEN full_cost_usd ELSE cost_usd END AS full_cost_usd, prompt, response, unread
+            latency_s, error, coalesce(attempts, 1) AS attempts, asked, cached_input_tokens, cache_write_tokens,
+            reasoning_tokens, if(cached, full_cost_usd, cost_usd) AS full_cost_usd, prompt, response, unread
         FROM raw.lm_calls LEFT JOIN (
             SELECT job_id, call_id, any_value(reason) AS unread FROM raw.unread GROUP BY job_id, call_id
         ) USING (job_id, call_id)""",
@@ -125,8 +122,7 @@ _VIEWS = {
                 CASE WHEN sum(unpriced) = 0 THEN sum(cost_usd ORDER BY segment) END AS cost_usd,
                 {task: sum(unread_task)::BIGINT, prompt: sum(unread_prompt)::BIGINT,
                     reflection: sum(unread_reflection)::BIGINT, judge: sum(unread_judge)::BIGINT} AS unread,
-                CASE WHEN sum(unpriced) = 0 AND sum(unpriced_cached) = 0
-                    THEN sum(cost_usd + saved_usd ORDER BY segment) END AS full_cost_usd,
+                if(sum(unpriced+unpriced_cached) = 0, sum(cost_usd+saved_usd ORDER BY segment), NULL) AS full_cost_usd,
                 sum(ran_s + coalesce(epoch(last_at) - epoch(running_since), 0) ORDER BY segment) AS wall_s
             FROM raw.segments GROUP BY job_id
         )

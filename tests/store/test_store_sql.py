@@ -59,7 +59,7 @@ def test_each_relation_is_documented_column_by_column(filled: Store, relation: s
         ("select 1.50", 1.5),
         ("select name from (show tables) limit 1", "alias_history"),
         ("select column_name from (describe jobs) limit 1", "job_id"),
-        ("select count(*) from (summarize trials)", 12),
+        ("select count(*) from (summarize trials)", 13),
         ("select running from (pivot jobs on state in ('interrupted', 'running') using count(*))", 0),
         ("with recursive t(n) as (select 1 union all select n + 1 from t where n < 5) select max(n) from t", 5),
         ("select trials.at > timestamptz '2020-01-01' from trials limit 1", True),
@@ -67,7 +67,7 @@ def test_each_relation_is_documented_column_by_column(filled: Store, relation: s
         ("select count(*) from jobs union all select 2 order by 1 limit 1", 1),
         ("select count(*) from trials t, lateral (select unnest(range(3)))", 6),
         ("select payload->>'optimizer' from events where kind = 'job_created'", "gepa"),
-        ("select count(*) from duckdb_columns() where table_name = 'jobs' and database_name = 'memory'", 34),
+        ("select count(*) from duckdb_columns() where table_name = 'jobs' and database_name = 'memory'", 35),
     ],
 )
 def test_queries_that_read_are_answered(filled: Store, query: str, answer: object) -> None:
