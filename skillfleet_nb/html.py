@@ -25,11 +25,19 @@ NO_MATH: Final = "mathjax_ignore tex2jax_ignore"  # class: pages read what stand
 
 
 class Readable:
-    """Shows itself as its ``text()`` wherever a page's HTML is not shown: in IPython, on diffs, in exports."""
+    """Shows itself as its ``html()`` on a page, and as its ``text()`` wherever a page's HTML is not shown."""
 
     def text(self) -> str:
         """Return what there is to read."""
         raise NotImplementedError
+
+    def html(self) -> str | None:
+        """Return what a page shows; None where it shows the text."""
+        return None
+
+    def _repr_html_(self) -> str | None:
+        made = self.html()
+        return None if made is None else str(made)  # ``Markup`` no more: marimo takes no subclass of ``str``
 
     def __str__(self) -> str:
         return visible(self.text())

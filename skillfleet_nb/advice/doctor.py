@@ -66,7 +66,8 @@ class Diagnosis(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         colours = {"fail": "rgba(213,94,0,.3)", "warning": "rgba(230,159,0,.25)", "ok": "rgba(0,158,115,.2)"}
         return table(["", "check", "found", "fix"], self._rows(), title=self._verdict(), colours=colours)
 

@@ -130,7 +130,8 @@ class Forecast(Readable, BaseModel):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         head = ["", "expected", f"{percent(self.level)} interval"]
         notes = [fill("<div style='opacity:.8'>{}</div>", note) for note in self.notes]
         return join([table(head, self.rows(), title=self._title(), numeric=[1]), *notes])

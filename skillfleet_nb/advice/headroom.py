@@ -120,7 +120,8 @@ class Headroom(Readable, BaseModel):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         good = "rgba(0,158,115,.2)"
         colours: dict[str, str] = {self.verdict: good if self.verdict == "worth trying" else "rgba(230,159,0,.25)"}
         rows = [list(r) for r in self.summary()]

@@ -167,7 +167,8 @@ class Recommendation(Readable, BaseModel):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         parts = [table([], [list(r) for r in self.summary()], title="Recommendation (intervals of 80%)")]
         parts.append(items([*self.reasons, *self.notes], title="Why"))
         if self.alternatives:

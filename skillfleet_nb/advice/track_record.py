@@ -173,7 +173,8 @@ class SelectorReport(Readable, BaseModel):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         parts = [table([], self.rows(), title="Advice so far")]
         if self.calibration:
             title = "Confidence against outcome"

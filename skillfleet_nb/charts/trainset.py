@@ -125,12 +125,23 @@ def length_chart(data: pd.DataFrame) -> Any:
     )
 
 
+def selection_names(data: pd.DataFrame) -> tuple[str, str]:
+    """Name the box and the clicks of :func:`map_chart`, after the data: of joined charts equal names would be one."""
+    import hashlib
+
+    import pandas as pd
+
+    own = hashlib.sha256(pd.util.hash_pandas_object(data).to_numpy().tobytes()).hexdigest()[:8]
+    return f"brush_{own}", f"picked_{own}"
+
+
 def map_chart(data: pd.DataFrame) -> Any:
     """Plot :func:`map_data`: brush rows on the map, or click categories; the bars beside it count these alone."""
     import altair as alt
 
-    brush = alt.selection_interval(name="brush")
-    picked = alt.selection_point(name="picked", fields=["category"])
+    box, clicked = selection_names(data)
+    brush = alt.selection_interval(name=box)
+    picked = alt.selection_point(name=clicked, fields=["category"])
     dots = (
         alt.Chart(data)
         .mark_circle(size=36)

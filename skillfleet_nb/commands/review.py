@@ -82,7 +82,8 @@ class QuestionView(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         asked = self.job.question
         if asked is None:
             return ""

@@ -40,7 +40,7 @@ class Note:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return preformatted(self.text)
+        return str(preformatted(self.text))
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Parts(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return "".join(a._repr_html_() for a in self.answers)
 
 
@@ -79,7 +80,8 @@ class ProgressLine(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return join([progress_bar(self.line, self.share), fill("<div>{}</div>", self.note) if self.note else ""])
 
 
@@ -105,7 +107,8 @@ class Table(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         header, rows, numeric, below = self._cells()
         return join([table(header, rows, numeric=numeric), fill("<div style='opacity:.7'>{}</div>", below)])
 
@@ -131,8 +134,9 @@ class JobTable(Table):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
-        return join([super()._repr_html_(), *(fill("<div>{}</div>", line) for line in self._asked())])
+    def html(self) -> str:
+        """Show it as HTML."""
+        return join([super().html(), *(fill("<div>{}</div>", line) for line in self._asked())])
 
     HEADER = ("name", "state", "optimizer", "validation", "test", "verdict", "calls", "cost", "time", "started")
 
@@ -182,11 +186,12 @@ class RunHistory(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         jobs = self.fleet.jobs()
         charts = [self.fleet.charts.pareto()] if len(jobs) else []
         charts += [self.fleet.charts.convergence(*jobs["job_id"].head(5))] if len(jobs) else []
-        return join([JobTable(jobs, limit=20)._repr_html_(), *(fill("<div>{}</div>", chart.svg) for chart in charts)])
+        return join([JobTable(jobs, limit=20).html(), *(fill("<div>{}</div>", chart.svg) for chart in charts)])
 
 
 class OptimizerTable(Table):
@@ -228,7 +233,8 @@ class StatusView(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return table([], self._rows())
 
 
@@ -258,15 +264,16 @@ class JobReport(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         from skillfleet_nb.charts import convergence, convergence_data, to_svg
         from skillfleet_nb.commands.review import QuestionView
 
-        asked = QuestionView(self.job)._repr_html_()
+        asked = QuestionView(self.job).html()
         data = convergence_data(self.trials)
         chart = to_svg(convergence(data, title="learning curve")) if len(data) > 1 else ""
-        diff = self._diff()._repr_html_()
-        return f"<div>{asked}{self.job._repr_html_()}<div style='margin:8px 0'>{chart}</div>{diff}</div>"
+        diff = self._diff().html()
+        return f"<div>{asked}{self.job.html()}<div style='margin:8px 0'>{chart}</div>{diff}</div>"
 
 
 @dataclass(frozen=True)
@@ -323,7 +330,8 @@ class Overview(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         jobs = self.fleet.jobs()
         parts = [table([], self._facts(jobs))]
         if self._needed(jobs):

@@ -69,7 +69,7 @@ class Splits(Generic[Row]):
             [name + " (sealed)" * (name == "test"), str(len(self._rows(name))), self.origins[name], self._classes(name)]
             for name in _NAMES
         ]
-        return table(["split", "rows", "origin", self.label or ""], rows, numeric=[1])
+        return str(table(["split", "rows", "origin", self.label or ""], rows, numeric=[1]))
 
     def _rows(self, name: str) -> list[Row]:
         return cast("list[Row]", getattr(self, name))

@@ -244,7 +244,8 @@ class TrainsetReport(Readable, BaseModel):
             blocks.append("what to do\n" + "\n".join(f"  {r}" for r in self.recommendations))
         return "\n\n".join(blocks)
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         parts = [table([], self.overview(), title=f"Training set {self.name}")]
         if self.notes:
             parts.append(items(self.notes, title="Notes"))

@@ -43,9 +43,6 @@ class ProgramDiff(Readable):
         """Return HTML with the changes, one after the other."""
         return diff_page.page(self.predictors)
 
-    def _repr_html_(self) -> str:
-        return self.html()
-
     def side_by_side(self, left: str, right: str) -> Markup:
         """Return HTML with what was and what is in two columns under these titles, differences marked."""
         return diff_page.columns(self.predictors, left, right)

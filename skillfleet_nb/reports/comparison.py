@@ -197,7 +197,8 @@ class Comparison(Readable):
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(run.label for run in self.runs)}>"
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return self.page().html()
 
 

@@ -63,7 +63,8 @@ class VersionList(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         header, rows, below = self._cells()
         if not rows:
             return fill("<div>{}</div>", _nothing())
@@ -134,7 +135,8 @@ class RegisteredProgram(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         header, rows = self._versions()
         parts = [table([], self._facts()), *predictors_html(self.state)]
         parts.append(table(header, rows, title=f"versions of {self.version.name}", numeric=[0]))

@@ -74,7 +74,8 @@ class StoredPrograms(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return programs_table(self.job.name, self.frame, html=True)
 
 
@@ -211,10 +212,7 @@ class StoredProgram(Readable):
     def __repr__(self) -> str:
         return f"<StoredProgram {self.id} of {self.job.name}>"
 
-    def _repr_html_(self) -> str:
-        return self.html(lines=True)
-
-    def html(self, *, lines: bool) -> Markup:
+    def html(self, *, lines: bool = True) -> Markup:
         """Show it as HTML; `lines` adds how to use it."""
         changes = None if self.is_given else self.diff().html()
         return program_html(self._facts(), self.state, self.scores(), changes, use_lines(self.id) if lines else ())

@@ -66,7 +66,8 @@ class Tryout(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return table([], [*self._rows(), ["took", self.cost()]])
 
 

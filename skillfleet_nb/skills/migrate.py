@@ -94,7 +94,8 @@ class Migration(Readable, BaseModel):
 
     _repr_pretty_ = Readable._repr_pretty_  # IPython takes the nearest of this and __repr__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return preformatted(self.text().partition("\n")[2], title=self._summary())
 
 
@@ -129,7 +130,8 @@ class TreeMigration(Readable, BaseModel):
 
     _repr_pretty_ = Readable._repr_pretty_  # IPython takes the nearest of this and __repr__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         rows = ((seen_from_here(m.path), "; ".join(m.steps), m.blocked or "") for m in self.migrations)
         diffs = [preformatted(m.diff, title=seen_from_here(m.path)) for m in self.migrations if m.diff]
         return join([table(("skill", "steps", "blocked"), rows, title=self._summary()), *diffs])

@@ -69,7 +69,7 @@ class Skill(Document):
 
     def _repr_html_(self) -> str:
         rows = [(key, _shown(self.fields[key]), origin) for key, origin in self.provenance().items()]
-        return table(("field", "value", "from"), rows, title=f"{self.name} · {self.format} · {self.style}")
+        return str(table(("field", "value", "from"), rows, title=f"{self.name} · {self.format} · {self.style}"))
 
 
 def find_skills(root: str | os.PathLike[str]) -> Iterator[Skill]:

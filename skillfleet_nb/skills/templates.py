@@ -73,7 +73,8 @@ class Template(Readable, BaseModel):
         )
         return "\n".join([head, self.description, *files])
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return preformatted(self.text(), title=f"{self.name}: {self.title}")
 
 
@@ -94,7 +95,8 @@ class TemplateList(Readable, BaseModel):
         """Return one line for each template."""
         return "\n".join(f"{t.name:<18}{t.difficulty:<14}{t.minutes:>4} min  {t.description}" for t in self)
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         header = ("name", "title", "for", "categories", "minutes", "difficulty", "style")
         rows = (
             (t.name, t.title, t.description, ", ".join(t.categories), str(t.minutes), t.difficulty, t.style)
@@ -122,7 +124,8 @@ class NewSkill(Readable, BaseModel):
         """Return where it was made and its report."""
         return f"made {self.path} from {self.template}: {', '.join(self.files)}\n{self.report.text()}"
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return preformatted(self.text(), title=f"made {self.path} from {self.template}")
 
 

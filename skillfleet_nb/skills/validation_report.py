@@ -107,7 +107,8 @@ class Report(Readable, BaseModel):
 
     _repr_pretty_ = Readable._repr_pretty_  # IPython takes the nearest of this and __repr__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         header = _HEADER if self.findings else ()
         return table(header, (_row(finding) for finding in self.findings), title=self._summary(), colours=SEVERITY)
 
@@ -146,7 +147,8 @@ class TreeReport(Readable, BaseModel):
 
     _repr_pretty_ = Readable._repr_pretty_  # IPython takes the nearest of this and __repr__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         rows = ((report.name, *_row(finding)) for report in self.reports for finding in report.findings)
         header = ("skill", *_HEADER) if any(report.findings for report in self.reports) else ()
         return table(header, rows, title=self._summary(), colours=SEVERITY)

@@ -26,7 +26,7 @@ class ComparisonView(Face):
     def __init__(self, comparison: Comparison) -> None:
         self.answer = self.comparison = comparison
         runs = [(f"{n + 1}: {r.label}", n) for n, r in enumerate(comparison.runs) if r.facts["best_program_id"]]
-        parts: list[Any] = [page(comparison._repr_html_())]
+        parts: list[Any] = [page(comparison.html())]
         if runs:
             self._told = w.HTML()
             self._run = w.Dropdown(options=runs, description="program of", style={"description_width": "initial"})

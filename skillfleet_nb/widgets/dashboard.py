@@ -15,6 +15,7 @@ from skillfleet_nb.commands.views import JobReport, JobTable, RunHistory
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.html import fill, preformatted
+from skillfleet_nb.widgets.face import Face
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +48,7 @@ class RunTable(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyp
     told = t.Unicode("").tag(sync=True)
 
 
-class Dashboard:
+class Dashboard(Face):
     """The runs of a home to look through.  Whatever can be clicked is a method as well.
 
     Parameters
@@ -67,6 +68,7 @@ class Dashboard:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self.answer = RunHistory(fleet)
         self._lock = threading.RLock()
         self._follower: threading.Thread | None = None
         self._closed = threading.Event()
@@ -133,12 +135,6 @@ class Dashboard:
         """Take the dashboard off its page, and stop looking."""
         self.box.close()
         self._closed.set()
-
-    def _repr_mimebundle_(self, **options: object) -> Any:
-        bundle = self.box._repr_mimebundle_(**options)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        history = RunHistory(self._fleet)
-        return {**(data or {}), "text/html": history._repr_html_(), "text/plain": str(history)}, metadata
 
     def _made_controls(self) -> dict[str, Any]:
         style = {"description_width": "initial"}
@@ -259,7 +255,7 @@ class Dashboard:
 
     def _draw_detail(self) -> None:
         job = self._fleet.job(str(self._opened))
-        self._detail.value = JobReport(job, self._fleet.trials(job.id))._repr_html_()
+        self._detail.value = JobReport(job, self._fleet.trials(job.id)).html()
 
     def _follow(self) -> None:
         """Look every two seconds while runs are unfinished, on one thread."""

@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 
 
 class Face:
-    """A widget `box` that shows `answer`, an object with ``_repr_html_()`` and ``text()``."""
+    """A widget `box` that shows `answer`, which is ``Readable``.
+
+    Where ipywidgets are not known, as in marimo, the answer's HTML is shown in its place.
+    """
 
     box: Any
     answer: Any
 
     def __repr__(self) -> str:
-        return str(self.answer.text())
+        return str(self.answer)
+
+    def _repr_html_(self) -> str:
+        return str(self.answer.html())
 
     def _repr_mimebundle_(self, **options: object) -> Any:
         bundle = self.box._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**(data or {}), "text/html": self.answer._repr_html_(), "text/plain": self.answer.text()}, metadata
+        return {**(data or {}), "text/html": self._repr_html_(), "text/plain": repr(self)}, metadata
 
 
 def page(html: str = "") -> Any:

@@ -121,6 +121,22 @@ class Monitor:
         """Wait until the last state is on the page, a few seconds at most; return whether it is."""
         return not self._shown or self._over.wait(_LAST_S)
 
+    def __repr__(self) -> str:
+        return self._line()
+
+    def _repr_html_(self) -> str:
+        return str(self.html())
+
+    def _display_(self) -> Any:
+        """Show it in marimo, which knows anywidgets and nothing of IPython's displays."""
+        from IPython.display import HTML
+
+        if self.job.state.is_finished():
+            return HTML(self._repr_html_())
+        page = self._live()
+        self.job.feed.subscribe(self._take)
+        return page
+
     def _ipython_display_(self) -> None:
         from IPython import get_ipython
         from IPython.display import display
@@ -149,7 +165,10 @@ class Monitor:
         """Return a still that gives way to the live view, for whatever shows no widgets."""
         hint = "" if picture["finished"] else _NOW.format(name=picture["name"])
         html = fill("<div class='sf-kept-{}'>{}</div>", self._id, self._still(picture, hint))
-        return {"text/html": html, "text/plain": str(ProgressLine(self.job.progress.line(), note=self._note))}
+        return {"text/html": html, "text/plain": self._line()}
+
+    def _line(self) -> str:
+        return str(ProgressLine(self.job.progress.line(), note=self._note))
 
     def _still(self, picture: Picture, hint: str = "") -> Markup:
         compared = (picture["result"] or {}).get("programs")

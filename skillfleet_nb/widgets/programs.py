@@ -45,7 +45,7 @@ class ProgramBrowser(Face):
         self._choice = w.Dropdown(options=self._options(), description="program", **_wide())
         self._form = w.VBox()
         self._fields: dict[str, Any] = {}
-        listed = [page(shown._repr_html_())] if isinstance(shown, StoredPrograms) else []
+        listed = [page(shown.html())] if isinstance(shown, StoredPrograms) else []
         opened = [self._choice, self._page, self._form, self._using()] if len(self.programs) else []
         self.box = w.VBox([*listed, *opened])
         self._choice.observe(lambda change: self.select(change["new"]), "value")
@@ -67,7 +67,7 @@ class ProgramBrowser(Face):
     def ask(self, **inputs: object) -> Tryout:
         """Ask the open program, as its :meth:`~skillfleet_nb.reports.stored_programs.StoredProgram.ask` does."""
         answer = self.program.ask(inputs, onto=self._onto)
-        self._reply.value = answer._repr_html_()
+        self._reply.value = answer.html()
         return answer
 
     def to_variable(self, name: str) -> Any:

@@ -11,6 +11,7 @@ import ipywidgets as w
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
 from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import fill, items, preformatted, table
+from skillfleet_nb.widgets.face import Face
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ _SORTS = ("score", "cost", "time", "name")
 _STEPS = (1, 1.5, 2, 3, 5, 7)
 
 
-class RecommendationCard:
+class RecommendationCard(Face):
     """A recommendation to play with.  Whatever can be clicked is a method as well.
 
     Parameters
@@ -107,14 +108,10 @@ class RecommendationCard:
         self.job = self._fleet.advice.follow(made, optimizer=picked.optimizer, params=picked.params, **options)
         return self.job
 
-    def __repr__(self) -> str:
-        return (self.recommendation or self._first).text()
-
-    def _repr_mimebundle_(self, **options: object) -> Any:
-        shown = self.recommendation or self._first
-        bundle = self.box._repr_mimebundle_(**options)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**(data or {}), "text/html": shown._repr_html_(), "text/plain": shown.text()}, metadata
+    @property
+    def answer(self) -> Recommendation:
+        """The recommendation within these limits; the first one, where none is."""
+        return self.recommendation or self._first
 
     def _moved(self, change: Change) -> None:
         del change

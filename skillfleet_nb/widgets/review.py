@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
 
 from skillfleet_nb.commands.review import QuestionView, question_html
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.html import NO_MATH, fill, join
+from skillfleet_nb.html import NO_MATH, Readable, fill, join
 from skillfleet_nb.widgets.clicks import let_in
+from skillfleet_nb.widgets.face import Face
 
 if TYPE_CHECKING:
     from skillfleet_nb.events import Choice, ReviewAsked
@@ -20,7 +22,21 @@ _LABELS: dict[Choice, str] = {"proceed": "Proceed", "revise": "Revise", "cancel"
 _STYLES: dict[Choice, str] = {"proceed": "primary", "revise": "", "cancel": ""}
 
 
-class ReviewPanel:
+@dataclass(frozen=True)
+class _AsAsked(Readable):
+    """A question as it was when the panel was made: it stays on the page once it is answered."""
+
+    words: str
+    page: str
+
+    def text(self) -> str:
+        return self.words
+
+    def html(self) -> str:
+        return self.page
+
+
+class ReviewPanel(Face):
     """What a job asks, to be answered by a click.  Whatever can be clicked is a method as well.
 
     Parameters
@@ -32,8 +48,8 @@ class ReviewPanel:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.asked: ReviewAsked | None = job.question
-        self._still = QuestionView(job)
-        self._bundle = {"text/html": self._still._repr_html_(), "text/plain": str(self._still)}
+        asks = QuestionView(job)
+        self.answer = _AsAsked(str(asks), str(asks.html()))
         self.text = w.Textarea(
             value=self.asked.draft if self.asked else "",
             placeholder="your answer" if self._takes_text else "your text, for Revise",
@@ -59,14 +75,6 @@ class ReviewPanel:
     def cancel(self) -> None:
         """Decline."""
         self._give("cancel", "")
-
-    def __repr__(self) -> str:
-        return self._bundle["text/plain"]
-
-    def _repr_mimebundle_(self, **options: object) -> Any:
-        bundle = self.box._repr_mimebundle_(**options)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**(data or {}), **self._bundle}, metadata
 
     def _give(self, choice: Choice, text: str) -> None:
         self.job.answer(text, choice)
@@ -114,7 +122,7 @@ class ReviewPanel:
 
     def _laid_out(self) -> Any:
         if self.asked is None:
-            return w.HTML(self._bundle["text/html"])
+            return w.HTML(self.answer.html())
         does = join(
             fill("<li><b>{}</b>: {}</li>", _LABELS[choice], text) for choice, text in self.asked.options.items()
         )

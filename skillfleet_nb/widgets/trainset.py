@@ -19,6 +19,7 @@ from skillfleet_nb.charts.trainset import (
     map_data,
     quality_chart,
     quality_data,
+    selection_names,
 )
 from skillfleet_nb.data.scoring import HIGH, LOW
 from skillfleet_nb.errors import InputError
@@ -218,9 +219,10 @@ class TrainsetView(Face):
 
         def select(change: Change) -> None:
             del change
-            self._brushed_on(data, chart.selections.brush.value, chart.selections.picked.value)
+            self._brushed_on(data, *(getattr(chart.selections, name).value for name in names))
 
-        for name in ("brush", "picked"):
+        names = selection_names(data)
+        for name in names:
             chart.selections.observe(select, [name])
         said = items(told, title="Gaps") if told else "nothing is under-represented by more than chance"
         shown = f"; {len(data):,} of {self.report.analysed:,} rows are shown" * (len(data) < self.report.analysed)

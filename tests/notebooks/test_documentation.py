@@ -150,3 +150,16 @@ def test_a_published_notebook_has_run_without_errors_and_names_nobody(file: Path
     shown = re.sub(r"https?://\S+", "", "\n".join(str(output) for output in outputs))
     assert not re.findall(r"(?<![\w.])/(?:home|root|tmp|work|Users|var|mnt)/[\w./-]+|[A-Z]:\\\\Users", shown)
     assert re.search(r"job\.result\(\)\s*$|^assert ", code[-1].source, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_tutorial_is_a_script_that_compiles_and_comes_back_as_it_was(path: Path) -> None:
+    """Without the setting in its metadata, jupytext leaves the SQL below a cell magic uncommented."""
+    import jupytext
+
+    notebook = nbformat.read(path, as_version=4)
+    script = jupytext.writes(notebook, fmt="py:percent")
+    compile(script, path.name, "exec")
+    back = jupytext.reads(script, fmt="py:percent")
+    assert [(c.cell_type, c.source) for c in back.cells] == [(c.cell_type, c.source) for c in notebook.cells]
+    assert back.metadata.jupytext.custom_cell_magics == "skillfleet"

@@ -395,5 +395,6 @@ class Job(Readable):
     def __repr__(self) -> str:
         return f"<Job {self.id}>"
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return table([], self.summary())

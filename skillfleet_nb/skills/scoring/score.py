@@ -75,7 +75,8 @@ class SkillScore(Readable, BaseModel):
     def _rows(self) -> list[tuple[str, float, float, float]]:
         return [(n, v, self.weights[n], self.adjusted_weights[n]) for n, v in self.values.items()]
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         rows = [[n, f"{v:.3f}", f"{w:.3f}", f"{a:.3f}"] for n, v, w, a in self._rows()]
         rows.append(["composite", "", f"{self.original:.3f}", f"{self.adjusted:.3f}"])
         shown = table(

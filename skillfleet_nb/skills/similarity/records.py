@@ -19,7 +19,8 @@ class IndexResult(Readable, BaseModel):
         """Return the result as plain text."""
         raise NotImplementedError
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         return preformatted(self.text())
 
 
@@ -51,7 +52,8 @@ class SimilarResult(IndexResult):
         lines = [f"{m.score:5.2f}  {m.name}  ({m.path}): {m.reason}" for m in self.matches]
         return "\n".join([f"{self.verdict}  ← {self.query!r}", *lines])
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         rows = [[f"{m.score:.2f}", m.name, m.path, m.description, m.reason] for m in self.matches]
         title = f"{self.query}: {self.verdict}"
         return table(["score", "skill", "path", "description", "reason"], rows, title=title, numeric=[0])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
+import altair as alt
 import pytest
 from message_sets import WordVectors, flipped, made_up
 
@@ -15,6 +19,7 @@ from skillfleet_nb.charts.trainset import (
     map_data,
     quality_chart,
     quality_data,
+    selection_names,
 )
 from skillfleet_nb.data import TrainsetReport, analyze
 from skillfleet_nb.errors import InputError
@@ -24,6 +29,8 @@ from skillfleet_nb.widgets.trainset_tabs import facts, history, twins
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pandas as pd
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +122,28 @@ def test_brushing_the_map_selects_rows(view: TrainsetView, report: TrainsetRepor
     assert view.table.found == (data["x"] >= half).sum()
     view._brushed_on(data, {})
     assert view.table.found == report.analysed
+
+
+def test_charts_that_are_joined_keep_their_selections_apart(report: TrainsetReport) -> None:
+    data = map_data(report)
+    other = data.assign(quality=data["quality"] / 2)
+    joined = alt.vconcat(*map(bare, (data, other)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Altair warns where it makes one of two
+        spec = joined.to_dict()
+    names = [p["name"] for p in spec["params"]]
+    assert sorted(names) == sorted([*selection_names(data), *selection_names(other)])
+    assert len(set(names)) == 4
+    for chart, own in zip(spec["vconcat"], (data, other), strict=True):
+        used = set(re.findall(r'"param": "(\w+)"', json.dumps(chart)))
+        assert used == set(selection_names(own))
+
+
+def bare(data: pd.DataFrame) -> Any:
+    """Draw the map without a configuration, which Altair allows on the outermost chart alone."""
+    chart = map_chart(data)
+    chart.config = alt.Undefined
+    return chart
 
 
 def test_clicking_categories_narrows_the_selection(view: TrainsetView, report: TrainsetReport) -> None:
