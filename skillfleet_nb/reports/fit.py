@@ -90,7 +90,8 @@ class FitReport(Readable):
 
     __repr__ = Readable.__str__
 
-    def _repr_html_(self) -> str:
+    def html(self) -> str:
+        """Show it as HTML."""
         rows = self._rows()
         if not rows:
             return fill("<div>{}</div>", _nothing())
