@@ -173,7 +173,7 @@ class Embedder:
                 f"embedding needs sentence-transformers ({error}): pip install 'skillfleet-nb[offline]'."
             ) from error
         bars = hf_logging.is_progress_bar_enabled()
-        hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # "Loading weights" of 0.1 s is noise in a notebook
+        hf_logging.disable_progress_bar()  # "Loading weights" of 0.1 s is noise in a notebook
         try:
             # local_files_only keeps the hub silent for this load alone; HF_HUB_OFFLINE would be read
             # once and hold for everything else in the process.
@@ -185,7 +185,7 @@ class Embedder:
             ) from error
         finally:
             if bars:
-                hf_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+                hf_logging.enable_progress_bar()
 
     def _source(self) -> tuple[str, bool]:
         """Decide what to load, and whether without a network."""
