@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from job_kit import LoggedLM
+from preloaded import Preloaded
 
 from skillfleet_nb import Fleet
 
@@ -34,3 +37,17 @@ def logged(tmp_path: Path) -> Callable[..., LoggedLM]:
         return LoggedLM(tmp_path, latency_s, **kwargs)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def _preloading() -> Iterator[Preloaded]:
+    made = Preloaded()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def preloaded(_preloading: Preloaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork workers from a process that has DSPy imported, which is most of a small job's work."""
+    beside = SimpleNamespace(Popen=_preloading.start, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr("skillfleet_nb.runs.engines.worker.subprocess", beside)

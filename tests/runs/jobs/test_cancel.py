@@ -10,6 +10,7 @@ import pytest
 from job_kit import THREADS, ends, events, kill, setup, until
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from job_kit import LoggedLM
 
     from skillfleet_nb import Job
+
+pytestmark = pytest.mark.usefixtures("preloaded")
 
 
 def from_elsewhere(fleet: Fleet, *command: str) -> str:
@@ -46,7 +49,9 @@ def test_in_the_queue(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
 @pytest.mark.parametrize(
     ("moment", "split"), [("scoring the program as it is", "val"), ("searching", "train"), ("sealed test", "test")]
 )
-def test_while_it_runs(moment: str, split: str, fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
+def test_while_it_runs(
+    moment: str, split: str, fleet: Fleet, logged: Callable[..., LoggedLM], capsys: pytest.CaptureFixture[str]
+) -> None:
     model = logged(latency_s=0.05)
     model.hold_on(split)
     job = fleet.optimize(**setup(model.lm, name="stop me"))
@@ -69,7 +74,8 @@ def test_while_it_runs(moment: str, split: str, fleet: Fleet, logged: Callable[.
     best = max(t["score"] for t in events(fleet, job.id, "trial") if t["split"] == "val" and t["full_eval"])
     assert told[0]["best_score"] == best
     job.cancel()  # of a finished job: nothing
-    assert "is cancelled already" in from_elsewhere(fleet, "cancel", "stop me")
+    main(["cancel", "stop me", "--home", str(fleet.home.root)])
+    assert "is cancelled already" in capsys.readouterr().out
     assert ends(fleet, job.id) == ["cancelled"]
 
 

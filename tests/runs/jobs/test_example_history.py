@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from skillfleet_nb import Fleet
 
+pytestmark = pytest.mark.usefixtures("preloaded")
+
 HISTORY = "select example_id, trials, solved, mean_score, best_score, success, quality from example_history"
 IDS = {name: {example_id(*parts(e)) for e in rows} for name, rows in splits().items()}
 

@@ -23,6 +23,7 @@ def _reached(model: LoggedLM, calls: int) -> bool:
     return model.calls >= calls
 
 
+@pytest.mark.usefixtures("preloaded")
 @pytest.mark.parametrize("optimizer", sorted(SMALL))
 def test_killed_jobs_resume_to_the_same_end(optimizer: str, fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged()

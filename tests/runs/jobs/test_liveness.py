@@ -143,6 +143,7 @@ def test_broken_settings_end_a_waiting_worker(fleet: Fleet, logged: Callable[...
     kill(first)
 
 
+@pytest.mark.usefixtures("preloaded")
 def test_a_failing_run_ends_once_and_what_was_printed_is_in_its_log(
     fleet: Fleet, logged: Callable[..., LoggedLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:

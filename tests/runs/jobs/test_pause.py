@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from job_kit import ends, kill, setup, until
 from test_cancel import from_elsewhere
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb import Fleet
 
+pytestmark = pytest.mark.usefixtures("preloaded")
 
 MANY = {"num_candidate_programs": 12, "max_labeled_demos": 4}
 

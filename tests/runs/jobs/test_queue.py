@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TINY = {"optimizer": "labeled_fewshot", "params": {"k": 2}}
 
 
+@pytest.mark.usefixtures("preloaded")
 def test_six_jobs_two_at_a_time(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged()
     model.hold()
@@ -57,6 +58,7 @@ def test_a_waiting_worker_is_small_and_takes_the_slot_of_a_killed_one(
     assert second.result().state == "completed"
 
 
+@pytest.mark.usefixtures("preloaded")
 def test_the_setting_can_be_raised_while_jobs_wait(
     fleet: Fleet, logged: Callable[..., LoggedLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:

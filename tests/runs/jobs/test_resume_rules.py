@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from skillfleet_nb import Job
 
+pytestmark = pytest.mark.usefixtures("preloaded")
+
 
 def stricter(example: Any, pred: Any, trace: Any = None) -> bool:
     return bool(example.intent == pred.intent)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.events import ReviewAsked
 
+pytestmark = pytest.mark.usefixtures("preloaded")
+
 SPAN = """select epoch(max("at")) - epoch(min("at") filter (kind = 'state')) as s from events"""
 GIVEN = "Classify the message by intent."
 
