@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skillfleet_nb.charts import convergence, convergence_data
@@ -120,6 +120,7 @@ def test_the_page_draws_the_points_and_the_best_line_of_the_monitor() -> None:
             assert one == pytest.approx(point, abs=1e-6)
 
 
+@settings(max_examples=25)  # each a chart
 @given(TRIALS)
 def test_chart_and_monitor_have_the_same_axis(trials: Trials) -> None:
     curve = Curve()
