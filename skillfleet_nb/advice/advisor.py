@@ -16,7 +16,8 @@ from skillfleet_nb.advice.sizing import read_sizes
 from skillfleet_nb.advice.task_facts import checked, features, landmarks_of, sized, workload
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.events import Chosen
+from skillfleet_nb.events import Chosen, Warned
+from skillfleet_nb.format import one_line
 from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.runs.request import RunRequest, takes
 from skillfleet_nb.store import Journal, queries
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.advice.forecast import Forecast
     from skillfleet_nb.advice.headroom import Headroom
     from skillfleet_nb.advice.track_record import SelectorReport
+    from skillfleet_nb.events import Payload
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.runs.task import CheckedTask
@@ -202,8 +204,11 @@ class Advisor:
         }
         return self._start(task.run(**follows | options))
 
-    def explained(self, run: Prepared) -> Chosen:
-        """Say what a job runs, how that was chosen, and what is forecast of it from prompts alone."""
+    def explained(self, run: Prepared) -> list[Payload]:
+        """Say what a job runs, how that was chosen, and what is forecast of it from prompts alone.
+
+        A forecast that fails is told of, and stops no run.
+        """
         recommendation = run.request.recommendation
         if not isinstance(recommendation, Recommendation | None):
             raise InputError(f"recommendation is {recommendation!r}: give what fleet.advice.recommend returned")
@@ -217,12 +222,18 @@ class Advisor:
             how, recommendation_id = "accepted" if same else "overridden", recommendation.recommendation_id
             reckoned = recommendation if same else None
             known |= {k: recommendation.features[k] for k in _TOLD if k in recommendation.features}
-        reckoned = reckoned or forecast(run.optimizer, workload(run, read_sizes(run)))
-        cost = reckoned.cost_usd
-        return Chosen(
+        told: list[Payload] = []
+        try:
+            reckoned = reckoned or forecast(run.optimizer, workload(run, read_sizes(run)))
+        except Exception as exc:  # noqa: BLE001  whatever a program's fields or a plugin's arithmetic may raise
+            told.append(Warned(text=f"the run is not forecast: {type(exc).__name__}: {one_line(str(exc))}"))
+        cost = None if reckoned is None else reckoned.cost_usd
+        chosen = Chosen(
             how=how, recommendation_id=recommendation_id, features=known, optimizer=spec.optimizer, params=spec.params,
-            calls=tuple(reckoned.calls), cost_usd=None if cost is None else tuple(cost), wall_s=tuple(reckoned.wall_s),
+            calls=None if reckoned is None else tuple(reckoned.calls), cost_usd=None if cost is None else tuple(cost),
+            wall_s=None if reckoned is None else tuple(reckoned.wall_s),
         )  # fmt: skip
+        return [chosen, *told]
 
     def report(self) -> SelectorReport:
         """Say how good the home's advice has been: accuracy, regret, calibration, forecast errors, use."""

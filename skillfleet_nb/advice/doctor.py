@@ -14,11 +14,12 @@ from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
 from skillfleet_nb.lm.session import Session
+from skillfleet_nb.runs.answerable import check_labels
 from skillfleet_nb.runs.metric import RunMetric
-from skillfleet_nb.runs.task import checked_lm, checked_program, checked_splits, input_fields, output_types
+from skillfleet_nb.runs.task import checked_lm, checked_program, checked_splits, output_types
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from skillfleet_nb.store import Home
     from skillfleet_nb.typing import Example, Metric, Model, Program, Rows
@@ -171,11 +172,12 @@ def _data_checks(program: Program | None, train: Rows, metric: Metric | None) ->
     checks: list[Check] = []
 
     def data() -> Check:
-        fields = input_fields(program) if program is not None else []
-        splits, found = checked_splits(train, None, None, fields, 0)
+        splits, found = checked_splits(train, None, None, 0, program)
         checks.extend(Check("data", "warning", str(f), "see what it names") for f in found)
         if metric is not None and program is not None:
             checks.append(_attempt("metric", lambda: _metric(metric, program, splits.val[0])))
+            if checks[-1].level == "ok":
+                checks.append(_attempt("labels", lambda: _labels(metric, program, [*splits.train, *splits.val])))
         sizes = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test"
         if len(splits.test) < _SMALL_TEST:
             return Check("data", "warning", sizes, f"with fewer than {_SMALL_TEST} test rows only large gains show")
@@ -188,6 +190,14 @@ def _metric(metric: Metric, program: Program, example: Example) -> Check:
     proven = RunMetric(metric).proves(example, output_types(program))
     told = "gives scores" if proven else "can only be tried on a real prediction: the run does so first"
     return Check("metric", "ok", told)
+
+
+def _labels(metric: Metric, program: Program, examples: Sequence[Example]) -> Check:
+    notes = check_labels(output_types(program), examples, RunMetric(metric))
+    if notes:
+        found, _, fix = notes[0].partition("; ")
+        return Check("labels", "warning", found, fix)
+    return Check("labels", "ok", "the program can answer them")
 
 
 def _broken_plugins() -> list[Check]:

@@ -26,6 +26,7 @@ from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.messages import as_typed
+from skillfleet_nb.runs.off_loop import off_loop
 from skillfleet_nb.stats import mean_interval
 
 if TYPE_CHECKING:
@@ -314,12 +315,13 @@ def _scores(
     with session.logged(), session.models(gate, task.lm):
         metered = tapped_program(gate, program.deepcopy()) if own_models(program) else program
         try:
-            rows = dspy.Evaluate(
+            evaluate = dspy.Evaluate(
                 devset=list(examples),
                 metric=task.metric,
                 num_threads=task.num_threads,
                 max_errors=len(examples) + 1,
-            )(metered).results
+            )
+            rows = off_loop(lambda: evaluate(metered)).results
         except RunStopped:
             return []
     return [float(score) if prediction is not None and list(prediction.keys()) else None

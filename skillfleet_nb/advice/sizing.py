@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +21,7 @@ from skillfleet_nb.lm.faults import in_one_line
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped_program
+from skillfleet_nb.runs.off_loop import off_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +91,7 @@ def read_sizes(task: CheckedTask) -> Sizing:
     for predictor in task.program.predictors():
         signature = predictor.signature
         for example in examples:
-            values = {**example.inputs().toDict(), **example.labels().toDict()}
+            values = dict(example.items())  # as they are: an adapter reads more than text
             inputs = {name: values.get(name, "several words of text") for name in signature.input_fields}
             outputs = {name: values[name] for name in signature.output_fields if name in values}
             unknown = len(signature.output_fields) - len(outputs)
@@ -194,7 +196,8 @@ def probe(home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = N
             calls_before, started = len(calls), time.perf_counter()
             try:
                 with session.logged(), session.models(gate, task.lm):
-                    prediction = tapped_program(gate, task.program.deepcopy())(**example.inputs())
+                    program = tapped_program(gate, task.program.deepcopy())
+                    prediction = off_loop(partial(program, **example.inputs()))
             except RunStopped as exc:
                 why = exc.reason
                 break

@@ -76,6 +76,7 @@ def check_examples(
     if len(rows) < minimum:
         raise InputError(f"{name} has {len(rows)} examples and {minimum} are needed: add {minimum - len(rows)} more.")
     split_rows = [_checked_parts(name, number, row, input_fields) for number, row in enumerate(rows)]
+    _check_content(name, [{**i, **o} for i, o in split_rows])
     _check_schema(name, [{**i, **o} for i, o in split_rows])
     _check_ids(name, [{**i, **o} for i, o in split_rows])
     return [*_repeats(name, split_rows), *_missing_values(name, split_rows)]
@@ -144,6 +145,18 @@ def _checked_parts(
             f"{name} row {number} has only inputs ({', '.join(inputs)}): add a field with the expected answer."
         )
     return inputs, outputs
+
+
+def _check_content(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a value that has no content to identify it by, such as a function, naming its row and field."""
+    for number, row in enumerate(rows):
+        for field, value in row.items():
+            if isinstance(value, str | int | float | None):
+                continue
+            try:
+                canonical_json(value)
+            except InputError as error:
+                raise InputError(f"{name} row {number}, field {field!r}: {error}") from None
 
 
 def _check_schema(name: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -69,8 +69,8 @@ def canonical_json(value: object) -> str:
     Keys are sorted, texts are in Unicode NFC, and no space is wasted.  Equal are: 1 and 1.0 (but not
     True), None and NaN and NaT (a missing value in a frame), list and tuple, NumPy scalars and
     arrays and the Python values they hold, a model or dataclass and its fields.  Dates and times are
-    ISO 8601, aware ones in UTC; a set is a sorted list; an enum is its value.  Keys that are not
-    texts become their JSON.
+    ISO 8601, aware ones in UTC; an address, a period or a version is its text; a set is a sorted list;
+    an enum is its value.  Keys that are not texts become their JSON.
 
     Raises
     ------
@@ -163,6 +163,8 @@ def _plain(value: object) -> Any:  # noqa: C901, PLR0911, PLR0912  one case a li
         return sorted((_plain(v) for v in value), key=canonical_json)
     if hasattr(value, "model_dump"):
         return _plain(value.model_dump())
+    if hasattr(value, "get_secret_value"):
+        return _plain(value.get_secret_value())
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
     if type(value).__name__ == "datetime64":
@@ -173,9 +175,23 @@ def _plain(value: object) -> Any:  # noqa: C901, PLR0911, PLR0912  one case a li
         return [_plain(v) for v in value]
     if repr(value) == "<NA>":
         return None  # pandas' missing value, recognised without importing pandas
+    if _tells_itself(value):
+        return str(value)
     raise InputError(
         f"a field holds a {type(value).__name__}, which has no content to identify it by: "
         "use texts, numbers, lists, dicts, dates or models."
+    )
+
+
+def _tells_itself(value: object) -> bool:
+    """Tell whether a value is what it says: an address, a period, a version, equal to others that say the same."""
+    kind = type(value)
+    says = "__str__" if kind.__str__ is not object.__str__ else "__repr__"
+    return (
+        not callable(value)
+        and kind.__eq__ is not object.__eq__
+        and getattr(kind, says) is not getattr(object, says)
+        and f"{id(value):x}" not in str(value)
     )
 
 

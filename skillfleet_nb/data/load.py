@@ -57,15 +57,16 @@ def to_examples(
     examples = []
     for number, row in enumerate(records(rows, name)):
         fields = row_fields(row)
+        own = own_inputs(row)
         for needed in (*input_fields, *(output_fields or ())):
             if needed not in fields:
-                near = get_close_matches(needed, fields, n=1, cutoff=0.4)
+                # a label is no input, however near its name
+                near = get_close_matches(needed, [f for f in fields if own is None or f in own], n=1, cutoff=0.4)
                 meant = f"; did you mean {near[0]!r}?" if near else "."
                 raise InputError(
                     f"{name} row {number} has no field {needed!r}, only {', '.join(map(repr, fields)) or 'none'}{meant}"
                     " Rename the column to the program's field."
                 )
-        own = own_inputs(row)
         if own is not None and (labelled := [f for f in input_fields if f not in own]):
             raise InputError(
                 f"{name} row {number} has {', '.join(map(repr, labelled))} among its outputs and the program takes it "

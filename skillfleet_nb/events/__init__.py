@@ -309,9 +309,9 @@ class Chosen(Payload):
     features: dict[str, Any]
     optimizer: str
     params: dict[str, Any]
-    calls: tuple[float, float, float]
+    calls: tuple[float, float, float] | None
     cost_usd: tuple[float, float, float] | None
-    wall_s: tuple[float, float, float]
+    wall_s: tuple[float, float, float] | None
 
 
 class Probed(Payload):

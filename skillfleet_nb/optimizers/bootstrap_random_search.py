@@ -16,6 +16,7 @@ from skillfleet_nb.optimizers.rehearsal.demos import random_search
 class BootstrapRandomSearchParams(BootstrapFewShotParams):
     """Parameters of ``dspy.BootstrapFewShotWithRandomSearch``."""
 
+    max_bootstrapped_demos: int = Field(4, ge=1, description="demos made by running the program; at least one is tried")
     num_candidate_programs: int = Field(16, ge=1, description="candidate demo sets beyond the three fixed ones")
     stop_at_score: float | None = Field(None, ge=0, le=1, description="stop once a candidate reaches this score")
 

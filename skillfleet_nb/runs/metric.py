@@ -7,6 +7,7 @@ function ``metric(example, pred, trace=None)`` that returns a bool, a number in 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from numbers import Real
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Self, get_args, get_origin
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.runs.answerable import nearest_answer
+from skillfleet_nb.runs.off_loop import off_loop
 from skillfleet_nb.runs.review.reviewer import REVIEWER
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.typing import Example, Metric, Prediction
 
-_GEPA_ARGUMENTS = 5
+_ARGUMENTS, _GEPA_ARGUMENTS = 3, 5  # (example, pred, trace), and with (pred_name, pred_trace)
 _ALLOWED = "a metric returns a bool, a number in [0, 1], or dspy.Prediction(score=…, feedback=…)"
 
 
@@ -126,7 +129,8 @@ class RunMetric:
         Parameters
         ----------
         outputs
-            What the program answers with, and the type of each: those that `example` does not label are blank.
+            What the program answers with, and the type of each: those that `example` does not label are blank, and a
+            label of another type is what it may be meant for.
 
         Returns
         -------
@@ -142,7 +146,8 @@ class RunMetric:
         import dspy
 
         blanks = {name: _blank(annotation) for name, annotation in outputs.items()}
-        gold = dspy.Prediction(**{**blanks, **example.labels().toDict()})
+        labels = {name: nearest_answer(value, outputs.get(name, Any)) for name, value in example.labels().items()}
+        gold = dspy.Prediction(**{**blanks, **labels})
         try:
             with _nobody_asked():
                 self.probe(example, gold)
@@ -155,8 +160,8 @@ class RunMetric:
             raise
         return True
 
-    def own_score(self, example: Example) -> float | None:
-        """Score an example's own answer, which costs nothing.
+    def own_score(self, example: Example, changes: Mapping[str, Any] | None = None) -> float | None:
+        """Score an example's own answer, or one with `changes`, which costs nothing.
 
         Returns
         -------
@@ -167,7 +172,9 @@ class RunMetric:
 
         try:
             with _nobody_asked():
-                return float(self.probe(example, dspy.Prediction(**example.labels().toDict())))
+                return float(
+                    self.probe(example, dspy.Prediction(**{**dict(example.labels().items()), **(changes or {})}))
+                )
         except _AsksModel:
             return None
         except InputError:
@@ -176,7 +183,8 @@ class RunMetric:
     def _call(
         self, example: Example, pred: Prediction | None, trace: object, pred_name: str | None, pred_trace: object
     ) -> Any:
-        return self.fn(*(example, pred, trace, pred_name, pred_trace)[: self._arity])
+        arguments = (example, pred, trace, pred_name, pred_trace)[: self._arity]
+        return off_loop(lambda: self.fn(*arguments))
 
     def _score(
         self,
@@ -244,17 +252,33 @@ def read_score(answer: object, name: str) -> Score:
 
 def _arity(fn: Metric, name: str) -> int:
     """Count the positional arguments the metric takes, of GEPA's five."""
+    import dspy
+
+    if isinstance(fn, dspy.Module):  # whose call takes any
+        fn = fn.forward if "forward" in vars(fn) else functools.partial(type(fn).forward, fn)
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):
-        return 3
-    for n in (_GEPA_ARGUMENTS, 3, 2):
+        return _ARGUMENTS
+    if any(p.kind == p.VAR_POSITIONAL for p in signature.parameters.values()):
+        return _arity_within(fn, name)
+    for n in (_GEPA_ARGUMENTS, _ARGUMENTS, 2):
         try:
             signature.bind(*[None] * n)
         except TypeError:
             continue
         return n
     raise InputError(f"metric {name!r} takes {signature}: it must take (example, pred, trace=None)")
+
+
+def _arity_within(fn: Metric, name: str) -> int:
+    """Count the arguments of what a decorator hides that takes any: it hands them on to the one it holds."""
+    held = [cell.cell_contents for cell in getattr(fn, "__closure__", None) or ()]
+    inner = [value for value in held if callable(value)]
+    try:
+        return _arity(inner[0], name) if len(inner) == 1 else _ARGUMENTS
+    except InputError:  # it holds something else
+        return _ARGUMENTS
 
 
 class _AsksModel(BaseException):

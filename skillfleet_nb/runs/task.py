@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.data.identity import own_inputs, row_fields
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.lm.prices import price_of, stay_offline, unpriced
 from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.optimizers import Task
+from skillfleet_nb.runs.answerable import check_labels
 from skillfleet_nb.runs.fingerprint import metric_content, program_content
 from skillfleet_nb.runs.metric import RunMetric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from skillfleet_nb.config import Settings
     from skillfleet_nb.data import Issue, Splits
     from skillfleet_nb.lm.prices import Price
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 OFFLINE_SETUP = "dspy.configure(lm=sf.offline_lm())"
 LM_SETUP = 'dspy.configure(lm=dspy.LM("openai/gpt-4o-mini"))'
 """What a person without a configured model pastes."""
+
+_TAKEN = {
+    "metadata": "under which DSPy saves versions, so that it would be saved without it",
+    "history": "in which DSPy keeps the calls of a module",
+    "callbacks": "in which DSPy keeps the callbacks of a module",
+}
+"""Attributes of a module that are DSPy's own."""
 
 
 @dataclass(frozen=True)
@@ -165,20 +173,23 @@ def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Mod
     program = _own_copy(checked_program(request.program))
     lm = checked_lm(request.lm if request.lm is not None else dspy.settings.lm)
     prompt_lm = checked_lm(request.prompt_lm) if request.prompt_lm is not None else lm
-    splits, issues = checked_splits(request.train, request.val, request.test, input_fields(program), request.seed)
+    splits, issues = checked_splits(request.train, request.val, request.test, request.seed, program)
     metric = RunMetric(request.metric) if request.metric is not None else None
+    outputs = output_types(program)
+    proven = metric is not None and metric.proves(splits.val[0], outputs)
+    notes = [*map(str, issues), *check_labels(outputs, [*splits.train, *splits.val], metric if proven else None)]
     return CheckedTask(
         request=request,
         settings=settings,
         program=program,
         splits=splits,
         metric=metric,
-        metric_is_proven=metric is not None and metric.proves(splits.val[0], output_types(program)),
+        metric_is_proven=proven,
         lm=lm,
         prompt_lm=prompt_lm,
         fallback_lms=fallback_lms,
         num_threads=request.num_threads or settings.num_threads or dspy.settings.num_threads or 1,
-        notes=tuple(map(str, issues)),
+        notes=tuple(notes),
     )
 
 
@@ -204,6 +215,17 @@ def checked_program(program: object) -> Program:
             f"program {label(program)} has no predictor to optimise: assign dspy.Predict(…) "
             "or dspy.ChainOfThought(…) to an attribute in its __init__"
         )
+    if not hasattr(type(program), "forward") and "forward" not in vars(program):
+        raise InputError(
+            f"program {type(program).__name__} has no forward, by which optimizers call it: add "
+            "def forward(self, **inputs): return asyncio.run(self.aforward(**inputs))"
+        )
+    for _, module in program.named_sub_modules():
+        for name, why in _TAKEN.items():
+            if isinstance(vars(module).get(name), dspy.Module):
+                raise InputError(
+                    f"program {label(program)} keeps a module in {name!r}, {why}: give that attribute another name"
+                )
     return program
 
 
@@ -222,30 +244,55 @@ def checked_lm(lm: object) -> Model:
 
 
 def checked_splits(
-    train: Rows, val: Rows | None, test: Rows | None, inputs: Sequence[str], seed: int
+    train: Rows, val: Rows | None, test: Rows | None, seed: int, program: Program | None = None
 ) -> tuple[Splits[Example], list[Issue]]:
-    """Read, check and cut the data; return what the person should know of it as well."""
+    """Read, check and cut the data of a program; return what the person should know of it as well."""
     from skillfleet_nb.data import check_examples, make_splits, to_examples
+    from skillfleet_nb.data.load import records
 
     given = {
-        n: to_examples(rows, input_fields=inputs, name=n)
-        for n, rows in {"train": train, "val": val, "test": test}.items()
+        name: records(rows, name)
+        for name, rows in {"train": train, "val": val, "test": test}.items()
         if rows is not None
     }
-    found = [f for n, rows in given.items() for f in check_examples(rows, name=n)]
-    splits = make_splits(given["train"], given.get("val"), given.get("test"), seed=seed)
+    first = next(iter(given["train"]), None)
+    inputs = input_fields(program, first) if program is not None else []
+    examples = {name: to_examples(rows, input_fields=inputs, name=name) for name, rows in given.items()}
+    found = [f for name, rows in examples.items() for f in check_examples(rows, name=name)]
+    splits = make_splits(examples["train"], examples.get("val"), examples.get("test"), seed=seed)
     return splits, found
 
 
-def input_fields(program: Program) -> list[str]:
-    """Name the inputs a program takes: its forward's parameters, or its first predictor's fields."""
+def input_fields(program: Program, row: object = None) -> list[str]:
+    """Name the inputs a program takes.
+
+    They are the parameters of its forward; where that takes whatever it is given, those of the signature it was
+    made of (as ``dspy.ReAct``), else what the examples declare, else those of its first predictor, unless other
+    predictors take what the examples have.
+
+    Parameters
+    ----------
+    row
+        One of its examples, where there are any.
+    """
     # Reading `forward` off the object warns; off the class, its first parameter is the object.
     own = vars(program).get("forward")
     parameters = list(inspect.signature(own or type(program).forward).parameters.values())[0 if own else 1 :]
     named = [p.name for p in parameters if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}]
     if named and not any(p.kind == p.VAR_KEYWORD for p in parameters):
         return [p.name for p in parameters if p.name in named and p.default is p.empty] or named
-    return list(program.predictors()[0].signature.input_fields)
+    if (whole := getattr(getattr(program, "signature", None), "input_fields", None)) is not None:
+        return list(whole)
+    if row is not None and (declared := own_inputs(row)):
+        return list(declared)
+    signatures = [predictor.signature for predictor in program.predictors()]
+    first = list(signatures[0].input_fields)
+    has = row_fields(row).keys() if isinstance(row, Mapping) else set(first)
+    if set(first) <= has:
+        return first
+    answered = {name for signature in signatures for name in signature.output_fields}
+    taken = dict.fromkeys(name for signature in signatures for name in signature.input_fields)
+    return [name for name in taken if name in has and name not in answered] or first
 
 
 def output_types(program: Program) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, JobError, LMError, unknown
@@ -15,6 +16,7 @@ from skillfleet_nb.lm.faults import advice, in_one_line, in_short
 from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
+from skillfleet_nb.runs.off_loop import off_loop
 from skillfleet_nb.runs.outputs import output_json
 from skillfleet_nb.runs.task import checked_lm, input_fields
 
@@ -112,7 +114,7 @@ def ask(
         try:
             with session.models(gate, lm):
                 metered = tapped_program(gate, program.deepcopy())
-                prediction = session.first_answer(lambda: metered(**values))
+                prediction = session.first_answer(lambda: off_loop(partial(metered, **values)))
         except (Exception, RunStopped) as raised:  # noqa: BLE001  whatever a program raises is told in one line
             exc = session.redactor.error(raised)
             session.emit(tried.model_copy(update={"error": in_one_line(exc)}), sync=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import Home
 
 
-def start(home: Home, prepared: Prepared, explain: Callable[[Prepared], Payload]) -> Job:
+def start(home: Home, prepared: Prepared, explain: Callable[[Prepared], Sequence[Payload]]) -> Job:
     """Start a run as a new job, and return its handle at once.
 
     Parameters
@@ -52,7 +52,7 @@ def start(home: Home, prepared: Prepared, explain: Callable[[Prepared], Payload]
         domain=(request.domain or "").strip() or None,
         spec=spec.model_dump(mode="json"),
     )
-    events = [created, explain(prepared)]
+    events = [created, *explain(prepared)]
     return _launch(Job(home, job_id), Journal(home, job_id), events, prepared, packed)
 
 
