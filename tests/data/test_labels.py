@@ -12,13 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import skillfleet_nb as sf
 from skillfleet_nb.advice.headroom import label_evidence
 from skillfleet_nb.advice.sizing import categories as advised
+from skillfleet_nb.config import Settings
 from skillfleet_nb.data import analyze, make_splits, to_examples
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.data.dataset import lay_out
 from skillfleet_nb.data.labels import categories, find_label, labelled
 from skillfleet_nb.data.landmarks import landmarks
+from skillfleet_nb.runs.request import TaskRequest
+from skillfleet_nb.runs.task import check_task
 
 
 def embed(texts: list[str]) -> np.ndarray:
@@ -53,8 +57,9 @@ def test_a_label_has_five_rows_a_value_wherever_it_is_looked_for(values: int, ea
     assert (landmarks(examples).words is not None) == (label is not None)
     enough = to_examples([*rows, *rows], input_fields=["text"])
     assert (label_evidence(enough)["label_agreement"] is not None) == (find_label([*rows, *rows]) is not None)
-    program = dspy.Predict("text -> kind")
-    assert advised(program, examples) == (values if label else None)
+    others = [[{"text": f"{part} {n}", "kind": "k0"} for n in range(5)] for part in ("val", "test")]
+    request = TaskRequest(dspy.Predict("text -> kind"), train=rows, val=others[0], test=others[1], lm=sf.offline_lm())
+    assert advised(check_task(request, Settings())) == (values if label else None)
 
 
 values = st.one_of(st.sampled_from(["a", "b", "c"]), st.integers(0, 2), st.booleans(), st.none(), st.floats(0, 1))
