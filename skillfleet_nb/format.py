@@ -6,6 +6,7 @@ reads as one says it should, by default as nothing.
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,6 +181,17 @@ def _picture(found: re.Match[str]) -> str:
     if code < ord(" "):
         return chr(_PICTURES + code)
     return "\N{SYMBOL FOR DELETE}" if code == _DELETE else f"\\u{code:04x}"
+
+
+def expanded(path: str | Path) -> Path:
+    """Put a person's home folder in place of ``~``; that of a user who is not known stays as it is.
+
+    Examples
+    --------
+    >>> expanded("data/a.csv").as_posix(), expanded("~").is_absolute()
+    ('data/a.csv', True)
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib raises where there is no such user
 
 
 def seen_from_here(folder: str | Path) -> str:

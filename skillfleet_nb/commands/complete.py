@@ -12,7 +12,6 @@ from functools import partial
 from importlib.metadata import entry_points
 from inspect import isclass
 from itertools import chain
-from pathlib import Path
 from shlex import quote
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -23,6 +22,7 @@ from skillfleet_nb.commands.resolve import SUFFIXES, own_variables
 from skillfleet_nb.commands.tree import options_of
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState
+from skillfleet_nb.format import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -212,7 +212,7 @@ class _Names:
     def _paths(self, suffixes: tuple[str, ...] | None = None) -> Iterable[Offer]:
         """Offer folders, and files: any, or those with these suffixes."""
         folder, _, begun = self._word.rpartition("/")
-        place = Path((folder or "/") if self._word.startswith("/") else folder or ".").expanduser()
+        place = expanded((folder or "/") if self._word.startswith("/") else folder or ".")
         try:
             inside = sorted(place.iterdir())
         except OSError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from skillfleet_nb.commands.grammar import argument, commands
 from skillfleet_nb.commands.tasks import listing
 from skillfleet_nb.commands.views import Overview
-from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.errors import InputError, SkillfleetError, unknown
 from skillfleet_nb.format import visible
 from skillfleet_nb.messages import MAGIC, read_in
 
@@ -183,13 +183,30 @@ def run(tokens: Sequence[str], context: Context, *, prog: str = MAGIC) -> object
     with read_in(prog):
         if not tokens:
             return _overview(context, prog)
+        _check_text(tokens)
         try:
             args = _parse(list(tokens), prog)
         except _Helped as helped:
             return helped.text
         context.home = args.home
-        with _age_told(prog):
-            return args.command.run(context, args)
+        try:
+            with _age_told(prog):
+                return args.command.run(context, args)
+        except OSError as exc:
+            if isinstance(exc, SkillfleetError) or exc.filename is None:
+                raise
+            raise InputError(f"cannot use {str(exc.filename)!r}: {exc.strerror}; give another path") from exc
+
+
+def _check_text(tokens: Sequence[str]) -> None:
+    """Refuse what neither a name nor a file can hold, before it gets anywhere."""
+    for token in tokens:
+        if "\0" in token:
+            raise InputError(f"{token!r} holds a NUL character, which no name and no path can: leave it out")
+        try:
+            token.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{token!r} is not UTF-8: give it in UTF-8, and name files so") from None
 
 
 @contextmanager

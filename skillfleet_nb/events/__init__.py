@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from skillfleet_nb.events.payload import JobState as JobState
 from skillfleet_nb.events.payload import Payload as Payload
@@ -51,13 +51,17 @@ class Resumed(Payload):
     budget: dict[str, Any] = Field(default_factory=dict)
 
 
+Line: TypeAlias = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
+"""A text that is told in one line, whatever it quotes."""
+
+
 class StateChanged(Payload):
     """The job entered `state`; `stop_reason` says in words why it stopped, `error` what broke it."""
 
     kind: Literal["state"] = "state"
     state: JobState
     stop_kind: StopKind | None = None
-    stop_reason: str | None = None
+    stop_reason: Line | None = None
     error: str | None = None
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skillfleet_nb.errors import InputError, MissingExtraError
+from skillfleet_nb.format import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -189,8 +190,8 @@ class Embedder:
 
     def _source(self) -> tuple[str, bool]:
         """Decide what to load, and whether without a network."""
-        if self._name is not None and Path(self._name).expanduser().is_dir():
-            return str(Path(self._name).expanduser()), True
+        if self._name is not None and expanded(self._name).is_dir():
+            return str(expanded(self._name)), True
         if self._name in {None, HUB_MODEL} and (folder := _packaged_folder()) is not None:
             return str(folder), True
         name = self._name or HUB_MODEL

@@ -6,16 +6,18 @@ import os
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.format import expanded
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.store.home import ASIDE, is_stream, writing
 from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.records import ResetReport
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from skillfleet_nb.store.home import Home
 
 
@@ -81,7 +83,7 @@ def find(home: Home, name: str | Path) -> Path:
     InputError
         If it holds no journal.
     """
-    inside, given = home.backups / name, Path(name).expanduser().absolute()
+    inside, given = home.backups / name, expanded(name).absolute()
     folder = next((place for place in (inside, given) if place.is_dir()), None)
     if folder is None:
         raise unknown("backup", str(name), names(home), hint=f"{as_typed('db status')} lists them.")

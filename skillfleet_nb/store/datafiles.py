@@ -13,15 +13,16 @@ import re
 from decimal import Decimal
 from difflib import get_close_matches
 from io import StringIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import orjson
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 ENDINGS = (".json", ".jsonl", ".csv", ".parquet")
 """Kinds of files `read_examples` knows."""
@@ -72,7 +73,7 @@ def read_examples(path: str | Path, *, mixed: bool = False) -> list[dict[str, An
     >>> read_examples(file)
     [{'question': '1+1?', 'zip': '01067', 'answer': 2}]
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     ending = path.suffix.lower()
     if not path.is_file():
         _refuse_missing(path)

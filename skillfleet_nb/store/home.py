@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import HomeError, InputError
+from skillfleet_nb.format import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ class Home:
         """
         location = path or os.environ.get("SKILLFLEET_HOME")
         if location:
-            root = Path(location).expanduser().absolute()
+            root = expanded(location).absolute()
         else:
             cwd = Path.cwd()
             above = (folder / _NAME for folder in (cwd, *cwd.parents))
@@ -92,7 +93,7 @@ class Home:
         HomeError
             If the place is not a folder or cannot be written, or a newer version made the home.
         """
-        place = Path(folder).expanduser().absolute()
+        place = expanded(folder).absolute()
         home = cls(place if place.name == _NAME else place / _NAME)
         home._check_format()
         return home.ensure()
@@ -165,7 +166,17 @@ class Home:
         return self
 
     def _check_format(self) -> None:
-        if self.root.exists() and not self.root.is_dir():
+        if os.sep == "/" and (odd := set("?\\") & set(str(self.root))):
+            raise HomeError(
+                f"home '{self.root}' has a {' and a '.join(sorted(odd))} in its path, where DuckDB opens no file: "
+                "rename that folder, or set SKILLFLEET_HOME elsewhere."
+            )
+        try:
+            taken = self.root.exists() and not self.root.is_dir()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", error)
+            raise HomeError(f"'{self.root}' cannot be a home: {why}; name another folder.") from error
+        if taken:
             raise HomeError(f"home '{self.root}' is a file, not a folder: move it, or set SKILLFLEET_HOME elsewhere.")
         try:
             text = (self.root / "format").read_text("utf-8").strip()

@@ -6,11 +6,11 @@ import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError
+from skillfleet_nb.format import expanded
 from skillfleet_nb.store import backups, compaction, guard, schema
 from skillfleet_nb.store.access import READ_WAIT_S, Access
 from skillfleet_nb.store.connections import Allowed
@@ -26,6 +26,7 @@ from skillfleet_nb.store.segments import bytes_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     import duckdb
     import pandas as pd
@@ -318,7 +319,7 @@ class Store:
         """
         if file_format not in {"parquet", "csv", "json"}:
             raise InputError(f"cannot export as {file_format!r}: use parquet, csv or json.")
-        target = Path(folder).expanduser().absolute()
+        target = expanded(folder).absolute()
         with writing(target):
             target.mkdir(parents=True, exist_ok=True)
 
