@@ -113,7 +113,7 @@ def test_both_faces_tell_what_it_says(lab: Lab, evolved: Job) -> None:
         assert best.id in face
         assert instructions.splitlines()[-1].strip()[:40] in face
         assert "ancestors" in face
-        assert f"program {best.id[:8]} -o program" in face
+        assert f"program show {best.id[:8]} -o program" in face
     candidates = lab.fleet.programs.of("few")
     few = candidates[candidates.frame.program_id.iloc[-1]]
     assert few.n_demos == 4
