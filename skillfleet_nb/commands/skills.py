@@ -49,13 +49,15 @@ def _validate(c: Context, a: argparse.Namespace) -> object:
     argument("--to", default="v2", metavar="FORMAT"),
     argument("--apply", action="store_true", help="write it; a backup is kept"),
     argument("--drop-metadata-json", action="store_true", help="remove metadata.json where nothing needs it"),
+    argument("--portable", action="store_true", help="move fields too that only some hosts read"),
     examples=("skill migrate skills", "skill migrate skills --apply"),
 )
 def _migrate(c: Context, a: argparse.Namespace) -> object:
     del c
     from skillfleet_nb.skills import migrate_tree
 
-    return migrate_tree(a.path, a.to, apply=a.apply, keep_metadata_json=not a.drop_metadata_json)
+    keep = not a.drop_metadata_json
+    return migrate_tree(a.path, a.to, apply=a.apply, keep_metadata_json=keep, portable=a.portable)
 
 
 @command(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.skills import _front_matter
 from skillfleet_nb.skills._source import normalised
-from skillfleet_nb.skills.document import SPEC_FIELDS
+from skillfleet_nb.skills.document import SPEC_FIELDS, slug
+from skillfleet_nb.skills.hosts import for_hosts, readers
 from skillfleet_nb.skills.validation_report import Finding
 
 if TYPE_CHECKING:
@@ -78,6 +79,13 @@ def check(skill: Document) -> list[Finding]:
         return [_own("SR018", why, "Remove control characters and deep nesting.")]
 
 
+def is_name(name: str) -> bool:
+    """Tell whether Agent Skills allow this name."""
+    from skills_ref.validator import validate_metadata
+
+    return not validate_metadata({"name": name, "description": "x"}, None)
+
+
 def _own(code: str, message: str, fix: str) -> Finding:
     return Finding(code=code, severity="error", message=message, fix=fix, line=1)
 
@@ -85,6 +93,13 @@ def _own(code: str, message: str, fix: str) -> Finding:
 def _finding(skill: Document, message: str) -> Finding:
     match = next((row for row in _KNOWN if re.search(row[0], message)), None)
     _, code, field, fix = match or ("", "SR099", "", "See the Agent Skills specification.")
+    if code == "SR005" and (read := for_hosts(skill.front_matter)):
+        hosts = sorted({host for name in read for host in readers(name)})
+        fix = f"{', '.join(read)}: read there by {', '.join(hosts)}, and nowhere by others; migrate leaves it."
+        if others := [name for name in skill.front_matter if name not in (*SPEC_FIELDS, *read)]:
+            fix += f" Move {', '.join(others)} under 'metadata:'; migrate does it."
+    if code == "SR011" and skill.folder is not None and not is_name(skill.folder.name):
+        fix = f"Rename the folder to {slug(skill.folder.name)!r}, as its name is none that Agent Skills allow."
     if code == "SR001" and skill.source.mark:
         fix = "Remove the byte-order mark at the start of the file; migrate does it."
     shown = " ".join(_WHERE.sub("", message).split())

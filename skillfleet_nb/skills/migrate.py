@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from skillfleet_nb.errors import InputError, NotFoundError, unknown
+from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.format import seen_from_here
 from skillfleet_nb.html import Readable, join, preformatted, table
 from skillfleet_nb.skills import _files, _values, conformance
-from skillfleet_nb.skills._edit import TOP_FIELDS, Editor, nested, scalar
+from skillfleet_nb.skills._edit import TOP_FIELDS, Editor, nested
 from skillfleet_nb.skills._source import Source, normalised
 from skillfleet_nb.skills.document import ORIGINAL, SPEC_FIELDS, slug
-from skillfleet_nb.skills.skill import Skill, find_skills
-from skillfleet_nb.skills.validation_report import Report
+from skillfleet_nb.skills.hosts import for_hosts, readers
+from skillfleet_nb.skills.skill import Skill, find_skills, no_skills
+from skillfleet_nb.skills.validation_report import Finding, Report
 
 if TYPE_CHECKING:
     import os
@@ -46,6 +48,8 @@ class Migration(Readable, BaseModel):
         Whether the files were written; `backup` is the folder with those before.
     after
         Validation of the migrated skill by the v2 rules.
+    kept
+        Fields that `skills-ref` refuses at the top and hosts read there: they stay.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,6 +63,7 @@ class Migration(Readable, BaseModel):
     applied: bool
     backup: str | None
     after: Report
+    kept: tuple[str, ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
     @property
@@ -69,17 +74,22 @@ class Migration(Readable, BaseModel):
     @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
     @property
     def ok(self) -> bool:
-        """Whether the skill can be migrated and is a valid agent skill afterwards."""
-        return self.blocked is None and self.after.conformant
+        """Whether the skill can be migrated and is a valid agent skill afterwards, but for fields that were `kept`."""
+        return self.blocked is None and not any(f.of_standard for f in self._left())
 
     def text(self) -> str:
         """Return the steps, the diff and what is left to do by hand."""
         lines = [self._summary(), *(f"  - {step}" for step in self.steps)]
         if self.diff:
             lines.append(self.diff.rstrip("\n"))
-        left = [finding for finding in self.after.findings if finding.severity == "error"]
-        lines += [f"  left to do: {finding.code} {finding.message}: {finding.fix}" for finding in left]
+        lines += [f"  left to do: {f.code} {f.message}: {f.fix}" for f in self._left()]
+        lines += [f"  kept: {name}, which {', '.join(readers(name))} reads there; skills-ref refuses it"
+                  for name in self.kept]  # fmt: skip
         return "\n".join(lines)
+
+    def _left(self) -> list[Finding]:
+        """List the errors that are left; of fields that no standard has, hosts read whatever is left."""
+        return [f for f in self.after.findings if f.severity == "error" and not (self.kept and f.code == "SR005")]
 
     def _summary(self) -> str:
         if self.blocked:
@@ -138,7 +148,12 @@ class TreeMigration(Readable, BaseModel):
 
 
 def migrate(
-    path: str | os.PathLike[str], to: str = "v2", *, apply: bool = False, keep_metadata_json: bool = True
+    path: str | os.PathLike[str],
+    to: str = "v2",
+    *,
+    apply: bool = False,
+    keep_metadata_json: bool = True,
+    portable: bool = False,
 ) -> Migration:
     """Migrate one skill; a dry run unless `apply`.
 
@@ -153,6 +168,9 @@ def migrate(
         nothing to do.
     keep_metadata_json
         Leave ``metadata.json`` for v1 readers.
+    portable
+        Move fields under ``metadata`` too that hosts read at the top: valid by the letter, but these hosts read
+        them no more.
 
     Raises
     ------
@@ -163,11 +181,16 @@ def migrate(
     """
     if to != "v2":
         raise unknown("target format", to, ["v2"])
-    return _migrate(Skill.load(path), apply=apply, keep_metadata_json=keep_metadata_json)
+    return _migrate(Skill.load(path), apply=apply, keep_metadata_json=keep_metadata_json, portable=portable)
 
 
 def migrate_tree(
-    root: str | os.PathLike[str], to: str = "v2", *, apply: bool = False, keep_metadata_json: bool = True
+    root: str | os.PathLike[str],
+    to: str = "v2",
+    *,
+    apply: bool = False,
+    keep_metadata_json: bool = True,
+    portable: bool = False,
 ) -> TreeMigration:
     """Migrate one skill or every skill under a folder; see `migrate`.
 
@@ -180,19 +203,29 @@ def migrate_tree(
     """
     if to != "v2":
         raise unknown("target format", to, ["v2"])
-    done = tuple(_migrate(s, apply=apply, keep_metadata_json=keep_metadata_json) for s in find_skills(root))
+    done = tuple(
+        _migrate(skill, apply=apply, keep_metadata_json=keep_metadata_json, portable=portable, root=root)
+        for skill in find_skills(root)
+    )
     if not done:
-        raise NotFoundError(f"no SKILL.md under {str(root)!r}: give a skill or a folder of skills.")
+        raise no_skills(root)
     return TreeMigration(root=str(root), migrations=done)
 
 
-def _migrate(skill: Skill, *, apply: bool, keep_metadata_json: bool) -> Migration:
+def _migrate(
+    skill: Skill,
+    *,
+    apply: bool,
+    keep_metadata_json: bool,
+    portable: bool,
+    root: str | os.PathLike[str] | None = None,
+) -> Migration:
     blocked: str | None = None
     steps: list[str] = []
     after = skill
     try:
-        _refuse_unsafe(skill)
-        after = replace(skill, source=_planned(skill, steps))
+        _refuse_unsafe(skill, root)
+        after = replace(skill, source=_planned(skill, steps, portable=portable))
     except InputError as error:
         blocked = str(error)
         steps.clear()
@@ -210,17 +243,20 @@ def _migrate(skill: Skill, *, apply: bool, keep_metadata_json: bool) -> Migratio
         applied=backup is not None,
         backup=backup,
         after=after.validate("v2"),
+        kept=tuple(for_hosts(after.front_matter)),
     )
 
 
-def _refuse_unsafe(skill: Skill) -> None:
+def _refuse_unsafe(skill: Skill, root: str | os.PathLike[str] | None) -> None:
     if skill.metadata_bytes is not None and skill.metadata_json is None:
         raise InputError("metadata.json is not a JSON object in UTF-8. Correct it by hand first.")
     if skill.path and skill.path.is_symlink():
         raise InputError("SKILL.md is a symbolic link. Migrate the file it points at.")
+    if root is not None and skill.folder and not skill.folder.resolve().is_relative_to(Path(root).resolve()):
+        raise InputError(f"it is linked to from here. Migrate {str(skill.folder.resolve())!r} itself.")
 
 
-def _planned(skill: Skill, steps: list[str]) -> Source:
+def _planned(skill: Skill, steps: list[str], *, portable: bool) -> Source:
     source = skill.source
     if source.mark or not source.is_utf8:
         steps.append(f"the file becomes UTF-8 without a byte-order mark (it was {source.encoding})")
@@ -229,7 +265,7 @@ def _planned(skill: Skill, steps: list[str]) -> Source:
     steps += [f"{key} is written so that strict YAML takes it" for key in editor.make_strict()]
     _name(skill, editor, steps)
     _spec_fields(skill, editor, steps)
-    _unknown_fields(editor, steps)
+    _unknown_fields(editor, steps, portable=portable)
     for key, value in replace(skill, source=editor.source()).uncovered().items():
         taken = key in nested(editor.read()) or key in SPEC_FIELDS
         place = _original_key(editor, key, value) if taken else key
@@ -241,17 +277,15 @@ def _planned(skill: Skill, steps: list[str]) -> Source:
 def _name(skill: Skill, editor: Editor, steps: list[str]) -> None:
     """Make the name the folder's, as Agent Skills demand; the old one is kept in the metadata."""
     folder, old = skill.folder, editor.read().data.get("name", "")
-    wanted = next((name for name in (folder.name if folder else "", skill.name) if _is_name(name)), slug(skill.name))
+    names = [folder.name] if folder else []
+    wanted = next((name for name in (*names, skill.name) if conformance.is_name(name)), slug(skill.name))
     if not wanted or old == wanted:
         return
     if old:
         editor.set_metadata(_original_key(editor, "name", old), old)
     editor.set_top("name", wanted)
-    steps.append(f"name becomes {wanted!r}, like the folder (it was {_values.dumps(old)!r})")
-
-
-def _is_name(name: str) -> bool:
-    return not conformance.check(Skill.parse(f"---\nname: {scalar(name)}\ndescription: x\n---\n"))
+    like = ", like the folder" if wanted in names else ", which Agent Skills allow"
+    steps.append(f"name becomes {wanted!r}{like} (it was {_values.dumps(old)!r})")
 
 
 def _spec_fields(skill: Skill, editor: Editor, steps: list[str]) -> None:
@@ -267,8 +301,10 @@ def _spec_fields(skill: Skill, editor: Editor, steps: list[str]) -> None:
             steps.append(f"{key} becomes one string")
 
 
-def _unknown_fields(editor: Editor, steps: list[str]) -> None:
-    for key in [key for key in editor.read().data if key not in SPEC_FIELDS]:
+def _unknown_fields(editor: Editor, steps: list[str], *, portable: bool) -> None:
+    fields = editor.read().data
+    stay = SPEC_FIELDS if portable else (*SPEC_FIELDS, *for_hosts(fields))
+    for key in [key for key in fields if key not in stay]:
         matter = editor.read()
         held, value = nested(matter).get(key), matter.data[key]
         if held is not None and not _values.same(held, value):

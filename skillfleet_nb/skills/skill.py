@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +10,13 @@ from skillfleet_nb.errors import NotFoundError
 from skillfleet_nb.format import shortened
 from skillfleet_nb.html import table
 from skillfleet_nb.skills import _values, rules
-from skillfleet_nb.skills.document import FILE_NAMES, Document
+from skillfleet_nb.skills.document import Document
+from skillfleet_nb.skills.places import look
 from skillfleet_nb.skills.style import detect_style
 from skillfleet_nb.skills.validation_report import TreeReport
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
     from skillfleet_nb.skills.document import FormatChoice
@@ -73,7 +74,7 @@ class Skill(Document):
 
 
 def find_skills(root: str | os.PathLike[str]) -> Iterator[Skill]:
-    """Yield every skill under a folder, by path; hidden folders and links to folders are not entered.
+    """Yield every skill under a folder, by path, where hosts find them; see :mod:`skillfleet_nb.skills.places`.
 
     Raises
     ------
@@ -85,10 +86,14 @@ def find_skills(root: str | os.PathLike[str]) -> Iterator[Skill]:
     if not Path(root).is_dir():
         yield Skill.load(root)
         return
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        if any(name in files for name in FILE_NAMES):
-            yield Skill.load(folder)
+    for folder in look(root).folders:
+        yield Skill.load(folder)
+
+
+def no_skills(root: str | os.PathLike[str]) -> NotFoundError:
+    """Say that there is no skill under a folder, and what is left out."""
+    notes = "".join(f"; {note}" for note in look(root).notes) if Path(root).is_dir() else ""
+    return NotFoundError(f"no SKILL.md under {str(root)!r}: give a skill or a folder of skills{notes}.")
 
 
 def validate_tree(root: str | os.PathLike[str], format: FormatChoice = "auto", *, strict: bool = False) -> TreeReport:  # noqa: A002  the user's word
@@ -101,8 +106,8 @@ def validate_tree(root: str | os.PathLike[str], format: FormatChoice = "auto", *
     """
     reports = tuple(skill.validate(format, strict=strict) for skill in find_skills(root))
     if not reports:
-        raise NotFoundError(f"no SKILL.md under {str(root)!r}: give a skill or a folder of skills.")
-    return TreeReport(root=str(root), reports=reports)
+        raise no_skills(root)
+    return TreeReport(root=str(root), reports=reports, notes=look(root).notes if Path(root).is_dir() else ())
 
 
 def _shown(value: object) -> str:

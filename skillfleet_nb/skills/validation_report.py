@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from skillfleet_nb.format import seen_from_here
-from skillfleet_nb.html import SEVERITY, Readable, table
+from skillfleet_nb.html import SEVERITY, Readable, items, join, table
 from skillfleet_nb.skills.style import Style
 
 if TYPE_CHECKING:
@@ -114,12 +114,19 @@ class Report(Readable, BaseModel):
 
 
 class TreeReport(Readable, BaseModel):
-    """Reports on every skill under a folder; a command exits with 0 if and only if `ok`."""
+    """Reports on every skill under a folder; a command exits with 0 if and only if `ok`.
+
+    Attributes
+    ----------
+    notes
+        On skills that were left out.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     root: str
     reports: tuple[Report, ...]
+    notes: tuple[str, ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
     @property
@@ -135,7 +142,8 @@ class TreeReport(Readable, BaseModel):
 
     def text(self) -> str:
         """Return every report and a last line with the totals."""
-        return "\n".join([*(report.text() for report in self.reports), self._summary()])
+        left_out = [f"left out: {note}" for note in self.notes]
+        return "\n".join([*(report.text() for report in self.reports), *left_out, self._summary()])
 
     def _summary(self) -> str:
         ok, valid = sum(r.ok for r in self.reports), sum(r.conformant for r in self.reports)
@@ -151,7 +159,8 @@ class TreeReport(Readable, BaseModel):
         """Show it as HTML."""
         rows = ((report.name, *_row(finding)) for report in self.reports for finding in report.findings)
         header = ("skill", *_HEADER) if any(report.findings for report in self.reports) else ()
-        return table(header, rows, title=self._summary(), colours=SEVERITY)
+        shown = table(header, rows, title=self._summary(), colours=SEVERITY)
+        return join([shown, items(self.notes, title="Left out") if self.notes else ""])
 
 
 _HEADER = ("severity", "code", "line", "message", "fix")

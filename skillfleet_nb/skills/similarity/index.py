@@ -17,7 +17,6 @@ A query compares with both vectors of every skill, then with the chunks of the b
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import time
 from contextlib import suppress
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from skillfleet_nb.errors import InputError, NotFoundError, SkillfleetError
+from skillfleet_nb.skills.places import look
 from skillfleet_nb.skills.scoring.semantic import chunks
 from skillfleet_nb.skills.similarity.records import (
     BuildReport,
@@ -38,7 +38,8 @@ from skillfleet_nb.skills.similarity.segments import IndexEntry, IndexRow, Index
 from skillfleet_nb.skills.skill import Skill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    import os
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -123,7 +124,7 @@ class SimilarityIndex:
             todo: list[tuple[str, Skill]] = []
             rows: list[IndexRow] = []
             problems, seen, added, unchanged, embedded = [], set(), 0, 0, 0
-            for folder in _skill_folders(place):
+            for folder in look(place).folders:
                 path = folder.relative_to(place).as_posix()
                 try:
                     skill = Skill.load(folder)
@@ -215,7 +216,7 @@ class SimilarityIndex:
         indexed = {s.entries[r].path: s.entries[r].hash for s, r in index.live()}
         on_disk: dict[str, str] = {}
         if index.root.is_dir():
-            for folder in _skill_folders(index.root):
+            for folder in look(index.root).folders:
                 with suppress(SkillfleetError):  # an unreadable skill is not in the index either
                     on_disk[folder.relative_to(index.root).as_posix()] = _hash(Skill.load(folder))
         changed = tuple(sorted(path for path in indexed.keys() & on_disk.keys() if indexed[path] != on_disk[path]))
@@ -349,13 +350,6 @@ class SimilarityIndex:
             mean = body.mean(axis=0) if len(body) else first
             rows.append(IndexRow(entry, np.stack([first, mean / max(float(np.linalg.norm(mean)), 1e-9)]), body))
         return len(texts)
-
-
-def _skill_folders(root: Path) -> Iterator[Path]:
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        if "SKILL.md" in files or "skill.md" in files:
-            yield Path(folder)
 
 
 def _head(name: str, description: str) -> str:
