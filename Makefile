@@ -60,7 +60,7 @@ browser: $(TEST_READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/notebooks
 
 notebooks: $(TEST_READY)
-	DSPY_CACHEDIR="$$(mktemp -d)" $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=900 notebooks
+	DSPY_CACHEDIR="$$(mktemp -d)" $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=900 notebooks
 
 lab: $(TEST_READY)
 	$(BIN)/jupyter lab notebooks
