@@ -57,6 +57,7 @@ def test_a_detached_job_never_reads_interrupted_on_its_way(fleet: Fleet, logged:
     assert job.state == "completed"
 
 
+@pytest.mark.usefixtures("preloaded")
 def test_a_killed_job_reads_interrupted_at_once_for_everybody(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged()
     model.hold()
@@ -127,6 +128,7 @@ def test_a_worker_that_cannot_start_fails_with_the_reason_and_a_log(
     assert ends(fleet, second.id) == ["failed"]
 
 
+@pytest.mark.usefixtures("preloaded")
 def test_broken_settings_end_a_waiting_worker(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
     model = logged()
     model.hold()
