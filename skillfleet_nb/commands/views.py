@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from shlex import quote
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -95,7 +95,11 @@ class Table(Readable):
     def _cells(self) -> tuple[list[str], list[list[str]], list[int], str]:
         shown = self.frame.head(self.limit)
         numeric = [at for at, kind in enumerate(shown.dtypes) if getattr(kind, "kind", "O") in "iuf"]
-        rows = [[_cell(v) for v in row] for row in shown.itertuples(index=False)]
+        days = {at for at, kind in enumerate(shown.dtypes) if kind == "datetime64[ms]" and _are_days(shown.iloc[:, at])}
+        rows = [
+            [_cell(v.date() if at in days and not is_missing(v) else v) for at, v in enumerate(row)]
+            for row in shown.itertuples(index=False)
+        ]
         n = len(self.frame)
         below = f"{n:,} row{'s' * (n != 1)}" + (f", {len(shown)} shown" if n > len(shown) else "")
         return [str(c) for c in shown.columns], rows, numeric, below
@@ -348,6 +352,12 @@ def amount(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"  # noqa: PLR2004  a million
 
 
+def _are_days(times: pd.Series[Any]) -> bool:
+    """Tell whether a column holds days: a DATE of SQL, which pandas has as midnights."""
+    known = times.dropna()
+    return bool((known == known.dt.normalize()).all())
+
+
 def _cell(value: object, widest: int = _WIDEST) -> str:
     if is_missing(value):
         return ""
@@ -355,6 +365,8 @@ def _cell(value: object, widest: int = _WIDEST) -> str:
         return f"{value:.4g}"
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, timedelta):
+        return str(value).removeprefix("0 days ")
     return one_line(str(value), widest)
 
 

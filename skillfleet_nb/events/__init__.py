@@ -202,7 +202,8 @@ class ProgramSaved(Payload):
 class Result(Payload):
     """What the job came to: scores in [0, 1] on validation and on the sealed test split.
 
-    `failed_share` is the share of test predictions, of both programs, that failed.
+    `failed_share` is the share of test predictions, of both programs, that failed; `unread` says that no
+    proposal of the search could be read, empty where some could.
     """
 
     kind: Literal["result"] = "result"
@@ -218,6 +219,7 @@ class Result(Payload):
     failed_share: float | None = None
     best_program_id: str | None = None
     summary: str = ""
+    unread: str = ""
 
 
 class ReviewAsked(Payload):

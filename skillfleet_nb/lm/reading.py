@@ -82,11 +82,11 @@ class Readings:
             told = [self._in_words(role) for role in self.unread if not self._was_asked_again(role)]
             return told + [self._twice(role) for role in self.asked_twice]
 
-    def on_the_result(self) -> str | None:
-        """Say that a search had nothing to go by, where no proposal could be read."""
+    def on_the_result(self) -> str:
+        """Say that a search had nothing to choose from, where no proposal could be read; empty where some could."""
         with self._lock:
             lost = [role for role in _PROPOSERS if self.unread[role] and self.unread[role] == self.answers[role]]
-            return self._in_words(lost[0], why=False) if lost else None
+            return f"{self._in_words(lost[0], why=False)}, so that there was nothing to choose from" if lost else ""
 
     def _reading(self, adapter: dspy.Adapter, asking: _Asking) -> dspy.Adapter:
         read = adapter._call_postprocess  # noqa: SLF001  where DSPy reads answers, and knows of whom

@@ -337,8 +337,8 @@ class Execution:
         else:
             n = self._recorder.trials
             result = replace(result, summary=f"{stop.reason}, best of {n} trial{'s' * (n != 1)}; not tested")
-        if (unread := self._session.readings.on_the_result()) is not None:
-            result = replace(result, summary=f"{result.summary}; {unread}, so that there was nothing to choose from")
+        if unread := self._session.readings.on_the_result():
+            result = replace(result, summary=f"{result.summary}; {unread}")
         low, high = result.test_delta_interval or (None, None)
         warnings = told_at_the_end(self._session, self._recorder, self.prepared.metric)
         events: list[Payload] = [Warned(text=text) for text in warnings]
@@ -356,6 +356,7 @@ class Execution:
                 failed_share=result.failed_share,
                 best_program_id=best.program_id,
                 summary=result.summary,
+                unread=unread,
             )
         )
         try:

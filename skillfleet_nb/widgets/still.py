@@ -74,7 +74,7 @@ def _verdict(p: Picture) -> Markup:
     told = (
         f": {delta:+.1f} points on the sealed test ({before:.1f} → {after:.1f}), "
         f"95% interval {low:+.1f} to {high:+.1f}, {r['p']}"
-    )
+    ) + (f"; {r['unread']}" if r["unread"] else "")
     return fill("<div style='margin:4px 0'><b>{}</b>{}</div>", r["verdict"], told)
 
 

@@ -11,7 +11,7 @@ from made_up import Data, counted_lm, program, told
 
 import skillfleet_nb
 from skillfleet_nb import Fleet
-from skillfleet_nb.commands.views import JobReport, Note, Parts
+from skillfleet_nb.commands.views import JobReport, Note, Parts, Table
 from skillfleet_nb.html import Readable
 from skillfleet_nb.widgets import Dashboard, Monitor, ProgramBrowser, ReviewPanel
 from skillfleet_nb.widgets.monitor import MonitorPage
@@ -49,6 +49,13 @@ def test_every_face_has_html_that_is_plain_text_and_a_line_for_terminals(fleet: 
         assert type(page) is str, type(face)
         assert "<i>" not in page, type(face)
         assert "object at 0x" not in repr(face)
+
+
+def test_days_and_durations_of_sql_are_shown_as_such(fleet: Fleet) -> None:
+    query = "select date '2026-03-01' as d, timestamp_ms '2026-03-01 00:00:01' as t, interval 90 seconds as i"
+    shown = Table(fleet.sql(f"{query} union all select null, null, null"))
+    assert "2026-03-01  2026-03-01 00:00:01  00:01:30" in shown.text()
+    assert "<td" in str(shown.html())
 
 
 def test_what_is_shown_goes_one_way_to_the_page() -> None:

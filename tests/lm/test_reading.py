@@ -87,6 +87,10 @@ def test_proposals_that_nobody_can_read_are_counted_and_told(tmp_path: Path) -> 
     assert fleet.sql("select unread.reflection as r, unread.task as t from jobs").iloc[0].tolist() == [n, 0]
     assert why in fleet.sql("select any_value(unread) as why from lm_calls where role = 'reflection'").why[0]
     assert picture(job.progress)["unread"] == [("proposals", n)]
+    lost = f"no evidence; {n} of {n} proposals could not be read, so that there was nothing to choose from"
+    assert ("verdict", lost) in job.summary()
+    assert f"could not be read: {n} proposals" in fleet.monitor(job).html()
+    assert f"{n} of {n} proposals could not be read, so that" in fleet.monitor(job).html().partition("notes")[0]
 
 
 def test_reasons_quote_nothing_where_prompts_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

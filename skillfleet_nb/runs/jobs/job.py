@@ -376,7 +376,7 @@ class Job(Readable):
             rows.append(("test (sealed)", f"{points(r.test_baseline)} → {points(r.test_score)}"))
             rows.append(("difference", delta))
             failed = f"; {r.failed_share:.0%} of the predictions failed, counted as 0" if r.failed_share else ""
-            rows.append(("verdict", f"{r.verdict}{failed}"))
+            rows.append(("verdict", f"{r.verdict}{failed}" + (f"; {r.unread}" if r.unread else "")))
         elif r:
             rows.append(("verdict", "not tested"))
         failed = f", {p.totals.failed} failed" if p.totals.failed else ""

@@ -152,6 +152,7 @@ def _result(p: Progress) -> dict[str, Any] | None:
     changed = p.first_program is not None and p.best_program not in {None, p.first_program}
     told: dict[str, Any] = {
         "verdict": r.verdict,
+        "unread": r.unread,
         "summary": r.summary or p.error or p.stop_reason or "",
         "programs": [p.first_program, p.best_program] if changed else None,
     }
