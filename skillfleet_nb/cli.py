@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.format import visible
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.2
 _QUIET_POLLS = 25  # without a terminal, a line every five seconds
+
+
+def shell() -> NoReturn:
+    """Run the command of this process, and end it."""
+    status = main()
+    from skillfleet_nb.runs.leavable import leave
+
+    leave(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,4 +155,4 @@ def _status(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    shell()

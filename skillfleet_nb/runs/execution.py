@@ -12,7 +12,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from skillfleet_nb.errors import HomeError, JobError
 from skillfleet_nb.events import JobState, Paused, Result, StateChanged, StopKind, Warned
@@ -22,6 +22,7 @@ from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.runs.collector import set_aside
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
+from skillfleet_nb.runs.leavable import run_leavable
 from skillfleet_nb.runs.lm_health import told_at_the_end
 from skillfleet_nb.runs.recorder import Candidate, Recorder
 from skillfleet_nb.runs.reporter import Reporter
@@ -34,7 +35,7 @@ from skillfleet_nb.runs.trial_hooks import ScoreJoiner, evaluation_callback
 from skillfleet_nb.store import read_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from skillfleet_nb.events import Payload, Split
     from skillfleet_nb.lm.gate import Gate
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import Home, Journal
     from skillfleet_nb.typing import Program
 
+_T = TypeVar("_T")
 _RESERVE = 0.3  # most of any limit that is set aside for scoring the result
 _LOOK_S = 0.25  # how often the control file is looked at
 
@@ -205,7 +207,8 @@ class Execution:
 
     def _phases(self) -> RunResult:
         try:
-            baseline = self._scorer.baseline(self._session.gate())
+            gate = self._session.gate()
+            baseline = run_leavable(gate, partial(self._scorer.baseline, gate), self._reporter.warn)
         except RunStopped as exc:
             if exc.kind is not StopKind.BUDGET:
                 raise
@@ -218,7 +221,7 @@ class Execution:
             if stop.may_score and self._reviewer.review.accept and best.program_id != baseline.program_id:
                 best, stop = self._accepted(baseline, best, stop, finish)
             if stop.may_score:
-                compared = self._scorer.test(baseline, best, finish)
+                compared = self._unless_left(finish, partial(self._scorer.test, baseline, best, finish))
         except BaseException as exc:  # noqa: BLE001  as in the search: what was found is kept
             if stop.may_score and stop.kind is not StopKind.ERROR:
                 full = isinstance(exc, HomeError)
@@ -263,7 +266,7 @@ class Execution:
                     lineage=self._recorder.descends,
                     reading=self._session.readings.reading,
                 )
-                returned = untracked(optimizer.compile(task))
+                returned = untracked(run_leavable(gate, partial(optimizer.compile, task), self._reporter.warn))
         except RunStopped as exc:
             stop = _Stop(exc.kind, exc.reason)
         except BaseException as exc:  # noqa: BLE001  whatever is raised, sys.exit() too: the best so far is kept
@@ -275,6 +278,13 @@ class Execution:
         gate.close(StopKind.CANCELLED, "the search is over")  # threads it left behind buy nothing more
         return stop, returned
 
+    def _unless_left(self, gate: Gate, work: Callable[[], _T]) -> _T | None:
+        """Return what scoring work does; None where it did not end after a stop, of which the gate tells."""
+        try:
+            return run_leavable(gate, work, self._reporter.warn)
+        except RunStopped:
+            return None
+
     def _failed(self, what: str, exc: BaseException) -> _Stop:
         return _Stop(StopKind.ERROR, f"{what} failed: {in_one_line(self._session.redactor.error(exc))}")
 
@@ -283,7 +293,7 @@ class Execution:
         contender = self._candidate(returned) if returned is not None else self._recorder.best("train")
         if contender is not None and "val" not in contender.scores and stop.may_score:
             self._reporter.say("scoring the optimizer's choice on validation")
-            self._scorer.validate(contender.program, gate)
+            self._unless_left(gate, partial(self._scorer.validate, contender.program, gate))
         top = self._recorder.best("val") or baseline
         if contender is not None and contender.scores.get("val", -1.0) >= top.scores["val"]:
             return contender

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.config import Settings
 from skillfleet_nb.events import JobState, Phase, StateChanged, StopKind
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
+from skillfleet_nb.runs.leavable import leave
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import Home, Journal, is_alive, locks, read_requests
 
@@ -157,4 +158,4 @@ def _prepare(home: Home, journal: Journal) -> Execution:
 
 
 if __name__ == "__main__":
-    sys.exit(_logged(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    leave(_logged(sys.argv[1], sys.argv[2], int(sys.argv[3])))
