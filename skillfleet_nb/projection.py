@@ -150,7 +150,7 @@ class JobRecord:
     Attributes
     ----------
     attempts
-        How often it was begun; `asked_at` is when the latest attempt was asked for.
+        How often it was begun; `heard` counts what had been asked of the job before the latest attempt.
     started_at
         When it first ran.
     totals
@@ -169,7 +169,7 @@ class JobRecord:
     question
         What the run asks a person and nobody has answered.
     reviews
-        What was answered: question, choice and text; `answers` and `answered_at` are by the question's id.
+        What was answered: question, choice and text; `answers` are by the question's id.
     warnings
         Of the latest attempt.
     """
@@ -186,7 +186,7 @@ class JobRecord:
     error: str | None = None
     phase: str = ""
     attempts: int = 0
-    asked_at: datetime | None = None
+    heard: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
     last_at: datetime | None = None
@@ -205,7 +205,6 @@ class JobRecord:
     question: ReviewAsked | None = None
     reviews: list[tuple[str, str, str]] = field(default_factory=list)
     answers: dict[str, ReviewAnswered] = field(default_factory=dict)
-    answered_at: dict[str, datetime] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     seen: int = 0
     """Events taken in."""
@@ -264,14 +263,16 @@ class JobRecord:
         return (self.result.best_program_id if self.result else None) or self._top_program
 
     def _created(self, p: JobCreated, at: datetime) -> None:
+        del at
         self.name, self.optimizer, self.engine, self.spec = p.name, p.optimizer, p.engine, p.spec
         self.tags, self.domain = p.tags, p.domain
-        self.attempts, self.asked_at = 1, at
+        self.attempts, self.heard = 1, 0
 
     def _resumed(self, p: Resumed, at: datetime) -> None:
+        del at
         self.clock.restart(self.last_at)
         self.calls_before, self.ran_before_s = self.totals.calls + self.totals.cached, self.clock.ran_s
-        self.attempts, self.asked_at, self.spec = p.attempt, at, {**self.spec, "budget": p.budget}
+        self.attempts, self.heard, self.spec = p.attempt, p.heard, {**self.spec, "budget": p.budget}
         self.warnings, self.phase, self.question = [], "", None
 
     def _entered(self, p: StateChanged, at: datetime) -> None:
@@ -331,7 +332,8 @@ class JobRecord:
         self.question = p
 
     def _answered(self, p: ReviewAnswered, at: datetime) -> None:
-        self.answers[p.review_id], self.answered_at[p.review_id] = p, at
+        del at
+        self.answers[p.review_id] = p
         if self.question is not None:
             self.reviews.append((self.question.question, p.choice, p.text))
             self.question = None

@@ -44,11 +44,15 @@ class JobCreated(Payload):
 
 
 class Resumed(Payload):
-    """A further attempt at the job begins, from what the earlier ones bought; `budget` as of now."""
+    """A further attempt at the job begins, from what the earlier ones bought; `budget` as of now.
+
+    `heard` counts what had been asked of the job before: that is over.
+    """
 
     kind: Literal["resumed"] = "resumed"
     attempt: int
     budget: dict[str, Any] = Field(default_factory=dict)
+    heard: int = 0
 
 
 Line: TypeAlias = Annotated[str, AfterValidator(lambda text: " ".join(text.split()))]
@@ -244,12 +248,16 @@ class ReviewAsked(Payload):
 
 
 class ReviewAnswered(Payload):
-    """A person answered; `text` is what they said, or the text they gave with their choice."""
+    """A person answered; `text` is what they said, or the text they gave with their choice.
+
+    `heard` counts what had been asked of the job by then, answers among it.
+    """
 
     kind: Literal["review_answered"] = "review_answered"
     review_id: str
     choice: Choice
     text: str = ""
+    heard: int = 0
 
 
 class ExamplesAnalysed(Payload):

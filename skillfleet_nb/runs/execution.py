@@ -90,7 +90,7 @@ class Execution:
         self.prepared = prepared
         self._home, self._journal = home, journal
         self._history = history or EarlierAttempts()
-        self._looked, self._looking, self._heard = 0.0, threading.Lock(), 0
+        self._looked, self._looking, self._heard = 0.0, threading.Lock(), self._history.heard
         self._told_paused, self._telling_pause = False, threading.Lock()
         self._reporter = Reporter(home, journal, self._history.programs)
         self._session = self._metered()  # at once: a person may stop the run before it has begun
@@ -402,7 +402,7 @@ class Execution:
             new, self._heard = asked[self._heard :], len(asked)
             obey = {"cancel": self.cancel, "pause": self.pause, "unpause": self.unpause}
             for r in new:
-                if r.at >= self._history.asked_at and r.command in obey:
+                if r.command in obey:
                     obey[r.command]()
             self._looked = time.monotonic()
         except HomeError as exc:

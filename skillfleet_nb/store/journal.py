@@ -22,7 +22,7 @@ import time
 import weakref
 from collections import deque
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import orjson
@@ -65,6 +65,22 @@ def is_alive(home: Home, stream: str) -> bool:
 def new_stream(what: str) -> str:
     """Name a stream that no other writer has, for facts that belong to no job: ``"rating"``, ``"judge"``."""
     return f"{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+class _Clock:
+    """Tells the time of a writer's events: the wall clock's, and never less than has passed since the last one.
+
+    Durations are read off these times, and a clock may be set back by hours.
+    """
+
+    def __init__(self) -> None:
+        self._last = datetime.now(UTC), time.monotonic()
+
+    def now(self) -> datetime:
+        at, passed = self._last
+        here = time.monotonic()
+        self._last = told = max(datetime.now(UTC), at + timedelta(seconds=here - passed)), here
+        return told[0]
 
 
 class Journal:
@@ -118,6 +134,7 @@ class Journal:
         self._wake = threading.Event()
         self._poster: threading.Thread | None = None
         self._failure: Exception | None = None
+        self._clock = _Clock()
         folder = home.ensure().journal_dir(stream)
         prove(home.root)
         with writing(folder):
@@ -173,7 +190,7 @@ class Journal:
         with self._mutex:
             self._check()
             self._write_posted()
-            at = datetime.now(UTC)
+            at = self._clock.now()
             self._write([(at, kind, body) for kind, body in bodies])
             if sync:
                 with writing(self.path):
@@ -197,7 +214,7 @@ class Journal:
             with self._mutex:
                 self._check()
                 self._write_posted()
-        self._posted.append((datetime.now(UTC), make))
+        self._posted.append((self._clock.now(), make))
         if self._poster is None:
             with self._mutex:
                 if self._poster is None:

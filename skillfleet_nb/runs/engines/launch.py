@@ -14,7 +14,7 @@ from skillfleet_nb.runs.execution import Execution
 from skillfleet_nb.runs.interrupts import keep_from_here
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
-from skillfleet_nb.store import Journal
+from skillfleet_nb.store import Journal, read_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +79,8 @@ def start_again(home: Home, prepared: Prepared, before: Progress, cache_dir: str
     if job.progress.attempts != before.attempts:
         journal.close()
         raise JobError(f"job {before.name!r} was just resumed by another process: watch it")
-    resumed = Resumed(attempt=before.attempts + 1, budget=prepared.spec.budget.model_dump())
+    heard = len(read_requests(home, job.id))
+    resumed = Resumed(attempt=before.attempts + 1, budget=prepared.spec.budget.model_dump(), heard=heard)
     return _launch(job, journal, [resumed, StateChanged(state=JobState.PENDING)], prepared, packed)
 
 

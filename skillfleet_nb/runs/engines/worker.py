@@ -22,7 +22,6 @@ from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import Home, Journal, is_alive, locks, read_requests
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from skillfleet_nb.runs.execution import Execution
@@ -86,8 +85,7 @@ def main(root: str, job_id: str, alive: int) -> int:
     home = Home.find(root)
     with Journal(home, job_id, alive=alive) as journal:
         try:
-            asked_at = EarlierAttempts.of(home, job_id).asked_at
-            slot = _slot(home, journal, asked_at)
+            slot = _slot(home, journal, EarlierAttempts.of(home, job_id).heard)
             if slot is None:
                 cancelled = StateChanged(
                     state=JobState.CANCELLED, stop_kind=StopKind.CANCELLED, stop_reason="cancelled"
@@ -116,13 +114,13 @@ def _logged(root: str, job_id: str, alive: int) -> int:
         return 1
 
 
-def _slot(home: Home, journal: Journal, asked_at: datetime) -> int | None:
+def _slot(home: Home, journal: Journal, heard: int) -> int | None:
     """Wait until fewer than ``max_parallel`` workers of this home run; None if cancelled meanwhile."""
     # Locks, so that the slot of a killed worker is free at once.
     folder = home.root / "slots"
     folder.mkdir(exist_ok=True)
     told = 0
-    while not any(r.command == "cancel" and r.at >= asked_at for r in read_requests(home, journal.stream)):
+    while not any(r.command == "cancel" for r in read_requests(home, journal.stream)[heard:]):
         slots = Settings.load(home.config).max_parallel or os.cpu_count() or 1
         for number in range(slots):
             try:

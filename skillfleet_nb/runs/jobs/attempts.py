@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.events import LMCall, Trial
@@ -46,9 +45,9 @@ class EarlierAttempts:
     reviews
         What a person answered last, by question; a no is not held against a run that is resumed.
     declined
-        When a person said no, by question.
-    asked_at
-        When this attempt was asked for: what was requested of the job before is over.
+        How much had been asked of the job when a person said no, by question.
+    heard
+        How much had been asked of the job before this attempt: that is over.
     """
 
     spent: Totals = field(default_factory=Totals)
@@ -59,8 +58,8 @@ class EarlierAttempts:
     programs: set[str] = field(default_factory=set)
     answered_by: dict[str, str] = field(default_factory=dict)
     reviews: dict[str, Answer] = field(default_factory=dict)
-    declined: dict[str, datetime] = field(default_factory=dict)
-    asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    declined: dict[str, int] = field(default_factory=dict)
+    heard: int = 0
 
     @classmethod
     def of(cls, home: Home, job_id: str) -> EarlierAttempts:
@@ -77,10 +76,10 @@ class EarlierAttempts:
                 history.next_trial = max(history.next_trial, payload.trial + 1)
                 history.baseline = history.baseline or record.totals.copy()
         history.spent, history.seconds, history.programs = record.totals, record.wall_s(), record.programs
-        history.asked_at = record.asked_at or history.asked_at
+        history.heard = record.heard
         for review_id, answer in record.answers.items():
             if answer.choice == "cancel":
-                history.declined[review_id] = record.answered_at[review_id]
+                history.declined[review_id] = answer.heard
             else:
                 history.reviews[review_id] = Answer(answer.choice, answer.text)
         return history

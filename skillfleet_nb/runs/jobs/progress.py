@@ -50,7 +50,8 @@ class Progress(JobRecord):
     @property
     def elapsed_s(self) -> float:
         """Seconds the job has run by now; see :meth:`~skillfleet_nb.projection.JobRecord.wall_s`."""
-        return self.wall_s(datetime.now(UTC))
+        now = datetime.now(UTC)
+        return self.wall_s(now if self.last_at is None else max(now, self.last_at))  # it may have been set back
 
     @property
     def calls(self) -> int:

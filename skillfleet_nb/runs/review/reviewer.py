@@ -20,7 +20,6 @@ from skillfleet_nb.store import read_requests, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from skillfleet_nb.events import Choice
     from skillfleet_nb.lm.meter import Ledger
@@ -116,17 +115,21 @@ def answer(job: Job, said: str, choice: str | None, keywords: Mapping[Choice, Se
     else:
         given, literal = Answer(checked_choice(choice), said.strip()), True
     _refuse_empty(given, asked, literal=literal)
-    if _given(job.home, job.id, asked.review_id, p.answered_at.get(asked.review_id)) is not None:
+    before = p.answers.get(asked.review_id)
+    if _given(job.home, job.id, asked.review_id, before.heard if before else 0) is not None:
         raise JobError(f"job {p.name!r}: its question was answered already; the first answer counts")
     request(job.home, job.id, "answer", review=asked.review_id, choice=given.choice, text=given.text)
     return given
 
 
-def _given(home: Home, stream: str, review_id: str, since: datetime | None) -> Answer | None:
-    """Find the first answer to a question that was given after the last one that counted."""
-    for r in read_requests(home, stream):
+def _given(home: Home, stream: str, review_id: str, heard: int) -> Answer | None:
+    """Find the first answer to a question beyond what was `heard` when the last one counted.
+
+    Clocks are set back; the place of a request is not.
+    """
+    for r in read_requests(home, stream)[heard:]:
         is_it = r.command == "answer" and r.body.get("review") == review_id and r.body.get("choice") in CHOICES
-        if is_it and (since is None or r.at > since):
+        if is_it:
             return Answer(checked_choice(r.body["choice"]), r.body.get("text", ""))
     return None
 
@@ -161,7 +164,7 @@ class Reviewer:
     ledger
         Buys nothing while a question is open.
     known, declined
-        What was answered in earlier attempts, and when a person said no, by question.
+        What was answered in earlier attempts, and how much had been asked when a person said no, by question.
     look
         Sees whether a stop was asked for.
     """
@@ -174,7 +177,7 @@ class Reviewer:
         reporter: Reporter,
         ledger: Ledger,
         known: Mapping[str, Answer],
-        declined: Mapping[str, datetime],
+        declined: Mapping[str, int],
         look: Callable[[], None],
     ) -> None:
         self.review = review
@@ -202,7 +205,10 @@ class Reviewer:
                 with self._ledger.held():
                     self._reporter.emit(question, StateChanged(state=JobState.PENDING_HITL), sync=True)
                     answer = self._wait(question.review_id)
-                    told = ReviewAnswered(review_id=question.review_id, choice=answer.choice, text=answer.text)
+                    heard = len(read_requests(self._home, self._stream))
+                    told = ReviewAnswered(
+                        review_id=question.review_id, choice=answer.choice, text=answer.text, heard=heard
+                    )
                     self._reporter.emit(told, StateChanged(state=JobState.RUNNING), sync=True)
                 self._known[question.review_id] = answer
         return answer
@@ -262,7 +268,7 @@ class Reviewer:
     def _wait(self, review_id: str) -> Answer:
         nap = threading.Event()
         while True:
-            given = _given(self._home, self._stream, review_id, self._declined.get(review_id))
+            given = _given(self._home, self._stream, review_id, self._declined.get(review_id, 0))
             if given is not None:
                 return given
             self._look()
