@@ -23,7 +23,7 @@ import weakref
 from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import orjson
 
@@ -32,6 +32,7 @@ from skillfleet_nb.events import Payload, check_kind
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.locks import Busy, acquire, prove
+from skillfleet_nb.store.requests import encodable
 from skillfleet_nb.store.segment_reader import last_seq, read
 from skillfleet_nb.store.segments import format_line, is_whole, place, seed, segments
 
@@ -389,52 +390,6 @@ def follow(home: Home, stream: str) -> Follower:
     return Follower(home, stream)
 
 
-class Request(NamedTuple):
-    """Something that was asked of a stream's writer: when (UTC), what, and with which words."""
-
-    at: datetime
-    command: str
-    body: dict[str, str]
-
-
-def request(home: Home, stream: str, command: str, **body: str) -> None:
-    """Ask the writer of a stream, from any process, to do something: ``"cancel"``, ``"answer"``.
-
-    Raises
-    ------
-    HomeError
-        If the home cannot be written.
-    """
-    path = home.ensure().journal_dir(stream) / "control.jsonl"
-    told = {"at": datetime.now(UTC), "command": command, **({"body": _encodable(body)} if body else {})}
-    line = orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            os.write(fd, line)
-        finally:
-            os.close(fd)
-
-
-def read_requests(home: Home, stream: str) -> list[Request]:
-    """Return what was asked of a stream's writer, oldest first."""
-    path = home.journal_dir(stream) / "control.jsonl"
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    requests = []
-    for line in lines:
-        try:
-            raw = orjson.loads(line)
-            body = {str(name): str(value) for name, value in raw.get("body", {}).items()}
-            requests.append(Request(datetime.fromisoformat(raw["at"]), str(raw["command"]), body))
-        except (ValueError, TypeError, KeyError, AttributeError):
-            continue  # torn by a crash of whoever asked
-    return requests
-
-
 def _body(payload: Payload) -> bytes:
     check_kind(payload)
     with suppress(TypeError):  # plain values, as of a call, in a fifteenth of pydantic's time
@@ -443,14 +398,4 @@ def _body(payload: Payload) -> bytes:
         return payload.model_dump_json(exclude={"kind"}, fallback=str, warnings=False).encode()
     except (ValueError, UnicodeError):
         # a lone surrogate in a model's text: UTF-8 cannot hold it, a question mark can
-        return orjson.dumps(_encodable(payload.model_dump(exclude={"kind"}, warnings=False)), default=str)
-
-
-def _encodable(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_encodable(str(k)): _encodable(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_encodable(v) for v in value]
-    return value
+        return orjson.dumps(encodable(payload.model_dump(exclude={"kind"}, warnings=False)), default=str)

@@ -30,7 +30,7 @@ class _Wall(datetime):
 @pytest.fixture
 def set_back(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Set the clock back by two hours, for all that is written and read from then on."""
-    for module in ("store.journal", "runs.jobs.progress", "runs.engines.launch"):
+    for module in ("store.journal", "store.requests", "runs.jobs.progress", "runs.engines.launch"):
         monkeypatch.setattr(f"skillfleet_nb.{module}.datetime", _Wall)
     monkeypatch.setattr(_Wall, "behind", timedelta())
     return lambda: monkeypatch.setattr(_Wall, "behind", timedelta(hours=2))

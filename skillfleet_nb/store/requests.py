@@ -1,0 +1,71 @@
+"""What is asked of a stream's writer, from any process: a file beside the journal, in the order it was asked."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from skillfleet_nb.store.home import writing
+
+if TYPE_CHECKING:
+    from skillfleet_nb.store.home import Home
+
+
+class Request(NamedTuple):
+    """Something that was asked of a stream's writer: when (UTC), what, and with which words."""
+
+    at: datetime
+    command: str
+    body: dict[str, str]
+
+
+def request(home: Home, stream: str, command: str, **body: str) -> None:
+    """Ask the writer of a stream, from any process, to do something: ``"cancel"``, ``"answer"``.
+
+    Raises
+    ------
+    HomeError
+        If the home cannot be written.
+    """
+    path = home.ensure().journal_dir(stream) / "control.jsonl"
+    told = {"at": datetime.now(UTC), "command": command, **({"body": encodable(body)} if body else {})}
+    line = orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            os.write(fd, line)
+        finally:
+            os.close(fd)
+
+
+def read_requests(home: Home, stream: str) -> list[Request]:
+    """Return what was asked of a stream's writer, oldest first."""
+    path = home.journal_dir(stream) / "control.jsonl"
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    requests = []
+    for line in lines:
+        try:
+            raw = orjson.loads(line)
+            body = {str(name): str(value) for name, value in raw.get("body", {}).items()}
+            requests.append(Request(datetime.fromisoformat(raw["at"]), str(raw["command"]), body))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue  # torn by a crash of whoever asked
+    return requests
+
+
+def encodable(value: object) -> object:
+    """Put what UTF-8 cannot hold, lone surrogates, into question marks."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {encodable(str(k)): encodable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [encodable(v) for v in value]
+    return value
