@@ -30,6 +30,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "job_programs": lambda s: queries.job_programs(s, "none"),
     "program_scores": lambda s: queries.program_scores(s, "none", "none"),
     "program_ids": queries.program_ids,
+    "program_versions": queries.program_versions,
     "programs_with_demos": queries.programs_with_demos,
     "example_history": queries.example_history,
     "recommendations": queries.recommendations,
