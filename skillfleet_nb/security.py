@@ -1,8 +1,8 @@
 """What protects a person's keys and machine: secrets stay out of what is written, and blobs are signed.
 
 Providers repeat the key they refuse, so every event, log and error passes a :class:`Redactor` before it is
-first written or raised.  Unpickling runs code, so a blob is signed with a key that never leaves the home, and
-one that is unsigned, altered or from elsewhere is refused before a byte of it is read.
+first written or raised.  Unpickling runs code, so a blob is signed with a key of the user, which lies in no home, and
+one that is unsigned, altered or by somebody else is refused before a byte of it is read.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import secrets
 from contextlib import suppress
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 
 import orjson
 
-from skillfleet_nb.errors import JobError
+from skillfleet_nb.errors import InputError, JobError
+from skillfleet_nb.format import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from skillfleet_nb.typing import Model
 
@@ -204,7 +205,48 @@ _MAGIC = b"skillfleet-signed-1\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def home_key(path: Path) -> bytes:
+def user_key() -> bytes:
+    """Return this user's key, which lies outside every home: one that comes with a checkout brings none along.
+
+    Raises
+    ------
+    InputError
+        If there is no place to keep it.
+    JobError
+        If others than this user can read or change it.
+    """
+    set_place = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
+    folder = (Path(set_place) if set_place else expanded("~/.config")) / "skillfleet"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = key_at(folder / "key")
+    except OSError as exc:
+        raise InputError(
+            f"cannot keep this user's key in '{folder}': {exc.strerror}; set XDG_CONFIG_HOME to a folder of yours"
+        ) from exc
+    refuse_of_others(folder / "key", "chmod 600 makes it private", readable=False)
+    return key
+
+
+def refuse_of_others(path: Path, way_out: str, *, readable: bool = True) -> None:
+    """Refuse a file or folder that is another user's, or that any user may change, or read if not `readable`.
+
+    Raises
+    ------
+    JobError
+        If it is.
+    """
+    if not hasattr(os, "geteuid"):  # Windows, where a person's folders are private
+        return
+    about = path.stat()
+    if about.st_uid != os.geteuid():
+        raise JobError(f"'{path}' belongs to another user: nothing of it is run; {way_out}")
+    if about.st_mode & (0o002 if readable else 0o077):
+        open_to = "changed by any user" if readable else "read by others"
+        raise JobError(f"'{path}' can be {open_to}: nothing of it is run; {way_out}")
+
+
+def key_at(path: Path) -> bytes:
     """Return the key kept at `path`, made on first use and readable by its owner alone.
 
     Safe between processes: whoever is first makes it, all others read that one.
@@ -258,5 +300,5 @@ def verified(signed: bytes, key: bytes, what: str = "the blob") -> bytes:
     if not signed.startswith(_MAGIC):
         raise JobError(f"{what} is not signed, and is refused: start the job anew")
     if not hmac.compare_digest(digest, hmac.digest(key, blob, "sha256")):
-        raise JobError(f"{what} was altered, or comes from another home, and is refused: start the job anew")
+        raise JobError(f"{what} was altered, or packed by another user, and is refused: start the job anew")
     return blob

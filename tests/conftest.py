@@ -19,6 +19,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 _CACHES = tempfile.mkdtemp(prefix="skillfleet-tests-")
 atexit.register(shutil.rmtree, _CACHES, ignore_errors=True)
 os.environ["DSPY_CACHEDIR"] = f"{_CACHES}/dspy"
+os.environ["XDG_CONFIG_HOME"] = f"{_CACHES}/config"  # where a user's key is
 os.environ["IPYTHONDIR"] = f"{_CACHES}/ipython"
 
 # The same examples every time, and no opinion on how long they take: that is the machine's matter.

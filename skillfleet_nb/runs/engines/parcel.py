@@ -22,7 +22,7 @@ from skillfleet_nb.lm.keys import refuse_keys, variable_in, with_keys, without_k
 from skillfleet_nb.runs.fingerprint import environment
 from skillfleet_nb.runs.request import RunRequest
 from skillfleet_nb.runs.spec import Spec
-from skillfleet_nb.security import home_key, sign, verified
+from skillfleet_nb.security import refuse_of_others, sign, user_key, verified
 from skillfleet_nb.store.home import atomic_write, writing
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Parcel:
 
     @property
     def packed(self) -> bytes:
-        """It as bytes, signed with the key of its home.
+        """It as bytes, signed with the key of its user.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Parcel:
                 f"`{part}` holds the value of ${variable}, and keys are not written to disk: read it where it is used, "
                 f"os.environ[{variable!r}], or run in this process (leave --detach out)"
             )
-        return sign(_Label.of_now().line() + blob, home_key(self.home.ensure().root / "key"))
+        return sign(_Label.of_now().line() + blob, user_key())
 
     def under(self) -> AbstractContextManager[None]:
         """Make the settings of DSPy in the body those of the parcel."""
@@ -156,7 +156,8 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
     Raises
     ------
     JobError
-        If there is none, it is unsigned or altered, or what it names cannot be imported any more.
+        If there is none, others may have written it, it is unsigned or altered, or what it names cannot be
+        imported any more.
     """
     import cloudpickle
 
@@ -164,7 +165,9 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
     if not file.exists():
         raise JobError(f"job {job_id!r} kept nothing to run it from: {_GIVE_AGAIN}")
     what = f"the parcel of job {job_id!r}"
-    head, _, packed = verified(file.read_bytes(), home_key(home.root / "key"), what).partition(b"\n")
+    for place in (home.root, file.parent, file):
+        refuse_of_others(place, f"make it yours alone, or {_GIVE_AGAIN}")
+    head, _, packed = verified(file.read_bytes(), user_key(), what).partition(b"\n")
     label = _Label.read(head, what)
     sys.path += [entry for entry in label.path if entry not in sys.path]
     if move and Path(label.folder).is_dir():

@@ -20,7 +20,7 @@ import skillfleet_nb as sf
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.runs.engines import parcel
 from skillfleet_nb.runs.fingerprint import environment
-from skillfleet_nb.security import home_key, sign
+from skillfleet_nb.security import key_at, sign, user_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,11 +112,11 @@ def test_a_parcel_of_others_is_never_opened(fleet: Fleet, stopped: str, tmp_path
     start = sound.index(b'{"folder"')
     place = sound[start : sound.index(b"\n", start) + 1]
     harm = place + pickle.dumps({"program": Canary(mark)})
-    elsewhere = home_key(tmp_path / "other-key")
+    elsewhere = key_at(tmp_path / "other-key")
     altered = sound[:-40] + bytes([sound[-40] ^ 1]) + sound[-39:]
     for blob, why in (
         (harm, "not signed"),
-        (sign(harm, elsewhere), "altered, or comes from another home"),
+        (sign(harm, elsewhere), "altered, or packed by another user"),
         (sound[: -len(harm)] + harm, "altered"),
         (altered, "altered"),
         (sound[:10], "not signed"),
@@ -126,10 +126,10 @@ def test_a_parcel_of_others_is_never_opened(fleet: Fleet, stopped: str, tmp_path
         with pytest.raises(JobError, match=why):
             fleet.resume(stopped)
     assert not mark.exists()
-    file.write_bytes(sign(harm, home_key(fleet.home.root / "key")))
+    file.write_bytes(sign(harm, user_key()))
     with pytest.raises(JobError):  # not what a parcel holds
         fleet.resume(stopped)
-    assert mark.exists()  # what is signed by the home is opened: the canary does tell
+    assert mark.exists()  # what is signed by the user is opened: the canary does tell
 
 
 @pytest.mark.parametrize(
@@ -164,18 +164,45 @@ def test_a_parcel_that_cannot_be_opened_says_what_it_is(
     head = json.dumps(now if label is not None else {"folder": ".", "path": []}).encode()
     blob = holds if isinstance(holds, bytes) else pickle.dumps(holds)
     file = parcel.parcel_file(fleet.home, job.id)
-    file.write_bytes(sign(head + b"\n" + blob, home_key(fleet.home.root / "key")))
+    file.write_bytes(sign(head + b"\n" + blob, user_key()))
     with pytest.raises(JobError, match=told):
         fleet.resume(job.id, as_new=True)
+
+
+def test_a_home_that_comes_with_a_checkout_runs_nothing(
+    fleet: Fleet, stopped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its maker's key is not in it, so it is as if another user had it."""
+    assert [f.name for f in fleet.home.root.rglob("key*")] == []
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "of another user"))
+    with pytest.raises(JobError, match="packed by another user"):
+        fleet.resume(stopped)
+
+
+def test_what_others_may_have_written_runs_nothing(
+    fleet: Fleet, stopped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = parcel.parcel_file(fleet.home, stopped)
+    for place in (fleet.home.root, file.parent, file):
+        mode = place.stat().st_mode
+        place.chmod(mode | 0o002)
+        with pytest.raises(JobError, match=r"can be changed by any user: nothing of it is run; make it yours"):
+            fleet.resume(stopped)
+        place.chmod(mode)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    user_key()
+    (tmp_path / "skillfleet" / "key").chmod(0o644)
+    with pytest.raises(JobError, match=r"can be read by others: nothing of it is run; chmod 600"):
+        fleet.resume(stopped)
 
 
 def test_many_processes_agree_on_one_key(tmp_path: Path) -> None:
     code = """if True:
         import sys
         from pathlib import Path
-        from skillfleet_nb.security import home_key
+        from skillfleet_nb.security import key_at
         sys.stdin.read(1)
-        print(home_key(Path(sys.argv[1])).hex())
+        print(key_at(Path(sys.argv[1])).hex())
     """
     args = [sys.executable, "-c", code, str(tmp_path / "key")]
     started = [subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
