@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from skillfleet_nb.lm.fallback import Step
     from skillfleet_nb.lm.prices import Price
 
-_HISTORY_SEARCHED = 64  # entries of a shared history looked through: more threads than a run has
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 _COSTS = ("cost_usd", "full_cost_usd")
 
@@ -117,13 +116,6 @@ def _usage(usage: Any) -> Tokens:
 def _says_usage(response: object) -> bool:
     parts = response if isinstance(response, tuple | list) else (response,)
     return any(usage_of(response)) or any(getattr(part, "cache_hit", False) for part in parts)
-
-
-def entry_of(prompt: str, history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Find the newest entry of this prompt: threads that share a model share its history."""
-    recent = list(history[-_HISTORY_SEARCHED:])
-    same = (e for e in reversed(recent) if text_of(e.get("messages") or e.get("prompt")) == prompt)
-    return next(same, recent[-1] if recent else None)
 
 
 def text_of(sent: object) -> str:

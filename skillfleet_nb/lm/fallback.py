@@ -100,7 +100,7 @@ class Step:
 
     def as_asked(self) -> AbstractContextManager[None]:
         """Say in the body that the messages are an adapter's, which DSPy knows of the model it gave them to."""
-        if self.request is None:
+        if self.request is None and self.lm._sf_ask_of is None:  # noqa: SLF001  the mixin's
             return nullcontext()
         from dspy.clients._deprecation import adapter_message_call
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.calls import Call, text_of
@@ -105,7 +104,7 @@ class Gate:
             self.check(cause)
             await asyncio.sleep(min(left, _LOOK_S) if left > 0 else _LOOK_S)
 
-    def call(self, lm: Model | SimpleNamespace, sent: object, n: int) -> Call:
+    def call(self, lm: Model, sent: object, n: int) -> Call:
         """Reckon what `n` completions of `lm` will take; close the gate where a limit in money cannot be kept."""
         price = self.ledger.price(lm)
         bound = self.ledger.limits.usd if self.limits.usd is not None else self.ledger.checkpoint_usd
@@ -147,20 +146,6 @@ class Gate:
             await asyncio.sleep(_TURN_S)
             if self.ledger.is_held:
                 self.look()
-
-    def count(self, entry: dict[str, Any]) -> None:
-        """Count a call that nobody admitted, and go no further where it would have been refused."""
-        lm = SimpleNamespace(model=entry["model"])
-        call = self.call(lm, entry.get("messages") or entry.get("prompt"), len(entry["outputs"]))
-        call.entry = entry
-        with self.ledger.turn:
-            refusal = self._refusal(call)
-            self.ledger.reserve(call)
-        with self.ledger.flight(call, lm, "task"):
-            pass
-        if refusal is not None:
-            self.close(StopKind.BUDGET, refusal)
-        self.check()
 
     def _admitted(self, call: Call, *, may_wait: bool = True) -> bool:
         """Admit a call, or tell that it has to wait: what is in flight may turn out cached or cheaper."""

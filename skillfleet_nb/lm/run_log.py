@@ -16,6 +16,8 @@ from contextlib import closing, contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TextIO
 
+from skillfleet_nb.lm.stand_ins import replaced
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -67,7 +69,6 @@ class _Router:
 
     def __init__(self, original: TextIO) -> None:
         self.original = original
-        self.runs = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)
@@ -95,30 +96,7 @@ def _without_bars(original: Callable[..., None]) -> Any:
     def start(bar: object, *args: object, **kwargs: object) -> None:
         original(bar, *args, **(kwargs if _log() is None else {**kwargs, "disable": True}))
 
-    stand_in: Any = start
-    stand_in.original, stand_in.runs = original, 0
-    return stand_in
-
-
-_switch = threading.Lock()
-
-
-@contextmanager
-def _replaced(owner: object, name: str, replace: Callable[[Any], Any]) -> Iterator[None]:
-    """Have what `replace` makes of an attribute stand for it, from the first run that is on to the end of the last."""
-    with _switch:
-        stand_in = getattr(owner, name)
-        if "runs" not in getattr(stand_in, "__dict__", {}):
-            stand_in = replace(stand_in)
-            setattr(owner, name, stand_in)
-        stand_in.runs += 1
-    try:
-        yield
-    finally:
-        with _switch:
-            stand_in.runs -= 1
-            if stand_in.runs == 0 and getattr(owner, name) is stand_in:  # somebody may have put theirs over it
-                setattr(owner, name, stand_in.original)
+    return start
 
 
 @contextmanager
@@ -132,8 +110,8 @@ def run_log(path: Path, redactor: Redactor) -> Iterator[RunLog]:
     log = RunLog(path, redactor)
     with (
         closing(log),
-        _replaced(sys, "stdout", _Router),
-        _replaced(sys, "stderr", _Router),
-        _replaced(tqdm, "__init__", _without_bars),
+        replaced(sys, "stdout", _Router),
+        replaced(sys, "stderr", _Router),
+        replaced(tqdm, "__init__", _without_bars),
     ):
         yield log

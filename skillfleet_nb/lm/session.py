@@ -7,20 +7,21 @@ keys out of them and out of every error.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.events import StopKind, Warned
 from skillfleet_nb.lm.calls import Purchases
+from skillfleet_nb.lm.everywhere import everywhere, standing_in
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import RetryPolicy, advice, in_short, is_dead
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
 from skillfleet_nb.lm.reading import Readings
 from skillfleet_nb.lm.run_log import MARK, run_log
-from skillfleet_nb.lm.tap import UntappedCalls, tapped
+from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import Journal, new_stream
 
@@ -106,6 +107,7 @@ class Session:
         on_calls: Callable[[Sequence[LMCall]], None] | None = None,
     ) -> None:
         self._journal, self._look, self._on_calls = journal, look, on_calls
+        self._inside = ExitStack()
         self.redactor = journal.redactor if journal is not None else Redactor()
         self.redactor.add([*models, *fallbacks])
         policy = RetryPolicy.of(settings)
@@ -150,12 +152,16 @@ class Session:
             yield session
 
     def __enter__(self) -> Self:
+        self._inside.enter_context(standing_in())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        finally:
+            self._inside.close()
 
     def close(self) -> None:
         """Let no further call start, and wait for those in flight."""
@@ -173,21 +179,20 @@ class Session:
 
     @contextmanager
     def models(self, gate: Gate, lm: Model, *callbacks: BaseCallback, role: Role = "task") -> Iterator[Model]:
-        """Make the body's calls of models go through `gate`: of `lm`, and of those a program makes for itself."""
+        """Make the body's calls of models go through `gate`: of `lm` and of any other, on whatever threads."""
         import dspy
 
         metered = tapped(gate, lm, role)
-        active = [*dspy.settings.callbacks, *callbacks]
-        with dspy.context(
+        settings = dspy.context(
             lm=metered,
             adapter=self.readings.reading(dspy.settings.adapter or dspy.ChatAdapter()),
-            callbacks=active,
-            caller_modules=[UntappedCalls(gate, active)],
+            callbacks=[*dspy.settings.callbacks, *callbacks],
             disable_history=False,  # the meter reads usage from it
             max_history_size=1,  # the meter is told each call as it is made; every program keeping 10,000 fills memory
             track_usage=False,
             usage_tracker=Purchases(),
-        ):
+        )
+        with settings, everywhere(gate):
             yield metered
 
     @contextmanager

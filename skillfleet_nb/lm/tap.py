@@ -2,25 +2,23 @@
 
 A tap is a copy of the user's model, of a subclass that adds two things, admission before a call and the
 reading of its usage after it, so that every copy an optimizer makes is metered too, on any thread,
-and DSPy's cache keeps working.  A model the program makes for itself, which no tap can see, is found
-by the first call it answers and metered by callback from then on.
+and DSPy's cache keeps working.  A model the program makes for itself is tapped as it is called (see
+``everywhere``).
 """
 
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.lm.calls import current, entry_of
+from skillfleet_nb.lm.calls import current
 from skillfleet_nb.lm.fallback import steps
+from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.lm.retry import Attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    from dspy.utils.callback import BaseCallback
 
     from skillfleet_nb.events import Role
     from skillfleet_nb.lm.calls import Call
@@ -49,6 +47,13 @@ def tapped_program(gate: Gate, program: Program) -> Program:
     return program
 
 
+def adopted(gate: Gate, lm: Model, ask: Callable[..., Any]) -> Any:
+    """Tap a model for a call that has begun already, which `ask` goes on with; the history is the model's own."""
+    made = tapped(gate, lm, "task")
+    made._sf_ask_of, made.history = partial(ask, made), lm.history  # noqa: SLF001  the mixin's
+    return made
+
+
 def _tapped(gate: Gate, lm: Model, role: Role) -> Any:
     cls: Any = _tapped_class(_original_class(type(lm)))
     copied = cls.__new__(cls)
@@ -64,6 +69,7 @@ class _Tap:
     _sf_role: Role
     _sf_given: dict[str, Any]
     _sf_others: tuple[Any, ...] = ()
+    _sf_ask_of: Callable[..., Any] | None = None
     model: str
     kwargs: dict[str, Any]
 
@@ -95,6 +101,8 @@ class _Tap:
                 answer = step.lm._sf_ask(step, self._sf_of())  # noqa: SLF001  same class
             except Exception as exc:  # noqa: BLE001  raised again where nobody takes over
                 step.failure = exc
+            except RunStopped as stop:
+                raise _as_survived(stop) from stop.__cause__
         return answer
 
     async def acall(self, prompt: object = None, *, messages: object = None, **kwargs: Any) -> Any:
@@ -111,7 +119,7 @@ class _Tap:
         attempts = Attempts(self, gate, call, step.sent)
         gate.admit(call)
         prompt, messages, kwargs = step.sent
-        ask = super().__call__  # type: ignore[misc]  # a mixin
+        ask = self._sf_ask_of or super().__call__  # type: ignore[misc]  # a mixin
         with gate.ledger.flight(call, self, self._sf_role), step.as_asked():
             return attempts.run(lambda: ask(prompt, messages=messages, **kwargs))
 
@@ -120,7 +128,7 @@ class _Tap:
         attempts = Attempts(self, gate, call, step.sent)
         await gate.admit_async(call)
         prompt, messages, kwargs = step.sent
-        ask = super().acall  # type: ignore[misc]  # a mixin
+        ask = self._sf_ask_of or super().acall  # type: ignore[misc]  # a mixin
         with gate.ledger.flight(call, self, self._sf_role), step.as_asked():
             return await attempts.arun(lambda: ask(prompt, messages=messages, **kwargs))
 
@@ -135,89 +143,21 @@ class _Tap:
         return self.copy()  # type: ignore[attr-defined]  # a mixin
 
 
-def callback(gate: Gate) -> BaseCallback:
-    """Make a DSPy callback that meters models the program makes for itself.
+def _as_survived(stop: RunStopped) -> BaseException:
+    """Turn a stop into an ordinary error where it is on a worker of a ``ThreadPool``.
 
-    They cannot be tapped; their admission happens as their call starts, and their usage is read
-    from the history they keep.
+    It would die of the stop, and whoever waits for its answer wait for good.
     """
-    from dspy.utils.callback import BaseCallback
+    from multiprocessing.dummy import DummyProcess
 
-    made: BaseCallback = type("Callback", (_UntappedCallback, BaseCallback), {})(gate)
-    return made
-
-
-class _UntappedCallback:
-    """DSPy's callback; mixed in before ``BaseCallback`` when DSPy is loaded."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-        self._open: dict[str, tuple[AbstractContextManager[None], Call, Any]] = {}
-
-    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        if isinstance(instance, _Tap):
-            return
-        n = (inputs.get("kwargs") or {}).get("n") or getattr(instance, "kwargs", {}).get("n") or 1
-        call = self._gate.call(instance, inputs.get("messages") or inputs.get("prompt"), int(n))
-        self._gate.admit(call)
-        flight = self._gate.ledger.flight(call, instance, "task")
-        flight.__enter__()
-        self._open[call_id] = (flight, call, instance)
-
-    def on_lm_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
-        del outputs
-        if call_id not in self._open:
-            return
-        flight, call, instance = self._open.pop(call_id)
-        if exception is None:
-            call.entry = call.entry or entry_of(call.prompt, getattr(instance, "history", None) or [])
-            flight.__exit__(None, None, None)
-        else:
-            with suppress(type(exception), RuntimeError):  # counted; DSPy raises it itself
-                flight.__exit__(type(exception), exception, exception.__traceback__)
-
-
-class _History(list[dict[str, Any]]):
-    """A history that hands on what is appended and keeps nothing."""
-
-    def __init__(self, take_in: Callable[[dict[str, Any]], None]) -> None:
-        super().__init__()
-        self._take_in = take_in
-
-    def append(self, entry: dict[str, Any]) -> None:
-        self._take_in(entry)
-
-
-class UntappedCalls:
-    """Stands first in DSPy's setting ``caller_modules`` and takes in every answered call.
-
-    DSPy runs callbacks around every module, adapter and model, which costs as much as all the rest
-    of the meter, so :func:`callback` is put into `callbacks`, the list DSPy works with, only once a
-    call has come through no tap.  That call is counted afterwards, for it cannot be refused any more.
-    """
-
-    def __init__(self, gate: Gate, callbacks: list[BaseCallback]) -> None:
-        self._gate, self._callbacks = gate, callbacks
-        self._lock = threading.Lock()
-        self.history = _History(self._take_in)  # DSPy appends to the history of each calling module
-
-    def __deepcopy__(self, memo: dict[int, object]) -> UntappedCalls:
-        return self
-
-    def _take_in(self, entry: dict[str, Any]) -> None:
-        call = current.get()
-        if call is not None:
-            call.entry = entry
-            return
-        with self._lock:
-            if not any(isinstance(c, _UntappedCallback) for c in self._callbacks):
-                self._callbacks.append(callback(self._gate))
-        self._gate.count(entry)
+    in_pool = isinstance(threading.current_thread(), DummyProcess)
+    return RuntimeError(f"the run stopped: {stop.reason}") if in_pool else stop
 
 
 def _original_class(cls: type) -> type:
     return cls.__mro__[2] if issubclass(cls, _Tap) else cls
 
 
+@lru_cache(maxsize=64)
 def _tapped_class(cls: type) -> type:
     return type(cls.__name__, (_Tap, cls), {"__module__": cls.__module__, "__qualname__": cls.__qualname__})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from contextlib import suppress
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -74,7 +74,8 @@ class _CallThread:
     def __init__(self) -> None:
         self.calls: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
         self.outcomes: SimpleQueue[_Outcome] = SimpleQueue()
-        threading.Thread(target=_serve, args=(self.calls, self.outcomes), name="skillfleet-call", daemon=True).start()
+        thread = threading.Thread(target=_serve, args=(self.calls, self.outcomes), name="skillfleet-call", daemon=True)
+        Context().run(thread.start)  # it serves on, in the context of each call
 
 
 def _serve(calls: SimpleQueue[Callable[[], Any] | None], outcomes: SimpleQueue[_Outcome]) -> None:

@@ -10,19 +10,21 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+from contextlib import contextmanager
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Self, get_args, get_origin
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import StopKind
-from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.lm.everywhere import everywhere
+from skillfleet_nb.lm.gate import Gate
+from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
 from skillfleet_nb.runs.answerable import nearest_answer
 from skillfleet_nb.runs.off_loop import off_loop
 from skillfleet_nb.runs.review.reviewer import REVIEWER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Mapping
 
     from skillfleet_nb.typing import Example, Metric, Prediction
 
@@ -292,19 +294,19 @@ class _NoPerson:
         raise _AsksModel
 
 
-def _nobody_asked() -> AbstractContextManager[None]:
-    """Stop whatever the body asks, a model of its own or a person, before it is asked."""
+@contextmanager
+def _nobody_asked() -> Iterator[None]:
+    """Stop whatever the body asks, a model of its own or a person, on whatever thread, before it is asked."""
     import dspy
-    from dspy.utils.callback import BaseCallback
 
-    def on_lm_start(*_: object, **__: object) -> None:
-        raise _AsksModel
-
-    no_models: Any = type("NoModels", (BaseCallback,), {"on_lm_start": on_lm_start})
-    context: AbstractContextManager[None] = dspy.context(
-        lm=dspy.LM("skillfleet/none", cache=False), callbacks=[no_models()], trace=[], **{REVIEWER: _NoPerson()}
-    )
-    return context
+    gate = Gate(Ledger(Limits(calls=0)))
+    none = dspy.LM("skillfleet/none", cache=False)
+    try:
+        with dspy.context(lm=none, trace=[], **{REVIEWER: _NoPerson()}), everywhere(gate):
+            yield
+    finally:
+        if gate.closed is not None:
+            raise _AsksModel
 
 
 def _blank(annotation: Any) -> Any:

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import inspect
 import threading
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -195,13 +194,40 @@ def test_a_setting_of_ones_own_reaches_dspys_workers() -> None:
     assert dspy.settings.get("skillfleet_test") is None
 
 
-def test_what_stands_among_the_calling_modules_gets_every_answered_call() -> None:
+def test_a_usage_tracker_hears_of_bought_answers_alone_on_their_own_thread() -> None:
+    heard: list[int] = []
+
+    class Tracker:
+        def __deepcopy__(self, memo: object) -> Tracker:
+            return self
+
+        def add_usage(self, lm: str, usage: object) -> None:
+            heard.append(threading.get_ident())
+
     lm, engine = counted_lm()
-    caller = SimpleNamespace(history=[])
-    with dspy.context(lm=lm, caller_modules=[caller], disable_history=False, max_history_size=5):
+    with dspy.context(lm=lm, usage_tracker=Tracker(), track_usage=False):
+        for _ in range(2):
+            Answering()(text="where is my invoice?")
+        dspy.Parallel(num_threads=2)([(Answering(), dspy.Example(text="and mine?").with_inputs("text"))])
+    assert len(heard) == engine.calls == 2
+    assert heard[0] == threading.get_ident() != heard[1]
+
+
+def test_models_are_called_through_the_class_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways: list[str] = []
+    for name in ("__call__", "acall"):
+        original = getattr(dspy.BaseLM, name)
+
+        def noting(*args: Any, _original: Any = original, _name: str = name, **kwargs: Any) -> Any:
+            ways.append(_name)
+            return _original(*args, **kwargs)
+
+        monkeypatch.setattr(dspy.BaseLM, name, noting)
+    lm, _ = counted_lm()
+    with dspy.context(lm=lm):
         Answering()(text="where is my invoice?")
-    assert len(caller.history) == engine.calls == 1
-    assert {"usage", "outputs", "messages", "model"} <= caller.history[0].keys()
+        asyncio.run(Answering().acall(text="and mine?"))
+    assert ways == ["__call__", "acall"]
 
 
 def test_a_lock_of_tqdm_that_nobody_gives_back_does_not_hang_a_run(tmp_path: Path) -> None:
