@@ -64,6 +64,15 @@ class Limits:
     tokens: int | None = None
     seconds: float | None = None
 
+    def told(self) -> str:
+        """Name them as a reason to stop."""
+        bounds = (
+            ("" if self.calls is None else f"{self.calls} calls"),
+            ("" if self.usd is None else f"${self.usd:g}"),
+            ("" if self.tokens is None else f"{self.tokens:,} tokens"),
+        )
+        return f"budget: {' or '.join(filter(None, bounds))}"
+
     def less(self, share: Limits) -> Limits:
         """Return these limits with `share` set aside, never below zero."""
         kept = {}

@@ -226,8 +226,12 @@ class Execution:
             if stop.may_score and stop.kind is not StopKind.ERROR:
                 full = isinstance(exc, HomeError)
                 stop = _Stop(StopKind.HOME, str(exc)) if full else self._failed("scoring", exc)
-        if finish.closed is not None and finish.closed[0] is not StopKind.BUDGET and stop.may_score:
-            stop = _Stop(*finish.closed)
+        if finish.closed is not None and stop.may_score:
+            kind, reason = finish.closed
+            if kind is not StopKind.BUDGET:
+                stop = _Stop(kind, reason)
+            elif compared is None and stop.kind is StopKind.FINISHED:
+                stop = _Stop(kind, f"{reason}, before the test")
         finish.close(StopKind.CANCELLED, "the run is over")
         self._session.drain()
         return self._result(baseline, best, compared, stop)

@@ -13,6 +13,7 @@ from skillfleet_nb.lm.faults import in_one_line, in_short, is_unanswered
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.runs.lm_health import Asked, Scoring, ask_prompt_lm, broken, lost, many_failed
+from skillfleet_nb.runs.reach import Reach
 from skillfleet_nb.stats import PairedComparison, paired_comparison
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Scorer:
         self._prepared, self._session, self._recorder, self._reporter = prepared, session, recorder, reporter
         self._ledger = session.ledger
         self._answered: Example | None = None
+        self._reach = Reach(session.ledger)
 
     def baseline(self, gate: Gate) -> Candidate:
         """Score the program as it was given, on validation.
@@ -83,8 +85,9 @@ class Scorer:
             scoring = self._first_row(gate)
             if run.prompt_lm is not run.lm:
                 ask_prompt_lm(self._session, tapped(gate, run.prompt_lm, run.optimizer.prompt_role))
-            if len(run.splits.val) > 1:
-                scoring.add(self._evaluate(run.program, run.splits.val[1:], gate))
+            if others := run.splits.val[1:]:
+                with self._reach.measured(len(others)):
+                    scoring.add(self._evaluate(run.program, others, gate))
         gate.check()
         rows = scoring.rows
         failure = run.metric.last_failure or self._recorder.last_failure or self._ledger.last_failure
@@ -159,10 +162,15 @@ class Scorer:
         same = best.program_id == baseline.program_id
         before, after = Scoring.empty(), Scoring.empty()
         with _until_stopped(gate), self.models(gate):
-            for start in range(0, len(rows), chunk):
-                part = rows[start : start + chunk]
-                scored = self._evaluate(baseline.program, part, gate)
-                changed = scored if same else self._evaluate(best.program, part, gate)
+            while rest := rows[len(before.rows) :]:
+                reach = self._reach.examples(1 if same else 2)
+                if reach == 0:  # half an example tells nothing, and would be paid for
+                    gate.close(StopKind.BUDGET, self._ledger.limits.told())
+                    break
+                part = rest[: min(chunk, reach or chunk)]
+                with self._reach.measured((1 if same else 2) * len(part)):
+                    scored = self._evaluate(baseline.program, part, gate)
+                    changed = scored if same else self._evaluate(best.program, part, gate)
                 gate.check()
                 before.add(scored)
                 after.add(changed)

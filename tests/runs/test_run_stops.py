@@ -339,3 +339,25 @@ def test_time_on_the_clock_is_counted_from_the_start(fleet: Fleet) -> None:
     before = time.monotonic()
     result = start(fleet, lm, "labeled_fewshot").result()
     assert 0 < result.wall_s <= time.monotonic() - before
+
+
+@pytest.mark.parametrize(("threads", "calls"), [(8, 70), (8, 55), (1, 49), (4, 43)])
+def test_no_test_is_bought_and_thrown_away(fleet: Fleet, threads: int, calls: int) -> None:
+    lm, _ = counted_lm(Counting(latency_s=0.002))
+    result = start(fleet, lm, "bootstrap_fewshot", max_calls=calls, num_threads=threads).result()
+    events = fleet.sql("select seq, kind, payload->>'text' as said from events where kind in ('lm_call', 'phase')")
+    opened = events[events.said.fillna("").str.contains("sealed test")].seq.max()
+    bought = int(((events.kind == "lm_call") & (events.seq > opened)).sum())
+    tested = fleet.sql("select coalesce(sum(n_examples), 0)::int as n from trials where split = 'test'").n[0]
+    assert bought == tested, "every answer of the test is part of its verdict"
+    assert (result.verdict is None) == (tested == 0)
+    assert result.lm_calls <= calls
+
+
+def test_a_limit_that_leaves_no_test_is_the_reason(fleet: Fleet) -> None:
+    lm, _ = counted_lm()
+    rows = Data().splits()
+    result = start(fleet, lm, "labeled_fewshot", max_calls=25, num_threads=1, **rows).result()
+    assert result.verdict is None
+    assert (result.stop_kind, result.stop_reason) == ("budget", "budget: 25 calls, before the test")
+    assert "the optimizer finished" not in result.summary
