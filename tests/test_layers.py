@@ -63,7 +63,7 @@ EXAMPLES_OF_SQL = {
 # answer because it follows from the arguments alone and takes long.
 OF_THE_PROCESS = {
     "runs/collector.py": "the garbage collector",
-    "lm/run_log.py": "standard output",
+    "lm/stand_ins.py": "what stands for parts of other libraries while a run is on",
 }
 REMEMBERED = {
     "optimizers/base.py:_played": "a loop rehearsed many times over",
