@@ -66,6 +66,7 @@ OF_THE_PROCESS = {
     "lm/stand_ins.py": "what stands for parts of other libraries while a run is on",
 }
 REMEMBERED = {
+    "lm/tap.py:_tapped_class": "a class made for every model of a program's own that is called",
     "optimizers/base.py:_played": "a loop rehearsed many times over",
     "optimizers/registry.py:_scanned": "the metadata of all that is installed",
     "optimizers/rehearsal/run.py:_spread": "asked at every score that is rehearsed",
