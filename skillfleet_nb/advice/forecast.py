@@ -173,7 +173,7 @@ class Workload(NamedTuple):
         s = self.sizing
         if s.probed:
             bought = f"{s.probe_calls} calls" + (f", {money(s.probe_usd)}" if s.probe_usd else "")
-            return [*notes, f"reckoned from {s.probed} real runs of the program ({bought})"]
+            return [*notes, *s.unread, f"reckoned from {s.probed} real runs of the program ({bought})"]
         notes.append("reckoned from prompts as they are written; --probe 3 would measure them on 3 examples")
         if not s.latency_known:
             notes.append(f"the model's latency is not known: {s.latency_s:g} s a call are assumed")

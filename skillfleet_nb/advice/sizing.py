@@ -60,6 +60,8 @@ class Sizing(BaseModel):
         Of these runs: the mean score, and the share above 0; None without a probe.
     probe_usd, probe_calls
         What the probe bought.
+    unread
+        What is to be said of answers that could not be read, or only when they were asked for again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,6 +80,7 @@ class Sizing(BaseModel):
     probe_usd: float | None = 0.0
     probe_calls: int = 0
     latency_known: bool = False
+    unread: tuple[str, ...] = ()
     cached_share: float = 0.0
 
 
@@ -212,7 +215,9 @@ def probe(home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = N
         if not answered or not overheads:
             raise LMError(f"the probe of {n} examples got no answer ({why}): check the model, or give probe=0")
         totals = session.ledger.totals
-        bought = {"probe_usd": totals.cost_usd, "probe_calls": totals.calls}
+        bought = {
+            "probe_usd": totals.cost_usd, "probe_calls": totals.calls, "unread": tuple(session.readings.told())
+        }  # fmt: skip
         sizing = _measured(read, answered, len(overheads), scores, min(overheads)).model_copy(update=bought)
         session.emit(Probed(key=task.key, sizing=sizing.model_dump()), sync=True)
     return sizing

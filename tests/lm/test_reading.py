@@ -111,10 +111,20 @@ def test_a_search_that_fails_for_want_of_proposals_says_so_in_one_line(tmp_path:
     assert len(stopped) < 200
 
 
-def test_a_model_that_answers_json_to_the_chat_form_is_asked_twice_and_that_is_told(tmp_path: Path) -> None:
-    def as_json(text: str) -> str:
-        return json.dumps({"intent": text.split("\n")[1]}) if text.startswith("[[ ##") else text
+def as_json(text: str) -> str:
+    return json.dumps({"intent": text.split("\n")[1]}) if text.startswith("[[ ##") else text
 
+
+def test_an_estimate_tells_of_a_model_that_is_asked_twice(tmp_path: Path) -> None:
+    lm, engine = counted_lm(Styled(as_json))
+    splits = Data().splits()
+    told = Fleet(tmp_path).advice.estimate(program(), lm=lm, optimizer="labeled_fewshot", probe=3, **splits)
+    assert engine.calls == 6
+    assert any(note.startswith("3 of 3 requests were asked twice") for note in told.notes)
+    assert "JSONAdapter" in told.text()
+
+
+def test_a_model_that_answers_json_to_the_chat_form_is_asked_twice_and_that_is_told(tmp_path: Path) -> None:
     task, engine = counted_lm(Styled(as_json))
     job = run(tmp_path / "home", "labeled_fewshot", str, task=task)
     asked = job.progress.unread["task"]
