@@ -39,8 +39,12 @@ class Note:
 
     __repr__ = __str__
 
+    def html(self) -> str:
+        """Show it as HTML."""
+        return preformatted(self.text)
+
     def _repr_html_(self) -> str:
-        return str(preformatted(self.text))
+        return str(self.html())
 
 
 @dataclass(frozen=True)
