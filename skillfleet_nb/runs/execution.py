@@ -20,6 +20,7 @@ from skillfleet_nb.lm.faults import in_one_line
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped, tapped_program
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.collector import set_aside
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.leavable import run_leavable
@@ -402,6 +403,11 @@ class Execution:
         if time.monotonic() - self._looked <= _LOOK_S or not self._looking.acquire(blocking=False):
             return
         try:
+            if not self._journal.path.exists():  # what is written goes nowhere, and nothing says so
+                save = as_typed(f"save {self.prepared.request.name or self._journal.stream} best.json")
+                gone = f"{self._journal.path.parent} is gone: the best so far is in memory, {save} keeps it"
+                self.ledger.stop(StopKind.HOME, gone)
+                return
             asked = read_requests(self._home, self._journal.stream)
             new, self._heard = asked[self._heard :], len(asked)
             obey = {"cancel": self.cancel, "pause": self.pause, "unpause": self.unpause}

@@ -53,7 +53,7 @@ def start(home: Home, prepared: Prepared, explain: Callable[[Prepared], Sequence
         spec=spec.model_dump(mode="json"),
     )
     events = [created, *explain(prepared)]
-    return _launch(Job(home, job_id), Journal(home, job_id), events, prepared, packed)
+    return _launch(Job(home, job_id, created.name), Journal(home, job_id), events, prepared, packed)
 
 
 def start_again(home: Home, prepared: Prepared, before: Progress, cache_dir: str | None) -> Job:

@@ -53,9 +53,10 @@ class Job(Readable):
         Shows live views where the job is.
     """
 
-    def __init__(self, home: Home, job_id: str) -> None:
+    def __init__(self, home: Home, job_id: str, name: str | None = None) -> None:
         self.id = job_id
         self.home = home
+        self._name = name or job_id
         self._progress = Progress(home, job_id)
         self._reading = threading.Lock()
         self._execution: Execution | None = None
@@ -105,11 +106,13 @@ class Job(Readable):
     @property
     def name(self) -> str:
         """What the person calls the job."""
-        return self.progress.name or self.id
+        return self.progress.name or self._name
 
     @property
     def state(self) -> JobState:
         """State of the job, now."""
+        if self._result is not None and not self.home.journal_dir(self.id).is_dir():
+            return self._result.state  # its record is gone
         return self.progress.state
 
     @property
