@@ -72,6 +72,7 @@ def killed(optimizer: str, kills: int, folder: Path) -> list[dict[str, Any]]:
 def queued(n: int, folder: Path) -> list[dict[str, Any]]:
     """Queue many jobs and wait for all of them."""
     fleet, model = Fleet(folder / "home"), LoggedLM(folder)
+    fleet.home.ensure().config.write_text(f"max_detached = {n}\n", "utf-8")
     me = psutil.Process()
     given = {"optimizer": "labeled_fewshot", "params": {"k": 2}}
     fleet.jobs()  # what a first question loads is not counted

@@ -39,6 +39,7 @@ def start(home: Home, prepared: Prepared, explain: Callable[[Prepared], Sequence
     """
     request, spec = prepared.request, prepared.spec
     job_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    _refuse_too_many(prepared, home)
     packed = _packed(prepared, home)
     created = JobCreated(
         name=request.name or f"{spec.optimizer}-{job_id[-6:]}",
@@ -73,6 +74,7 @@ def start_again(home: Home, prepared: Prepared, before: Progress, cache_dir: str
     JobError
         If somebody else was faster.
     """
+    _refuse_too_many(prepared, home)
     packed = _packed(prepared, home, cache_dir)
     job = Job(home, before.job_id)
     journal = Journal(home, job.id)
@@ -82,6 +84,11 @@ def start_again(home: Home, prepared: Prepared, before: Progress, cache_dir: str
     heard = len(read_requests(home, job.id))
     resumed = Resumed(attempt=before.attempts + 1, budget=prepared.spec.budget.model_dump(), heard=heard)
     return _launch(job, journal, [resumed, StateChanged(state=JobState.PENDING)], prepared, packed)
+
+
+def _refuse_too_many(prepared: Prepared, home: Home) -> None:
+    if prepared.request.engine == "process":
+        worker.refuse_too_many(home)
 
 
 def _packed(prepared: Prepared, home: Home, cache_dir: str | None = None) -> bytes | None:

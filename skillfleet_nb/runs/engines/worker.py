@@ -15,7 +15,9 @@ import traceback
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.config import Settings
+from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import JobState, Phase, StateChanged, StopKind
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.leavable import leave
 from skillfleet_nb.security import Redactor
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.execution import Execution
 
 _MODULE = "skillfleet_nb.runs.engines.worker"  # not __name__: as the worker that is __main__
+_PID = "pid"
 _LOOK_S = 0.5  # how often a waiting job looks for a free slot
 
 
@@ -61,6 +64,23 @@ def spawn(home: Home, journal: Journal, max_parallel: int | None = None) -> None
         os.close(alive)
 
 
+def refuse_too_many(home: Home) -> None:
+    """Refuse a further worker where as many as may be run or wait: each is a process, also while it waits.
+
+    Raises
+    ------
+    JobError
+        Saying what can be done.
+    """
+    most = Settings.load(home.config).max_detached
+    there = sum(is_alive(home, file.parent.name) for file in home.journal.glob(f"*/{_PID}"))
+    if there >= most:
+        raise JobError(
+            f"{there} detached jobs run or wait here, and no more than {most} may: each is a process of some 40 MB; "
+            f"wait for some, cancel some ({as_typed('jobs --state pending')}), or raise max_detached in {home.config}"
+        )
+
+
 def pid(home: Home, job_id: str) -> int | None:
     """Tell the process that runs a job, if it is one of its own and lives."""
     try:
@@ -76,7 +96,7 @@ def forget(home: Home, job_id: str) -> None:
 
 
 def _pid_file(home: Home, job_id: str) -> Path:
-    return home.journal_dir(job_id) / "pid"
+    return home.journal_dir(job_id) / _PID
 
 
 def main(root: str, job_id: str, alive: int) -> int:

@@ -9,7 +9,7 @@ import pytest
 from job_kit import ends, kill, setup, until
 
 from skillfleet_nb import Fleet
-from skillfleet_nb.errors import InputError
+from skillfleet_nb.errors import InputError, JobError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     from job_kit import LoggedLM
 
 TINY = {"optimizer": "labeled_fewshot", "params": {"k": 2}}
+
+
+def test_more_than_may_run_or_wait_are_refused_before_anything_is_kept(
+    fleet: Fleet, logged: Callable[..., LoggedLM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKILLFLEET_MAX_DETACHED", "1")
+    model = logged()
+    model.hold()
+    first = fleet.optimize(**setup(model.lm, **TINY))
+    with pytest.raises(JobError, match=r"1 detached jobs run or wait here, and no more than 1 may.*max_detached"):
+        fleet.optimize(**setup(model.lm, **TINY))
+    assert len(fleet.jobs()) == 1
+    model.release()
+    assert first.wait()
+    until(lambda: first.pid is None)
+    assert fleet.optimize(**setup(model.lm, **TINY)).wait()
 
 
 @pytest.mark.usefixtures("preloaded")
