@@ -36,8 +36,15 @@ def pareto_data(jobs: pd.DataFrame, *, by: str | None = None, on: str | None = N
     -------
     pandas.DataFrame
         Columns `job`, `optimizer`, `task` (program and metric: only jobs of one task compare),
-        `cost`, `score` in [0, 100], `front`, `by` and `on`; jobs without cost or score are left out.
+        `cost`, `score` in [0, 100], `front`, `by`, `on` and `cached`; jobs without cost or score are left out.
+        A cost in USD counts what DSPy's cache answered from earlier runs at what it once cost; `cached` is its share.
     """
+    if (
+        "full_cost_usd" in jobs
+    ):  # what it costs to run again elsewhere: an answer kept by DSPy's cache is not free there
+        full = jobs["full_cost_usd"].fillna(jobs["cost_usd"])
+        cached = ((full - jobs["cost_usd"]) / full.where(full > 0)).fillna(0.0)
+        jobs = jobs.assign(cost_usd=full, cached_share=cached)
     by = by or ("usd" if (jobs["cost_usd"] > 0).any() else "calls")
     on = on or ("test" if jobs["test_score"].notna().any() else "validation")
     cost = jobs[COSTS[by]] / (60 if by == "minutes" else 1)
@@ -48,6 +55,7 @@ def pareto_data(jobs: pd.DataFrame, *, by: str | None = None, on: str | None = N
         score=100 * jobs["test_score" if on == "test" else "best_score"].astype(float),
         by=by,
         on=on,
+        cached=jobs["cached_share"].astype(float) if by == "usd" and "cached_share" in jobs else 0.0,
     ).dropna(subset=["cost", "score"])
     placed = placed.sort_values(["task", "cost", "score"], ascending=[True, True, False], kind="stable")
     before = placed.groupby("task")["score"].transform(lambda s: s.cummax().shift(fill_value=float("-inf")))
@@ -55,7 +63,7 @@ def pareto_data(jobs: pd.DataFrame, *, by: str | None = None, on: str | None = N
     if len(placed) > _MOST:
         rest = placed[~placed["front"]].nlargest(_MOST, "score").index
         placed = placed[placed["front"] | placed.index.isin(rest)]
-    return placed[["job", "optimizer", "task", "cost", "score", "front", "by", "on"]].reset_index(drop=True)
+    return placed[["job", "optimizer", "task", "cost", "score", "front", "by", "on", "cached"]].reset_index(drop=True)
 
 
 def pareto(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
@@ -90,6 +98,7 @@ def pareto(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
             tooltip=[
                 "job", "optimizer", "task", alt.Tooltip("cost:Q", title=_AXES[by], format=form),
                 alt.Tooltip("score:Q", format=".1f"),
+                alt.Tooltip("cached:Q", title="of which the cache answered", format=".0%"),
             ],
         )
     )  # fmt: skip
@@ -125,4 +134,6 @@ def of_jobs(jobs: Jobs, *, by: str | None = None, on: str | None = None) -> Char
     title = f"Score against cost of {counted(len(data), 'job')}"
     out = len(jobs.frame) - len(data)
     note = f"{counted(out, 'job')} without a score or a known cost left out." if out else ""
+    if replayed := int((data["cached"] > 0).sum()):
+        note += f" {counted(replayed, 'job')} answered in part from the cache: at what that once cost."
     return Chart(title, data, pareto(data, title=title, note=note))

@@ -21,6 +21,7 @@ from skillfleet_nb.lm.calls import Call, answered, completions, current, digest,
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request, is_refusal
 from skillfleet_nb.lm.prices import Price, Tokens, price_of
+from skillfleet_nb.lm.seen import Seen
 from skillfleet_nb.lm.threads import CallThreads
 from skillfleet_nb.projection import Totals
 
@@ -143,6 +144,7 @@ class Ledger:
         self.retry_policy = retry_policy or RetryPolicy()
         self.fallbacks = fallbacks or Fallbacks((), self.retry_policy)
         self.threads = CallThreads()
+        self._seen, self._replays = Seen(), self.totals.calls  # of its own earlier attempts, as many are replayed
         self.unanswered = self.refused = 0
         self.last_failure: BaseException | None = None
         self.last_failed = ""
@@ -315,6 +317,13 @@ class Ledger:
             call.is_waiting = False
             return True
 
+    def _with_full_cost(self, call: Call, outcome: CallOutcome) -> CallOutcome:
+        """Leave out of what a call would cost without a cache what the run has asked itself: no run pays it twice."""
+        is_own = call.key is not None and self._seen.add(call.key)
+        if not is_own and outcome.cached and self._replays > 0:
+            self._replays, is_own = self._replays - 1, True
+        return outcome._replace(full_cost_usd=0.0) if is_own and outcome.cached else outcome
+
     def _settle(self, call: Call, outcome: CallOutcome, model: str, failure: BaseException | None) -> str | None:
         """Count an ended call, with `turn` held; return why to stop, if that is now."""
         self._unsettled -= 1
@@ -381,7 +390,7 @@ class Ledger:
         finally:
             current.reset(token)
             model = str(getattr(lm, "model", type(lm).__name__))
-            outcome, why = _outcome_of(call, failure), None
+            outcome, why = self._with_full_cost(call, _outcome_of(call, failure)), None
             try:
                 self._tell(call, outcome, model, role)  # first: what totals tell of has been recorded
             finally:

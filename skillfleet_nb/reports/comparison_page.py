@@ -105,6 +105,7 @@ class ComparisonPage(NamedTuple):
             ("against the given program", lambda f: f["verdict"] or "not tested"),
             ("LM calls", lambda f: f"{f['lm_calls'] or 0:,} bought, {f['cached_calls'] or 0:,} cached"),
             ("cost", lambda f: money(f["cost_usd"])),
+            ("cost without the cache", lambda f: money(f["full_cost_usd"])),
             ("time", lambda f: "-" if f["wall_s"] is None else duration(f["wall_s"])),
         ]
         return [(word, [value(facts) for facts in self.facts]) for word, value in rows]

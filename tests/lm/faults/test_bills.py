@@ -71,7 +71,11 @@ def test_a_call_costs_what_litellm_reckons(
     assert bought.cached_input_tokens == usage["prompt_tokens_details"]["cached_tokens"]
     assert bought.reasoning_tokens == usage["completion_tokens_details"]["reasoning_tokens"]
     assert (cached.cached, cached.cost_usd, cached.input_tokens) == (True, 0.0, 0)
-    assert cached.full_cost_usd == pytest.approx(usd), "what it once cost"
+    assert cached.full_cost_usd == 0.0, "the run has paid for it itself"
+    with metered(runner.lm(name=model, engine=engine, temperature=1.0)) as (tap, told, session):
+        tap(f"hello {model} {engine} {usage}")
+    assert (told[0].cached, told[0].cost_usd, session.ledger.totals.cost_usd) == (True, 0.0, 0.0)
+    assert told[0].full_cost_usd == session.ledger.totals.full_cost_usd == pytest.approx(usd), "what it once cost"
     price = price_of(runner.lm(name=model))
     assert price is not None
     assert price.cost(4000, 20) / usd == pytest.approx(naive, rel=0.05), "what it would cost without the cache"
@@ -108,7 +112,7 @@ def test_an_answer_without_usage_is_not_free_and_a_cached_one_not_bought(
             tap(f"without usage {engine}")
     assert [c.cached for c in told] == [False, True, True]
     assert len(runner.server.seen) == session.ledger.totals.calls == 1
-    assert (told[0].cost_usd, told[0].full_cost_usd, told[1].full_cost_usd) == (None, None, None)
+    assert (told[0].cost_usd, told[0].full_cost_usd) == (None, None)
     assert session.ledger.totals.cost_usd is None
 
 
@@ -133,3 +137,18 @@ def test_a_run_whose_cost_cannot_be_told_stops_before_it_spends_on(runner: Runne
     assert "cannot be kept" in result.stop_reason
     assert len(runner.server.seen) == 1
     assert job.state is JobState.FAILED, "nothing was scored"
+
+
+def test_a_run_answered_from_the_cache_stands_at_what_it_once_cost(runner: Runner) -> None:
+    runner.server.usage = used(900, 20)
+    lm = runner.lm(name="gpt-4.1-mini")  # asked by no other test: DSPy's cache goes by names
+    first = runner.start(lm=lm, optimizer="bootstrap_random_search", name="first").result()
+    calls = len(runner.server.seen)
+    again = runner.start(lm=lm, optimizer="bootstrap_random_search", name="again").result()
+    assert len(runner.server.seen) == calls
+    assert again.cost_usd == 0.0
+    jobs = runner.fleet.sql("select name, cost_usd, full_cost_usd from jobs order by created_at")
+    assert list(jobs.full_cost_usd) == pytest.approx([first.cost_usd, first.cost_usd])
+    data = runner.fleet.charts.pareto(by="usd").data
+    assert list(data.cost) == pytest.approx([first.cost_usd, first.cost_usd])
+    assert sorted(data.cached) == pytest.approx([0.0, 1.0])
