@@ -14,6 +14,7 @@ from skillfleet_nb.lm.prices import price_of, stay_offline, unpriced
 from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.optimizers import Task
 from skillfleet_nb.runs.answerable import check_labels
+from skillfleet_nb.runs.code_reached import models_of, unseen_clients
 from skillfleet_nb.runs.fingerprint import metric_content, program_content
 from skillfleet_nb.runs.metric import RunMetric
 
@@ -79,8 +80,9 @@ class CheckedTask:
 
     @property
     def lms(self) -> tuple[Model, ...]:
-        """Every model that may be called, those included that predictors of the program bring along."""
-        return (self.lm, self.prompt_lm, *self.fallback_lms, *own_models(self.program))
+        """Every model that may be called, those included that predictors of the program or the metric bring along."""
+        asked = models_of(self.metric.fn) if self.metric is not None else []
+        return (self.lm, self.prompt_lm, *self.fallback_lms, *own_models(self.program), *asked)
 
     @property
     def unpriced(self) -> list[Model]:
@@ -178,6 +180,7 @@ def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Mod
     outputs = output_types(program)
     proven = metric is not None and metric.proves(splits.val[0], outputs)
     notes = [*map(str, issues), *check_labels(outputs, [*splits.train, *splits.val], metric if proven else None)]
+    notes += unseen_clients(program, metric.fn if metric is not None else None)
     return CheckedTask(
         request=request,
         settings=settings,
