@@ -41,9 +41,9 @@ def home() -> Home:
 
 def test_compact_tells_what_it_would_do_and_what_it_did(home: Home, shell: Shell) -> None:
     assert shell("db compact") == "nothing to compact: --all takes finished jobs of any age\n"
-    assert shell("db compact --all --dry-run").startswith("would compact 1 job (job-1)\njournals: 4")
+    assert shell("db compact --all --dry-run").startswith("would compact 1 job (job-1)\njournals: 5")
     assert re.match(
-        r"compacted 1 job \(job-1\)\njournals: 4\d\.\d kB to [2-9]\.\d kB in .* s\n", shell("db compact --all")
+        r"compacted 1 job \(job-1\)\njournals: 5\d\.\d kB to [2-9]\.\d kB in .* s\n", shell("db compact --all")
     )
     assert shell("db compact --all") == "nothing to compact\n"
     assert "1 of its jobs compacted" in shell("db status")
@@ -54,7 +54,7 @@ def test_reset_asks_at_a_terminal_and_refuses_elsewhere(
     home: Home, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused = shell("db reset", code=2)
-    assert "would move 1 job (job-1) and every program (4" in refused
+    assert "would move 1 job (job-1) and every program (5" in refused
     assert refused.endswith("--yes does it\n")
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     asked: list[str] = []
