@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
 import webbrowser
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +23,11 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note, RunHistory
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.html import fill
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from skillfleet_nb.commands.context import Context
 
@@ -87,16 +92,40 @@ def _serve(c: Context, port: int, *, dark: bool, browser: bool) -> Note:
                 stderr=subprocess.STDOUT,
             )
         try:
-            _await(server, address, log)
-            c.say(Note(f"the dashboard is at {address}\nCtrl-C ends it"))
-            if browser:
-                webbrowser.open(address)
-            server.wait()
+            with _ended_by_term():
+                _await(server, address, log)
+                c.say(Note(f"the dashboard is at {address}\nCtrl-C ends it"))
+                if browser:
+                    webbrowser.open(_door(Path(folder), address))
+                server.wait()
         except KeyboardInterrupt:
             pass
         finally:
             _end(server)
     return Note("the dashboard has ended")
+
+
+@contextmanager
+def _ended_by_term() -> Iterator[None]:
+    """Let SIGTERM end the body as an interrupt does: else it would end this process alone, and leave the server."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _door(folder: Path, address: str) -> str:
+    """Return what a browser is started with: a page of this user's alone that leads to the address.
+
+    A browser's arguments can be read by every user of the machine, and the address holds the token.
+    """
+    door = folder / "open.html"  # the folder is private
+    door.write_text(fill("<meta http-equiv='refresh' content='0;url={}'>", address), "utf-8")
+    return door.as_uri()
 
 
 def _notebook(home: str) -> str:

@@ -61,9 +61,10 @@ class Template(Readable, BaseModel):
     folder: Path = Field(exclude=True)
 
     def files(self) -> dict[str, bytes]:
-        """Return its files by path within the skill, placeholders as they are."""
+        """Return its files by path within the skill, placeholders as they are; no link that leads out of it."""
         paths = sorted(p for p in self.folder.rglob("*") if p.is_file() and p.name != "template.toml")
-        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths}
+        inside = [path for path in paths if path.resolve().is_relative_to(self.folder.resolve())]
+        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in inside}
 
     def text(self) -> str:
         """Return the template's description and its files."""
@@ -239,6 +240,8 @@ def _read(folder: Path) -> Template:
         why = error.errors()[0] if isinstance(error, ValidationError) else None
         reason = f"{'.'.join(map(str, why['loc']))}: {why['msg']}" if why else " ".join(str(error).split())
         raise InputError(f"the template in {str(folder)!r} cannot be used: {reason}.") from error
+    if "SKILL.md" not in template.files():
+        raise InputError(f"the template in {str(folder)!r} cannot be used: its SKILL.md is a link to elsewhere.")
     sections = tuple(heading.title for heading in skill.outline.headings if heading.level == 2)  # noqa: PLR2004
     return template.model_copy(update={"sections": template.sections or sections})
 

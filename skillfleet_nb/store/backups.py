@@ -6,6 +6,7 @@ import os
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, unknown
@@ -16,8 +17,6 @@ from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.records import ResetReport
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from skillfleet_nb.store.home import Home
 
 
@@ -67,7 +66,7 @@ def move_out(home: Home, folder: Path) -> ResetReport:
                 moved.append(stream)
         if home.programs_dir.is_dir():
             if left:  # they may need any of them
-                shutil.copytree(home.programs_dir, folder / "programs")
+                shutil.copytree(home.programs_dir, folder / "programs", ignore=_links)
             else:
                 home.programs_dir.rename(folder / "programs")
     return ResetReport(folder, tuple(moved), size(folder), tuple(left))
@@ -99,12 +98,14 @@ def copy_back(home: Home, folder: Path) -> ResetReport:
     copied, left = [], []
     with writing(home.root):
         for source in sorted((folder / "programs").glob("*.json")):
+            if source.is_symlink():
+                continue
             target = home.ensure().programs_dir / source.name
             if not target.exists():
                 _copy(source, target)
         for stream in streams(folder / "journal"):
             target = home.ensure().journal / stream
-            if target.exists():
+            if target.exists() or (folder / "journal" / stream).is_symlink():
                 left.append(stream)
             else:
                 _copy(folder / "journal" / stream, target)
@@ -112,12 +113,17 @@ def copy_back(home: Home, folder: Path) -> ResetReport:
     return ResetReport(folder, tuple(copied), sum(size(home.journal / s) for s in copied), tuple(left))
 
 
+def _links(folder: str, names: list[str]) -> list[str]:
+    """Name the links in a folder: no home makes any, and they would bring in what lies elsewhere."""
+    return [name for name in names if (Path(folder) / name).is_symlink()]
+
+
 def _copy(source: Path, target: Path) -> None:
     """Copy a file or folder so that others see all of it or none."""
     target.parent.mkdir(exist_ok=True)
     aside = target.with_name(f"{ASIDE}{os.urandom(4).hex()}")
     if source.is_dir():
-        shutil.copytree(source, aside)
+        shutil.copytree(source, aside, ignore=_links)
     else:
         shutil.copy2(source, aside)
     aside.rename(target)

@@ -100,3 +100,9 @@ def test_from_a_shell_what_cannot_be_served_is_one_line(
     monkeypatch.setattr(command, "find_spec", absent)
     assert main(["dashboard", "--home", str(tmp_path)]) == 2
     assert "skillfleet-nb[dashboard]" in capsys.readouterr().err
+
+
+def test_what_a_browser_is_started_with_does_not_hold_the_token(tmp_path: Path) -> None:
+    door = command._door(tmp_path, "http://127.0.0.1:1/?token=abc")
+    assert "abc" not in door
+    assert "url=http://127.0.0.1:1/?token=abc" in (tmp_path / "open.html").read_text()

@@ -14,6 +14,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import nbformat
+import psutil
 import pytest
 from jupyterlab_page import ARTIFACTS, violations
 from playwright.sync_api import expect
@@ -76,7 +77,7 @@ def running(home: Home) -> Iterator[Journal]:
 
 @pytest.fixture(scope="module")
 def address(home: Home, running: Journal) -> Iterator[str]:
-    """Where the command serves the page; an interrupt ends it, and it takes its server along."""
+    """Where the command serves the page; it takes its server and its kernels along, whatever ends it."""
     command = [sys.executable, "-m", "skillfleet_nb.cli", "dashboard", "--no-browser", "--home", str(home.root)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     assert server.stdout is not None
@@ -86,8 +87,10 @@ def address(home: Home, running: Journal) -> Iterator[str]:
         server.kill()
         pytest.fail(f"no address: {told}")
     yield found[0]
-    server.send_signal(signal.SIGINT)
+    below = psutil.Process(server.pid).children(recursive=True)
+    server.send_signal(signal.SIGTERM)  # an interrupt, which a terminal sends to all of them, does no less
     assert server.wait(60) == 0
+    assert psutil.wait_procs(below, 30)[1] == []
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(found[0], timeout=5)
 

@@ -106,3 +106,17 @@ def test_a_broken_template_says_what_is_wrong_with_it(tmp_path: Path) -> None:
         list_templates(make_template(tmp_path / "t" / "mine", "extra = 1\n"))
     with pytest.raises(InputError, match="no folder of templates"):
         list_templates(tmp_path / "none")
+
+
+def test_a_template_brings_in_nothing_that_its_links_lead_to(tmp_path: Path) -> None:
+    mine, outside = make_template(tmp_path / "t" / "mine") / "mine", tmp_path / "outside.txt"
+    outside.write_text("secret")
+    (mine / "link.txt").symlink_to(outside)
+    (mine / "same.png").symlink_to(mine / "assets" / "logo.png")
+    made = new_skill("a", description=TRIGGER, template="mine", root=tmp_path, templates=(tmp_path / "t",))
+    assert set(made.files) == {"SKILL.md", "assets/logo.png", "same.png"}
+    (mine / "SKILL.md").unlink()
+    (mine / "SKILL.md").symlink_to(outside)
+    outside.write_text("---\nname: a\ndescription: b\n---\n")
+    with pytest.raises(InputError, match=r"its SKILL\.md is a link to elsewhere"):
+        list_templates(tmp_path / "t")

@@ -195,3 +195,20 @@ def test_locks_are_proved_once(home: Home, monkeypatch: pytest.MonkeyPatch) -> N
     first = len(asked)
     Journal(home, "job-2").close()
     assert (first, len(asked) - first) == (3, 1)
+
+
+def test_a_backup_brings_in_nothing_that_its_links_lead_to(home: Home, store: Store, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "000001.jsonl").write_text("secret\n")
+    backup = tmp_path / "backup"
+    for place in ("journal/sound", "programs"):
+        (backup / place).mkdir(parents=True)
+        (backup / place / "link.json").symlink_to(outside / "000001.jsonl")
+    (backup / "journal" / "sound" / "000001.jsonl").write_text("")
+    (backup / "journal" / "linked").symlink_to(outside)
+    report = store.restore(backup)
+    assert (report.jobs, report.left) == (("sound",), ("linked",))
+    assert [
+        f.name for f in home.root.rglob("*") if f.is_symlink() or (f.is_file() and b"secret" in f.read_bytes())
+    ] == []
