@@ -214,6 +214,7 @@ class Execution:
             if exc.kind is not StopKind.BUDGET:
                 raise
             return self._unscored(exc.reason)
+        baseline.chosen = True
         stop, returned = self._search(baseline)
         finish = self._session.gate()
         best, compared = self._recorder.best("val") or baseline, None
@@ -300,6 +301,7 @@ class Execution:
             self._reporter.say("scoring the optimizer's choice on validation")
             self._unless_left(gate, partial(self._scorer.validate, contender.program, gate))
         top = self._recorder.best("val") or baseline
+        top.chosen = True
         if contender is not None and contender.scores.get("val", -1.0) >= top.scores["val"]:
             return contender
         return top
@@ -319,7 +321,7 @@ class Execution:
         # The object itself is kept: some compiled programs are more than their state.
         program_id = self._reporter.keep(program)
         candidate = self._recorder.candidates.setdefault(program_id, Candidate(program_id, program))
-        candidate.program = program
+        candidate.program, candidate.chosen = program, True
         return candidate
 
     def _result(self, baseline: Candidate, best: Candidate, compared: Comparison | None, stop: _Stop) -> RunResult:

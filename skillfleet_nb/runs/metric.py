@@ -35,6 +35,7 @@ _ALLOWED = "a metric returns a bool, a number in [0, 1], or dspy.Prediction(scor
 class Score(float):
     """A score that remembers the feedback it came with."""
 
+    __slots__ = ("feedback",)  # searches keep one for each prediction they ever made
     feedback: str | None
 
     def __new__(cls, value: float, feedback: str | None = None) -> Self:

@@ -29,13 +29,14 @@ class Candidate:
     """A program with what is known of its score; `scores` maps a split to its mean over all of it.
 
     `failed` maps it to the share of predictions that failed.
-    The program itself is held from its first full evaluation on: of what a search tries, most never has one.
+    The program itself is held while it is the best, or `chosen`: a long search tries thousands.
     """
 
     program_id: str
     program: Any = None
     scores: dict[Split, float] = field(default_factory=dict)
     failed: dict[Split, float] = field(default_factory=dict)
+    chosen: bool = False
 
 
 class Recorder:
@@ -74,6 +75,7 @@ class Recorder:
         self._trials = history.next_trial
         self._best: dict[Split, float] = {}
         self._tolerated: dict[Split, int] = {}
+        self._tops: dict[Split, Candidate] = {}
         self._lineage: dict[frozenset[tuple[str, str]], tuple[str, ...]] = {}
         self._by_instructions: dict[frozenset[tuple[str, str]], str] = {}
         self.candidates: dict[str, Candidate] = {}
@@ -132,9 +134,9 @@ class Recorder:
             candidate = self.candidates.setdefault(program_id, Candidate(program_id))
             self._by_instructions.setdefault(instructions, program_id)
             if full:
-                candidate.program = program if candidate.program is None else candidate.program
                 candidate.scores[split] = score
                 candidate.failed[split] = failed / len(rows)
+                self._hold(candidate, program, split)
                 self._best[split] = max(score, self._best.get(split, 0.0))
             totals = self._ledger.totals
             trial = Trial(
@@ -178,8 +180,17 @@ class Recorder:
 
     def best(self, split: Split) -> Candidate | None:
         """Return the candidate with the best full evaluation on `split`; of equals, the first."""
-        scored = [c for c in self.candidates.values() if split in c.scores]
-        return max(scored, key=lambda c: c.scores[split], default=None)
+        return self._tops.get(split)
+
+    def _hold(self, candidate: Candidate, program: Program, split: Split) -> None:
+        """Hold the program of a candidate that is the best, and let that go which was it before."""
+        top = self._tops.get(split)
+        if top is not None and top is not candidate and candidate.scores[split] <= top.scores[split]:
+            return
+        candidate.program = program if candidate.program is None else candidate.program
+        self._tops[split] = candidate
+        if top is not None and not top.chosen and all(top is not held for held in self._tops.values()):
+            top.program = None
 
     def identity(self, example: Example) -> tuple[str, Split] | None:
         """Identity and split of an example object of this run."""

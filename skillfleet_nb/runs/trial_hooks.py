@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 class _Evaluation(NamedTuple):
     """An evaluation that is on: what is scored, and what ends with it."""
 
+    given: Program
     program: Program
     program_id: str | None
     inside: ExitStack
@@ -57,7 +58,7 @@ def evaluation_callback(recorder: Recorder, on_rows: Callable[[Sequence[ExampleS
             # A callback makes every call inside a third slower, so within the evaluation there is none of this kind.
             others = [callback for callback in dspy.settings.callbacks if callback is not self]
             inside.enter_context(dspy.context(callbacks=others))
-            self._on[call_id] = _Evaluation(program, program_id, inside, recorder.unanswered)
+            self._on[call_id] = _Evaluation(inputs["program"], program, program_id, inside, recorder.unanswered)
 
         def on_evaluate_end(
             self, call_id: str, outputs: dspy.evaluate.EvaluationResult | None, exception: BaseException | None = None
@@ -66,6 +67,7 @@ def evaluation_callback(recorder: Recorder, on_rows: Callable[[Sequence[ExampleS
             if evaluation is None:
                 return
             evaluation.inside.close()
+            forget_calls(evaluation.given)
             if exception is not None or outputs is None:
                 return
             results = [row for row in outputs.results if recorder.identity(row[0])]
@@ -118,3 +120,11 @@ def snapshot(program: Program) -> Program:
     if getattr(forward, "__module__", "") == "dspy.teleprompt.bootstrap_trace":
         del copied.forward
     return copied
+
+
+def forget_calls(program: Program) -> None:
+    """Drop the last call that a program and each predictor remembers: a search may keep thousands of programs."""
+    for module in (program, *program.predictors()):
+        history = getattr(module, "history", None)
+        if isinstance(history, list):
+            history.clear()
