@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.commands.context import Context
 
-_ABOUT = """Look through the runs of a home: filter them, compare costs and curves, open one.
+_ABOUT = """Look through the jobs of a home: filter them, compare costs and curves, open one.
 
 In a notebook this is a widget. From a shell it is a page of its own on this machine, behind a token, until
 Ctrl-C ends it; that needs skillfleet-nb[dashboard]."""
@@ -44,7 +44,7 @@ _SHOWN = 1_000  # characters of a log
 
 @command(
     "dashboard",
-    "look through all runs; from a shell as a page of its own",
+    "look through all jobs; from a shell as a page of its own",
     argument("--port", type=int, metavar="N", help="from a shell: the port; by default a free one"),
     argument("--dark", action="store_true", help="from a shell: a dark page"),
     argument("--no-browser", action="store_true", help="from a shell: only tell the address"),

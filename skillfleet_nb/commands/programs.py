@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.commands.context import Context
 
-_COMPARE = """Put runs side by side: what was set up differently, scores with the interval of their difference, cost,
+_COMPARE = """Put jobs side by side: what was set up differently, scores with the interval of their difference, cost,
 prompts with the differences marked, and the examples they disagree on. The first is what others are compared with."""
 _PROGRAM = (
     """Programs that jobs scored, and registered ones: names whose versions never change, with aliases that move."""
@@ -38,7 +38,7 @@ moves it all the same and keeps the reason."""
 
 @command(
     "compare",
-    "runs side by side: scores, cost, prompts, disagreements",
+    "jobs side by side: scores, cost, prompts, disagreements",
     argument("names", nargs="+", metavar="JOB", help="names or ids, at least two"),
     argument("--json", metavar="FILE", help="write it all to this file too"),
     argument("-o", dest="output", metavar="NAME", help="put the comparison into this variable"),

@@ -150,9 +150,9 @@ class Dashboard(Face):
 
     def _laid_out(self) -> Any:
         wrap = {"flex_flow": "row wrap", "align_items": "center"}
-        again = w.Button(description="Refresh", tooltip="look for new runs", layout=w.Layout(width="90px"))
+        again = w.Button(description="Refresh", tooltip="look for new jobs", layout=w.Layout(width="90px"))
         again.on_click(lambda _: self.refresh())
-        back = w.Button(description="All runs", layout=w.Layout(width="110px"))
+        back = w.Button(description="All jobs", layout=w.Layout(width="110px"))
         back.on_click(lambda _: self.open(None))
         filters = w.HBox([*self._controls.values(), again], layout=w.Layout(**wrap))
         for picture in (self._pareto, self._curves):
@@ -234,8 +234,8 @@ class Dashboard(Face):
         pages = max(1, -(-n // _PAGE))
         page = min(max(self.table.page, 0), pages - 1)
         shown = self._found.iloc[page * _PAGE : (page + 1) * _PAGE]
-        told = f"{n:,} of {total:,} run{'s' * (total != 1)}"
-        told = told if total else "no runs yet: %skillfleet optimize starts one"
+        told = f"{n:,} of {total:,} job{'s' * (total != 1)}"
+        told = told if total else "no jobs yet: %skillfleet optimize starts one"
         with self._held(), self.table.hold_sync():
             self.table.rows, self.table.told = _rows(shown), told
             self.table.pages, self.table.page = pages, page
@@ -246,7 +246,7 @@ class Dashboard(Face):
     def _draw_curves(self) -> None:
         ticked = [job for job in self.table.ticked if job in set(self._found["job_id"])]
         chosen = ticked or self._found["job_id"].head(_CURVES).tolist()
-        which = "" if ticked or len(self._found) <= 1 else f"the newest {len(chosen)}; tick runs to compare these"
+        which = "" if ticked or len(self._found) <= 1 else f"the newest {len(chosen)}; tick jobs to compare these"
         if chosen:
             drawn = _picture(self._fleet.charts.convergence(*chosen))
             self._curves.value = fill("{}<div style='opacity:.75;padding-left:12px'>{}</div>", drawn, which)

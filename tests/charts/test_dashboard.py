@@ -33,7 +33,7 @@ def shown(view: Dashboard) -> list[str]:
 
 
 def test_it_lists_every_run_with_charts(view: Dashboard, fleet: Fleet) -> None:
-    assert view.table.told == "3 of 3 runs"
+    assert view.table.told == "3 of 3 jobs"
     assert set(shown(view)) >= {"mipro", "nothing yet"}
     assert all(isinstance(value, str) for row in view.table.rows for value in row.values())
     assert "Score against cost of 2 jobs" in view._pareto.value
@@ -48,7 +48,7 @@ def test_it_lists_every_run_with_charts(view: Dashboard, fleet: Fleet) -> None:
 def test_filters_choices_and_the_charts_go_together(view: Dashboard) -> None:
     view.filter(optimizer="miprov2")
     assert shown(view) == ["mipro"]
-    assert view.table.told == "1 of 3 runs"
+    assert view.table.told == "1 of 3 jobs"
     assert "Learning curve of mipro" in view._curves.value
     view.filter(optimizer=None, text="NOTHING")
     assert shown(view) == ["nothing yet"]
@@ -80,7 +80,7 @@ def test_ticked_runs_are_compared_and_an_opened_one_has_a_page(view: Dashboard, 
 
 def test_of_an_empty_home_it_says_what_to_do(tmp_path: Path) -> None:
     view = Dashboard(Fleet(tmp_path / "home"))
-    assert view.table.told.startswith("no runs yet")
+    assert view.table.told.startswith("no jobs yet")
     assert view._follower is None, "nothing runs, so nothing is looked for"
 
 

@@ -128,7 +128,7 @@ def test_nobody_sees_it_without_the_token(address: str) -> None:
 
 
 def test_runs_are_listed_and_charted(page: Page) -> None:
-    expect(page.get_by_text("4 of 4 runs")).to_be_visible()
+    expect(page.get_by_text("4 of 4 jobs")).to_be_visible()
     expect(page.get_by_role("button", name=HOSTILE)).to_be_visible()
     assert page.title() != "7"
     expect(page.locator("svg.marks")).to_have_count(2)
@@ -138,15 +138,15 @@ def test_runs_are_listed_and_charted(page: Page) -> None:
 
 def test_runs_are_filtered_and_ticked(page: Page) -> None:
     page.get_by_label("optimizer").select_option("gepa")
-    expect(page.get_by_text("2 of 4 runs")).to_be_visible()
+    expect(page.get_by_text("2 of 4 jobs")).to_be_visible()
     page.get_by_label("tag").select_option("v2")
-    expect(page.get_by_text("1 of 4 runs")).to_be_visible()
+    expect(page.get_by_text("1 of 4 jobs")).to_be_visible()
     page.get_by_label("tag").select_option("all")
     page.get_by_label("optimizer").select_option("all")
-    expect(page.get_by_text("4 of 4 runs")).to_be_visible()
+    expect(page.get_by_text("4 of 4 jobs")).to_be_visible()
     page.get_by_role("textbox", name="name").fill("SEC")
     page.get_by_role("textbox", name="name").press("Enter")
-    expect(page.get_by_text("1 of 4 runs")).to_be_visible()
+    expect(page.get_by_text("1 of 4 jobs")).to_be_visible()
     page.get_by_role("textbox", name="name").fill("")
     page.get_by_role("textbox", name="name").press("Enter")
     page.get_by_label("compare first").check()
@@ -162,7 +162,7 @@ def test_a_run_opens_and_the_list_comes_back(page: Page) -> None:
     expect(page.get_by_role("cell", name="second (run-2)")).to_be_visible()
     expect(page.get_by_label("compare first")).not_to_be_visible()
     page.screenshot(path=str(ARTIFACTS / "dashboard-run.png"), full_page=True)
-    page.get_by_role("button", name="All runs").click()
+    page.get_by_role("button", name="All jobs").click()
     expect(page.get_by_label("compare first")).to_be_visible()
 
 
@@ -177,7 +177,7 @@ def test_it_follows_a_run_until_its_end(page: Page, running: Journal) -> None:
 def test_it_is_for_narrow_windows_and_for_everyone(page: Page) -> None:
     wide = page.viewport_size
     page.set_viewport_size({"width": 480, "height": 900})
-    expect(page.get_by_role("region", name="runs")).to_be_visible()
+    expect(page.get_by_role("region", name="jobs")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 480, "parts scroll, not the page"
     assert violations(page, "body") == []
     page.screenshot(path=str(ARTIFACTS / "dashboard-narrow.png"), full_page=True)
@@ -196,11 +196,11 @@ def test_in_a_notebook_it_is_a_widget(lab: Lab, home: Home, theme: str) -> None:
     page.run_all()
     assert page.errors() == []
     output = page.output(cell)
-    expect(output.get_by_text("4 of 4 runs")).to_be_visible()
+    expect(output.get_by_text("4 of 4 jobs")).to_be_visible()
     output.get_by_label("domain").select_option("skills")
-    expect(output.get_by_text("1 of 4 runs")).to_be_visible()
+    expect(output.get_by_text("1 of 4 jobs")).to_be_visible()
     output.get_by_label("domain").select_option("all")
-    expect(output.get_by_text("4 of 4 runs")).to_be_visible()
+    expect(output.get_by_text("4 of 4 jobs")).to_be_visible()
     assert page.outside == []
     expect(output.get_by_text("Score against cost of 4 jobs").first).to_be_visible()
     expect(output.get_by_text("Learning curves of 4 jobs").first).to_be_visible()

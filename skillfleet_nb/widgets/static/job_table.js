@@ -2,7 +2,7 @@
 // Python decides which rows are on the page; this draws them and says what was asked for.
 
 const COLUMNS = [
-  ["name", "run"], ["state", "state"], ["optimizer", "optimizer"], ["validation", "validation"], ["test", "test"],
+  ["name", "job"], ["state", "state"], ["optimizer", "optimizer"], ["validation", "validation"], ["test", "test"],
   ["verdict", "verdict"], ["calls", "calls"], ["cost", "cost"], ["tags", "tags"], ["domain", "domain"], ["started", "started"],
 ];
 const NUMBERS = new Set(["calls", "cost"]);
@@ -51,7 +51,7 @@ function render({ model, el }) {
 
   model.on("change:rows change:ticked change:page change:pages change:told", draw);
   el.classList.add("sf-jobs");
-  el.append(node("div", { className: "sf-wide", tabIndex: 0, role: "region", "aria-label": "runs" },
+  el.append(node("div", { className: "sf-wide", tabIndex: 0, role: "region", "aria-label": "jobs" },
     node("table", {}, node("thead", {}, head), body)), node("div", { className: "sf-bar" }, before, after, told));
   draw();
 }
