@@ -14,7 +14,7 @@ from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.meter import RunStopped
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
 from skillfleet_nb.lm.session import Session
-from skillfleet_nb.runs.answerable import check_labels
+from skillfleet_nb.runs.answerable import check_labels, right_answer
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.task import checked_lm, checked_program, checked_splits, output_types
 
@@ -187,7 +187,7 @@ def _data_checks(program: Program | None, train: Rows, metric: Metric | None) ->
 
 
 def _metric(metric: Metric, program: Program, example: Example) -> Check:
-    proven = RunMetric(metric).proves(example, output_types(program))
+    proven = RunMetric(metric).proves(example, right_answer(example, output_types(program)))
     told = "gives scores" if proven else "can only be tried on a real prediction: the run does so first"
     return Check("metric", "ok", told)
 

@@ -321,7 +321,7 @@ def _scores(
                 num_threads=task.num_threads,
                 max_errors=len(examples) + 1,
             )
-            rows = off_loop(lambda: evaluate(metered)).results
+            rows = off_loop(evaluate)(metered).results
         except RunStopped:
             return []
     return [float(score) if prediction is not None and list(prediction.keys()) else None

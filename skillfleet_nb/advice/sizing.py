@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -200,7 +199,7 @@ def probe(home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = N
             try:
                 with session.logged(), session.models(gate, task.lm):
                     program = tapped_program(gate, task.program.deepcopy())
-                    prediction = off_loop(partial(program, **example.inputs()))
+                    prediction = off_loop(program)(**example.inputs())
             except RunStopped as exc:
                 why = exc.reason
                 break

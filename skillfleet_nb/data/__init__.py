@@ -6,7 +6,7 @@ from skillfleet_nb.data.analysis import analyze
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.data.checks import Issue, check_examples, check_leaks
 from skillfleet_nb.data.identity import example_id
-from skillfleet_nb.data.load import to_examples
+from skillfleet_nb.data.load import first_row, records, to_examples
 from skillfleet_nb.data.splits import Splits, make_splits
 from skillfleet_nb.data.trainset_report import TrainsetReport
 
@@ -19,6 +19,8 @@ __all__ = [
     "check_examples",
     "check_leaks",
     "example_id",
+    "first_row",
     "make_splits",
+    "records",
     "to_examples",
 ]

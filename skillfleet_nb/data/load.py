@@ -108,6 +108,12 @@ def records(rows: object, name: str) -> Sequence[object]:
     return rows if isinstance(rows, _Frame) else list(rows)
 
 
+def first_row(rows: Sequence[object]) -> tuple[list[str], list[str]]:
+    """Tell which inputs the first row declares, if any, and which fields it has."""
+    row = next(iter(rows), None)
+    return ([], []) if row is None else (list(own_inputs(row) or ()), list(row_fields(row)))
+
+
 def picked(rows: Sequence[object], numbers: Sequence[int]) -> list[object]:
     """Return the rows of :func:`records` with these numbers, in this order."""
     return rows.take(numbers) if isinstance(rows, _Frame) else [rows[i] for i in numbers]

@@ -44,21 +44,36 @@ def check_labels(outputs: Mapping[str, Any], examples: Sequence[Example], metric
     for name, kind in outputs.items():
         labelled = [e for e in examples if e.get(name) is not None and name not in e.inputs()]
         strays = [e for e in labelled if not _is_answer(e[name], kind)]
-        if not strays or _bridged(name, kind, strays, metric):
+        if not strays:
+            continue
+        mend = _mapping(name, kind, strays)
+        if _bridged(name, kind, strays, metric):
             continue
         (value, n), *_ = Counter(repr(e[name]) for e in strays).most_common(1)
         of = f"{n} example{'s' * (n != 1)}"
         told = f"{name} = {value}, in {of}, is no answer of the program, which gives {_in_words(kind)}"
-        mend = _mapping(name, kind, strays)
         if 2 * len(strays) > len(labelled) and metric is not None and metric.own_score(strays[0]):
             raise InputError(f"{told}; the metric {metric.name!r} counts none of these as right: {mend}")
         notes.append(f"{told}; {mend}")
     return notes
 
 
-def nearest_answer(value: Any, kind: Any) -> Any:
-    """Return what a program that answers in this type may say for a label: itself, where it can."""
-    return value if _is_answer(value, kind) else next(iter(_answers(value, kind)), value)
+def right_answer(example: Example, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the program would answer if it were right: labels, or what they may be meant for; else blanks."""
+    answer = {name: _blank(kind) for name, kind in outputs.items()}
+    for name, value in example.labels().items():
+        kind = outputs.get(name, Any)
+        answer[name] = value if _is_answer(value, kind) else next(iter(_answers(value, kind)), value)
+    return answer
+
+
+def _blank(annotation: Any) -> Any:
+    """Make a value of an output's type, for fields that the labels do not have."""
+    origin = get_origin(annotation)
+    if origin is not None and get_args(annotation) and origin not in {list, dict, tuple, set}:
+        return get_args(annotation)[0] if not isinstance(get_args(annotation)[0], type) else None
+    blanks = {str: "", int: 0, float: 0.0, bool: False, list: [], dict: {}, tuple: (), set: set()}
+    return blanks.get(origin or annotation)
 
 
 def _is_answer(value: object, kind: Any) -> bool:

@@ -12,14 +12,13 @@ import inspect
 import math
 from contextlib import contextmanager
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Self, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Self
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.everywhere import everywhere
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
-from skillfleet_nb.runs.answerable import nearest_answer
 from skillfleet_nb.runs.off_loop import off_loop
 from skillfleet_nb.runs.review.reviewer import REVIEWER
 
@@ -126,14 +125,13 @@ class RunMetric:
                 "correct it before anything is spent"
             ) from exc
 
-    def proves(self, example: Example, outputs: Mapping[str, Any]) -> bool:
+    def proves(self, example: Example, answer: Mapping[str, Any]) -> bool:
         """Score the right answer to `example`, which costs nothing, to see that it gives scores.
 
         Parameters
         ----------
-        outputs
-            What the program answers with, and the type of each: those that `example` does not label are blank, and a
-            label of another type is what it may be meant for.
+        answer
+            The right one, by the names of the program's outputs.
 
         Returns
         -------
@@ -148,9 +146,7 @@ class RunMetric:
         """
         import dspy
 
-        blanks = {name: _blank(annotation) for name, annotation in outputs.items()}
-        labels = {name: nearest_answer(value, outputs.get(name, Any)) for name, value in example.labels().items()}
-        gold = dspy.Prediction(**{**blanks, **labels})
+        gold = dspy.Prediction(**answer)
         try:
             with _nobody_asked():
                 self.probe(example, gold)
@@ -183,11 +179,12 @@ class RunMetric:
         except InputError:
             return 0.0
 
+    @off_loop
     def _call(
         self, example: Example, pred: Prediction | None, trace: object, pred_name: str | None, pred_trace: object
     ) -> Any:
         arguments = (example, pred, trace, pred_name, pred_trace)[: self._arity]
-        return off_loop(lambda: self.fn(*arguments))
+        return self.fn(*arguments)
 
     def _score(
         self,
@@ -308,12 +305,3 @@ def _nobody_asked() -> Iterator[None]:
     finally:
         if gate.closed is not None:
             raise _AsksModel
-
-
-def _blank(annotation: Any) -> Any:
-    """Make a value of an output's type, for fields that the labels do not have."""
-    origin = get_origin(annotation)
-    if origin is not None and get_args(annotation) and origin not in {list, dict, tuple, set}:
-        return get_args(annotation)[0] if not isinstance(get_args(annotation)[0], type) else None
-    blanks = {str: "", int: 0, float: 0.0, bool: False, list: [], dict: {}, tuple: (), set: set()}
-    return blanks.get(origin or annotation)

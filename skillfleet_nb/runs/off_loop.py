@@ -7,32 +7,39 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def off_loop(work: Callable[[], _T]) -> _T:
-    """Return what `work` returns; beside the thread of a running loop, in a copy of the caller's context.
+def off_loop(function: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Let a function run beside the thread of a running loop, in a copy of the caller's context.
 
     Examples
     --------
     >>> async def cell():
-    ...     return off_loop(lambda: asyncio.run(asyncio.sleep(0, "slept")))
+    ...     return off_loop(asyncio.run)(asyncio.sleep(0, "slept"))
     >>> asyncio.run(cell())
     'slept'
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return work()
-    inside = contextvars.copy_context()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="skillfleet-user-code")
-    try:
-        return pool.submit(inside.run, work).result()
-    finally:
-        pool.shutdown(wait=False)  # an interrupt does not wait for what it interrupts
+
+    @functools.wraps(function)
+    def called(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return function(*args, **kwargs)
+        work = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
+        pool = ThreadPoolExecutor(1, thread_name_prefix="skillfleet-user-code")
+        try:
+            return pool.submit(work).result()
+        finally:
+            pool.shutdown(wait=False)  # an interrupt does not wait for what it interrupts
+
+    return called

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.data.identity import own_inputs, row_fields
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.lm.prices import price_of, stay_offline, unpriced
 from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.optimizers import Task
-from skillfleet_nb.runs.answerable import check_labels
+from skillfleet_nb.runs.answerable import check_labels, right_answer
 from skillfleet_nb.runs.code_reached import models_of, unseen_clients
 from skillfleet_nb.runs.fingerprint import metric_content, program_content
 from skillfleet_nb.runs.metric import RunMetric
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from skillfleet_nb.config import Settings
     from skillfleet_nb.data import Issue, Splits
     from skillfleet_nb.lm.prices import Price
@@ -176,9 +176,10 @@ def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Mod
     lm = checked_lm(request.lm if request.lm is not None else dspy.settings.lm)
     prompt_lm = checked_lm(request.prompt_lm) if request.prompt_lm is not None else lm
     splits, issues = checked_splits(request.train, request.val, request.test, request.seed, program)
-    metric = RunMetric(request.metric) if request.metric is not None else None
     outputs = output_types(program)
-    proven = metric is not None and metric.proves(splits.val[0], outputs)
+    answer = right_answer(splits.val[0], outputs)
+    metric = RunMetric(request.metric) if request.metric is not None else None
+    proven = metric is not None and metric.proves(splits.val[0], answer)
     notes = [*map(str, issues), *check_labels(outputs, [*splits.train, *splits.val], metric if proven else None)]
     notes += unseen_clients(program, metric.fn if metric is not None else None)
     return CheckedTask(
@@ -250,23 +251,21 @@ def checked_splits(
     train: Rows, val: Rows | None, test: Rows | None, seed: int, program: Program | None = None
 ) -> tuple[Splits[Example], list[Issue]]:
     """Read, check and cut the data of a program; return what the person should know of it as well."""
-    from skillfleet_nb.data import check_examples, make_splits, to_examples
-    from skillfleet_nb.data.load import records
+    from skillfleet_nb.data import check_examples, first_row, make_splits, records, to_examples
 
     given = {
         name: records(rows, name)
         for name, rows in {"train": train, "val": val, "test": test}.items()
         if rows is not None
     }
-    first = next(iter(given["train"]), None)
-    inputs = input_fields(program, first) if program is not None else []
+    inputs = input_fields(program, *first_row(given["train"])) if program is not None else []
     examples = {name: to_examples(rows, input_fields=inputs, name=name) for name, rows in given.items()}
     found = [f for name, rows in examples.items() for f in check_examples(rows, name=name)]
     splits = make_splits(examples["train"], examples.get("val"), examples.get("test"), seed=seed)
     return splits, found
 
 
-def input_fields(program: Program, row: object = None) -> list[str]:
+def input_fields(program: Program, declared: Sequence[str] = (), fields: Sequence[str] = ()) -> list[str]:
     """Name the inputs a program takes.
 
     They are the parameters of its forward; where that takes whatever it is given, those of the signature it was
@@ -275,8 +274,8 @@ def input_fields(program: Program, row: object = None) -> list[str]:
 
     Parameters
     ----------
-    row
-        One of its examples, where there are any.
+    declared, fields
+        Inputs that its examples declare, and all their fields, where there are any.
     """
     # Reading `forward` off the object warns; off the class, its first parameter is the object.
     own = vars(program).get("forward")
@@ -286,16 +285,15 @@ def input_fields(program: Program, row: object = None) -> list[str]:
         return [p.name for p in parameters if p.name in named and p.default is p.empty] or named
     if (whole := getattr(getattr(program, "signature", None), "input_fields", None)) is not None:
         return list(whole)
-    if row is not None and (declared := own_inputs(row)):
+    if declared:
         return list(declared)
     signatures = [predictor.signature for predictor in program.predictors()]
     first = list(signatures[0].input_fields)
-    has = row_fields(row).keys() if isinstance(row, Mapping) else set(first)
-    if set(first) <= has:
+    if not fields or set(first) <= set(fields):
         return first
     answered = {name for signature in signatures for name in signature.output_fields}
     taken = dict.fromkeys(name for signature in signatures for name in signature.input_fields)
-    return [name for name in taken if name in has and name not in answered] or first
+    return [name for name in taken if name in fields and name not in answered] or first
 
 
 def output_types(program: Program) -> dict[str, Any]:

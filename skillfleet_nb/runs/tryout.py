@@ -114,7 +114,7 @@ def ask(
         try:
             with session.models(gate, lm):
                 metered = tapped_program(gate, program.deepcopy())
-                prediction = session.first_answer(lambda: off_loop(partial(metered, **values)))
+                prediction = session.first_answer(partial(off_loop(metered), **values))
         except (Exception, RunStopped) as raised:  # noqa: BLE001  whatever a program raises is told in one line
             exc = session.redactor.error(raised)
             session.emit(tried.model_copy(update={"error": in_one_line(exc)}), sync=True)

@@ -71,8 +71,8 @@ def test_the_inputs_of_an_agent_are_those_of_its_signature() -> None:
 
 
 def test_where_a_forward_takes_anything_the_examples_say_what_it_takes(fleet: Fleet) -> None:
-    assert input_fields(Passes(), QUESTIONS[0]) == ["question"]
-    assert input_fields(Passes(), {"question": "Why?", "best": "x", "answer": "so"}) == ["question"]
+    assert input_fields(Passes(), ["question"]) == ["question"]
+    assert input_fields(Passes(), fields=["question", "best", "answer"]) == ["question"]
     for train in (QUESTIONS, [dict(e.items()) for e in QUESTIONS]):
         assert optimize(fleet, Passes(), train=train).result().test_score is not None
 
