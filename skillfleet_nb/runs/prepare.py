@@ -10,6 +10,7 @@ from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.lm.meter import Limits
 from skillfleet_nb.lm.prices import how_to_state_a_price
 from skillfleet_nb.optimizers import Optimizer, Shape, create
+from skillfleet_nb.runs.code_reached import unseen_clients
 from skillfleet_nb.runs.fingerprint import environment
 from skillfleet_nb.runs.request import AUTO, RunRequest
 from skillfleet_nb.runs.spec import Spec
@@ -50,7 +51,8 @@ class Prepared(CheckedTask):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the person should know of the run."""
-        return self.notes if self.spec.cached else (*self.notes, _CACHE_WARNING)
+        unseen = unseen_clients(self.program, self.metric.fn)
+        return (*self.notes, *unseen, *([] if self.spec.cached else [_CACHE_WARNING]))
 
     @cached_property
     def spec(self) -> Spec:

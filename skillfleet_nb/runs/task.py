@@ -12,7 +12,7 @@ from skillfleet_nb.lm.prices import price_of, stay_offline, unpriced
 from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.optimizers import Task
 from skillfleet_nb.runs.answerable import check_labels, right_answer
-from skillfleet_nb.runs.code_reached import models_of, unseen_clients
+from skillfleet_nb.runs.code_reached import models_of
 from skillfleet_nb.runs.fingerprint import metric_content, program_content
 from skillfleet_nb.runs.metric import RunMetric
 
@@ -181,7 +181,6 @@ def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Mod
     metric = RunMetric(request.metric) if request.metric is not None else None
     proven = metric is not None and metric.proves(splits.val[0], answer)
     notes = [*map(str, issues), *check_labels(outputs, [*splits.train, *splits.val], metric if proven else None)]
-    notes += unseen_clients(program, metric.fn if metric is not None else None)
     return CheckedTask(
         request=request,
         settings=settings,
