@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import StopKind
+from skillfleet_nb.format import points
 from skillfleet_nb.lm.faults import in_one_line, in_short, is_unanswered
 from skillfleet_nb.lm.meter import Limits, RunStopped
 from skillfleet_nb.lm.tap import tapped, tapped_program
@@ -33,11 +34,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The given program against the best on the test split, and how many predictions of each failed."""
+    """The given program against the best on the test split, and how many predictions of each failed.
+
+    Where nothing beat the given program it `is_kept`: both are one.
+    """
 
     scores: PairedComparison
     failed_before: int
     failed_after: int
+    is_kept: bool = False
 
     @property
     def failed_share(self) -> float:
@@ -47,6 +52,9 @@ class Comparison:
     def sentence(self) -> str:
         """Say what it came to in one sentence."""
         text = self.scores.sentence()
+        if self.is_kept:
+            scored = f"{points(self.scores.baseline_mean)} on {self.scores.n} example{'s' * (self.scores.n != 1)}"
+            text = f"{self.scores.verdict}: nothing beat the given program on validation, it is kept; test {scored}"
         if not self.failed_share:
             return text
         return f"{text}; {self.failed_before} → {self.failed_after} of {self.scores.n} predictions failed, counted as 0"
@@ -195,11 +203,12 @@ class Scorer:
                 self._ledger.stop(StopKind.LM_FAILING, why)
                 return None
         self._recorder.record(baseline.program, pairs[0], "test")
-        if best.program_id != baseline.program_id:
+        same = best.program_id == baseline.program_id
+        if not same:
             self._recorder.record(best.program, pairs[1], "test")
         scores = [[r.score or 0.0 for r in scored] for scored in pairs]
         failed = [sum(r.score is None for r in scored) for scored in pairs]
-        return Comparison(paired_comparison(*scores, seed=self._prepared.spec.seed), failed[0], failed[1])
+        return Comparison(paired_comparison(*scores, seed=self._prepared.spec.seed), failed[0], failed[1], same)
 
     def _evaluate(self, program: Program, examples: Sequence[Example], gate: Gate) -> Scoring:
         """Score a program; what went unanswered is asked for once more."""
