@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skillfleet_nb.errors import InputError, MissingExtraError
-from skillfleet_nb.format import expanded
+from skillfleet_nb.format import expanded, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -181,7 +181,7 @@ class Embedder:
             return SentenceTransformer(source, device=self._device, local_files_only=local)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"model {source!r} cannot be loaded ({str(error).splitlines()[0]}): "
+                f"model {source!r} cannot be loaded ({one_line(str(error), 300)}): "
                 "give a folder or hub name of a sentence-transformers model."
             ) from error
         finally:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.format import one_line
 from skillfleet_nb.skills.style import STYLES
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def lm_advisor(lm: Model | None = None) -> Callable[[str], Proposal]:
             with dspy.context(**({"lm": lm} if lm is not None else {})):
                 answer = predict(skill=text)
         except (ValueError, TypeError, dspy.utils.exceptions.AdapterParseError) as error:
-            return Proposal(reason=f"the advice could not be read ({str(error).splitlines()[0][:200]})")
+            return Proposal(reason=f"the advice could not be read ({one_line(str(error), 200)})")
         return Proposal(answer.style, answer.weights, answer.reason)
 
     return advise

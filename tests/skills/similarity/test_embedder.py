@@ -129,3 +129,12 @@ def test_one_string_is_not_a_list_of_texts() -> None:
         Embedder()("abc")
     with pytest.raises(InputError, match="batch_size 0"):
         Embedder(batch_size=0)
+
+
+def test_an_error_without_words_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wordless(*_: object, **__: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("sentence_transformers.SentenceTransformer", wordless)
+    with pytest.raises(InputError, match=r"cannot be loaded \(\)"):
+        Embedder("some/model")(["a text"])
