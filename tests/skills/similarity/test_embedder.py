@@ -131,10 +131,10 @@ def test_one_string_is_not_a_list_of_texts() -> None:
         Embedder(batch_size=0)
 
 
-def test_an_error_without_words_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_without_words_is_told_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def wordless(*_: object, **__: object) -> None:
         raise OSError
 
     monkeypatch.setattr("sentence_transformers.SentenceTransformer", wordless)
     with pytest.raises(InputError, match=r"cannot be loaded \(\)"):
-        Embedder("some/model")(["a text"])
+        Embedder(tmp_path)(["a text"])
