@@ -145,7 +145,7 @@ def read_event(line: bytes, place: int | None = None) -> Event | None:
     """
     try:
         if line.startswith(_SEALED):
-            if place is not None and int(line[_CRC], 16) != crc32(line[_BODY:], place):
+            if place is not None and line[_CRC] != b"%08x" % crc32(line[_BODY:], place):
                 return None
         elif not line.startswith(_UNSEALED):
             return None

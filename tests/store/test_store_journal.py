@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import threading
@@ -19,7 +20,7 @@ from skillfleet_nb.events import PAYLOADS, JobCreated, Landmarked, Payload, Phas
 from skillfleet_nb.store import Home, Journal, Store, follow, is_alive, read_requests, request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -368,3 +369,16 @@ def test_a_journal_without_checksums_is_read_and_gone_on_with(home: Home) -> Non
 )
 def test_a_line_that_is_no_event_reads_as_none(line: bytes) -> None:
     assert read_event(line) is None
+
+
+@pytest.mark.parametrize("seen_as", [str.upper, lambda digits: digits.replace("0", " ", 1)])
+def test_a_checksum_is_compared_as_it_was_written(home: Home, seen_as: Callable[[str], str]) -> None:
+    with Journal(home, "j") as journal:
+        journal.append_many([Phase(text=str(n)) for n in range(200)])
+    whole = journal.path.read_text("ascii")
+    changed = re.sub(r'(?<=\{"crc":")[0-9a-f]{8}(?=",)', lambda found: seen_as(found[0]), whole)
+    journal.path.write_text(changed, "ascii")
+    differ = sum(one != other for one, other in zip(whole.splitlines(), changed.splitlines(), strict=True))
+    follower = follow(home, "j")
+    assert len(follower.poll()) == 200 - differ
+    assert 0 < follower.torn == differ
