@@ -177,7 +177,7 @@ def test_it_follows_a_run_until_its_end(page: Page, running: Journal) -> None:
 def test_it_is_for_narrow_windows_and_for_everyone(page: Page) -> None:
     wide = page.viewport_size
     page.set_viewport_size({"width": 480, "height": 900})
-    expect(page.get_by_role("region", name="jobs")).to_be_visible()
+    expect(page.get_by_role("region", name="jobs", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 480, "parts scroll, not the page"
     assert violations(page, "body") == []
     page.screenshot(path=str(ARTIFACTS / "dashboard-narrow.png"), full_page=True)
