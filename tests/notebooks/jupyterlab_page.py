@@ -148,9 +148,7 @@ class LabPage:
 
     def run_cell(self, at: int) -> None:
         """Run one cell, counted from 0, and do not wait."""
-        self._page.evaluate(
-            "at => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = at; }", at
-        )
+        self._page.evaluate("at => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = at; }", at)
         self._command("notebook:run-cell")
 
     def resize(self, width: int) -> None:

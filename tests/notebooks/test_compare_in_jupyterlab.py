@@ -26,8 +26,8 @@ program = dspy.Predict("text -> intent")
 metric = lambda example, pred, trace=None: example.intent == pred.intent
 given = dict(train=rows, metric=metric, seed=7)
 fleet.optimize(program, optimizer="labeled_fewshot", name="few", **given).result()
-fleet.optimize(program, optimizer="infer_rules", params={"num_candidates": 2}, name="<img src=x onerror=document.title=7>",
-               **given).result();"""
+fleet.optimize(program, optimizer="infer_rules", params={"num_candidates": 2},
+               name="<img src=x onerror=document.title=7>", **given).result();"""
 COMPARE = '%skillfleet compare few "<img src=x onerror=document.title=7>"'
 PROGRAM = "%skillfleet program show few"
 

@@ -24,7 +24,6 @@ from skillfleet_nb.store import Home, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from jupyterlab_page import Lab
     from playwright.sync_api import Browser, Page
@@ -92,7 +91,7 @@ def address(home: Home, running: Journal) -> Iterator[str]:
     assert server.wait(60) == 0
     assert psutil.wait_procs(below, 30)[1] == []
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(found[0], timeout=5)
+        urllib.request.urlopen(found[0], timeout=5)  # noqa: S310  a local server
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +114,7 @@ def page(address: str, browser: Browser) -> Iterator[Page]:
 def test_nobody_sees_it_without_the_token(address: str) -> None:
     base = address.partition("?")[0]
     for path in ("", "?token=wrong", "voila/render/dashboard.ipynb"):
-        with urllib.request.urlopen(base + path, timeout=60) as answer:
+        with urllib.request.urlopen(base + path, timeout=60) as answer:  # noqa: S310  as above
             assert "login" in answer.url
             assert b"Dashboard" not in answer.read()
     host, upgrade = base.removeprefix("http://").strip("/"), {"Connection": "Upgrade", "Upgrade": "websocket"}

@@ -63,9 +63,7 @@ def opened(browser: Browser) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_report_shows_its_charts_and_asks_for_nothing(
-    notebook: Any, folder: Path, opened: Any, scheme: str
-) -> None:
+def test_a_report_shows_its_charts_and_asks_for_nothing(notebook: Any, folder: Path, opened: Any, scheme: str) -> None:
     report = folder / "report.html"
     if not report.exists():
         Fleet(folder / "home").reports.export("demo", report)
