@@ -41,7 +41,10 @@ def started(fleet: Fleet, lm: Any) -> Job:
     return fleet.optimize(program(), params={"num_candidate_programs": 2}, **given, **Data().splits())
 
 
-def test_requests_are_heard_in_their_order_whatever_the_clock_says(tmp_path: Path, set_back: Any) -> None:
+def test_requests_are_heard_in_their_order_whatever_the_clock_says(
+    tmp_path: Path, set_back: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skillfleet_nb.runs.execution._LOOK_S", 0.0)  # each call looks for requests
     fleet, gate = Fleet(tmp_path / "home"), threading.Event()
     lm, engine = counted_lm(Counting(gate=gate, free=30))
     job = started(fleet, lm)
@@ -50,9 +53,11 @@ def test_requests_are_heard_in_their_order_whatever_the_clock_says(tmp_path: Pat
     request(fleet.home, job.id, "pause")
     gate.set()
     until(lambda: job.progress.paused)
+    gate.clear()  # or it could be through before it is cancelled
     request(fleet.home, job.id, "unpause")
     until(lambda: not job.progress.paused)
     request(fleet.home, job.id, "cancel")
+    gate.set()
     result = job.result()
     assert result.state is JobState.CANCELLED
     assert 0 < result.wall_s < 3600

@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -17,6 +18,9 @@ from skillfleet_nb.errors import HomeError, InputError, QueryError
 from skillfleet_nb.events import StateChanged
 from skillfleet_nb.store import Home, Journal, StaleWarning, Store, access, guard, schema
 from skillfleet_nb.store.locks import locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RELATIONS = ("jobs", "events", "trials", "scores", "lm_calls", "programs")
 RELATIONS += ("reviews", "examples", "example_history", "example_outcomes", "recommendations")
@@ -293,8 +297,8 @@ def test_a_query_ends_at_its_memory(home: Home, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupt the process as soon as a query begins."""
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Interrupt the process as soon as a query begins, also where the tests were started in the background."""
 
     def begun(*arguments: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -302,6 +306,9 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     check = guard.check
     monkeypatch.setattr(guard, "check", begun)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interrupted")
