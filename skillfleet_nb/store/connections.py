@@ -6,6 +6,7 @@ down, serves the queries that people write in the home that was asked last.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 from contextlib import contextmanager, suppress
@@ -62,9 +63,11 @@ def lend(spill: Path, bounds: Bounds | None = None) -> Iterator[duckdb.DuckDBPyC
 def _kept() -> dict[bool, tuple[Bounds | None, duckdb.DuckDBPyConnection]]:
     """Return the connections that nobody uses, by whether they are locked down.
 
-    They are closed before a fork: one that is inherited would crash the child as it ends.
+    They are closed before a fork, for one that is inherited would crash the child as it ends, and as the process
+    ends, or the library tells of leaks there.
     """
     kept: dict[bool, tuple[Bounds | None, duckdb.DuckDBPyConnection]] = {}
+    atexit.register(kept.clear)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=kept.clear)
     return kept

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from store_samples import CREATED, call, random_payload, tables, trial
+from store_samples import CREATED, call, random_payload, start, tables, trial
 
 from skillfleet_nb.errors import HomeError, QueryError
 from skillfleet_nb.store import Home, Journal, StaleWarning, Store, schema
@@ -277,3 +277,15 @@ def test_a_process_may_fork_after_it_has_asked(home: Home) -> None:
     """A connection that a child inherits would crash it as it ends."""
     fill(home)
     subprocess.run([sys.executable, "-c", FORKS, str(home.root)], check=True)
+
+
+def test_a_script_that_asks_ends_without_a_word(home: Home) -> None:
+    script = """
+        import sys
+        from skillfleet_nb.store import Home, Store
+
+        store = Store(Home.find(sys.argv[1]))
+        print(len(store.sql("from jobs")), len(store.frame("from jobs")))
+    """
+    out, err = start(script, home.root).communicate()
+    assert (out, err) == ("0 0\n", "")
