@@ -279,13 +279,20 @@ def test_a_process_may_fork_after_it_has_asked(home: Home) -> None:
     subprocess.run([sys.executable, "-c", FORKS, str(home.root)], check=True)
 
 
-def test_a_script_that_asks_ends_without_a_word(home: Home) -> None:
+def test_a_script_that_optimises_and_asks_ends_without_a_word_of_leaks(home: Home) -> None:
     script = """
         import sys
-        from skillfleet_nb.store import Home, Store
+        import dspy, skillfleet_nb as sf
 
-        store = Store(Home.find(sys.argv[1]))
-        print(len(store.sql("from jobs")), len(store.frame("from jobs")))
+        rows = [dspy.Example(n=str(n), odd=bool(n % 2)).with_inputs("n") for n in range(20)]
+        fleet = sf.Fleet(sys.argv[1])
+        job = fleet.optimize(
+            dspy.Predict("n -> odd: bool"), train=rows, metric=lambda e, p, trace=None: e.odd == p.odd,
+            optimizer="labeled_fewshot", lm=sf.offline_lm(),
+        )
+        job.result()
+        print(len(fleet.sql("from jobs")))
     """
     out, err = start(script, home.root).communicate()
-    assert (out, err) == ("0 0\n", "")
+    assert out == "1\n"
+    assert "leaked" not in err
