@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.format import one_line
+from skillfleet_nb.security import Redactor
 from skillfleet_nb.skills.style import STYLES
 
 if TYPE_CHECKING:
@@ -207,7 +208,8 @@ def lm_advisor(lm: Model | None = None) -> Callable[[str], Proposal]:
             with dspy.context(**({"lm": lm} if lm is not None else {})):
                 answer = predict(skill=text)
         except (ValueError, TypeError, dspy.utils.exceptions.AdapterParseError) as error:
-            return Proposal(reason=f"the advice could not be read ({one_line(str(error), 200)})")
+            told = Redactor([lm or dspy.settings.lm]).text(str(error))
+            return Proposal(reason=f"the advice could not be read ({one_line(told, 200)})")
         return Proposal(answer.style, answer.weights, answer.reason)
 
     return advise

@@ -93,6 +93,17 @@ def test_an_lm_that_answers_nonsense_changes_nothing() -> None:
     assert advised.style == plain.style
 
 
+@pytest.mark.filterwarnings("ignore:Implementing custom LMs:DeprecationWarning")
+def test_advice_that_repeats_a_key_says_so_without_it() -> None:
+    class Repeating(dspy.LM):  # type: ignore[misc]  of DSPy's, untyped
+        def forward(self, *_: object, **__: object) -> object:
+            raise ValueError(f"refused: {self.kwargs['api_key']}")
+
+    lm = Repeating("openai/none", api_key="Planted-Secret-7", cache=False)
+    proposal = lm_advisor(lm)("a skill")
+    assert proposal.reason == "the advice could not be read (refused: [key])"
+
+
 def test_both_composites_are_recorded_with_reasons() -> None:
     found = score_skill(good_skill(), reference=good_skill(), style="minimal")
     assert set(found.values) == {"quality", "entities", "readability", "coverage"}
