@@ -125,7 +125,8 @@ def _show(c: Context, a: argparse.Namespace) -> object:
     examples=('program register intents --as support-intents --note "after the March data"',),
 )
 def _register(c: Context, a: argparse.Namespace) -> object:
-    source = c.namespace.get(a.source) or (c.object(a.source, "program") if ":" in a.source else a.source)
+    is_object = a.source in c.namespace or ":" in a.source
+    source = c.object(a.source, "program") if is_object else a.source
     before = c.fleet.registry.versions(a.name).version.max() if a.name in c.fleet.registry.names else 0
     version = c.fleet.register(source, a.name, a.note)
     known = "" if version.version > before else ", which it was already"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.programs.registry import ProgramVersion, Registry
     from skillfleet_nb.store import Home
 
-_LOOK_S = 0.25  # how often it is asked whether the alias has moved; a look takes some 50 µs
+_LOOK_S = 0.25  # how often it is asked whether the alias has moved
 
 
 class LiveProgram:
@@ -136,7 +136,7 @@ class LiveProgram:
             version = self._registry.find(self.ref)
             if version.version != self._serving[0].version:
                 self._serving = version, self._load(version)
-        except (SkillfleetError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001  whatever a new version raises, the last good one answers
             self.trouble = f"version {self._serving[0].version} goes on answering: {exc}"
         else:
             self.trouble = ""

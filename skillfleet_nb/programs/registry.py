@@ -11,7 +11,7 @@ import getpass
 import re
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.data.identity import content_hash
@@ -350,7 +350,7 @@ def check_name(text: str, what: str) -> None:
 def content_id(state: Mapping[str, Any]) -> str:
     """Identify a program by what it says and what it is made for: its content, fields, types and class."""
     fields = {name: saved_fields(state, name) for name in predictor_states(state)}
-    made_for = {name: [list(f) for f in map(_as_tuple, shapes or ())] for name, shapes in fields.items()}
+    made_for = {name: [list(astuple(shape)) for shape in shapes or ()] for name, shapes in fields.items()}
     return content_hash([program_id(state), made_for, program_class(state)])
 
 
@@ -358,10 +358,6 @@ def fingerprints(state: Mapping[str, Any]) -> dict[str, str]:
     """Return the fingerprint of the signature of each predictor of a state."""
     instructions = describe(state).instructions
     return {name: fingerprint(saved_fields(state, name) or (), text) for name, text in instructions.items()}
-
-
-def _as_tuple(shape: Any) -> tuple[str, str, str | None]:
-    return shape.name, shape.role, shape.type
 
 
 def _version(name: str, named: _Name, number: int) -> ProgramVersion:

@@ -191,7 +191,7 @@ class Echo(dspy.Module):
 def registry(home: Home, monkeypatch: pytest.MonkeyPatch) -> Registry:
     monkeypatch.setattr(live_programs, "_LOOK_S", 0.0)
     made = Registry(home)
-    for text in ("a", "b", "c"):
+    for text in ("a", "b", "c", "d"):
         made.register("intents", state(text))
     made.move("intents", "production", 1)
     return made
@@ -200,6 +200,8 @@ def registry(home: Home, monkeypatch: pytest.MonkeyPatch) -> Registry:
 def echo(version: ProgramVersion) -> dspy.Module:
     if version.version == 3:
         raise InputError("its class is gone")
+    if version.version == 4:
+        raise RuntimeError("its class fails")
     return Echo(version.version)
 
 
@@ -215,6 +217,9 @@ def test_a_live_program_goes_on_with_the_last_good_one(home: Home, registry: Reg
     registry.move("intents", "production", 3)
     assert live(text="hi") == "1: hi"
     assert live.trouble == "version 1 goes on answering: its class is gone"
+    registry.move("intents", "production", 4)
+    assert live(text="hi") == "1: hi"
+    assert live.trouble == "version 1 goes on answering: its class fails"
     registry.move("intents", "production", 2)
     assert (live(text="hi"), live.trouble) == ("2: hi", "")
     home.root.rename(home.root.with_name("moved"))

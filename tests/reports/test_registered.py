@@ -7,7 +7,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import dspy
+import pandas as pd
 import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
 from made_up import Data, program, told
 
 from skillfleet_nb import Fleet
@@ -145,6 +148,16 @@ def test_a_class_that_is_gone_is_named_and_nothing_else_is_called(tmp_path: Path
     with pytest.raises(InputError, match=r"its class passing\.Gone is not to be found here: define or import it"):
         fleet.program("gone")
     assert isinstance(fleet.program("gone", Wrapped()), Wrapped)
+
+
+def test_a_variable_of_any_kind_is_told_what_may_be_registered(tmp_path: Path) -> None:
+    shell = InteractiveShell()
+    shell.run_line_magic("load_ext", "skillfleet_nb")
+    shell.push({"frame": pd.DataFrame({"a": [1, 2]}), "kept": Wrapped()})
+    with pytest.raises(UsageError, match="a DataFrame cannot be registered: give a job, its name, a program"):
+        shell.run_line_magic("skillfleet", f"program register frame --as frame --home {tmp_path}")
+    shell.run_line_magic("skillfleet", f"program register kept --as kept --home {tmp_path}")
+    assert Fleet(tmp_path).registry.names == ["kept"]
 
 
 def test_files_and_wrong_things(tmp_path: Path) -> None:
