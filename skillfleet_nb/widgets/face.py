@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Face:
     """A widget `box` that shows `answer`, which is ``Readable``.
 
-    Where ipywidgets are not known, as in marimo, the answer's HTML is shown in its place.
+    The answer's HTML stays in the notebook for whoever opens it without the kernel.  Where nobody looks at widgets, as
+    where a notebook is executed as a whole, and where ipywidgets are not known, as in marimo, it is all there is.
     """
 
     box: Any
@@ -29,6 +30,20 @@ class Face:
 
     def _repr_html_(self) -> str:
         return str(self.answer.html())
+
+    def _ipython_display_(self) -> None:
+        from IPython import get_ipython
+        from IPython.display import display
+
+        from skillfleet_nb.widgets import has_widgets
+        from skillfleet_nb.widgets.twin import kept, show_with_twin
+
+        if not hasattr(get_ipython(), "kernel"):  # a terminal
+            print(repr(self))  # noqa: T201  what IPython does with any other answer
+        elif has_widgets():
+            show_with_twin(self.box, self._repr_html_(), repr(self))
+        else:
+            display({"text/html": kept(self._repr_html_(), repr(self)), "text/plain": repr(self)}, raw=True)
 
     def _repr_mimebundle_(self, **options: object) -> Any:
         bundle = self.box._repr_mimebundle_(**options)

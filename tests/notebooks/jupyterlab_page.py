@@ -146,6 +146,10 @@ class LabPage:
         self._page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
         self._page.wait_for_function(_READY)
 
+    def end_kernel(self) -> None:
+        """End the kernel, and start no other."""
+        self._page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+
     def run_cell(self, at: int) -> None:
         """Run one cell, counted from 0, and do not wait."""
         self._page.evaluate("at => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = at; }", at)
@@ -246,6 +250,20 @@ class Lab:
         page = LabPage(self._browser, self._base, self._token, name)
         self._pages.append(page)
         return page
+
+    def reopen(self, page: LabPage, name: str) -> LabPage:
+        """Save a notebook, end its kernel, and open its file again, as on the next day."""
+        page.save()
+        page.end_kernel()
+        self._pages.remove(page)
+        page.close()
+        again = LabPage(self._browser, self._base, self._token, name)
+        self._pages.append(again)
+        return again
+
+    def saved(self, name: str) -> NotebookNode:
+        """Read a notebook as it is in its file."""
+        return nbformat.read(self._notebooks / name, as_version=4)
 
     def stop(self) -> None:
         """Close the pages and end the server with its kernels."""
