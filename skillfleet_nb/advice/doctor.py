@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.html import Readable, table, text_table
-from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.runs.answerable import check_labels, right_answer

@@ -22,7 +22,7 @@ from skillfleet_nb.events import HeadroomFound
 from skillfleet_nb.format import money, one_line, percent
 from skillfleet_nb.html import Readable, items, table
 from skillfleet_nb.lm.faults import in_short
-from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.messages import as_typed

@@ -17,7 +17,7 @@ from skillfleet_nb.data.labels import categories as label_values
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import Probed
 from skillfleet_nb.lm.faults import in_one_line
-from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped_program
 from skillfleet_nb.runs.off_loop import off_loop

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.calls import Call, text_of
-from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.lm.limits import RunStopped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from skillfleet_nb.lm.meter import Ledger, Limits
+    from skillfleet_nb.lm.limits import Limits
+    from skillfleet_nb.lm.meter import Ledger
     from skillfleet_nb.projection import Totals
     from skillfleet_nb.typing import Model
 
@@ -39,7 +40,8 @@ class Gate:
 
     Examples
     --------
-    >>> from skillfleet_nb.lm.meter import Ledger, Limits
+    >>> from skillfleet_nb.lm.limits import Limits
+    >>> from skillfleet_nb.lm.meter import Ledger
     >>> Gate(Ledger(Limits(calls=100)), reserve=Limits(calls=30)).limits.calls
     70
     """

@@ -12,15 +12,16 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import CallOutcome, LMCall, Role, StopKind
-from skillfleet_nb.lm.calls import Call, answered, completions, current, digest, is_cached, text_of, usage_of
+from skillfleet_nb.lm.calls import Call, answered, completions, current, digest, text_of
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request, is_refusal
-from skillfleet_nb.lm.prices import Price, Tokens, price_of
+from skillfleet_nb.lm.limits import Limits
+from skillfleet_nb.lm.outcome import outcome_of
+from skillfleet_nb.lm.prices import Price, price_of
 from skillfleet_nb.lm.seen import Seen
 from skillfleet_nb.lm.threads import CallThreads
 from skillfleet_nb.projection import Totals
@@ -30,57 +31,6 @@ if TYPE_CHECKING:
 
 
 _FIRST_OUTPUT_TOKENS = 256.0  # assumed of a model that has not answered yet, to reserve its cost
-
-
-class RunStopped(BaseException):
-    """Ends a run at its next call of a language model.
-
-    A ``BaseException``, because MIPROv2, SIMBA and GEPA swallow ordinary ones and go on with zero scores.
-    """
-
-    def __init__(self, kind: StopKind, reason: str) -> None:
-        super().__init__(reason)
-        self.kind: StopKind = kind
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Upper bounds of a run; None means unbounded.
-
-    Attributes
-    ----------
-    usd
-        Money in USD.
-    calls
-        Bought calls (a cached one costs nothing and is not counted).
-    tokens
-        Input and output tokens of bought calls together.
-    seconds
-        Wall time, over all attempts.
-    """
-
-    usd: float | None = None
-    calls: int | None = None
-    tokens: int | None = None
-    seconds: float | None = None
-
-    def told(self) -> str:
-        """Name them as a reason to stop."""
-        bounds = (
-            ("" if self.calls is None else f"{self.calls} calls"),
-            ("" if self.usd is None else f"${self.usd:g}"),
-            ("" if self.tokens is None else f"{self.tokens:,} tokens"),
-        )
-        return f"budget: {' or '.join(filter(None, bounds))}"
-
-    def less(self, share: Limits) -> Limits:
-        """Return these limits with `share` set aside, never below zero."""
-        kept = {}
-        for f in fields(self):
-            bound, part = getattr(self, f.name), getattr(share, f.name)
-            kept[f.name] = bound if bound is None or part is None else max(0, bound - part)
-        return Limits(**kept)
 
 
 class Ledger:
@@ -390,7 +340,7 @@ class Ledger:
         finally:
             current.reset(token)
             model = str(getattr(lm, "model", type(lm).__name__))
-            outcome, why = self._with_full_cost(call, _outcome_of(call, failure)), None
+            outcome, why = self._with_full_cost(call, outcome_of(call, failure)), None
             try:
                 self._tell(call, outcome, model, role)  # first: what totals tell of has been recorded
             finally:
@@ -401,35 +351,3 @@ class Ledger:
                     self.stop(StopKind.LM_FAILING, why)
                 if self._pausing:
                     self._pause_if_idle()
-
-
-def _outcome_of(call: Call, failure: BaseException | None) -> CallOutcome:
-    """Read what a call took from what DSPy recorded of it, or from its failure."""
-    cause = failure.__cause__ if isinstance(failure, RunStopped) and failure.__cause__ else failure
-    error = None if cause is None else f"{type(cause).__name__}: {cause}"[:500]
-    entry, seconds = call.entry or {}, time.perf_counter() - call.started
-    used = Tokens.of(entry.get("usage")).plus(call.wasted)
-    call.used = used
-    cached = bool(entry) and not any(used) and is_cached(call)
-    if error is not None and not (cached or any(used)):
-        full: float | None = 0.0
-    else:
-        full = _cost(call, usage_of(entry["response"]) if cached else used)
-    return CallOutcome(
-        cached, used.input, used.output, 0.0 if cached else full, seconds, error, call.attempts, full_cost_usd=full
-    )
-
-
-def _cost(call: Call, used: Tokens) -> float | None:
-    """Reckon what an answer costs: by the price the user or the engine states, else as DSPy and LiteLLM bill it.
-
-    An answer that does not say what it used has no known cost, unless its model is free.
-    """
-    billed, price = (call.entry or {}).get("cost"), call.price
-    if price is not None and price.is_free:
-        return 0.0
-    if price is not None and not (price.is_listed and call.is_billed):
-        return price.cost(*used[:4]) if any(used) else None
-    if billed is None or not (billed or any(used)):  # LiteLLM reckons 0 where there is no usage
-        return None
-    return float(billed) + (price.cost(*call.wasted[:4]) if price else 0.0)

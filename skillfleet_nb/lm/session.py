@@ -18,7 +18,8 @@ from skillfleet_nb.lm.everywhere import everywhere, standing_in
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import RetryPolicy, advice, in_short, is_dead
 from skillfleet_nb.lm.gate import Gate
-from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
+from skillfleet_nb.lm.meter import Ledger
 from skillfleet_nb.lm.reading import Readings
 from skillfleet_nb.lm.run_log import MARK, run_log
 from skillfleet_nb.lm.tap import tapped

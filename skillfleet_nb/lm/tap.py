@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.lm.calls import current
 from skillfleet_nb.lm.fallback import steps
-from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.retry import Attempts
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from skillfleet_nb.data.findings import Judged
 from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import ExampleJudged, StopKind
-from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.prices import unpriced
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.runs.prepare import checked_budget

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from skillfleet_nb.errors import HomeError, JobError
 from skillfleet_nb.events import JobState, Paused, Result, StateChanged, StopKind, Warned
 from skillfleet_nb.lm.faults import in_one_line
-from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.messages import as_typed

@@ -18,7 +18,8 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.everywhere import everywhere
 from skillfleet_nb.lm.gate import Gate
-from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
+from skillfleet_nb.lm.meter import Ledger
 from skillfleet_nb.runs.off_loop import off_loop
 from skillfleet_nb.runs.review.reviewer import REVIEWER
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, LMError
-from skillfleet_nb.lm.meter import Limits
+from skillfleet_nb.lm.limits import Limits
 from skillfleet_nb.lm.prices import how_to_state_a_price
 from skillfleet_nb.optimizers import Optimizer, Shape, create
 from skillfleet_nb.runs.code_reached import unseen_clients

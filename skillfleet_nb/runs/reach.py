@@ -22,7 +22,8 @@ class Reach:
 
     Examples
     --------
-    >>> from skillfleet_nb.lm.meter import Ledger, Limits
+    >>> from skillfleet_nb.lm.limits import Limits
+    >>> from skillfleet_nb.lm.meter import Ledger
     >>> reach = Reach(Ledger(Limits(calls=10)))
     >>> with reach.measured(4):  # examples, of which each took no call here
     ...     pass

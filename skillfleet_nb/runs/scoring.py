@@ -11,7 +11,7 @@ from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.format import points
 from skillfleet_nb.lm.faults import in_one_line, in_short, is_unanswered
-from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.runs.lm_health import Asked, Scoring, ask_prompt_lm, broken, lost, many_failed
 from skillfleet_nb.runs.reach import Reach

@@ -13,7 +13,7 @@ from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.lm.faults import advice, in_one_line, in_short
-from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.runs.off_loop import off_loop

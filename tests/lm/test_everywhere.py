@@ -15,7 +15,7 @@ from made_up import Counting, Data, counted_lm, exact, program
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.config import Settings
-from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.session import Session
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from dspy.utils.exceptions import LMServerError
 from skillfleet_nb.lm.calls import Call
 from skillfleet_nb.lm.faults import RetryPolicy
 from skillfleet_nb.lm.gate import Gate
-from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
+from skillfleet_nb.lm.meter import Ledger
 from skillfleet_nb.lm.prices import Price
 from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.offline.engine import AsyncOfflineEngine, OfflineEngine

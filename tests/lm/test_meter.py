@@ -16,7 +16,8 @@ from made_up import Counting, Data, counted_lm, exact, program
 from skillfleet_nb import Fleet
 from skillfleet_nb.lm.faults import RetryPolicy
 from skillfleet_nb.lm.gate import Gate
-from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
+from skillfleet_nb.lm.meter import Ledger
 from skillfleet_nb.lm.tap import tapped
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.runs.metric import RunMetric, read_score
 
 

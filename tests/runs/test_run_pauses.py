@@ -15,7 +15,8 @@ from skillfleet_nb import Fleet
 from skillfleet_nb.events import JobState
 from skillfleet_nb.lm.faults import RetryPolicy
 from skillfleet_nb.lm.gate import Gate
-from skillfleet_nb.lm.meter import Ledger, RunStopped
+from skillfleet_nb.lm.limits import RunStopped
+from skillfleet_nb.lm.meter import Ledger
 from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 

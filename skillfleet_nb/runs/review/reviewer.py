@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from skillfleet_nb.errors import InputError, JobError, unknown
 from skillfleet_nb.events import Asks, JobState, ReviewAnswered, ReviewAsked, StateChanged, StopKind
 from skillfleet_nb.format import money
-from skillfleet_nb.lm.meter import RunStopped
+from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.runs.review.answers import CHOICES, Answer, checked_choice, read_answer
 from skillfleet_nb.store import read_requests, request
 

@@ -9,7 +9,7 @@ import pytest
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.events import JobState
-from skillfleet_nb.lm.meter import Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.prices import price_of
 from skillfleet_nb.lm.session import Session
 

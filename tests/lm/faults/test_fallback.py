@@ -13,7 +13,8 @@ from skillfleet_nb.events import JobState
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Breaker, RetryPolicy
 from skillfleet_nb.lm.gate import Gate
-from skillfleet_nb.lm.meter import Ledger, Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits, RunStopped
+from skillfleet_nb.lm.meter import Ledger
 from skillfleet_nb.lm.tap import tapped
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from made_up import until
 from skillfleet_nb.events import JobState
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, delay_s, is_empty
 from skillfleet_nb.lm.gate import Gate
-from skillfleet_nb.lm.meter import Ledger, RunStopped
+from skillfleet_nb.lm.limits import RunStopped
+from skillfleet_nb.lm.meter import Ledger
 from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.store import follow, request
 
