@@ -48,7 +48,7 @@ SURFACES = ["commands", "widgets", "magics"]  # lowest first
 PURE = LAYERS[0] | {"skills", "data"}
 HEAVY = {"dspy", "torch", "altair", "litellm", "sentence_transformers", "sklearn", "scipy", "pandas", "gepa", "optuna"}
 
-MOST_FILES_IN_A_KNOT = 12
+MOST_FILES_IN_A_KNOT = 4
 MOST_LINES_IN_A_FILE = 450
 MOST_LINES_IN_A_FUNCTION = 60  # its docstring aside
 MOST_PARAMETERS_OF_ANY_TYPE = 0.04  # of all

@@ -10,14 +10,14 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from skillfleet_nb.errors import HomeError, JobError
-from skillfleet_nb.events import JobState, Paused, Result, StateChanged, StopKind, Warned
+from skillfleet_nb.events import JobState, Paused, StateChanged, StopKind, Warned
 from skillfleet_nb.lm.faults import in_one_line
-from skillfleet_nb.lm.limits import Limits, RunStopped
+from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.messages import as_typed
@@ -25,13 +25,14 @@ from skillfleet_nb.runs.collector import set_aside
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.leavable import run_leavable
 from skillfleet_nb.runs.lm_health import told_at_the_end
+from skillfleet_nb.runs.outcome import Comparison, Stop, recorded, result_of
+from skillfleet_nb.runs.reach import reserve
 from skillfleet_nb.runs.recorder import Candidate, Recorder
 from skillfleet_nb.runs.reporter import Reporter
 from skillfleet_nb.runs.review.acceptance import accepted
 from skillfleet_nb.runs.review.reviewer import REVIEWER, Reviewer
 from skillfleet_nb.runs.running_program import tracked, untracked
 from skillfleet_nb.runs.scoring import Scorer
-from skillfleet_nb.runs.spec import RunResult
 from skillfleet_nb.runs.trial_hooks import ScoreJoiner, evaluation_callback
 from skillfleet_nb.store import read_requests
 
@@ -41,35 +42,12 @@ if TYPE_CHECKING:
     from skillfleet_nb.events import Payload, Split
     from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.runs.prepare import Prepared
-    from skillfleet_nb.runs.scoring import Comparison
+    from skillfleet_nb.runs.spec import RunResult
     from skillfleet_nb.store import Home, Journal
     from skillfleet_nb.typing import Program
 
 _T = TypeVar("_T")
-_RESERVE = 0.3  # most of any limit that is set aside for scoring the result
 _LOOK_S = 0.25  # how often the control file is looked at
-
-
-@dataclass(frozen=True)
-class _Stop:
-    """Why the search ended."""
-
-    kind: StopKind = StopKind.FINISHED
-    reason: str = "the optimizer finished"
-    scored: bool = True  # a limit that leaves nothing scored completes nothing
-
-    @property
-    def state(self) -> JobState:
-        if not self.scored:
-            return JobState.FAILED
-        completed = dict.fromkeys((StopKind.FINISHED, StopKind.BUDGET), JobState.COMPLETED)
-        ends = completed | {StopKind.CANCELLED: JobState.CANCELLED}
-        return ends.get(self.kind, JobState.FAILED)
-
-    @property
-    def may_score(self) -> bool:
-        """Whether the result can still be scored: a person, a dead model or a bad metric forbid it."""
-        return self.kind in {StopKind.FINISHED, StopKind.BUDGET, StopKind.ERROR}
 
 
 class Execution:
@@ -227,13 +205,13 @@ class Execution:
         except BaseException as exc:  # noqa: BLE001  as in the search: what was found is kept
             if stop.may_score and stop.kind is not StopKind.ERROR:
                 full = isinstance(exc, HomeError)
-                stop = _Stop(StopKind.HOME, str(exc)) if full else self._failed("scoring", exc)
+                stop = Stop(StopKind.HOME, str(exc)) if full else self._failed("scoring", exc)
         if finish.closed is not None and stop.may_score:
             kind, reason = finish.closed
             if kind is not StopKind.BUDGET:
-                stop = _Stop(kind, reason)
+                stop = Stop(kind, reason)
             elif compared is None and stop.kind is StopKind.FINISHED:
-                stop = _Stop(kind, f"{reason}, before the test")
+                stop = Stop(kind, f"{reason}, before the test")
         finish.close(StopKind.CANCELLED, "the run is over")
         self._session.drain()
         return self._result(baseline, best, compared, stop)
@@ -247,14 +225,15 @@ class Execution:
         )
         program = self.prepared.program.deepcopy()
         candidate = Candidate(self._reporter.keep(program), program)
-        return self._result(candidate, candidate, None, _Stop(StopKind.BUDGET, reason, scored=False))
+        return self._result(candidate, candidate, None, Stop(StopKind.BUDGET, reason, scored=False))
 
-    def _search(self, baseline: Candidate) -> tuple[_Stop, Program | None]:
+    def _search(self, baseline: Candidate) -> tuple[Stop, Program | None]:
         """Let the optimizer work; return why it ended and the program it returned, if it did."""
         run, optimizer = self.prepared, self.prepared.optimizer
         self._reporter.say(f"searching with {optimizer.name}")
-        gate = self._session.gate(self._reserve())
-        stop, returned = _Stop(), None
+        used = self._history.baseline or self.ledger.totals  # a replayed baseline buys nothing
+        gate = self._session.gate(reserve(self.ledger, used, run.splits))
+        stop, returned = Stop(), None
         batch = optimizer.trial_size(len(run.splits.train))
         run.metric.on_score = ScoreJoiner(self._recorder, batch).on_score if batch else None
         callbacks = (
@@ -274,13 +253,13 @@ class Execution:
                 )
                 returned = untracked(run_leavable(gate, partial(optimizer.compile, task), self._reporter.warn))
         except RunStopped as exc:
-            stop = _Stop(exc.kind, exc.reason)
+            stop = Stop(exc.kind, exc.reason)
         except BaseException as exc:  # noqa: BLE001  whatever is raised, sys.exit() too: the best so far is kept
             stop = self._failed(optimizer.name, exc)
         run.metric.on_score = None
         if gate.closed is not None:
             # An optimizer may return, or fail with an error of its own, after its calls were refused.
-            stop = _Stop(*gate.closed)
+            stop = Stop(*gate.closed)
         gate.close(StopKind.CANCELLED, "the search is over")  # threads it left behind buy nothing more
         return stop, returned
 
@@ -291,10 +270,10 @@ class Execution:
         except RunStopped:
             return None
 
-    def _failed(self, what: str, exc: BaseException) -> _Stop:
-        return _Stop(StopKind.ERROR, f"{what} failed: {in_one_line(self._session.redactor.error(exc))}")
+    def _failed(self, what: str, exc: BaseException) -> Stop:
+        return Stop(StopKind.ERROR, f"{what} failed: {in_one_line(self._session.redactor.error(exc))}")
 
-    def _best(self, baseline: Candidate, returned: Program | None, stop: _Stop, gate: Gate) -> Candidate:
+    def _best(self, baseline: Candidate, returned: Program | None, stop: Stop, gate: Gate) -> Candidate:
         """Choose by validation: the returned program, unless another full evaluation beat it."""
         contender = self._candidate(returned) if returned is not None else self._recorder.best("train")
         if contender is not None and "val" not in contender.scores and stop.may_score:
@@ -306,15 +285,15 @@ class Execution:
             return contender
         return top
 
-    def _accepted(self, baseline: Candidate, best: Candidate, stop: _Stop, gate: Gate) -> tuple[Candidate, _Stop]:
+    def _accepted(self, baseline: Candidate, best: Candidate, stop: Stop, gate: Gate) -> tuple[Candidate, Stop]:
         """Have the best program accepted by a person; declined, it is not the result."""
         self._reporter.say("waiting for a person to accept the program")
         try:
             chosen = accepted(self._reviewer, self._scorer, self._recorder, self._candidate, baseline, best, gate)
         except RunStopped as exc:
-            return best, _Stop(exc.kind, exc.reason)
+            return best, Stop(exc.kind, exc.reason)
         if chosen is None:
-            return baseline, _Stop(StopKind.CANCELLED, "the program was not accepted")
+            return baseline, Stop(StopKind.CANCELLED, "the program was not accepted")
         return chosen, stop
 
     def _candidate(self, program: Program) -> Candidate:
@@ -324,81 +303,17 @@ class Execution:
         candidate.program, candidate.chosen = program, True
         return candidate
 
-    def _result(self, baseline: Candidate, best: Candidate, compared: Comparison | None, stop: _Stop) -> RunResult:
-        totals = self.ledger.totals
-        result = RunResult(
-            program=self._scorer.as_given(best.program),
-            state=stop.state,
-            stop_kind=stop.kind,
-            stop_reason=stop.reason,
-            baseline_score=baseline.scores.get("val"),
-            best_score=best.scores.get("val"),
-            lm_calls=totals.calls,
-            cached_calls=totals.cached,
-            cost_usd=totals.cost_usd,
-            wall_s=self.ledger.elapsed_s,
-        )
-        if compared is not None:
-            scores = compared.scores
-            result = replace(
-                result,
-                test_baseline=scores.baseline_mean,
-                test_score=scores.candidate_mean,
-                test_delta=scores.delta,
-                test_delta_interval=(scores.low, scores.high),
-                p_value=scores.p_value,
-                verdict=scores.verdict,
-                failed_share=compared.failed_share,
-                summary=compared.sentence(),
-            )
-        else:
-            n = self._recorder.trials
-            result = replace(result, summary=f"{stop.reason}, best of {n} trial{'s' * (n != 1)}; not tested")
-        if unread := self._session.readings.on_the_result():
-            result = replace(result, summary=f"{result.summary}; {unread}")
-        low, high = result.test_delta_interval or (None, None)
+    def _result(self, baseline: Candidate, best: Candidate, compared: Comparison | None, stop: Stop) -> RunResult:
+        trials, unread = self._recorder.trials, self._session.readings.on_the_result()
+        program = self._scorer.as_given(best.program)
+        result = result_of(stop, program, baseline.scores, best.scores, compared, self.ledger, trials, unread)
         warnings = told_at_the_end(self._session, self._recorder, self.prepared.metric)
         events: list[Payload] = [Warned(text=text) for text in warnings]
-        events.append(
-            Result(
-                baseline_score=result.baseline_score,
-                best_score=result.best_score,
-                test_baseline=result.test_baseline,
-                test_score=result.test_score,
-                test_delta=result.test_delta,
-                test_delta_low=low,
-                test_delta_high=high,
-                p_value=result.p_value,
-                verdict=result.verdict,
-                failed_share=result.failed_share,
-                best_program_id=best.program_id,
-                summary=result.summary,
-                unread=unread,
-            )
-        )
         try:
-            self._reporter.emit(*events, sync=True)
+            self._reporter.emit(*events, recorded(result, best.program_id, unread), sync=True)
         except HomeError as exc:  # what was found is the person's, recorded or not
             return replace(result, state=JobState.FAILED, stop_kind=StopKind.HOME, stop_reason=str(exc))
         return result
-
-    def _reserve(self) -> Limits:
-        """Reckon, from what the baseline used, the share that scoring the result will need."""
-        splits, limits = self.prepared.splits, self.ledger.limits
-        totals = self._history.baseline or self.ledger.totals  # a replayed baseline buys nothing
-        times = (len(splits.val) + 2 * len(splits.test)) / len(splits.val)
-
-        def share(limit: float | None, used: float) -> float | None:
-            return None if limit is None else min(_RESERVE * limit, times * used)
-
-        calls = share(limits.calls, totals.calls + totals.cached)
-        tokens = share(limits.tokens, totals.input_tokens + totals.output_tokens)
-        return Limits(
-            usd=share(limits.usd, totals.cost_usd or 0.0),
-            calls=None if calls is None else int(calls),
-            tokens=None if tokens is None else int(tokens),
-            seconds=share(limits.seconds, self.ledger.elapsed_s),
-        )
 
     def _look(self) -> None:
         """See, now and then, what was asked for from elsewhere."""

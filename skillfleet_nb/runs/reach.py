@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.lm.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from skillfleet_nb.data.splits import Splits
     from skillfleet_nb.lm.meter import Ledger
+    from skillfleet_nb.projection import Totals
+
+_RESERVE = 0.3  # most of any limit that is set aside for scoring the result
 
 
 class Reach:
@@ -55,3 +61,21 @@ class Reach:
 
     def _asked(self) -> int:
         return self._ledger.totals.calls + self._ledger.totals.cached
+
+
+def reserve(ledger: Ledger, used: Totals, splits: Splits[Any]) -> Limits:
+    """Reckon, from what the baseline `used` on validation, the share that scoring the result will need."""
+    limits = ledger.limits
+    times = (len(splits.val) + 2 * len(splits.test)) / len(splits.val)
+
+    def share(limit: float | None, used: float) -> float | None:
+        return None if limit is None else min(_RESERVE * limit, times * used)
+
+    calls = share(limits.calls, used.calls + used.cached)
+    tokens = share(limits.tokens, used.input_tokens + used.output_tokens)
+    return Limits(
+        usd=share(limits.usd, used.cost_usd or 0.0),
+        calls=None if calls is None else int(calls),
+        tokens=None if tokens is None else int(tokens),
+        seconds=share(limits.seconds, ledger.elapsed_s),
+    )

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import random
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import StopKind
-from skillfleet_nb.format import points
 from skillfleet_nb.lm.faults import in_one_line, in_short, is_unanswered
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.runs.lm_health import Asked, Scoring, ask_prompt_lm, broken, lost, many_failed
+from skillfleet_nb.runs.outcome import Comparison
 from skillfleet_nb.runs.reach import Reach
-from skillfleet_nb.stats import PairedComparison, paired_comparison
+from skillfleet_nb.stats import paired_comparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,34 +29,6 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.recorder import Candidate, Recorder
     from skillfleet_nb.runs.reporter import Reporter
     from skillfleet_nb.typing import Example, Model, Program
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The given program against the best on the test split, and how many predictions of each failed.
-
-    Where nothing beat the given program it `is_kept`: both are one.
-    """
-
-    scores: PairedComparison
-    failed_before: int
-    failed_after: int
-    is_kept: bool = False
-
-    @property
-    def failed_share(self) -> float:
-        """Share of all these predictions that failed, each counted as 0."""
-        return (self.failed_before + self.failed_after) / (2 * self.scores.n)
-
-    def sentence(self) -> str:
-        """Say what it came to in one sentence."""
-        text = self.scores.sentence()
-        if self.is_kept:
-            scored = f"{points(self.scores.baseline_mean)} on {self.scores.n} example{'s' * (self.scores.n != 1)}"
-            text = f"{self.scores.verdict}: nothing beat the given program on validation, it is kept; test {scored}"
-        if not self.failed_share:
-            return text
-        return f"{text}; {self.failed_before} → {self.failed_after} of {self.scores.n} predictions failed, counted as 0"
 
 
 class Scorer:

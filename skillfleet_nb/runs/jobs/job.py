@@ -345,7 +345,7 @@ class Job(Readable):
         from skillfleet_nb.config import Settings
         from skillfleet_nb.runs.review.reviewer import answer
 
-        return answer(self, text, choice, Settings.load(self.home.config).answers)
+        return answer(self.home, self.progress, text, choice, Settings.load(self.home.config).answers)
 
     def proposed(self) -> ProgramDiff | None:
         """Compare the two programs that the open question is about; None where it is about none."""

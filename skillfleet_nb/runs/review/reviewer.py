@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.events import Choice
     from skillfleet_nb.lm.meter import Ledger
-    from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.runs.jobs.progress import Progress
     from skillfleet_nb.runs.reporter import Reporter
     from skillfleet_nb.runs.spec import Review
     from skillfleet_nb.store import Home
@@ -95,8 +95,8 @@ def ask(question: str, kind: Asks = "confirm", details: Mapping[str, Any] | None
     return answer
 
 
-def answer(job: Job, said: str, choice: str | None, keywords: Mapping[Choice, Sequence[str]]) -> Answer:
-    """Answer what a job asks; see :meth:`skillfleet_nb.Fleet.answer`.
+def answer(home: Home, p: Progress, said: str, choice: str | None, keywords: Mapping[Choice, Sequence[str]]) -> Answer:
+    """Answer what a job asks, whose progress is `p`; see :meth:`skillfleet_nb.Fleet.answer`.
 
     Raises
     ------
@@ -105,7 +105,6 @@ def answer(job: Job, said: str, choice: str | None, keywords: Mapping[Choice, Se
     InputError, NotFoundError
         If the answer cannot be read, or lacks what the question needs.
     """
-    p = job.progress
     if p.question is None:
         raise JobError(f"job {p.name!r} asks nothing: it is {p.state_in_words}")
     asked = p.question
@@ -116,9 +115,9 @@ def answer(job: Job, said: str, choice: str | None, keywords: Mapping[Choice, Se
         given, literal = Answer(checked_choice(choice), said.strip()), True
     _refuse_empty(given, asked, literal=literal)
     before = p.answers.get(asked.review_id)
-    if _given(job.home, job.id, asked.review_id, before.heard if before else 0) is not None:
+    if _given(home, p.job_id, asked.review_id, before.heard if before else 0) is not None:
         raise JobError(f"job {p.name!r}: its question was answered already; the first answer counts")
-    request(job.home, job.id, "answer", review=asked.review_id, choice=given.choice, text=given.text)
+    request(home, p.job_id, "answer", review=asked.review_id, choice=given.choice, text=given.text)
     return given
 
 
