@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import unknown
+from skillfleet_nb.reports.registry_methods import RegistryMethods
 from skillfleet_nb.runs.engines import parcel
 from skillfleet_nb.runs.engines.launch import start, start_again
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
@@ -20,23 +21,18 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    import dspy
     import pandas as pd
 
     from skillfleet_nb.advice.advisor import Advisor
     from skillfleet_nb.charts import Charts
-    from skillfleet_nb.programs.live import LiveProgram
-    from skillfleet_nb.programs.loading import Differences
-    from skillfleet_nb.programs.registry import Move, ProgramVersion
     from skillfleet_nb.reports.accessor import Programs, Reports, Trainsets
-    from skillfleet_nb.reports.registered import Evidence, Registered
+    from skillfleet_nb.reports.registered import Registered
     from skillfleet_nb.runs.jobs.live import LiveView
     from skillfleet_nb.runs.review.answers import Answer
     from skillfleet_nb.skills.accessor import Skills
-    from skillfleet_nb.typing import Program
 
 
-class Fleet:
+class Fleet(RegistryMethods):
     """Jobs, their facts and their programs, in one home.
 
     Parameters
@@ -248,91 +244,6 @@ class Fleet:
             raise unknown("job", name_or_id, list(dict.fromkeys(known.name)))
         job_id = str(found.iloc[0])
         return self._jobs.setdefault(job_id, Job(self.home, job_id))
-
-    def register(self, source: Job | str | Path | Program, name: str, note: str | None = None) -> ProgramVersion:
-        """Keep a program as the next version of a name; one that is registered already stays the version it is.
-
-        Parameters
-        ----------
-        source
-            A job or its name, for its best program; the id of a program that a job scored; a program as it is;
-            or a JSON file of one.
-        name
-            Letters, digits, dots, dashes and underscores, a letter first.
-        note
-            What to remember of it.
-
-        Returns
-        -------
-        ProgramVersion
-            With `version`, `content_id` and `scores`, which are those of the job, none where there is none.
-
-        Raises
-        ------
-        InputError, NotFoundError, JobError
-            If the name cannot be one, there is no such program, or a state would not be the whole program.
-
-        Examples
-        --------
-        >>> import dspy, tempfile
-        >>> fleet = Fleet(tempfile.mkdtemp())
-        >>> fleet.register(dspy.Predict("text -> intent"), "intents").version
-        1
-        >>> _ = fleet.alias("intents", "production", 1)
-        >>> list(fleet.program("intents@production").signature.fields)
-        ['text', 'intent']
-        """
-        return self.registry.register(source, name, note)
-
-    def versions(self, name: str | None = None) -> pd.DataFrame:
-        """List registered versions, newest first: the relation ``program_versions``, and their `aliases`.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such name.
-        """
-        return self.registry.versions(name)
-
-    def program(
-        self, ref: str, signature: Program | type[dspy.Signature] | None = None, *, differences: Differences = "refuse"
-    ) -> dspy.Module:
-        """Make a registered program, ready to be called; see :meth:`Registered.load`.
-
-        Raises
-        ------
-        NotFoundError, InputError
-            If there is no such version or alias, its class is not to be found, or fields differ, each named.
-        """
-        return self.registry.load(ref, signature, differences=differences)
-
-    def live(
-        self, ref: str, signature: Program | type[dspy.Signature] | None = None, *, record: float = 0.01
-    ) -> LiveProgram:
-        """Follow an alias: a promotion is picked up within a quarter of a second; see :meth:`Registered.live`.
-
-        Raises
-        ------
-        NotFoundError, InputError
-            As :meth:`program` does.
-        """
-        return self.registry.live(ref, signature, record=record)
-
-    def alias(self, name: str, alias: str, version: int, *, force: str | None = None) -> Evidence:
-        """Set an alias, such as ``production``, to a version; see :meth:`Registered.move`.
-
-        Raises
-        ------
-        NotFoundError
-            If there is no such name or version.
-        JobError
-            If the evidence speaks against it and `force` gives no reason, or another moved the alias meanwhile.
-        """
-        return self.registry.move(name, alias, version, force=force)
-
-    def rollback(self, name: str, alias: str, to: int | None = None) -> Move:
-        """Set an alias back to the version before, or to an earlier one; raises as :meth:`Registered.rollback` does."""
-        return self.registry.rollback(name, alias, to)
 
     def monitor(self, job: Job | str) -> LiveView:
         """Show a job live in a notebook: its curve, cost and phase, and buttons to pause and stop it.

@@ -1,0 +1,113 @@
+"""What the facade says of registered programs: the methods of ``Fleet`` that speak of names, versions and aliases."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import dspy
+    import pandas as pd
+
+    from skillfleet_nb.programs.live import LiveProgram
+    from skillfleet_nb.programs.loading import Differences
+    from skillfleet_nb.programs.registry import Move, ProgramVersion
+    from skillfleet_nb.reports.registered import Evidence, Registered
+    from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.typing import Program
+
+
+class RegistryMethods(ABC):
+    """Shortcuts to the facade's ``registry``."""
+
+    @property
+    @abstractmethod
+    def registry(self) -> Registered:
+        """Registered programs."""
+
+    def register(self, source: Job | str | Path | Program, name: str, note: str | None = None) -> ProgramVersion:
+        """Keep a program as the next version of a name; one that is registered already stays the version it is.
+
+        Parameters
+        ----------
+        source
+            A job or its name, for its best program; the id of a program that a job scored; a program as it is;
+            or a JSON file of one.
+        name
+            Letters, digits, dots, dashes and underscores, a letter first.
+        note
+            What to remember of it.
+
+        Returns
+        -------
+        ProgramVersion
+            With `version`, `content_id` and `scores`, which are those of the job, none where there is none.
+
+        Raises
+        ------
+        InputError, NotFoundError, JobError
+            If the name cannot be one, there is no such program, or a state would not be the whole program.
+
+        Examples
+        --------
+        >>> import dspy, tempfile, skillfleet_nb as sf
+        >>> fleet = sf.Fleet(tempfile.mkdtemp())
+        >>> fleet.register(dspy.Predict("text -> intent"), "intents").version
+        1
+        >>> _ = fleet.alias("intents", "production", 1)
+        >>> list(fleet.program("intents@production").signature.fields)
+        ['text', 'intent']
+        """
+        return self.registry.register(source, name, note)
+
+    def versions(self, name: str | None = None) -> pd.DataFrame:
+        """List registered versions, newest first: the relation ``program_versions``, and their `aliases`.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such name.
+        """
+        return self.registry.versions(name)
+
+    def program(
+        self, ref: str, signature: Program | type[dspy.Signature] | None = None, *, differences: Differences = "refuse"
+    ) -> dspy.Module:
+        """Make a registered program, ready to be called; see :meth:`Registered.load`.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            If there is no such version or alias, its class is not to be found, or fields differ, each named.
+        """
+        return self.registry.load(ref, signature, differences=differences)
+
+    def live(
+        self, ref: str, signature: Program | type[dspy.Signature] | None = None, *, record: float = 0.01
+    ) -> LiveProgram:
+        """Follow an alias: a promotion is picked up within a quarter of a second; see :meth:`Registered.live`.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            As :meth:`program` does.
+        """
+        return self.registry.live(ref, signature, record=record)
+
+    def alias(self, name: str, alias: str, version: int, *, force: str | None = None) -> Evidence:
+        """Set an alias, such as ``production``, to a version; see :meth:`Registered.move`.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such name or version.
+        JobError
+            If the evidence speaks against it and `force` gives no reason, or another moved the alias meanwhile.
+        """
+        return self.registry.move(name, alias, version, force=force)
+
+    def rollback(self, name: str, alias: str, to: int | None = None) -> Move:
+        """Set an alias back to the version before, or to an earlier one; raises as :meth:`Registered.rollback` does."""
+        return self.registry.rollback(name, alias, to)
