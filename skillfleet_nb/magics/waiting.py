@@ -76,7 +76,7 @@ class _View(Protocol):
 
 
 def _view(job: Job) -> _View:
-    from skillfleet_nb.widgets import has_widgets
+    from skillfleet_nb.widgets.front_end import has_widgets
 
     return _Live(job) if has_widgets() else _Line(job)
 

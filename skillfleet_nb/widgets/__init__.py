@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.widgets.front_end import has_widgets
+
 if TYPE_CHECKING:
     from skillfleet_nb.commands import Context
     from skillfleet_nb.widgets.compare import ComparisonView
@@ -23,7 +25,6 @@ __all__ = [
     "RecommendationCard",
     "ReviewPanel",
     "TrainsetView",
-    "has_widgets",
     "shown",
 ]
 _HOMES = {
@@ -45,18 +46,6 @@ _VIEWS = {
     "StoredPrograms": "ProgramBrowser",
     "TrainsetReport": "TrainsetView",
 }
-
-
-def has_widgets() -> bool:
-    """Tell whether a person looks at a page that can run widgets.
-
-    A notebook that is executed as a whole, by nbclient, nbconvert or nbmake, is known by asking for no
-    input: nobody is there to answer, and its outputs are kept as they are.
-    """
-    from IPython import get_ipython
-
-    kernel = getattr(get_ipython(), "kernel", None)
-    return bool(getattr(kernel, "_allow_stdin", False))
 
 
 def shown(answer: object, context: Context) -> Any:

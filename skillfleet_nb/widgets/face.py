@@ -35,7 +35,7 @@ class Face:
         from IPython import get_ipython
         from IPython.display import display
 
-        from skillfleet_nb.widgets import has_widgets
+        from skillfleet_nb.widgets.front_end import has_widgets
         from skillfleet_nb.widgets.twin import kept, show_with_twin
 
         if not hasattr(get_ipython(), "kernel"):  # a terminal

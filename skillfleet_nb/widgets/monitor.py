@@ -21,8 +21,8 @@ from skillfleet_nb.commands.views import ProgressLine
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.html import fill
 from skillfleet_nb.runs.jobs.picture import changes
-from skillfleet_nb.widgets import has_widgets
 from skillfleet_nb.widgets.clicks import let_in
+from skillfleet_nb.widgets.front_end import has_widgets
 from skillfleet_nb.widgets.still import still
 
 if TYPE_CHECKING:
