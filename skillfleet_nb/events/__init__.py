@@ -203,6 +203,20 @@ class ProgramSaved(Payload):
     n_demos: int
 
 
+class CandidateDecided(Payload):
+    """An optimizer with a rule of its own took a candidate in place of its parent, or did not.
+
+    `reasons` say why the candidate was proposed, `evidence` why it was taken or not.
+    """
+
+    kind: Literal["decision"] = "decision"
+    program_id: str
+    parent_id: str
+    accepted: bool
+    reasons: str = ""
+    evidence: str = ""
+
+
 class Result(Payload):
     """What the job came to: scores in [0, 1] on validation and on the sealed test split.
 
@@ -375,8 +389,8 @@ class ProgramTried(Payload):
 
 AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
-    | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked
-    | Recommended | Chosen | HeadroomFound | ProgramTried | VersionRegistered | AliasMoved
+    | CandidateDecided | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged
+    | Probed | Landmarked | Recommended | Chosen | HeadroomFound | ProgramTried | VersionRegistered | AliasMoved
     | Answered,
     Field(discriminator="kind"),
 ]  # fmt: skip

@@ -125,6 +125,35 @@ def from_feedback(text: str) -> list[Example]:
     return found
 
 
+def from_tuning(text: str, outputs: Sequence[str]) -> list[Example]:
+    """Read the records that signature tuning shows of a step, and give what is right of its `outputs`.
+
+    Examples
+    --------
+    >>> record = {"inputs": {"q": "hi"}, "answered": {"a": "no"}, "right": {"a": "yo", "b": 1}, "score": 0}
+    >>> from_tuning(json.dumps([record]), ["a"])
+    [Example(inputs={'q': 'hi'}, outputs={'a': 'yo'})]
+    """
+    records = _json(text)
+    found = []
+    for record in records if isinstance(records, list) else []:
+        if not isinstance(record, dict) or not isinstance(record.get("inputs"), dict):
+            continue
+        right, answered = (_mapping(record.get(key)) for key in ("right", "answered"))
+        known = {name: value for name, value in right.items() if name in outputs and value is not None}
+        if not known:
+            known = answered if record.get("score") == 1 else right_outputs(answered, str(record.get("feedback", "")))
+            known = {name: value for name, value in known.items() if name in outputs and name != "reasoning"}
+        inputs = {str(key): plain(value) for key, value in record["inputs"].items()}
+        if known and inputs:
+            found.append(Example(inputs, known))
+    return found
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def right_outputs(given: Mapping[str, Any], feedback: str) -> dict[str, Any]:
     """Tell which outputs are right by the feedback on those given.
 

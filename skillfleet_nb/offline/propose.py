@@ -29,6 +29,7 @@ _ATTEMPT = re.compile(
     r"Resulting Score #\1: ([\d.]+)",
     re.DOTALL,
 )
+_OUTPUT_FIELD = re.compile(r"^(\w+) \(output", re.MULTILINE)
 _PREFIX = "The answer is:"
 _GUIDE = "Weigh the words of the input against the notes below and give the answer they support best."
 
@@ -223,6 +224,23 @@ def _induce_rules(inputs: Inputs, _k: int) -> dict[str, Any]:
     return {"reasoning": f"The {len(examples)} examples differ in these words.", "natural_language_rules": rules}
 
 
+def _tune(inputs: Inputs, _k: int) -> dict[str, Any]:
+    """Tune a signature: its instructions with what the failures and the good answers show, and where to look it up."""
+    outputs = _OUTPUT_FIELD.findall(inputs.get("step_fields", ""))
+    notes, base = read_notes(inputs.get("current_instructions", ""))
+    shown = [mine.from_tuning(inputs.get(name, ""), outputs) for name in ("failures", "answered_well")]
+    notes.learn([*shown[0], *shown[1]])
+    kinds = inputs.get("kinds_of_failures", "").splitlines()
+    often = f"The most frequent failure is {kinds[0].partition(': ')[2]}." if kinds else "Nothing was said to fail."
+    learned = f"The words of {len(shown[0])} failures and {len(shown[1])} good answers are noted with their values."
+    described = [f"{name}: the value that the notes of the instructions support best" for name in notes.cues]
+    return {
+        "reasons": f"{often} {learned}",
+        "improved_instructions": _instruct(base, notes),
+        "field_descriptions": "\n".join(described),
+    }
+
+
 def _shorten(inputs: Inputs, _k: int) -> dict[str, Any]:
     limit = next((int(n.replace(",", "")) for n in re.findall(r"\d[\d,]*", inputs.get("length_limit", ""))), 2000)
     notes, base = read_notes(inputs.get("instruction", ""))
@@ -251,5 +269,10 @@ _PROPOSERS: tuple[tuple[frozenset[str], frozenset[str], Callable[[Inputs, int], 
     (frozenset({"discussion", "advice"}), frozenset({"module_names"}), _hint),
     (frozenset({"new_instruction"}), frozenset({"current_instruction", "examples_with_feedback"}), _reflect),
     (frozenset({"natural_language_rules"}), frozenset({"examples_text"}), _induce_rules),
+    (
+        frozenset({"reasons", "improved_instructions", "field_descriptions"}),
+        frozenset({"current_instructions", "failures"}),
+        _tune,
+    ),
     (frozenset({"shortened_instruction"}), frozenset({"instruction"}), _shorten),
 )

@@ -4,13 +4,24 @@ What the author of a plugin needs is here, and nothing else of the package is ne
 """
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.optimizers.base import Changes, Optimizer, OptimizerParams, Preset, Proposals, Task, TaskMetric, Tier
+from skillfleet_nb.optimizers.base import (
+    Changes,
+    Decision,
+    Optimizer,
+    OptimizerParams,
+    Preset,
+    Proposals,
+    Task,
+    TaskMetric,
+    Tier,
+)
 from skillfleet_nb.optimizers.registry import available, create, load
 from skillfleet_nb.optimizers.rehearsal import Calls, Rehearsal, Shape, State, Use, rehearsed
 
 __all__ = [
     "Calls",
     "Changes",
+    "Decision",
     "InputError",
     "Optimizer",
     "OptimizerParams",

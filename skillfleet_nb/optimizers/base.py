@@ -111,6 +111,29 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What an optimizer that judges candidates by a rule of its own came to on one.
+
+    Attributes
+    ----------
+    program, parent
+        The candidate, and the program that it is to replace.
+    accepted
+        Whether it is taken.
+    reasons
+        Why it was proposed.
+    evidence
+        Why it is taken or not, in a sentence.
+    """
+
+    program: Program
+    parent: Program
+    accepted: bool
+    reasons: str
+    evidence: str
+
+
+@dataclass(frozen=True)
 class Task:
     """What an optimizer is given.
 
@@ -132,6 +155,8 @@ class Task:
         Tells the person what happens now, in a few words.
     lineage
         Tells that the candidate with these instructions, by predictor, descends from those parents.
+    decided
+        Tells what an optimizer that `decides` came to on a candidate.
     reading
         Makes of an adapter one whose unreadable answers are counted and told, and that takes more forms of a
         proposal; for adapters an optimizer sets itself, for DSPy's setting is one already.
@@ -147,6 +172,7 @@ class Task:
     num_threads: int
     say: Callable[[str], None] = field(default=lambda _: None)
     lineage: Callable[[dict[str, str], Sequence[dict[str, str]]], None] = field(default=lambda *_: None)
+    decided: Callable[[Decision], None] = field(default=lambda _: None)
     reading: Callable[[Adapter], Adapter] = field(default=lambda adapter: adapter)
 
 
@@ -177,6 +203,8 @@ class Optimizer(ABC):
     """How long its proposing calls and the instructions it writes are."""
     presets: ClassVar[tuple[Preset, ...]] = (Preset(),)
     """The ways to run it that advice compares; none keeps it out of recommendations."""
+    decides: ClassVar[bool] = False
+    """Whether it takes candidates by a rule of its own, told with ``task.decided``: the run returns no other."""
     Params: ClassVar[type[OptimizerParams]] = OptimizerParams
 
     def __init__(self, params: OptimizerParams) -> None:

@@ -249,6 +249,7 @@ class Execution:
                     prompt_lm=tapped(gate, run.prompt_lm, optimizer.prompt_role),
                     say=self._reporter.say,
                     lineage=self._recorder.descends,
+                    decided=self._recorder.decided,
                     reading=self._session.readings.reading,
                 )
                 returned = untracked(run_leavable(gate, partial(optimizer.compile, task), self._reporter.warn))
@@ -274,7 +275,12 @@ class Execution:
         return Stop(StopKind.ERROR, f"{what} failed: {in_one_line(self._session.redactor.error(exc))}")
 
     def _best(self, baseline: Candidate, returned: Program | None, stop: Stop, gate: Gate) -> Candidate:
-        """Choose by validation: the returned program, unless another full evaluation beat it."""
+        """Choose by validation: the returned program, unless another full evaluation beat it.
+
+        An optimizer with a rule of its own has chosen already.
+        """
+        if self.prepared.optimizer.decides:
+            return self._recorder.taken or baseline
         contender = self._candidate(returned) if returned is not None else self._recorder.best("train")
         if contender is not None and "val" not in contender.scores and stop.may_score:
             self._reporter.say("scoring the optimizer's choice on validation")

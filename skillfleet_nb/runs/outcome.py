@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Comparison:
     """The given program against the best on the test split, and how many predictions of each failed.
 
-    Where nothing beat the given program it `is_kept`: both are one.
+    Where nothing proved better than the given program it `is_kept`: both are one.
     """
 
     scores: PairedComparison
@@ -40,7 +40,8 @@ class Comparison:
         text = self.scores.sentence()
         if self.is_kept:
             scored = f"{points(self.scores.baseline_mean)} on {self.scores.n} example{'s' * (self.scores.n != 1)}"
-            text = f"{self.scores.verdict}: nothing beat the given program on validation, it is kept; test {scored}"
+            kept = "nothing proved better than the given program on validation, it is kept"
+            text = f"{self.scores.verdict}: {kept}; test {scored}"
         if not self.failed_share:
             return text
         return f"{text}; {self.failed_before} → {self.failed_after} of {self.scores.n} predictions failed, counted as 0"

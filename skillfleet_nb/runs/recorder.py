@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.events import ExampleScore, Split, Trial, Trying
+from skillfleet_nb.events import CandidateDecided, ExampleScore, Split, Trial, Trying
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.runs.jobs.attempts import trial_key
 from skillfleet_nb.runs.outputs import output_json
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from skillfleet_nb.lm.meter import Ledger
+    from skillfleet_nb.optimizers import Decision
     from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
     from skillfleet_nb.typing import Example, Prediction, Program
 
@@ -45,7 +46,8 @@ class Recorder:
     Parameters
     ----------
     emit
-        Receives each :class:`~skillfleet_nb.events.Trying` and :class:`~skillfleet_nb.events.Trial`.
+        Receives each :class:`~skillfleet_nb.events.Trying`, :class:`~skillfleet_nb.events.Trial` and
+        :class:`~skillfleet_nb.events.CandidateDecided`.
     keep
         Stores a program's state and returns its id.
     ids
@@ -56,12 +58,17 @@ class Recorder:
         Tells what was bought up to a trial, and whether texts may be recorded.
     history
         Trials of earlier attempts; one that is replayed is not recorded again.
+
+    Attributes
+    ----------
+    taken
+        The last candidate that an optimizer with a rule of its own took; None before.
     """
 
     def __init__(
         self,
         *,
-        emit: Callable[[Trying | Trial], object],
+        emit: Callable[[Trying | Trial | CandidateDecided], object],
         keep: Callable[[Program], str],
         ids: Mapping[int, tuple[str, Split]],
         sizes: Mapping[str, int],
@@ -78,6 +85,8 @@ class Recorder:
         self._tops: dict[Split, Candidate] = {}
         self._lineage: dict[frozenset[tuple[str, str]], tuple[str, ...]] = {}
         self._by_instructions: dict[frozenset[tuple[str, str]], str] = {}
+        self._decided = set(history.decided)
+        self.taken: Candidate | None = None
         self.candidates: dict[str, Candidate] = {}
         self.last_failure: BaseException | None = None
         self.predictions = self.failed = 0
@@ -96,6 +105,17 @@ class Recorder:
         """Note the parents of the candidate with these instructions, by predictor."""
         parent_ids = (self._by_instructions.get(frozenset(p.items())) for p in parents)
         self._lineage[frozenset(instructions.items())] = tuple(p for p in parent_ids if p)
+
+    def decided(self, decision: Decision) -> None:
+        """Record what an optimizer came to on a candidate, and hold the program that it took."""
+        program_id, parent_id = self._keep(decision.program), self._keep(decision.parent)
+        if decision.accepted:
+            self.taken = self.candidates.setdefault(program_id, Candidate(program_id))
+            self.taken.program, self.taken.chosen = decision.program, True
+        if (program_id, parent_id) not in self._decided:  # a replayed one is not recorded again
+            self._decided.add((program_id, parent_id))
+            told = {"accepted": decision.accepted, "reasons": decision.reasons, "evidence": decision.evidence}
+            self._emit(CandidateDecided(program_id=program_id, parent_id=parent_id, **told))
 
     def begin(self, program: Program, examples: Sequence[Example]) -> str | None:
         """Tell that `program` is being scored on these examples; return its id, None where they are not the run's."""

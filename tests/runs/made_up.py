@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gepa": {"max_metric_calls": 80},
     "infer_rules": {"num_candidates": 3, "num_rules": 4},
     "better_together": {"steps": "labeled_fewshot -> infer_rules"},
+    "tune_signature": {"rounds": 2},
 }
 """Parameters that keep every optimizer quick; knn_fewshot loads an embedding model and is tried on its own."""
 

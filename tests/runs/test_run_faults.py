@@ -76,7 +76,7 @@ def test_a_model_that_turns_within_the_test_says_what_failed(tmp_path: Path, fau
         assert any("6 requests" in w or "3 requests" in w for w in job.progress.warnings)
         assert any("withheld by the provider" in w for w in job.progress.warnings)
     else:
-        assert "nothing beat the given program on validation, it is kept; test" in result.summary
+        assert "nothing proved better than the given program on validation, it is kept; test" in result.summary
         assert "3 → 3 of 12 predictions failed" in result.summary
         assert result.failed_share == pytest.approx(3 / 12)
         assert "25% of the predictions failed" in str(job)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.events import LMCall, Trial
+from skillfleet_nb.events import CandidateDecided, LMCall, Trial
 from skillfleet_nb.projection import JobRecord, Totals
 from skillfleet_nb.runs.review.answers import Answer
 from skillfleet_nb.store import follow
@@ -40,6 +40,8 @@ class EarlierAttempts:
         Number of the next new trial.
     programs
         Programs that were told of.
+    decided
+        Candidates that the optimizer judged, each with its parent.
     answered_by
         Requests that a fallback answered, by their digest, and its model.
     reviews
@@ -56,6 +58,7 @@ class EarlierAttempts:
     trials: Counter[TrialKey] = field(default_factory=Counter)
     next_trial: int = 0
     programs: set[str] = field(default_factory=set)
+    decided: set[tuple[str, str]] = field(default_factory=set)
     answered_by: dict[str, str] = field(default_factory=dict)
     reviews: dict[str, Answer] = field(default_factory=dict)
     declined: dict[str, int] = field(default_factory=dict)
@@ -75,6 +78,8 @@ class EarlierAttempts:
                 history.trials[trial_key(payload)] += 1
                 history.next_trial = max(history.next_trial, payload.trial + 1)
                 history.baseline = history.baseline or record.totals.copy()
+            elif event.kind == "decision" and isinstance(payload := event.payload, CandidateDecided):
+                history.decided.add((payload.program_id, payload.parent_id))
         history.spent, history.seconds, history.programs = record.totals, record.wall_s(), record.programs
         history.heard = record.heard
         for review_id, answer in record.answers.items():

@@ -377,7 +377,7 @@ class Job(Readable):
             interval = f"{points_change(r.test_delta_low)} to {points_change(r.test_delta_high)}"
             delta = f"{points_change(r.test_delta)} points, 95% interval {interval}, {p_in_words(r.p_value)}"
             if p.best_program == p.first_program:
-                delta = "none: nothing beat the given program on validation, it is kept"
+                delta = "none: nothing proved better than the given program on validation, it is kept"
             rows.append(("test (sealed)", f"{points(r.test_baseline)} → {points(r.test_score)}"))
             rows.append(("difference", delta))
             failed = f"; {r.failed_share:.0%} of the predictions failed, counted as 0" if r.failed_share else ""

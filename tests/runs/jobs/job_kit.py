@@ -31,6 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "miprov2": {"num_candidates": 3, "num_trials": 4, "minibatch_size": 6, "minibatch_full_eval_steps": 2},
     "simba": {"bsize": 8, "num_candidates": 3, "max_steps": 2},
     "gepa": {"max_metric_calls": 80},
+    "tune_signature": {"rounds": 2},
 }
 
 
