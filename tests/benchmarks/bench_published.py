@@ -1,0 +1,85 @@
+"""Advice held against published results: LangProBe's scores and tokens of six DSPy optimizers with real models.
+
+Its tables (github.com/Shangyint/langProBe, ``experiment_data/20250305``, MIT) hold 123 settings, each a benchmark, a
+program and a model, with the unoptimised program and all six optimizers.  A policy chooses what to run in a setting
+from the other benchmarks alone.  Its regret is by how many points the best of what it ran, the given program among
+it, stays behind the best of all seven.  Scores are of the tables' tests, so that the best of several is chosen
+without error here: a run chooses by validation, and loses some of it.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+TABLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "langprobe"
+SETTING = ["benchmark", "program", "model"]
+OPTIMIZERS = [
+    "BootstrapFewShot",
+    "BootstrapFewShotRandomSearch",
+    "MIPROv2-lite",
+    "MIPROv2",
+    "RuleInfer-lite",
+    "RuleInfer",
+]
+SETS = [chosen for size in range(1, len(OPTIMIZERS) + 1) for chosen in combinations(OPTIMIZERS, size)]
+ARM = "BootstrapFewShotRandomSearch"  # the best single one of the tables, by which tokens are reckoned
+WITHIN = 2.0  # points
+
+
+def run() -> list[dict[str, object]]:
+    """Replay the policies; a policy is told by the sets it may choose from."""
+    if not TABLES.is_dir():
+        return [{"what": "published results: their tables are not here", "value": None, "unit": "", "target": None}]
+    scores, tokens = _settings()
+    best = scores.max(axis=1)
+    regret = np.array([best - scores[[*s, "Baseline"]].max(axis=1) for s in SETS])
+    cost = np.array([tokens[list(s)].sum(axis=1) / tokens[ARM] for s in SETS])
+    policies: dict[str, tuple[int, float, float | None]] = {  # sizes and tokens allowed, and the target for tokens
+        "the best single optimizer": (1, np.inf, None),
+        "the best two": (2, np.inf, None),
+        "the best three": (3, np.inf, None),
+        "the best set for the tokens of random search": (len(OPTIMIZERS), 1.0, None),
+        "the best set for 1.5 times the tokens of random search": (len(OPTIMIZERS), 1.5, 1.5),
+    }
+    rows: list[dict[str, object]] = []
+    for held_out in ("benchmark", "model"):
+        for name, (size, most, target) in policies.items():
+            what = f"{name}, {held_out} held out"
+            regrets, costs = _replayed(regret, cost, scores.index.get_level_values(held_out), size, most)
+            targets = ("≤ 1.5", "≥ 85", f"≤ {target}") if target and held_out == "benchmark" else (None,) * 3
+            rows += [
+                _row(f"{what}: regret", float(np.mean(regrets)), "points", targets[0]),
+                _row(f"{what}: within 2 points", 100 * float(np.mean(regrets <= WITHIN)), "% of settings", targets[1]),
+                _row(f"{what}: tokens against random search", float(np.median(costs)), "ratio", targets[2]),
+            ]
+    return rows
+
+
+def _settings() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read scores in points and tokens spent by the search, of the settings where nothing is missing."""
+    table = pd.concat(pd.read_csv(file).assign(model=file.stem) for file in sorted(TABLES.glob("*.csv")))
+    table["tokens"] = table.optimizer_input_tokens.fillna(0) + table.optimizer_output_tokens.fillna(0)
+    by = {"index": SETTING, "columns": "optimizer", "aggfunc": "mean"}
+    scores = table.pivot_table(values="score", **by)[["Baseline", *OPTIMIZERS]].dropna()
+    return scores, table.pivot_table(values="tokens", **by).loc[scores.index, OPTIMIZERS]
+
+
+def _replayed(
+    regret: np.ndarray, cost: np.ndarray, groups: pd.Index, size: int, most: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose for each group from the others, by mean regret; return the regrets and costs of all settings."""
+    chosen = np.zeros(len(groups), dtype=int)
+    for group in sorted(set(groups)):
+        others = np.asarray(groups != group)
+        may = [n for n, s in enumerate(SETS) if len(s) <= size and np.median(cost[n, others]) <= most]
+        chosen[~others] = min(may, key=lambda n: regret[n, others].mean())
+    settings = np.arange(len(groups))
+    return regret[chosen, settings], cost[chosen, settings]
+
+
+def _row(what: str, value: float, unit: str, target: str | None) -> dict[str, object]:
+    return {"what": what, "value": value, "unit": unit, "target": target}
