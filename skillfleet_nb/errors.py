@@ -27,6 +27,7 @@ __all__ = [
     "NotFoundError",
     "QueryError",
     "SkillfleetError",
+    "UnwritableError",
     "unknown",
 ]
 
@@ -48,6 +49,10 @@ class NotFoundError(SkillfleetError, LookupError):
 
 class HomeError(SkillfleetError, OSError):
     """The home cannot be used: unwritable, full, without working locks, made by a newer version."""
+
+
+class UnwritableError(HomeError):
+    """The home, or another place, cannot be written; it can perhaps be read."""
 
 
 class MissingExtraError(SkillfleetError, ImportError):

@@ -228,6 +228,11 @@ def user_key() -> bytes:
     return key
 
 
+def stamp(text: bytes) -> str:
+    """Return what this user alone can make of a text; raises as :func:`user_key` does."""
+    return hmac.digest(user_key(), text, "sha256").hex()
+
+
 def refuse_of_others(path: Path, way_out: str, *, readable: bool = True) -> None:
     """Refuse a file or folder that is another user's, or that any user may change, or read if not `readable`.
 

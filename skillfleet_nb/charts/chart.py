@@ -79,7 +79,7 @@ class Chart(Readable):
         """
         import json
 
-        target = Path(path)
+        target = picture_file(path)
         writers: dict[str, Callable[[], bytes]] = {
             ".svg": self.svg.encode,
             ".png": lambda: to_png(self.svg),
@@ -87,9 +87,7 @@ class Chart(Readable):
             ".html": lambda: to_html(self.spec).encode(),
             ".json": lambda: json.dumps(self.spec, indent=1).encode(),
         }
-        write = writers.get(target.suffix.lower())
-        if write is None:
-            raise InputError(f"{target.name!r} is no kind of picture: end it in {', '.join(SUFFIXES)}")
+        write = writers[target.suffix.lower()]
         try:
             target.write_bytes(write())
         except OSError as exc:
@@ -118,6 +116,20 @@ class Chart(Readable):
         except ChartError as exc:  # the page may still draw it, and there is the table
             pictures = {"text/plain": f"{bundle['text/plain']}\n{exc}"}
         return {**bundle, **pictures}, {_MIME: {"embed_options": _OPTIONS}}
+
+
+def picture_file(path: str | Path) -> Path:
+    """Return the file that a chart can be saved to.
+
+    Raises
+    ------
+    InputError
+        If it ends in nothing that charts can be written as.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{target.name!r} is no kind of picture: end it in {', '.join(SUFFIXES)}")
+    return target
 
 
 def _cell(value: object) -> str:

@@ -24,12 +24,16 @@ _COMPACT_EXAMPLES = ("db compact --dry-run", "db compact --all")
 _RESET = """Empty the home of jobs and programs. They are moved to a folder of backups/ in it, from
 which `db restore` brings them back. Settings, exports and similarity indexes stay."""
 _MOST_NAMED = 10
+_TRUST = """Say that the home here is used from now on, whoever made it.
+
+A home that comes with somebody's folder brings settings, programs and data along. It is used once you have said so,
+or where you name it, with --home or SKILLFLEET_HOME. Jobs that others packed are run in no case."""
 
 
 DB = group(
     "db",
     "the store: status, care, backup, export",
-    parts_are="status|init|migrate|reset|restore|rebuild|compact|export",
+    parts_are="status|init|trust|migrate|reset|restore|rebuild|compact|export",
     task="Keep",
     place=2,
 )
@@ -61,6 +65,23 @@ def _init(c: Context, a: argparse.Namespace) -> Note:
     if Home.find(a.home).root == home.root:
         return Note(f"the home is {home.root}")
     return Note(f"made {home.root}: used from its folder on down, unless SKILLFLEET_HOME names another")
+
+
+@command(
+    "db trust",
+    "use a home that somebody else made, or that was moved here",
+    about=_TRUST,
+    examples=("db trust",),
+)
+def _trust(c: Context, a: argparse.Namespace) -> Note:
+    del c
+    from skillfleet_nb.store import Home
+
+    home = Home.nearest(a.home)
+    if not home.root.is_dir():
+        return Note("there is no home here, or above")
+    home.trust()
+    return Note(f"{home.root} is trusted")
 
 
 @command(

@@ -32,6 +32,7 @@ class Argument:
 
     names: tuple[str, ...]
     options: Mapping[str, Any]
+    is_written: bool = False  # a file that the command writes
 
     @property
     def is_option(self) -> bool:
@@ -73,6 +74,11 @@ class Argument:
 def argument(*names: str, **options: Any) -> Argument:
     """Declare an argument, as ``argparse.ArgumentParser.add_argument`` takes it."""
     return Argument(names, options)
+
+
+def written(*names: str, **options: Any) -> Argument:
+    """Declare an argument that names a file to be written: whether it can be is seen before the work is done."""
+    return Argument(names, options, is_written=True)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.commands.grammar import argument, command
+from skillfleet_nb.commands.grammar import argument, command, written
 from skillfleet_nb.commands.views import JobReport, JobTable, Note
 from skillfleet_nb.messages import as_typed
 
@@ -130,7 +130,7 @@ def _diff(c: Context, a: argparse.Namespace) -> ProgramDiff:
     "save",
     "save a job's best program as JSON that dspy loads",
     _NAME,
-    argument("path", metavar="FILE.json"),
+    written("path", metavar="FILE.json"),
     examples=("save intents best.json",),
     task="Keep",
     place=0,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.charts import kinds
-from skillfleet_nb.commands.grammar import argument, command
+from skillfleet_nb.charts.chart import picture_file
+from skillfleet_nb.commands.grammar import argument, command, written
 from skillfleet_nb.commands.views import Note
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _plot_options() -> dict[str, tuple[tuple[str, ...], str]]:
     argument("kind", nargs="?", metavar="CHART", help="one of the above"),
     argument("names", nargs="*", metavar="JOB", help="names or ids"),
     *(argument(f"--{name}", choices=values, help=about) for name, (values, about) in _plot_options().items()),
-    argument("--out", metavar="FILE", help="write it to a file: .svg .png .pdf .html .json"),
+    written("--out", metavar="FILE", help="write it to a file: .svg .png .pdf .html .json"),
     argument("-o", dest="output", metavar="NAME", help="put the chart into this variable"),
     about=_about_plot(),
     examples=_PLOT_EXAMPLES,
@@ -56,6 +57,8 @@ def _plot_options() -> dict[str, tuple[tuple[str, ...], str]]:
 def _plot(c: Context, a: argparse.Namespace) -> object:
     if a.kind is None:
         return Note(_about_plot())
+    if a.out:
+        picture_file(a.out)
     chart = c.fleet.charts.plot(a.kind, *a.names, **{name: getattr(a, name) for name in _plot_options()})
     if a.output:
         c.namespace[a.output] = chart
@@ -66,7 +69,7 @@ def _plot(c: Context, a: argparse.Namespace) -> object:
     "export",
     "write a report of jobs as one file to send to a colleague",
     argument("names", nargs="+", metavar="JOB", help="names or ids"),
-    argument("--html", required=True, metavar="FILE.html", help="the file to write"),
+    written("--html", required=True, metavar="FILE.html", help="the file to write"),
     about=_EXPORT,
     examples=("export intents --html report.html", "export intents other --html both.html"),
     task="Keep",

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.commands.grammar import argument, command, group
+from skillfleet_nb.commands.grammar import argument, command, group, written
 from skillfleet_nb.commands.resolve import pairs
 from skillfleet_nb.commands.views import Note, Parts
 from skillfleet_nb.messages import as_typed
@@ -40,7 +40,7 @@ moves it all the same and keeps the reason."""
     "compare",
     "jobs side by side: scores, cost, prompts, disagreements",
     argument("names", nargs="+", metavar="JOB", help="names or ids, at least two"),
-    argument("--json", metavar="FILE", help="write it all to this file too"),
+    written("--json", metavar="FILE", help="write it all to this file too"),
     argument("-o", dest="output", metavar="NAME", help="put the comparison into this variable"),
     about=_COMPARE,
     examples=(
@@ -89,7 +89,7 @@ _program = group(
     argument("--try", dest="inputs", action="append", metavar="FIELD=VALUE", help="ask it; once for each input"),
     argument("--lm", metavar="LM", help="with --try: variable, 'offline', or model name; default: dspy's"),
     argument("--onto", metavar="PROGRAM", help="the program it is put onto, where none was kept with the job"),
-    argument("--save", metavar="FILE.json", help="write it as JSON that dspy loads"),
+    written("--save", metavar="FILE.json", help="write it as JSON that dspy loads"),
     argument("-o", dest="output", metavar="NAME", help="put the program into this variable, to be used"),
     about=_SHOW,
     examples=(

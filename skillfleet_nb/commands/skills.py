@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.commands.grammar import argument, command, group
+from skillfleet_nb.commands.grammar import argument, command, group, written
 from skillfleet_nb.commands.views import Note, Parts
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _STYLES = ("navigation_hub", "comprehensive", "minimal")
     argument("path", metavar="PATH", help="a skill's folder, its SKILL.md, or a folder of skills"),
     argument("--format", choices=("auto", "v1", "v2"), default="auto", help="format to check against (auto)"),
     argument("--strict", action="store_true", help="count warnings as errors"),
-    argument("--json", metavar="FILE", help="write the report as JSON too"),
+    written("--json", metavar="FILE", help="write the report as JSON too"),
     examples=("skill validate skills/pdf-tools", "skill validate skills --strict --json report.json"),
 )
 def _validate(c: Context, a: argparse.Namespace) -> object:

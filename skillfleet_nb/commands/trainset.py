@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.commands.grammar import argument, command, group
+from skillfleet_nb.commands.grammar import argument, command, group, written
 from skillfleet_nb.commands.views import Note, Table
 from skillfleet_nb.errors import InputError
 
@@ -93,7 +93,7 @@ def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
     "the whole report",
     *_COMMON,
     argument("--metric", metavar="METRIC", help="tried on each example's own answer"),
-    argument("--json", metavar="FILE", help="write the report as JSON too"),
+    written("--json", metavar="FILE", help="write the report as JSON too"),
     argument("-o", dest="output", metavar="NAME", help="put the report into this variable"),
     examples=_EXAMPLES["analyze"],
 )

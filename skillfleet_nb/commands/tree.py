@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from skillfleet_nb.commands.grammar import argument, commands
+from skillfleet_nb.commands.outputs import check_outputs
 from skillfleet_nb.commands.tasks import listing
 from skillfleet_nb.commands.views import Overview
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
@@ -190,6 +191,7 @@ def run(tokens: Sequence[str], context: Context, *, prog: str = MAGIC) -> object
             return helped.text
         context.home = args.home
         try:
+            check_outputs(args)
             with _age_told(prog):
                 return args.command.run(context, args)
         except OSError as exc:
@@ -211,15 +213,19 @@ def _check_text(tokens: Sequence[str]) -> None:
 
 @contextmanager
 def _age_told(prog: str) -> Iterator[None]:
-    """Say in a line that an answer is not of this moment, and why."""
+    """Say in a line, once for a command, that an answer is not of this moment, and why."""
     from skillfleet_nb.store import StaleWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", StaleWarning)
-        show = warnings.showwarning
+        show, is_told = warnings.showwarning, False
 
         def told(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            nonlocal is_told
             if issubclass(category, StaleWarning):
+                if is_told:
+                    return
+                is_told = True
                 sys.stderr.write(f"{prog}: {visible(str(message))}\n")
             else:
                 show(message, category, *where, **more)

@@ -17,6 +17,7 @@ from skillfleet_nb.data.identity import content_hash, row_fields
 from skillfleet_nb.data.influence import columns
 from skillfleet_nb.data.load import picked, records
 from skillfleet_nb.data.scoring import HIGH, LOW, RankWeights, score
+from skillfleet_nb.data.splits import check_seed
 from skillfleet_nb.data.suggestions import recommend
 from skillfleet_nb.data.trainset_report import TrainsetReport
 from skillfleet_nb.errors import InputError
@@ -129,6 +130,7 @@ def analyze(
     """
     if not 0 < near <= 1:
         raise InputError(f"near = {near!r}: give a cosine above 0 and up to 1, such as 0.95.")
+    check_seed(seed)
     weights = RankWeights.of(weights)
     source = records(data, name)
     rows = lay_out(source, label=label, input_fields=input_fields, roles=roles, name=name, max_rows=max_rows, seed=seed)

@@ -6,6 +6,7 @@ import heapq
 import math
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.data.splits import check_seed
 from skillfleet_nb.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def select(
         raise InputError(f"k = {k!r}: give a whole number from 1.")
     if not 0 <= min_quality <= 1:
         raise InputError(f"min_quality = {min_quality!r}: give a number in [0, 1].")
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     order = _by(frame["rank"].to_numpy(float), rng)
     barred = set(excluded)

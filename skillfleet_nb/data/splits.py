@@ -24,9 +24,23 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
+MAX_SEED = 2**32 - 1  # the largest that NumPy's older generators take, which libraries use
+
 MIN_INPUTS = 10  # different inputs, below which a set is not cut: val or test would hold one or two
 _NAMES = ("train", "val", "test")
 _FEW_CLASSES = 3  # more are told by how many there are and how large they are
+
+
+def check_seed(seed: object) -> None:
+    """Refuse what no generator of random numbers could begin with.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number, or a library would refuse it later.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        raise InputError(f"seed = {seed!r}: it must be a whole number from 0 to {MAX_SEED}")
 
 
 @dataclass(frozen=True)
@@ -137,6 +151,7 @@ def make_splits(
     >>> len(splits.train), len(splits.val), len(splits.test), splits.label
     (20, 10, 10, 'odd')
     """
+    check_seed(seed)
     sets = {name: list(rows) for name, rows in zip(_NAMES, (train, val, test), strict=True) if rows is not None}
     for name, rows in sets.items():
         if not rows:

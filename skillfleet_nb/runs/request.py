@@ -10,6 +10,7 @@ import inspect
 from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
+from skillfleet_nb.data.splits import check_seed
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.runs.spec import Budget, Review, tags_of
 
@@ -61,8 +62,7 @@ class TaskRequest:
     num_threads: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise InputError(f"seed = {self.seed!r}: it must be a whole number from 0")
+        check_seed(self.seed)
         positive_int(self.num_threads, "num_threads")
 
     def run(self, **options: Any) -> RunRequest:

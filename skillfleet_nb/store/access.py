@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from skillfleet_nb.errors import HomeError
+from skillfleet_nb.errors import HomeError, UnwritableError
 from skillfleet_nb.format import ago, counted
 from skillfleet_nb.store import schema
 from skillfleet_nb.store.database import DamagedError, Database
@@ -34,11 +34,12 @@ FOLD_WAIT_S = 5.0
 READ_WAIT_S = 60.0
 """How long a reader waits for one batch of somebody's fold; longer means that process hangs."""
 
+_HELD = "another query or program keeps the database busy; ask again later"
 _TURN_S = 0.2  # a reader that cannot fold looks this often whether somebody else has done it
 
 
 class StaleWarning(UserWarning):
-    """An answer lacks what was written last: others keep the database from being brought up to date."""
+    """An answer lacks what was written last, or was made with effort: the database cannot be brought up to date."""
 
 
 class Access:
@@ -95,7 +96,11 @@ class Access:
             with self._up_to_date(query, allowed) as con:
                 return run(con)
 
-        return self._guarded(attempt)
+        try:
+            return self._guarded(attempt)
+        except UnwritableError as unwritable:
+            with self._of_the_journal(query, allowed, str(unwritable)) as con:
+                return run(con)
 
     def read_as_is(self, run: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         """Run something on the database as it is, without a fold and without the public relations."""
@@ -136,11 +141,17 @@ class Access:
     def _up_to_date(self, query: str | None, allowed: Allowed | None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Yield a connection that shows every event acknowledged before the call, folded here or elsewhere.
 
-        While others hold the database without folding for `FOLD_WAIT_S`, or a program that does not
-        take our locks has it open, it shows what there is, and a :class:`StaleWarning` says how old that is.
+        While others hold the database without folding for `FOLD_WAIT_S`, a program that does not
+        take our locks has it open, or it cannot be written, it shows what there is, and a
+        :class:`StaleWarning` says how old that is.
+
+        Raises
+        ------
+        UnwritableError
+            If there is no database that could be shown, and none can be made.
         """
         wanted = list(scan(self._home))
-        deadline, folded = time.monotonic() + FOLD_WAIT_S, None
+        deadline, folded, why = time.monotonic() + FOLD_WAIT_S, None, _HELD
         if wanted and not self._home.database.exists():
             self._fold(_TURN_S)
         while True:
@@ -156,7 +167,7 @@ class Access:
                         deadline = time.monotonic() + FOLD_WAIT_S
                     late = time.monotonic() > deadline
                     if behind and late:
-                        _tell_age(con, len(behind))
+                        _tell_age(con, len(behind), why)
                     if not behind or late:
                         schema.define_relations(con, dead - behind, query)
                         yield con
@@ -166,8 +177,32 @@ class Access:
                     f"the database '{self._home.database}' has to be upgraded, and another program holds it: "
                     "close that."
                 )
-            if self._fold(_TURN_S, None if old else needed).held_by:
-                deadline = 0.0
+            if (kept_from := self._kept_from_folding(None if old else needed)) is not None:
+                deadline, why = 0.0, kept_from
+
+    def _kept_from_folding(self, needed: list[tuple[str, Segment]] | None) -> str | None:
+        """Fold; say what keeps this process from it for good, other than those who have their turn.
+
+        Where everything has to be, for the database is an old one (`needed` is None), it raises that.
+        """
+        try:
+            return _HELD if self._fold(_TURN_S, needed).held_by else None
+        except UnwritableError as unwritable:
+            if needed is None:
+                raise
+            return str(unwritable)
+
+    @contextmanager
+    def _of_the_journal(
+        self, query: str | None, allowed: Allowed | None, why: str
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Yield a connection that shows every event, read from the journal for this one question."""
+        with self.database.connection(allowed) as con, self.database.in_memory(con):
+            while fold_batch(con, self._home)[2]:
+                pass
+            _warn(f"the answer was read from the journal itself, for nothing can be folded into the database: {why}")
+            schema.define_relations(con, self.dead(con), query)
+            yield con
 
     def dead(self, con: duckdb.DuckDBPyConnection) -> set[str]:
         """Return the jobs that neither finished nor have a live writer."""
@@ -175,13 +210,12 @@ class Access:
         return {job_id for (job_id,) in unfinished if not is_alive(self._home, job_id)}
 
 
-def _tell_age(con: duckdb.DuckDBPyConnection, behind: int) -> None:
+def _tell_age(con: duckdb.DuckDBPyConnection, behind: int, why: str) -> None:
     """Warn that what some jobs wrote is not in the answer."""
     newest = con.execute("SELECT max(last_at)::TIMESTAMP FROM fleet.raw.segments").fetchall()[0][0]
     age = f"shows what was written until {ago(newest)}" if newest is not None else "shows nothing yet"
-    warnings.warn(
-        f"the answer {age}: another query or program keeps the database busy, and newer facts of "
-        f"{counted(behind, 'job')} wait to be read; ask again later",
-        StaleWarning,
-        stacklevel=2,
-    )
+    _warn(f"the answer {age}, and newer facts of {counted(behind, 'job')} could not be folded: {why}")
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, StaleWarning, stacklevel=3)

@@ -100,7 +100,7 @@ def _new(spill: Path, bounds: Bounds | None) -> duckdb.DuckDBPyConnection:
             "temp_directory": str(spill),
         }
     )
-    con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")  # it is drawn on standard output
     if bounds is not None:
         memory = round(bounds.allowed.memory_gb * 1e6)
         con.execute(f"SET memory_limit = '{memory} kB'; SET max_temp_directory_size = '{_SPILL * memory} kB'")

@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.errors import HomeError
+from skillfleet_nb.errors import HomeError, UnwritableError
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.store import schema
 from skillfleet_nb.store.connections import Bounds, lend
@@ -83,11 +83,11 @@ class Database:
             If another program has the file open for writing.
         """
         if not self._home.database.exists():
-            with _detached(con):
-                _attach_nothing(con, self._migrations)
+            with self.in_memory(con):
                 yield
             return
-        prove(self._home.root)
+        with suppress(UnwritableError):  # then nobody writes whom a lock would keep out
+            prove(self._home.root)
         with self._shared(wait_s), _detached(con):
             try:
                 with _damage_told():
@@ -102,6 +102,13 @@ class Database:
                 yield
 
     @contextmanager
+    def in_memory(self, con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Attach an empty database in memory, to be folded into where the home cannot be written."""
+        with _detached(con):
+            _attach_nothing(con, self._migrations)
+            yield
+
+    @contextmanager
     def writing(self, con: duckdb.DuckDBPyConnection, wait_s: float) -> Iterator[None]:
         """Attach for writing under the exclusive lock, created and migrated as needed.
 
@@ -111,8 +118,10 @@ class Database:
             If others kept the lock for `wait_s` seconds; `HeldByOtherProgram` if one has the file open.
         DamagedError
             If the file could not be read; it has been put aside, and the next attempt makes a new one.
+        UnwritableError
+            If the home cannot be written.
         HomeError
-            If the home cannot be written, or a newer version made the database.
+            If a newer version made the database.
         """
         path = self._home.database
         prove(self._home.root)
@@ -120,7 +129,7 @@ class Database:
             if not path.exists():
                 _wal(path).unlink(missing_ok=True)  # of a database that somebody deleted
             try:
-                with _detached(con), _damage_told():
+                with _detached(con), _damage_told(UnwritableError):
                     con.execute(f"ATTACH {quoted(path)} AS fleet (TYPE duckdb)")
                     schema.migrate(con, self._migrations)
                     yield
@@ -176,9 +185,10 @@ class Database:
 
     def _put_aside(self) -> None:
         path = self._home.database
-        for file in (path, _wal(path)):
-            if file.exists():
-                file.replace(file.with_name(file.name + ".damaged"))
+        with writing(path):
+            for file in (path, _wal(path)):
+                if file.exists():
+                    file.replace(file.with_name(file.name + ".damaged"))
 
 
 def _wal(path: Path) -> Path:
@@ -205,8 +215,8 @@ def _detached(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
-    """Sort DuckDB's errors: damage, a file held by another program, a disk that fails."""
+def _damage_told(failed: type[HomeError] = HomeError) -> Iterator[None]:
+    """Sort DuckDB's errors: damage, a file held by another program, a disk that has `failed`."""
     import duckdb
 
     try:
@@ -218,5 +228,5 @@ def _damage_told() -> Iterator[None]:
         if is_damage(error):
             raise DamagedError(one_line(error)) from error
         if isinstance(error, duckdb.IOException | duckdb.FatalException | duckdb.TransactionException):
-            raise HomeError(f"cannot use the database: {one_line(error)} Check the disk's space and rights.") from error
+            raise failed(f"cannot use the database: {one_line(error)} Check the disk's space and rights.") from error
         raise

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hmac import compare_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.errors import HomeError, InputError
+from skillfleet_nb.errors import HomeError, InputError, UnwritableError
 from skillfleet_nb.format import expanded
+from skillfleet_nb.messages import as_typed
+from skillfleet_nb.security import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +69,20 @@ class Home:
         Raises
         ------
         HomeError
-            If the place is not a folder, or the home was made by a newer version.
+            If the place is not a folder, the home was made by a newer version, or it is one that nobody named
+            and somebody else made.
         """
+        home = cls.nearest(path)
+        if not (path or os.environ.get("SKILLFLEET_HOME")) and not home.is_trusted:
+            raise HomeError(
+                f"home '{home.root}' came with its folder, from somebody else or another place: look through it, then "
+                f"say once that you trust it ({as_typed('db trust')}), or set SKILLFLEET_HOME to another."
+            )
+        return home
+
+    @classmethod
+    def nearest(cls, path: str | Path | None = None) -> Home:
+        """Find the home as :meth:`find` does, whoever made it."""
         location = path or os.environ.get("SKILLFLEET_HOME")
         if location:
             root = expanded(location).absolute()
@@ -78,6 +93,37 @@ class Home:
         home = cls(root)
         home._check_format()
         return home
+
+    @property
+    def _stamp(self) -> Path:
+        return self.root / "trusted"
+
+    def trust(self) -> None:
+        """Use the home from now on wherever it is found, whoever made it.
+
+        Raises
+        ------
+        HomeError
+            If it cannot be written.
+        InputError
+            If there is no place for this user's key.
+        """
+        with writing(self.root):
+            atomic_write(self._stamp, self._mark())
+
+    def _mark(self) -> bytes:
+        """Return what only this user can have written, and for this place alone: a copy of it is worth nothing."""
+        return stamp(b"home " + os.fsencode(self.root.resolve())).encode()
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether this user made the home, or said that it is trusted; one that holds nothing is."""
+        if not self.root.is_dir() or not any(self.root.iterdir()):
+            return True
+        try:
+            return compare_digest(self._stamp.read_bytes(), self._mark())
+        except FileNotFoundError:
+            return False
 
     @classmethod
     def init(cls, folder: str | Path = ".") -> Home:
@@ -162,6 +208,8 @@ class Home:
             with writing(self.root):
                 self.root.mkdir(parents=True, exist_ok=True)
                 (self.root / ".gitignore").write_text("*\n", "utf-8")
+                with suppress(InputError):  # nowhere to keep a key: whoever looks for a home there will be told
+                    self.trust()
                 atomic_write(marker, f"{FORMAT}\n".encode())
         return self
 
@@ -202,7 +250,7 @@ def is_stream(name: str) -> bool:
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turn the operating system's refusals of a write at `place` into one-line `HomeError`."""
+    """Turn the operating system's refusals of a write at `place` into one-line `UnwritableError`."""
     try:
         yield
     except HomeError:
@@ -210,7 +258,7 @@ def writing(place: Path) -> Iterator[None]:
     except OSError as error:
         full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         advice = "free some space" if error.errno in full else "make it writable, or set SKILLFLEET_HOME elsewhere"
-        raise HomeError(f"cannot write '{place}': {error.strerror or error}; {advice}.") from error
+        raise UnwritableError(f"cannot write '{place}': {error.strerror or error}; {advice}.") from error
 
 
 def atomic_write(path: Path, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _EXCLUSIVE = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
 _SHARED = portalocker.LockFlags.SHARED | portalocker.LockFlags.NON_BLOCKING
+_NO_ROOM = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}  # to make or change a file
 _NAP_S = 0.002  # the same for all, or who waits longest would ask least often
 
 
@@ -47,13 +49,15 @@ def prove(folder: Path) -> None:
                 "Put the home on a local disk: set SKILLFLEET_HOME."
             )
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):  # in a folder that cannot be written it says so before that there is none
+            probe.unlink()
 
 
 def acquire(path: Path, *, shared: bool = False, wait_s: float = 0.0) -> int:
     """Lock `path`, created where missing, and return the descriptor whose closing frees it.
 
-    Locks belong to the open file, so two threads of one process exclude each other as well.
+    Locks belong to the open file, so two threads of one process exclude each other as well.  A shared one needs
+    no right to write.
 
     Raises
     ------
@@ -62,8 +66,7 @@ def acquire(path: Path, *, shared: bool = False, wait_s: float = 0.0) -> int:
     HomeError
         If the file cannot be created, or its file system has no locks.
     """
-    with writing(path):
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    fd = _opened(path, shared=shared)
     deadline = time.monotonic() + wait_s
     try:
         while True:
@@ -82,6 +85,20 @@ def acquire(path: Path, *, shared: bool = False, wait_s: float = 0.0) -> int:
     except BaseException:
         os.close(fd)
         raise
+
+
+def _opened(path: Path, *, shared: bool) -> int:
+    how = getattr(os, "O_CLOEXEC", 0)
+    with writing(path):
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | how, 0o666)
+        except OSError as error:
+            if not shared or error.errno not in _NO_ROOM:
+                raise
+            # Where it is missing and cannot be made, its folder will do: that lets readers in alone.
+            with suppress(FileNotFoundError):
+                return os.open(path, os.O_RDONLY | how)
+            return os.open(path.parent, os.O_RDONLY | how)
 
 
 @contextmanager

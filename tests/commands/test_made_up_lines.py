@@ -15,6 +15,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from made_up_files import data_set, skill
 from made_up_lines import answer, line, make_home
 
+from skillfleet_nb.cli import main
+from skillfleet_nb.commands.grammar import commands
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.store import read_examples
 
@@ -40,6 +42,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ["compare", "job-0", "job-2", "--json", "folder.csv"],
         ["compare", "job-0", "job-2", "--json", "x" * 300],
         ["skill", "validate", "skills", "--json", "folder.csv"],
+        ["trainset", "analyze", "good.csv", "--seed", "-3"],
+        ["trainset", "worst", "good.csv", "--seed", "99999999999999999999"],
         ["sql", "from jobs where pg_sleep(0) is null"],
     ],
     ids=ascii,
@@ -48,6 +52,25 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_mistake_is_one_line(words: list[str]) -> None:
     answered = answer(words)
     assert (answered.status, answered.wrong) == (2, "")
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(("odd", "why"), [("folder.csv", "is a folder"), ("none/x", "no such folder"), ("x" * 300, "")])
+def test_what_cannot_be_written_is_told_before_the_work_is_done(
+    odd: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tops = commands().values()
+    tried = [one for top in tops for one in (top, *top.parts.values()) if any(a.is_written for a in one.arguments)]
+    for one in tried:
+        needed = [a for a in one.arguments if not a.is_option and not a.is_written]
+        named = [[*a.names[:1], odd] if a.is_option else [odd] for a in one.arguments if a.is_written]
+        for words in named:
+            assert main([*one.path, *("nothing" for _ in needed), *words]) == 2
+            assert f"cannot write '{odd}': " in (said := capsys.readouterr().err)
+            assert why in said
+    assert {one.path[0] for one in tried} == {"compare", "export", "plot", "program", "save", "skill", "trainset"}
+    assert main(["recommend", "nothing", "--train", "nothing", "--metric", "nothing", "-o", "a b"]) == 2
+    assert "-o 'a b': no variable can have this name" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("place")

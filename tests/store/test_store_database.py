@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import random
 import resource
 import shutil
@@ -179,7 +180,7 @@ def test_what_is_no_stream_or_segment_is_left_alone(home: Home) -> None:
     assert store.frame("from jobs").empty
 
 
-def test_a_full_disk_loses_nothing(home: Home) -> None:
+def test_a_full_disk_loses_nothing_and_what_is_folded_can_be_read(home: Home) -> None:
     store = fill(home)
     with Journal(home, "job-2") as journal:
         journal.append_many([call(n, prompt=f"{n} " * 300) for n in range(2000)])
@@ -187,12 +188,50 @@ def test_a_full_disk_loses_nothing(home: Home) -> None:
     for limit in (4096, 20_000, home.database.stat().st_size + 10_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         try:
-            with pytest.raises(HomeError, match=r"cannot use the database: .*File too large") as caught:
-                store.sql("from jobs")
+            with pytest.warns(
+                StaleWarning, match=r"newer facts of 1 job could not be folded: .*File too large"
+            ) as told:
+                assert store.sql("select count(*) as n from lm_calls").n.tolist() == [2]
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert "\n" not in str(caught.value)
+        assert "\n" not in str(told[0].message)
     assert store.frame("select count(*) as n from lm_calls").n.tolist() == [2002]
+
+
+READ_ONLY = """
+import os, subprocess, sys
+from skillfleet_nb.cli import main
+if os.geteuid() == 0:  # whom rights do not stop
+    subprocess.run(["mount", "--bind", "home", "home"], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", "home"], check=True)
+else:
+    subprocess.run(["chmod", "-R", "a-w", "home"], check=True)
+sys.exit(main(["sql", "select count(*) as n from trials", "--home", "home"]) or main(["jobs", "--home", "home"]))
+"""
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_home_that_cannot_be_written_can_be_read(tmp_path: Path, *, folded: bool) -> None:
+    store = fill(Home.find(tmp_path / "home"))
+    if not folded:
+        store.home.database.unlink()
+    else:
+        with Journal(store.home, "job-2") as journal:
+            journal.append(CREATED)
+    command = [sys.executable, "-c", READ_ONLY]
+    if os.geteuid() == 0:
+        if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+            pytest.skip("nothing can be mounted here")
+        command = ["unshare", "-m", *command]
+    try:
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", str(tmp_path)], check=True)
+    told = ran.stderr.splitlines()
+    assert (ran.returncode, len(told)) == (0, 2), ran.stderr
+    why = "newer facts of 1 job could not be folded: " if folded else "read from the journal itself"
+    assert all(why in line and "cannot write" in line for line in told)
+    assert "1 job" in ran.stdout
 
 
 HOLD = """

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +47,29 @@ def test_the_variable_beats_ancestors_and_the_argument_beats_both(
     monkeypatch.setenv("SKILLFLEET_HOME", str(tmp_path / "elsewhere"))
     assert Home.find().root == tmp_path / "elsewhere"
     assert Home.find(tmp_path / "given").root == tmp_path / "given"
+
+
+def test_a_home_that_somebody_else_made_is_used_where_it_is_named_or_trusted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, mine, elsewhere = tmp_path / "theirs", tmp_path / "mine", tmp_path / "elsewhere"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "somebody"))
+    made = Home.init(theirs)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "me"))
+    (theirs / "deeper").mkdir()
+    monkeypatch.chdir(theirs / "deeper")
+    with pytest.raises(HomeError, match=r"came with its folder, .*look through it, .*db trust"):
+        Home.find()
+    assert Home.find(made.root) == made
+    Home.nearest().trust()
+    assert Home.find() == made
+    Home.init(mine)
+    monkeypatch.chdir(mine)
+    assert Home.find().root == mine / ".skillfleet"
+    shutil.copytree(mine, elsewhere)
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(HomeError, match="came with its folder"):
+        Home.find()
 
 
 def test_a_home_of_a_newer_version_is_refused_with_both_versions(home: Home) -> None:

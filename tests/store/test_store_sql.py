@@ -43,6 +43,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
+def test_no_bar_of_a_long_query_is_drawn_on_standard_output(filled: Store) -> None:
+    asked = "select value from duckdb_settings() where name = 'enable_progress_bar'"
+    assert [ask(asked).value.item() for ask in (filled.sql, filled.frame)] == ["false", "false"]
+
+
 @pytest.mark.parametrize("relation", RELATIONS)
 def test_each_relation_is_documented_column_by_column(filled: Store, relation: str) -> None:
     section = DOCUMENT.read_text("utf-8").split(f"\n## {relation}\n")[1].split("\n## ")[0]
@@ -346,7 +351,7 @@ def test_an_answer_that_lacks_what_was_written_last_says_how_old_it_is(
         journal.append_many([CREATED, call(3)])
     monkeypatch.setattr(access, "FOLD_WAIT_S", 0.0)
     with locked(home.lock, shared=True):  # as a query holds it
-        with pytest.warns(StaleWarning, match=r"until \d+ s ago: .* newer facts of 1 job wait"):
+        with pytest.warns(StaleWarning, match=r"until \d+ s ago, and newer facts of 1 job .*busy"):
             assert store.sql("select count(*) as n from lm_calls").n[0] == 2
         assert main(["sql", "select count(*) as n from lm_calls", "--home", str(home.root)]) == 0
     said = capsys.readouterr()

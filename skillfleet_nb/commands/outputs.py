@@ -1,0 +1,45 @@
+"""What a command writes, besides showing its answer: whether it can is seen before the work is done."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import expanded
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def check_outputs(args: argparse.Namespace) -> None:
+    """Refuse a file that cannot be written, and a name that no variable can have.
+
+    Files are named from here on without ``~``.
+
+    Raises
+    ------
+    InputError
+        For either.
+    """
+    for one in args.command.arguments:
+        value = getattr(args, one.dest)
+        if one.is_written and value:
+            setattr(args, one.dest, _writable(value))
+        elif one.dest == "output" and value and not value.isidentifier():
+            raise InputError(f"{one.names[0]} {value!r}: no variable can have this name; use letters, digits and _")
+
+
+def _writable(named: str) -> str:
+    file = expanded(named)
+    try:
+        if file.is_dir():
+            raise InputError(f"cannot write {named!r}: it is a folder; name a file in it")
+        if not file.parent.is_dir():
+            raise InputError(f"cannot write {named!r}: there is no such folder; make it, or name another")
+        file.exists()
+    except OSError as exc:
+        raise InputError(f"cannot write {named!r}: {exc.strerror}; write it elsewhere") from exc
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise InputError(f"cannot write {named!r}: it is not yours to write; write it elsewhere")
+    return str(file)
