@@ -127,7 +127,7 @@ class Advisor:
         asked = EstimateRequest(*program, **options)
         task, optimizer = checked(asked, self._settings), create(asked.optimizer, asked.params)
         history = self._histories.of(task.key)
-        sizing, _ = sized(self._home, task, history, asked.probe)
+        sizing = sized(self._home, task, history, asked.probe)
         learned = past_runs.corrections(asked.optimizer, str(task.lm.model), history.past)
         return forecast(optimizer, workload(task, sizing), learned)
 
@@ -159,7 +159,7 @@ class Advisor:
             request,
             optimizer=made.optimizer,
             params=made.params,
-            budget_usd=made.budget_usd,  # what the probe left
+            budget_usd=made.job_usd,
             recommendation=made,
         )
 
@@ -198,7 +198,7 @@ class Advisor:
         follows = {
             "optimizer": chosen,
             "params": settled,
-            "budget_usd": recommendation.budget_usd,
+            "budget_usd": recommendation.job_usd,
             "max_minutes": recommendation.max_minutes,
             "recommendation": recommendation,
         }
@@ -253,8 +253,7 @@ class Advisor:
         words: Mapping[str, str] | None = None,
     ) -> Recommendation:
         history = self._histories.of(task.key)
-        budget_usd = requirements.budget_usd
-        sizing, probed = sized(self._home, task, history, probe, budget_usd=budget_usd)
+        sizing = sized(self._home, task, history, probe, budget_usd=requirements.budget_usd)
         selector = selector_for(
             task,
             sizing,
@@ -263,8 +262,6 @@ class Advisor:
             headroom=history.headroom,
             words=words,
         )
-        if probed and budget_usd is not None and sizing.probe_usd:
-            requirements = replace(requirements, budget_usd=max(1e-9, budget_usd - sizing.probe_usd))
         made = selector.choose(**asdict(requirements))
         record(self._home, made)
         return made.prepared_with(selector.choose, task.request)

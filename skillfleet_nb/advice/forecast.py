@@ -33,6 +33,7 @@ _LATENCY_SD = {True: 0.2, False: 1.0}
 _WORK_SD = 0.45  # of log seconds of what this machine does itself: it depends on what else it does
 _HERE_S = 0.02  # latency below which a model is no network away: threads then share one processor
 _FIXED_S = 0.05
+_JUDGED_ANEW = (0.6, 1.0)  # share of judge calls that are bought: an answer given before is judged from the cache
 
 
 class Interval(NamedTuple):
@@ -171,9 +172,13 @@ class Workload(NamedTuple):
             for model, price in models.items() if price is None and model
         ]  # fmt: skip
         s = self.sizing
+        if s.judging is not None and s.judging.cost_usd is None:
+            notes.append("the model that the metric asks has no known price: so the cost is not known")
         if s.probed:
             bought = f"{s.probe_calls} calls" + (f", {money(s.probe_usd)}" if s.probe_usd else "")
             return [*notes, *s.unread, f"reckoned from {s.probed} real runs of the program ({bought})"]
+        if s.judging is not None:
+            notes.append("the metric asks a model: one call a score is assumed; --probe 3 would measure it")
         notes.append("reckoned from prompts as they are written; --probe 3 would measure them on 3 examples")
         if not s.latency_known:
             notes.append(f"the model's latency is not known: {s.latency_s:g} s a call are assumed")
@@ -199,15 +204,18 @@ def forecast(optimizer: Optimizer, workload: Workload, learned: Corrections | No
     if learned.usd.runs:
         notes.append(f"corrected by {learned.usd.runs} past runs of this home")
     priced = workload.price is not None and (workload.prompt_price is not None or all(r.prompt == 0 for r in runs))
+    judging = workload.sizing.judging
+    priced = priced and (judging is None or judging.cost_usd is not None)
     params = {k: v for k, v in optimizer.params.model_dump(mode="json", exclude_defaults=True).items() if v is not None}
     role = optimizer.prompt_role
     return Forecast(
         optimizer=optimizer.name,
         params=params,
-        calls=interval([r.task + r.prompt for r in runs], learned.calls),
+        calls=interval([r.task + r.prompt + r.judge for r in runs], learned.calls),
         by_role={
             "task": interval([r.task for r in runs], learned.calls),
             role: interval([r.prompt for r in runs], learned.calls),
+            "judge": interval([r.judge for r in runs], learned.calls),
         },
         cached=interval([r.cached for r in runs]),
         tokens=interval([r.tokens for r in runs], learned.usd),
@@ -282,7 +290,14 @@ class _Run:
         self.task, self.prompt = task, use.prompt
         self.cached = use.task_cached + use.prompt_cached
         self.tokens = input_tokens + output_tokens + prompt_in + prompt_out
-        self.usd = 0.0
+        self.usd = self.judge = judged_s = 0.0
+        if (j := s.judging) is not None:
+            asked = j.calls * task / max(1.0, s.per_run)
+            self.judge = asked * (rng.uniform(*_JUDGED_ANEW) if workload.cached else 1.0)
+            self.cached += asked - self.judge
+            self.tokens += size * self.judge * (j.input_tokens + j.output_tokens)
+            self.usd += size * self.judge * (j.cost_usd or 0.0)
+            judged_s = self.judge * j.latency_s
         if workload.price is not None and task:
             cached = s.cached_share * input_tokens / task
             self.usd += task * workload.price.cost(input_tokens / task, output_tokens / task, cached)
@@ -292,7 +307,7 @@ class _Run:
         longer = (input_tokens / task / s.input_tokens) ** 0.3 if task and s.input_tokens else 1.0
         slower = max(1.0, written_tokens / max(1.0, s.output_tokens)) ** 0.7 if s.latency_s > 0.05 else 3.0  # noqa: PLR2004
         threads = 1 if s.latency_s < _HERE_S else max(1, workload.threads)
-        waited = task * s.latency_s * longer / threads + use.prompt * s.latency_s * slower
-        work = (task + use.prompt + self.cached) * s.overhead_s + _FIXED_S
+        waited = (task * s.latency_s * longer + judged_s) / threads + use.prompt * s.latency_s * slower
+        work = (task + use.prompt + self.judge + self.cached) * s.overhead_s + _FIXED_S
         busy, slow = noise(_WORK_SD), noise(_LATENCY_SD[s.latency_known])
         self.wall_s = waited * (busy if s.latency_s < _HERE_S else slow) + work * busy

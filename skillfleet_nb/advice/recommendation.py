@@ -82,7 +82,9 @@ class Recommendation(Readable, BaseModel):
     headroom
         Verdict of ``fleet.advice.headroom`` where the task was looked at, else None.
     budget_usd, quality_target, max_minutes
-        The limits it was made for; the budget is what is left after the probe.
+        The limits it was made for.
+    probe_usd
+        What measuring the task took of the budget; what is left is the job's.
     options
         Every configuration that can run here, those that are not possible with the reason.
     """
@@ -103,6 +105,7 @@ class Recommendation(Readable, BaseModel):
     headroom: str | None = None
     baseline: float
     budget_usd: float | None
+    probe_usd: float = 0.0
     quality_target: float
     max_minutes: float | None
     features: dict[str, Any] = Field(default_factory=dict)
@@ -176,6 +179,11 @@ class Recommendation(Readable, BaseModel):
         return "".join(parts)
 
     @property
+    def job_usd(self) -> float | None:
+        """What of the budget is the job's; None without one."""
+        return None if self.budget_usd is None else max(1e-9, self.budget_usd - self.probe_usd)
+
+    @property
     def chosen(self) -> Option:
         """The option that is recommended."""
         return next(o for o in self.options if (o.optimizer, o.params) == (self.optimizer, self.params))
@@ -184,7 +192,7 @@ class Recommendation(Readable, BaseModel):
         """Return every option by cost and score, as :func:`~skillfleet_nb.charts.cost_quality.cost_quality_data`."""
         chosen = self.chosen
         return cost_quality_data([
-            Way(o.name, "recommended" if o is chosen else "possible" if o.feasible else "not possible",
+            Way(o.name, "recommended" if o is chosen else "possible" if o.feasible else "beyond a limit",
                 o.cost_usd, o.calls, o.expected_score, o.score)
             for o in self.options
         ])  # fmt: skip

@@ -14,8 +14,8 @@ from skillfleet_nb.optimizers import Tier
 
 CHEAP_BELOW_USD, CHEAP_BELOW_MINUTES = 1.0, 2.0
 _SMALL_N, _SMALL_USD = 100, 5.0
-_MEDIUM_USD, _HEAVY_USD = 20.0, 100.0
-STEPS_USD = (CHEAP_BELOW_USD, _SMALL_USD, _MEDIUM_USD, _HEAVY_USD + 0.01)
+_MEDIUM_USD, HEAVY_USD = 20.0, 100.0
+STEPS_USD = (CHEAP_BELOW_USD, _SMALL_USD, _MEDIUM_USD, HEAVY_USD + 0.01)
 """Budgets from which the rules allow more."""
 FINETUNE_QUALITY = 0.95
 
@@ -45,8 +45,8 @@ def allowed(n: int, budget_usd: float | None, minutes: float | None, quality: fl
         return Tier.SMALL, f"with fewer than {_SMALL_N} examples and ${_SMALL_USD:g} the rules prefer GEPA light"
     if usd < _MEDIUM_USD:
         return Tier.LIGHT, f"below ${_MEDIUM_USD:g} the rules prefer MIPROv2 light"
-    if usd <= _HEAVY_USD:
+    if usd <= HEAVY_USD:
         return Tier.MEDIUM, f"from ${_MEDIUM_USD:g} the rules prefer MIPROv2 medium"
     if quality >= FINETUNE_QUALITY:
         return Tier.FINETUNE, f"for a target of {FINETUNE_QUALITY:g} the rules allow fine-tuning"
-    return Tier.HEAVY, f"above ${_HEAVY_USD:g} the rules prefer MIPROv2 heavy"
+    return Tier.HEAVY, f"above ${HEAVY_USD:g} the rules prefer MIPROv2 heavy"

@@ -16,12 +16,13 @@ from skillfleet_nb.advice.forecast import forecast
 from skillfleet_nb.advice.past_runs import calibrated, corrections
 from skillfleet_nb.advice.posterior import baseline_of, expectations
 from skillfleet_nb.advice.recommendation import Option, Recommendation
-from skillfleet_nb.advice.rules import STEPS_USD, allowed
+from skillfleet_nb.advice.rules import HEAVY_USD, STEPS_USD, allowed
 from skillfleet_nb.advice.task_facts import features as features_of
 from skillfleet_nb.advice.task_facts import workload as workload_of
 from skillfleet_nb.errors import InputError, LMError, SkillfleetError
 from skillfleet_nb.format import duration, money, one_line, percent, points
 from skillfleet_nb.lm.prices import how_to_state_a_price
+from skillfleet_nb.optimizers import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.advice.posterior import Expectation
     from skillfleet_nb.advice.sizing import Sizing
     from skillfleet_nb.data.landmarks import Landmarks
-    from skillfleet_nb.optimizers import Optimizer, Task, Tier
+    from skillfleet_nb.optimizers import Optimizer, Task
     from skillfleet_nb.runs.task import CheckedTask
 
 WITHIN = 0.02
@@ -66,12 +67,12 @@ class Requirements:
         if minutes is not None and not (_is_number(minutes) and minutes > 0):
             raise InputError(f"max_minutes = {minutes!r}: give more than 0, or leave it out for no limit")
 
-    def broken_by(self, f: Forecast) -> str:
+    def broken_by(self, f: Forecast, *, spent_usd: float = 0.0) -> str:
         """Say which limit a run may break, by the upper end of its forecast; empty where none."""
         cost, wall = f.cost_usd, f.wall_s
         if self.budget_usd is not None and cost is None:
             return "its cost is not known"
-        if self.budget_usd is not None and cost is not None and cost.high > self.budget_usd:
+        if self.budget_usd is not None and cost is not None and cost.high + spent_usd > self.budget_usd:
             return f"may cost {money(cost.high)}"
         if self.max_minutes is not None and wall.high > 60 * self.max_minutes:
             return f"may take {duration(wall.high)}"
@@ -103,7 +104,11 @@ class Selector:
     headroom, notes
         What to tell beside.
     by_rules
-        Whether runs of the home are left aside.
+        Whether runs of the home are left aside, and the rules decide what is possible.
+    probe_usd
+        What measuring the task took of every budget, whether it was bought now or earlier.
+    unpriced
+        Models without a known price.
     """
 
     prospects: tuple[Prospect, ...]
@@ -113,6 +118,8 @@ class Selector:
     headroom: str | None = None
     notes: tuple[str, ...] = ()
     by_rules: bool = False
+    probe_usd: float = 0.0
+    unpriced: tuple[str, ...] = ()
 
     def choose(
         self, *, budget_usd: float | None = None, quality_target: float = 0.85, max_minutes: float | None = None
@@ -128,7 +135,7 @@ class Selector:
         """
         limits = Requirements(budget_usd, quality_target, max_minutes)
         if budget_usd is not None and all(p.forecast.cost_usd is None for p in self.prospects):
-            lm = str(self.features.get("lm", ""))
+            lm = next(iter(self.unpriced), str(self.features.get("lm", "")))
             raise LMError(
                 f"budget_usd = {budget_usd:g} cannot be compared: {lm!r} has no known price; "
                 f"{how_to_state_a_price(lm)}, or leave the budget out"
@@ -138,7 +145,10 @@ class Selector:
         possible = [p for p, why in judged if not why]
         if not possible:
             raise InputError(self._nothing(limits))
-        best = max(possible, key=lambda p: (p.expects.mean, -_usd(p)))
+        # Forecasts decide; the rules only between those of which the same is expected.
+        best = max(possible, key=lambda p: (p.expects.mean, p.configuration.preset.tier <= tier, -_usd(p)))
+        tied = [p for p in possible if p.expects.mean == best.expects.mean]
+        by_rule = rule if any(p.configuration.preset.tier > tier for p in tied) or self.by_rules else ""
         options = tuple(_option(p, why, best) for p, why in judged)
         others = [o for o in options if o.feasible and o.name != best.configuration.name]
         f = best.forecast
@@ -152,11 +162,12 @@ class Selector:
             expected_score=_score(best.expects.mean),
             score=_interval(best.expects),
             confidence=calibrated(_chance(best, possible), self.past, WITHIN),
-            reasons=tuple(self._reasons(best, rule, options, limits)),
+            reasons=tuple(self._reasons(best, by_rule, options, limits)),
             alternatives=tuple(sorted(others, key=lambda o: -o.expected_score)[:_MOST_ALTERNATIVES]),
             headroom=self.headroom,
             baseline=self.baseline,
             budget_usd=budget_usd,
+            probe_usd=self.probe_usd,
             quality_target=quality_target,
             max_minutes=max_minutes,
             features=self.features,
@@ -165,10 +176,11 @@ class Selector:
         )
 
     def _why_not(self, p: Prospect, tier: Tier, limits: Requirements) -> str:
-        broken = limits.broken_by(p.forecast)
-        if not broken and p.configuration.preset.tier > tier and (self.by_rules or p.expects.evidence < _ENOUGH):
-            return "the rules keep it for larger budgets"
-        return broken
+        if broken := limits.broken_by(p.forecast, spent_usd=self.probe_usd):
+            return broken
+        if (is_beyond := p.configuration.preset.tier > tier) and p.configuration.preset.tier is Tier.FINETUNE:
+            return f"trains the model, which no forecast prices: it is for ${HEAVY_USD:g} and a target of 0.95 or more"
+        return "the rules keep it for larger budgets" if self.by_rules and is_beyond else ""
 
     def _nothing(self, limits: Requirements) -> str:
         """Say which limit is in the way, and the smallest that would not be."""
@@ -190,7 +202,7 @@ class Selector:
 
     def _least_budget(self, in_time: Sequence[Prospect], limits: Requirements) -> float | None:
         """Find the smallest budget under which something is possible."""
-        prices = [p.forecast.cost_usd.high for p in in_time if p.forecast.cost_usd]
+        prices = [p.forecast.cost_usd.high + self.probe_usd for p in in_time if p.forecast.cost_usd]
         for budget in sorted(price for price in (*prices, *STEPS_USD) if price > 0):
             trial = Requirements(budget, limits.quality_target, limits.max_minutes)
             tier, _ = allowed(self.features["n"], budget, trial.max_minutes, trial.quality_target)
@@ -205,7 +217,8 @@ class Selector:
             gain = f"{100 * (mean - self.baseline):+.0f} points of {name}"
             why = f"runs of this home on tasks like this, about {evidence:.0f} of them, lead to expect {gain}."
         else:
-            why = f"{rule[0].upper()}{rule[1:]}; {name} is the best of these that fits."
+            why = f"No run of this home tells of tasks like this: by what optimizers gain elsewhere, {name} is the best"
+            why += f" that fits; of equals, {rule}." if rule else " that fits."
         reasons = [why]
         if limits.budget_usd is not None and cost is not None:
             reasons.append(f"At most {money(cost.high)} of the {money(limits.budget_usd)} is needed in 9 of 10 runs.")
@@ -253,6 +266,7 @@ def selector_for(
     if headroom is not None and headroom["baseline"] is not None:
         features |= {"baseline": headroom["baseline"], "baseline_n": headroom["n"]}
     past = () if by_rules else tuple(past)
+    probe_usd = (sizing.probe_usd or 0.0) if sizing.probed else 0.0
     baseline = baseline_of(features, past)
     workload = workload_of(task, sizing)
     forecasts, left_out = _forecasts(task, workload, past)
@@ -263,7 +277,8 @@ def selector_for(
     )
     verdict = None if headroom is None else str(headroom["verdict"])
     notes = (*workload.notes(), *left_out)
-    return Selector(prospects, features, baseline, past, verdict, notes, by_rules)
+    unpriced = tuple(str(lm.model) for lm in task.unpriced)
+    return Selector(prospects, features, baseline, past, verdict, notes, by_rules, probe_usd, unpriced)
 
 
 def _forecasts(

@@ -18,6 +18,7 @@ from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import Probed
 from skillfleet_nb.lm.faults import in_one_line
 from skillfleet_nb.lm.limits import Limits, RunStopped
+from skillfleet_nb.lm.prices import price_of
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped_program
 from skillfleet_nb.runs.off_loop import off_loop
@@ -32,8 +33,25 @@ if TYPE_CHECKING:
 
 _READ = 12  # examples whose prompts are measured
 _REASONING_TOKENS = 60.0  # an answer's length where no example tells it
+_JUDGE_TEMPLATE_TOKENS = 150.0  # of a judge's prompt, beside the example and the answer
 _ASSUMED_LATENCY_S = 1.0
 _ASSUMED_OVERHEAD_S = 0.003  # of DSPy around a call, cached or not
+
+
+class Judging(BaseModel):
+    """What a metric asks of models to score one prediction, and each of these calls: means, in tokens and seconds.
+
+    `cost_usd` is of one call, None where the model has no known price; `measured` tells whether calls were seen.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    calls: float
+    input_tokens: float
+    output_tokens: float
+    cost_usd: float | None
+    latency_s: float = _ASSUMED_LATENCY_S
+    measured: bool = True
 
 
 class Sizing(BaseModel):
@@ -61,6 +79,10 @@ class Sizing(BaseModel):
         What the probe bought.
     unread
         What is to be said of answers that could not be read, or only when they were asked for again.
+    judging
+        What the metric asks of models; None where it asks none.
+    metric
+        Hash of the metric, where one was probed with.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -81,6 +103,8 @@ class Sizing(BaseModel):
     latency_known: bool = False
     unread: tuple[str, ...] = ()
     cached_share: float = 0.0
+    judging: Judging | None = None
+    metric: str = ""
 
 
 def read_sizes(task: CheckedTask) -> Sizing:
@@ -116,7 +140,18 @@ def read_sizes(task: CheckedTask) -> Sizing:
         labels=sum(_categories(task).values()) or 4,
         latency_s=latency,
         latency_known=here,
+        judging=_assumed_judging(task, statistics.mean(example_tokens), statistics.mean(output_tokens)),
     )
+
+
+def _assumed_judging(task: CheckedTask, example_tokens: float, output_tokens: float) -> Judging | None:
+    """Assume one call a score of a metric that asks a model, which reads the example and the answer."""
+    if task.metric is None or not (task.judges or task.metric.asks_model):
+        return None
+    price = price_of(next(iter(task.judges), task.lm), task.settings.prices)
+    asked = _JUDGE_TEMPLATE_TOKENS + example_tokens + output_tokens
+    cost = None if price is None else price.cost(asked, _REASONING_TOKENS)
+    return Judging(calls=1, input_tokens=asked, output_tokens=_REASONING_TOKENS, cost_usd=cost, measured=False)
 
 
 def categories(task: CheckedTask) -> int | None:
@@ -167,7 +202,9 @@ def _encoding() -> Any:
     return None
 
 
-def probe(home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = None) -> Sizing:
+def probe(
+    home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = None, known: Sizing | None = None
+) -> Sizing:
     """Run the program on `n` training examples through the meter, and journal what it bought.
 
     Parameters
@@ -180,13 +217,15 @@ def probe(home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = N
         Examples, from 1.
     budget_usd
         The probe stops at it.
+    known
+        What an earlier probe with another metric told: what this one finds in the cache tells no tokens.
 
     Raises
     ------
     LMError
         If no call was answered.
     """
-    read = read_sizes(task)
+    read = known or read_sizes(task)
     scores: list[float] = []
     overheads: list[float] = []  # seconds of a run that are not the model's, for each of its calls
     calls: list[LMCall] = []
@@ -200,26 +239,42 @@ def probe(home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = N
                 with session.logged(), session.models(gate, task.lm):
                     program = tapped_program(gate, task.program.deepcopy())
                     prediction = off_loop(program)(**example.inputs())
+                    seconds, own = time.perf_counter() - started, calls[calls_before:]
+                    overheads.append((seconds - sum(c.latency_s for c in own)) / max(1, len(own)))
+                    if task.metric is not None:
+                        scores.append(float(task.metric(example, prediction)))
             except RunStopped as exc:
                 why = exc.reason
                 break
             except Exception as exc:  # noqa: BLE001  whatever a program raises: the next example may go well
                 why = in_one_line(session.redactor.error(exc))
                 continue
-            seconds, own = time.perf_counter() - started, calls[calls_before:]
-            overheads.append((seconds - sum(c.latency_s for c in own)) / max(1, len(own)))
-            if task.metric is not None:
-                scores.append(float(task.metric(example, prediction)))
-        answered = [c for c in calls if c.error is None]
+        answered = [c for c in calls if c.error is None and c.role != "judge"]
         if not answered or not overheads:
             raise LMError(f"the probe of {n} examples got no answer ({why}): check the model, or give probe=0")
         totals = session.ledger.totals
         bought = {
-            "probe_usd": totals.cost_usd, "probe_calls": totals.calls, "unread": tuple(session.readings.told())
+            "probe_usd": totals.cost_usd, "probe_calls": totals.calls, "unread": tuple(session.readings.told()),
+            "judging": _measured_judging([c for c in calls if c.error is None and c.role == "judge"], len(scores)),
+            "metric": "" if task.metric is None else task.metric_hash,
         }  # fmt: skip
         sizing = _measured(read, answered, len(overheads), scores, min(overheads)).model_copy(update=bought)
         session.emit(Probed(key=task.key, sizing=sizing.model_dump()), sync=True)
     return sizing
+
+
+def _measured_judging(calls: Sequence[LMCall], scores: int) -> Judging | None:
+    if not calls or not scores:
+        return None
+    bought = [c for c in calls if not c.cached] or list(calls)
+    costs = [c.full_cost_usd for c in calls]
+    return Judging(
+        calls=len(calls) / scores,
+        input_tokens=statistics.mean(c.input_tokens for c in bought),
+        output_tokens=statistics.mean(c.output_tokens for c in bought),
+        cost_usd=None if None in costs else statistics.mean(cost for cost in costs if cost is not None),
+        latency_s=statistics.median(c.latency_s for c in bought),
+    )
 
 
 def _measured(read: Sizing, calls: Sequence[LMCall], runs: int, scores: Sequence[float], overhead_s: float) -> Sizing:
@@ -228,7 +283,7 @@ def _measured(read: Sizing, calls: Sequence[LMCall], runs: int, scores: Sequence
     The quickest run tells DSPy's own work: the first one loads what is needed.
     """
     bought = [c for c in calls if not c.cached and c.input_tokens]
-    update: dict[str, Any] = {"per_run": max(1.0, len(calls) / runs), "probed": runs}
+    update: dict[str, Any] = {"per_run": max(1.0, len(calls) / runs), "probed": runs, "score": None, "solved": None}
     if bought:
         asked = statistics.mean(c.input_tokens for c in bought)
         told = statistics.mean(c.output_tokens for c in bought)

@@ -65,12 +65,10 @@ def workload(task: CheckedTask, sizing: Sizing) -> Workload:
     )
 
 
-def sized(
-    home: Home, task: CheckedTask, history: History, n: int, *, budget_usd: float | None = None
-) -> tuple[Sizing, bool]:
-    """Size the calls of a task; return whether that took calls.
+def sized(home: Home, task: CheckedTask, history: History, n: int, *, budget_usd: float | None = None) -> Sizing:
+    """Size the calls of a task.
 
-    A task that was probed before, on this home, is not probed again.
+    A task that was probed before with its metric, on this home, is not probed again.
 
     Raises
     ------
@@ -78,13 +76,11 @@ def sized(
         If `n` is no number of examples, or the probe got no answer.
     """
     if checked_probe(n) == 0:
-        return read_sizes(task), False
-    if history.probed is not None:
-        kept = Sizing.model_validate(history.probed["sizing"])
-        if kept.probed >= n:
-            return kept, False
-    measured = probe(home, task, n=n, budget_usd=budget_usd)
-    return measured, True
+        return read_sizes(task)
+    kept = None if history.probed is None else Sizing.model_validate(history.probed["sizing"])
+    if kept is not None and kept.probed >= n and (task.metric is None or kept.metric == task.metric_hash):
+        return kept
+    return probe(home, task, n=n, budget_usd=budget_usd, known=kept)
 
 
 def landmarks_of(home: Home, task: CheckedTask, history: History, embedder: Embedder) -> Landmarks:

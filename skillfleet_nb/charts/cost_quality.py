@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COLOURS = {"recommended": "#0072b2", "possible": "#009e73", "not possible": "#999999"}  # Okabe and Ito
+_COLOURS = {"recommended": "#0072b2", "possible": "#009e73", "beyond a limit": "#999999"}  # Okabe and Ito
 _INK = "#888888"  # has contrast on white and on black
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 160.0, 12.0, 52.0
 _LINE = 12.0  # between two names
@@ -23,7 +23,7 @@ class Way(NamedTuple):
     """One way to optimise: forecasts as (low, expected, high), scores in [0, 1]; `cost_usd` is None if not known."""
 
     name: str
-    kind: Literal["recommended", "possible", "not possible"]
+    kind: Literal["recommended", "possible", "beyond a limit"]
     cost_usd: tuple[float, float, float] | None
     calls: tuple[float, float, float]
     expected_score: float

@@ -70,6 +70,9 @@ class Purchases:
 current: ContextVar[Call | None] = ContextVar("skillfleet_lm_call", default=None)
 """The call in flight."""
 
+acting: ContextVar[Role | None] = ContextVar("skillfleet_role", default=None)
+"""Whom calls are made for, whatever the model's own role: ``"judge"`` within a metric."""
+
 answered: ContextVar[Call | None] = ContextVar("skillfleet_lm_answer", default=None)
 """The call that was answered last, whose answer is about to be read."""
 

@@ -21,7 +21,7 @@ from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request, is_refusal
 from skillfleet_nb.lm.limits import Limits
 from skillfleet_nb.lm.outcome import outcome_of
-from skillfleet_nb.lm.prices import Price, price_of
+from skillfleet_nb.lm.prices import Price, price_of, stated_rates
 from skillfleet_nb.lm.seen import Seen
 from skillfleet_nb.lm.threads import CallThreads
 from skillfleet_nb.projection import Totals
@@ -90,7 +90,7 @@ class Ledger:
         self.record_prompts = record_prompts
         self._on_call = on_call
         self._prices = dict(prices or {})
-        self._price_of: dict[tuple[object, object], Price | None] = {}
+        self._price_of: dict[tuple[object, ...], Price | None] = {}
         self.retry_policy = retry_policy or RetryPolicy()
         self.fallbacks = fallbacks or Fallbacks((), self.retry_policy)
         self.threads = CallThreads()
@@ -231,7 +231,7 @@ class Ledger:
 
     def price(self, lm: object) -> Price | None:
         """Price of a token of `lm`, or None where it is not known."""
-        key = (getattr(lm, "model", None), getattr(lm, "engine", None))
+        key = (getattr(lm, "model", None), getattr(lm, "engine", None), stated_rates(lm))
         try:
             return self._price_of[key]
         except KeyError:

@@ -1,8 +1,8 @@
 """Prices of language models, known offline.
 
 A price is looked up where it is most certainly true: what the user states in the settings, what the
-model's own engine declares, then the table LiteLLM ships in its package.  A model found in none of
-them has no price, which is never the same as a price of zero.
+model's own engine declares or the model was made with, then the table LiteLLM ships in its package.  A
+model found in none of them has no price, which is never the same as a price of zero.
 """
 
 from __future__ import annotations
@@ -132,12 +132,28 @@ def price_of(lm: object, stated: Mapping[str, tuple[float, float]] | None = None
     declared = getattr(getattr(lm, "engine", None), "price_per_token", None)
     if callable(declared):
         return Price(*declared())
+    if (rates := stated_rates(lm)) is not None:
+        return Price(*rates)
     table = _litellm_table()
     for name in (model, model.partition("/")[2]):
         entry = table.get(name) or {}
         if "input_cost_per_token" in entry and "output_cost_per_token" in entry:
             return _listed(entry)
     return None
+
+
+def stated_rates(lm: object) -> tuple[float, float, float | None, float | None] | None:
+    """Return the rates that a model was made with, as LiteLLM takes them; None where it states none.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> stated_rates(SimpleNamespace(kwargs={"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}))
+    (1e-06, 2e-06, None, None)
+    """
+    made_with = getattr(lm, "kwargs", None) or {}
+    asked, told, read, written = (made_with.get(rate) for rate in _RATES)
+    return None if asked is None or told is None else (asked, told, read, written)
 
 
 def unpriced(lms: Iterable[Model], stated: Mapping[str, tuple[float, float]] | None = None) -> list[Model]:

@@ -12,7 +12,7 @@ import threading
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.lm.calls import current
+from skillfleet_nb.lm.calls import acting, current
 from skillfleet_nb.lm.fallback import steps
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.retry import Attempts
@@ -91,8 +91,12 @@ class _Tap:
         call.key = hash((self.model, call.prompt, repr(self.kwargs), repr(kwargs)))
         return call
 
+    @property
+    def _sf_acting(self) -> Role:
+        return acting.get() or self._sf_role
+
     def _sf_of(self) -> str:
-        return f"{self.model} ({self._sf_role})"
+        return f"{self.model} ({self._sf_acting})"
 
     def __call__(self, prompt: object = None, *, messages: object = None, **kwargs: Any) -> Any:
         answer = None
@@ -120,7 +124,7 @@ class _Tap:
         gate.admit(call)
         prompt, messages, kwargs = step.sent
         ask = self._sf_ask_of or super().__call__  # type: ignore[misc]  # a mixin
-        with gate.ledger.flight(call, self, self._sf_role), step.as_asked():
+        with gate.ledger.flight(call, self, self._sf_acting), step.as_asked():
             return attempts.run(lambda: ask(prompt, messages=messages, **kwargs))
 
     async def _sf_ask_async(self, step: Step, of: str) -> Any:
@@ -129,7 +133,7 @@ class _Tap:
         await gate.admit_async(call)
         prompt, messages, kwargs = step.sent
         ask = self._sf_ask_of or super().acall  # type: ignore[misc]  # a mixin
-        with gate.ledger.flight(call, self, self._sf_role), step.as_asked():
+        with gate.ledger.flight(call, self, self._sf_acting), step.as_asked():
             return await attempts.arun(lambda: ask(prompt, messages=messages, **kwargs))
 
     def update_history(self, entry: dict[str, Any]) -> None:

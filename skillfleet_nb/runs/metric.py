@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import StopKind
+from skillfleet_nb.lm.calls import acting
 from skillfleet_nb.lm.everywhere import everywhere
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.limits import Limits, RunStopped
@@ -63,6 +64,8 @@ class RunMetric:
         Told in words when an answer is no score, before the run is stopped.
     failures, last_failure
         How often it raised during a run, and what it raised last.
+    asks_model
+        Whether it was seen to ask a model, when it was tried for free.
 
     Raises
     ------
@@ -86,6 +89,7 @@ class RunMetric:
         self.on_score = on_score
         self.on_fault: Callable[[str], None] | None = None
         self.failures = 0
+        self.asks_model = False
         self.last_failure: Exception | None = None
         self._arity = _arity(fn, self.name)
 
@@ -152,6 +156,7 @@ class RunMetric:
             with _nobody_asked():
                 self.probe(example, gold)
         except _AsksModel:
+            self.asks_model = True
             return False
         except InputError as exc:
             cause = exc.__cause__
@@ -185,7 +190,11 @@ class RunMetric:
         self, example: Example, pred: Prediction | None, trace: object, pred_name: str | None, pred_trace: object
     ) -> Any:
         arguments = (example, pred, trace, pred_name, pred_trace)[: self._arity]
-        return self.fn(*arguments)
+        token = acting.set("judge")  # what a metric asks of models is its own, on whatever threads it starts
+        try:
+            return self.fn(*arguments)
+        finally:
+            acting.reset(token)
 
     def _score(
         self,

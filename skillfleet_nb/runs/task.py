@@ -81,8 +81,12 @@ class CheckedTask:
     @property
     def lms(self) -> tuple[Model, ...]:
         """Every model that may be called, those included that predictors of the program or the metric bring along."""
-        asked = models_of(self.metric.fn) if self.metric is not None else []
-        return (self.lm, self.prompt_lm, *self.fallback_lms, *own_models(self.program), *asked)
+        return (self.lm, self.prompt_lm, *self.fallback_lms, *own_models(self.program), *self.judges)
+
+    @cached_property
+    def judges(self) -> tuple[Model, ...]:
+        """Models that the metric is seen to ask by itself; one that it makes as it goes is not among them."""
+        return () if self.metric is None else tuple(models_of(self.metric.fn))
 
     @property
     def unpriced(self) -> list[Model]:

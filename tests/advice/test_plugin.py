@@ -85,7 +85,7 @@ def test_a_plugin_is_forecast_and_recommended_where_it_deserves_and_followed(
     options = {o.name: o for o in before.options}
     assert before.optimizer != "take", "it says of itself that it wins little, and no run says otherwise"
     assert options["take few"].feasible
-    assert options["take many"].why_not == "the rules keep it for larger budgets"
+    assert options["take many"].feasible, "forecasts decide what is possible, not a tier"
     assert options["take few"].cost_usd is not None
     assert 0 < options["take few"].cost_usd.expected < options["gepa light"].cost_usd.expected
     assert fleet.advice.estimate(program(), **given, optimizer="take", params={"k": 10}).calls.expected > 0

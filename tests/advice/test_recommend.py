@@ -108,7 +108,9 @@ def test_auto_chooses_and_runs(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path / "home")
     lm, _ = counted_lm(Counting(usd_per_1k_tokens=PRICE))
     job = fleet.optimize(program(), **Data().splits(), metric=told, lm=lm, optimizer="auto", budget_usd=0.9)
-    assert job.progress.optimizer in {"labeled_fewshot", "bootstrap_fewshot"}  # below a dollar
+    made = fleet.sql("select recommended, expected_cost_usd from recommendations").iloc[0]
+    assert job.progress.optimizer == made.recommended
+    assert made.expected_cost_usd <= 0.9
     result = job.result(timeout=120)
     assert result.cost_usd is not None
     assert result.cost_usd <= 0.9
