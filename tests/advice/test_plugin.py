@@ -35,7 +35,7 @@ class Take(Optimizer):
     Params = TakeParams
     presets = (
         Preset("few", {"k": 2}, prior_gain=0.05, tier=Tier.MINIMAL),
-        Preset("many", {"k": 10}, prior_gain=0.08, tier=Tier.HEAVY),
+        Preset("many", {"k": 10}, prior_gain=0.14, tier=Tier.HEAVY),
     )
 
     def calls(self, shape):
@@ -87,6 +87,7 @@ def test_a_plugin_is_forecast_and_recommended_where_it_deserves_and_followed(
     assert options["take few"].feasible
     assert options["take many"].feasible, "forecasts decide what is possible, not a tier"
     assert options["take few"].cost_usd is not None
+    assert options["take many"].cost_usd is not None
     assert 0 < options["take few"].cost_usd.expected < options["gepa light"].cost_usd.expected
     assert fleet.advice.estimate(program(), **given, optimizer="take", params={"k": 10}).calls.expected > 0
 
@@ -96,7 +97,8 @@ def test_a_plugin_is_forecast_and_recommended_where_it_deserves_and_followed(
     gained = fleet.sql("select avg(gain) as gain from recommendations where chosen = 'take'").gain[0]
     assert gained > 0.2
 
-    after = fleet.advice.recommend(program(), **given, budget_usd=0.9)
+    enough = 1.5 * options["take many"].cost_usd.high
+    after = fleet.advice.recommend(program(), **given, budget_usd=enough)
     assert (after.optimizer, after.params) == ("take", {"k": 10})
     assert after.chosen.runs > 1.5
     assert after.reasons[0].startswith("runs of this home on tasks like this")
