@@ -12,6 +12,7 @@ from skillfleet_nb.runs.engines import parcel
 from skillfleet_nb.runs.engines.launch import start, start_again
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
+from skillfleet_nb.runs.jobs.names import free_name
 from skillfleet_nb.runs.jobs.resume import refuse_changes, refuse_finished, refuse_spent
 from skillfleet_nb.runs.prepare import prepare
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
@@ -148,7 +149,8 @@ class Fleet(RegistryMethods):
 
     def _run(self, request: RunRequest) -> Job:
         prepared = prepare(request, self.settings, select=self.data.narrowed, choose=self.advice.decided)
-        job = start(self.home, prepared, self.advice.explained)
+        with free_name(self.store, request.name) as name:
+            job = start(self.home, prepared.named(name), self.advice.explained)
         self._jobs[job.id] = job
         return job
 

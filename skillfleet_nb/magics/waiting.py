@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from IPython import get_ipython
 from IPython.display import display
 
 from skillfleet_nb.commands.review import QuestionView
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.jobs.job import Job
 
 _POLL_S = 0.2
+_LEAVING_S = 0.1  # a kernel that is shut down or restarted is interrupted first, and told so right after
 
 
 def counting(what: str) -> Callable[[int, int], None]:
@@ -52,11 +54,20 @@ def wait(job: Job, *, watch: bool = False) -> None:
             view.say(f"left in the background: {as_typed(f'job {job.name}')}")
             return
         if interrupts.count > asked:
+            if job.wait(_LEAVING_S):
+                break
+            if _is_leaving():
+                return  # the job goes with the kernel: interrupted, and to be resumed
             asked = interrupts.count
             job.cancel()
             view.say("stopping, and keeping the best so far; interrupt again to leave it")
     view.renew()
     view.settle()
+
+
+def _is_leaving() -> bool:
+    """Tell whether the kernel was told to end."""
+    return bool(getattr(get_ipython(), "exit_now", False))
 
 
 class _View(Protocol):

@@ -54,6 +54,14 @@ class Prepared(CheckedTask):
         unseen = unseen_clients(self.program, self.metric.fn)
         return (*self.notes, *unseen, *([] if self.spec.cached else [_CACHE_WARNING]))
 
+    def named(self, name: str | None) -> Prepared:
+        """Return the run under another name, which is said where it is not the one asked for."""
+        asked = self.request.name
+        if name == asked:
+            return self
+        taken = f"the name {asked!r} is another job's: this one is {name!r}"
+        return replace(self, request=replace(self.request, name=name), notes=(*self.notes, taken))
+
     @cached_property
     def spec(self) -> Spec:
         """What defines the run, as it is recorded."""

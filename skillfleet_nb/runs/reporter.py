@@ -36,11 +36,15 @@ class Reporter:
     def emit(self, *payloads: Payload, sync: bool = False) -> None:
         """Append events, in one go; with `sync` they are on the disk when this returns.
 
+        Of a process that ends nothing more is told: what fails then, fails for that, and the job reads as interrupted.
+
         Raises
         ------
         HomeError
             If the home cannot be written.
         """
+        if not threading.main_thread().is_alive():
+            return
         self._journal.append_many(payloads, sync=sync)
 
     def say(self, text: str) -> None:

@@ -97,7 +97,7 @@ class RunRequest(TaskRequest):
     max_parallel
         A process waits until fewer than so many of the home's run; by default as the settings say.
     name
-        What to call the job.
+        What to call the job; where another has the name, it gets a number: ``intents-2``.
     tags, domain
         Words to find it by, in the dashboard and in the relation ``jobs``.
     record_prompts
@@ -177,7 +177,7 @@ class ResumeRequest:
     engine, max_parallel
         Where to run; by default where it ran.
     as_new
-        Start a fresh job of this set-up instead, under the same name; what is given may differ.
+        Start a fresh job of this set-up instead, under its name with a number; what is given may differ.
     """
 
     name_or_id: str

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jupyter_client.manager import KernelManager
 
+from skillfleet_nb import Fleet
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -139,3 +141,13 @@ def test_a_job_in_the_background_prints_into_no_cell(notebook: Notebook) -> None
     ran = notebook.run("result = await job\nassert result.best_score is not None")
     assert (ran.status, ran.streams) == ("ok", {"stdout": "", "stderr": ""})
     assert "usage" in value(notebook, "%skillfleet help optimize")
+
+
+@pytest.mark.slow
+def test_a_job_that_ends_with_its_kernel_is_interrupted_not_cancelled(notebook: Notebook, tmp_path: Path) -> None:
+    cell = notebook.start(f"{OPTIMIZE} --optimizer gepa --set max_metric_calls=5000 --lm lm --name kept")
+    notebook.finish(cell, until="baseline")
+    notebook.manager.shutdown_kernel()  # which interrupts it first, as restarting does
+    job = Fleet(tmp_path / ".skillfleet").job("kept")
+    assert str(job.state) == "interrupted"
+    assert job.progress.best is not None
