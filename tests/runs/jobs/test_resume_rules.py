@@ -71,7 +71,7 @@ def test_as_new_is_a_fresh_job(fleet: Fleet, cancelled: Job) -> None:
     job = fleet.resume("stopped", seed=4, as_new=True)
     assert str(job.result().state) == "completed"
     assert job.id != cancelled.id
-    assert (job.name, job.progress.attempts, job.progress.spec["seed"]) == ("stopped", 1, 4)
+    assert (job.name, job.progress.attempts, job.progress.spec["seed"]) == ("stopped-2", 1, 4)
     assert cancelled.state == "cancelled"
 
 
