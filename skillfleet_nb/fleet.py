@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.charts import Charts
     from skillfleet_nb.reports.accessor import Programs, Reports, Trainsets
     from skillfleet_nb.reports.registered import Registered
+    from skillfleet_nb.runs.jobs.curation import Curation
     from skillfleet_nb.runs.jobs.live import LiveView
     from skillfleet_nb.runs.review.answers import Answer
     from skillfleet_nb.skills.accessor import Skills
@@ -109,6 +110,13 @@ class Fleet(RegistryMethods):
         from skillfleet_nb.charts import Charts
 
         return Charts(self.store, self.job)
+
+    @cached_property
+    def curation(self) -> Curation:
+        """Jobs put in order: renamed, tagged, noted, archived, deleted and brought back."""
+        from skillfleet_nb.runs.jobs.curation import Curation
+
+        return Curation(self.store, self.job, self._jobs)
 
     @cached_property
     def skills(self) -> Skills:
@@ -196,6 +204,7 @@ class Fleet(RegistryMethods):
         since: str | date | None = None,
         until: str | date | None = None,
         text: str | None = None,
+        archived: bool | None = None,
     ) -> pd.DataFrame:
         """List jobs, newest first, one row each; columns as in the relation ``jobs``.
 
@@ -207,6 +216,8 @@ class Fleet(RegistryMethods):
             Only jobs made on these days (UTC) or between: ``"2026-01-31"``, or a date.
         text
             Only jobs with this in their name, in capitals or not.
+        archived
+            Only jobs that are, or are not.
 
         Raises
         ------
@@ -224,6 +235,7 @@ class Fleet(RegistryMethods):
             since=since,
             until=until,
             text=text,
+            archived=archived,
         )
 
     def job(self, name_or_id: str) -> Job:

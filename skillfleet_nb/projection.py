@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from skillfleet_nb.events import (
+    Curated,
     JobCreated,
     JobState,
     Paused,
@@ -153,6 +154,8 @@ class JobRecord:
         How often it was begun; `heard` counts what had been asked of the job before the latest attempt.
     started_at
         When it first ran.
+    note, archived
+        What a person made of it; `name` and `tags` are theirs too, where they changed them.
     totals
         What all attempts bought; `failures` counts failed calls by the kind of error,
         `unread` answers that could not be read by the role of who asked.
@@ -179,6 +182,8 @@ class JobRecord:
     engine: str = "thread"
     tags: tuple[str, ...] = ()
     domain: str | None = None
+    note: str = ""
+    archived: bool = False
     spec: dict[str, Any] = field(default_factory=dict)
     state: JobState = JobState.PENDING
     stop_kind: StopKind | None = None
@@ -222,6 +227,13 @@ class JobRecord:
             handler(self, event.payload, event.at)
         self.seen += 1
         self.last_at = event.at
+
+    def curate(self, p: Curated) -> None:
+        """Take in what a person made of the job; these events are not of its stream."""
+        self.name = self.name if p.name is None else p.name
+        self.note = self.note if p.note is None else p.note
+        self.tags = self.tags if p.tags is None else p.tags
+        self.archived = self.archived if p.archived is None else p.archived
 
     def interrupt(self) -> None:
         """Take in that the job's process is gone without having said how it ended."""

@@ -159,6 +159,9 @@ class _Names:
             "CHART": lambda: (Offer(kind, "value") for kind in kinds()),
             "KEY=VALUE": self._parameters,
             "WHEN": lambda: (Offer(when, "value") for when in ("accept", "cost=")),
+            "TAG": lambda: (
+                Offer(quote(t), "value") for t in sorted({t for ts in self._fleet().jobs().tags for t in ts})
+            ),
             "STATE": lambda: (Offer(str(s), "value") for s in JobState),
             "STRATEGY": _strategies,
             "BACKUP": lambda: (Offer(quote(b), "value") for b in self._fleet().store.status().backups),
@@ -180,6 +183,8 @@ class _Names:
         return chain(self._variables(_is_metric), (Offer(name, "function") for name in registered))
 
     def _jobs(self) -> Iterable[Offer]:
+        if self._command.path == ("delete",) and "--undo" in self._words:
+            return [Offer(quote(d.name), "job") for d in self._fleet().curation.deleted()]
         waiting = self._command.path == ("answer",)
         jobs = self._fleet().jobs(str(JobState.PENDING_HITL) if waiting else None)
         return [Offer(quote(str(name)), "job") for name in dict.fromkeys(jobs.name)]

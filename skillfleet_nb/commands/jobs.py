@@ -27,13 +27,16 @@ _NAME = argument("name", metavar="JOB", help="name or id")
     argument("--domain", metavar="DOMAIN", help="only jobs of this domain"),
     argument("--since", metavar="DAY", help="only jobs from this day on (UTC)"),
     argument("--until", metavar="DAY", help="only jobs up to this day"),
+    argument("--archived", action="store_true", help="only archived jobs, which are not listed else"),
     argument("--limit", type=int, default=20, metavar="N", help="rows shown (20)"),
     examples=("jobs", "jobs --state interrupted --limit 5", "jobs --tag v2 --since 2026-01-31"),
     task="Learn from runs",
     place=1,
 )
 def _jobs(c: Context, a: argparse.Namespace) -> JobTable:
-    found = c.fleet.jobs(a.state, optimizer=a.optimizer, tag=a.tag, domain=a.domain, since=a.since, until=a.until)
+    found = c.fleet.jobs(
+        a.state, optimizer=a.optimizer, tag=a.tag, domain=a.domain, since=a.since, until=a.until, archived=a.archived
+    )
     return JobTable(found, limit=a.limit, questions=c.fleet.questions())
 
 

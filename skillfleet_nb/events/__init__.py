@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field
 
+from skillfleet_nb.events.curation import CURATION as CURATION
+from skillfleet_nb.events.curation import Curated as Curated
 from skillfleet_nb.events.payload import JobState as JobState
 from skillfleet_nb.events.payload import Payload as Payload
 from skillfleet_nb.events.payload import StopKind as StopKind
@@ -391,7 +393,7 @@ AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
     | CandidateDecided | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged
     | Probed | Landmarked | Recommended | Chosen | HeadroomFound | ProgramTried | VersionRegistered | AliasMoved
-    | Answered,
+    | Answered | Curated,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

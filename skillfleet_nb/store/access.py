@@ -130,6 +130,18 @@ class Access:
         self.database.put_aside(READ_WAIT_S)
         return self.fold()
 
+    def forget(self, streams: Iterable[str]) -> None:
+        """Take what was folded of streams out of the database: their journals have gone from the home."""
+        gone = list(streams)
+
+        def attempt() -> None:
+            with self.database.connection() as con, self.database.writing(con, READ_WAIT_S), schema.transaction(con):
+                for table in schema.tables(con):
+                    con.execute(f"DELETE FROM fleet.raw.{table} WHERE list_contains(?, job_id)", [gone])  # noqa: S608  our tables
+
+        if gone and self.database.exists():
+            self._guarded(attempt)
+
     def hangs(self) -> HomeError:
         """Return the error that says that somebody holds the lock for too long."""
         return HomeError(

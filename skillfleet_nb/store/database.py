@@ -63,6 +63,10 @@ class Database:
         self._migrations = migrations
         self._turn = home.root / "fleet.turn"
 
+    def exists(self) -> bool:
+        """Tell whether there is a file."""
+        return self._home.database.exists()
+
     def connection(self, allowed: Allowed | None = None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """Lend a connection with nothing attached, locked down to the database and what is `allowed`."""
         path = self._home.database

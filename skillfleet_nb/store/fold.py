@@ -46,6 +46,7 @@ _TABLES = {
     "recommendation": "recommended",
     "choice": "choices",
     "unread": "unread",
+    "curated": "curated",
 }
 _CLOCKED = {"state", "paused"}
 _MISFITS = (TypeError, ValueError, KeyError, OverflowError, NotImplementedError)  # Arrow's errors derive from these

@@ -179,6 +179,11 @@ class Home:
         """Folder of backups, one folder each, named by the time they were made."""
         return self.root / "backups"
 
+    @property
+    def trash(self) -> Path:
+        """Folder of deleted jobs, one folder each."""
+        return self.root / "trash"
+
     def journal_dir(self, stream: str) -> Path:
         """Folder of one stream.
 

@@ -22,6 +22,7 @@ def condition(
     since: str | date | None = None,
     until: str | date | None = None,
     text: str | None = None,
+    archived: bool | None = None,
 ) -> tuple[str, list[object]]:
     """Write a condition over ``jobs`` and the values to bind to it; True without any wish.
 
@@ -47,6 +48,7 @@ def condition(
         "list_contains(tags, ?)": tag,
         "created_at >= ?": _day("since", since),
         "created_at < ?": _day("until", until, after=True),
+        "archived = ?": archived,
         "contains(lower(name), ?)": text.strip().lower() if text and text.strip() else None,
     }
     asked = {wish: value for wish, value in wishes.items() if value is not None}

@@ -37,6 +37,7 @@ def jobs(
     since: str | date | None = None,
     until: str | date | None = None,
     text: str | None = None,
+    archived: bool | None = None,
 ) -> pd.DataFrame:
     """Rows of ``jobs``, newest first.
 
@@ -50,6 +51,8 @@ def jobs(
         Only jobs made on these days (UTC) or between: ``"2026-01-31"``, or a date.
     text
         Only jobs with this in their name, in capitals or not.
+    archived
+        Only jobs that are, or are not.
 
     Raises
     ------
@@ -59,8 +62,9 @@ def jobs(
         If a day is none.
     """
     where, values = condition(
-        ids=ids, state=state, optimizer=optimizer, domain=domain, tag=tag, since=since, until=until, text=text
-    )
+        ids=ids, state=state, optimizer=optimizer, domain=domain, tag=tag, since=since, until=until, text=text,
+        archived=archived,
+    )  # fmt: skip
     return store.frame(f"FROM jobs WHERE {where} ORDER BY created_at DESC", values)
 
 

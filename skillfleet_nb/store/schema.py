@@ -191,6 +191,14 @@ def m013_bills(con: duckdb.DuckDBPyConnection) -> None:
         UPDATE fleet.raw.segments SET unpriced_cached = cached""")
 
 
+def m014_curation(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in what people made of jobs afterwards; no journal held that before."""
+    con.execute("""
+        CREATE TABLE fleet.raw.curated (
+            job_id VARCHAR, seq BIGINT, logged_at TIMESTAMPTZ, job VARCHAR, name VARCHAR, note VARCHAR,
+            tags VARCHAR[], archived BOOLEAN)""")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -199,6 +207,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m011_unread_answers,
     m012_registry,
     m013_bills,
+    m014_curation,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 
@@ -215,6 +224,15 @@ def define_relations(con: duckdb.DuckDBPyConnection, dead: Iterable[str], query:
             con.execute(_LIVE_JOBS, {"dead": sorted(dead)})
         elif relation in named:
             con.execute(f"CREATE VIEW IF NOT EXISTS {relation} AS FROM fleet.{relation}")
+
+
+def tables(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Name the tables of the attached database that hold what was folded of streams."""
+    found = con.execute(
+        "SELECT table_name FROM duckdb_columns() WHERE database_name = 'fleet' AND schema_name = 'raw' "
+        "AND column_name = 'job_id'"
+    )
+    return sorted(str(name) for (name,) in found.fetchall())
 
 
 def pending(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = MIGRATIONS) -> tuple[Migration, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError
 from skillfleet_nb.format import expanded
-from skillfleet_nb.store import backups, compaction, guard, schema
+from skillfleet_nb.store import backups, compaction, guard, schema, trash
 from skillfleet_nb.store.access import READ_WAIT_S, Access
 from skillfleet_nb.store.connections import Allowed
 from skillfleet_nb.store.database import is_damage, quoted
@@ -270,6 +270,16 @@ class Store:
             return ResetReport(self.home.backups, tuple(streams), size)
         with self._alone(), self._access.database.deleted(READ_WAIT_S):
             return backups.move_out(self.home, backups.new_folder(self.home))
+
+    def discard(self, jobs: Mapping[str, str]) -> list[trash.Deleted]:
+        """Move jobs, names by id, into the trash and forget them; raises `JobError` where one is at work."""
+        moved = []
+        try:
+            for job_id, name in jobs.items():
+                moved.append(trash.put(self.home, job_id, name))
+        finally:
+            self._access.forget([one.job_id for one in moved])
+        return moved
 
     def restore(self, backup: str | Path) -> ResetReport:
         """Bring back the jobs and programs of a backup; those of the home stay, and so does the backup.

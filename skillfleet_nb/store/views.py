@@ -38,8 +38,13 @@ VIEWS = {
                 if(sum(unpriced+unpriced_cached) = 0, sum(cost_usd+saved_usd ORDER BY segment), NULL) AS full_cost_usd,
                 sum(ran_s + coalesce(epoch(last_at) - epoch(running_since), 0) ORDER BY segment) AS wall_s
             FROM raw.segments GROUP BY job_id
+        ), curated AS (
+            SELECT job AS job_id, arg_max(name, seq) AS name, arg_max(note, seq) AS note, arg_max(tags, seq) AS tags,
+                arg_max(archived, seq) AS archived
+            FROM raw.curated GROUP BY job
         )
-        SELECT job_id, c.name, coalesce(s.state, 'pending') AS state, s.kind AS stop_kind, s.reason AS stop_reason,
+        SELECT job_id, coalesce(curated.name, c.name) AS name, coalesce(s.state, 'pending') AS state,
+            s.kind AS stop_kind, s.reason AS stop_reason,
             c.optimizer, c.program, c.metric, c.engine, c.seed,
             c.created_at, started_at,
             CASE WHEN s.state IN ('completed', 'failed', 'cancelled', 'interrupted') THEN s.since END AS finished_at,
@@ -49,10 +54,11 @@ VIEWS = {
             r.verdict, used.cost_usd, used.lm_calls, used.cached_calls, used.input_tokens,
             used.output_tokens, CASE WHEN started_at IS NOT NULL THEN used.wall_s END AS wall_s, c.budget_usd,
             coalesce(r.best_program_id, live.best_program_id) AS best_program_id, s.error,
-            coalesce(c.tags, []) AS tags, c.domain, used.unread, used.full_cost_usd
+            coalesce(curated.tags, c.tags, []) AS tags, c.domain, used.unread, used.full_cost_usd,
+            nullif(curated.note, '') AS note, coalesce(curated.archived, false) AS archived
         FROM created
         LEFT JOIN state USING (job_id) LEFT JOIN result USING (job_id)
-        LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id)""",
+        LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id) LEFT JOIN curated USING (job_id)""",
     "events": """
         SELECT job_id, seq, logged_at AS "at", kind, payload FROM raw.events
         UNION ALL

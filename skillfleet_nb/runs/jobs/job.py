@@ -361,6 +361,7 @@ class Job(Readable):
         rows = [("job", f"{p.name} ({self.id})"), ("optimizer", p.optimizer)]
         rows += [("tags", ", ".join(p.tags))] if p.tags else []
         rows += [("domain", p.domain)] if p.domain else []
+        rows += [("your note", p.note)] if p.note else []
         rows.append(("state", p.state_in_words))
         if (pid := self.pid) is not None:
             rows.append(("process", str(pid)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.events import JobState, Trial
+from skillfleet_nb.events import CURATION, Curated, JobState, Trial
 from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.projection import JobRecord
 from skillfleet_nb.runs.jobs.curve import Curve
@@ -28,6 +28,7 @@ class Progress(JobRecord):
         self.job_id = job_id
         self.curve = Curve()
         self._follower = follow(home, job_id)
+        self._curation = follow(home, CURATION)
 
     def update(self) -> Progress:
         """Take in the events written since the last time; an orphan reads as interrupted."""
@@ -38,6 +39,9 @@ class Progress(JobRecord):
                 self.apply(event)
                 if event.kind == "trial":
                     self._draw(event.payload)
+            for edit in self._curation.read() if self.seen else ():
+                if isinstance(edit.payload, Curated) and edit.payload.job == self.job_id:
+                    self.curate(edit.payload)
             if alive or self.state.is_finished():
                 return self
             if not news:  # nobody was there, and nobody has come since

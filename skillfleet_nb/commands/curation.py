@@ -1,0 +1,124 @@
+"""Commands that put jobs in order: name, note, tags, archive, trash."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.commands.grammar import argument, command
+from skillfleet_nb.commands.views import Note, amount
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import ago, counted
+from skillfleet_nb.messages import as_typed
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from skillfleet_nb.commands.context import Context
+
+_NAME = argument("name", metavar="JOB", help="name or id")
+_NAMES = argument("names", nargs="+", metavar="JOB", help="names or ids")
+_TRASH = """Move jobs into the home's trash, or bring them back.
+
+A deleted job is in no list, count or advice. Its folder stays whole in `trash/` of the home until you empty that;
+`--undo` brings it back, by name, or without one the job that was deleted last."""
+
+
+@command(
+    "rename",
+    "call a job by another name",
+    _NAME,
+    argument("new", metavar="NEW", help="a name that no other job has"),
+    examples=("rename intents intents-first",),
+    task="Keep",
+    place=20,
+)
+def _rename(c: Context, a: argparse.Namespace) -> Note:
+    job = c.fleet.job(a.name)
+    before = job.name
+    return Note(f"{before} is now {c.fleet.curation.rename(job.id, a.new).name}")
+
+
+@command(
+    "note",
+    "keep what is to be remembered of a job",
+    _NAME,
+    argument("text", metavar="TEXT", help="an empty one takes the note away"),
+    examples=("note intents 'trained before the labels were cleaned'", "note intents ''"),
+    task="Keep",
+    place=21,
+)
+def _note(c: Context, a: argparse.Namespace) -> Note:
+    job = c.fleet.curation.note(a.name, a.text)
+    note = job.progress.note
+    return Note(f"noted of {job.name}: {note}" if note else f"{job.name} has no note")
+
+
+@command(
+    "tag",
+    "give jobs tags to be found by, or take tags away",
+    _NAMES,
+    argument("--add", action="append", default=[], metavar="TAG", help="a word to find the jobs by"),
+    argument("--remove", action="append", default=[], metavar="TAG", help="a word to take away"),
+    examples=("tag intents --add v2", "tag intents other --add support --remove v1"),
+    task="Keep",
+    place=22,
+)
+def _tag(c: Context, a: argparse.Namespace) -> Note:
+    if not a.add and not a.remove:
+        raise InputError("tag: give --add TAG, --remove TAG, or both")
+    jobs = c.fleet.curation.tag(a.names, add=a.add, remove=a.remove)
+    return Note("\n".join(f"{job.name}: {', '.join(job.progress.tags) or 'no tags'}" for job in jobs))
+
+
+@command(
+    "archive",
+    "put jobs out of sight of lists; they are counted as before",
+    _NAMES,
+    argument("--undo", action="store_true", help="put them back"),
+    examples=("archive intents", "archive intents --undo"),
+    task="Keep",
+    place=23,
+)
+def _archive(c: Context, a: argparse.Namespace) -> Note:
+    told = ", ".join(job.name for job in c.fleet.curation.archive(a.names, undo=a.undo))
+    if a.undo:
+        return Note(f"back in lists: {told}")
+    undo = f"archive {_quoted(a.names)} --undo"
+    return Note(f"archived: {told}; {as_typed('jobs --archived')} lists them, {as_typed(undo)} puts them back")
+
+
+@command(
+    "delete",
+    "move jobs into the trash, or bring them back",
+    argument("names", nargs="*", metavar="JOB", help="names or ids"),
+    argument("--dry-run", action="store_true", help="only tell what would be moved"),
+    argument("--undo", action="store_true", help="bring them back; without a name, the one deleted last"),
+    about=_TRASH,
+    examples=("delete intents --dry-run", "delete intents", "delete --undo"),
+    task="Keep",
+    place=24,
+)
+def _delete(c: Context, a: argparse.Namespace) -> Note:
+    curation = c.fleet.curation
+    if a.undo:
+        back = curation.deleted() if a.dry_run else curation.restore(a.names)
+        return Note(
+            "\n".join(f"{'in the trash' if a.dry_run else 'back'}: {d.name}, deleted {ago(d.at)}" for d in back)
+        )
+    if not a.names:
+        there = curation.deleted()
+        told = f"the trash has {', '.join(d.name for d in there)}" if there else "the trash is empty"
+        raise InputError(f"delete: give the name of a job; {told}")
+    gone = curation.would_delete(a.names) if a.dry_run else curation.delete(a.names)
+    size = amount(sum(d.bytes for d in gone))
+    what = f"{counted(len(gone), 'job')}: {', '.join(d.name for d in gone)}, {size}"
+    if a.dry_run:
+        return Note(f"would move {what} into the trash")
+    undo = f"delete {_quoted(d.name for d in gone)} --undo"
+    return Note(f"moved {what} into the trash; {as_typed(undo)} brings them back")
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return " ".join(map(quote, names))

@@ -1,0 +1,140 @@
+"""Jobs put in order: renamed, tagged, noted, archived, deleted and brought back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.errors import InputError, JobError, unknown
+from skillfleet_nb.events import CURATION, Curated
+from skillfleet_nb.messages import as_typed
+from skillfleet_nb.runs.spec import tags_of
+from skillfleet_nb.store import Journal, queries, trash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping, Sequence
+
+    from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.store import Store
+    from skillfleet_nb.store.trash import Deleted
+
+_WAIT_S = 10.0  # for others who write at this moment; one takes some milliseconds
+
+
+class Curation:
+    """What a person makes of jobs afterwards; each change is recorded, and none touches what a job did.
+
+    Parameters
+    ----------
+    store
+        Of the home.
+    find
+        Finds a job by its name or id.
+    known
+        The handles of this process by id: that of a deleted job is let go of.
+    """
+
+    def __init__(self, store: Store, find: Callable[[str], Job], known: MutableMapping[str, Job]) -> None:
+        self._store, self._find, self._known = store, find, known
+
+    def rename(self, job: str, name: str) -> Job:
+        """Call a job by another name, one that no other job of the home has.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such job.
+        InputError
+            If the name is empty or taken.
+        """
+        found, name = self._find(job), name.strip()
+        if not name:
+            raise InputError("a job's name has a letter in it: give another")
+        known = queries.job_names(self._store)
+        taken = known[(known.name == name) & (known.job_id != found.id)]
+        if not taken.empty:
+            raise InputError(f"{name!r} is the name of job {taken.job_id.iloc[0]} already: give another")
+        self._write(Curated(job=found.id, name=name))
+        return found
+
+    def note(self, job: str, text: str) -> Job:
+        """Keep what is to be remembered of a job; an empty text takes it away; raises `NotFoundError`."""
+        found = self._find(job)
+        self._write(Curated(job=found.id, note=text.strip()))
+        return found
+
+    def tag(self, jobs: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> list[Job]:
+        """Give jobs tags to be found by, and take others away; raises `NotFoundError` or `InputError`."""
+        more, less = tags_of(add), set(tags_of(remove))
+        found = self._all(jobs)
+        edits = []
+        for job in found:
+            tags = tuple(dict.fromkeys([*(t for t in job.progress.tags if t not in less), *more]))
+            if tags != job.progress.tags:
+                edits.append(Curated(job=job.id, tags=tags))
+        self._write(*edits)
+        return found
+
+    def archive(self, jobs: Sequence[str], *, undo: bool = False) -> list[Job]:
+        """Put jobs out of sight of lists, or back into them; they stay in every count; raises `NotFoundError`."""
+        found = self._all(jobs)
+        self._write(*(Curated(job=job.id, archived=not undo) for job in found if job.progress.archived == undo))
+        return found
+
+    def delete(self, jobs: Sequence[str]) -> list[Deleted]:
+        """Move jobs into the home's trash, where :meth:`restore` finds them.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such job.
+        JobError
+            If one is at work; nothing is moved then.
+        """
+        moved = self._store.discard({one.job_id: one.name for one in self.would_delete(jobs)})
+        for one in moved:
+            self._known.pop(one.job_id, None)
+        return moved
+
+    def would_delete(self, jobs: Sequence[str]) -> list[Deleted]:
+        """Tell what :meth:`delete` would move; raises as that does."""
+        found = self._all(jobs)
+        busy = next((job.name for job in found if not job.state.is_finished()), None)
+        if busy is not None:
+            raise JobError(f"{busy!r} is at work: {as_typed(f'cancel {busy}')}, or wait until it ends")
+        return [trash.would_put(self._store.home, job.id, job.name) for job in found]
+
+    def deleted(self) -> list[Deleted]:
+        """List the jobs in the trash, the last one first."""
+        return trash.deleted(self._store.home)
+
+    def restore(self, jobs: Sequence[str] = ()) -> list[Deleted]:
+        """Bring deleted jobs back, by name or id; without any, the one that was deleted last.
+
+        Raises
+        ------
+        NotFoundError
+            If there is none of that name in the trash, with the nearest.
+        JobError
+            If the trash is empty.
+        """
+        there = self.deleted()
+        if not there:
+            raise JobError("the trash is empty: nothing was deleted, or it was emptied")
+        found = []
+        for job in jobs or (there[0].job_id,):
+            one = next((d for d in there if job in {d.job_id, d.name}), None)
+            if one is None:
+                raise unknown("deleted job", job, [d.name for d in there])
+            found.append(one)
+        for one in dict.fromkeys(found):
+            trash.put_back(self._store.home, one.job_id)
+        return found
+
+    def _all(self, jobs: Sequence[str]) -> list[Job]:
+        """Find jobs, each once; nothing is changed where one of them is not found."""
+        return list({job.id: job for job in map(self._find, jobs)}.values())
+
+    def _write(self, *edits: Curated) -> None:
+        if edits:
+            with Journal(self._store.home, CURATION, wait_s=_WAIT_S, join=True) as journal:
+                journal.append_many(edits, sync=True)

@@ -1,0 +1,122 @@
+"""Jobs put in order: their name, note and tags; out of sight, into the trash and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from skillfleet_nb import Fleet
+from skillfleet_nb.cli import main
+from skillfleet_nb.errors import InputError, JobError, NotFoundError
+from skillfleet_nb.events import JobCreated, JobState, Result, StateChanged
+from skillfleet_nb.store import Home, Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def begun(home: Home, name: str) -> Journal:
+    journal = Journal(home, f"{name}-1")
+    given = {"program": "p", "metric": "m", "engine": "thread", "seed": 0, "tags": ("v1",)}
+    journal.append(JobCreated(name=name, optimizer="gepa", **given))
+    journal.append(StateChanged(state=JobState.RUNNING))
+    return journal
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path / "home")
+    for name in ("first", "second"):
+        with begun(fleet.home, name) as journal:
+            journal.append(Result(best_score=0.5, summary="s"))
+            journal.append(StateChanged(state=JobState.COMPLETED))
+    with begun(fleet.home, "at work"[:2]):
+        yield fleet
+
+
+def test_a_job_is_called_noted_and_tagged_and_everybody_hears_of_it(fleet: Fleet) -> None:
+    handle = fleet.job("first")
+    before = handle.progress.wall_s()
+    fleet.curation.rename("first", " the one ")
+    fleet.curation.note("the one", "of March")
+    fleet.curation.tag(["the one", "second"], add=["v2, support"], remove=["v1"])
+    others = Fleet(fleet.home.root)
+    for known in (handle, others.job("the one"), others.job("first-1")):
+        assert (known.name, known.progress.note, known.progress.tags) == ("the one", "of March", ("v2", "support"))
+        assert ("your note", "of March") in known.summary()
+        assert known.progress.wall_s() == before, "what is said later is no part of what the job did"
+    row = others.jobs(tag="v2", text="one").iloc[0]
+    assert (row.job_id, row["name"], row.note, list(row.tags)) == ("first-1", "the one", "of March", ["v2", "support"])
+    fleet.curation.note("the one", "")
+    assert fleet.jobs(text="the one").note.isna().all()
+    assert fleet.store.rebuild().events
+    assert fleet.jobs(text="the one").job_id.tolist() == ["first-1"]
+
+
+def test_a_name_that_is_taken_empty_or_unknown_is_refused(fleet: Fleet) -> None:
+    with pytest.raises(InputError, match="'second' is the name of job second-1"):
+        fleet.curation.rename("first", "second")
+    with pytest.raises(InputError, match="letter"):
+        fleet.curation.rename("first", "  ")
+    with pytest.raises(NotFoundError, match="did you mean 'first'"):
+        fleet.curation.tag(["second", "frist"], add=["v2"])
+    assert fleet.jobs(tag="v2").empty, "nothing is changed where one of them is not found"
+
+
+def test_an_archived_job_is_out_of_sight_until_it_is_wanted(fleet: Fleet) -> None:
+    fleet.curation.archive(["first"])
+    assert "first" not in set(fleet.jobs(archived=False)["name"])
+    assert fleet.jobs(archived=True)["name"].tolist() == ["first"]
+    assert "first" in set(fleet.jobs()["name"])
+    fleet.curation.archive(["first"], undo=True)
+    assert fleet.jobs(archived=True).empty
+
+
+def test_a_deleted_job_is_gone_and_comes_back_whole(fleet: Fleet) -> None:
+    fleet.curation.note("first", "keep me")
+    before = fleet.sql("select * from jobs order by job_id")
+    assert [d.name for d in fleet.curation.would_delete(["first"])] == ["first"]
+    (gone,) = fleet.curation.delete(["first"])
+    assert (gone.name, gone.bytes > 0) == ("first", True)
+    assert set(fleet.jobs()["name"]) == {"second", "at"}
+    assert fleet.sql("select count(*) as n from events where job_id = 'first-1'").n[0] == 0
+    with pytest.raises(NotFoundError):
+        fleet.job("first")
+    fleet.store.rebuild()
+    assert set(fleet.jobs()["name"]) == {"second", "at"}
+    with pytest.raises(NotFoundError, match="unknown deleted job 'frst': did you mean 'first'"):
+        fleet.curation.restore(["frst"])
+    fleet.curation.restore()
+    assert fleet.sql("select * from jobs order by job_id").equals(before)
+    with pytest.raises(JobError, match="trash is empty"):
+        fleet.curation.restore()
+
+
+def test_a_job_at_work_is_not_deleted(fleet: Fleet) -> None:
+    with pytest.raises(JobError, match="'at' is at work"):
+        fleet.curation.delete(["first", "at"])
+    assert len(fleet.jobs()) == 3
+
+
+def test_each_has_a_command(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*line: str) -> str:
+        assert main([*line, "--home", str(fleet.home.root)]) == 0
+        return capsys.readouterr().out
+
+    assert told("rename", "first", "the one") == "first is now the one\n"
+    assert "noted of the one: of March" in told("note", "the one", "of March")
+    assert "the one: v1, v2" in told("tag", "the one", "--add", "v2")
+    assert "skillfleet archive 'the one' --undo puts them back" in told("archive", "the one")
+    assert "the one" not in told("jobs")
+    assert "the one" in told("jobs", "--archived")
+    told("archive", "the one", "--undo")
+    assert "would move 1 job: second" in told("delete", "second", "--dry-run")
+    assert "second" in told("jobs")
+    assert "skillfleet delete second --undo brings" in told("delete", "second")
+    assert "second" not in told("jobs")
+    assert told("delete", "--undo").startswith("back: second")
+    assert "second" in told("jobs")
+    for line in (["delete"], ["tag", "second"], ["delete", "nobody"]):
+        assert main([*line, "--home", str(fleet.home.root)]) == 2
