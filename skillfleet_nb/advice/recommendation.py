@@ -79,6 +79,9 @@ class Recommendation(Readable, BaseModel):
         One sentence each.
     alternatives
         Up to three, the best first.
+    companion, companion_gain
+        What to run as well, where the better of both is expected to score by `companion_gain` more, in [0, 1],
+        for at most half the cost; None where nothing adds a point.
     headroom
         Verdict of ``fleet.advice.headroom`` where the task was looked at, else None.
     budget_usd, quality_target, max_minutes
@@ -102,6 +105,8 @@ class Recommendation(Readable, BaseModel):
     confidence: float
     reasons: tuple[str, ...]
     alternatives: tuple[Option, ...]
+    companion: Option | None = None
+    companion_gain: float = 0.0
     headroom: str | None = None
     baseline: float
     budget_usd: float | None
@@ -149,14 +154,21 @@ class Recommendation(Readable, BaseModel):
         def span(i: Interval, written: Callable[[float], str]) -> str:
             return f"{written(i.expected)} ({written(i.low)} to {written(i.high)})"
 
+        beside = self.companion
         return [
             ("optimizer", self.optimizer + (f" ({params})" if params else "")),
+            *([] if beside is None else [("run as well", self._beside(beside))]),
             ("cost", "unknown" if self.cost_usd is None else span(self.cost_usd, money)),
             ("time", span(self.wall_s, duration)),
             ("calls", span(self.calls, lambda v: f"{v:,.0f}")),
             ("expected score", f"{100 * self.expected_score:.0f} ({span_of}), from about {100 * self.baseline:.0f}"),
             ("confidence", percent(self.confidence)),
         ]  # fmt: skip
+
+    def _beside(self, option: Option) -> str:
+        gain, usd = points(self.companion_gain), option.cost_usd
+        cost = f"{option.calls.expected:,.0f} calls" if usd is None else money(usd.expected)
+        return f"{option.name}, {cost} more: the better of both may score {gain} points higher"
 
     def text(self) -> str:
         """Return the recommendation as text."""

@@ -11,6 +11,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.advice.companion import companion
 from skillfleet_nb.advice.configurations import installed
 from skillfleet_nb.advice.forecast import forecast
 from skillfleet_nb.advice.past_runs import calibrated, corrections
@@ -41,6 +42,7 @@ WITHIN = 0.02
 _ENOUGH = 1.5  # runs from which an optimizer is known, whatever the rules say of the budget
 _MOST_ALTERNATIVES = 3
 _Z80 = 1.2816
+_NOTHING = 1e-9  # a limit is above 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,13 @@ class Requirements:
             raise InputError(f"quality_target = {quality!r}: give a score in [0, 1]{scale}")
         if minutes is not None and not (_is_number(minutes) and minutes > 0):
             raise InputError(f"max_minutes = {minutes!r}: give more than 0, or leave it out for no limit")
+
+    def less(self, f: Forecast) -> Requirements:
+        """Return what these leave beside a run, at the upper end of its forecast."""
+        usd, minutes = self.budget_usd, self.max_minutes
+        left = None if usd is None or f.cost_usd is None else max(_NOTHING, usd - f.cost_usd.high)
+        time = None if minutes is None else max(_NOTHING, minutes - f.wall_s.high / 60)
+        return Requirements(left, self.quality_target, time)
 
     def broken_by(self, f: Forecast, *, spent_usd: float = 0.0) -> str:
         """Say which limit a run may break, by the upper end of its forecast; empty where none."""
@@ -150,6 +159,8 @@ class Selector:
         tied = [p for p in possible if p.expects.mean == best.expects.mean]
         by_rule = rule if any(p.configuration.preset.tier > tier for p in tied) or self.by_rules else ""
         options = tuple(_option(p, why, best) for p, why in judged)
+        left = limits.less(best.forecast)
+        beside = companion(best, possible, lambda f: not left.broken_by(f, spent_usd=self.probe_usd))
         others = [o for o in options if o.feasible and o.name != best.configuration.name]
         f = best.forecast
         return Recommendation(
@@ -163,6 +174,8 @@ class Selector:
             score=_interval(best.expects),
             confidence=calibrated(_chance(best, possible), self.past, WITHIN),
             reasons=tuple(self._reasons(best, by_rule, options, limits)),
+            companion=None if beside is None else _option(beside.prospect, "", best),
+            companion_gain=0.0 if beside is None else beside.gain,
             alternatives=tuple(sorted(others, key=lambda o: -o.expected_score)[:_MOST_ALTERNATIVES]),
             headroom=self.headroom,
             baseline=self.baseline,

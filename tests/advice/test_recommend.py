@@ -208,6 +208,28 @@ def test_more_budget_never_gives_a_weaker_optimizer_and_no_budget_is_broken(
         assert made.cost_usd is not None
         assert budget is None or made.cost_usd.high <= budget
         assert minutes is None or made.wall_s.high <= 60 * minutes
+        beside = made.companion
+        if beside is not None:
+            assert beside.cost_usd is not None
+            assert beside.cost_usd.expected <= made.cost_usd.expected / 2
+            assert budget is None or made.cost_usd.high + beside.cost_usd.high <= budget * (1 + 1e-9)
+            assert minutes is None or made.wall_s.high + beside.wall_s.high <= 60 * minutes * (1 + 1e-9)
+
+
+def test_a_cheap_optimizer_of_another_manner_is_named_beside_the_recommended_one() -> None:
+    """The better of two with equal means and independent scores of sd 0.1 scores 0.1 / sqrt(pi) more on average."""
+    best, alike, other = (
+        _prospect("miprov2 light", 1.0, 60, 0.7004, 10),
+        _prospect("infer_rules", 0.4, 60, 0.7, 10),
+        _prospect("bootstrap_fewshot", 0.01, 60, 0.69, 10),
+    )
+    assert Selector((best, alike), {"n": 300, "lm": "acme/one"}, 0.4).choose(budget_usd=9).companion is None
+    made = Selector((best, alike, other), {"n": 300, "lm": "acme/one"}, 0.4).choose(budget_usd=9)
+    assert made.companion is not None
+    assert made.companion.name == "bootstrap_fewshot"
+    assert made.companion_gain == pytest.approx(0.1 / np.sqrt(np.pi), abs=0.015)
+    assert "run as well" in made.text()
+    assert "run as well" in made.html()
 
 
 @given(st.integers(1, 3000), st.floats(0, 1), st.floats(0.01, 500), st.floats(0.01, 500))

@@ -1,0 +1,58 @@
+"""What to run beside the recommended optimizer: where none is sure to be the best, the better of two often is.
+
+On published results of real models, one optimizer chosen for all benchmarks stays several points behind the best, and
+a second one of another manner that costs little takes most of that back (``python tests/benchmarks published``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from skillfleet_nb.advice.forecast import Forecast
+    from skillfleet_nb.advice.selector import Prospect
+
+MOST_SHARE = 0.5
+"""Of the recommended one's expected cost, what a companion may cost at most."""
+_LEAST_GAIN = 0.01  # of score, under which a second job is not worth its trouble
+
+
+class Companion(NamedTuple):
+    """A prospect to run as well, and how much higher the better of both is expected to score, in [0, 1]."""
+
+    prospect: Prospect
+    gain: float
+
+
+def companion(best: Prospect, possible: Sequence[Prospect], fits: Callable[[Forecast], bool]) -> Companion | None:
+    """Find the configuration that, run as well, raises the expected score of the better one the most.
+
+    Parameters
+    ----------
+    best
+        What is recommended.
+    possible
+        What keeps the limits by itself.
+    fits
+        Whether a forecast still keeps them beside the recommended one's.
+
+    Returns
+    -------
+    Companion or None
+        None where nothing that costs up to half as much adds a point.
+    """
+    import numpy as np
+
+    found = [
+        Companion(p, float(np.mean(np.maximum(p.expects.draws, best.expects.draws) - best.expects.draws)))
+        for p in possible
+        if p is not best and _cost(p) <= MOST_SHARE * _cost(best) and fits(p.forecast)
+    ]
+    top = max(found, key=lambda c: (c.gain, -_cost(c.prospect)), default=None)
+    return top if top is not None and top.gain >= _LEAST_GAIN else None
+
+
+def _cost(p: Prospect) -> float:
+    return p.forecast.cost_usd.expected if p.forecast.cost_usd else p.forecast.calls.expected
