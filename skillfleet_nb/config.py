@@ -51,6 +51,8 @@ class Settings(BaseSettings):
         Seconds after which a query that a person wrote is ended.
     sql_memory_gb
         Gigabytes of memory that such a query may take; on disk, in the home, four times as many.
+    tune_below
+        A finished job whose score stays below this, in [0, 1], offers to tune its signatures; 0 never does.
     answer_proceed, answer_revise, answer_cancel
         Words by which an answer to a question of a run is read; single words, none in two of them.
     compact_after_days
@@ -86,6 +88,7 @@ class Settings(BaseSettings):
     lm_skip_s: float = Field(default=30.0, ge=0)
     sql_seconds: float = Field(default=300.0, gt=0)
     sql_memory_gb: float = Field(default=2.0, ge=0.1)
+    tune_below: float = Field(default=0.75, ge=0, le=1)
     answer_proceed: Words = ("yes", "ok", "okay", "continue", "approve", "accept", "save", "y")
     answer_revise: Words = ("revise", "change", "edit", "modify", "fix", "update")
     answer_cancel: Words = ("cancel", "abort", "stop", "quit", "no", "n")

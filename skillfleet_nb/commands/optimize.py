@@ -84,7 +84,7 @@ TASK = (
     place=0,
 )
 def _optimize(c: Context, a: argparse.Namespace) -> Job:
-    _check_waiting(c, a)
+    check_waiting(c, a)
     job = c.call(c.fleet.optimize, a)
     if a.output:
         c.namespace[a.output] = job
@@ -121,13 +121,14 @@ def _optimize(c: Context, a: argparse.Namespace) -> Job:
     place=6,
 )
 def _resume(c: Context, a: argparse.Namespace) -> Job:
-    _check_waiting(c, a)
+    check_waiting(c, a)
     job = c.call(c.fleet.resume, a)
     if not a.no_wait and a.engine != "process":
         c.wait(job)
     return job
 
 
-def _check_waiting(c: Context, a: argparse.Namespace) -> None:
+def check_waiting(c: Context, a: argparse.Namespace) -> None:
+    """Refuse not to wait for a job that would end with the command."""
     if a.no_wait and a.engine != "process" and not c.stays:
         raise InputError("--no-wait: the job would end with this command; --detach leaves it running on its own")

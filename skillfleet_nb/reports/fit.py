@@ -190,7 +190,8 @@ def history(home: Home, registry: Registry, name: str) -> list[dict[str, Any]]:
     """Return the signatures of each version of a registered name, oldest first: what changed, when, score and why.
 
     Each has `version`, `registered_at`, `predictor`, `signature` (name and version where declared, else the
-    fingerprint), `changed` (whether it is another than before), `test` (score in [0, 1] or None) and `note`.
+    fingerprint), `changed` (whether it is another than before), `test` (score in [0, 1] or None) and `reason`,
+    which is its note.
 
     Raises
     ------
@@ -211,7 +212,7 @@ def history(home: Home, registry: Registry, name: str) -> list[dict[str, Any]]:
                     "signature": told,
                     "changed": before.get(predictor) not in {None, fingerprint},
                     "test": version.scores.get("test"),
-                    "note": version.note,
+                    "reason": version.note,
                 }
             )
         before = dict(version.signatures)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.errors import InputError, JobError, NotFoundError
+from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.building import build
 from skillfleet_nb.programs.diff import diff_programs
@@ -22,6 +23,7 @@ from skillfleet_nb.store import load_program, queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     import dspy
     import pandas as pd
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.programs.state import ProgramState
     from skillfleet_nb.reports.fit import FitReport
     from skillfleet_nb.reports.stored_programs import StoredProgram
+    from skillfleet_nb.runs.request import RunRequest, TuneRequest
     from skillfleet_nb.store import Store
     from skillfleet_nb.typing import Program
 
@@ -96,7 +99,8 @@ class Registered:
         if reasons := unsaved_of(state):
             raise InputError(f"this program cannot be registered: {'; '.join(reasons)}.")
         made_with = (state.get("metadata") or {}).get("dependency_versions") or {}
-        told |= {"note": note or "", "versions": {k: v for k, v in made_with.items() if k in _MADE_WITH}}
+        told["versions"] = {k: v for k, v in made_with.items() if k in _MADE_WITH}
+        told |= {"note": note} if note else {}
         return self._registry.register(name, state, told)
 
     def versions(self, name: str | None = None) -> pd.DataFrame:
@@ -144,6 +148,41 @@ class Registered:
         import pandas as pd
 
         return pd.DataFrame(fit.history(self._store.home, self._registry, name))
+
+    def tuning(self, asked: TuneRequest) -> tuple[RunRequest, AbstractContextManager[None]]:
+        """Put together a run that tunes signatures, and the adapter it runs under; see `Fleet.tune`."""
+        source = asked.source
+        job: Job | None
+        if isinstance(source, Job) or (isinstance(source, str) and not self.is_ref(source)):
+            job = source if isinstance(source, Job) else self._job_called(source)
+            program, name = job.best_program(job.given), f"{job.name}-tuned"
+        elif isinstance(source, str):
+            version = self._registry.find(source)
+            program, name = self.load(version.ref), f"{version.name}-tuned"
+            job = self._job(version.job_id) if version.job_id else None
+        else:
+            program, name, job = _program(source), "tuned", None
+        try:
+            parcel = None if job is None else job.parcel()
+        except JobError:
+            parcel = None
+        under = nullcontext() if parcel is None else parcel.under()
+        return asked.run(program, name, None if parcel is None else parcel.request), under
+
+    def _job_called(self, name: str) -> Job:
+        try:
+            return self._job(name)
+        except NotFoundError:
+            known = [*self._registry.names, *dict.fromkeys(queries.job_names(self._store).name)]
+            raise unknown("registered program or job", name, known) from None
+
+    def decisions(self, job: Job) -> pd.DataFrame:
+        """Return what a job's optimizer accepted and what not, in order: the relation ``decisions``."""
+        return queries.decisions(self._store, job.id)
+
+    def is_ref(self, text: str) -> bool:
+        """Tell whether a text names what is registered, or is written like it."""
+        return "@" in text or text in self._registry.names
 
     def diff(self, one: str, other: str) -> ProgramDiff:
         """Compare what two versions say; raises as `show` does."""
@@ -298,7 +337,15 @@ class Registered:
                 scores |= {"test_baseline": result.test_baseline, "verdict": result.verdict}
         data = spec.get("data_hashes", {})
         setup = {k: spec.get(k) for k in ("optimizer", "metric", "metric_hash", "lm", "seed")} | {"data": data}
-        return dict(program.state), {"job_id": job.id, "scores": scores, "setup": setup}
+        told = {"job_id": job.id, "scores": scores, "setup": setup, "note": self._reasons(job, program.id)}
+        return dict(program.state), told
+
+    def _reasons(self, job: Job, program_id: str) -> str:
+        """Tell why a program was proposed and taken, and those before it, where its optimizer says so."""
+        judged = queries.decisions(self._store, job.id)
+        taken = judged[judged.accepted].reset_index(drop=True)
+        at = taken.index[taken.program_id == program_id]
+        return " Then: ".join(dict.fromkeys(taken.reasons[: at[-1] + 1])) if len(at) else ""
 
     def _test_scores(self, version: ProgramVersion) -> pd.Series[float]:
         frame = queries.program_scores(self._store, str(version.job_id), version.program_id)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.runs.request import TuneRequest, takes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.programs.registry import Move, ProgramVersion
     from skillfleet_nb.reports.registered import Evidence, Registered
     from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.runs.request import RunRequest
     from skillfleet_nb.typing import Program
 
 
@@ -26,6 +29,32 @@ class RegistryMethods(ABC):
     @abstractmethod
     def registry(self) -> Registered:
         """Registered programs."""
+
+    @abstractmethod
+    def _run(self, request: RunRequest) -> Job:
+        """Start a job."""
+
+    @takes(TuneRequest)
+    def tune(self, *source: Any, **options: Any) -> Job:
+        """Start tuning the signatures of a program, and return at once.
+
+        Failures are sorted by kind, a model proposes better instructions and field descriptions, and what is proven on
+        validation is accepted: the optimizer ``tune_signature``.  :meth:`register` keeps what it came to, with the
+        reasons as its note.
+
+        Returns
+        -------
+        Job
+            A handle; ``job.result()`` waits for what it comes to.
+
+        Raises
+        ------
+        InputError, NotFoundError, JobError, LMError
+            In one line, with nothing spent: above all, where data and metric are neither given nor kept.
+        """
+        request, adapter = self.registry.tuning(TuneRequest(*source, **options))
+        with adapter:
+            return self._run(request)
 
     def register(self, source: Job | str | Path | Program, name: str, note: str | None = None) -> ProgramVersion:
         """Keep a program as the next version of a name; one that is registered already stays the version it is.

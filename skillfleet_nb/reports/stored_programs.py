@@ -230,6 +230,9 @@ class StoredProgram(Readable):
         ]
         if self.trial is not None:
             rows.insert(2, ["first scored", f"in trial {self.trial}"])
+        judged = queries.decisions(self._store, self.job.id)
+        for row in judged[judged.program_id == self.id].to_dict("records"):
+            rows += [["proposed", row["reasons"]], ["judged", row["evidence"]]]
         line = [f"{a[:SHORT_ID]}{' (parent)' * (a in self.parents)}" for a in self.ancestors()]
         if line:
             rows.append(["ancestors", " ← ".join(line)])

@@ -7,7 +7,7 @@ from here: a new option is a field here and an argument of the command.
 from __future__ import annotations
 
 import inspect
-from dataclasses import KW_ONLY, dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from skillfleet_nb.data.splits import check_seed
@@ -224,8 +224,78 @@ class ResumeRequest:
         return {**changed, "max_parallel": self.max_parallel}
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class TuneRequest:
+    """A program whose signatures are to be tuned, with what is known of its task.
+
+    Parameters
+    ----------
+    source
+        What is registered (``name``, ``name@3``, ``name@production``), a job or its name, or a program.
+    train, val, test, metric, lm, prompt_lm, seed, num_threads
+        As for ``fleet.optimize``; by default what was kept with the job that the program comes from.
+    rounds
+        Proposals at most; by default 3.
+    min_gain
+        Least gain on validation, in [0, 1], of what is accepted; by default 0.05.
+    budget_usd, max_calls, max_tokens, max_minutes
+        Hard limits on everything the job buys, the final test included.
+    engine
+        ``"thread"`` in this process, ``"process"`` in one of its own.
+    name
+        What to call the job; by default after the program.
+    """
+
+    source: object
+    _: KW_ONLY
+    train: Rows | None = None
+    val: Rows | None = None
+    test: Rows | None = None
+    metric: Metric | None = None
+    lm: Model | None = None
+    prompt_lm: Model | None = None
+    seed: int | None = None
+    num_threads: int | None = None
+    rounds: int | None = None
+    min_gain: float | None = None
+    budget_usd: float | None = None
+    max_calls: int | None = None
+    max_tokens: int | None = None
+    max_minutes: float | None = None
+    engine: str = "thread"
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.train is None and (self.val is not None or self.test is not None):
+            raise InputError("val or test is given without train: give train as well, or none of them")
+
+    def run(self, program: Program, name: str, kept: RunRequest | None) -> RunRequest:
+        """Return the request for the run, on what is given and, for the rest, what was `kept`.
+
+        Raises
+        ------
+        InputError
+            If data and metric are neither given nor kept.
+        """
+        own = {"source", "rounds", "min_gain"}
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own}
+        given = {key: value for key, value in given.items() if value is not None}
+        params = {key: value for key in ("rounds", "min_gain") if (value := getattr(self, key)) is not None}
+        given = {"name": name, **given, "program": program, "optimizer": "tune_signature", "params": params}
+        if kept is None:
+            if missing := [f"--{key}" for key in ("train", "metric") if key not in given]:
+                raise InputError(f"{name}: no data or metric was kept with it: give {' and '.join(missing)}")
+            return RunRequest(**given)
+        if self.train is not None:
+            given |= {"val": self.val, "test": self.test}  # the old ones do not go with new training data
+        limits: dict[str, Any] = dict.fromkeys(
+            ("budget_usd", "max_calls", "max_tokens", "max_minutes", "target", "max_parallel")
+        )
+        return replace(kept, **limits | {"review": (), "tags": (), "domain": None} | given)
+
+
 def takes(
-    request: Callable[_Options, TaskRequest | ResumeRequest],
+    request: Callable[_Options, TaskRequest | ResumeRequest | TuneRequest],
 ) -> Callable[[Callable[Concatenate[_Self, ...], _Answer]], Callable[Concatenate[_Self, _Options], _Answer]]:
     """Give a method the signature of a request, and the text on its parameters, before ``Returns`` or ``Raises``."""
 

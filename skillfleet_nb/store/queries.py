@@ -252,6 +252,11 @@ def job_programs(store: Store, job_id: str) -> pd.DataFrame:
     )
 
 
+def decisions(store: Store, job_id: str) -> pd.DataFrame:
+    """The candidates that a job's optimizer judged by a rule of its own, in order: the relation ``decisions``."""
+    return store.frame("FROM decisions WHERE job_id = ? ORDER BY decided_at", [job_id])
+
+
 def program_scores(store: Store, job_id: str, program_id: str) -> pd.DataFrame:
     """How a program did on each example of its whole evaluations in a job, the worst of each split first.
 

@@ -199,6 +199,11 @@ def m014_curation(con: duckdb.DuckDBPyConnection) -> None:
             tags VARCHAR[], archived BOOLEAN)""")
 
 
+def m015_decisions(con: duckdb.DuckDBPyConnection) -> None:
+    """Show which candidates an optimizer took by a rule of its own: a view alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -208,6 +213,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m012_registry,
     m013_bills,
     m014_curation,
+    m015_decisions,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

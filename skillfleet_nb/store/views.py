@@ -182,6 +182,11 @@ VIEWS = {
             actual_cost AS actual_cost_usd, wall[1] AS wall_s_low, wall[2] AS expected_wall_s,
             wall[3] AS wall_s_high, actual_wall AS actual_wall_s
         FROM ended WINDOW task AS (PARTITION BY features->>'task')""",
+    "decisions": """
+        SELECT job_id, payload->>'program_id' AS program_id, payload->>'parent_id' AS parent_id,
+            (payload->>'accepted')::BOOLEAN AS accepted, payload->>'reasons' AS reasons,
+            payload->>'evidence' AS evidence, logged_at AS decided_at
+        FROM raw.events WHERE kind = 'decision'""",
     **REGISTRY_VIEWS,
 }
 """Query of each relation, in the order in which they rest on each other."""

@@ -242,7 +242,7 @@ class Monitor:
             bundle = self._bundle(picture)
             last = self._still(picture)
             self._send(picture, last)
-            steps = _NEXT.format(name=picture["name"])
+            steps = "\n".join([_NEXT.format(name=picture["name"]), *filter(None, [self.job.next_step()])])
             below = {"text/html": fill("<div style='opacity:.75'>{}</div>", steps), "text/plain": steps}
             for live, kept in self._shown:
                 (live or kept).update({**bundle, "text/html": last}, raw=True)

@@ -28,6 +28,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "latencies": lambda s: queries.latencies(s, ["none"]),
     "failed_calls": lambda s: queries.failed_calls(s, "none", limit=3),
     "job_programs": lambda s: queries.job_programs(s, "none"),
+    "decisions": lambda s: queries.decisions(s, "none"),
     "program_scores": lambda s: queries.program_scores(s, "none", "none"),
     "program_ids": queries.program_ids,
     "program_versions": queries.program_versions,

@@ -7,6 +7,7 @@ import contextvars
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import JobError, SkillfleetError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from skillfleet_nb.events import ReviewAsked
+    from skillfleet_nb.runs.engines.parcel import Parcel
     from skillfleet_nb.runs.execution import Execution
     from skillfleet_nb.runs.jobs.live import LiveView
     from skillfleet_nb.runs.review.answers import Answer
@@ -233,16 +235,19 @@ class Job(Readable):
         JobError
             If it was not kept, or cannot be opened any more.
         """
-        from skillfleet_nb.runs.engines import parcel
-
-        run = self._execution.prepared if self._execution else parcel.read(self.home, self.id)
-        return run.request.program
+        return self.parcel().request.program
 
     def model(self) -> Any:
         """Return the model that answers for the job's program; raises `JobError` if it was not kept."""
+        return self.parcel().request.lm
+
+    def parcel(self) -> Parcel:
+        """Return what the job was started with, every default filled in; raises `JobError` if it was not kept."""
         from skillfleet_nb.runs.engines import parcel
 
-        return self._execution.prepared.lm if self._execution else parcel.read(self.home, self.id).request.lm
+        if self._execution is None:
+            return parcel.read(self.home, self.id)
+        return parcel.Parcel.of(self.home, self._execution.prepared.request)
 
     def examples(self) -> dict[str, Any]:
         """Return the examples of the job, of all its splits, by id.
@@ -391,7 +396,21 @@ class Job(Readable):
         rows += [("note", w) for w in p.warnings]
         if p.error:
             rows.append(("error", p.error))
-        return rows
+        return rows + [("next", told) for told in [self.next_step()] if told]
+
+    def next_step(self) -> str:
+        """Say how to go on where a finished job scored low and has not just tuned; empty elsewhere."""
+        p = self.progress
+        if p.result is None or p.state is not JobState.COMPLETED or p.optimizer == "tune_signature":
+            return ""
+        score = p.result.best_score if p.result.test_score is None else p.result.test_score
+        from skillfleet_nb.config import Settings
+
+        least = Settings.load(self.home.config).tune_below
+        if score is None or score >= least:
+            return ""
+        typed = as_typed(f"signatures tune {quote(self.name)}")
+        return f"{points(score)} is below {points(least)}: {typed} proposes instructions for what fails"
 
     def text(self) -> str:
         """Return the facts, one a line."""
