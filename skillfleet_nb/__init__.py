@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.lm.task_models import task_lm
     from skillfleet_nb.offline import offline_lm
     from skillfleet_nb.programs.signatures import signature_version
     from skillfleet_nb.runs.jobs.job import Job
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.widgets.monitor import Monitor
 
 __version__ = "0.1.0"
-__all__ = ["Fleet", "Job", "Monitor", "Skill", "ask", "offline_lm", "signature_version"]
+__all__ = ["Fleet", "Job", "Monitor", "Skill", "ask", "offline_lm", "signature_version", "task_lm"]
 
 _HOMES = {
     "Fleet": "skillfleet_nb.fleet",
@@ -27,6 +28,7 @@ _HOMES = {
     "ask": "skillfleet_nb.runs.review.reviewer",
     "offline_lm": "skillfleet_nb.offline",
     "signature_version": "skillfleet_nb.programs.signatures",
+    "task_lm": "skillfleet_nb.lm.task_models",
 }
 
 

@@ -3,20 +3,71 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from skillfleet_nb.errors import InputError
+from skillfleet_nb.errors import InputError, unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from skillfleet_nb.events import Choice
 
 Word = Annotated[str, Field(pattern=r"^\w+(['-]\w+)*$")]
 Words = Annotated[tuple[Word, ...], Field(min_length=1)]
+
+
+TaskRole = Literal["default", "understanding", "generation", "validation", "edit", "reflection"]
+"""What models are asked for; each may have one of its own."""
+
+TASK_ROLES: tuple[TaskRole, ...] = get_args(TaskRole)
+
+
+class TaskModel(BaseModel):
+    """A model for one kind of work; what is not given is the provider's default.
+
+    Parameters
+    ----------
+    model
+        As ``dspy.LM`` takes it, such as ``"openai/gpt-4o-mini"``; ``"offline"`` is the offline model.
+    temperature, max_tokens
+        Of its answers.
+    fallback
+        Models that take over, in this order, where one fails for good.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Annotated[str, Field(min_length=1)]
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, ge=1)
+    fallback: tuple[str, ...] = ()
+
+    @field_validator("fallback", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: object) -> object:
+        return (given,) if isinstance(given, str) else given
+
+
+class TaskModels(BaseModel):
+    """The models of a home by what they are asked for; a role without one is answered by the default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    default: TaskModel | None = None
+    understanding: TaskModel | None = None
+    generation: TaskModel | None = None
+    validation: TaskModel | None = None
+    edit: TaskModel | None = None
+    reflection: TaskModel | None = None
+
+    @property
+    def given(self) -> dict[TaskRole, TaskModel]:
+        """Those that are set, by role."""
+        return {role: model for role in TASK_ROLES if (model := getattr(self, role)) is not None}
 
 
 class Settings(BaseSettings):
@@ -35,6 +86,8 @@ class Settings(BaseSettings):
     prices
         Prices of models that are not in LiteLLM's table, or are wrong there: model name to USD per
         million tokens, input and output.
+    task_models
+        Models by what they are asked for; see :class:`TaskModels`.
     lm_timeout_s
         Seconds after which an attempt at a call is given up and tried again.
     lm_grace_s
@@ -79,6 +132,7 @@ class Settings(BaseSettings):
     keep_prompts_days: NonNegativeFloat | None = None
     keep_jobs_days: NonNegativeFloat | None = None
     prices: dict[str, tuple[NonNegativeFloat, NonNegativeFloat]] = Field(default_factory=dict)
+    task_models: TaskModels = Field(default_factory=TaskModels)
     lm_timeout_s: float = Field(default=600.0, gt=0)
     lm_grace_s: float = Field(default=30.0, ge=0)
     lm_retry_delay_s: float = Field(default=1.0, ge=0)
@@ -119,16 +173,13 @@ class Settings(BaseSettings):
             values = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read settings from '{file}': {error}. Correct or delete the file.") from error
+        _refuse_keys(values, file)
         try:
             return cls(**values)
+        except SettingsError as error:
+            raise InputError(f"{error}: give what is not a text or a number as JSON.") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            allowed, why = ", ".join(cls.model_fields), first["msg"].removeprefix("Value error, ")
-            raise InputError(
-                f"setting {name!r}: {why}; given {first['input']!r} in '{file}' or SKILLFLEET_{name.upper()}. "
-                f"Settings are: {allowed}."
-            ) from error
+            raise InputError(_fault(cls, dict(error.errors()[0]), file)) from None  # what it quotes may be a key
 
     @classmethod
     def settings_customise_sources(
@@ -142,3 +193,44 @@ class Settings(BaseSettings):
         """Let the environment win over what `load` read from the file."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
+
+
+def _refuse_keys(values: dict[str, Any], file: Path) -> None:
+    """Refuse a file that holds the key of a model; what it is is not repeated."""
+    from skillfleet_nb.security import Redactor, is_secret
+
+    redactor = Redactor()
+    for place, value in _walked(values):
+        if isinstance(value, str) and (is_secret(place[-1]) or redactor.text(value) != value):
+            raise InputError(
+                f"setting {'.'.join(place)!r} in '{file}' is a key, and keys are not kept in files: take it out, and "
+                "put it into the environment variable that the provider's clients read, such as OPENAI_API_KEY."
+            )
+
+
+def _walked(values: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(values, dict):
+        for name, inner in values.items():
+            yield from _walked(inner, (*place, name))
+    elif isinstance(values, list):
+        for inner in values:
+            yield from _walked(inner, place)
+    else:
+        yield place, values
+
+
+def _fault(settings: type[BaseModel], error: dict[str, Any], file: Path) -> str:
+    """Say in a line what is wrong with a setting; of a name that is none, the nearest."""
+    place = [str(part) for part in error["loc"]]
+    name, where = ".".join(place), f"in '{file}' or SKILLFLEET_{place[0].upper()}"
+    if error["type"] == "extra_forbidden":
+        return f"{unknown('setting', name, _names(settings, place))} It is {where}."
+    if error["type"] == "missing":
+        return f"setting {name!r} is missing {where}: it must be given."
+    return f"setting {name!r}: {error['msg'].removeprefix('Value error, ')}; given {error['input']!r} {where}."
+
+
+def _names(settings: type[BaseModel], place: Sequence[str]) -> list[str]:
+    """Name what may stand beside a setting, as whole names."""
+    group = (settings, TaskModels, TaskModel)[len(place) - 1]
+    return [".".join([*place[:-1], name]) for name in group.model_fields]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.advice.advisor import Advisor
     from skillfleet_nb.charts import Charts
+    from skillfleet_nb.modules.accessor import Modules
     from skillfleet_nb.reports.accessor import Programs, Reports, Trainsets
     from skillfleet_nb.reports.registered import Registered
     from skillfleet_nb.runs.jobs.curation import Curation
@@ -96,6 +97,13 @@ class Fleet(RegistryMethods):
         from skillfleet_nb.reports.registered import Registered
 
         return Registered(self.store, self.job, self.programs.find)
+
+    @cached_property
+    def modules(self) -> Modules:
+        """Modules that installed packages bring along, by name and version."""
+        from skillfleet_nb.modules.accessor import Modules
+
+        return Modules(self.home)
 
     @cached_property
     def reports(self) -> Reports:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.config import Settings
@@ -14,6 +14,7 @@ from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
 from skillfleet_nb.lm.session import Session
+from skillfleet_nb.lm.task_models import model_for, models_for
 from skillfleet_nb.runs.answerable import check_labels, right_answer
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.task import checked_lm, checked_program, checked_splits, output_types
@@ -80,9 +81,10 @@ def diagnose(
     """Look at everything a run needs; parameters are those of ``fleet.advice.doctor``."""
     import dspy
 
-    lm = lm if lm is not None else dspy.settings.lm
     checks = [_attempt("home", lambda: _home(home)), _attempt("settings", lambda: _settings(home))]
-    checks += _lm_checks(lm, home if checks[0].level == "ok" else None, _settings_of(home))
+    settings, recorded_in = _settings_of(home), home if checks[0].level == "ok" else None
+    lm = lm if lm is not None else dspy.settings.lm or _default(settings)
+    checks += [*_lm_checks(lm, recorded_in, settings), *_role_checks(recorded_in, settings)]
     if program is not None:
         checks.append(_attempt("program", lambda: _program(program)))
         program = program if checks[-1].level == "ok" else None  # nothing can be asked of it
@@ -140,6 +142,39 @@ def _lm_checks(lm: Any, home: Home | None, settings: Settings) -> list[Check]:
         checks.append(Check("cache", "warning", "off: an interrupted run pays again", "dspy.LM(…, cache=True)"))
     checks.append(_answers(lm, home, settings))
     return checks
+
+
+def _role_checks(home: Home | None, settings: Settings) -> list[Check]:
+    """Ask the model of each role, and those that take over from it, something."""
+    checks: list[Check] = []
+    for role in settings.task_models.given:
+        name = f"model of {role}"
+        try:
+            lms = models_for(settings, role)
+        except InputError as exc:
+            found, _, fix = str(exc).partition(": ")
+            checks.append(Check(name, "fail", found, fix))
+            continue
+        names = [name, *(f"{name}, if it fails" for _ in lms[1:])]
+        checks += [_role_check(row, lm, home, settings) for row, lm in zip(names, lms, strict=True)]
+    return checks
+
+
+def _role_check(name: str, lm: Model, home: Home | None, settings: Settings) -> Check:
+    answered = _answers(lm, home, settings)
+    if answered.level != "ok":
+        return replace(answered, name=name, found=f"{lm.model}: {answered.found}")
+    found = f"{lm.model} answers {answered.found}"
+    if price_of(lm, settings.prices) is None:
+        return Check(name, "warning", f"{found}, and has no known price", how_to_state_a_price(lm.model))
+    return Check(name, "ok", found)
+
+
+def _default(settings: Settings) -> Model | None:
+    try:
+        return model_for(settings, "default")
+    except InputError:  # told in a row of its own
+        return None
 
 
 def _answers(lm: Model, home: Home | None, settings: Settings) -> Check:
@@ -201,9 +236,10 @@ def _labels(metric: Metric, program: Program, examples: Sequence[Example]) -> Ch
 
 
 def _broken_plugins() -> list[Check]:
+    from skillfleet_nb.modules.registry import broken_modules
     from skillfleet_nb.optimizers.registry import classes
 
-    broken = {name: str(c) for name, c in classes().items() if isinstance(c, InputError)}
+    broken = {name: str(c) for name, c in classes().items() if isinstance(c, InputError)} | broken_modules()
     return [Check(f"plugin {name}", "warning", *told.rsplit("; ", 1)) for name, told in broken.items()]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import entry_points
 from inspect import isclass
 from itertools import chain
 from shlex import quote
@@ -18,11 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get
 
 from skillfleet_nb.charts import kinds
 from skillfleet_nb.commands.grammar import commands
-from skillfleet_nb.commands.resolve import SUFFIXES, own_variables
+from skillfleet_nb.commands.resolve import METRICS, SUFFIXES, own_variables
 from skillfleet_nb.commands.tree import options_of
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.format import expanded
+from skillfleet_nb.lm.task_models import OFFLINE
+from skillfleet_nb.modules.registry import names as modules
+from skillfleet_nb.plugins import points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -150,12 +152,13 @@ class _Names:
             "PROGRAM": partial(self._variables, _is_program),
             "METRIC": self._metrics,
             "DATA": lambda: chain(self._variables(_is_data), self._paths(SUFFIXES)),
-            "LM": lambda: chain(self._variables(_is_lm), [Offer("offline", "value")]),
+            "LM": self._models,
             "JOB": self._jobs,
             "REF": self._references,
             "REGISTERED": lambda: (Offer(name, "program") for name in self._fleet().registry.names),
             "ALIAS": lambda: (Offer(alias, "value") for alias in self._aliases()),
             "OPTIMIZER": _optimizers,
+            "MODULE": lambda: (Offer(name, "value") for name in modules()),
             "CHART": lambda: (Offer(kind, "value") for kind in kinds()),
             "KEY=VALUE": self._parameters,
             "WHEN": lambda: (Offer(when, "value") for when in ("accept", "cost=")),
@@ -179,8 +182,12 @@ class _Names:
         return [Offer(n, "instance") for n in own_variables(self._namespace) if fits(self._namespace[n])]
 
     def _metrics(self) -> Iterable[Offer]:
-        registered = sorted(point.name for point in entry_points(group="skillfleet_nb.metrics"))
+        registered = [point.name for point in points(METRICS)]
         return chain(self._variables(_is_metric), (Offer(name, "function") for name in registered))
+
+    def _models(self) -> Iterable[Offer]:
+        roles = self._fleet().settings.task_models.given
+        return chain(self._variables(_is_lm), (Offer(name, "value") for name in (*roles, OFFLINE)))
 
     def _jobs(self) -> Iterable[Offer]:
         if self._command.path == ("delete",) and "--undo" in self._words:

@@ -10,7 +10,7 @@ from skillfleet_nb.commands.resolve import pairs, resolve, resolve_lm, resolve_l
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import Callable, MutableMapping, Sequence
 
     from skillfleet_nb.commands.grammar import Argument
     from skillfleet_nb.fleet import Fleet
@@ -77,7 +77,10 @@ class Context:
 
     def lm(self, text: str | None) -> Any:
         """Find or make a language model; None stays None."""
-        return None if text is None else resolve_lm(text, self.namespace)
+        return None if text is None else resolve_lm(text, self.namespace, self.fleet.home)
+
+    def _lms(self, texts: Sequence[str]) -> Any:
+        return resolve_lms(texts, self.namespace, self.fleet.home)
 
     def call(self, method: Callable[..., _Answer], a: argparse.Namespace) -> _Answer:
         """Call a method of the facade with those arguments of a line that it takes, names made objects."""
@@ -91,7 +94,7 @@ class Context:
             "PROGRAM": lambda text: self.object(text, argument.dest),
             "DATA": lambda text: self.rows(text, argument.dest),
             "METRIC": self.metric,
-            "LM": lambda text: resolve_lms(text, self.namespace) if argument.repeats else self.lm(text),
+            "LM": lambda text: self._lms(text) if argument.repeats else self.lm(text),
             "KEY=VALUE": lambda texts: pairs(texts, "--set key=value", "--set auto=medium"),
         }
         read = readers.get(argument.metavar)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib.metadata import entry_points
 from inspect import ismodule
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.config import TASK_ROLES
 from skillfleet_nb.errors import InputError, NotFoundError, unknown
+from skillfleet_nb.lm.task_models import named_lm
+from skillfleet_nb.plugins import imported, points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from skillfleet_nb.store import Home
+
 SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+METRICS = "skillfleet_nb.metrics"
 
 
 def resolve(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
@@ -73,9 +78,7 @@ def resolve_metric(text: str, namespace: Mapping[str, Any]) -> Any:
     InputError
         If the package that registers it is broken.
     """
-    from skillfleet_nb.optimizers.registry import imported
-
-    registered = {point.name: point for point in entry_points(group="skillfleet_nb.metrics")}
+    registered = {point.name: point for point in points(METRICS)}
     if text not in namespace and text in registered:
         return imported(registered[text], "metric")
     return resolve(text, "metric", namespace)
@@ -104,8 +107,8 @@ def resolve_rows(text: str, what: str, namespace: Mapping[str, Any], *, mixed: b
     return resolve(text, what, namespace)
 
 
-def resolve_lm(text: str, namespace: Mapping[str, Any]) -> Any:
-    """Find or make a language model: a variable, ``offline``, or a model name such as ``openai/gpt-4o-mini``.
+def resolve_lm(text: str, namespace: Mapping[str, Any], home: Home | None = None) -> Any:
+    """Find or make a language model: a variable, a role of the home's ``[task_models]``, ``offline``, or a model name.
 
     Raises
     ------
@@ -114,21 +117,18 @@ def resolve_lm(text: str, namespace: Mapping[str, Any]) -> Any:
     """
     if text in namespace or ":" in text:
         return resolve(text, "lm", namespace)
-    if text == "offline":
-        from skillfleet_nb.offline import offline_lm
-
-        return offline_lm()
-    if "/" in text:
-        import dspy
-
-        return dspy.LM(text)
-    raise NotFoundError(f"lm {text!r} is no variable: give one, 'offline', or a model name such as openai/gpt-4o-mini")
+    if (named := named_lm(text, home)) is not None:
+        return named
+    raise NotFoundError(
+        f"lm {text!r} is no variable: give one, 'offline', a role ({', '.join(TASK_ROLES)}), or a model name such as "
+        "openai/gpt-4o-mini"
+    )
 
 
-def resolve_lms(texts: Sequence[str], namespace: Mapping[str, Any]) -> list[Any] | None:
+def resolve_lms(texts: Sequence[str], namespace: Mapping[str, Any], home: Home | None = None) -> list[Any] | None:
     """Find the models of an option that may be repeated, and takes lists with commas too; None where there are none."""
     names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
-    return [resolve_lm(name, namespace) for name in names] or None
+    return [resolve_lm(name, namespace, home) for name in names] or None
 
 
 def pairs(texts: Sequence[str], option: str, example: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """The chain of models that answers a request: the one asked for, then those that take over from it.
 
+Those that take over are a run's, and before them a model's own, which it was made with.
+
 A model that fails for good on a request, its retries included, leaves that request to the next one.
 Each is metered by itself.  Which request was answered by a fallback is recorded by the digest of all
 that was asked, so that a resumed run asks the same model again, whose cache has the answer.
@@ -10,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.lm.faults import Breaker, in_short, is_of_the_request
@@ -120,7 +123,7 @@ def steps(first: Any, prompt: object, messages: object, kwargs: dict[str, Any]) 
         metered fallbacks.
     """
     chain: Fallbacks = first._sf_gate.ledger.fallbacks  # noqa: SLF001  the meter's own mark
-    if not chain.lms:
+    if not first._sf_others:  # noqa: SLF001
         step = Step(first, (prompt, messages, kwargs))
         yield step
         if step.failure is not None:
@@ -155,6 +158,77 @@ def steps(first: Any, prompt: object, messages: object, kwargs: dict[str, Any]) 
         failure = failure or step.failure
         if last:
             raise step.failure
+
+
+def with_fallbacks(lm: Model, others: Sequence[Model]) -> Model:
+    """Return a copy of `lm` from which `others` take over, in this order, where it fails for good."""
+    if not others:
+        return lm
+    cls: Any = _falling()
+    made = cls.__new__(cls)
+    vars(made).update(vars(lm.copy()))
+    made._sf_fallbacks = tuple(others)  # noqa: SLF001  the mixin's
+    found: Model = made
+    return found
+
+
+def fallbacks_of(lm: Model) -> tuple[Model, ...]:
+    """Return the models that `lm` itself was made to be followed by."""
+    found: tuple[Model, ...] = getattr(lm, "_sf_fallbacks", ())
+    return found
+
+
+class Falling:
+    """Mixed in before a model's class.  Metered, a model is a tap, of which `steps` leads the way instead."""
+
+    _sf_fallbacks: tuple[Any, ...] = ()
+    _sf_ask_of: Callable[..., Any] | None = None  # as a tap's, which `Step` asks for
+
+    def __call__(self, prompt: object = None, *, messages: object = None, **kwargs: Any) -> Any:
+        """Ask this model, then those that take over; what the last one raises is raised."""
+        for step in self._sf_chain(prompt, messages, kwargs):
+            prompt_, messages_, kwargs_ = step.sent
+            ask = super().__call__ if step.lm is self else step.lm  # type: ignore[misc]  # a mixin
+            asked = step.as_asked()
+            try:
+                with asked:
+                    return ask(prompt_, messages=messages_, **kwargs_)
+            except Exception as exc:
+                if step.last or is_of_the_request(exc):
+                    raise
+        raise AssertionError("a chain has a last step")
+
+    async def acall(self, prompt: object = None, *, messages: object = None, **kwargs: Any) -> Any:
+        """Ask in async code, as `__call__` does."""
+        for step in self._sf_chain(prompt, messages, kwargs):
+            prompt_, messages_, kwargs_ = step.sent
+            ask = super().acall if step.lm is self else step.lm.acall  # type: ignore[misc]  # a mixin
+            asked = step.as_asked()
+            try:
+                with asked:
+                    return await ask(prompt_, messages=messages_, **kwargs_)
+            except Exception as exc:
+                if step.last or is_of_the_request(exc):
+                    raise
+        raise AssertionError("a chain has a last step")
+
+    def _sf_chain(self, prompt: Any, messages: object, kwargs: dict[str, Any]) -> list[Step]:
+        others = [Step(lm, _adapted(lm, prompt, messages, kwargs), request=lm.model) for lm in self._sf_fallbacks]
+        chain = [Step(self, (prompt, messages, kwargs)), *others]
+        return [replace(step, last=step is chain[-1]) for step in chain]
+
+
+@cache
+def _falling() -> type:
+    import dspy
+
+    return type("FallingLM", (Falling, dspy.LM), {"__module__": __name__, "__qualname__": "FallingLM"})
+
+
+def __getattr__(name: str) -> Any:
+    if name == "FallingLM":  # by which it is found in another process
+        return _falling()
+    raise AttributeError(name)
 
 
 def health_of(lm: Model) -> str:

@@ -13,12 +13,12 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.lm.calls import acting, current
-from skillfleet_nb.lm.fallback import steps
+from skillfleet_nb.lm.fallback import Falling, fallbacks_of, steps
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.retry import Attempts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from skillfleet_nb.events import Role
     from skillfleet_nb.lm.calls import Call
@@ -30,13 +30,19 @@ if TYPE_CHECKING:
 def tapped(gate: Gate, lm: Model, role: Role) -> Model:
     """Copy `lm` so that every call of the copy, and of copies of it, is metered at `gate` as `role`."""
     copied = _tapped(gate, lm, role)
-    copied._sf_others = tuple(_tapped(gate, f, role) for f in gate.ledger.fallbacks.lms)  # noqa: SLF001  the mixin's
+    others = (*fallbacks_of(lm), *gate.ledger.fallbacks.lms)
+    copied._sf_others = tuple(_tapped(gate, f, role) for f in others)  # noqa: SLF001  the mixin's
     return copied
 
 
 def own_models(program: Program) -> list[Model]:
     """List the models that predictors of `program` carry of their own, mostly none."""
-    return [p.lm for p in program.predictors() if getattr(p, "lm", None) is not None]
+    return with_their_fallbacks(p.lm for p in program.predictors() if getattr(p, "lm", None) is not None)
+
+
+def with_their_fallbacks(lms: Iterable[Model]) -> list[Model]:
+    """List models, each before those that take over from it."""
+    return [one for lm in lms for one in (lm, *fallbacks_of(lm))]
 
 
 def tapped_program(gate: Gate, program: Program) -> Program:
@@ -51,6 +57,7 @@ def adopted(gate: Gate, lm: Model, ask: Callable[..., Any]) -> Any:
     """Tap a model for a call that has begun already, which `ask` goes on with; the history is the model's own."""
     made = tapped(gate, lm, "task")
     made._sf_ask_of, made.history = partial(ask, made), lm.history  # noqa: SLF001  the mixin's
+    made._sf_others = made._sf_others[len(fallbacks_of(lm)) :]  # noqa: SLF001  of its own it asks the next itself
     return made
 
 
@@ -159,7 +166,7 @@ def _as_survived(stop: RunStopped) -> BaseException:
 
 
 def _original_class(cls: type) -> type:
-    return cls.__mro__[2] if issubclass(cls, _Tap) else cls
+    return next(c for c in cls.__mro__ if not issubclass(c, (_Tap, Falling)))
 
 
 @lru_cache(maxsize=64)

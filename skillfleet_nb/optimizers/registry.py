@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from skillfleet_nb.errors import InputError, unknown
-from skillfleet_nb.format import one_line
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.optimizers.base import Optimizer
+from skillfleet_nb.plugins import imported, points, way_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from importlib.metadata import EntryPoint
 
     import pandas as pd
 
@@ -31,21 +28,7 @@ def available() -> dict[str, EntryPoint]:
     >>> "gepa" in available()
     True
     """
-    return dict(_scanned(tuple((folder, _changed(folder)) for folder in sys.path)))
-
-
-@lru_cache(maxsize=1)
-def _scanned(places: tuple[tuple[str, int], ...]) -> dict[str, EntryPoint]:
-    """Read what is installed, which takes some milliseconds, again only where a folder has changed."""
-    del places
-    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda p: p.name)}
-
-
-def _changed(folder: str) -> int:
-    try:
-        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116  a path of sys.path may be empty
-    except OSError:
-        return 0
+    return {point.name: point for point in points(GROUP)}
 
 
 def load(name: str) -> type[Optimizer]:
@@ -58,10 +41,10 @@ def load(name: str) -> type[Optimizer]:
     InputError
         If the plugin cannot be used.
     """
-    points = available()
-    if name not in points:
-        raise unknown("optimizer", name, points, hint=f"See {as_typed('optimizers')}.")
-    return optimizer_of(points[name])
+    known = available()
+    if name not in known:
+        raise unknown("optimizer", name, known, hint=f"See {as_typed('optimizers')}.")
+    return optimizer_of(known[name])
 
 
 def optimizer_of(point: EntryPoint) -> type[Optimizer]:
@@ -74,18 +57,9 @@ def optimizer_of(point: EntryPoint) -> type[Optimizer]:
     """
     loaded = imported(point, "optimizer")
     if (fault := _fault(loaded, point.name)) is not None:
-        raise InputError(f"optimizer {point.name!r} cannot be used: {point.value} {fault}; {_mend(point)}")
+        raise InputError(f"optimizer {point.name!r} cannot be used: {point.value} {fault}; {way_out(point)}")
     cls: type[Optimizer] = loaded
     return cls
-
-
-def imported(point: EntryPoint, what: str) -> Any:
-    """Import what an entry point names, which is `what` for people; raises `InputError` where that fails."""
-    try:
-        return point.load()
-    except (Exception, SystemExit) as exc:  # a plugin's module may raise anything as it is imported
-        why = f"{type(exc).__name__}: {one_line(str(exc))}"
-        raise InputError(f"{what} {point.name!r} cannot be loaded: {why}; {_mend(point)}") from exc
 
 
 def _fault(loaded: object, name: str) -> str | None:
@@ -97,11 +71,6 @@ def _fault(loaded: object, name: str) -> str | None:
     if missing:
         return f"does not define {', '.join(missing)}"
     return None if loaded.name == name else f"calls itself {loaded.name!r}"
-
-
-def _mend(point: EntryPoint) -> str:
-    package = point.dist.name if point.dist else "its package"
-    return f"update or uninstall {package}"
 
 
 def classes() -> dict[str, type[Optimizer] | InputError]:

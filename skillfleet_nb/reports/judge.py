@@ -22,6 +22,7 @@ from skillfleet_nb.events import ExampleJudged, StopKind
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.prices import unpriced
 from skillfleet_nb.lm.session import Session
+from skillfleet_nb.modules.base import ModuleConfig, ModuleFactory
 from skillfleet_nb.runs.prepare import checked_budget
 from skillfleet_nb.runs.spec import Budget
 from skillfleet_nb.runs.task import checked_lm
@@ -146,7 +147,7 @@ class _Grading:
         """Ask about each of `left`; return in words what stopped it, if anything did."""
         import dspy
 
-        gate, predict = self._session.gate(), dspy.Predict(_signature())
+        gate, predict = self._session.gate(), ExampleJudge(ModuleConfig()).build()
         total, ended = min(len(left), self._judge.max_calls), None
         threads = self._judge.settings.num_threads or dspy.settings.num_threads or 1
         pool = ThreadPoolExecutor(threads, thread_name_prefix="skillfleet-judge")
@@ -214,6 +215,21 @@ def task_of(rows: Dataset, program: Any = None) -> str:
     if 1 < len(values) <= _MOST_VALUES:
         told.append(f"{rows.label} is one of: {', '.join(values)}.")
     return " ".join(told)
+
+
+class ExampleJudge(ModuleFactory):
+    """Makes what a :class:`Judge` asks of each example."""
+
+    name = "example_judge"
+    version = "1"
+    summary = "whether a training example is correct, clear and useful for its task, with the reason"
+    role = "validation"
+
+    def build(self) -> Program:
+        """Make the module."""
+        import dspy
+
+        return dspy.Predict(_signature())
 
 
 def _signature() -> Any:

@@ -137,7 +137,7 @@ def prepare(
         test=task.splits.test,
         params=optimizer.params.model_dump(mode="json"),
         lm=task.lm,
-        prompt_lm=task.prompt_lm if task.prompt_lm is not task.lm else None,
+        prompt_lm=task.prompt_lm,
         fallback_lm=task.fallback_lms,
         num_threads=task.num_threads,
         record_prompts=settings.record_prompts,

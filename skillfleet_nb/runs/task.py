@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.lm.prices import price_of, stay_offline, unpriced
-from skillfleet_nb.lm.tap import own_models
+from skillfleet_nb.lm.tap import own_models, with_their_fallbacks
+from skillfleet_nb.lm.task_models import model_for
 from skillfleet_nb.optimizers import Task
 from skillfleet_nb.runs.answerable import check_labels, right_answer
 from skillfleet_nb.runs.code_reached import models_of
@@ -81,7 +82,8 @@ class CheckedTask:
     @property
     def lms(self) -> tuple[Model, ...]:
         """Every model that may be called, those included that predictors of the program or the metric bring along."""
-        return (self.lm, self.prompt_lm, *self.fallback_lms, *own_models(self.program), *self.judges)
+        given = with_their_fallbacks([self.lm, self.prompt_lm, *self.fallback_lms, *self.judges])
+        return (*given, *own_models(self.program))
 
     @cached_property
     def judges(self) -> tuple[Model, ...]:
@@ -177,8 +179,8 @@ def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Mod
     import dspy
 
     program = _own_copy(checked_program(request.program))
-    lm = checked_lm(request.lm if request.lm is not None else dspy.settings.lm)
-    prompt_lm = checked_lm(request.prompt_lm) if request.prompt_lm is not None else lm
+    lm = checked_lm(_first(request.lm, dspy.settings.lm) or model_for(settings, "default"))
+    prompt_lm = checked_lm(_first(request.prompt_lm, model_for(settings, "reflection"), lm))
     splits, issues = checked_splits(request.train, request.val, request.test, request.seed, program)
     outputs = output_types(program)
     answer = right_answer(splits.val[0], outputs)
@@ -198,6 +200,10 @@ def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Mod
         num_threads=request.num_threads or settings.num_threads or dspy.settings.num_threads or 1,
         notes=tuple(notes),
     )
+
+
+def _first(*given: object) -> object:
+    return next((one for one in given if one is not None), None)
 
 
 def _own_copy(program: Program) -> Program:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.data.load import to_examples
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.modules.base import ModuleFactory
 from skillfleet_nb.skills.style import STYLES, Style
 
 if TYPE_CHECKING:
@@ -53,6 +54,19 @@ def skill_planner() -> dspy.Module:
         "description": (str, dspy.OutputField(desc="what the skill does, then when to use it, in two sentences")),
     }
     return dspy.Predict(dspy.Signature(fields, "Plan an agent skill from a description of its task.", "PlanSkill"))
+
+
+class SkillPlanner(ModuleFactory):
+    """Makes the unoptimised planner."""
+
+    name = "skill_planner"
+    version = "1"
+    summary = "where an agent skill belongs, its name, style, keywords and description, from what it should do"
+    role = "understanding"
+
+    def build(self) -> dspy.Module:
+        """Make the module."""
+        return skill_planner()
 
 
 def planning_examples(rows: Sequence[Mapping[str, Any]]) -> list[dspy.Example]:

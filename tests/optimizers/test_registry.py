@@ -129,7 +129,7 @@ def test_a_plugin_that_is_no_optimizer_is_named(
 
 def test_a_metric_of_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("gone", "package_of_nobody:metric", "skillfleet_nb.metrics")
-    monkeypatch.setattr(resolve, "entry_points", lambda group: [point])
+    monkeypatch.setattr(resolve, "points", lambda group: [point])
     with pytest.raises(
         InputError, match=r"metric 'gone' cannot be loaded: ModuleNotFoundError.*update or uninstall its"
     ):

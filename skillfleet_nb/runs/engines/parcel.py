@@ -209,6 +209,8 @@ def kept(home: Home, job_id: str, spec: dict[str, Any], settings: Settings, chan
         if not {"program", "train", "metric"} <= changes.keys():
             raise
     else:
+        if parcel.request.prompt_lm is parcel.request.lm and "lm" in changes:
+            changes = {"prompt_lm": changes["lm"], **changes}  # one model did both
         return replace(parcel, request=replace(parcel.request, **changes))
     recorded = Spec.model_validate(spec)
     # The seeds, sizes and limits are on record; objects are given, or as in any run DSPy's own.

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.format import one_line
+from skillfleet_nb.modules.base import ModuleFactory
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.skills.style import STYLES
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from skillfleet_nb.skills.style import Style
-    from skillfleet_nb.typing import Model
+    from skillfleet_nb.typing import Model, Program
 
 Metric = Literal["quality", "semantic", "entities", "readability", "coverage"]
 METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
@@ -178,6 +179,19 @@ def composite_score(values: Mapping[Metric, float], weights: Weights | None = No
     return max(0.0, 1.0 - math.fsum(share * (1 - values[name]) for name, share in shares.items()))
 
 
+class SkillStyle(ModuleFactory):
+    """Makes what :func:`lm_advisor` asks."""
+
+    name = "skill_style"
+    version = "1"
+    summary = "the style of an agent skill, and how much each metric counts for it, from its text"
+    role = "validation"
+
+    def build(self) -> Program:
+        """Make the module."""
+        return _style_judge()
+
+
 def lm_advisor(lm: Model | None = None) -> Callable[[str], Proposal]:
     """Build an advisor that asks a language model for a skill's style and weights.
 
@@ -194,14 +208,7 @@ def lm_advisor(lm: Model | None = None) -> Callable[[str], Proposal]:
     """
     import dspy
 
-    fields = {
-        "skill": (str, dspy.InputField(desc="text of a SKILL.md")),
-        "style": (str, dspy.OutputField(desc=f"one of {', '.join(STYLES)}")),
-        "weights": (dict[str, float], dspy.OutputField(desc=f"{', '.join(METRICS)}: from 0 to 1, summing to 1")),
-        "reason": (str, dspy.OutputField(desc="one short sentence")),
-    }
-    signature = dspy.Signature(fields, "Judge the style of an agent skill, and how much each metric counts for it.")
-    predict = dspy.Predict(signature)
+    predict = _style_judge()
 
     def advise(text: str) -> Proposal:
         try:
@@ -213,3 +220,16 @@ def lm_advisor(lm: Model | None = None) -> Callable[[str], Proposal]:
         return Proposal(answer.style, answer.weights, answer.reason)
 
     return advise
+
+
+def _style_judge() -> Program:
+    import dspy
+
+    fields = {
+        "skill": (str, dspy.InputField(desc="text of a SKILL.md")),
+        "style": (str, dspy.OutputField(desc=f"one of {', '.join(STYLES)}")),
+        "weights": (dict[str, float], dspy.OutputField(desc=f"{', '.join(METRICS)}: from 0 to 1, summing to 1")),
+        "reason": (str, dspy.OutputField(desc="one short sentence")),
+    }
+    about = "Judge the style of an agent skill, and how much each metric counts for it."
+    return dspy.Predict(dspy.Signature(fields, about, "JudgeStyle"))

@@ -1,0 +1,56 @@
+"""What installed packages bring along under an entry point group: found by name, imported, and told where broken."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import one_line
+
+
+def points(group: str) -> list[EntryPoint]:
+    """Return the entry points of a group, by name; nothing is imported.
+
+    Examples
+    --------
+    >>> "gepa" in {point.name for point in points("skillfleet_nb.optimizers")}
+    True
+    """
+    return list(_scanned(group, tuple((folder, _changed(folder)) for folder in sys.path)))
+
+
+@lru_cache(maxsize=8)
+def _scanned(group: str, places: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    """Read what is installed, which takes some milliseconds, again only where a folder has changed."""
+    del places
+    return tuple(sorted(entry_points(group=group), key=lambda point: point.name))
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns  # noqa: PTH116  a path of sys.path may be empty
+    except OSError:
+        return 0
+
+
+def imported(point: EntryPoint, what: str) -> Any:
+    """Import what an entry point names, which is `what` for people; raises `InputError` where that fails."""
+    try:
+        return point.load()
+    except (Exception, SystemExit) as exc:  # a plugin's module may raise anything as it is imported
+        why = f"{type(exc).__name__}: {one_line(str(exc))}"
+        raise InputError(f"{what} {point.name!r} cannot be loaded: {why}; {way_out(point)}") from exc
+
+
+def way_out(point: EntryPoint) -> str:
+    """Say what to do about a broken plugin."""
+    return f"update or uninstall {package_of(point) or 'its package'}"
+
+
+def package_of(point: EntryPoint) -> str:
+    """Name the package that an entry point comes with; empty where that is not known."""
+    return point.dist.name if point.dist else ""
