@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
-from skillfleet_nb.errors import unknown
+from skillfleet_nb.errors import JobError, unknown
 from skillfleet_nb.reports.registry_methods import RegistryMethods
 from skillfleet_nb.runs.engines import parcel
 from skillfleet_nb.runs.engines.launch import start, start_again
+from skillfleet_nb.runs.evaluation import EVALUATE, EvaluateRequest, prepare_evaluation
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.runs.jobs.names import free_name
@@ -19,6 +20,7 @@ from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
 from skillfleet_nb.store import Home, Store, queries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -26,11 +28,13 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.advice.advisor import Advisor
     from skillfleet_nb.charts import Charts
+    from skillfleet_nb.events import Payload
     from skillfleet_nb.modules.accessor import Modules
     from skillfleet_nb.reports.accessor import Programs, Reports, Trainsets
     from skillfleet_nb.reports.registered import Registered
     from skillfleet_nb.runs.jobs.curation import Curation
     from skillfleet_nb.runs.jobs.live import LiveView
+    from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.runs.review.answers import Answer
     from skillfleet_nb.skills.accessor import Skills
 
@@ -165,8 +169,11 @@ class Fleet(RegistryMethods):
 
     def _run(self, request: RunRequest) -> Job:
         prepared = prepare(request, self.settings, select=self.data.narrowed, choose=self.advice.decided)
-        with free_name(self.store, request.name) as name:
-            job = start(self.home, prepared.named(name), self.advice.explained)
+        return self._start(prepared, self.advice.explained)
+
+    def _start(self, prepared: Prepared, explain: Callable[[Prepared], Sequence[Payload]]) -> Job:
+        with free_name(self.store, prepared.request.name) as name:
+            job = start(self.home, prepared.named(name), explain)
         self._jobs[job.id] = job
         return job
 
@@ -187,6 +194,8 @@ class Fleet(RegistryMethods):
         """
         asked = ResumeRequest(*name_or_id, **options)
         before = self.job(asked.name_or_id).progress
+        if before.optimizer == EVALUATE:
+            raise JobError(f"{before.name!r} only scores: evaluate again, what was answered comes from the cache")
         if not asked.as_new:
             refuse_finished(before, asked.limits)
             refuse_spent(before.name, asked.limits, EarlierAttempts.of(self.home, before.job_id))
@@ -201,6 +210,38 @@ class Fleet(RegistryMethods):
             job = start_again(self.home, prepared, before, kept.cache_dir)
         self._jobs[job.id] = job
         return job
+
+    @takes(EvaluateRequest)
+    def evaluate(self, *program: Any, **options: Any) -> Job:
+        """Score a program on data, and return at once: a job as any other, which only scores.
+
+        A job that was stopped before its test is tested so: ``fleet.evaluate("intents")`` compares its best program
+        with the given one on the sealed test split.
+
+        Returns
+        -------
+        Job
+            A handle; its result has `test_score` and `test_interval`, of two programs `test_delta` and a verdict.
+
+        Raises
+        ------
+        InputError, NotFoundError, JobError, LMError
+            In one line, with nothing spent.
+
+        Examples
+        --------
+        >>> import dspy, tempfile, skillfleet_nb as sf
+        >>> rows = [dspy.Example(n=str(n), odd=bool(n % 2)).with_inputs("n") for n in range(20)]
+        >>> job = Fleet(tempfile.mkdtemp()).evaluate(
+        ...     dspy.Predict("n -> odd: bool"), rows, lambda e, p, trace=None: e.odd == p.odd, lm=sf.offline_lm())
+        >>> low, high = job.result().test_interval
+        >>> low <= job.result().test_score <= high
+        True
+        """
+        from skillfleet_nb.reports.evaluated import resolved
+
+        asked = resolved(EvaluateRequest(*program, **options), self.job, self.registry)
+        return self._start(prepare_evaluation(asked, self.settings), lambda _: ())
 
     def jobs(
         self,

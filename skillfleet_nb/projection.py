@@ -317,7 +317,8 @@ class JobRecord:
     def _tried(self, p: Trial, at: datetime) -> None:
         del at
         self.trying = None
-        if p.split == "test":
+        if p.split == "test":  # of an evaluation the first is the given program's
+            self.first_program = self.first_program or p.program_id
             return
         self.trials, self.tried = p.trial, p.model_copy(update={"scores": ()})
         if p.split != "val" or not p.full_eval:

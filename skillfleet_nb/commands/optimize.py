@@ -130,5 +130,5 @@ def _resume(c: Context, a: argparse.Namespace) -> Job:
 
 def check_waiting(c: Context, a: argparse.Namespace) -> None:
     """Refuse not to wait for a job that would end with the command."""
-    if a.no_wait and a.engine != "process" and not c.stays:
+    if a.no_wait and getattr(a, "engine", "thread") != "process" and not c.stays:
         raise InputError("--no-wait: the job would end with this command; --detach leaves it running on its own")

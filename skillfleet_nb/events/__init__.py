@@ -223,7 +223,8 @@ class Result(Payload):
     """What the job came to: scores in [0, 1] on validation and on the sealed test split.
 
     `failed_share` is the share of test predictions, of both programs, that failed; `unread` says that no
-    proposal of the search could be read, empty where some could.
+    proposal of the search could be read, empty where some could.  `test_low` and `test_high` bound the test score of
+    a program that was evaluated alone.
     """
 
     kind: Literal["result"] = "result"
@@ -231,6 +232,8 @@ class Result(Payload):
     best_score: float | None = None
     test_baseline: float | None = None
     test_score: float | None = None
+    test_low: float | None = None
+    test_high: float | None = None
     test_delta: float | None = None
     test_delta_low: float | None = None
     test_delta_high: float | None = None

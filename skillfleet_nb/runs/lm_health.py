@@ -116,8 +116,9 @@ def broken(what: str, rows: Sequence[ExampleScore], failed_before: float) -> str
     share = failed / len(rows) if rows else 1.0
     if failed < len(rows) and (share < _MANY or share < 2 * failed_before):
         return None
+    before = f", on validation {failed_before:.0%} did" if failed_before < 1 else ""
     return (
-        f"{failed} of {len(rows)} predictions of {what} on test failed, on validation {failed_before:.0%} did: "
+        f"{failed} of {len(rows)} predictions of {what} on test failed{before}: "
         "the model's answers cannot be read any more, or the program raises; the job's log names each"
     )
 

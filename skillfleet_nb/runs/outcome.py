@@ -23,12 +23,14 @@ class Comparison:
     """The given program against the best on the test split, and how many predictions of each failed.
 
     Where nothing proved better than the given program it `is_kept`: both are one.
+    `after` are the best one's scores, row by row.
     """
 
     scores: PairedComparison
     failed_before: int
     failed_after: int
     is_kept: bool = False
+    after: tuple[float, ...] = ()
 
     @property
     def failed_share(self) -> float:
@@ -128,4 +130,6 @@ def recorded(result: RunResult, best_program_id: str, unread: str) -> Result:
         best_program_id=best_program_id,
         summary=result.summary,
         unread=unread,
+        test_low=result.test_interval[0] if result.test_interval else None,
+        test_high=result.test_interval[1] if result.test_interval else None,
     )

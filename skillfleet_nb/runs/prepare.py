@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.config import Settings
     from skillfleet_nb.data import Splits
+    from skillfleet_nb.runs.execution import Execution
+    from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
     from skillfleet_nb.runs.metric import RunMetric
     from skillfleet_nb.runs.spec import Budget, Review
+    from skillfleet_nb.store import Home, Journal
     from skillfleet_nb.typing import Example, Model
 
 _CACHE_WARNING = "the cache of DSPy or of an LM is off: an interrupted run cannot be replayed without paying again"
@@ -53,6 +56,12 @@ class Prepared(CheckedTask):
         """What the person should know of the run."""
         unseen = unseen_clients(self.program, self.metric.fn)
         return (*self.notes, *unseen, *([] if self.spec.cached else [_CACHE_WARNING]))
+
+    def execution(self, home: Home, journal: Journal, history: EarlierAttempts) -> Execution:
+        """Return what runs it."""
+        from skillfleet_nb.runs.execution import Execution
+
+        return Execution(self, home, journal, history)
 
     def named(self, name: str | None) -> Prepared:
         """Return the run under another name, which is said where it is not the one asked for."""

@@ -295,7 +295,7 @@ class TuneRequest:
 
 
 def takes(
-    request: Callable[_Options, TaskRequest | ResumeRequest | TuneRequest],
+    request: Callable[_Options, object],
 ) -> Callable[[Callable[Concatenate[_Self, ...], _Answer]], Callable[Concatenate[_Self, _Options], _Answer]]:
     """Give a method the signature of a request, and the text on its parameters, before ``Returns`` or ``Raises``."""
 

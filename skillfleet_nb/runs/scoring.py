@@ -125,7 +125,10 @@ class Scorer:
             why = f"all {len(rows)} predictions failed, and one that had not before did so too: {in_short(exc)}"
             self._ledger.stop(StopKind.LM_FAILING, why)
 
-    def test(self, baseline: Candidate, best: Candidate, gate: Gate) -> Comparison | None:
+    def test(
+        self, baseline: Candidate, best: Candidate, gate: Gate,
+        say: str = "scoring the baseline and the best program on the sealed test split",
+    ) -> Comparison | None:  # fmt: skip
         """Compare both programs on the sealed split, in chunks, as far as the budget reaches.
 
         Returns
@@ -133,7 +136,7 @@ class Scorer:
         Comparison or None
             None where the budget did not reach to score a chunk, or the model is dead.
         """
-        self._reporter.say("scoring the baseline and the best program on the sealed test split")
+        self._reporter.say(say)
         run = self._prepared
         rows = list(run.splits.test)
         random.Random(run.spec.seed).shuffle(rows)  # a budget that ends early leaves a random part
@@ -179,7 +182,8 @@ class Scorer:
             self._recorder.record(best.program, pairs[1], "test")
         scores = [[r.score or 0.0 for r in scored] for scored in pairs]
         failed = [sum(r.score is None for r in scored) for scored in pairs]
-        return Comparison(paired_comparison(*scores, seed=self._prepared.spec.seed), failed[0], failed[1], same)
+        paired = paired_comparison(*scores, seed=self._prepared.spec.seed)
+        return Comparison(paired, failed[0], failed[1], same, tuple(scores[1]))
 
     def _evaluate(self, program: Program, examples: Sequence[Example], gate: Gate) -> Scoring:
         """Score a program; what went unanswered is asked for once more."""

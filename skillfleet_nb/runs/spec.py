@@ -139,6 +139,8 @@ class RunResult:
     test_baseline, test_score, test_delta, test_delta_interval, p_value
         On the sealed test split: both scores, their paired difference with its 95% interval, and
         the two-sided permutation p-value (see :func:`skillfleet_nb.stats.paired_comparison`).
+    test_interval
+        The 95% interval of `test_score`, of a program that was evaluated alone.
     verdict
         ``"improved"``, ``"no evidence"``, ``"worse"``, or None where the test could not be scored.
     failed_share
@@ -160,6 +162,7 @@ class RunResult:
     test_delta: float | None = None
     test_delta_interval: tuple[float, float] | None = None
     p_value: float | None = None
+    test_interval: tuple[float, float] | None = None
     verdict: str | None = None
     failed_share: float | None = None
     summary: str = ""

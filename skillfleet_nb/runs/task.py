@@ -18,7 +18,7 @@ from skillfleet_nb.runs.fingerprint import metric_content, program_content
 from skillfleet_nb.runs.metric import RunMetric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from skillfleet_nb.config import Settings
     from skillfleet_nb.data import Issue, Splits
@@ -158,7 +158,12 @@ class CheckedTask:
         return {name: getattr(self.splits, name) for name in ("train", "val", "test")}
 
 
-def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Model, ...] = ()) -> CheckedTask:
+def check_task(
+    request: TaskRequest,
+    settings: Settings,
+    fallback_lms: tuple[Model, ...] = (),
+    cut: Callable[[TaskRequest, Program], tuple[Splits[Example], list[Issue]]] | None = None,
+) -> CheckedTask:
     """Check a task; nothing is asked of a model.
 
     Parameters
@@ -169,6 +174,8 @@ def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Mod
         Of the home.
     fallback_lms
         Models that take over.
+    cut
+        Reads, checks and cuts the data; by default as :func:`checked_splits` does.
 
     Raises
     ------
@@ -181,12 +188,13 @@ def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Mod
     program = _own_copy(checked_program(request.program))
     lm = checked_lm(_first(request.lm, dspy.settings.lm) or model_for(settings, "default"))
     prompt_lm = checked_lm(_first(request.prompt_lm, model_for(settings, "reflection"), lm))
-    splits, issues = checked_splits(request.train, request.val, request.test, request.seed, program)
+    splits, issues = (cut or _cut)(request, program)
     outputs = output_types(program)
-    answer = right_answer(splits.val[0], outputs)
+    seen = [*splits.train, *splits.val] or splits.test  # where nothing is searched, nothing is sealed
+    first = next(iter(splits.val), seen[0])
     metric = RunMetric(request.metric) if request.metric is not None else None
-    proven = metric is not None and metric.proves(splits.val[0], answer)
-    notes = [*map(str, issues), *check_labels(outputs, [*splits.train, *splits.val], metric if proven else None)]
+    proven = metric is not None and metric.proves(first, right_answer(first, outputs))
+    notes = [*map(str, issues), *check_labels(outputs, seen, metric if proven else None)]
     return CheckedTask(
         request=request,
         settings=settings,
@@ -204,6 +212,10 @@ def check_task(request: TaskRequest, settings: Settings, fallback_lms: tuple[Mod
 
 def _first(*given: object) -> object:
     return next((one for one in given if one is not None), None)
+
+
+def _cut(request: TaskRequest, program: Program) -> tuple[Splits[Example], list[Issue]]:
+    return checked_splits(request.train, request.val, request.test, request.seed, program)
 
 
 def _own_copy(program: Program) -> Program:

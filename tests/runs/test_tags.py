@@ -48,8 +48,8 @@ def test_a_job_started_over_keeps_them_too(fleet: Fleet) -> None:
 
 def test_jobs_are_found_by_what_a_person_remembers(fleet: Fleet) -> None:
     today = datetime.now(UTC).date()
-    assert set(names(fleet, tag="support")) == {"Tagged"}
-    assert set(names(fleet, domain="help desk")) == {"Tagged"}
+    assert {name.removesuffix("-2") for name in names(fleet, tag="support")} == {"Tagged"}  # started over, or not
+    assert {name.removesuffix("-2") for name in names(fleet, domain="help desk")} == {"Tagged"}
     assert names(fleet, tag="sup") == []
     assert names(fleet, text="PLAI") == ["plain"]
     assert names(fleet, optimizer="labeled_fewshot", text="plain", state="completed") == ["plain"]

@@ -10,7 +10,6 @@ from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.events import JobCreated, JobState, Resumed, StateChanged
 from skillfleet_nb.runs.engines import worker
 from skillfleet_nb.runs.engines.parcel import Parcel, keep
-from skillfleet_nb.runs.execution import Execution
 from skillfleet_nb.runs.interrupts import keep_from_here
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
@@ -113,7 +112,7 @@ def _launch(job: Job, journal: Journal, events: Sequence[Payload], prepared: Pre
         if prepared.request.engine == "process":
             worker.spawn(home, journal, prepared.request.max_parallel)
             return job
-        return job.start(Execution(prepared, home, journal, EarlierAttempts.of(home, job.id)), journal)
+        return job.start(prepared.execution(home, journal, EarlierAttempts.of(home, job.id)), journal)
     except BaseException:
         journal.close()  # or this process would keep alive a job that nobody runs
         raise

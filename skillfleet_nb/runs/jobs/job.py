@@ -209,6 +209,7 @@ class Job(Readable):
             test_delta=r.test_delta,
             test_delta_interval=interval,
             p_value=r.p_value,
+            test_interval=(r.test_low, r.test_high) if r.test_low is not None and r.test_high is not None else None,
             verdict=r.verdict,
             failed_share=r.failed_share,
             summary=r.summary,
@@ -255,12 +256,9 @@ class Job(Readable):
         Empty where they were not kept with the job, or cannot be opened any more.
         """
         from skillfleet_nb.data.identity import example_id, parts
-        from skillfleet_nb.runs.engines import parcel
 
         try:
-            splits: Any = (
-                self._execution.prepared.splits if self._execution else parcel.read(self.home, self.id).request
-            )
+            splits: Any = self.parcel().request
         except SkillfleetError:
             return {}
         rows = [*splits.train, *splits.val, *splits.test]

@@ -83,6 +83,8 @@ class Progress(JobRecord):
         low, high = self.spec.get("expected_calls", (0, 0))
         sizes = self.spec.get("sizes", {})
         scoring = sizes.get("val", 0) + 2 * sizes.get("test", 0)
+        if not sizes.get("val"):  # an evaluation
+            return sizes.get("test", 0), scoring
         return low + scoring, high + scoring + sizes.get("val", 0)
 
     @property
