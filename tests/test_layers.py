@@ -91,7 +91,6 @@ def _module(file: Path) -> str:
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = {_module(f): f for f in FILES}
-every_file = pytest.mark.parametrize("file", FILES, ids=_path)
 
 
 @cache
@@ -130,18 +129,20 @@ def _packages(file: Path, *, at_load: bool = False) -> set[str]:
     return {module.split(".")[0] for module, loaded in _imports(file) if loaded or not at_load}
 
 
-@every_file
-def test_no_import_goes_up(file: Path) -> None:
-    if _module(file) == FRONT_DOOR:
-        return
-    room = _room(file)
-    assert room in RANK, f"{room} has no layer: name it in LAYERS"
-    for module in _own_imports(file):
-        assert module != FRONT_DOOR, f"{file} goes through the front door"
-        other = module.split(".")[1]
-        assert RANK[other] <= RANK[room], f"{file} imports {module} from above"
-        if room in SURFACES and other in SURFACES:
-            assert SURFACES.index(other) <= SURFACES.index(room), f"{file} imports {module} from above"
+def _is_above(other: str, room: str) -> bool:
+    both_surfaces = room in SURFACES and other in SURFACES
+    return RANK[other] > RANK[room] or (both_surfaces and SURFACES.index(other) > SURFACES.index(room))
+
+
+def test_every_room_has_a_layer() -> None:
+    assert {_room(file) for file in FILES} - {"__init__"} - RANK.keys() == set(), "name it in LAYERS"
+
+
+def test_no_import_goes_up() -> None:
+    imports = [(file, module) for file in FILES if _module(file) != FRONT_DOOR for module in _own_imports(file)]
+    assert [_path(file) for file, module in imports if module == FRONT_DOOR] == [], "goes through the front door"
+    upward = [(_path(f), module) for f, module in imports if _is_above(module.split(".")[1], _room(f))]
+    assert upward == []
 
 
 def _circles(graph: dict[str, set[str]]) -> list[set[str]]:
@@ -181,16 +182,15 @@ def test_files_that_import_each_other_are_few_and_of_one_room() -> None:
     assert [knot for knot in knots if len({_room(MODULES[module]) for module in knot}) > 1] == []
 
 
-@every_file
-def test_pure_rooms_know_no_database_notebook_or_model(file: Path) -> None:
-    if _room(file) in PURE:
-        assert not _packages(file, at_load=True) & {"dspy"}
-        assert not _packages(file) & {"duckdb", "IPython", "ipywidgets"}
+def test_pure_rooms_know_no_database_notebook_or_model() -> None:
+    pure = [file for file in FILES if _room(file) in PURE]
+    assert [_path(f) for f in pure if "dspy" in _packages(f, at_load=True)] == []
+    assert [_path(f) for f in pure if _packages(f) & {"duckdb", "IPython", "ipywidgets"}] == []
 
 
-@every_file
-def test_heavy_packages_are_imported_inside_functions(file: Path) -> None:
-    assert not _packages(file, at_load=True) & HEAVY
+def test_heavy_packages_are_imported_inside_functions() -> None:
+    heavy = {_path(file): _packages(file, at_load=True) & HEAVY for file in FILES}
+    assert {path: packages for path, packages in heavy.items() if packages} == {}
 
 
 _SQL = re.compile(
@@ -232,17 +232,21 @@ def test_sql_is_known_by_its_look(code: str, is_sql: bool) -> None:  # noqa: FBT
     assert any(_SQL.search(text) for _, text in _texts(ast.parse(code))) is is_sql
 
 
-@every_file
-def test_only_the_store_knows_sql(file: Path) -> None:
-    if _room(file) == "store":
-        return
-    assert "duckdb" not in _packages(file)
-    for line, text in _texts(_tree(file)):
-        own = not any(example in text for example in EXAMPLES_OF_SQL)
-        assert not (own and _SQL.search(text)), f"{file}:{line} holds SQL: make it a query of store.queries"
-    for node in ast.walk(_tree(file)):
-        asks = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "frame"
-        assert not asks, f"{file}:{node.lineno} asks the store past store.queries"  # type: ignore[attr-defined]
+def _sql(tree: ast.Module) -> Iterator[int]:
+    """Yield the lines on which a file holds SQL, or asks the store past its queries."""
+    for line, text in _texts(tree):
+        if _SQL.search(text) and not any(example in text for example in EXAMPLES_OF_SQL):
+            yield line
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "frame":
+            yield node.lineno
+
+
+def test_only_the_store_knows_sql() -> None:
+    others = [file for file in FILES if _room(file) != "store"]
+    assert [_path(file) for file in others if "duckdb" in _packages(file)] == []
+    lines = [f"{_path(file)}:{line}" for file in others for line in _sql(_tree(file))]
+    assert lines == [], "make each a query of store.queries"
 
 
 def test_every_example_of_sql_is_still_shown() -> None:
@@ -388,10 +392,11 @@ def test_a_function_is_measured_without_its_docstring() -> None:
     assert [p.arg for p in _parameters(function)] == ["a", "b", "c"]
 
 
-@every_file
-def test_files_and_functions_are_short(file: Path) -> None:
-    assert len(file.read_text("utf-8").splitlines()) <= MOST_LINES_IN_A_FILE
-    assert [f.name for f in _functions(_tree(file)) if _lines(f) > MOST_LINES_IN_A_FUNCTION] == []
+def test_files_and_functions_are_short() -> None:
+    lengths = {_path(file): len(file.read_text("utf-8").splitlines()) for file in FILES}
+    assert {path: n for path, n in lengths.items() if n > MOST_LINES_IN_A_FILE} == {}
+    functions = [(f"{_path(file)}:{f.name}", _lines(f)) for file in FILES for f in _functions(_tree(file))]
+    assert [(name, n) for name, n in functions if n > MOST_LINES_IN_A_FUNCTION] == []
 
 
 def test_parameters_have_types() -> None:
