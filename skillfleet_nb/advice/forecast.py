@@ -162,7 +162,9 @@ class Workload(NamedTuple):
             for share in (self.sizing.score, self.sizing.solved)
         )
         train, val, _ = self.sizes
-        return Shape(train, val, self.predictors, score, self.sizing.per_run, self.cached, self.repeats, solved)
+        return Shape(
+            train, val, self.predictors, score, self.sizing.per_run, self.cached, self.repeats, solved, raced=True
+        )
 
     def notes(self) -> list[str]:
         """Say what a forecast rests on, and which prices it lacks."""

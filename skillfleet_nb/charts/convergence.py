@@ -11,6 +11,7 @@ from skillfleet_nb.charts.kind import kind
 from skillfleet_nb.charts.style import (
     BLUE,
     HEIGHT,
+    INK,
     VERMILION,
     WIDTH,
     dashed,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.charts.jobs import Jobs
 
 _BARS = "▁▂▃▄▅▆▇█"
-FULL, PART = "validation, all", "part or train"
+FULL, PART, PRUNED = "validation, all", "part or train", "pruned, at most"
 
 
 def convergence_data(trials: pd.DataFrame) -> pd.DataFrame:
@@ -47,7 +48,8 @@ def convergence_data(trials: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         The points of each job's :class:`~skillfleet_nb.runs.jobs.curve.Curve`, as the live monitor shows them:
         columns `job`; `trial`; `score` and `best` in [0, 100]; `kind`: ``"validation, all"`` for a full evaluation on
-        validation, ``"part or train"`` for any other.  The sealed test is left out.
+        validation, ``"part or train"`` for any other, ``"pruned, at most"`` for one that ended early.
+        The sealed test is left out.
     """
     import pandas as pd
 
@@ -61,10 +63,14 @@ def convergence_data(trials: pd.DataFrame) -> pd.DataFrame:
 def _points(job: object, trials: pd.DataFrame) -> list[tuple[object, int, float, float, str]]:
     curve = Curve()
     full = (trials["split"] == "val") & trials["full_eval"].astype(bool)
-    for trial, score, on_all in zip(trials["trial"].tolist(), trials["score"].tolist(), full.tolist(), strict=True):
-        curve.add(trial, score, full=on_all)
+    told = trials["bound"].astype(float) if "bound" in trials else [math.nan] * len(trials)
+    bounds = [None if math.isnan(bound) else bound for bound in told]
+    for row in zip(trials["trial"].tolist(), trials["score"].tolist(), full.tolist(), bounds, strict=True):
+        trial, score, on_all, bound = row
+        curve.add(trial, score, full=on_all, bound=bound)
     rises, rows = [trial for trial, _ in curve.best], []
-    for trial, score, scored_on in sorted([(*p, FULL) for p in curve.full] + [(*p, PART) for p in curve.part]):
+    drawn = {FULL: curve.full, PART: curve.part, PRUNED: curve.pruned}
+    for trial, score, scored_on in sorted((*p, name) for name, points in drawn.items() for p in points):
         risen = bisect_right(rises, trial)
         best = curve.best[risen - 1][1] if risen else math.nan
         rows.append((job, trial, 100 * score, 100 * best, scored_on))
@@ -84,10 +90,11 @@ def convergence(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     scale, axis = alt.Scale(domain=[low, high], nice=False), alt.Axis(values=_ticks(low, high, step))
     y = alt.Y("score:Q", title="score (points)", scale=scale, axis=axis)
     base = alt.Chart(data)
+    kinds = [name for name in (FULL, PART, PRUNED) if name != PRUNED or (data["kind"] == PRUNED).any()]
     dots = base.mark_point(filled=True, size=36, opacity=1).encode(
         x=x,
         y=y,
-        **told_apart("kind", [FULL, PART], [BLUE, VERMILION], ["circle", "square"]),
+        **told_apart("kind", kinds, [BLUE, VERMILION, INK][: len(kinds)], ["circle", "square", "cross"][: len(kinds)]),
         tooltip=["trial", alt.Tooltip("score:Q", format=".1f"), alt.Tooltip("kind", title="scored on")],
     )
     line = base.mark_line(interpolate="step-after", color=BLUE, strokeWidth=2).encode(

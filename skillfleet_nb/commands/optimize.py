@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.runs.racing import RACES
 
 if TYPE_CHECKING:
     import argparse
@@ -53,6 +54,9 @@ TASK = (
     argument("--max-calls", type=int, metavar="N", help="hard limit on bought calls"),
     argument("--max-tokens", type=int, metavar="N", help="hard limit on tokens"),
     argument("--max-minutes", type=float, metavar="M", help="hard limit on time"),
+    argument(
+        "--race", choices=RACES, help="end evaluations that can no longer win; by default where it changes nothing"
+    ),
     argument("--target", type=float, metavar="SCORE", help="draw a line at this score, in [0, 1]; nothing stops"),
     argument(
         "--review", action="append", default=[], metavar="WHEN", help="ask you first: accept, or cost=USD; repeatable"

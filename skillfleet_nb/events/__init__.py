@@ -120,7 +120,8 @@ class Trial(Payload):
 
     `lm_calls` and `cost_usd` are what the job has bought up to this trial, `full_cost_usd` what that would have cost
     without DSPy's cache; None where a price is unknown.  `best_so_far` is the best full evaluation on `split` up to
-    this trial.
+    this trial.  `bound` is told of one that was pruned, for it could no longer win: the mean it had at most on all
+    examples, where `n_examples` and `score` are of those it got to.
     """
 
     kind: Literal["trial"] = "trial"
@@ -130,6 +131,7 @@ class Trial(Payload):
     n_examples: int
     score: float
     best_so_far: float | None = None
+    bound: float | None = None
     program_id: str | None = None
     parent_ids: tuple[str, ...] = ()
     lm_calls: int = 0

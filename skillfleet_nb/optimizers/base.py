@@ -197,6 +197,9 @@ class Optimizer(ABC):
     needs: ClassVar[str] = ""
     """What it needs beyond examples and a metric, in words."""
     min_train: ClassVar[int] = 1
+    takes_maximum: ClassVar[bool] = False
+    """Whether it keeps the candidate with the highest mean of ``dspy.Evaluate`` on `val`, of equals the first, and
+    reads scores for nothing else: then an evaluation that can no longer win may end early and changes nothing."""
     prompt_role: ClassVar[Role] = "prompt"
     """What its calls of the prompt LM are recorded as."""
     proposals: ClassVar[Proposals] = Proposals()

@@ -26,6 +26,7 @@ from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.leavable import run_leavable
 from skillfleet_nb.runs.lm_health import told_at_the_end
 from skillfleet_nb.runs.outcome import Comparison, Stop, recorded, result_of
+from skillfleet_nb.runs.racing import Racing, raced
 from skillfleet_nb.runs.reach import reserve
 from skillfleet_nb.runs.recorder import Candidate, Recorder
 from skillfleet_nb.runs.reporter import Reporter
@@ -235,16 +236,18 @@ class Execution:
         gate = self._session.gate(reserve(self.ledger, used, run.splits))
         stop, returned = Stop(), None
         batch = optimizer.trial_size(len(run.splits.train))
-        run.metric.on_score = ScoreJoiner(self._recorder, batch).on_score if batch else None
-        callbacks = (
-            () if batch else (evaluation_callback(self._recorder, partial(self._scorer.refuse_unreadable, gate=gate)),)
+        racing = Racing(run.race, run.metric, run.spec.seed, self._reporter.warn) if run.race != "off" else None
+        run.metric.on_score = (
+            ScoreJoiner(self._recorder, batch).on_score if batch else racing.on_score if racing else None
         )
+        refuse = partial(self._scorer.refuse_unreadable, gate=gate)
+        callbacks = () if batch else (evaluation_callback(self._recorder, refuse, racing),)
         try:
             with self._scorer.models(gate, *callbacks) as task_lm:
                 program = tapped_program(gate, self._scorer.as_given(baseline.program.deepcopy()))
                 task = replace(
                     run.for_optimizer(),
-                    program=tracked(program) if batch else program,
+                    program=tracked(program) if batch else raced(program) if racing else program,
                     lm=task_lm,
                     prompt_lm=tapped(gate, run.prompt_lm, optimizer.prompt_role),
                     say=self._reporter.say,

@@ -22,6 +22,7 @@ from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.meter import Ledger
 from skillfleet_nb.runs.off_loop import off_loop
+from skillfleet_nb.runs.racing import is_unbought
 from skillfleet_nb.runs.review.reviewer import REVIEWER
 
 if TYPE_CHECKING:
@@ -204,6 +205,8 @@ class RunMetric:
         pred_name: str | None = None,
         pred_trace: object = None,
     ) -> Score:
+        if is_unbought(pred):
+            return Score(0.0, "Not scored: the candidate could no longer win.")
         told = self.on_score if self.on_score is not None and pred_name is None else _nobody
         if pred is None:  # SIMBA scores a failed call this way
             told(example, None)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.execution import Execution
     from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
     from skillfleet_nb.runs.metric import RunMetric
+    from skillfleet_nb.runs.racing import Mode
     from skillfleet_nb.runs.spec import Budget, Review
     from skillfleet_nb.store import Home, Journal
     from skillfleet_nb.typing import Example, Model
@@ -55,7 +56,18 @@ class Prepared(CheckedTask):
     def warnings(self) -> tuple[str, ...]:
         """What the person should know of the run."""
         unseen = unseen_clients(self.program, self.metric.fn)
-        return (*self.notes, *unseen, *([] if self.spec.cached else [_CACHE_WARNING]))
+        return (*self.notes, *unseen, *([] if self.spec.cached else [_CACHE_WARNING]), *self._unraced)
+
+    @property
+    def race(self) -> Mode:
+        """Whether evaluations end that can no longer win."""
+        return self.request.race or ("exact" if self.optimizer.takes_maximum else "off")
+
+    @property
+    def _unraced(self) -> list[str]:
+        if self.race == "off" or self.optimizer.trial_size(len(self.splits.train)) is None:
+            return []
+        return [f"race = {self.race!r}: {self.optimizer.name} scores outside of dspy.Evaluate, where nothing is raced"]
 
     def execution(self, home: Home, journal: Journal, history: EarlierAttempts) -> Execution:
         """Return what runs it."""
@@ -75,7 +87,7 @@ class Prepared(CheckedTask):
     def spec(self) -> Spec:
         """What defines the run, as it is recorded."""
         request, sizes = self.request, self.sizes
-        shape = Shape(sizes["train"], sizes["val"], self.predictors)
+        shape = Shape(sizes["train"], sizes["val"], self.predictors, raced=self.race != "off")
         return Spec(
             program=self.name,
             program_hash=self.program_hash,
@@ -92,6 +104,7 @@ class Prepared(CheckedTask):
             fallback_lms=tuple(str(f.model) for f in self.fallback_lms),
             budget=request.budget,
             target=request.target,
+            race=self.race,
             review=request.reviews,
             seed=request.seed,
             num_threads=self.num_threads,

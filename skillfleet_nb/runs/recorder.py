@@ -117,15 +117,16 @@ class Recorder:
             told = {"accepted": decision.accepted, "reasons": decision.reasons, "evidence": decision.evidence}
             self._emit(CandidateDecided(program_id=program_id, parent_id=parent_id, **told))
 
-    def begin(self, program: Program, examples: Sequence[Example]) -> str | None:
-        """Tell that `program` is being scored on these examples; return its id, None where they are not the run's."""
+    def begin(self, program: Program, examples: Sequence[Example]) -> Trying | None:
+        """Tell that `program` is being scored on these examples; None where they are not the run's."""
         identities = [identity for e in examples if (identity := self.identity(e))]
         if not identities:
             return None
         program_id, split = self._keep(program), identities[0][1]
         full = len({example_id for example_id, _ in identities}) >= self._distinct[split]
-        self._emit(Trying(program_id=program_id, split=split, full_eval=full, n_examples=len(identities)))
-        return program_id
+        trying = Trying(program_id=program_id, split=split, full_eval=full, n_examples=len(identities))
+        self._emit(trying)
+        return trying
 
     def record(
         self,
@@ -134,8 +135,11 @@ class Recorder:
         split: Split,
         program_id: str | None = None,
         unanswered: int = 0,
+        bound: float | None = None,
     ) -> Candidate:
         """Record one scoring of `program`, kept as `program_id` if it is already, on examples of `split`.
+
+        With a `bound` it was ended by a race: the rows are those it got to.
 
         So many of its failed rows as went `unanswered` say nothing of the program, and are left out of its score.
         Where they are many more than of the given program, what is left is no full evaluation.
@@ -144,7 +148,8 @@ class Recorder:
         instructions = frozenset((name, p.signature.instructions) for name, p in program.named_predictors())
         failed = sum(r.score is None for r in rows)
         score = sum(r.score or 0.0 for r in rows) / max(1, len(rows) - min(unanswered, failed))
-        full = len({r.example_id for r in rows}) >= self._distinct[split]  # rows may repeat
+        # rows may repeat
+        full = bound is None and len({r.example_id for r in rows}) >= self._distinct[split]
         if full:
             tolerated = self._tolerated.setdefault(split, max(unanswered, int(_TOLERATED * len(rows))))
             full = unanswered <= tolerated
@@ -166,6 +171,7 @@ class Recorder:
                 n_examples=len(rows),
                 score=score,
                 best_so_far=self._best.get(split),
+                bound=bound,
                 program_id=program_id,
                 parent_ids=self._lineage.get(instructions, ()),
                 lm_calls=totals.calls,

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from skillfleet_nb.data.splits import check_seed
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.runs.racing import RACES
 from skillfleet_nb.runs.spec import Budget, Review, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from skillfleet_nb.runs.racing import Mode
     from skillfleet_nb.typing import Metric, Model, Program, Rows
 
 ENGINES = ("thread", "process")
@@ -86,6 +88,11 @@ class RunRequest(TaskRequest):
         Its calls are recorded, priced and counted as its own.
     budget_usd, max_calls, max_tokens, max_minutes
         Hard limits on everything the job buys, the final test included.  Cached calls are free.
+    race
+        Whether an evaluation ends that can no longer win: ``"exact"`` where its best possible mean is below the best
+        so far, ``"on"`` where a test says so too, which may err on one in twenty, ``"off"`` never.  By default exact
+        for optimizers that only take a maximum, which is then unchanged, and off for others: their search reads
+        scores.
     target
         Score in [0, 1] to hope for: a line in the learning curve, which stops nothing.
     review
@@ -120,6 +127,7 @@ class RunRequest(TaskRequest):
     max_calls: int | None = None
     max_tokens: int | None = None
     max_minutes: float | None = None
+    race: Mode | None = None
     target: float | None = None
     review: str | Sequence[str] | Review = ()
     engine: str = "thread"
@@ -139,6 +147,8 @@ class RunRequest(TaskRequest):
             raise InputError(f"name = {self.name!r}: give the job a name with a letter in it, or none")
         if self.optimizer == AUTO and self.params:
             raise InputError("optimizer = 'auto' chooses its parameters itself: leave params (--set) out")
+        if self.race is not None and self.race not in RACES:
+            raise unknown("race", self.race, RACES)
         if self.target is not None and not 0 <= self.target <= 1:
             raise InputError(f"target = {self.target:g}: it must be a score in [0, 1], for example 0.9")
         if self.select is None and self.strategy is not None:

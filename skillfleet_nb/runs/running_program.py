@@ -26,15 +26,20 @@ def last_run() -> Program | None:
 
 def tracked(program: Program) -> Program:
     """Return `program` as one whose runs, and those of its copies, :func:`last_run` tells; it takes over its state."""
+    return mixed_with(_Tracked, program)
+
+
+def mixed_with(mixin: type[Searched], program: Program) -> Program:
+    """Return `program` as an instance of a subclass of its own class that begins with `mixin`."""
     cls = type(program)
 
-    class Tracked(_Tracked, cls):  # type: ignore[misc, valid-type]  # of whatever class the program is
+    class Mixed(mixin, cls):  # type: ignore[misc, valid-type]  # of whatever class the program is
         pass
 
     for name in _SOURCE:  # proposers show the code of a program to their model
         if hasattr(cls, name):
-            setattr(Tracked, name, getattr(cls, name))
-    return _with_state_of(program, Tracked)
+            setattr(Mixed, name, getattr(cls, name))
+    return _with_state_of(program, Mixed)
 
 
 def untracked(program: Program) -> Program:
@@ -45,7 +50,11 @@ def untracked(program: Program) -> Program:
     return _plain(program)
 
 
-class _Tracked:
+class Searched:
+    """Base of what is mixed in before the class of a searched program."""
+
+
+class _Tracked(Searched):
     """Mixed in before a program's own class."""
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
@@ -62,7 +71,7 @@ class _Tracked:
 
 
 def _plain(program: Program) -> Program:
-    return _with_state_of(program, type(program).__mro__[2]) if isinstance(program, _Tracked) else program
+    return _with_state_of(program, type(program).__bases__[1]) if isinstance(program, Searched) else program
 
 
 def _with_state_of(program: Program, cls: type) -> Program:

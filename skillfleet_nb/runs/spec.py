@@ -119,6 +119,7 @@ class Spec(BaseModel):
     budget: Budget = Budget()
     target: float | None = None
     review: Review = Review()
+    race: str = "off"
     seed: int = 0
     num_threads: int = 1
     cached: bool = True

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     import dspy
     from dspy.utils.callback import BaseCallback
 
+    from skillfleet_nb.events import Trying
     from skillfleet_nb.runs.metric import Score
+    from skillfleet_nb.runs.racing import Race, Racing
     from skillfleet_nb.runs.recorder import Recorder
     from skillfleet_nb.typing import Example, Program
 
@@ -32,18 +34,24 @@ class _Evaluation(NamedTuple):
 
     given: Program
     program: Program
-    program_id: str | None
+    trying: Trying | None
+    devset: Sequence[Example]
+    race: Race | None
     inside: ExitStack
     unanswered: int
 
 
-def evaluation_callback(recorder: Recorder, on_rows: Callable[[Sequence[ExampleScore]], None]) -> BaseCallback:
+def evaluation_callback(
+    recorder: Recorder, on_rows: Callable[[Sequence[ExampleScore]], None], racing: Racing | None = None
+) -> BaseCallback:
     """Make the DSPy callback that records every ``dspy.Evaluate`` on examples of the run as a trial.
 
     Parameters
     ----------
     on_rows
         Called with the rows of each, once they are recorded.
+    racing
+        Ends evaluations on all of a split that can no longer win.
     """
     import dspy
     from dspy.utils.callback import BaseCallback
@@ -54,11 +62,17 @@ def evaluation_callback(recorder: Recorder, on_rows: Callable[[Sequence[ExampleS
 
         def on_evaluate_start(self, call_id: str, instance: dspy.Evaluate, inputs: dict[str, Any]) -> None:
             program, inside = snapshot(inputs["program"]), ExitStack()
-            program_id = recorder.begin(program, inputs.get("devset") or instance.devset)
+            devset = inputs.get("devset") or instance.devset
+            trying = recorder.begin(program, devset)
+            race = (
+                racing.begin(instance, inputs, trying.split, inside) if racing and trying and trying.full_eval else None
+            )
             # A callback makes every call inside a third slower, so within the evaluation there is none of this kind.
             others = [callback for callback in dspy.settings.callbacks if callback is not self]
             inside.enter_context(dspy.context(callbacks=others))
-            self._on[call_id] = _Evaluation(inputs["program"], program, program_id, inside, recorder.unanswered)
+            self._on[call_id] = _Evaluation(
+                inputs["program"], program, trying, devset, race, inside, recorder.unanswered
+            )
 
         def on_evaluate_end(
             self, call_id: str, outputs: dspy.evaluate.EvaluationResult | None, exception: BaseException | None = None
@@ -70,12 +84,17 @@ def evaluation_callback(recorder: Recorder, on_rows: Callable[[Sequence[ExampleS
             forget_calls(evaluation.given)
             if exception is not None or outputs is None:
                 return
-            results = [row for row in outputs.results if recorder.identity(row[0])]
-            if not results:
+            trying, race = evaluation.trying, evaluation.race
+            if trying is None:
                 return
-            rows, split = recorder.rows(results)
+            if racing is not None and trying.full_eval:
+                racing.end(race, outputs.results, trying.split, outputs.score, evaluation.devset)
+            results = [row for row in outputs.results if recorder.identity(row[0])]
+            bought = [row for row in results if race is None or row[1] is not race.nothing]
+            rows, split = recorder.rows(bought)
+            bound = race.bound if race is not None and len(bought) < len(results) else None
             unanswered = recorder.unanswered - evaluation.unanswered
-            recorder.record(evaluation.program, rows, split, evaluation.program_id, unanswered)
+            recorder.record(evaluation.program, rows, split, trying.program_id, unanswered, bound)
             on_rows(rows)
 
     return Evaluations()

@@ -204,6 +204,11 @@ def m015_decisions(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m016_pruned_trials(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in which evaluations ended early; no journal held that before."""
+    con.execute("ALTER TABLE fleet.raw.trials ADD COLUMN bound DOUBLE")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -214,6 +219,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m013_bills,
     m014_curation,
     m015_decisions,
+    m016_pruned_trials,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

@@ -71,7 +71,8 @@ VIEWS = {
         FROM raw.lm_calls""",
     "trials": """
         SELECT job_id, trial, logged_at AS "at", split, full_eval, n_examples, score, best_so_far, program_id,
-            parent_ids, lm_calls, cost_usd, coalesce(full_cost_usd, cost_usd) AS full_cost_usd
+            parent_ids, lm_calls, cost_usd, coalesce(full_cost_usd, cost_usd) AS full_cost_usd,
+            bound IS NOT NULL AS pruned, bound
         FROM raw.trials""",
     "scores": "SELECT job_id, trial, example_id, score, feedback, output FROM raw.scores",
     "lm_calls": """

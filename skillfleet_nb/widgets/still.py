@@ -79,7 +79,7 @@ def _verdict(p: Picture) -> Markup:
 
 
 def svg(p: Picture) -> Markup:
-    """Draw the learning curve: circles are full evaluations, diamonds any other, the line is the best so far."""
+    """Draw the learning curve: circles are full evaluations, rings pruned ones, diamonds any other."""
     curve = p["curve"]
     low, high, step = map(float, curve["axis"])
     last = int(curve["last"])
@@ -113,9 +113,14 @@ def svg(p: Picture) -> Markup:
         t, s = curve["best"][0]
         parts.append(f"<path d='M{x(t)} {y(s)}{steps}H{x(last)}' fill='none' stroke='{BLUE}' stroke-width='2'/>")
     part = "".join(f"M{x(t)} {y(s) - 4}l4 4-4 4-4-4z" for t, s in curve["part"])
-    full = "".join(f"M{x(t) - 4} {y(s)}a4 4 0 1 0 8 0a4 4 0 1 0-8 0z" for t, s in curve["full"])
+    full, pruned = (
+        "".join(f"M{x(t) - 4} {y(s)}a4 4 0 1 0 8 0a4 4 0 1 0-8 0z" for t, s in curve[kind])
+        for kind in ("full", "pruned")
+    )
+    parts.append(f"<path d='{pruned}' fill='none' stroke='currentColor' stroke-opacity='.35'/>")
     parts.append(f"<path d='{part}' fill='{ORANGE}' fill-opacity='.85'/><path d='{full}' fill='{BLUE}'/>")
     key = [("●", BLUE, "all of validation"), ("◆", ORANGE, "a part, or train"), ("―", BLUE, "best so far")]
+    key += [("○", "inherit", "pruned, at most")] if curve["pruned"] else []
     key += [("╌", "inherit", "baseline")] if p["baseline"] is not None else []
     key += [("┈", GREEN, f"target {p['target']:g}")] if p["target"] is not None else []
     return render("curve.html", width=_W, height=_H, label=f"learning curve: {score_in_words(p)}", parts=parts, key=key)

@@ -30,6 +30,8 @@ class Shape(NamedTuple):
         Calls of one run of the program; None is one for each predictor.
     cached
         Whether the model's answers are cached: what is asked twice is then bought once.
+    raced
+        Whether evaluations end that can no longer win, of loops that only take a maximum.
     repeats
         Share of proposals from one prompt that say the same again, in [0, 1]; None where that is not known.
     """
@@ -42,6 +44,7 @@ class Shape(NamedTuple):
     cached: bool = True
     repeats: float | None = None
     solved: float | None = None
+    raced: bool = False
 
 
 @dataclass

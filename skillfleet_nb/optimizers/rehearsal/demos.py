@@ -39,8 +39,9 @@ def random_search(run: Rehearsal, bootstrap: Bootstrap, *, candidates: int, stop
             successes = run.bootstrap(size, bootstrap.labeled, rounds=bootstrap.rounds, key=seed)
             demos = filled(successes, bootstrap.labeled, shape)
         state = State(0, seed if demos else 0, demos)
-        run.evaluate((state,) * shape.predictors, "val", shape.val)
-        if (score := run.measure(run.helped if demos else run.score)) > best:
+        score = run.measure(run.helped if demos else run.score)
+        run.raced((state,) * shape.predictors, best, score)
+        if score > best:
             best, best_demos = score, demos
     run.chosen(demos=best_demos, changed=best_demos > 0)
 
@@ -50,10 +51,13 @@ def infer_rules(run: Rehearsal, bootstrap: Bootstrap, *, candidates: int) -> Non
     shape = run.shape
     successes = run.bootstrap(bootstrap.bootstrapped, bootstrap.labeled, rounds=bootstrap.rounds, prompt=True)
     demos = filled(successes, bootstrap.labeled, shape)
+    best = -1.0
     for candidate in range(candidates):
         run.propose(shape.predictors, shape.train)
         instruction = 1 if run.happens(run.repeats) else candidate + 1
-        run.evaluate((State(instruction, "demos", demos),) * shape.predictors, "val", shape.val)
+        score = run.measure(run.helped)
+        run.raced((State(instruction, "demos", demos),) * shape.predictors, best, score)
+        best = max(best, score)
     run.chosen(demos=demos, rewritten=True)
 
 

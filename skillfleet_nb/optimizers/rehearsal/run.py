@@ -90,6 +90,19 @@ class Rehearsal:
             self._seen[own] = min(size, self._seen.get(own, 0.0) + new)
             self.ask(new, state, cached=n - new)
 
+    def raced(self, program: tuple[State, ...], best: float, score: float) -> None:
+        """Run `program`, which scores `score`, on validation until it cannot beat `best` any more.
+
+        Hard examples come first: the losses it takes are met after as many examples at the earliest, and spread
+        evenly among all at the latest.
+        """
+        share = 1.0
+        if self.shape.raced and score <= best < 1:
+            share = self.rng.uniform(1 - best, min(1.0, (1 - best) / max(1e-9, 1 - score)))
+        elif self.shape.raced and best >= 1:
+            share = 1 / max(1, self.shape.val)
+        self.evaluate(program, "val", math.ceil(share * self.shape.val))
+
     def _unseen(self, key: Hashable, n: float, size: float) -> float:
         if not self.shape.cached:
             return n

@@ -51,7 +51,7 @@ def _extremes(points: list[Point]) -> tuple[Point, Point]:
 
 @dataclass
 class Curve:
-    """The points of a learning curve, as (trial, score in [0, 1]).
+    """The points of a learning curve, as (trial, score in [0, 1]); of a pruned one its bound.
 
     Of many trials of a kind only those that show the shape are kept: the first and the last, of each stretch the
     lowest and the highest, and those at which the best rises.
@@ -76,10 +76,14 @@ class Curve:
     last: int = 0
     _full: _Stretches = field(default_factory=_Stretches)
     _part: _Stretches = field(default_factory=_Stretches)
+    _pruned: _Stretches = field(default_factory=_Stretches)
 
-    def add(self, trial: int, score: float, *, full: bool) -> None:
-        """Take in a trial; `full` is an evaluation on all of validation."""
+    def add(self, trial: int, score: float, *, full: bool, bound: float | None = None) -> None:
+        """Take in a trial; `full` is an evaluation on all of validation, one with a `bound` was pruned."""
         self.last = max(self.last, trial)
+        if bound is not None:
+            self._pruned.add((trial, bound))
+            return
         (self._full if full else self._part).add((trial, score))
         if full and (not self.best or score > self.best[-1][1]):
             self.best.append((trial, score))
@@ -96,9 +100,14 @@ class Curve:
         """Any other: minibatches, and scorings on training examples."""
         return sorted(self._part.points())
 
+    @property
+    def pruned(self) -> list[Point]:
+        """Evaluations that ended early: what each would have scored at most."""
+        return sorted(self._pruned.points())
+
     def axis(self, lines: Iterable[float] = ()) -> tuple[float, float, float]:
         """Choose the ends of the axis of scores and its step, in points, so that the curve and `lines` fit."""
-        return score_scale([100 * score for score in (*(s for _, s in self.full + self.part), *lines)])
+        return score_scale([100 * score for score in (*(s for _, s in self.full + self.part + self.pruned), *lines)])
 
 
 def score_scale(scores: list[float]) -> tuple[float, float, float]:

@@ -97,7 +97,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
 
 def _curve(p: Progress) -> dict[str, Any]:
     lines = [line for line in (p.baseline, p.spec.get("target")) if line is not None]
-    drawn = {"full": p.curve.full, "part": p.curve.part, "best": p.curve.best}
+    drawn = {"full": p.curve.full, "part": p.curve.part, "pruned": p.curve.pruned, "best": p.curve.best}
     points = {kind: [[trial, round(100 * score, 2)] for trial, score in line] for kind, line in drawn.items()}
     return {**points, "axis": list(p.curve.axis(lines)), "last": max(1, p.curve.last)}
 
@@ -135,6 +135,8 @@ def _tried(p: Progress) -> dict[str, Any] | None:
     split = {"val": "validation", "train": "training"}.get(t.split, t.split)
     whole = f"all {t.n_examples} {split} examples" if t.full_eval else f"{t.n_examples} {split} examples"
     trial = f"trial {t.trial}: {points(t.score)} on {whole}" if isinstance(t, Trial) else ""
+    if isinstance(t, Trial) and t.bound is not None:
+        trial = f"trial {t.trial}: pruned after {t.n_examples} {split} examples, at most {points(t.bound)}"
     text = trial or f"trying a candidate on {whole}"
     is_best = t.program_id == p.best_program
     before = p.first_program if is_best else p.best_program

@@ -49,7 +49,8 @@ class Progress(JobRecord):
 
     def _draw(self, trial: Payload) -> None:
         if isinstance(trial, Trial) and trial.split != "test":
-            self.curve.add(trial.trial, trial.score, full=trial.split == "val" and trial.full_eval)
+            full = trial.split == "val" and trial.full_eval
+            self.curve.add(trial.trial, trial.score, full=full, bound=trial.bound)
 
     @property
     def elapsed_s(self) -> float:

@@ -68,7 +68,7 @@ function curve(figure, picked) {
   }
 
   function draw(state) {
-    const { full, part, best, axis: [low, high, step], last } = state.curve;
+    const { full, part, pruned, best, axis: [low, high, step], last } = state.curve;
     const width = Math.max(240, figure.clientWidth || 560);
     x = (trial) => LEFT + ((width - LEFT - RIGHT) * trial) / last;
     y = (score) => TOP + ((HEIGHT - TOP - BOTTOM) * (high - score)) / (high - low);
@@ -85,14 +85,16 @@ function curve(figure, picked) {
     if (state.baseline !== null) parts.push(across(state.baseline, "sf-baseline"));
     if (state.target !== null) parts.push(across(state.target, "sf-target"));
     const diamonds = part.map(([t, s]) => `M${x(t)} ${y(s) - 4}l4 4-4 4-4-4z`).join("");
-    const circles = full.map(([t, s]) => `M${x(t) - 4} ${y(s)}a4 4 0 1 0 8 0a4 4 0 1 0-8 0z`).join("");
+    const ring = ([t, s]) => `M${x(t) - 4} ${y(s)}a4 4 0 1 0 8 0a4 4 0 1 0-8 0z`;
+    const circles = full.map(ring).join("");
     const steps = best.map(([t, s], n) => (n ? `H${x(t)}V${y(s)}` : `M${x(t)} ${y(s)}`)).join("");
     if (steps) parts.push(drawn("path", { class: "sf-best", d: `${steps}H${x(last)}` }));
+    parts.push(drawn("path", { class: "sf-pruned", d: pruned.map(ring).join("") }));
     parts.push(drawn("path", { class: "sf-part", d: diamonds }), drawn("path", { class: "sf-full", d: circles }), mark);
     svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     svg.replaceChildren(...parts);
     const named = (list, on) => list.map(([trial, score]) => ({ trial, score, on }));
-    shown = [...named(full, "all of validation"), ...named(part, "a part of it, or on training examples")].sort((a, b) => a.trial - b.trial);
+    shown = [...named(full, "all of validation"), ...named(part, "a part of it, or on training examples"), ...named(pruned, "all of it at most: pruned")].sort((a, b) => a.trial - b.trial);
     if (at) pick(shown.find((p) => p.trial === at.trial) ?? null);
   }
 
@@ -141,6 +143,7 @@ const symbol = (inner) => `<svg viewBox="0 0 18 10" aria-hidden="true">${inner}<
 const LEGEND = {
   full: ["all of validation", '<circle class="sf-full" cx="9" cy="5" r="4"/>'],
   part: ["a part of it, or train", '<path class="sf-part" d="M9 1l4 4-4 4-4-4z"/>'],
+  pruned: ["pruned, at most", '<circle class="sf-pruned" cx="9" cy="5" r="4"/>'],
   best: ["best so far", '<path class="sf-best" d="M0 5h18"/>'],
   baseline: ["baseline", '<path class="sf-baseline" d="M0 5h18"/>'],
   target: ["target", '<path class="sf-target" d="M0 5h18"/>'],
@@ -286,7 +289,7 @@ function render({ model, el }) {
       [last_curve, last_width] = [now, width];
       draw_curve(s);
       figure.setAttribute("aria-label", `learning curve: ${s.trials} trials, ${score.textContent}; arrow keys go from trial to trial`);
-      const shown = [["full", true], ["part", s.curve.part.length], ["best", true], ["baseline", s.baseline !== null], ["target", s.target !== null]];
+      const shown = [["full", true], ["part", s.curve.part.length], ["pruned", s.curve.pruned.length], ["best", true], ["baseline", s.baseline !== null], ["target", s.target !== null]];
       legend.innerHTML = shown.filter(([, there]) => there)
         .map(([kind]) => `<span>${symbol(LEGEND[kind][1])}${LEGEND[kind][0]}${kind === "target" ? ` ${+s.target}` : ""}</span>`).join("");
     }

@@ -1,0 +1,275 @@
+"""Racing: a candidate that can no longer win is not paid for.
+
+While a search scores a candidate on all examples of a split with ``dspy.Evaluate``, the best scoring so far is
+known.  Once the candidate cannot beat it any more, its program answers the examples that are left with nothing, which
+scores 0 and asks no model; those in flight end as ever.  So the optimizer sees a mean that is below the best one, and
+a maximum stays what it would have been.
+
+*exact* goes by the best possible mean: as if every example that is left scored 1.  Examples are asked in the order of
+what they told so far, hard ones first, which finds losses early; the rows are put back in their own order.  *on* also
+goes by a test, where there are enough examples for one to tell earlier.  They are then drawn one after the other, hard
+ones with a better chance, which makes an unbiased estimate of the mean difference to the best of each; a capital that
+bets on losses is a supermartingale where the candidate is at least as good, so that it ever reaches 1/ALPHA with a
+probability of at most ALPHA, however often it is looked at (Ville's inequality).  Sources: Shekhar, Xu, Lipton, Liang,
+Ramdas, "Risk-limiting financial audits via weighted sampling without replacement", UAI 2023, for the estimate;
+Waudby-Smith, Ramdas, "Estimating means of bounded random variables by betting", Journal of the Royal Statistical
+Society B 86 (2024), for the bets.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal
+
+from skillfleet_nb.runs.running_program import Searched, mixed_with
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import ExitStack
+
+    import dspy
+
+    from skillfleet_nb.runs.metric import RunMetric, Score
+    from skillfleet_nb.typing import Example, Prediction, Program
+
+Mode = Literal["off", "exact", "on"]
+RACES: tuple[Mode, ...] = ("off", "exact", "on")
+ALPHA = 0.05
+"""Of *on*: how likely a candidate that is at least as good as the best so far is dropped, at most."""
+_BET = 0.75  # of the capital that may be lost at once
+_TESTED_FROM = 200  # examples; with fewer the bound alone is reached earlier
+_FLOOR = 0.1  # of the weight of an example
+_PRIOR = 1.0  # how many examples' worth what is expected before any was seen counts
+
+_race: ContextVar[Race | None] = ContextVar("skillfleet_race", default=None)
+
+
+class PairedTest:
+    """A test, valid at every look, that a candidate's mean over all examples is below that of the best.
+
+    Parameters
+    ----------
+    best
+        The best one's scores, in the order in which the examples are asked: drawn one after the other, each with a
+        chance in proportion to its weight among those that are left.
+    weights
+        In the same order.
+
+    Examples
+    --------
+    >>> test = PairedTest([1.0] * 40, [1.0] * 40)
+    >>> for _ in range(12):
+    ...     test.add(0.0)
+    >>> test.capital >= 1 / ALPHA
+    True
+    """
+
+    def __init__(self, best: Sequence[float], weights: Sequence[float]) -> None:
+        self.capital = 1.0
+        self._best, self._n, self._seen = best, len(best), 0
+        self._total = list(accumulate(reversed(weights)))[::-1]  # of the weights that are left
+        self._weights = weights
+        # How far the best may be beaten on an example, over its weight: the most among those that are left.
+        beaten = [(1 - score) / weight for score, weight in zip(best, weights, strict=True)]
+        self._most = list(accumulate(reversed(beaten), max))[::-1]
+        self._sum = self._gained = self._squares = 0.0
+        self._mean, self._variance = 0.0, 0.25
+
+    def add(self, score: float) -> None:
+        """Take in the candidate's score on the next example."""
+        n, total = self._seen, self._total[self._seen]
+        most = (total * self._most[n] + self._sum) / self._n
+        difference = score - self._best[n]
+        # An estimate of the mean difference; given what was seen before, it is right on average.
+        estimate = (difference * total / self._weights[n] + self._sum) / self._n
+        bet = max(0.0, -self._mean / (self._variance + self._mean**2))
+        if most > 0:
+            self.capital *= 1 - min(bet, _BET / most) * estimate
+        elif most < 0:  # it is behind by more than it can make up
+            self.capital = math.inf
+        self._seen += 1
+        self._sum += difference
+        self._gained += estimate
+        self._mean = self._gained / (_PRIOR + self._seen)
+        self._squares += (estimate - self._mean) ** 2
+        self._variance = (0.25 * _PRIOR + self._squares) / (_PRIOR + self._seen)
+
+
+@dataclass(frozen=True)
+class _Best:
+    """The best scoring so far: DSPy's score, which is rounded, the mean, and the score of each example by ``id()``."""
+
+    score: float
+    mean: float
+    scores: dict[int, float]
+
+
+class Race:
+    """One evaluation, against the best before it.
+
+    Attributes
+    ----------
+    nothing
+        What the program answers once the race is over.
+    bound
+        Once it is over: the mean that the candidate has at most on all examples; with *on* up to the stated error.
+    """
+
+    def __init__(self, order: Sequence[Example], best: _Best, nothing: Prediction, weights: Sequence[float]) -> None:
+        self.nothing = nothing
+        self._order, self._best, self._n = order, best, len(order)
+        self._scores: dict[int, float] = {}
+        self._test = PairedTest([best.scores[id(e)] for e in order], weights) if weights else None
+        self._next = 0
+        self._lock = threading.Lock()
+        self.bound: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the candidate can no longer win."""
+        return self.bound is not None
+
+    def told(self, example: Example, score: float) -> None:
+        """Take in the score of an example, on whatever thread computed it."""
+        with self._lock:
+            if id(example) in self._scores:  # DSPy asks again for what takes long
+                return
+            self._scores[id(example)] = score
+            if self.bound is None and len(self._scores) < self._n:
+                self.bound = self._most()
+
+    def _most(self) -> float | None:
+        """Return what the candidate's mean is at most, where that is too little to win."""
+        most = (sum(self._scores.values()) + self._n - len(self._scores)) / self._n
+        if most <= self._best.mean and round(100 * most, 2) <= self._best.score:
+            return most
+        if self._test is None:
+            return None
+        while self._next < self._n and (key := id(self._order[self._next])) in self._scores:
+            self._test.add(self._scores[key])
+            self._next += 1
+        seen = sum(self._scores.values()) / self._n  # what the optimizer would be told
+        return self._best.mean if self._test.capital >= 1 / ALPHA and seen < self._best.mean else None
+
+
+@dataclass
+class _Told:
+    """What an example told so far."""
+
+    total: float = 0.0
+    n: int = 0
+
+    def add(self, score: float) -> None:
+        self.total, self.n = self.total + score, self.n + 1
+
+    @property
+    def ease(self) -> float:
+        return (self.total + 1) / (self.n + 2)
+
+
+@dataclass
+class Racing:
+    """The races of one search.
+
+    Parameters
+    ----------
+    mode
+        ``"exact"`` or ``"on"``.
+    metric
+        The run's; what another one says, nobody knows the range of.
+    seed
+        Of the random orders.
+    warn
+        Told in words, once, why an evaluation is not raced.
+    """
+
+    mode: Mode
+    metric: RunMetric
+    seed: int
+    warn: Callable[[str], object]
+    _best: dict[str, _Best] = field(default_factory=dict)
+    _told: dict[int, _Told] = field(default_factory=dict)
+    _warned: bool = False
+    _races: int = 0
+
+    def begin(self, evaluate: dspy.Evaluate, inputs: dict[str, Any], split: str, inside: ExitStack) -> Race | None:
+        """Start the race of an evaluation on all of a split, up to the end of `inside`; None where there is none."""
+        import dspy
+
+        if not self._may_race(evaluate, inputs):
+            return None
+        given = inputs.get("devset")
+        rows, best = list(given or evaluate.devset), self._best.get(split)
+        if best is None or any(id(row) not in best.scores for row in rows):
+            return None
+        weights: list[float] = []
+        if given is None:  # the order of a list that somebody holds is not ours to change
+            rows, weights = self._in_order(rows)
+            inside.callback(setattr, evaluate, "devset", evaluate.devset)
+            evaluate.devset = rows
+        race = Race(rows, best, dspy.Prediction(), weights)
+        token = _race.set(race)
+        inside.callback(_race.reset, token)
+        return race
+
+    def _may_race(self, evaluate: dspy.Evaluate, inputs: dict[str, Any]) -> bool:
+        metric = inputs.get("metric") or evaluate.metric
+        ours = getattr(metric, "__self__", metric) is self.metric
+        if not ours and not self._warned:
+            self._warned = True
+            self.warn("racing is off: the optimizer scores with a metric of its own, whose range is not known")
+        return ours and not evaluate.failure_score
+
+    def _in_order(self, rows: list[Example]) -> tuple[list[Example], list[float]]:
+        """Put hard examples first: surely, or where a test needs chance with the weights that are returned."""
+        ease = {id(row): told.ease if (told := self._told.get(id(row))) else 0.5 for row in rows}
+        if self.mode != "on" or len(rows) < _TESTED_FROM:
+            return sorted(rows, key=lambda row: ease[id(row)]), []
+        self._races += 1
+        rng = random.Random(f"{self.seed}-{self._races}")
+        drawn = [(rng.expovariate(_FLOOR + 1 - ease[id(row)]), n) for n, row in enumerate(rows)]
+        order = [rows[n] for _, n in sorted(drawn)]
+        return order, [_FLOOR + 1 - ease[id(row)] for row in order]
+
+    def end(self, race: Race | None, results: list[Any], split: str, score: float, devset: Sequence[Example]) -> None:
+        """Take in the rows of an evaluation on all of a split, and put them in the order of `devset`."""
+        rows: dict[int, list[Any]] = {}
+        for row in results:
+            rows.setdefault(id(row[0]), []).append(row)
+        results[:] = [rows[id(example)].pop(0) for example in devset]
+        scores = {id(row[0]): float(getattr(row[2], "score", row[2])) for row in results}
+        bought = [row for row in results if race is None or row[1] is not race.nothing]
+        for row in bought:
+            self._told.setdefault(id(row[0]), _Told()).add(scores[id(row[0])])
+        before = self._best.get(split)
+        if len(bought) == len(results) and (before is None or score > before.score):
+            self._best[split] = _Best(score, sum(scores[id(row[0])] for row in results) / len(results), scores)
+
+    def on_score(self, example: Example, score: Score | None) -> None:
+        """Take in a score on the thread that computed it; None where the program or the metric failed."""
+        if (race := _race.get()) is not None:
+            race.told(example, 0.0 if score is None else float(score))
+
+
+def is_unbought(prediction: object) -> bool:
+    """Tell whether a prediction is one that a race left out."""
+    race = _race.get()
+    return race is not None and prediction is race.nothing
+
+
+def raced(program: Program) -> Program:
+    """Return `program` as one that asks nothing more once its race is over; it takes over its state."""
+    return mixed_with(_Raced, program)
+
+
+class _Raced(Searched):
+    """Mixed in before a program's own class."""
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        race = _race.get()
+        return race.nothing if race is not None and race.over else super().__call__(*args, **kwargs)  # type: ignore[misc]  # a mixin
