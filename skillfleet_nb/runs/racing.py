@@ -26,10 +26,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
+from skillfleet_nb.lm.everywhere import here
 from skillfleet_nb.runs.running_program import Searched, mixed_with
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import ExitStack
 
     import dspy
@@ -44,6 +45,7 @@ ALPHA = 0.05
 _BET = 0.75  # of the capital that may be lost at once
 _TESTED_FROM = 200  # examples; with fewer the bound alone is reached earlier
 _FLOOR = 0.1  # of the weight of an example
+_PATIENCE_S = 10.0  # how long an example waits at most for those that it hangs on: one of them may never end
 _PRIOR = 1.0  # how many examples' worth what is expected before any was seen counts
 
 _race: ContextVar[Race | None] = ContextVar("skillfleet_race", default=None)
@@ -110,51 +112,98 @@ class _Best:
 
 
 class Race:
-    """One evaluation, against the best before it.
+    """One evaluation, against the best before it; its examples have places, from 0, in the order they are asked in.
+
+    Whether an example is asked hangs on the scores of those that stand more than `window` places before it, and on
+    nothing else: what is bought is the same however threads run, so that a run can be replayed.
+
+    Parameters
+    ----------
+    order
+        The examples.
+    best
+        What is to be beaten.
+    nothing
+        What the program answers once the race is over.
+    weights
+        Chances with which `order` was drawn, for a test; none where it was not.
+    window
+        So many may be asked at the same time.
 
     Attributes
     ----------
-    nothing
-        What the program answers once the race is over.
     bound
-        Once it is over: the mean that the candidate has at most on all examples; with *on* up to the stated error.
+        Once it is over: the mean that the candidate has at most on all examples; with a test up to its error.
     """
 
-    def __init__(self, order: Sequence[Example], best: _Best, nothing: Prediction, weights: Sequence[float]) -> None:
+    def __init__(
+        self, order: Sequence[Example], best: _Best, nothing: Prediction, weights: Sequence[float], window: int
+    ) -> None:
         self.nothing = nothing
-        self._order, self._best, self._n = order, best, len(order)
-        self._scores: dict[int, float] = {}
-        self._test = PairedTest([best.scores[id(e)] for e in order], weights) if weights else None
-        self._next = 0
-        self._lock = threading.Lock()
         self.bound: float | None = None
+        self._best, self._n, self._window = best, len(order), window
+        self._test = PairedTest([best.scores[id(e)] for e in order], weights) if weights else None
+        self._scores: list[float | None] = [None] * self._n
+        self._known, self._sum, self._over_at = 0, 0.0, self._n
+        self._asked: dict[frozenset[tuple[str, int]], list[int]] = {}
+        self._scored: dict[int, list[int]] = {}
+        for place, example in reversed(list(enumerate(order))):  # of examples that repeat the first is at the end
+            self._asked.setdefault(_key(example.inputs()), []).append(place)
+            self._scored.setdefault(id(example), []).append(place)
+        self._turn = threading.Condition()
 
-    @property
-    def over(self) -> bool:
-        """Whether the candidate can no longer win."""
-        return self.bound is not None
+    def place(self, inputs: Mapping[str, object]) -> int | None:
+        """Return the place of the example with these inputs; None where it was asked for already, or there is none."""
+        with self._turn:
+            left = self._asked.get(_key(inputs))
+            return left.pop() if left else None
+
+    def buys(self, place: int) -> bool:
+        """Tell whether an example is asked, once the scores are there that it hangs on."""
+        needed = place - self._window
+        gate = here()
+        with self._turn:
+            self._turn.wait_for(
+                lambda: needed <= self._known or needed >= self._over_at or (gate is not None and gate.closed),
+                _PATIENCE_S,
+            )
+            return needed < self._over_at
 
     def told(self, example: Example, score: float) -> None:
         """Take in the score of an example, on whatever thread computed it."""
-        with self._lock:
-            if id(example) in self._scores:  # DSPy asks again for what takes long
-                return
-            self._scores[id(example)] = score
-            if self.bound is None and len(self._scores) < self._n:
-                self.bound = self._most()
+        with self._turn:
+            left = self._scored.get(id(example))
+            place = left.pop() if left else None
+        if place is not None:
+            self.settle(place, score)
+
+    def settle(self, place: int, score: float) -> None:
+        """Take in what stands at a place."""
+        with self._turn:
+            if self._scores[place] is None:
+                self._scores[place] = score
+            while self._known < self._n and (known := self._scores[self._known]) is not None:
+                self._sum += known
+                self._known += 1
+                if self._test is not None:
+                    self._test.add(known)
+                if self.bound is None and self._known < self._n and (bound := self._most()) is not None:
+                    self.bound, self._over_at = bound, self._known
+            self._turn.notify_all()
 
     def _most(self) -> float | None:
         """Return what the candidate's mean is at most, where that is too little to win."""
-        most = (sum(self._scores.values()) + self._n - len(self._scores)) / self._n
+        most = (self._sum + self._n - self._known) / self._n
         if most <= self._best.mean and round(100 * most, 2) <= self._best.score:
             return most
-        if self._test is None:
+        if self._test is None or self._test.capital < 1 / ALPHA:
             return None
-        while self._next < self._n and (key := id(self._order[self._next])) in self._scores:
-            self._test.add(self._scores[key])
-            self._next += 1
-        seen = sum(self._scores.values()) / self._n  # what the optimizer would be told
-        return self._best.mean if self._test.capital >= 1 / ALPHA and seen < self._best.mean else None
+        told = (self._sum + self._window) / self._n  # what the optimizer would see at most
+        return self._best.mean if told < self._best.mean else None
+
+
+def _key(inputs: Mapping[str, object]) -> frozenset[tuple[str, int]]:
+    return frozenset((name, id(value)) for name, value in inputs.items())
 
 
 @dataclass
@@ -212,7 +261,9 @@ class Racing:
             rows, weights = self._in_order(rows)
             inside.callback(setattr, evaluate, "devset", evaluate.devset)
             evaluate.devset = rows
-        race = Race(rows, best, dspy.Prediction(), weights)
+        threads = evaluate.num_threads if inputs.get("num_threads") is None else inputs["num_threads"]
+        threads = threads or dspy.settings.num_threads
+        race = Race(rows, best, dspy.Prediction(), weights, window=2 * (threads - 1))
         token = _race.set(race)
         inside.callback(_race.reset, token)
         return race
@@ -272,4 +323,13 @@ class _Raced(Searched):
 
     def __call__(self, *args: object, **kwargs: object) -> Any:
         race = _race.get()
-        return race.nothing if race is not None and race.over else super().__call__(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        place = race.place(kwargs) if race is not None else None
+        if race is None or place is None:
+            return super().__call__(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        if not race.buys(place):
+            return race.nothing
+        try:
+            return super().__call__(*args, **kwargs)  # type: ignore[misc]  # a mixin
+        except BaseException:
+            race.settle(place, 0.0)  # as DSPy counts it
+            raise

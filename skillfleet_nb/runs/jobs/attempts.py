@@ -18,12 +18,7 @@ TrialKey = tuple[str | None, str, int, float]
 
 
 def trial_key(trial: Trial) -> TrialKey:
-    """Tell a trial apart by what it scored and what came out, whatever its number.
-
-    How far a pruned one got hangs on which of its threads was first.
-    """
-    if trial.bound is not None:
-        return trial.program_id, trial.split, -1, 0.0
+    """Tell a trial apart by what it scored and what came out, whatever its number."""
     return trial.program_id, trial.split, trial.n_examples, round(trial.score, 9)
 
 
