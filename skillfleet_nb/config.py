@@ -106,6 +106,9 @@ class Settings(BaseSettings):
         Gigabytes of memory that such a query may take; on disk, in the home, four times as many.
     tune_below
         A finished job whose score stays below this, in [0, 1], offers to tune its signatures; 0 never does.
+    golden_calls
+        Calls that may be bought, as a program is loaded through an alias, to look whether it still answers as it did
+        when it was registered; with 0 that is looked up in DSPy's cache alone.
     answer_proceed, answer_revise, answer_cancel
         Words by which an answer to a question of a run is read; single words, none in two of them.
     compact_after_days
@@ -143,6 +146,7 @@ class Settings(BaseSettings):
     sql_seconds: float = Field(default=300.0, gt=0)
     sql_memory_gb: float = Field(default=2.0, ge=0.1)
     tune_below: float = Field(default=0.75, ge=0, le=1)
+    golden_calls: int = Field(default=0, ge=0)
     answer_proceed: Words = ("yes", "ok", "okay", "continue", "approve", "accept", "save", "y")
     answer_revise: Words = ("revise", "change", "edit", "modify", "fix", "update")
     answer_cancel: Words = ("cancel", "abort", "stop", "quit", "no", "n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from skillfleet_nb.commands.grammar import argument, command, group, written
 from skillfleet_nb.commands.resolve import pairs
 from skillfleet_nb.commands.views import Note, Parts
 from skillfleet_nb.messages import as_typed
+from skillfleet_nb.reports.golden import GoldenWarning
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +31,9 @@ _REGISTER = """Keep a program under a name, as its next version, with its scores
 
 A version never changes, and a program that is registered already stays the version it is. A variable comes before a
 job of the same name."""
+_CHECK = """Look how a registered version answers a few inputs that were kept with it, against what it answered then.
+
+They are looked up in DSPy's cache, which costs nothing; what it does not hold is asked anew within --max-calls."""
 _ALIAS = """Set an alias to a version of a registered program, after comparing it with the version that the alias stands
 for, pair by pair on the sealed test split.
 
@@ -104,8 +109,10 @@ def _show(c: Context, a: argparse.Namespace) -> object:
     onto = c.object(a.onto, "program") if a.onto else None
     done: list[Any] = []
     if a.output:
-        c.namespace[a.output] = program.load(onto)
-        done.append(Note(f"{a.output} is {program.label}"))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", GoldenWarning)
+            c.namespace[a.output] = c.fleet.program(a.name, onto) if registered or "@" in a.name else program.load(onto)
+        done.append(Note("\n".join([f"{a.output} is {program.label}", *(str(one.message) for one in told)])))
     if a.save:
         done.append(Note(f"saved {program.save(a.save)}: program.load({a.save!r}) of dspy reads it"))
     if a.inputs:
@@ -121,6 +128,7 @@ def _show(c: Context, a: argparse.Namespace) -> object:
     argument("source", metavar="JOB", help="job (its best program), id, JSON file, or a program in a variable"),
     argument("--as", dest="name", metavar="REGISTERED", required=True, help="the name; a new one makes its version 1"),
     argument("--note", metavar="TEXT", help="what to remember of it"),
+    argument("--golden", metavar="DATA", help="ask it now on the first five rows, and keep the answers to check by"),
     about=_REGISTER,
     examples=('program register intents --as support-intents --note "after the March data"',),
 )
@@ -128,11 +136,25 @@ def _register(c: Context, a: argparse.Namespace) -> object:
     is_object = a.source in c.namespace or ":" in a.source
     source = c.object(a.source, "program") if is_object else a.source
     before = c.fleet.registry.versions(a.name).version.max() if a.name in c.fleet.registry.names else 0
-    version = c.fleet.register(source, a.name, a.note)
+    version = c.fleet.register(source, a.name, a.note, golden=c.rows(a.golden, "golden"))
     known = "" if version.version > before else ", which it was already"
     scored = "" if version.is_scored else "; it is not scored on a test split"
     set_alias = as_typed(f"program alias {version.name} production {version.version}")
     return Note(f"registered {version.ref}{known}{scored}\n{set_alias} puts it to use")
+
+
+@command(
+    "program check",
+    "does a registered version still answer as it did?",
+    argument("name", metavar="REF", help="NAME@VERSION or NAME@ALIAS, or NAME for its last version"),
+    argument("--max-calls", type=int, metavar="N", help="calls that may be bought; default: golden_calls, which is 0"),
+    argument("--onto", metavar="PROGRAM", help="the program it is put onto; default: its own class"),
+    about=_CHECK,
+    examples=("program check support-intents@production", "program check support-intents@3 --max-calls 5"),
+)
+def _check(c: Context, a: argparse.Namespace) -> object:
+    onto = c.object(a.onto, "program") if a.onto else None
+    return c.fleet.registry.golden(a.name, onto, calls=a.max_calls)
 
 
 @command(

@@ -12,9 +12,10 @@ from skillfleet_nb.events.payload import Payload
 class VersionRegistered(Payload):
     """A program was registered under a name; versions of a name count from 1, the same `content_id` is never two.
 
-    `program_id` is its state in ``programs/``, `program` its class, `signatures` the fingerprint of each
-    predictor's.  `scores` has `val`, `test`, `test_low`, `test_high`, `n_test`, `test_baseline` and `verdict` as far as
-    they are known; `setup` what they rest on: `optimizer`, `metric`, `lm`, and hashes of `data` and metric.
+    `program_id` is its state in ``programs/``, `golden` a few inputs with what it answered, kept there too; `program`
+    is its class, `signatures` the fingerprint of each predictor's.  `scores` has `val`, `test`, `test_low`,
+    `test_high`, `n_test`, `test_baseline` and `verdict` as far as they are known; `setup` what they rest on:
+    `optimizer`, `metric`, `lm`, and hashes of `data` and metric.
     """
 
     kind: Literal["version"] = "version"
@@ -30,6 +31,7 @@ class VersionRegistered(Payload):
     versions: dict[str, str] = Field(default_factory=dict)
     note: str = ""
     by: str = ""
+    golden: str | None = None
 
 
 class AliasMoved(Payload):

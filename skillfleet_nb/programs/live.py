@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 import weakref
@@ -41,6 +42,9 @@ class LiveProgram:
         Makes the program of a version.
     record
         Share of the calls that are recorded, in [0, 1].
+    check
+        Says of a version and its program what is to be known before it is used; empty where nothing is.  Of the first
+        one it is asked at once, of later ones beside the calls, which do not wait for it.
 
     Attributes
     ----------
@@ -48,6 +52,8 @@ class LiveProgram:
         What it follows.
     trouble
         Why it does not follow now; empty where it does.
+    differs
+        What was found of the version that answers now; empty where nothing was.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class LiveProgram:
         load: Callable[[ProgramVersion], dspy.Module],
         *,
         record: float = 0.01,
+        check: Callable[[ProgramVersion, dspy.Module], str] | None = None,
     ) -> None:
         if not 0 <= record <= 1:
             raise InputError(f"record={record!r}: give the share of calls to record, from 0 to 1.")
@@ -71,6 +78,8 @@ class LiveProgram:
         self._calls = 0
         version = registry.find(ref)
         self._serving: tuple[ProgramVersion, dspy.Module] = (version, load(version))
+        self._check = check
+        self.differs = "" if check is None else check(*self._serving)
         self._next_look = time.monotonic() + _LOOK_S
 
     @property
@@ -136,10 +145,26 @@ class LiveProgram:
             version = self._registry.find(self.ref)
             if version.version != self._serving[0].version:
                 self._serving = version, self._load(version)
+                self._check_beside()
         except Exception as exc:  # noqa: BLE001  whatever a new version raises, the last good one answers
             self.trouble = f"version {self._serving[0].version} goes on answering: {exc}"
         else:
             self.trouble = ""
+
+    def _check_beside(self) -> None:
+        """Check the new version on a thread of its own: no call waits for it."""
+        if (check := self._check) is None:
+            return
+        version, program = self._serving
+        self.differs = ""
+
+        def look() -> None:
+            told = check(version, program)
+            if self._serving[0] is version:
+                self.differs = told
+
+        inside = contextvars.copy_context()  # the model that a caller has set for its context
+        threading.Thread(target=inside.run, args=(look,), name=f"skillfleet-check-{version.ref}", daemon=True).start()
 
     def _is_recorded(self) -> bool:
         self._calls += 1  # a call that two threads count as one matters to nobody

@@ -71,6 +71,8 @@ class ProgramVersion:
         What the scores rest on: `optimizer`, `metric`, `lm`, and content hashes of the `data` and of the metric.
     versions
         Of Python and the packages it was made with.
+    golden
+        Where a few inputs are kept with what it answered, in the home's ``programs/``; None where none are.
     note, by, at
         What was said of it, who registered it, and when (UTC).
     """
@@ -87,6 +89,7 @@ class ProgramVersion:
     versions: Mapping[str, str]
     note: str
     by: str
+    golden: str | None
     at: datetime
 
     @property

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.building import build
 from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.programs.live import LiveProgram
 from skillfleet_nb.programs.loading import read_state
-from skillfleet_nb.programs.registry import NEWEST, Registry, parse
-from skillfleet_nb.programs.state import dump_state, unsaved_of
+from skillfleet_nb.programs.registry import NEWEST, Registry, check_name, parse
+from skillfleet_nb.programs.state import dump_state, program_id, unsaved_of
 from skillfleet_nb.reports import fit
+from skillfleet_nb.reports import golden as goldens
+from skillfleet_nb.reports.evidence import Evidence, not_comparable, stood_before
 from skillfleet_nb.reports.registered_page import RegisteredProgram, VersionList
 from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.stats import mean_interval, paired_comparison
@@ -33,30 +36,15 @@ if TYPE_CHECKING:
     from skillfleet_nb.programs.registry import Move, ProgramVersion
     from skillfleet_nb.programs.state import ProgramState
     from skillfleet_nb.reports.fit import FitReport
+    from skillfleet_nb.reports.golden import GoldenCheck
     from skillfleet_nb.reports.stored_programs import StoredProgram
     from skillfleet_nb.runs.request import RunRequest, TuneRequest
     from skillfleet_nb.store import Store
-    from skillfleet_nb.typing import Program
+    from skillfleet_nb.typing import Program, Rows
 
     Onto = Program | type[dspy.Signature] | None
 
 _MADE_WITH = ("python", "dspy")
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """How a version compares with the one that an alias stands for.
-
-    Attributes
-    ----------
-    text
-        What is known, in a sentence.
-    objection
-        Why the alias should not be moved; None where nothing speaks against it.
-    """
-
-    text: str
-    objection: str | None = None
 
 
 class Registered:
@@ -83,7 +71,9 @@ class Registered:
         """Return the version that each alias of a name stands for; raises `NotFoundError` for an unknown name."""
         return self._registry.aliases(name)
 
-    def register(self, source: Job | str | Path | Program, name: str, note: str | None = None) -> ProgramVersion:
+    def register(
+        self, source: Job | str | Path | Program, name: str, note: str | None = None, golden: Rows | None = None
+    ) -> ProgramVersion:
         """Keep a program as the next version of a name; see :meth:`skillfleet_nb.Fleet.register`."""
         from skillfleet_nb.reports.stored_programs import StoredProgram
 
@@ -101,6 +91,10 @@ class Registered:
         made_with = (state.get("metadata") or {}).get("dependency_versions") or {}
         told["versions"] = {k: v for k, v in made_with.items() if k in _MADE_WITH}
         told |= {"note": note} if note else {}
+        check_name(name, "name")
+        if golden is not None:
+            program = source if not told and not isinstance(source, str | Path) else build(state)
+            told["golden"] = goldens.ask_and_keep(self._store.home, program, golden, program_id(state))
         return self._registry.register(name, state, told)
 
     def versions(self, name: str | None = None) -> pd.DataFrame:
@@ -152,16 +146,16 @@ class Registered:
     def tuning(self, asked: TuneRequest) -> tuple[RunRequest, AbstractContextManager[None]]:
         """Put together a run that tunes signatures, and the adapter it runs under; see `Fleet.tune`."""
         source = asked.source
-        job: Job | None
-        if isinstance(source, Job) or (isinstance(source, str) and not self.is_ref(source)):
+        job: Job | None = None
+        if isinstance(source, str) and self.is_ref(source):
+            version = self._registry.find(source)
+            program, name = self.load(version.ref, check=False), f"{version.name}-tuned"
+            job = self._job(version.job_id) if version.job_id else None
+        elif isinstance(source, Job | str):
             job = source if isinstance(source, Job) else self._job_called(source)
             program, name = job.best_program(job.given), f"{job.name}-tuned"
-        elif isinstance(source, str):
-            version = self._registry.find(source)
-            program, name = self.load(version.ref), f"{version.name}-tuned"
-            job = self._job(version.job_id) if version.job_id else None
         else:
-            program, name, job = _program(source), "tuned", None
+            program, name = _program(source), "tuned"
         try:
             parcel = None if job is None else job.parcel()
         except JobError:
@@ -188,7 +182,9 @@ class Registered:
         """Compare what two versions say; raises as `show` does."""
         return diff_programs(self.state(one), self.state(other))
 
-    def load(self, ref: str, onto: Onto = None, *, differences: Differences = "refuse") -> dspy.Module:
+    def load(
+        self, ref: str, onto: Onto = None, *, differences: Differences = "refuse", check: bool | int | None = None
+    ) -> dspy.Module:
         """Make the program of a version, ready to be called.
 
         Parameters
@@ -201,6 +197,12 @@ class Registered:
         differences
             If fields are not those it was registered with: ``"refuse"``, ``"migrate"`` or ``"keep"``; see
             :func:`skillfleet_nb.programs.loading.load_state`.
+        check
+            Whether it still answers, on the inputs that were kept with it, as it did when it was registered: True
+            looks, False does not, a number looks and may buy so many calls for it.  By default what an alias stands
+            for is looked at, with as many calls as the setting `golden_calls` allows: 0, so that DSPy's cache alone is
+            asked.  A difference is warned of (:class:`~skillfleet_nb.reports.golden.GoldenWarning`), and so is
+            that nothing could be looked at.
 
         Raises
         ------
@@ -211,11 +213,48 @@ class Registered:
         """
         version = self._registry.find(ref)
         try:
-            return build(self.state(version.ref), onto, differences=differences)
+            program = build(self.state(version.ref), onto, differences=differences)
         except InputError as error:
             raise InputError(f"{version.ref} cannot be loaded: {error}") from error
+        if check is None and _is_alias(ref):
+            self._warn(version, program, None)
+        elif check is not None and check is not False:
+            self._warn(version, program, check)
+        return program
 
-    def live(self, ref: str, onto: Onto = None, *, record: float = 0.01) -> LiveProgram:
+    def golden(self, ref: str, onto: Onto = None, *, calls: int | None = None) -> GoldenCheck:
+        """Look how a version answers the inputs that were kept with it.
+
+        Parameters
+        ----------
+        ref, onto
+            As for :meth:`load`.
+        calls
+            Calls that may be bought for what DSPy's cache does not hold; by default as the settings say.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            As :meth:`load` does.
+        """
+        version, settings = self._registry.find(ref), Settings.load(self._store.home.config)
+        program = self.load(version.ref, onto, check=False)
+        budget = settings.golden_calls if calls is None else calls
+        return goldens.check(self._store.home, settings, version, program, budget, run_tools=True)
+
+    def _warn(self, version: ProgramVersion, program: dspy.Module, check: int | None) -> str:
+        """Warn of what is to be known before a program is used, and return it; nothing where nothing is."""
+        settings = Settings.load(self._store.home.config)
+        calls = settings.golden_calls if check is None or check is True else check
+        found = goldens.check(self._store.home, settings, version, program, calls, run_tools=check is not None)
+        if not found.answers or (found.ok and found.checked):
+            return ""
+        warnings.warn(found.sentence(), goldens.GoldenWarning, stacklevel=4)
+        return found.sentence()
+
+    def live(
+        self, ref: str, onto: Onto = None, *, record: float = 0.01, check: bool | int | None = None
+    ) -> LiveProgram:
         """Follow an alias.
 
         Parameters
@@ -226,19 +265,26 @@ class Registered:
             As for :meth:`load`.
         record
             Share of the calls whose version is recorded (relation ``live_answers``), in [0, 1].
+        check
+            As for :meth:`load`: of the first version before this returns, of later ones beside the calls.
 
         Raises
         ------
         NotFoundError, InputError
             As :meth:`load` does.
         """
-        name, at = parse(ref)
-        if at == NEWEST or at.isdecimal():
+        if not _is_alias(ref):
+            name = parse(ref).name
             raise InputError(
                 f"{ref!r} stands for one version: a live program follows an alias, for example {name}@production."
             )
         return LiveProgram(
-            self._store.home, self._registry, ref, lambda version: self.load(version.ref, onto), record=record
+            self._store.home,
+            self._registry,
+            ref,
+            lambda version: self.load(version.ref, onto, check=False),
+            record=record,
+            check=None if check is False else lambda version, program: self._warn(version, program, check),
         )
 
     def evidence(self, name: str, alias: str, version: int) -> Evidence:
@@ -256,7 +302,7 @@ class Registered:
         old = self._registry.find(f"{name}@{alias}")
         if old.version == new.version:
             return Evidence(f"{name}@{alias} stands for version {version} already")
-        if why := _not_comparable(old, new):
+        if why := not_comparable(old, new):
             return Evidence(f"versions {old.version} and {new.version} cannot be compared: {why}", why)
         before, after = (self._test_scores(v) for v in (old, new))
         if set(before.index) != set(after.index):
@@ -313,7 +359,7 @@ class Registered:
         moves = self._registry.history(name, alias)
         now = moves[-1].version
         if to is None:
-            earlier = _before(moves)
+            earlier = stood_before(moves)
             if earlier is None:
                 raise JobError(
                     f"{name}@{alias} is version {now}, and stood for no other before that it could go back to."
@@ -326,7 +372,7 @@ class Registered:
 
     def _of_job(self, program: StoredProgram) -> tuple[ProgramState, dict[str, Any]]:
         """Return the state of a job's program, and what the job knows of it."""
-        job = program.job
+        job, examples = program.job, program.programs.examples
         spec, result = job.progress.spec, job.progress.result
         scores: dict[str, Any] = {"val": program.val_score, "test": program.test_score}
         if program.test_score is not None:
@@ -337,8 +383,11 @@ class Registered:
                 scores |= {"test_baseline": result.test_baseline, "verdict": result.verdict}
         data = spec.get("data_hashes", {})
         setup = {k: spec.get(k) for k in ("optimizer", "metric", "metric_hash", "lm", "seed")} | {"data": data}
+        frame = program.scores().sort_values(["split", "example_id"], ascending=[False, True])
+        scored = zip(frame.example_id.astype(str), frame.output, strict=True)
+        answers = [(examples[at].inputs().toDict(), output) for at, output in scored if at in examples]
         told = {"job_id": job.id, "scores": scores, "setup": setup, "note": self._reasons(job, program.id)}
-        return dict(program.state), told
+        return dict(program.state), {**told, "golden": goldens.keep(self._store.home, answers)}
 
     def _reasons(self, job: Job, program_id: str) -> str:
         """Tell why a program was proposed and taken, and those before it, where its optimizer says so."""
@@ -353,26 +402,9 @@ class Registered:
         return tested
 
 
-def _not_comparable(old: ProgramVersion, new: ProgramVersion) -> str | None:
-    for version in (new, old):
-        if not version.is_scored:
-            return f"version {version.version} was not scored on a test split"
-    if old.setup.get("metric_hash") != new.setup.get("metric_hash"):
-        return f"they were scored by different metrics ({old.setup.get('metric')}, {new.setup.get('metric')})"
-    if old.setup.get("data", {}).get("test") != new.setup.get("data", {}).get("test"):
-        return "they were tested on different data"
-    return None
-
-
-def _before(moves: list[Move]) -> int | None:
-    """Return the version that an alias stood for before its present one, rollbacks undone."""
-    stood: list[int] = []
-    for move in moves:
-        if move.how == "rollback" and move.version in stood:
-            del stood[stood.index(move.version) + 1 :]
-        else:
-            stood.append(move.version)
-    return stood[-2] if len(stood) > 1 else None
+def _is_alias(ref: str) -> bool:
+    at = parse(ref).at
+    return at != NEWEST and not at.isdecimal()
 
 
 def _program(source: object) -> dspy.Module:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from skillfleet_nb.programs.live import LiveProgram
     from skillfleet_nb.programs.loading import Differences
     from skillfleet_nb.programs.registry import Move, ProgramVersion
-    from skillfleet_nb.reports.registered import Evidence, Registered
+    from skillfleet_nb.reports.evidence import Evidence
+    from skillfleet_nb.reports.registered import Registered
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.request import RunRequest
-    from skillfleet_nb.typing import Program
+    from skillfleet_nb.typing import Program, Rows
 
 
 class RegistryMethods(ABC):
@@ -56,7 +57,9 @@ class RegistryMethods(ABC):
         with adapter:
             return self._run(request)
 
-    def register(self, source: Job | str | Path | Program, name: str, note: str | None = None) -> ProgramVersion:
+    def register(
+        self, source: Job | str | Path | Program, name: str, note: str | None = None, *, golden: Rows | None = None
+    ) -> ProgramVersion:
         """Keep a program as the next version of a name; one that is registered already stays the version it is.
 
         Parameters
@@ -68,6 +71,9 @@ class RegistryMethods(ABC):
             Letters, digits, dots, dashes and underscores, a letter first.
         note
             What to remember of it.
+        golden
+            Rows of its inputs: it is asked now what it answers on the first five of them, which is kept to be looked at
+            when it is loaded.  Of a job's program that is known without a call.
 
         Returns
         -------
@@ -89,7 +95,7 @@ class RegistryMethods(ABC):
         >>> list(fleet.program("intents@production").signature.fields)
         ['text', 'intent']
         """
-        return self.registry.register(source, name, note)
+        return self.registry.register(source, name, note, golden)
 
     def versions(self, name: str | None = None) -> pd.DataFrame:
         """List registered versions, newest first: the relation ``program_versions``, and their `aliases`.
@@ -102,7 +108,12 @@ class RegistryMethods(ABC):
         return self.registry.versions(name)
 
     def program(
-        self, ref: str, signature: Program | type[dspy.Signature] | None = None, *, differences: Differences = "refuse"
+        self,
+        ref: str,
+        signature: Program | type[dspy.Signature] | None = None,
+        *,
+        differences: Differences = "refuse",
+        check: bool | int | None = None,
     ) -> dspy.Module:
         """Make a registered program, ready to be called; see :meth:`Registered.load`.
 
@@ -111,10 +122,15 @@ class RegistryMethods(ABC):
         NotFoundError, InputError
             If there is no such version or alias, its class is not to be found, or fields differ, each named.
         """
-        return self.registry.load(ref, signature, differences=differences)
+        return self.registry.load(ref, signature, differences=differences, check=check)
 
     def live(
-        self, ref: str, signature: Program | type[dspy.Signature] | None = None, *, record: float = 0.01
+        self,
+        ref: str,
+        signature: Program | type[dspy.Signature] | None = None,
+        *,
+        record: float = 0.01,
+        check: bool | int | None = None,
     ) -> LiveProgram:
         """Follow an alias: a promotion is picked up within a quarter of a second; see :meth:`Registered.live`.
 
@@ -123,7 +139,7 @@ class RegistryMethods(ABC):
         NotFoundError, InputError
             As :meth:`program` does.
         """
-        return self.registry.live(ref, signature, record=record)
+        return self.registry.live(ref, signature, record=record, check=check)
 
     def alias(self, name: str, alias: str, version: int, *, force: str | None = None) -> Evidence:
         """Set an alias, such as ``production``, to a version; see :meth:`Registered.move`.

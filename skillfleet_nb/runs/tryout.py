@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from skillfleet_nb.config import Settings
+    from skillfleet_nb.lm.limits import Limits
     from skillfleet_nb.store import Home
     from skillfleet_nb.typing import Model, Program
 
@@ -82,6 +83,7 @@ def ask(
     lm: Model,
     program_id: str,
     job_id: str,
+    limits: Limits | None = None,
 ) -> Tryout:
     """Run a program once on some inputs; its calls go into a stream of their own, and no job.
 
@@ -95,6 +97,8 @@ def ask(
         The model for predictors without one of their own.
     program_id, job_id
         What it is recorded as.
+    limits
+        No call starts beyond them.
 
     Raises
     ------
@@ -108,7 +112,7 @@ def ask(
     values = typed_inputs(program, inputs)
     lm = checked_lm(lm)
     started = time.perf_counter()
-    with Session.opened(home, settings, "try", [lm, *own_models(program)]) as session:
+    with Session.opened(home, settings, "try", [lm, *own_models(program)], limits=limits) as session:
         tried = ProgramTried(program_id=program_id, job_id=job_id, inputs=_recorded(values, settings) or "{}")
         gate = session.gate()
         try:

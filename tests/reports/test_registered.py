@@ -16,6 +16,7 @@ from made_up import Data, program, told
 from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
+from skillfleet_nb.reports.golden import GoldenWarning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +101,8 @@ def test_what_cannot_be_compared_is_refused(lab: Lab, registered: Fleet) -> None
 
 def test_a_live_program_follows_in_another_process(lab: Lab, registered: Fleet) -> None:
     registered.alias("intents", "served", 1)
-    live = lab.again.live("intents@served")
+    with pytest.warns(GoldenWarning, match="no model is configured"):
+        live = lab.again.live("intents@served")
     assert live.version.version == 1
     with pytest.raises(InputError, match="follows an alias, for example intents@production"):
         registered.live("intents@1")
