@@ -12,17 +12,33 @@ if TYPE_CHECKING:
     from skillfleet_nb.lm.task_models import task_lm
     from skillfleet_nb.offline import offline_lm
     from skillfleet_nb.programs.signatures import signature_version
+    from skillfleet_nb.programs.voting import BestOfN, Ensemble, MajorityVote
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.review.reviewer import ask
     from skillfleet_nb.skills import Skill
     from skillfleet_nb.widgets.monitor import Monitor
 
 __version__ = "0.1.0"
-__all__ = ["Fleet", "Job", "Monitor", "Skill", "ask", "offline_lm", "signature_version", "task_lm"]
+__all__ = [
+    "BestOfN",
+    "Ensemble",
+    "Fleet",
+    "Job",
+    "MajorityVote",
+    "Monitor",
+    "Skill",
+    "ask",
+    "offline_lm",
+    "signature_version",
+    "task_lm",
+]
 
 _HOMES = {
+    "BestOfN": "skillfleet_nb.programs.voting",
+    "Ensemble": "skillfleet_nb.programs.voting",
     "Fleet": "skillfleet_nb.fleet",
     "Job": "skillfleet_nb.runs.jobs.job",
+    "MajorityVote": "skillfleet_nb.programs.voting",
     "Monitor": "skillfleet_nb.widgets.monitor",
     "Skill": "skillfleet_nb.skills",
     "ask": "skillfleet_nb.runs.review.reviewer",

@@ -17,7 +17,7 @@ from skillfleet_nb.programs.signatures import (
     migrated,
     version_of,
 )
-from skillfleet_nb.programs.state import ALONE, predictor_states, saved_fields, saved_versions, unsaved_of
+from skillfleet_nb.programs.state import ALONE, composed_of, predictor_states, saved_fields, saved_versions, unsaved_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,6 +87,10 @@ def load_state(program: dspy.Module, state: Mapping[str, Any], *, differences: D
     """
     if differences not in get_args(Differences):
         raise unknown("differences", differences, get_args(Differences))
+    if (made_of := composed_of(state)) is not None:
+        from skillfleet_nb.programs.voting import composed
+
+        program = composed(program, made_of)
     predictors = _matched(program, state)
     differ = [d for name, (p, saved) in predictors.items() for d in _compare(name, p, saved)]
     if differ and differences == "refuse":

@@ -81,6 +81,8 @@ def dump_state(program: dspy.Module) -> ProgramState:
     from dspy.primitives.base_module import BaseModule
     from dspy.utils.saving import get_dependency_versions
 
+    from skillfleet_nb.programs.voting import composition
+
     if _is_predict(program):
         state = _dump_parameter(program)
     elif type(program).dump_state is BaseModule.dump_state:
@@ -107,6 +109,7 @@ def dump_state(program: dspy.Module) -> ProgramState:
             },
             "lms": {name: str(p.lm.model) for name, p in program.named_predictors() if p.lm is not None},
             "unsaved": unsaved_parts(program),
+            **({"composed": made_of} if (made_of := composition(program)) is not None else {}),
         },
     }
     return state
@@ -185,7 +188,10 @@ def program_id(state: Mapping[str, Any]) -> str:
     >>> program_id(dump_state(dspy.Predict("question -> answer")))
     '1fffd3c86e638f60'
     """
-    return content_hash({name: _content(predictor) for name, predictor in _predictors(state)})
+    content: dict[str, Any] = {name: _content(predictor) for name, predictor in _predictors(state)}
+    if (made_of := composed_of(state)) is not None:
+        content["metadata"] = made_of
+    return content_hash(content)
 
 
 def describe(state: Mapping[str, Any]) -> ProgramInfo:
@@ -233,6 +239,11 @@ def program_class(state: Mapping[str, Any]) -> str | None:
 def unsaved_of(state: Mapping[str, Any]) -> list[str]:
     """Return what :func:`unsaved_parts` said of the program when its state was made."""
     return list(_envelope(state).get("unsaved", ()))
+
+
+def composed_of(state: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what a vote is composed of, as its state tells; None for any other program."""
+    return cast("Mapping[str, Any] | None", _envelope(state).get("composed"))
 
 
 def predictor_states(state: Mapping[str, Any]) -> dict[str, ProgramState]:
