@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from skillfleet_nb.lm.fallback import Step
     from skillfleet_nb.lm.prices import Price
 
+MOST_RECORDED = 200_000
+"""Characters of a prompt, or of an answer, that are recorded; longer than any model writes."""
+
 _TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
 _COSTS = ("cost_usd", "full_cost_usd")
 
@@ -77,7 +80,7 @@ answered: ContextVar[Call | None] = ContextVar("skillfleet_lm_answer", default=N
 """The call that was answered last, whose answer is about to be read."""
 
 
-def completions(event: LMCall, n: int, outputs: Sequence[object]) -> list[LMCall]:
+def completions(event: LMCall, n: int, answers: Sequence[str]) -> list[LMCall]:
     """Tell a call for `n` completions as the n calls it costs."""
     if n == 1:
         return [event]
@@ -85,8 +88,7 @@ def completions(event: LMCall, n: int, outputs: Sequence[object]) -> list[LMCall
     for i in range(n):
         share = {name: getattr(event, name) // n + (i < getattr(event, name) % n) for name in _TOKENS}
         costs = {name: None if (usd := getattr(event, name)) is None else usd / n for name in _COSTS}
-        text = text_of(outputs[i]) if i < len(outputs) else None
-        response = digest(text) if text and str(event.response).startswith("sha256:") else text
+        response = answers[i] if i < len(answers) else None
         changed = {**share, **costs, "latency_s": event.latency_s / n, "response": response}
         parts.append(event.model_copy(update={**changed, "call_id": f"{event.call_id}-{i}"}))
     return parts
@@ -132,6 +134,19 @@ def text_of(sent: object) -> str:
     if isinstance(sent, list):
         return "\n\n".join([f"[{m.get('role')}]\n{m.get('content')}" if isinstance(m, dict) else str(m) for m in sent])
     return str(sent)
+
+
+def in_part(text: str) -> str:
+    """Return a text as it is recorded: of one that is too long the beginning, its length and its SHA-256.
+
+    Examples
+    --------
+    >>> in_part("as it is"), in_part("x" * 10**6)[-119:-71]
+    ('as it is', '[cut: 1,000,000 characters in all, sha256:2f5d5a')
+    """
+    if len(text) <= MOST_RECORDED:
+        return text
+    return f"{text[:MOST_RECORDED]}\n[cut: {len(text):,} characters in all, {digest(text)}]"
 
 
 def digest(text: str) -> str:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import CallOutcome, LMCall, Role, StopKind
-from skillfleet_nb.lm.calls import Call, answered, completions, current, digest, text_of
+from skillfleet_nb.lm.calls import Call, answered, completions, current, digest, in_part, text_of
 from skillfleet_nb.lm.fallback import Fallbacks
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, is_of_the_request, is_refusal
 from skillfleet_nb.lm.limits import Limits
@@ -303,12 +303,13 @@ class Ledger:
     def _tell(self, call: Call, outcome: CallOutcome, model: str, role: Role) -> None:
         if self._on_call is not None:
             call.role, call.call_id = role, f"{self._prefix}{next(self._number):08x}"
-            self._on_call(partial(self._events, call, outcome, model))
+            # cut now: what waits to be written must not hold on to answers that fill the memory
+            keep = in_part if self.record_prompts else digest
+            answers = [keep(text_of(o)) for o in (call.entry or {}).get("outputs") or ()]
+            self._on_call(partial(self._events, call, outcome, model, keep(call.prompt), answers))
 
-    def _events(self, call: Call, outcome: CallOutcome, model: str) -> list[LMCall]:
+    def _events(self, call: Call, outcome: CallOutcome, model: str, prompt: str, answers: list[str]) -> list[LMCall]:
         """Make what is recorded of a call."""
-        outputs = (call.entry or {}).get("outputs") or ()
-        prompt, response = call.prompt, "\n\n".join(text_of(o) for o in outputs)
         event = LMCall(
             call_id=call.call_id,
             model=model,
@@ -318,10 +319,10 @@ class Ledger:
             cache_write_tokens=call.used.cache_write,
             reasoning_tokens=call.used.reasoning,
             asked=call.step.request if call.step else None,
-            prompt=prompt if self.record_prompts else digest(prompt),
-            response=response if self.record_prompts else digest(response),
+            prompt=prompt,
+            response="\n\n".join(answers) or ("" if self.record_prompts else digest("")),
         )
-        return completions(event, call.reserved_calls, outputs)
+        return completions(event, call.reserved_calls, answers)
 
     @contextmanager
     def flight(self, call: Call, lm: object, role: Role) -> Iterator[None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import hashlib
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ import pytest
 from made_up import Counting, Data, counted_lm, exact, program
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.lm.calls import MOST_RECORDED
 from skillfleet_nb.lm.faults import RetryPolicy
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.limits import Limits, RunStopped
@@ -71,6 +74,26 @@ def test_a_response_without_usage_is_not_taken_for_a_cached_one() -> None:
     assert ask_until_stopped(metered) == "budget: 3 calls"
     assert engine.calls == ledger.totals.calls == 3
     assert not any(call.cached for call in told)
+
+
+@pytest.mark.parametrize("record_prompts", [True, False])
+def test_an_answer_that_would_fill_the_memory_is_cut_for_the_record(*, record_prompts: bool) -> None:
+    whole = "ä" * 20_000_000
+
+    class Endless(Counting):
+        def complete(self, request: Any) -> Any:
+            said = dspy.lm15.Message.assistant([dspy.lm15.TextPart(whole)])
+            return dataclasses.replace(super().complete(request), message=said)
+
+    waiting: list[Any] = []
+    ledger = Ledger(None, waiting.append, record_prompts=record_prompts)
+    lm, _ = counted_lm(Endless(), cache=False)
+    assert tapped(Gate(ledger), lm, "task")("how?") == [whole]
+    assert len(pickle.dumps(waiting[0].args[-1])) < 2 * MOST_RECORDED + 1000  # what waits to be written, too
+    (call,) = waiting[0]()
+    digest = f"sha256:{hashlib.sha256(whole.encode()).hexdigest()}"
+    kept = f"{whole[:MOST_RECORDED]}\n[cut: 20,000,000 characters in all, {digest}]"
+    assert call.response == (kept if record_prompts else digest)
 
 
 @pytest.mark.parametrize(
