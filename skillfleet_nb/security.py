@@ -42,6 +42,8 @@ _SHAPES = re.compile(
     r"|\bAKIA[0-9A-Z]{16}\b|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)|(?i:(?<=bearer ))[\w.~+/-]{16,}=*"
 )  # of keys that are in no variable here: a colleague's, in a text that a model repeated
 _SHORTEST = 8  # characters; what is shorter is a switch or a number, and found by chance
+_LONGEST_WORD = 11  # letters; a longer secret of small letters is none of the data's words
+_TOLD = frozenset({"error", "stop_reason", "text", "reason", "reasons", "evidence", "summary", "unread", "note"})
 _HIDDEN = "[key]"
 
 
@@ -105,7 +107,8 @@ class Redactor:
     """Takes secrets out of events, logs and errors, before they are written or raised.
 
     It knows the environment's secrets as they are now, and those of `models`; in errors and logs it also
-    hides what has the shape of a key.
+    hides what has the shape of a key.  A secret that is a plain word ("password") may be one of the data too:
+    there it is left, and hidden in what is told.
 
     Examples
     --------
@@ -114,17 +117,16 @@ class Redactor:
     """
 
     def __init__(self, models: Iterable[Model | None] = ()) -> None:
-        self._secrets = {secret for _, secret in secrets_of_environment()}
+        self._secrets: set[str] = set()
         self.add(models)
 
-    def add(self, models: Iterable[Model | None]) -> None:
-        """Take in the secrets of further models."""
-        self._secrets |= secrets_of(models)
+    def add(self, models: Iterable[Model | None] = ()) -> None:
+        """Take in the secrets of further models, and those that came into the environment since."""
+        self._secrets |= secrets_of(models) | {secret for _, secret in secrets_of_environment()}
         forms = {form for s in self._secrets for form in _forms(s)}
         self._forms = sorted(forms, key=len, reverse=True)
-        # A plain word ("password") may be a secret and yet a word of the data: it is hidden in errors alone.
-        self._sure = [form for form in self._forms if not (form.isalpha() and form.islower())]
-        self._encoded = [orjson.dumps(form)[1:-1] for form in self._sure]
+        self._sure = [form for form in self._forms if not _is_word(form)]
+        self._encoded = [orjson.dumps(form)[1:-1] for form in self._forms]
 
     def text(self, text: str) -> str:
         """Return a text or a page without secrets, and without what has the shape of one."""
@@ -137,8 +139,9 @@ class Redactor:
                 break
         else:
             return body
-        hide = partial(_without, self._sure)
-        return orjson.dumps({name: _walked(hide, value) for name, value in orjson.loads(body).items()})
+        hide, hide_all = partial(_without, self._sure), partial(_without, self._forms)
+        told = {name: _walked(hide_all if name in _TOLD else hide, v) for name, v in orjson.loads(body).items()}
+        return orjson.dumps(told)
 
     def error(self, exc: _Error) -> _Error | RuntimeError:
         """Take secrets out of an error and of all that it was raised from.
@@ -177,8 +180,13 @@ class Redactor:
 def _without(forms: Iterable[str], text: str) -> str:
     for form in forms:
         if form in text:
-            text = text.replace(form, _HIDDEN)
+            text = re.sub(rf"\b{form}\b", _HIDDEN, text) if _is_word(form) else text.replace(form, _HIDDEN)
     return text
+
+
+def _is_word(form: str) -> bool:
+    """Tell whether a secret could be a word of the data."""
+    return form.isalpha() and form.islower() and len(form) <= _LONGEST_WORD
 
 
 def _forms(secret: str) -> set[str]:

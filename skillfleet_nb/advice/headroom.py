@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from skillfleet_nb.data.labels import labelled
 from skillfleet_nb.data.landmarks import inputs_text
 from skillfleet_nb.errors import LMError
-from skillfleet_nb.events import HeadroomFound
+from skillfleet_nb.events import HeadroomFound, StopKind
 from skillfleet_nb.format import money, one_line, percent
 from skillfleet_nb.html import Readable, items, table
 from skillfleet_nb.lm.faults import in_short
@@ -284,7 +284,9 @@ def _try(home: Home, task: CheckedTask, asked: HeadroomRequest, labels: dict[str
     with Session.opened(home, task.settings, "headroom", task.lms, limits=limits) as session:
         gate = session.gate()
         plain = _scores(session, gate, task, task.program, examples)
-        if all(s is None for s in plain):
+        answered = [n for n, score in enumerate(plain) if score is not None]
+        turned = gate.closed is not None and gate.closed[0] is StopKind.LM_FAILING
+        if turned or not answered:
             failure = session.ledger.last_failure
             why = gate.closed[1] if gate.closed else in_short(failure) if failure else "no answer"
             raise LMError(f"the program could not be scored on {len(examples)} examples: {why}")
@@ -301,7 +303,9 @@ def _try(home: Home, task: CheckedTask, asked: HeadroomRequest, labels: dict[str
                 scored.append(_scores(session, gate, drawn, task.program, examples))
         totals = session.ledger.totals
         stopped = gate.closed[1] if gate.closed else None
-        found = _verdict(examples, [s for s in scored if s], labels, stopped=stopped)
+        # No zero stands for a missing answer: what the program as it is was not answered on is left out.
+        examples, scored = [examples[n] for n in answered], [[s[n] for n in answered] for s in scored if s]
+        found = _verdict(examples, scored, labels, stopped=stopped)
         found = found.model_copy(update={"calls": totals.calls, "cost_usd": totals.cost_usd})
     return _told(home, task, found)
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from skillfleet_nb.lm.stand_ins import replaced
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.security import Redactor
 
+_WORK = ("skillfleet-work", "skillfleet-user-code", "ThreadPoolExecutor")  # threads that may print for a run
 MARK = "skillfleet_log"  # the name of the DSPy setting that holds a run's log
 
 
@@ -62,6 +63,28 @@ class RunLog:
 def _seen(line: str) -> str:
     """Return what of a line is seen, where a part of it was written over another."""
     return line.rstrip("\r").rpartition("\r")[2]
+
+
+class _Cleaned:
+    """Stands for a stream; what is written goes to the original without secrets."""
+
+    def __init__(self, redactor: Redactor, original: TextIO) -> None:
+        self._redactor, self._original = redactor, original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def write(self, text: str) -> int:
+        self._original.write(self._redactor.text(text))
+        return len(text)
+
+
+def clean_output(redactor: Redactor) -> None:
+    """Take secrets out of all that this process prints from now on, on whichever thread."""
+    sys.stdout, sys.stderr = (
+        cast("TextIO", _Cleaned(redactor, sys.stdout)),
+        cast("TextIO", _Cleaned(redactor, sys.stderr)),
+    )
 
 
 class _Router:
@@ -103,15 +126,28 @@ def _without_bars(original: Callable[..., None]) -> Any:
 def run_log(path: Path, redactor: Redactor) -> Iterator[RunLog]:
     """Route what marked threads print to the file at `path`, without secrets, for the time of the body.
 
-    Threads are marked by ``dspy.context(**{MARK: log})``.
+    Threads are marked by ``dspy.context(**{MARK: log})``.  What is left behind of the body, a metric that hangs say, is
+    silent from then on.
     """
     from tqdm import tqdm
 
+    before = set(threading.enumerate())
     log = RunLog(path, redactor)
-    with (
-        closing(log),
-        replaced(sys, "stdout", _Router),
-        replaced(sys, "stderr", _Router),
-        replaced(tqdm, "__init__", _without_bars),
-    ):
-        yield log
+    routed = ExitStack()
+    routed.enter_context(replaced(sys, "stdout", _Router))
+    routed.enter_context(replaced(sys, "stderr", _Router))
+    try:
+        with closing(log), replaced(tqdm, "__init__", _without_bars):
+            yield log
+    finally:
+        left = [one for one in set(threading.enumerate()) - before if one.name.startswith(_WORK)]
+        if left:  # they would print into whatever cell runs by then
+            threading.Thread(target=_close_after, args=(left, routed), name="skillfleet-log", daemon=True).start()
+        else:
+            routed.close()
+
+
+def _close_after(threads: list[threading.Thread], routed: ExitStack) -> None:
+    for thread in threads:
+        thread.join()
+    routed.close()

@@ -126,6 +126,26 @@ def test_advice_knows_what_headroom_found(tmp_path: Path) -> None:
     assert made.features["baseline"] == pytest.approx(found.baseline)
 
 
+def test_no_zero_stands_for_an_answer_that_did_not_come(tmp_path: Path) -> None:
+    def fail(number: int) -> None:
+        if number % 4 == 0:
+            raise RuntimeError("overloaded")
+
+    whole, _ = _look(tmp_path / "whole")
+    lm, _ = counted_lm(Counting(fail), num_retries=0)
+    found, _ = _look(tmp_path / "failing", lm=lm, k=2)
+    assert found.n == whole.n - 3
+    assert found.baseline is not None
+
+    def turn(number: int) -> None:
+        if number > 4:
+            raise RuntimeError("gone")
+
+    lm, _ = counted_lm(Counting(turn), num_retries=0)
+    with pytest.raises(LMError, match=r"could not be scored on 12 examples: .*gone"):
+        _look(tmp_path / "turned", lm=lm)
+
+
 def test_a_budget_ends_the_look(tmp_path: Path) -> None:
     lm, engine = counted_lm(Counting(usd_per_1k_tokens=0.01))
     with pytest.raises(LMError, match=r"budget: \$1e-05"):

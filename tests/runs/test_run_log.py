@@ -3,14 +3,19 @@ from __future__ import annotations
 import inspect
 import io
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
-from made_up import SMALL, Data, counted_lm, told
+from made_up import SMALL, Data, counted_lm, told, until
 from tqdm import tqdm
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.lm.run_log import MARK, run_log
+from skillfleet_nb.security import Redactor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,3 +84,18 @@ def test_a_run_draws_no_bars_and_leaves_dspys_trace_as_it_was(optimizer: str, tm
     drawn = io.StringIO()
     assert list(tqdm(range(2), desc="somebody's", file=drawn)) == [0, 1]
     assert "somebody's: 100%" in drawn.getvalue()
+
+
+def test_what_is_left_behind_of_a_run_is_silent_and_then_the_streams_are_given_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdout, pool, free = sys.stdout, ThreadPoolExecutor(1), threading.Event()
+    with run_log(tmp_path / "output.log", Redactor()) as log, dspy.context(**{MARK: log}):
+        late = pool.submit(copy_context().run, lambda: sys.stdout.write("late" * free.wait()))
+    assert sys.stdout is not stdout
+    sys.stdout.write("the cell that runs by then")
+    free.set()
+    late.result()
+    pool.shutdown()
+    until(lambda: sys.stdout is stdout)
+    assert capsys.readouterr().out == "the cell that runs by then"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import JobState, Phase, StateChanged, StopKind
+from skillfleet_nb.lm.run_log import clean_output
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.leavable import leave
@@ -104,6 +105,7 @@ def main(root: str, job_id: str, alive: int) -> int:
     os.set_inheritable(alive, False)  # what the program starts in its turn does not keep the job alive
     home = Home.find(root)
     with Journal(home, job_id, alive=alive) as journal:
+        clean_output(journal.redactor)  # the program's modules and their threads print too
         try:
             slot = _slot(home, journal, EarlierAttempts.of(home, job_id).heard)
             if slot is None:
@@ -129,7 +131,6 @@ def _logged(root: str, job_id: str, alive: int) -> int:
     try:
         return main(root, job_id, alive)
     except BaseException:  # noqa: BLE001  this is where the process ends
-        # A traceback quotes errors of providers, which repeat the key they refuse.
         sys.stderr.write(Redactor().text(traceback.format_exc()))
         return 1
 

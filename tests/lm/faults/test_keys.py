@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
 KEY = "Zq7x9Lm2vTd4Rb"  # of no provider's shape: known by where it is kept alone
 
+WORD = "horsestaple"  # a key that could be a word of the data
+
 PLACES: dict[str, dict[str, Any]] = {
     "argument": {"api_key": KEY},
+    "word": {"api_key": WORD},
     "environment": {},
     "address": {"api_key": "unused", "query": f"?api-version=2&key={KEY}"},
     "nested": {"api_key": "unused", "extra_body": {"routing": {"providers": [{"api_token": KEY}]}}},
@@ -83,25 +86,31 @@ def shown_of(call: Callable[[], Any]) -> str:
 
 CASES = [
     *((command, place) for command in COMMANDS for place in ("argument", "environment")),
-    *((command, place) for command in ("doctor", "optimize") for place in ("address", "nested", "header")),
+    *((command, place) for command in ("doctor", "optimize") for place in ("address", "nested", "header", "word")),
 ]
 
 
 @pytest.mark.parametrize(("command", "place"), CASES)
 def test_a_key_that_a_provider_repeats_is_written_nowhere(
-    runner: Runner, keyed: Callable[[str], dspy.LM], command: str, place: str, tmp_path: Path
+    runner: Runner,
+    keyed: Callable[[str], dspy.LM],
+    command: str,
+    place: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    key = WORD if place == "word" else KEY
     if command == "ask":  # a program of a job that went well
         optimize(runner.fleet, runner.lm()).result()
     runner.server.always("repeats")
     lm = keyed(place)
     shown = shown_of(lambda: COMMANDS[command](runner.fleet, lm))
-    assert KEY in runner.server.repeated, "the provider got the key, and sent it back"
+    assert key in runner.server.repeated, "the provider got the key, and sent it back"
     assert "Incorrect API key provided" in shown
-    assert KEY not in shown
+    assert key not in shown + "".join(capfd.readouterr())
     with_report = (command, place) in {("optimize", "environment"), ("ask", "argument")}
     written = home_and_exports(runner.fleet, tmp_path / "out", report=with_report)
-    assert KEY.encode() not in written
+    assert key.encode() not in written
     assert b"Incorrect API key provided" in written
 
 
@@ -115,6 +124,41 @@ def test_a_detached_run_keeps_the_key_in_the_environment(
     assert KEY not in shown
     assert KEY in runner.server.repeated
     assert KEY.encode() not in home_and_exports(runner.fleet, tmp_path / "out")
+
+
+def test_what_a_worker_prints_beside_its_run_holds_no_key(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_VENDOR_SECRET", KEY)
+
+    class Metric:
+        """Prints as the parcel is opened, before there is a run: on the main thread and on one of its own."""
+
+        def __call__(self, example: dspy.Example, prediction: dspy.Prediction, trace: object = None) -> bool:
+            return bool(told(example, prediction).score)
+
+        def __reduce__(self) -> Any:
+            return _talk, (KEY[::-1],)
+
+    examples = rows(4)
+    splits = {"train": examples[2:6], "val": examples[6:11], "test": examples[11:14]}
+    job = runner.fleet.optimize(
+        program(), metric=Metric(), optimizer="labeled_fewshot", lm=runner.lm(), engine="process", **splits
+    )
+    job.result()
+    said = job.log()
+    assert KEY not in said
+    assert "main says [key]" in said
+    assert "thread says [key]" in said
+
+
+def _talk(backwards: str) -> Any:
+    import threading
+
+    key = backwards[::-1]
+    print("main says", key)  # noqa: T201  that is the matter
+    thread = threading.Thread(target=lambda: print("thread says", key))  # noqa: T201
+    thread.start()
+    thread.join()
+    return told
 
 
 def test_a_key_that_an_answer_repeats_is_recorded_as_hidden(
