@@ -61,10 +61,15 @@ class Prepared(CheckedTask):
     @property
     def race(self) -> Mode:
         """Whether evaluations end that can no longer win."""
+        if self.optimizer.decides:  # by all of validation
+            return "off"
         return self.request.race or ("exact" if self.optimizer.takes_maximum else "off")
 
     @property
     def _unraced(self) -> list[str]:
+        if self.optimizer.decides and self.request.race not in {None, "off"}:
+            asked = f"race = {self.request.race!r}"
+            return [f"{asked}: {self.optimizer.name} judges candidates by all of validation, and nothing is raced"]
         if self.race == "off" or self.optimizer.trial_size(len(self.splits.train)) is None:
             return []
         return [f"race = {self.race!r}: {self.optimizer.name} scores outside of dspy.Evaluate, where nothing is raced"]

@@ -118,7 +118,9 @@ def test_what_is_proven_is_taken_with_its_reasons(tmp_path: Path) -> None:
 
 def test_what_is_not_proven_is_not_taken_however_well_it_scored(tmp_path: Path) -> None:
     fleet, (lm, _) = Fleet(tmp_path), counted_lm()
-    result = tune(fleet, lm, **Data().splits()).result()
+    job = tune(fleet, lm, **Data().splits(), race="exact")
+    result = job.result()
+    assert any("judges candidates by all of validation, and nothing is raced" in note for note in job.progress.warnings)
     decisions = fleet.sql(DECISIONS)
     assert len(decisions)
     assert not decisions.accepted.any()
