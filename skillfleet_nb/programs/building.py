@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.programs.loading import load_state, saved_signature
-from skillfleet_nb.programs.state import ALONE, predictor_states, program_class
+from skillfleet_nb.programs.state import ALONE, predictor_states, program_class, saved_models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +58,31 @@ def build(
     if not isinstance(onto, dspy.Module):
         onto = _bare(state, onto) or _made(state, onto)
     return load_state(onto, state, differences=differences)
+
+
+def give_models(program: dspy.Module, state: Mapping[str, Any], but: str | None = None) -> list[str]:
+    """Give each predictor the model of its own that it was saved with, where it has none; say which cannot be made.
+
+    Parameters
+    ----------
+    program
+        Made anew from `state`; it is changed.
+    but
+        Name of a model that is not given to any: that of a run, which optimizers put into predictors.
+    """
+    import dspy
+
+    lost = []
+    choices = saved_models(state)
+    for name, predictor in program.named_predictors():
+        choice = choices.get(name)
+        if choice is None or predictor.lm is not None or choice["model"] == but:
+            continue
+        if choice["hosted"]:
+            predictor.lm = dspy.LM(choice["model"], **choice["settings"])
+        else:
+            lost.append(f"{'it' if name == ALONE else name} was saved with {choice['model']}, which only code can make")
+    return lost
 
 
 def _bare(state: Mapping[str, Any], signature: type[dspy.Signature] | None) -> dspy.Module | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -17,7 +18,15 @@ from skillfleet_nb.programs.signatures import (
     migrated,
     version_of,
 )
-from skillfleet_nb.programs.state import ALONE, composed_of, predictor_states, saved_fields, saved_versions, unsaved_of
+from skillfleet_nb.programs.state import (
+    ALONE,
+    composed_of,
+    predictor_states,
+    saved_fields,
+    saved_versions,
+    saved_with,
+    unsaved_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +39,10 @@ _TYPE = 40  # characters of a type that are shown
 
 Differences = Literal["refuse", "migrate", "keep"]
 """What becomes of fields that differ: nothing is loaded; what still fits is taken; the signature is as it was saved."""
+
+
+class LoadWarning(UserWarning):
+    """A program was loaded, and something of how it was saved could not be kept or may matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,7 @@ def load_state(program: dspy.Module, state: Mapping[str, Any], *, differences: D
     """
     if differences not in get_args(Differences):
         raise unknown("differences", differences, get_args(Differences))
+    _warn_of_another_dspy(state)
     if (made_of := composed_of(state)) is not None:
         from skillfleet_nb.programs.voting import composed
 
@@ -114,6 +128,15 @@ def load_state(program: dspy.Module, state: Mapping[str, Any], *, differences: D
     for (_, mine), (_, theirs) in zip(loaded.named_predictors(), program.named_predictors(), strict=True):
         mine.lm = theirs.lm
     return cast("dspy.Module", loaded)
+
+
+def _warn_of_another_dspy(state: Mapping[str, Any]) -> None:
+    from importlib.metadata import version
+
+    saved, now = saved_with(state), version("dspy")
+    if saved is not None and saved.split(".")[0] != now.split(".")[0]:
+        text = f"it was saved with DSPy {saved} and is loaded with {now}, which may word its prompts otherwise"
+        warnings.warn(text, LoadWarning, stacklevel=3)
 
 
 def load(program: dspy.Module, path: str | Path, *, differences: Differences = "refuse") -> dspy.Module:
@@ -304,7 +327,8 @@ def _annotation(name: str, text: str) -> Any:
     import dspy
 
     try:
-        return dspy.Signature(f"{name}: {text} -> {name}_").fields[name].annotation
+        own = {n: kind for n, kind in vars(dspy).items() if isinstance(kind, type) and hasattr(kind, "model_fields")}
+        return dspy.Signature(f"{name}: {text} -> {name}_", custom_types=own).fields[name].annotation
     except (ValueError, SyntaxError) as error:
         raise InputError(
             f"field {name} was saved with the type {text}, which is not known here: define it, or load the program "

@@ -19,7 +19,14 @@ from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
 from skillfleet_nb.events import AliasMoved, VersionRegistered
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.signatures import fingerprint
-from skillfleet_nb.programs.state import describe, predictor_states, program_class, program_id, saved_fields
+from skillfleet_nb.programs.state import (
+    describe,
+    predictor_states,
+    program_class,
+    program_id,
+    saved_fields,
+    saved_models,
+)
 from skillfleet_nb.store import Journal, follow, save_program
 
 if TYPE_CHECKING:
@@ -351,10 +358,11 @@ def check_name(text: str, what: str) -> None:
 
 
 def content_id(state: Mapping[str, Any]) -> str:
-    """Identify a program by what it says and what it is made for: its content, fields, types and class."""
+    """Identify a program by what it says and what it is made for: its content, fields, types, class and models."""
     fields = {name: saved_fields(state, name) for name in predictor_states(state)}
     made_for = {name: [list(astuple(shape)) for shape in shapes or ()] for name, shapes in fields.items()}
-    return content_hash([program_id(state), made_for, program_class(state)])
+    models = saved_models(state)
+    return content_hash([program_id(state), made_for, program_class(state), *([models] if models else [])])
 
 
 def fingerprints(state: Mapping[str, Any]) -> dict[str, str]:

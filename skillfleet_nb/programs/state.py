@@ -32,6 +32,11 @@ ProgramState = dict[str, Any]
 ENVELOPE_FORMAT = 1
 _NOT_CONTENT = frozenset({"lm", "traces", "train"})
 _NO_PARTS = frozenset({"history", "demos", "traces", "train", "callbacks"})
+_LM_SETTINGS = (
+    "temperature", "max_tokens", "max_completion_tokens", "top_p", "top_k", "seed", "reasoning_effort",
+    "presence_penalty", "frequency_penalty",
+)  # fmt: skip
+"""What is kept of a predictor's own model, beside its name: what people choose, and no key, address or header."""
 ALONE = "self"
 """DSPy's name for the only predictor of a bare ``dspy.Predict``."""
 
@@ -107,7 +112,7 @@ def dump_state(program: dspy.Module) -> ProgramState:
                 for name, p in program.named_predictors()
                 if (version := version_of(p.signature)) is not None
             },
-            "lms": {name: str(p.lm.model) for name, p in program.named_predictors() if p.lm is not None},
+            "lms": {name: _model_choice(p.lm) for name, p in program.named_predictors() if p.lm is not None},
             "unsaved": unsaved_parts(program),
             **({"composed": made_of} if (made_of := composition(program)) is not None else {}),
         },
@@ -230,6 +235,20 @@ def saved_versions(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     return {name: (told[0], told[1]) for name, told in _envelope(state).get("signatures", {}).items()}
 
 
+def saved_models(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return which model of its own each predictor was saved with: `model`, `settings`, and whether it is `hosted`.
+
+    None of another engine, which only the code that made it knows, is hosted.  Keys and addresses are never saved.
+    """
+    return dict(_envelope(state).get("lms", {}))
+
+
+def saved_with(state: Mapping[str, Any]) -> str | None:
+    """Return the version of DSPy that a state was saved with; None where it is not known."""
+    version = ((state.get("metadata") or {}).get("dependency_versions") or {}).get("dspy")
+    return None if version is None else str(version)
+
+
 def program_class(state: Mapping[str, Any]) -> str | None:
     """Return the class of the program that a state was made from, as ``module.name``; None where it is not known."""
     told = _envelope(state).get("program")
@@ -294,6 +313,12 @@ def _modules(name: str, module: object, seen: set[int]) -> Iterator[tuple[str, A
         for where, part in parts.items():
             if isinstance(part, BaseModule) and id(part) not in seen:
                 yield from _modules(f"{name}.{attribute}{where}", part, seen)
+
+
+def _model_choice(lm: Any) -> dict[str, Any]:
+    given = getattr(lm, "kwargs", {})
+    settings = {name: given[name] for name in _LM_SETTINGS if isinstance(given.get(name), str | int | float)}
+    return {"model": str(lm.model), "hosted": isinstance(getattr(lm, "engine", None), str), "settings": settings}
 
 
 def _is_predict(program: dspy.Module) -> bool:

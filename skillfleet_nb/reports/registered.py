@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.programs.building import build
+from skillfleet_nb.programs.building import build, give_models
 from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.programs.live import LiveProgram
-from skillfleet_nb.programs.loading import read_state
+from skillfleet_nb.programs.loading import LoadWarning, read_state
 from skillfleet_nb.programs.registry import NEWEST, Registry, check_name, parse
 from skillfleet_nb.programs.state import dump_state, program_id, unsaved_of
 from skillfleet_nb.reports import fit
@@ -211,11 +211,18 @@ class Registered:
         InputError
             If its class is not to be found, or fields differ, each named.
         """
+        from dspy import Module
+
         version = self._registry.find(ref)
         try:
             program = build(self.state(version.ref), onto, differences=differences)
         except InputError as error:
             raise InputError(f"{version.ref} cannot be loaded: {error}") from error
+        if not isinstance(onto, Module):
+            job_lm = version.setup.get("lm") if version.job_id else None
+            for lost in give_models(program, self.state(version.ref), but=job_lm):
+                text = f"{version.ref}: {lost}: set it, or the configured model answers"
+                warnings.warn(text, LoadWarning, stacklevel=3)
         if check is None and _is_alias(ref):
             self._warn(version, program, None)
         elif check is not None and check is not False:

@@ -121,7 +121,8 @@ def test_language_models_and_their_secrets_stay_out() -> None:
     state = dump_state(program)
     assert "SECRET" not in json.dumps(state)
     assert state["predict"]["lm"] is None
-    assert state["metadata"]["skillfleet"]["lms"] == {"predict": "openai/gpt-4o-mini"}
+    assert state["metadata"]["skillfleet"]["lms"]["predict"]["model"] == "openai/gpt-4o-mini"
+    assert "SECRET" not in json.dumps(state)
     assert program_id(state) == plain_id
     assert program.predict.lm is lm
     assert load_state(program, state).predict.lm is lm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,11 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from made_up import Data, program, told
 
-from skillfleet_nb import Fleet
+from skillfleet_nb import Fleet, offline_lm
 from skillfleet_nb.cli import main
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
+from skillfleet_nb.programs.loading import LoadWarning
+from skillfleet_nb.programs.state import dump_state
 from skillfleet_nb.reports.golden import GoldenWarning
 
 if TYPE_CHECKING:
@@ -209,3 +212,30 @@ def test_an_empty_home_says_what_to_do(
     assert main(["programs"]) == 0
     assert "no program is registered yet; skillfleet program register JOB --as NAME" in capsys.readouterr().out
     assert not (tmp_path / "home").exists()
+
+
+def test_a_predictor_keeps_the_model_it_has_of_its_own_and_no_key(tmp_path: Path) -> None:
+    fleet, own = Fleet(tmp_path), dspy.Predict("text -> intent")
+    own.lm = dspy.LM("openai/gpt-4o-mini", api_key="a-secret-of-mine", temperature=0.3, max_tokens=77)
+    fleet.register(own, "own")
+    loaded = fleet.program("own").lm  # type: ignore[attr-defined]
+    assert (loaded.model, loaded.kwargs) == ("openai/gpt-4o-mini", {"temperature": 0.3, "max_tokens": 77})
+    assert not any(b"a-secret-of-mine" in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert fleet.register(dspy.Predict("text -> intent"), "own").version == 2, "another model, another program"
+    own.lm = offline_lm()
+    fleet.register(own, "made")
+    with pytest.warns(LoadWarning, match="made@1: it was saved with skillfleet/offline-1, which only code can make"):
+        assert fleet.program("made").lm is None  # type: ignore[attr-defined]
+    with dspy.context(lm=offline_lm()):
+        given = fleet.program("made", own)
+    assert given.lm is own.lm  # type: ignore[attr-defined]
+
+
+def test_what_dspy_of_another_major_version_saved_is_loaded_and_said(tmp_path: Path) -> None:
+    fleet, state = Fleet(tmp_path), dump_state(dspy.Predict("history: dspy.History, text -> intent"))
+    state["metadata"]["dependency_versions"]["dspy"] = "2.6.27"
+    (tmp_path / "old.json").write_text(json.dumps(state))
+    fleet.register(tmp_path / "old.json", "old")
+    with pytest.warns(LoadWarning, match=r"saved with DSPy 2\.6\.27 and is loaded with 3\."):
+        program = fleet.program("old")
+    assert program.signature.fields["history"].annotation is dspy.History  # type: ignore[attr-defined]
