@@ -250,6 +250,8 @@ def _migrate(
 def _refuse_unsafe(skill: Skill, root: str | os.PathLike[str] | None) -> None:
     if skill.metadata_bytes is not None and skill.metadata_json is None:
         raise InputError("metadata.json is not a JSON object in UTF-8. Correct it by hand first.")
+    if isinstance(skill.front_matter.get("name"), dict):  # {{name}}, as YAML reads it
+        raise InputError("its name is a placeholder: it is a template to make skills of, and stays as it is.")
     if skill.path and skill.path.is_symlink():
         raise InputError("SKILL.md is a symbolic link. Migrate the file it points at.")
     if root is not None and skill.folder and not skill.folder.resolve().is_relative_to(Path(root).resolve()):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.commands.grammar import Argument, Command
 
 SERVES = {"dashboard", "demo", "watch"}  # go on until somebody ends them
+# None leads out of the working folder: some commands write to where they are pointed.
 ODD = (
     *(
         "",
@@ -42,7 +43,22 @@ ODD = (
         "x" * 300,
     ),
     *("\u202eabc", "\x1b[31m", "'", '"', "nan", "inf", "-1", "0", "1e400", "99999999999999999999", "1/0", "None"),
-    *("../..", "/", "/dev/full", "a:b", "math:pi", "json:loads", "os:nothing", ":", "a:", ":b", "*", "#", "=", "a="),
+    *(
+        "none/..",
+        "./.",
+        "/dev/full",
+        "a:b",
+        "math:pi",
+        "json:loads",
+        "os:nothing",
+        ":",
+        "a:",
+        ":b",
+        "*",
+        "#",
+        "=",
+        "a=",
+    ),
     *("=b", "a=b=c", "--home"),
 )
 SQL = (

@@ -115,6 +115,7 @@ def test_windows_1252_becomes_utf_8(tmp_path: Path) -> None:
         ("---\nname: [\n---\n", None, "cannot be edited"),
         ("---\nname: a\nname: b\n---\n", None, "stands there twice"),
         ("---\nname: pdf\n---\n", "{", "not a JSON object"),
+        ("---\nname: {{name}}\ndescription: {{description}}\n---\n", None, "it is a template"),
     ],
 )
 def test_what_cannot_be_migrated_is_left_alone_and_says_why(
