@@ -34,6 +34,7 @@ LAYERS: list[set[str]] = [
         "messages",
         "config",
         "stats",
+        "power",
         "security",
         "plugins",
     },

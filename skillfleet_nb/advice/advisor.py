@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.advice import past_runs
 from skillfleet_nb.advice.forecast import forecast
 from skillfleet_nb.advice.recommendation import Recommendation
-from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, RecommendRequest
+from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, NoiseRequest, RecommendRequest
 from skillfleet_nb.advice.selector import Requirements, selector_for
 from skillfleet_nb.advice.sizing import read_sizes
 from skillfleet_nb.advice.task_facts import checked, features, landmarks_of, sized, workload
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.advice.doctor import Diagnosis
     from skillfleet_nb.advice.forecast import Forecast
     from skillfleet_nb.advice.headroom import Headroom
+    from skillfleet_nb.advice.noise import NoiseFloor
     from skillfleet_nb.advice.track_record import SelectorReport
     from skillfleet_nb.events import Payload
     from skillfleet_nb.runs.jobs.job import Job
@@ -98,6 +99,37 @@ class Advisor:
 
         asked = HeadroomRequest(*program, **options)
         return look(self._home, checked(asked, self._settings), asked)
+
+    @takes(NoiseRequest)
+    def noise(self, *program: Any, **options: Any) -> NoiseFloor:
+        """Say how far apart two runs of the same program are, and so which gains this task can show at all.
+
+        The program is run twice on `n` examples, asked anew each time; the test split stays sealed.
+
+        Returns
+        -------
+        NoiseFloor
+            The smallest gain that the test split shows in 8 of 10 runs, and the rows that the wanted one needs.
+
+        Raises
+        ------
+        InputError, LMError
+            In one line.
+
+        Examples
+        --------
+        >>> import dspy, tempfile, skillfleet_nb as sf
+        >>> rows = [dspy.Example(n=str(n), odd=bool(n % 2)).with_inputs("n") for n in range(40)]
+        >>> found = sf.Fleet(tempfile.mkdtemp()).advice.noise(
+        ...     dspy.Predict("n -> odd: bool"), train=rows, metric=lambda e, p, trace=None: e.odd == p.odd,
+        ...     lm=sf.offline_lm(), n=10)
+        >>> found.differing, found.rows
+        (0, 155)
+        """
+        from skillfleet_nb.advice.noise import listen
+
+        asked = NoiseRequest(*program, **options)
+        return listen(self._home, checked(asked, self._settings), asked)
 
     @takes(EstimateRequest)
     def estimate(self, *program: Any, **options: Any) -> Forecast:

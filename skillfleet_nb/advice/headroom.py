@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from skillfleet_nb.advice.answers import answers_of
 from skillfleet_nb.data.labels import labelled
 from skillfleet_nb.data.landmarks import inputs_text
 from skillfleet_nb.errors import LMError
@@ -22,11 +23,9 @@ from skillfleet_nb.events import HeadroomFound, StopKind
 from skillfleet_nb.format import money, one_line, percent
 from skillfleet_nb.html import Readable, items, table
 from skillfleet_nb.lm.faults import in_short
-from skillfleet_nb.lm.limits import Limits, RunStopped
+from skillfleet_nb.lm.limits import Limits
 from skillfleet_nb.lm.session import Session
-from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.runs.off_loop import off_loop
 from skillfleet_nb.stats import mean_interval
 
 if TYPE_CHECKING:
@@ -314,22 +313,7 @@ def _scores(
     session: Session, gate: Gate, task: CheckedTask, program: Program, examples: Sequence[Example]
 ) -> list[float | None]:
     """Score a program on examples; None where it failed, nothing where calls were refused."""
-    import dspy
-
-    with session.logged(), session.models(gate, task.lm):
-        metered = tapped_program(gate, program.deepcopy()) if own_models(program) else program
-        try:
-            evaluate = dspy.Evaluate(
-                devset=list(examples),
-                metric=task.metric,
-                num_threads=task.num_threads,
-                max_errors=len(examples) + 1,
-            )
-            rows = off_loop(evaluate)(metered).results
-        except RunStopped:
-            return []
-    return [float(score) if prediction is not None and list(prediction.keys()) else None
-            for _, prediction, score in rows]  # fmt: skip
+    return [answer.score for answer in answers_of(session, gate, task, program, examples)]
 
 
 def _verdict(

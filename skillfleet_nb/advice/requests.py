@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.typing import Metric
 
+_FEWEST_TWICE = 5
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class HeadroomRequest(TaskRequest):
@@ -42,6 +44,36 @@ class HeadroomRequest(TaskRequest):
         for name, value in (("n", self.n), ("k", self.k)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} = {value!r}: give a whole number from 1")
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class NoiseRequest(TaskRequest):
+    """A task whose noise is asked for.
+
+    Parameters
+    ----------
+    n
+        Examples on which the program is run twice, from 5.
+    effect
+        The gain that is to be seen, above 0, up to 1: how many test rows show it.
+    budget_usd
+        No call starts beyond it.
+    """
+
+    metric: Metric = field()  # must be given here
+    n: int = 40
+    effect: float = 0.05
+    budget_usd: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.metric is None:
+            raise InputError("noise needs a metric: give metric=, a function metric(example, pred, trace=None)")
+        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < _FEWEST_TWICE:
+            raise InputError(f"n = {self.n!r}: give a whole number from {_FEWEST_TWICE}")
+        if isinstance(self.effect, bool) or not isinstance(self.effect, int | float) or not 0 < self.effect <= 1:
+            percent = "; divide by 100 if it is in points" if isinstance(self.effect, int | float) else ""
+            raise InputError(f"effect = {self.effect!r}: give a gain of scores above 0, up to 1{percent}")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

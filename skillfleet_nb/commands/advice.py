@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.advice.doctor import Diagnosis
     from skillfleet_nb.advice.forecast import Forecast
     from skillfleet_nb.advice.headroom import Headroom
+    from skillfleet_nb.advice.noise import NoiseFloor
     from skillfleet_nb.advice.recommendation import Recommendation
     from skillfleet_nb.advice.track_record import SelectorReport
     from skillfleet_nb.commands.context import Context
@@ -106,6 +107,23 @@ def _estimate(c: Context, a: argparse.Namespace) -> Forecast:
 )
 def _headroom(c: Context, a: argparse.Namespace) -> Headroom:
     return c.call(c.fleet.advice.headroom, a)
+
+
+@command(
+    "noise",
+    "which gains can this task show at all?",
+    *TASK,
+    argument("--metric", required=True, metavar="METRIC"),
+    argument("-n", type=int, default=40, metavar="N", help="examples that the program is run on twice (40)"),
+    argument("--effect", type=float, default=0.05, metavar="GAIN", help="gain to be seen, of 1: rows needed (0.05)"),
+    argument("--budget", dest="budget_usd", type=float, metavar="USD", help="limit in USD"),
+    about="""Run a program twice with nothing changed: what differs is noise, and smaller gains cannot be seen.""",
+    examples=("%skillfleet noise program --train train --metric metric --effect 0.03",),
+    task="Prepare",
+    place=4,
+)
+def _noise(c: Context, a: argparse.Namespace) -> NoiseFloor:
+    return c.call(c.fleet.advice.noise, a)
 
 
 @command(

@@ -379,6 +379,22 @@ class HeadroomFound(Payload):
     evidence: tuple[str, ...]
 
 
+class NoiseFound(Payload):
+    """A task's program was run twice with nothing changed; variances are of an example's difference of scores.
+
+    `differing` of `n` examples scored differently, asked by so many `threads`; `judge_variance` is that of scoring the
+    same answers twice, None where the metric asks no model.
+    """
+
+    kind: Literal["noise"] = "noise"
+    key: str
+    n: int
+    differing: int
+    variance: float
+    judge_variance: float | None
+    threads: int
+
+
 class ProgramTried(Payload):
     """A person tried a program by hand, in a stream of its own that holds its calls too.
 
@@ -397,8 +413,8 @@ class ProgramTried(Payload):
 AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
     | CandidateDecided | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged
-    | Probed | Landmarked | Recommended | Chosen | HeadroomFound | ProgramTried | VersionRegistered | AliasMoved
-    | Answered | Curated,
+    | Probed | Landmarked | Recommended | Chosen | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered
+    | AliasMoved | Answered | Curated,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""
