@@ -48,11 +48,15 @@ def companion(best: Prospect, possible: Sequence[Prospect], fits: Callable[[Fore
     found = [
         Companion(p, float(np.mean(np.maximum(p.expects.draws, best.expects.draws) - best.expects.draws)))
         for p in possible
-        if p is not best and _cost(p) <= MOST_SHARE * _cost(best) and fits(p.forecast)
+        if p is not best and _is_cheap(p.forecast, best.forecast) and fits(p.forecast)
     ]
-    top = max(found, key=lambda c: (c.gain, -_cost(c.prospect)), default=None)
+    top = max(found, key=lambda c: c.gain, default=None)
     return top if top is not None and top.gain >= _LEAST_GAIN else None
 
 
-def _cost(p: Prospect) -> float:
-    return p.forecast.cost_usd.expected if p.forecast.cost_usd else p.forecast.calls.expected
+def _is_cheap(forecast: Forecast, of: Forecast) -> bool:
+    """Tell whether a run costs at most so much of another: in calls, where no price tells them apart."""
+    usd, of_usd = forecast.cost_usd, of.cost_usd
+    if usd is not None and of_usd is not None and of_usd.expected > 0:
+        return usd.expected <= MOST_SHARE * of_usd.expected
+    return forecast.calls.expected <= MOST_SHARE * of.calls.expected

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from skillfleet_nb.commands.resolve import pairs, resolve, resolve_lm, resolve_lms, resolve_metric, resolve_rows
+from skillfleet_nb.errors import NotFoundError
 
 if TYPE_CHECKING:
     import argparse
@@ -66,6 +67,23 @@ class Context:
     def object(self, text: str, what: str) -> Any:
         """Find the object a person named; see :func:`~skillfleet_nb.commands.resolve.resolve`."""
         return resolve(text, what, self.namespace)
+
+    def program_or_name(self, text: str) -> Any:
+        """Find a program in a variable or as ``module:attribute``; any other text is the name of one, and stays.
+
+        A variable that holds something else stands in the way of no job of its name.
+        """
+        if text not in self.namespace:
+            return self.object(text, "program") if ":" in text else text
+        given = self.namespace[text]
+        is_program = hasattr(given, "named_predictors") or hasattr(given, "program_id") or hasattr(given, "progress")
+        if is_program:
+            return given
+        try:
+            self.fleet.job(text)
+        except NotFoundError:
+            return given
+        return text
 
     def rows(self, text: str | None, what: str, *, mixed: bool = False) -> Any:
         """Find a data set, which may be a file, with rows of different fields if `mixed`; None stays None."""

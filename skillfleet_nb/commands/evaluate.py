@@ -54,8 +54,7 @@ def _evaluate(c: Context, a: argparse.Namespace) -> Job:
     output = options.pop("output")
     for what in ("program", "against"):
         named = options[what]
-        is_object = named is not None and (named in c.namespace or ":" in named)
-        options[what] = c.object(named, what) if is_object else named
+        options[what] = None if named is None else c.program_or_name(named)
     options["data"] = c.rows(a.data, "data")
     options["metric"] = None if a.metric is None else c.metric(a.metric)
     options["lm"] = c.lm(a.lm)

@@ -133,10 +133,8 @@ def _show(c: Context, a: argparse.Namespace) -> object:
     examples=('program register intents --as support-intents --note "after the March data"',),
 )
 def _register(c: Context, a: argparse.Namespace) -> object:
-    is_object = a.source in c.namespace or ":" in a.source
-    source = c.object(a.source, "program") if is_object else a.source
     before = c.fleet.registry.versions(a.name).version.max() if a.name in c.fleet.registry.names else 0
-    version = c.fleet.register(source, a.name, a.note, golden=c.rows(a.golden, "golden"))
+    version = c.fleet.register(c.program_or_name(a.source), a.name, a.note, golden=c.rows(a.golden, "golden"))
     known = "" if version.version > before else ", which it was already"
     scored = "" if version.is_scored else "; it is not scored on a test split"
     set_alias = as_typed(f"program alias {version.name} production {version.version}")

@@ -97,8 +97,8 @@ def _migrate(c: Context, a: argparse.Namespace) -> object:
 def _tune(c: Context, a: argparse.Namespace) -> object:
     check_waiting(c, a)
     registered = c.fleet.registry.is_ref(a.source) and a.source not in c.namespace
-    if not registered and (a.source in c.namespace or ":" in a.source):
-        a.source = c.object(a.source, "program")
+    if not registered:
+        a.source = c.program_or_name(a.source)
     name = a.source.partition("@")[0] if registered else None
     job = c.call(c.fleet.tune, a)
     if a.output:

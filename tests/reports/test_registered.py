@@ -17,9 +17,11 @@ from made_up import Data, program, told
 from skillfleet_nb import Fleet, offline_lm
 from skillfleet_nb.cli import main
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
+from skillfleet_nb.events import JobCreated
 from skillfleet_nb.programs.loading import LoadWarning
 from skillfleet_nb.programs.state import dump_state
 from skillfleet_nb.reports.golden import GoldenWarning
+from skillfleet_nb.store import Home, Journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -163,6 +165,16 @@ def test_a_variable_of_any_kind_is_told_what_may_be_registered(tmp_path: Path) -
         shell.run_line_magic("skillfleet", f"program register frame --as frame --home {tmp_path}")
     shell.run_line_magic("skillfleet", f"program register kept --as kept --home {tmp_path}")
     assert Fleet(tmp_path).registry.names == ["kept"]
+
+
+def test_a_variable_that_is_no_program_stands_in_the_way_of_no_job(tmp_path: Path) -> None:
+    with Journal(Home.init(tmp_path), "job-1") as journal:
+        journal.append(JobCreated(name="frame", optimizer="copro", program="p", metric="m", engine="thread", seed=0))
+    shell = InteractiveShell()
+    shell.run_line_magic("load_ext", "skillfleet_nb")
+    shell.push({"frame": ("a", "tuple")})
+    with pytest.raises(UsageError, match="job 'frame'"):
+        shell.run_line_magic("skillfleet", f"program register frame --as frame --home {tmp_path / '.skillfleet'}")
 
 
 def test_files_and_wrong_things(tmp_path: Path) -> None:
