@@ -10,13 +10,14 @@ from skillfleet_nb.errors import JobError, unknown
 from skillfleet_nb.reports.registry_methods import RegistryMethods
 from skillfleet_nb.runs.engines import parcel
 from skillfleet_nb.runs.engines.launch import start, start_again
-from skillfleet_nb.runs.evaluation import EVALUATE, EvaluateRequest, prepare_evaluation
+from skillfleet_nb.runs.evaluation import EvaluateRequest, prepare_evaluation
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.runs.jobs.names import free_name
 from skillfleet_nb.runs.jobs.resume import refuse_changes, refuse_finished, refuse_spent
 from skillfleet_nb.runs.prepare import prepare
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
+from skillfleet_nb.runs.spec import EVALUATE
 from skillfleet_nb.store import Home, Store, queries
 
 if TYPE_CHECKING:

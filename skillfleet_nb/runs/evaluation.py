@@ -23,6 +23,7 @@ from skillfleet_nb.runs.outcome import Stop, recorded, result_of
 from skillfleet_nb.runs.prepare import Prepared, checked_budget
 from skillfleet_nb.runs.recorder import Candidate
 from skillfleet_nb.runs.request import RunRequest
+from skillfleet_nb.runs.spec import EVALUATE
 from skillfleet_nb.runs.task import check_task, checked_program, input_fields
 from skillfleet_nb.stats import mean_interval
 
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.spec import RunResult
     from skillfleet_nb.store import Home, Journal
     from skillfleet_nb.typing import Example, Metric, Model, Program, Rows
-
-EVALUATE = "evaluate"
-"""What stands in the place of an optimizer in a job that only scores."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.events import JobState, StopKind
 
+EVALUATE = "evaluate"
+"""What stands in the place of an optimizer in a job that only scores."""
+
 
 def tags_of(given: Sequence[str]) -> tuple[str, ...]:
     """Tidy the tags of a job; one text is one tag, and commas part several.

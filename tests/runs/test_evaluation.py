@@ -48,6 +48,7 @@ def test_a_program_is_scored_with_an_interval_and_recorded_as_a_job(fleet: Fleet
     assert result.test_score == pytest.approx(told.mean)
     assert result.test_interval == pytest.approx((told.low, told.high))
     assert result.summary.startswith(f"{100 * told.mean:.1f} on 12 rows, 95% interval")
+    assert ("score", result.summary) in job.summary()
     row = fleet.jobs(tag="asked").iloc[0]
     assert (row.optimizer, row.lm_calls) == ("evaluate", 12)
     assert row.test_score == pytest.approx(told.mean)
@@ -65,6 +66,7 @@ def test_two_programs_are_compared_pair_by_pair(fleet: Fleet, optimised: Job) ->
     )  # fmt: skip
     assert result.lm_calls == 0, "the run has bought these answers"
     assert job.diff() is not None
+    assert dict(job.summary())["score"].startswith(f"{100 * result.test_baseline:.1f} → ")
 
 
 def test_evaluations_and_runs_stand_side_by_side(fleet: Fleet, optimised: Job) -> None:

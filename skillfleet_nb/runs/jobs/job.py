@@ -21,6 +21,7 @@ from skillfleet_nb.programs.state import save, save_state
 from skillfleet_nb.runs.jobs.live import live_view
 from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
 from skillfleet_nb.runs.jobs.progress import Progress
+from skillfleet_nb.runs.spec import EVALUATE
 from skillfleet_nb.stats import p_in_words
 from skillfleet_nb.store import Home, load_program, request
 
@@ -376,18 +377,7 @@ class Job(Readable):
             rows.append(("answered", f"{question} {choice}" + (f": {text}" if text not in {"", choice} else "")))
         if p.baseline is not None and p.best is not None:
             rows.append(("validation", f"{points(p.baseline)} → {points(p.best)}"))
-        r = p.result
-        if r and r.verdict and r.p_value is not None:
-            interval = f"{points_change(r.test_delta_low)} to {points_change(r.test_delta_high)}"
-            delta = f"{points_change(r.test_delta)} points, 95% interval {interval}, {p_in_words(r.p_value)}"
-            if p.best_program == p.first_program:
-                delta = "none: nothing proved better than the given program on validation, it is kept"
-            rows.append(("test (sealed)", f"{points(r.test_baseline)} → {points(r.test_score)}"))
-            rows.append(("difference", delta))
-            failed = f"; {r.failed_share:.0%} of the predictions failed, counted as 0" if r.failed_share else ""
-            rows.append(("verdict", f"{r.verdict}{failed}" + (f"; {r.unread}" if r.unread else "")))
-        elif r:
-            rows.append(("verdict", "not tested"))
+        rows += _result_rows(p)
         failed = f", {p.totals.failed} failed" if p.totals.failed else ""
         rows.append(("LM calls", f"{p.calls:,} bought, {p.cached:,} cached{failed}"))
         rows += [("cost", money(p.cost_usd)), ("time", duration(p.elapsed_s))]
@@ -421,3 +411,23 @@ class Job(Readable):
     def html(self) -> str:
         """Show it as HTML."""
         return table([], self.summary())
+
+
+def _result_rows(p: Progress) -> list[tuple[str, str]]:
+    """Tell what a job came to, as pairs of a word and its value."""
+    r = p.result
+    if r is None:
+        return []
+    if r.verdict is None or r.p_value is None:
+        return [("verdict", "not tested") if r.test_score is None else ("score", r.summary)]
+    interval = f"{points_change(r.test_delta_low)} to {points_change(r.test_delta_high)}"
+    delta = f"{points_change(r.test_delta)} points, 95% interval {interval}, {p_in_words(r.p_value)}"
+    if p.best_program == p.first_program:
+        delta = "none: nothing proved better than the given program on validation, it is kept"
+    failed = f"; {r.failed_share:.0%} of the predictions failed, counted as 0" if r.failed_share else ""
+    scored = "score" if p.optimizer == EVALUATE else "test (sealed)"
+    return [
+        (scored, f"{points(r.test_baseline)} → {points(r.test_score)}"),
+        ("difference", delta),
+        ("verdict", f"{r.verdict}{failed}" + (f"; {r.unread}" if r.unread else "")),
+    ]
