@@ -13,6 +13,7 @@ from skillfleet_nb.events import (
     Curated,
     JobCreated,
     JobState,
+    MemberTold,
     Paused,
     Phase,
     ProgramSaved,
@@ -167,6 +168,8 @@ class JobRecord:
         The candidate that is being scored.
     programs
         Ids of the candidates that were kept.
+    members
+        Of a job of several searches, where each is.
     result
         What the latest attempt came to.
     question
@@ -206,6 +209,7 @@ class JobRecord:
     trying: Trying | None = None
     programs: set[str] = field(default_factory=set)
     first_program: str | None = None
+    members: dict[str, MemberTold] = field(default_factory=dict)
     result: Result | None = None
     question: ReviewAsked | None = None
     reviews: list[tuple[str, str, str]] = field(default_factory=list)
@@ -336,6 +340,10 @@ class JobRecord:
         del at
         self.programs.add(p.program_id)
 
+    def _member(self, p: MemberTold, at: datetime) -> None:
+        del at
+        self.members[p.member] = p
+
     def _ended(self, p: Result, at: datetime) -> None:
         del at
         self.result = p
@@ -362,6 +370,7 @@ class JobRecord:
         Trial: _tried,
         Unread: _unread,
         ProgramSaved: _kept,
+        MemberTold: _member,
         Result: _ended,
         ReviewAsked: _asked,
         ReviewAnswered: _answered,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.optimizers.ensemble import VOTES
 from skillfleet_nb.runs.racing import RACES
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ PROGRAM, --metric and the data sets are names of the notebook, module:attribute,
 _OPTIMIZE_EXAMPLES = (
     "%skillfleet optimize program --train train --metric metric --optimizer gepa --max-calls 1500 --name intents",
     "%skillfleet optimize program --train data.csv --metric metric --optimizer miprov2 --set auto=medium --budget 5",
+    "%skillfleet optimize program --train train --metric metric --ensemble miprov2,gepa,infer_rules --vote weighted",
     "optimize mymodule:program --train data.csv --metric mymodule:metric --optimizer copro --lm offline",
 )
 
@@ -43,7 +46,17 @@ TASK = (
     "optimise a program",
     *TASK,
     argument("--metric", required=True, metavar="METRIC"),
-    argument("--optimizer", required=True, metavar="OPTIMIZER", help="see the command optimizers; auto chooses"),
+    argument("--optimizer", metavar="OPTIMIZER", help="see the command optimizers; auto chooses"),
+    argument(
+        "--ensemble",
+        nargs="?",
+        const="",
+        metavar="MEMBERS",
+        help="run several optimizers at the same time: their names with commas between, three by default",
+    ),
+    argument(
+        "--vote", choices=VOTES, help="with --ensemble: return the best member (select), or a vote if it is better"
+    ),
     argument("--select", type=int, metavar="K", help="train on the best K of the train split; see trainset"),
     argument("--strategy", metavar="STRATEGY", help="with --select: balanced, top, coverage, hard, or a mixture"),
     argument(
@@ -89,6 +102,9 @@ TASK = (
 )
 def _optimize(c: Context, a: argparse.Namespace) -> Job:
     check_waiting(c, a)
+    _take_ensemble(a)
+    if a.ensemble is not None:
+        c.say(c.call(partial(c.fleet.advice.estimate, probe=0), a))
     job = c.call(c.fleet.optimize, a)
     if a.output:
         c.namespace[a.output] = job
@@ -96,6 +112,18 @@ def _optimize(c: Context, a: argparse.Namespace) -> Job:
     if not a.no_wait and a.engine != "process":
         c.wait(job)
     return job
+
+
+def _take_ensemble(a: argparse.Namespace) -> None:
+    """Read ``--ensemble`` and ``--vote`` as the optimizer that they are, and its parameters."""
+    if a.ensemble is None and a.vote is not None and a.optimizer != "ensemble":
+        raise InputError(f"--vote {a.vote} is given without --ensemble: there is nothing to vote on")
+    if a.ensemble is None and a.optimizer is None:
+        raise InputError("no optimizer is given: --optimizer NAME, --optimizer auto, or --ensemble for several")
+    if a.ensemble is not None and a.optimizer not in {None, "ensemble"}:
+        raise InputError(f"--optimizer {a.optimizer} and --ensemble are both given: name it among the members instead")
+    a.optimizer = "ensemble" if a.ensemble is not None else a.optimizer
+    a.params = [*a.params, *([f"members={a.ensemble}"] if a.ensemble else []), *([f"vote={a.vote}"] if a.vote else [])]
 
 
 @command(

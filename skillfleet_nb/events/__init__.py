@@ -121,7 +121,8 @@ class Trial(Payload):
     `lm_calls` and `cost_usd` are what the job has bought up to this trial, `full_cost_usd` what that would have cost
     without DSPy's cache; None where a price is unknown.  `best_so_far` is the best full evaluation on `split` up to
     this trial.  `bound` is told of one that was pruned, for it could no longer win: the mean it had at most on all
-    examples, where `n_examples` and `score` are of those it got to.
+    examples, where `n_examples` and `score` are of those it got to.  `member` is the search it is of, where a job makes
+    several.
     """
 
     kind: Literal["trial"] = "trial"
@@ -132,6 +133,7 @@ class Trial(Payload):
     score: float
     best_so_far: float | None = None
     bound: float | None = None
+    member: str | None = None
     program_id: str | None = None
     parent_ids: tuple[str, ...] = ()
     lm_calls: int = 0
@@ -219,6 +221,26 @@ class CandidateDecided(Payload):
     accepted: bool
     reasons: str = ""
     evidence: str = ""
+
+
+class MemberTold(Payload):
+    """Where one of several searches of a job is: `state` is running, searched, failed, stopped, scored or chosen.
+
+    `score` is on validation; `optimism` tells by how much that of the chosen one is flattered by the choice.  Calls,
+    USD and seconds are the member's own so far.
+    """
+
+    kind: Literal["member"] = "member"
+    member: str
+    state: Literal["running", "searched", "failed", "stopped", "scored", "chosen"]
+    program_id: str | None = None
+    score: float | None = None
+    optimism: float | None = None
+    lm_calls: int = 0
+    cached_calls: int = 0
+    cost_usd: float | None = None
+    seconds: float = 0.0
+    error: str | None = None
 
 
 class Result(Payload):
@@ -412,8 +434,9 @@ class ProgramTried(Payload):
 
 AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
-    | CandidateDecided | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged
-    | Probed | Landmarked | Recommended | Chosen | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered
+    | CandidateDecided | MemberTold | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated
+    | ExampleJudged | Probed | Landmarked | Recommended | Chosen | HeadroomFound | NoiseFound | ProgramTried
+    | VersionRegistered
     | AliasMoved | Answered | Curated,
     Field(discriminator="kind"),
 ]  # fmt: skip

@@ -158,7 +158,8 @@ class Gate:
                 call.was_held = True
                 return False
             # DSPy asks again for what takes long: after a hold the second one waits for the answer to the first.
-            if call.was_held and may_wait and ledger.is_in_flight(call.key):
+            # So do several searches that ask the same at the same time.
+            if (call.was_held or ledger.shares_answers) and may_wait and ledger.is_in_flight(call.key):
                 return False
             reason = self._refusal(call)
             if reason is None and self._is_beyond_checkpoint(call):

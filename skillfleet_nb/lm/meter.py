@@ -113,6 +113,7 @@ class Ledger:
         self._on_stop: list[Callable[[StopKind, str], None]] = []
         self._started = time.monotonic() - spent_s
         self._pausing = self._paused = False
+        self.shares_answers = False  # of requests that several searches make at the same time
         self._holds = 0
         self._held_since: float | None = None
         self._held_s = 0.0

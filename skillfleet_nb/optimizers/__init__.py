@@ -7,6 +7,7 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers.base import (
     Changes,
     Decision,
+    MemberResult,
     Optimizer,
     OptimizerParams,
     Preset,
@@ -23,6 +24,7 @@ __all__ = [
     "Changes",
     "Decision",
     "InputError",
+    "MemberResult",
     "Optimizer",
     "OptimizerParams",
     "Preset",

@@ -9,6 +9,7 @@ test split: those belong to the run around it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -20,6 +21,7 @@ from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from skillfleet_nb.events import Role
     from skillfleet_nb.optimizers.rehearsal import Calls, Shape
@@ -134,6 +136,29 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class MemberResult:
+    """What one of several searches of a run found.
+
+    Attributes
+    ----------
+    name, program
+        The member, and its program.
+    score
+        On validation, in [0, 1].
+    chosen
+        Whether it is what the run returns.
+    optimism
+        By how much the best of several is flattered by being chosen, where it was.
+    """
+
+    name: str
+    program: Program
+    score: float
+    chosen: bool
+    optimism: float | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """What an optimizer is given.
 
@@ -157,6 +182,9 @@ class Task:
         Tells that the candidate with these instructions, by predictor, descends from those parents.
     decided
         Tells what an optimizer that `decides` came to on a candidate.
+    member, told
+        Of an optimizer with `has_members`: what runs within ``member(name)`` is counted for that one, and
+        ``told(result)`` says what it found.
     reading
         Makes of an adapter one whose unreadable answers are counted and told, and that takes more forms of a
         proposal; for adapters an optimizer sets itself, for DSPy's setting is one already.
@@ -173,6 +201,8 @@ class Task:
     say: Callable[[str], None] = field(default=lambda _: None)
     lineage: Callable[[dict[str, str], Sequence[dict[str, str]]], None] = field(default=lambda *_: None)
     decided: Callable[[Decision], None] = field(default=lambda _: None)
+    member: Callable[[str], AbstractContextManager[None]] = field(default=lambda _: nullcontext())
+    told: Callable[[MemberResult], None] = field(default=lambda _: None)
     reading: Callable[[Adapter], Adapter] = field(default=lambda adapter: adapter)
 
 
@@ -197,6 +227,8 @@ class Optimizer(ABC):
     needs: ClassVar[str] = ""
     """What it needs beyond examples and a metric, in words."""
     min_train: ClassVar[int] = 1
+    has_members: ClassVar[bool] = False
+    """Whether it runs several searches at the same time, each for a member of its own."""
     takes_maximum: ClassVar[bool] = False
     """Whether it keeps the candidate with the highest mean of ``dspy.Evaluate`` on `val`, of equals the first, and
     reads scores for nothing else: then an evaluation that can no longer win may end early and changes nothing."""
@@ -234,6 +266,11 @@ class Optimizer(ABC):
     def expected_calls(self, shape: Shape) -> Calls:
         """Return what :meth:`calls` counts, played once in a process for the same parameters and shape."""
         return _played(type(self), self.params.model_dump_json(), shape)
+
+    def least_calls(self, shape: Shape) -> int:
+        """Return how many calls it needs to do anything at all: a smaller budget is refused."""
+        del shape
+        return 0
 
     def trial_size(self, n_train: int) -> int | None:
         """Tell how many scores make a trial where candidates are not scored with ``dspy.Evaluate``."""

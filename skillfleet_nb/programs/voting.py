@@ -129,7 +129,7 @@ class _Voting(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         self.fields, self.weights = settings["fields"], list(settings["weights"])
         self.calibration = [(a, c) for a, c in settings["calibration"]]
 
-    def _counted(self, predictions: Sequence[dspy.Prediction | None]) -> Voted:
+    def counted(self, predictions: Sequence[dspy.Prediction | None]) -> Voted:
         """Count the votes; None stands for a member that failed."""
         weights = self.weights if self.weighing == "weighted" and self.weights else [1.0] * len(predictions)
         given = [
@@ -219,7 +219,7 @@ class Ensemble(_Voting):
 
     def forward(self, **inputs: Any) -> Voted:
         """Ask every member, one after the other; one that raises gives no answer."""
-        return self._counted([_answer(program, inputs) for program in self.programs])
+        return self.counted([_answer(program, inputs) for program in self.programs])
 
     def fit(self, examples: Sequence[Example], metric: Metric, *, num_threads: int | None = None) -> Ensemble:
         """Learn weights and confidence from examples that no member was trained on; return itself.
@@ -250,7 +250,7 @@ class Ensemble(_Voting):
         seen = []
         for example, given in zip(examples, zip(*answers, strict=True), strict=True):
             if any(prediction is not None for prediction, _ in given):
-                voted = self._counted([prediction for prediction, _ in given])
+                voted = self.counted([prediction for prediction, _ in given])
                 score: Any = metric(example, voted)
                 seen.append((voted.vote.agreement if voted.vote else 0.0, float(getattr(score, "score", score))))
         self.statistics = Statistics()
@@ -296,7 +296,7 @@ class MajorityVote(_Voting):
 
     def forward(self, **inputs: Any) -> Voted:
         """Ask `n` times, one after the other; an attempt that fails gives no answer."""
-        return self._counted([_answer(self._rollout(number), inputs) for number in range(self.n)])
+        return self.counted([_answer(self._rollout(number), inputs) for number in range(self.n)])
 
     def _rollout(self, number: int) -> dspy.Module:
         """Copy the program as one whose answers are its own: DSPy's cache goes by the number."""

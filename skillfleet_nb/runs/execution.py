@@ -23,6 +23,7 @@ from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.collector import set_aside
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
+from skillfleet_nb.runs.lanes import Lanes
 from skillfleet_nb.runs.leavable import run_leavable
 from skillfleet_nb.runs.lm_health import told_at_the_end
 from skillfleet_nb.runs.outcome import Comparison, Stop, recorded, result_of
@@ -73,8 +74,10 @@ class Execution:
         self._looked, self._looking, self._heard = 0.0, threading.Lock(), self._history.heard
         self._told_paused, self._telling_pause = False, threading.Lock()
         self._reporter = Reporter(home, journal, self._history.programs)
+        self._lanes = Lanes(self._reporter.emit, self._reporter.keep)
         self._session = self._metered()  # at once: a person may stop the run before it has begun
         self.ledger = self._session.ledger
+        self.ledger.shares_answers = prepared.optimizer.has_members
         prepared.metric.on_fault = lambda fault: self.ledger.stop(StopKind.METRIC, fault)
 
     def _metered(self) -> Session:
@@ -89,6 +92,7 @@ class Execution:
             earlier=self._history,
             look=self._look,
             on_pause=self._tell_pause,
+            on_calls=self._lanes.take if run.optimizer.has_members else None,
         )
 
     @cached_property
@@ -253,6 +257,8 @@ class Execution:
                     say=self._reporter.say,
                     lineage=self._recorder.descends,
                     decided=self._recorder.decided,
+                    member=self._lanes.open,
+                    told=self._lanes.told,
                     reading=self._session.readings.reading,
                 )
                 returned = untracked(run_leavable(gate, partial(optimizer.compile, task), self._reporter.warn))

@@ -157,6 +157,7 @@ def prepare(
         request = choose(request, task)
     optimizer = optimizer or create(request.optimizer, request.params)
     optimizer.check(task.for_optimizer())
+    _refuse_too_small(request, optimizer, task)
     settled = replace(
         request,
         train=task.splits.train,
@@ -172,6 +173,17 @@ def prepare(
         strategy=None,
     )
     return Prepared(**{**task.parts(), "request": settled, "optimizer": optimizer})
+
+
+def _refuse_too_small(request: RunRequest, optimizer: Optimizer, task: CheckedTask) -> None:
+    """Refuse a budget of calls under which an optimizer cannot do anything at all."""
+    sizes = task.sizes
+    needed = optimizer.least_calls(Shape(sizes["train"], sizes["val"], task.predictors))
+    if needed and request.max_calls is not None and request.max_calls < needed + sizes["val"]:
+        raise InputError(
+            f"max_calls = {request.max_calls}: the smallest forecast of a member of {optimizer.name} is {needed:,} "
+            f"calls, after {sizes['val']} for the given program: raise it, or name cheaper members"
+        )
 
 
 def checked_fallbacks(given: object) -> tuple[Model, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.events import CandidateDecided, ExampleScore, Split, Trial, Trying
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.runs.jobs.attempts import trial_key
+from skillfleet_nb.runs.lanes import lane
 from skillfleet_nb.runs.outputs import output_json
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ class Recorder:
                 score=score,
                 best_so_far=self._best.get(split),
                 bound=bound,
+                member=lane(),
                 program_id=program_id,
                 parent_ids=self._lineage.get(instructions, ()),
                 lm_calls=totals.calls,

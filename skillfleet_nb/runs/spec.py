@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import dspy
+    import pandas as pd
 
     from skillfleet_nb.events import JobState, StopKind
 
@@ -153,6 +154,8 @@ class RunResult:
         Why the search ended, for programs and in words.
     lm_calls, cached_calls, cost_usd
         Bought calls, calls served from the cache, and USD; cost is None where a price is unknown.
+    members
+        Of a run of several searches: a row each, as in the relation ``members``.
     """
 
     program: dspy.Module
@@ -174,6 +177,7 @@ class RunResult:
     cached_calls: int = 0
     cost_usd: float | None = 0.0
     wall_s: float = 0.0
+    members: pd.DataFrame | None = None
 
     def __str__(self) -> str:
         return visible(self.summary)

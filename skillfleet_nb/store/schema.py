@@ -209,6 +209,11 @@ def m016_pruned_trials(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("ALTER TABLE fleet.raw.trials ADD COLUMN bound DOUBLE")
 
 
+def m017_members(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in the searches that a job makes at the same time; no journal held that before."""
+    con.execute("ALTER TABLE fleet.raw.trials ADD COLUMN member VARCHAR")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -220,6 +225,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m014_curation,
     m015_decisions,
     m016_pruned_trials,
+    m017_members,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

@@ -72,7 +72,7 @@ VIEWS = {
     "trials": """
         SELECT job_id, trial, logged_at AS "at", split, full_eval, n_examples, score, best_so_far, program_id,
             parent_ids, lm_calls, cost_usd, coalesce(full_cost_usd, cost_usd) AS full_cost_usd,
-            bound IS NOT NULL AS pruned, bound
+            bound IS NOT NULL AS pruned, bound, member
         FROM raw.trials""",
     "scores": "SELECT job_id, trial, example_id, score, feedback, output FROM raw.scores",
     "lm_calls": """
@@ -188,6 +188,14 @@ VIEWS = {
             (payload->>'accepted')::BOOLEAN AS accepted, payload->>'reasons' AS reasons,
             payload->>'evidence' AS evidence, logged_at AS decided_at
         FROM raw.events WHERE kind = 'decision'""",
+    "members": """
+        SELECT job_id, m->>'member' AS member, m->>'state' AS state, m->>'program_id' AS program_id,
+            (m->>'score')::DOUBLE AS score, (m->>'optimism')::DOUBLE AS optimism, (m->>'lm_calls')::BIGINT AS lm_calls,
+            (m->>'cached_calls')::BIGINT AS cached_calls, (m->>'cost_usd')::DOUBLE AS cost_usd,
+            (m->>'seconds')::DOUBLE AS seconds, m->>'error' AS error
+        FROM (
+            SELECT job_id, arg_max(payload, seq) AS m FROM raw.events WHERE kind = 'member'
+            GROUP BY job_id, payload->>'member')""",
     **REGISTRY_VIEWS,
 }
 """Query of each relation, in the order in which they rest on each other."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 RELATIONS = ("jobs", "events", "trials", "scores", "lm_calls", "programs")
-RELATIONS += ("reviews", "example_history", "examples", "example_outcomes", "recommendations", "decisions")
+RELATIONS += ("reviews", "example_history", "examples", "example_outcomes", "recommendations", "decisions", "members")
 RELATIONS += ("program_versions", "alias_history", "program_aliases", "live_answers")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
 
@@ -68,7 +68,7 @@ def test_each_relation_is_documented_column_by_column(filled: Store, relation: s
         ("select 1.50", 1.5),
         ("select name from (show tables) limit 1", "alias_history"),
         ("select column_name from (describe jobs) limit 1", "job_id"),
-        ("select count(*) from (summarize trials)", 15),
+        ("select count(*) from (summarize trials)", 16),
         ("select running from (pivot jobs on state in ('interrupted', 'running') using count(*))", 0),
         ("with recursive t(n) as (select 1 union all select n + 1 from t where n < 5) select max(n) from t", 5),
         ("select trials.at > timestamptz '2020-01-01' from trials limit 1", True),

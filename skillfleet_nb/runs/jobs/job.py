@@ -75,7 +75,8 @@ class Job(Readable):
             try:
                 self._result = execution.run()
                 with suppress(SkillfleetError, OSError):  # by the journal's clock, as everybody tells it
-                    self._result = replace(self._result, wall_s=self.progress.wall_s())
+                    p = self.progress
+                    self._result = replace(self._result, wall_s=p.wall_s(), members=p.members_frame())
             except BaseException as exc:  # noqa: BLE001  told by result()
                 self._failure = exc
             finally:
@@ -218,6 +219,7 @@ class Job(Readable):
             cached_calls=p.cached,
             cost_usd=p.cost_usd,
             wall_s=p.elapsed_s,
+            members=p.members_frame(),
         )
 
     def __await__(self) -> Generator[Any, None, RunResult]:

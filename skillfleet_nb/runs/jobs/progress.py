@@ -12,6 +12,8 @@ from skillfleet_nb.runs.jobs.curve import Curve
 from skillfleet_nb.store import follow, is_alive
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from skillfleet_nb.events import Payload
     from skillfleet_nb.store import Home
 
@@ -105,6 +107,14 @@ class Progress(JobRecord):
             return 1.0
         most = self.expected_calls[1]
         return min(1.0, self._done / most) if most else None
+
+    def members_frame(self) -> pd.DataFrame | None:
+        """Return a row for each member of a job of several searches; None for any other."""
+        if not self.members:
+            return None
+        import pandas as pd
+
+        return pd.DataFrame([m.model_dump(exclude={"kind"}) for m in self.members.values()])
 
     @property
     def _done(self) -> int:
