@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 
 from skillfleet_nb.events.curation import CURATION as CURATION
 from skillfleet_nb.events.curation import Curated as Curated
+from skillfleet_nb.events.members import MemberTold as MemberTold
 from skillfleet_nb.events.payload import JobState as JobState
 from skillfleet_nb.events.payload import Payload as Payload
 from skillfleet_nb.events.payload import StopKind as StopKind
@@ -221,26 +222,6 @@ class CandidateDecided(Payload):
     accepted: bool
     reasons: str = ""
     evidence: str = ""
-
-
-class MemberTold(Payload):
-    """Where one of several searches of a job is: `state` is running, searched, failed, stopped, scored or chosen.
-
-    `score` is on validation; `optimism` tells by how much that of the chosen one is flattered by the choice.  Calls,
-    USD and seconds are the member's own so far.
-    """
-
-    kind: Literal["member"] = "member"
-    member: str
-    state: Literal["running", "searched", "failed", "stopped", "scored", "chosen"]
-    program_id: str | None = None
-    score: float | None = None
-    optimism: float | None = None
-    lm_calls: int = 0
-    cached_calls: int = 0
-    cost_usd: float | None = None
-    seconds: float = 0.0
-    error: str | None = None
 
 
 class Result(Payload):
