@@ -27,8 +27,22 @@ if __name__ == "__main__":
                 seed=7,
                 name=f"intents-{optimizer}",
             ).result()
+        compared = list(fleet.jobs().name)
         IMAGES.mkdir(parents=True, exist_ok=True)
-        for kind in kinds().values():
+        for kind in (one for one in kinds().values() if one.name != "importance"):
             jobs = () if kind.takes is Takes.ALL else ("intents-gepa",)
             fleet.charts.plot(kind.name, *jobs).save(IMAGES / f"{kind.name}.svg")
-        fleet.charts.convergence(*fleet.jobs().name).save(IMAGES / "convergence_several.svg")
+        for n in range(16):
+            fleet.optimize(
+                intent_program(sorted({r["intent"] for r in rows})),
+                train=rows,
+                metric=exact_intent,
+                optimizer="labeled_fewshot",
+                params={"k": 2 ** (n % 5)},
+                lm=offline_lm(),
+                seed=n,
+                name=f"demos-{n}",
+            ).result()
+        several = [f"demos-{n}" for n in range(16)]
+        fleet.charts.importance(*several).save(IMAGES / "importance.svg")
+        fleet.charts.convergence(*compared).save(IMAGES / "convergence_several.svg")

@@ -13,7 +13,7 @@ from skillfleet_nb.html import Readable
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.programs.loading import load_state
-from skillfleet_nb.programs.state import save_state
+from skillfleet_nb.programs.state import describe, save_state
 from skillfleet_nb.reports.program_page import SHORT_ID, program_html, program_text, programs_table, use_lines
 from skillfleet_nb.runs.tryout import ask
 from skillfleet_nb.store import load_program, queries
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import Store
     from skillfleet_nb.typing import Model, Program
 
+_TAIL = 2_000  # characters of a prompt around the inputs that it ends with
+_MOST_CALLS = 100
 _PREFIX = 4  # characters of an id that may stand for it
 
 
@@ -143,6 +145,22 @@ class StoredProgram(Readable):
             frame.insert(at, column, [in_words(v) for v in values])
         return frame
 
+    def calls(self, example_id: str) -> list[dict[str, Any]]:
+        """Return the calls it made for an example, in order: rows of ``lm_calls``.
+
+        They are known by their prompts, which end with the example's inputs and hold the program's instructions; none
+        where prompts or examples were not kept.
+        """
+        example = self.programs.examples.get(example_id)
+        texts = [v for v in (example.inputs().toDict().values() if example is not None else ()) if isinstance(v, str)]
+        if not texts:
+            return []
+        within = _TAIL + 2 * sum(map(len, texts))
+        frame = queries.calls_that_end_with(self._store, self.job.id, texts, within=within, limit=_MOST_CALLS)
+        said = [_spaced(text) for text in describe(self.state).instructions.values()]
+        rows = ({str(name): value for name, value in row.items()} for row in frame.to_dict("records"))
+        return [row for row in rows if any(text in _spaced(row["prompt"]) for text in said)]
+
     def diff(self) -> ProgramDiff:
         """Compare it with the program that the job was given."""
         given = self.programs.given
@@ -237,6 +255,11 @@ class StoredProgram(Readable):
         if line:
             rows.append(["ancestors", " ← ".join(line)])
         return rows
+
+
+def _spaced(text: str) -> str:
+    """Write a text with single spaces: adapters indent instructions."""
+    return " ".join(text.split())
 
 
 def programs_of(store: Store, settings: Settings, job: Job) -> StoredPrograms:

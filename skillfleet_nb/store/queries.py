@@ -210,6 +210,17 @@ def latencies(store: Store, ids: Iterable[str]) -> pd.DataFrame:
     )
 
 
+def calls_that_end_with(store: Store, job_id: str, texts: Iterable[str], *, within: int, limit: int) -> pd.DataFrame:
+    """Rows of ``lm_calls`` of a job whose prompt holds all these texts in its last `within` characters, in order."""
+    return store.frame(
+        """
+        FROM lm_calls WHERE job_id = ? AND len(list_filter(?::VARCHAR[],
+            lambda text: NOT contains(right(prompt, ?), text))) = 0
+        ORDER BY "at", call_id LIMIT ?""",
+        [job_id, list(texts), within, limit],
+    )
+
+
 def failed_calls(store: Store, job_id: str, *, limit: int) -> pd.DataFrame:
     """The errors of a job's calls, the most frequent first: `error`, and how often, `n`."""
     return store.frame(

@@ -1,55 +1,66 @@
-"""The runs of a home: filter them, compare their curves and costs, open one; live while any of them runs."""
+"""The jobs of a home: sort, filter and group them, compare them, put them in order, and open one down to its calls.
+
+The page gets every job once and then what changed, as messages: nothing of it is a state that a notebook would keep.
+What stands in the traits is small, and the same for the kernel and every page: filters, choice, and what is opened.
+"""
 
 from __future__ import annotations
 
+import math
 import threading
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
-import ipywidgets as w
+import orjson
 import traitlets as t
 
-from skillfleet_nb.commands.views import JobReport, JobTable, RunHistory
-from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.charts.convergence import convergence_data
+from skillfleet_nb.commands.views import RunHistory
+from skillfleet_nb.errors import InputError, SkillfleetError, unknown
 from skillfleet_nb.events import JobState
-from skillfleet_nb.html import fill, preformatted
-from skillfleet_nb.widgets.face import Face
+from skillfleet_nb.html import fill, join
+from skillfleet_nb.store import queries
+from skillfleet_nb.widgets.clicks import let_in
+from skillfleet_nb.widgets.curating import curate
+from skillfleet_nb.widgets.face import Face, checked_name, put
+from skillfleet_nb.widgets.job_rows import COLUMNS, SHOWN, changed, found, packed, rows_of
+from skillfleet_nb.widgets.opened import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from datetime import date
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
-    from markupsafe import Markup
 
-    from skillfleet_nb.charts import Chart
     from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.reports.stored_programs import StoredProgram
     from skillfleet_nb.widgets.face import Change
 
 _STATIC = Path(__file__).parent / "static"
-_PAGE, _CURVES = 15, 5
+_VENDOR = _STATIC / "vendor"
+_GRID, _VERSION = _VENDOR / "tabulator_esm.min.mjs", "Tabulator 6.5.3"
+_CURVES, _MOST_CURVES = 5, 12
 _TURN_S = 2.0
-_ALL = "all"
-_CHOICES = ("state", "optimizer", "domain", "tag")
-_UNFINISHED = [str(state) for state in JobState if not state.is_finished()]
+_UNFINISHED = {str(state) for state in JobState if not state.is_finished()}
 
 
-class RunTable(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
-    """One page of runs; Python keeps it in step with the filter, a click on a name comes as a message."""
+class JobGrid(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
+    """What a page and the kernel share."""
 
-    _esm = _STATIC / "job_table.js"
-    _css = _STATIC / "job_table.css"
-    rows = t.List().tag(sync=True)
-    ticked = t.List(t.Unicode()).tag(sync=True)
-    page = t.Int(0).tag(sync=True)
-    pages = t.Int(1).tag(sync=True)
-    told = t.Unicode("").tag(sync=True)
+    _esm = _STATIC / "dashboard.js"
+    _css = (_VENDOR / "tabulator_simple.min.css").read_text("utf-8") + (_STATIC / "dashboard.css").read_text("utf-8")
+    library = t.Unicode().tag(sync=True)
+    filters = t.Dict(value_trait=t.Unicode()).tag(sync=True)
+    chosen = t.List(t.Unicode()).tag(sync=True)
+    path = t.List(t.Unicode()).tag(sync=True)
+    columns = t.List(t.Unicode(), list(SHOWN)).tag(sync=True)
+    grouped = t.Bool(True).tag(sync=True)
+    archived = t.Bool(False).tag(sync=True)
 
 
 class Dashboard(Face):
-    """The runs of a home to look through.  Whatever can be clicked is a method as well.
+    """The jobs of a home to look through.  Whatever can be clicked is a method as well.
 
     Parameters
     ----------
@@ -61,7 +72,7 @@ class Dashboard(Face):
     >>> import tempfile
     >>> from skillfleet_nb import Fleet
     >>> view = Dashboard(Fleet(tempfile.mkdtemp()))
-    >>> view.filter(state="running")
+    >>> view.filter(state="running", test="> 80")
     >>> len(view.found)
     0
     """
@@ -72,219 +83,247 @@ class Dashboard(Face):
         self._lock = threading.RLock()
         self._follower: threading.Thread | None = None
         self._closed = threading.Event()
-        self._running = False
-        self._opened: str | None = None
-        self._drawn: dict[str, Any] = {}
-        self._quiet: int | None = None  # thread that sets controls itself
-        self.table = RunTable()
-        self._controls = self._made_controls()
-        self._pareto, self._curves, self._detail, self._problem = w.HTML(), w.HTML(), w.HTML(), w.HTML()
-        self.box = self._laid_out()
-        self.refresh()
-        self.table.observe(self._changed, ["page", "ticked"])
-        self.table.on_msg(self._clicked)
+        self._undo: Callable[[], str] | None = None
+        self.box = JobGrid(library=_VERSION, **self._remembered())
+        let_in(self.box.comm)
+        self._jobs, self._rows = self._asked()
+        self._follow()
+        self.box.on_msg(self._heard)
+        self.box.observe(self._chosen, ["chosen", "filters"])
+        self.box.observe(self._opened, ["path"])
+        self.box.observe(self._looks, ["columns", "grouped"])
+        self.box.observe(lambda _: self._renew(), ["archived"])
 
     @property
     def found(self) -> pd.DataFrame:
-        """The runs that the filter leaves, newest first; columns as in the relation ``jobs``."""
-        return self._found
+        """The jobs that the filters leave, newest first; columns as in the relation ``jobs``."""
+        return self._jobs.iloc[found(self._rows, self.box.filters)]
 
-    def filter(self, **wishes: str | date | None) -> None:
-        """Show only some runs, as :meth:`skillfleet_nb.Fleet.jobs` picks them; None takes a wish back.
+    @property
+    def shown(self) -> list[str]:
+        """Names of these jobs."""
+        return [str(name) for name in self.found["name"]]
+
+    def filter(self, **wishes: str | None) -> None:
+        """Show only some jobs, by the columns' words; None takes a wish back.
+
+        A text is found anywhere in what a column shows, in capitals or not; a number is ``"> 80"`` or ``"< 0.5"``,
+        scores in points, times in seconds.
 
         Raises
         ------
-        InputError
-            If there is no such wish, or a value is not possible.
+        NotFoundError
+            If there is no such column.
         """
-        from skillfleet_nb.errors import unknown
+        for name in wishes:
+            if name not in COLUMNS:
+                raise unknown("column", name, COLUMNS)
+        kept = {**self.box.filters, **wishes}
+        self.box.filters = {name: text for name, text in kept.items() if text}
 
-        for name, value in wishes.items():
-            if name not in self._controls:
-                raise unknown("filter", name, self._controls)
-            control = self._controls[name]
-            if value is not None and name in _CHOICES and value not in control.options:
-                raise unknown(name, str(value), [o for o in control.options if o != _ALL])
-        with self._lock, self._held():
-            for name, value in wishes.items():
-                empty = _ALL if name in _CHOICES else "" if name == "text" else None
-                self._controls[name].value = empty if value is None else value
-            self.table.page = 0
-        self.refresh()
+    def choose(self, *jobs: str) -> None:
+        """Tick these jobs, by name or id, and no others: their curves are drawn, and commands act on them."""
+        self.box.chosen = [self._fleet.job(job).id for job in jobs]
 
-    def compare(self, jobs: Sequence[str]) -> None:
-        """Draw the learning curves of these runs, by name or id."""
-        self.table.ticked = [self._fleet.job(job).id for job in jobs]
+    def open(self, job: str | None = None, program: str | None = None, example: str | None = None) -> None:
+        """Show the page of a job, of a program of it, or of an example of that; without any, none."""
+        path = [part for part in (job, program, example) if part is not None]
+        if job is not None:
+            path[0] = self._fleet.job(job).id
+        opened(self._fleet, path)
+        self.box.path = path
 
-    def open(self, job: str | None) -> None:
-        """Show the page of a run, by name or id; None goes back to the list."""
-        self._opened = None if job is None else self._fleet.job(job).id
-        self._drawn.pop("detail", None)
-        self.refresh()
+    def use(self, name: str) -> Any:
+        """Put the opened program into a variable of the notebook, and return it.
+
+        Raises
+        ------
+        SkillfleetError
+            If no program is opened, it cannot be made, or `name` is no variable's.
+        """
+        checked_name(name)
+        program = self._program().load()
+        put(name, program)
+        return program
+
+    def save(self, path: str) -> Path:
+        """Write the opened program as JSON that ``dspy`` loads; raises `SkillfleetError`."""
+        return self._program().save(path)
 
     def refresh(self) -> None:
-        """Look again; while runs are unfinished this happens by itself."""
+        """Look again; while jobs are unfinished this happens by itself."""
         with self._lock:
-            try:
-                self._draw()
-                self._problem.value = ""
-            except SkillfleetError as exc:
-                self._problem.value = preformatted(str(exc))
+            self._jobs, new = self._asked()
+            rows, gone = changed(self._rows, new)
+            self._rows = new
+            if rows["id"] or gone:
+                self._send_rows(rows, whole=False, gone=gone)
+                self._draw_curves()
+                if self.box.path and self.box.path[0] in rows["id"]:
+                    self._draw_page(focus=False)
+            self._follow()
+
+    def analyse(self, *jobs: str) -> str:
+        """Compare the optimizers of jobs, and tell which parameters mattered, as HTML."""
+        charts = self._fleet.charts
+        drawn = [charts.optimizers(*jobs), charts.importance(*jobs)]
+        return str(join(
+            fill("<div style='overflow-x:auto' tabindex='0' role='region' aria-label='{}'>{}</div>", c.title, c.svg)
+            for c in drawn
+        ))  # fmt: skip
 
     def close(self) -> None:
         """Take the dashboard off its page, and stop looking."""
         self.box.close()
         self._closed.set()
 
-    def _made_controls(self) -> dict[str, Any]:
-        style = {"description_width": "initial"}
-        made: dict[str, Any] = {
-            "text": w.Text(description="name", placeholder="part of a name", continuous_update=False, style=style)
-        }
-        made |= {name: w.Dropdown(options=[_ALL], description=name, style=style) for name in _CHOICES}
-        made |= {name: w.DatePicker(description=name, style=style) for name in ("since", "until")}
-        for control in made.values():
-            control.layout.width = "auto"
-            control.observe(self._changed, ["value"])
-        return made
+    def _asked(self) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
+        jobs = self._fleet.jobs(archived=self.box.archived)
+        return jobs, rows_of(jobs)
 
-    def _laid_out(self) -> Any:
-        wrap = {"flex_flow": "row wrap", "align_items": "center"}
-        again = w.Button(description="Refresh", tooltip="look for new jobs", layout=w.Layout(width="90px"))
-        again.on_click(lambda _: self.refresh())
-        back = w.Button(description="All jobs", layout=w.Layout(width="110px"))
-        back.on_click(lambda _: self.open(None))
-        filters = w.HBox([*self._controls.values(), again], layout=w.Layout(**wrap))
-        for picture in (self._pareto, self._curves):
-            picture.layout.max_width = "100%"  # a narrow page scrolls the picture, which the keyboard reaches
-        side_by_side = w.Layout(flex_flow="row wrap", align_items="flex-start", overflow="visible")
-        charts = w.HBox([self._pareto, self._curves], layout=side_by_side)
-        self._listing = w.VBox([filters, self.table, charts])
-        self._page_of_one = w.VBox([back, self._detail], layout=w.Layout(display="none"))
-        return w.VBox([self._problem, self._listing, self._page_of_one])
-
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Let controls be set without looking after each."""
-        self._quiet = threading.get_ident()
-        try:
-            yield
-        finally:
-            self._quiet = None
-
-    def _changed(self, change: Change) -> None:
-        if self._quiet == threading.get_ident():
-            return
+    def _renew(self) -> None:
+        """Send every job anew."""
         with self._lock:
-            if change["owner"] is not self.table:
-                with self._held():
-                    self.table.page = 0
-            self.refresh()
-
-    def _clicked(self, _: object, message: object, __: object) -> None:
-        if isinstance(message, dict) and isinstance(message.get("open"), str):
-            try:
-                self.open(message["open"])
-            except SkillfleetError as exc:
-                self._problem.value = preformatted(str(exc))
-
-    def _draw(self) -> None:
-        everything = self._fleet.jobs()
-        self._offer(everything)
-        self._found = self._fleet.jobs(**self._wishes())
-        self._turn(len(everything))
-        self._listing.layout.display = None if self._opened is None else "none"
-        self._page_of_one.layout.display = "none" if self._opened is None else None
-        seen = self._found[["job_id", "state", "lm_calls", "best_score", "test_score"]].astype(str)
-        if self._opened is None:
-            self._once("pareto", seen.to_csv(), self._draw_pareto)
-            self._once("curves", seen.to_csv() + str(self.table.ticked), self._draw_curves)
-        else:
-            one = everything[everything["job_id"] == self._opened].astype(str)
-            self._once("detail", one.to_csv(), self._draw_detail)
-        self._running = bool(everything["state"].isin(_UNFINISHED).any())
-        if self._running:
+            self._jobs, self._rows = self._asked()
+            self.box.chosen = [job for job in self.box.chosen if job in set(self._rows["id"])]
+            self._send_rows(self._rows, whole=True, gone=[])
             self._follow()
 
-    def _once(self, part: str, facts: str, draw: Callable[[], None]) -> None:
-        """Draw a part only where its facts are new: most turns find nothing."""
-        if self._drawn.get(part) != facts:
-            draw()
-            self._drawn[part] = facts
+    def _send_rows(self, rows: Mapping[str, list[Any]], *, whole: bool, gone: list[str]) -> None:
+        data = packed(rows, whole=whole, gone=gone, total=len(self._rows["id"]))
+        self.box.send({"kind": "rows"}, [data])
 
-    def _wishes(self) -> dict[str, Any]:
-        values = {name: control.value for name, control in self._controls.items()}
-        return {k: None if v in (_ALL, "") else v for k, v in values.items()}
+    def _send_library(self) -> None:
+        self.box.send({"kind": "library"}, [_GRID.read_bytes()])
 
-    def _offer(self, jobs: pd.DataFrame) -> None:
-        """Offer what there is to choose from; a choice stays, also when its last run is gone."""
-        tags = {str(tag) for given in jobs["tags"] for tag in given}
-        there = {**{c: set(jobs[c].dropna().astype(str)) for c in ("state", "optimizer", "domain")}, "tag": tags}
-        with self._held():
-            for name, found in there.items():
-                control = self._controls[name]
-                options = [_ALL, *sorted(found | ({control.value} - {_ALL}))]
-                if list(control.options) != options:
-                    chosen = control.value
-                    control.options = options
-                    control.value = chosen
+    def _heard(self, _: object, message: object, __: object) -> None:
+        """Take in what a page asks or does; on whatever thread the kernel reads it."""
+        if not isinstance(message, dict):
+            return
+        try:
+            answers: dict[str, Callable[[], None]] = {
+                "library": self._send_library,
+                "rows": lambda: self._send_rows(self._rows, whole=True, gone=[]),
+                "curves": self._draw_curves,
+                "page": lambda: self._draw_page(focus=False),
+            }
+            asked = answers.get(str(message.get("ask")))
+            if asked is not None:
+                with self._lock:
+                    asked()
+            if "do" in message:
+                self._do(message)
+        except (SkillfleetError, OSError) as exc:
+            self._tell(str(exc))
 
-    def _turn(self, total: int) -> None:
-        n = len(self._found)
-        pages = max(1, -(-n // _PAGE))
-        page = min(max(self.table.page, 0), pages - 1)
-        shown = self._found.iloc[page * _PAGE : (page + 1) * _PAGE]
-        told = f"{n:,} of {total:,} job{'s' * (total != 1)}"
-        told = told if total else "no jobs yet: %skillfleet optimize starts one"
-        with self._held(), self.table.hold_sync():
-            self.table.rows, self.table.told = _rows(shown), told
-            self.table.pages, self.table.page = pages, page
+    def _do(self, message: Mapping[str, Any]) -> None:
+        what, jobs = str(message["do"]), [str(job) for job in message.get("jobs") or ()]
+        if what == "refresh":
+            self.refresh()
+        elif what == "analyse":
+            self.box.send({"kind": "analysis", "html": self.analyse(*jobs)})
+        elif what == "use":
+            self.use(str(message["name"]))
+            self._tell(f"{message['name']} is program {self.box.path[1]}")
+        elif what == "save":
+            self._tell(f"saved {self.save(str(message['file']))}: program.load({message['file']!r}) reads it")
+        elif what == "undo":
+            undo, self._undo = self._undo, None
+            if undo is not None:
+                self._tell(undo())
+                self._renew()
+        elif jobs:
+            told, self._undo = curate(self._fleet, what, jobs, str(message.get("text") or ""))
+            if what == "delete" and self.box.path[:1] and self.box.path[0] in jobs:
+                self.box.path = []
+            self._tell(told, undo=True)
+            self._renew()
 
-    def _draw_pareto(self) -> None:
-        self._pareto.value = _picture(self._fleet.charts.pareto(*self._found["job_id"])) if len(self._found) else ""
+    def _tell(self, text: str, *, undo: bool = False) -> None:
+        self.box.send({"kind": "told", "text": text, "undo": undo})
+
+    def _chosen(self, change: Change) -> None:
+        del change
+        with self._lock:
+            self._draw_curves()
+
+    def _opened(self, change: Change) -> None:
+        del change
+        try:
+            self._draw_page(focus=True)
+        except SkillfleetError as exc:
+            self._tell(str(exc))
+
+    def _draw_page(self, *, focus: bool) -> None:
+        self.box.send({"kind": "page", "focus": focus, **opened(self._fleet, self.box.path)})
 
     def _draw_curves(self) -> None:
-        ticked = [job for job in self.table.ticked if job in set(self._found["job_id"])]
-        chosen = ticked or self._found["job_id"].head(_CURVES).tolist()
-        which = "" if ticked or len(self._found) <= 1 else f"the newest {len(chosen)}; tick jobs to compare these"
-        if chosen:
-            drawn = _picture(self._fleet.charts.convergence(*chosen))
-            self._curves.value = fill("{}<div style='opacity:.75;padding-left:12px'>{}</div>", drawn, which)
-        else:
-            self._curves.value = ""
+        """Draw the curves of the chosen jobs, or of the newest that are shown."""
+        there = set(self._rows["id"])
+        ticked = [job for job in self.box.chosen if job in there][:_MOST_CURVES]
+        ids = ticked or [str(job) for job in self.found["job_id"].head(_CURVES)]
+        names = dict(zip(self._rows["id"], self._rows["name"], strict=True))
+        curves = _curves(queries.trials(self._fleet.store, ids), names) if ids else []
+        which = "of the chosen jobs" if ticked else f"of the newest {len(curves)}; choose jobs to see theirs"
+        self.box.send(
+            {"kind": "curves", "curves": orjson.loads(orjson.dumps(curves)), "title": f"Learning curves {which}"}
+        )
 
-    def _draw_detail(self) -> None:
-        job = self._fleet.job(str(self._opened))
-        self._detail.value = JobReport(job, self._fleet.trials(job.id)).html()
+    def _program(self) -> StoredProgram:
+        if len(self.box.path) < 2:  # noqa: PLR2004  a job and a program
+            raise InputError("no program is opened: open a job, then one of its programs")
+        job, program = self.box.path[:2]
+        return self._fleet.programs.find(program, job)
+
+    @property
+    def _memory(self) -> Path:
+        return self._fleet.home.root / "dashboard.json"
+
+    def _remembered(self) -> dict[str, Any]:
+        """Read which columns were chosen in this home, and whether jobs are grouped."""
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            kept = orjson.loads(self._memory.read_bytes())
+            columns = [name for name in kept["columns"] if name in COLUMNS]
+            if columns:
+                return {"columns": columns, "grouped": bool(kept["grouped"])}
+        return {}
+
+    def _looks(self, change: Change) -> None:
+        del change
+        with suppress(OSError):  # of no weight
+            self._fleet.home.ensure()
+            self._memory.write_bytes(orjson.dumps({"columns": self.box.columns, "grouped": self.box.grouped}))
 
     def _follow(self) -> None:
-        """Look every two seconds while runs are unfinished, on one thread."""
-        if self._follower is None:
+        """Look every two seconds while jobs are unfinished, on one thread."""
+        if self._follower is None and not _UNFINISHED.isdisjoint(self._rows["state"]):
             self._follower = threading.Thread(target=self._turns, name="skillfleet-dashboard", daemon=True)
             self._follower.start()
 
     def _turns(self) -> None:
-        while True:
-            self._closed.wait(_TURN_S)
+        while not self._closed.wait(_TURN_S):
             with self._lock:
-                if self.box.comm is not None:
+                try:
                     self.refresh()
-                    if self._running:
-                        continue
-                self._follower = None
-                return
+                except SkillfleetError as exc:
+                    self._tell(str(exc))
+                if self.box.comm is not None and not _UNFINISHED.isdisjoint(self._rows["state"]):
+                    continue
+                break
+        self._follower = None
 
 
-def _rows(jobs: pd.DataFrame) -> list[dict[str, str]]:
-    domains = jobs["domain"].fillna("").astype(str)
-    cells = [dict(zip(JobTable.HEADER, row, strict=True)) for row in JobTable(jobs, limit=_PAGE).rows()]
-    facts = zip(jobs["job_id"], jobs["name"], jobs["tags"], domains, cells, strict=True)
-    return [
-        {**shown, "id": str(job), "whole": str(name), "tags": ", ".join(tags), "domain": domain}
-        for job, name, tags, domain, shown in facts
-    ]
-
-
-def _picture(chart: Chart) -> Markup:
-    scrolling = "<div style='overflow-x:auto' tabindex='0' role='region' aria-label='{}'>{}</div>"
-    return fill(scrolling, chart.title, chart.svg)
+def _curves(trials: pd.DataFrame, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Take the learning curve of each job: its trials with their programs, and the best so far; scores in points."""
+    data = convergence_data(trials.assign(job=trials["job_id"]))
+    programs = {(job, n): p for job, n, p in zip(trials["job_id"], trials["trial"], trials["program_id"], strict=True)}
+    curves = []
+    for job, of_job in data.groupby("job", sort=False):
+        rows = list(zip(of_job["trial"].tolist(), of_job["score"].tolist(), of_job["best"].tolist(), strict=True))
+        curves.append({
+            "job": job,
+            "name": names[str(job)],
+            "trials": [[n, score, programs.get((job, n))] for n, score, _ in rows],
+            "best": [[n, best] for n, _, best in rows if not math.isnan(best)],
+        })  # fmt: skip
+    return curves

@@ -41,7 +41,7 @@ class Face:
         if not hasattr(get_ipython(), "kernel"):  # a terminal
             print(repr(self))  # noqa: T201  what IPython does with any other answer
         elif has_widgets():
-            show_with_twin(self.box, self._repr_html_(), repr(self))
+            show_with_twin(self.box, self._repr_html_, self.__repr__)
         else:
             display({"text/html": kept(self._repr_html_(), repr(self)), "text/plain": repr(self)}, raw=True)
 

@@ -18,6 +18,8 @@ import traitlets as t
 from skillfleet_nb.html import fill
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from markupsafe import Markup
 
 _STATIC = Path(__file__).parent / "static"
@@ -32,14 +34,15 @@ class Veil(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
     twin = t.Unicode().tag(sync=True)
 
 
-def show_with_twin(view: Any, html: str, text: str) -> None:
-    """Display a widget, with HTML that takes its place wherever the widget does not live."""
+def show_with_twin(view: Any, html: Callable[[], str], text: Callable[[], str]) -> None:
+    """Display a widget, and then the HTML that takes its place wherever the widget does not live."""
     from IPython.display import display
 
     twin = secrets.token_hex(4)
     live, metadata = _bundle(w.VBox([view, Veil(twin=twin)]))
     display({**live, "text/plain": "", "text/html": ""}, metadata=metadata, raw=True)
-    display({"text/html": kept(html, text, twin), "text/plain": text}, raw=True)
+    told = text()
+    display({"text/html": kept(html(), told, twin), "text/plain": told}, raw=True)
 
 
 def kept(html: str, text: str, twin: str = "") -> Markup:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 from chart_jobs import LONG
 
@@ -13,12 +14,27 @@ from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
 from skillfleet_nb.commands import dashboard as command
 from skillfleet_nb.commands.views import RunHistory
-from skillfleet_nb.errors import NotFoundError
+from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.widgets import Dashboard
+from skillfleet_nb.widgets.job_rows import changed, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+class Page:
+    """Stands where a page does: keeps what it is told."""
+
+    def __init__(self, view: Dashboard) -> None:
+        self.told: list[tuple[dict[str, Any], Any]] = []
+        view.box.send = lambda content, buffers=None: self.told.append((content, buffers))
+        self._view = view
+
+    def says(self, **message: object) -> dict[str, Any]:
+        """Say something; return the last answer."""
+        self._view._heard(None, message, [])
+        return self.told[-1][0]
 
 
 @pytest.fixture
@@ -28,60 +44,107 @@ def view(fleet: Fleet) -> Iterator[Dashboard]:
     view.close()
 
 
-def shown(view: Dashboard) -> list[str]:
-    return [row["name"] for row in view.table.rows]
-
-
-def test_it_lists_every_run_with_charts(view: Dashboard, fleet: Fleet) -> None:
-    assert view.table.told == "3 of 3 jobs"
-    assert set(shown(view)) >= {"mipro", "nothing yet"}
-    assert all(isinstance(value, str) for row in view.table.rows for value in row.values())
-    assert "Score against cost of 2 jobs" in view._pareto.value
-    assert "Learning curves of 3 jobs" in view._curves.value
+def test_a_notebook_keeps_the_newest_jobs_and_charts(view: Dashboard, fleet: Fleet) -> None:
     bundle, _ = view._repr_mimebundle_()
     assert {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"} <= set(bundle)
     assert bundle["text/html"].count("<svg") == 2
     assert "mipro" in bundle["text/plain"]
     assert "mipro" in str(RunHistory(fleet))
+    assert len(json.dumps({k: v for k, v in view.box.get_state().items() if not k.startswith("_")})) < 2_000, (
+        "neither jobs nor the grid are a state, which notebooks would keep"
+    )
 
 
-def test_filters_choices_and_the_charts_go_together(view: Dashboard) -> None:
+def test_jobs_are_found_by_what_their_columns_say(view: Dashboard) -> None:
+    assert set(view.shown) == {"mipro", LONG, "nothing yet"}
     view.filter(optimizer="miprov2")
-    assert shown(view) == ["mipro"]
-    assert view.table.told == "1 of 3 jobs"
-    assert "Learning curve of mipro" in view._curves.value
-    view.filter(optimizer=None, text="NOTHING")
-    assert shown(view) == ["nothing yet"]
-    view.filter(text=None, since=date(2020, 1, 1), until=date(2020, 1, 2))
-    assert shown(view) == []
-    assert view._curves.value == view._pareto.value == ""
-    view.filter(since=None, until=None)
-    assert len(shown(view)) == 3
-    with pytest.raises(NotFoundError, match="Allowed: "):
-        view.filter(optimizer="gap")
+    assert view.shown == ["mipro"]
+    view.filter(optimizer=None, name="NOTHING")
+    assert view.shown == ["nothing yet"]
+    view.filter(name=None, best="> 0", started="ago")
+    assert "nothing yet" not in view.shown
+    view.filter(best="< 0")
+    assert view.shown == []
+    view.filter(best=None, started=None)
+    assert len(view.shown) == 3
     with pytest.raises(NotFoundError, match="did you mean 'state'"):
         view.filter(stat="completed")
-    assert len(shown(view)) == 3
 
 
-def test_ticked_runs_are_compared_and_an_opened_one_has_a_page(view: Dashboard, fleet: Fleet) -> None:
-    view.compare(["mipro", LONG])
-    assert "Learning curves of 2 jobs" in view._curves.value
+def test_a_page_gets_every_job_once_and_then_what_changed(view: Dashboard) -> None:
+    page = Page(view)
+    assert page.says(ask="rows") == {"kind": "rows"}
+    sent = json.loads(page.told[-1][1][0])
+    assert (sent["total"], sent["whole"], len(sent["columns"]["id"])) == (3, True, 3)
+    before = len(page.told)
+    view.refresh()
+    assert len(page.told) == before, "nothing has changed"
+    old = {"id": ["a", "b", "c"], "cost": [1.0, 2.0, None]}
+    rows, gone = changed(old, {"id": ["b", "c", "d"], "cost": [2.0, 3.0, None]})
+    assert (rows, gone) == ({"id": ["c", "d"], "cost": [3.0, None]}, ["a"])
+    assert json.loads(packed(rows, gone=gone)) == {"columns": rows, "n": 2, "gone": ["a"]}
+
+
+def test_curves_are_of_what_is_chosen_and_lead_to_programs(view: Dashboard, fleet: Fleet) -> None:
+    page = Page(view)
+    view.choose("mipro", LONG)
+    drawn = page.told[-1][0]
+    assert [curve["name"] for curve in drawn["curves"]] == ["mipro", LONG] or len(drawn["curves"]) == 2
+    trial, score, program = drawn["curves"][0]["trials"][0]
+    assert (trial, 0 <= score <= 100, program) == (0, True, fleet.trials(fleet.job("mipro").id).program_id.iloc[0])
+
+
+def test_what_is_opened_leads_down_and_up_again(view: Dashboard, fleet: Fleet) -> None:
+    page = Page(view)
     view.open("mipro")
-    assert "verdict" in view._detail.value
-    assert view._listing.layout.display == "none"
-    view.open(None)
-    assert view._listing.layout.display is None
-    view._clicked(None, {"open": fleet.job("mipro").id}, [])
-    assert view._page_of_one.layout.display is None
-    view._clicked(None, {"open": "no-such-job"}, [])
-    assert "unknown job" in view._problem.value, "a page that lags behind is told in words"
+    told = page.told[-1][0]
+    assert (told["title"], told["crumbs"]) == ("mipro", [("All jobs", [])])
+    assert "verdict" in told["html"]
+    with pytest.raises(NotFoundError):
+        view.open("no such job")
+    assert "unknown job" in page.says(do="rename", jobs=["gone"], text="x")["text"], "a page that lags behind"
+    with pytest.raises(InputError, match="no program is opened"):
+        view.use("best")
+    view.open()
+    assert page.told[-1][0]["path"] == []
+    assert fleet.job("mipro").name == "mipro"
 
 
-def test_of_an_empty_home_it_says_what_to_do(tmp_path: Path) -> None:
-    view = Dashboard(Fleet(tmp_path / "home"))
-    assert view.table.told.startswith("no jobs yet")
+def test_jobs_are_put_in_order_and_everything_is_taken_back(tmp_path: Path, fleet: Fleet) -> None:
+    import shutil
+
+    shutil.copytree(fleet.home.root, tmp_path / "home")
+    own = Fleet(tmp_path / "home")
+    view = Dashboard(own)
+    page, job = Page(view), own.job("mipro").id
+
+    def told() -> str:
+        return next(str(m["text"]) for m, _ in reversed(page.told) if m["kind"] == "told")
+
+    for what, text, says in (
+        ("rename", "the one", "mipro is now the one"), ("note", "of March", "noted of mipro"),
+        ("tag", "v9, -v1", "tags of 1 job changed"), ("archive", "", "archived 1 job"),
+        ("delete", "", "moved 1 job to the trash"),
+    ):  # fmt: skip
+        before = own.jobs()
+        page.says(do=what, jobs=[job], text=text)
+        assert told() == says
+        assert not own.jobs().equals(before)
+        assert ("mipro" in view.shown) == (what in {"note", "tag"})
+        page.says(do="undo")
+        pd.testing.assert_frame_equal(own.jobs(), before)
+    view.close()
+
+
+def test_columns_and_groups_are_remembered_in_the_home(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    view = Dashboard(fleet)
     assert view._follower is None, "nothing runs, so nothing is looked for"
+    view.box.columns, view.box.grouped = ["name", "note", "cost"], False
+    again = Dashboard(fleet)
+    assert (again.box.columns, again.box.grouped) == (["name", "note", "cost"], False)
+    (fleet.home.root / "dashboard.json").write_text("[]")
+    assert "name" in Dashboard(fleet).box.columns
 
 
 def test_from_a_shell_what_cannot_be_served_is_one_line(

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 import nbformat
 import psutil
 import pytest
+from dashboard_page import DashboardPage
 from jupyterlab_page import ARTIFACTS, violations
 from playwright.sync_api import expect
 
+from skillfleet_nb import Fleet, offline_lm
+from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.events import ExampleScore, JobCreated, JobState, Result, StateChanged, Trial
 from skillfleet_nb.store import Home, Journal
 
@@ -104,7 +107,7 @@ def page(address: str, browser: Browser) -> Iterator[Page]:
         lambda r: None if r.url.startswith((base, base.replace("http", "ws"), "data:", "blob:")) else outside.append(r),
     )
     page.goto(address)
-    expect(page.get_by_role("button", name="second")).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("gridcell", name="second")).to_be_visible(timeout=120_000)
     yield page
     answered = [r.url for r in outside if r.response() is not None or r.failure != "csp"]
     page.close()
@@ -126,63 +129,114 @@ def test_nobody_sees_it_without_the_token(address: str) -> None:
         asked.close()
 
 
-def test_runs_are_listed_and_charted(page: Page) -> None:
+def test_jobs_are_listed_and_charted(page: Page) -> None:
     expect(page.get_by_text("4 of 4 jobs")).to_be_visible()
-    expect(page.get_by_role("button", name=HOSTILE)).to_be_visible()
+    expect(page.get_by_role("gridcell", name=HOSTILE)).to_be_visible()
     assert page.title() != "7"
-    expect(page.locator("svg.marks")).to_have_count(2)
-    expect(page.get_by_text("Score against cost of 3 jobs").first).to_be_visible()
-    expect(page.get_by_text("Learning curves of 4 jobs").first).to_be_visible()
-
-
-def test_runs_are_filtered_and_ticked(page: Page) -> None:
-    page.get_by_label("optimizer").select_option("gepa")
-    expect(page.get_by_text("2 of 4 jobs")).to_be_visible()
-    page.get_by_label("tag").select_option("v2")
-    expect(page.get_by_text("1 of 4 jobs")).to_be_visible()
-    page.get_by_label("tag").select_option("all")
-    page.get_by_label("optimizer").select_option("all")
-    expect(page.get_by_text("4 of 4 jobs")).to_be_visible()
-    page.get_by_role("textbox", name="name").fill("SEC")
-    page.get_by_role("textbox", name="name").press("Enter")
-    expect(page.get_by_text("1 of 4 jobs")).to_be_visible()
-    page.get_by_role("textbox", name="name").fill("")
-    page.get_by_role("textbox", name="name").press("Enter")
-    page.get_by_label("compare first").check()
-    expect(page.get_by_text("Learning curve of first").first).to_be_visible()
-    page.get_by_label("compare second").check()
-    expect(page.get_by_text("Learning curves of 2 jobs").first).to_be_visible()
+    expect(page.get_by_text("Score against cost of 4 jobs")).to_be_visible()
+    expect(page.get_by_text("Learning curves of the newest 4")).to_be_visible()
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(ARTIFACTS / "dashboard-page.png"), full_page=True)
 
 
-def test_a_run_opens_and_the_list_comes_back(page: Page) -> None:
-    page.get_by_role("button", name="second").click()
-    expect(page.get_by_role("cell", name="second (run-2)")).to_be_visible()
-    expect(page.get_by_label("compare first")).not_to_be_visible()
-    page.screenshot(path=str(ARTIFACTS / "dashboard-run.png"), full_page=True)
-    page.get_by_role("button", name="All jobs").click()
-    expect(page.get_by_label("compare first")).to_be_visible()
-
-
-def test_it_follows_a_run_until_its_end(page: Page, running: Journal) -> None:
-    row = page.get_by_role("row", name="still at it")
+def test_it_follows_a_job_until_its_end(page: Page, running: Journal) -> None:
+    row = page.get_by_role("row").filter(has_text="still at it")
     expect(row.get_by_text("running")).to_be_visible()
     end(running, 0.8)
     expect(row.get_by_text("completed")).to_be_visible()
-    expect(page.get_by_text("Score against cost of 4 jobs").first).to_be_visible()
 
 
-def test_it_is_for_narrow_windows_and_for_everyone(page: Page) -> None:
-    wide = page.viewport_size
-    page.set_viewport_size({"width": 480, "height": 900})
-    expect(page.get_by_role("region", name="jobs", exact=True)).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 480, "parts scroll, not the page"
-    assert violations(page, "body") == []
-    page.screenshot(path=str(ARTIFACTS / "dashboard-narrow.png"), full_page=True)
-    assert wide is not None
-    page.set_viewport_size(wide)
-    assert violations(page, "body") == []
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    """Give a home of real jobs, whose programs and calls can be opened."""
+    import dspy
+
+    fleet = Fleet(tmp_path_factory.mktemp("real") / "home")
+    given = {"train": bundled("intents")[:60], "metric": exact, "lm": offline_lm(), "optimizer": "labeled_fewshot"}
+    for name in ("few", "a name that is longer than any column is wide, as people write them"):
+        fleet.optimize(dspy.Predict("text -> intent"), name=name, seed=len(name), **given).result()
+    return fleet
+
+
+def exact(example: object, prediction: object, trace: object = None) -> bool:
+    del trace
+    return bool(example.intent == prediction.intent)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def own(browser: Browser, real: Fleet) -> Iterator[DashboardPage]:
+    own = DashboardPage(browser, real)
+    yield own
+    own.close()
+    assert own.troubles == []
+
+
+def test_by_the_keyboard_from_the_list_to_a_program_in_use(own: DashboardPage) -> None:
+    page = own.page
+    page.get_by_label("filter by job").focus()
+    page.keyboard.type("FEW")
+    own.settle()
+    assert own.view.shown == ["few"]
+    expect(page.get_by_text("1 of 2 jobs")).to_be_visible()
+    page.get_by_role("button", name="Clear filters").press("Enter")
+    own.settle()
+    page.get_by_role("button", name="job", exact=True).press("Enter")
+    expect(page.get_by_role("columnheader", name="job", exact=True)).to_have_attribute("aria-sort", "ascending")
+    page.locator(".tabulator-tableholder").focus()
+    for key in ("End", " ", "Enter"):
+        page.keyboard.press(key)
+        page.wait_for_function("() => document.querySelector('.sf-active')")
+    own.settle()
+    few = own.view._fleet.job("few").id
+    assert (own.view.box.chosen, own.view.box.path) == ([few], [few])
+    expect(page.get_by_role("heading", name="few")).to_be_focused()
+    page.locator(".sf-list .sf-link").last.press("Enter")
+    own.settle()
+    page.get_by_role("button", name="Use this program").press("Enter")
+    own.settle()
+    expect(page.locator(".sf-notice")).to_contain_text("few_best is program")
+    page.locator(".sf-list .sf-link").first.press("Enter")
+    own.settle()
+    expect(page.get_by_role("heading", name="an example of few")).to_be_focused()
+    expect(page.get_by_text("skillfleet/offline-1 ·").first).to_be_visible()
+    page.get_by_role("button", name="All jobs").press("Enter")
+    own.settle()
+    assert own.view.box.path == []
+
+
+def test_points_open_what_they_stand_for_and_a_deletion_is_asked_and_undone(own: DashboardPage) -> None:
+    page = own.page
+    curves = page.get_by_role("group", name="Learning curves")
+    curves.focus()
+    curves.press("End")
+    curves.press("Enter")
+    own.settle()
+    assert len(own.view.box.path) == 2, "a trial leads to its program"
+    own.view.choose("few")
+    own.settle()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Move to the trash").click()
+    own.settle()
+    expect(page.get_by_text("1 of 1 job")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    own.settle()
+    expect(page.get_by_text("2 of 2 jobs")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_for_everyone_on_pages_of_any_width(browser: Browser, real: Fleet, theme: str) -> None:
+    own = DashboardPage(browser, real, theme=theme)
+    own.view.choose("few")
+    own.view.open("few")
+    for width in (1280, 700, 480):
+        own.page.set_viewport_size({"width": width, "height": 900})
+        own.settle()
+        assert own.page.evaluate("document.documentElement.scrollWidth") <= width, "parts scroll, not the page"
+        grid = own.page.locator(".tabulator-tableholder")
+        assert grid.evaluate("e => e.scrollWidth - e.clientWidth") <= 0, "columns give way, none is cut"
+        assert violations(own.page, ".sf-dash") == []
+        own.page.screenshot(path=str(ARTIFACTS / f"dashboard-{theme}-{width}.png"), full_page=True)
+    own.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -196,11 +250,11 @@ def test_in_a_notebook_it_is_a_widget(lab: Lab, home: Home, theme: str) -> None:
     assert page.errors() == []
     output = page.output(cell)
     expect(output.get_by_text("4 of 4 jobs")).to_be_visible()
-    output.get_by_label("domain").select_option("skills")
+    output.get_by_label("filter by optimizer").fill("miprov2")
     expect(output.get_by_text("1 of 4 jobs")).to_be_visible()
-    output.get_by_label("domain").select_option("all")
+    output.get_by_role("button", name="Clear filters").click()
     expect(output.get_by_text("4 of 4 jobs")).to_be_visible()
+    expect(output.get_by_text("Learning curves of the newest 4")).to_be_visible()
     assert page.outside == []
-    expect(output.get_by_text("Score against cost of 4 jobs").first).to_be_visible()
-    expect(output.get_by_text("Learning curves of 4 jobs").first).to_be_visible()
+    assert page.violations(".sf-dash") == []
     assert page.screenshots(f"dashboard-{theme}")

@@ -26,6 +26,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "failed_examples": lambda s: queries.failed_examples(s, "none", limit=3),
     "calls_by_model": lambda s: queries.calls_by_model(s, ["none"]),
     "latencies": lambda s: queries.latencies(s, ["none"]),
+    "calls_that_end_with": lambda s: queries.calls_that_end_with(s, "none", ["x"], within=9, limit=3),
     "failed_calls": lambda s: queries.failed_calls(s, "none", limit=3),
     "job_programs": lambda s: queries.job_programs(s, "none"),
     "decisions": lambda s: queries.decisions(s, "none"),

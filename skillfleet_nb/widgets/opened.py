@@ -1,0 +1,167 @@
+"""The way down from a job: to its programs, to the examples of one, to the calls it made for one of these."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from skillfleet_nb.commands.views import JobReport
+from skillfleet_nb.errors import unknown
+from skillfleet_nb.format import duration, is_missing, money, one_line, points, whole
+from skillfleet_nb.html import fill, join, passage, table
+from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, mark
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markupsafe import Markup
+
+    from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.reports.stored_programs import StoredProgram
+
+_WIDE = 120  # characters of a cell
+_ROWS = 200  # of a list
+_CALLS = 20  # shown of an example
+
+
+class Listed(TypedDict):
+    """What lies in what is opened: each row leads to a path."""
+
+    title: str
+    header: list[str]
+    rows: list[dict[str, Any]]
+
+
+class Page(TypedDict):
+    """What is opened: `crumbs` lead back up, `use` is a name for the variable of a program."""
+
+    path: list[str]
+    title: str
+    crumbs: list[tuple[str, list[str]]]
+    html: str
+    list: Listed
+    use: str
+
+
+NOTHING = Listed(title="", header=[], rows=[])
+
+
+def opened(fleet: Fleet, path: Sequence[str]) -> Page:
+    """Make the page of a job, of a program of it, or of an example that the program was scored on.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none of that name.
+    """
+    up: list[tuple[str, list[str]]] = [("All jobs", [])]
+    if not path:
+        return Page(path=[], title="", crumbs=up, html="", list=NOTHING, use="")
+    job = fleet.job(path[0])
+    if len(path) == 1:
+        html = JobReport(job, fleet.trials(job.id)).html()
+        return Page(path=[job.id], title=job.name, crumbs=up, html=str(html), list=_programs(fleet, job.id), use="")
+    program = fleet.programs.find(path[1], job.id)
+    up.append((job.name, [job.id]))
+    title = f"program {program.id[:SHORT_ID]} of {job.name}"
+    if len(path) == 2:  # noqa: PLR2004  a job and a program
+        return Page(path=[job.id, program.id], title=title, crumbs=up, html=str(program.html(lines=False)),
+                    list=_examples(program), use=variable(job.name))  # fmt: skip
+    up.append((title, [job.id, program.id]))
+    told = f"an example of {job.name}"
+    return Page(path=list(path), title=told, crumbs=up, html=str(_example(program, path[2])), list=NOTHING, use="")
+
+
+def variable(name: str) -> str:
+    """Make the name of a variable for the best program of a job.
+
+    Examples
+    --------
+    >>> variable("intents-2"), variable("7 up")
+    ('intents_2_best', '_7_up_best')
+    """
+    plain = re.sub(r"\W+", "_", name).strip("_")
+    return f"{'_' * (not plain or plain[0].isdigit())}{plain}_best"
+
+
+def _programs(fleet: Fleet, job_id: str) -> Listed:
+    frame = fleet.programs.of(job_id).frame
+    rows = [
+        {
+            "path": [job_id, row["program_id"]],
+            "cells": [row["program_id"][:SHORT_ID], row["role"], whole(row["trial"]), points(row["val_score"]),
+                      points(row["test_score"]), whole(row["n_demos"]), one_line(row["instructions"], _WIDE)],
+        }
+        for row in frame.to_dict("records")[:_ROWS]
+    ]  # fmt: skip
+    header = ["program", "", "trial", "validation", "test", "demos", "instructions"]
+    return Listed(title="Programs", header=header, rows=rows)
+
+
+def _examples(program: StoredProgram) -> Listed:
+    scores = program.scores().sort_values(["score", "split", "example_id"], kind="stable")
+    rows = [
+        {
+            "path": [program.job.id, program.id, row["example_id"]],
+            "cells": [one_line(row["input"], _WIDE) or row["example_id"], row["split"], mark(row["score"]),
+                      answer_in_words(row["output"], _WIDE), one_line(row["expected"], _WIDE)],
+        }
+        for row in scores.to_dict("records")[:_ROWS]
+    ]  # fmt: skip
+    title = f"Examples, the worst first{f'; {_ROWS} of {len(scores):,}' if len(scores) > _ROWS else ''}"
+    return Listed(title=title, header=["input", "split", "score", "answer", "expected"], rows=rows)
+
+
+def _example(program: StoredProgram, example_id: str) -> Markup:
+    scores = program.scores()
+    mine = scores[scores.example_id == example_id]
+    if mine.empty:
+        raise unknown("example", example_id, scores.example_id.head(5))
+    example = program.programs.examples.get(example_id)
+    given = {} if example is None else example.inputs().toDict()
+    wanted = {} if example is None else example.labels().toDict()
+    facts = [[name, _text(value)] for name, value in given.items()]
+    facts += [[f"{name} (expected)", _text(value)] for name, value in wanted.items()]
+    for row in mine.to_dict("records"):
+        facts.append([f"answer on {row['split']}", answer_in_words(row["output"], 10_000)])
+        facts.append(["score", mark(row["score"])])
+        facts += [] if is_missing(row["feedback"]) else [["feedback", str(row["feedback"])]]
+    calls = program.calls(example_id)
+    return join([table([], facts), fill("<h4>Calls</h4>{}", _tree(calls[:_CALLS]) or _none())])
+
+
+def _none() -> Markup:
+    return fill(
+        "<p>{}</p>", "none is recorded with its prompt: prompts were not kept, or the answer came from elsewhere"
+    )
+
+
+def _tree(calls: Sequence[dict[str, Any]]) -> Markup | str:
+    """Show calls in order; one that was asked with the answer of another lies in it."""
+    if not calls:
+        return ""
+    first, *rest = calls
+    inside = [c for c in rest if _uses(c, first)]
+    beside = [c for c in rest if c not in inside]
+    n_in, n_out = whole(first["input_tokens"]), whole(first["output_tokens"])
+    head = " · ".join([
+        first["model"], "from the cache" if first["cached"] else money(first["cost_usd"]), f"{n_in} → {n_out} tokens",
+        duration(first["latency_s"]),
+    ])  # fmt: skip
+    shown = [
+        fill("<details{}><summary>{}</summary>{}</details>", "" if name == "prompt" else " open", name, passage(text))
+        for name, text in (("prompt", _text(first["prompt"])), ("answer", _text(first["response"])))
+    ]
+    one = fill("<li><strong>{}</strong>{}{}</li>", head, join(shown), _tree(inside))
+    return join([fill("<ol style='padding-left:1.5em'>{}</ol>", one), _tree(beside)])
+
+
+def _uses(call: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether a call was asked with something of another's answer."""
+    answered = [line.strip() for line in str(other["response"] or "").splitlines() if not line.startswith("[[ ##")]
+    return any(len(line) > 12 and line in str(call["prompt"]) for line in answered)  # noqa: PLR2004  no chance word
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str, indent=1)
