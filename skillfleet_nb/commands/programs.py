@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.grammar import argument, command, group, written
-from skillfleet_nb.commands.resolve import pairs
+from skillfleet_nb.commands.resolve import answering, pairs
 from skillfleet_nb.commands.views import Note, Parts
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.reports.golden import GoldenWarning
@@ -129,12 +129,14 @@ def _show(c: Context, a: argparse.Namespace) -> object:
     argument("--as", dest="name", metavar="REGISTERED", required=True, help="the name; a new one makes its version 1"),
     argument("--note", metavar="TEXT", help="what to remember of it"),
     argument("--golden", metavar="DATA", help="ask it now on the first five rows, and keep the answers to check by"),
+    argument("--lm", metavar="LM", help="with --golden: variable, 'offline', or model name; default: dspy's"),
     about=_REGISTER,
     examples=('program register intents --as support-intents --note "after the March data"',),
 )
 def _register(c: Context, a: argparse.Namespace) -> object:
     before = c.fleet.registry.versions(a.name).version.max() if a.name in c.fleet.registry.names else 0
-    version = c.fleet.register(c.program_or_name(a.source), a.name, a.note, golden=c.rows(a.golden, "golden"))
+    with answering(c.lm(a.lm)):
+        version = c.fleet.register(c.program_or_name(a.source), a.name, a.note, golden=c.rows(a.golden, "golden"))
     known = "" if version.version > before else ", which it was already"
     scored = "" if version.is_scored else "; it is not scored on a test split"
     set_alias = as_typed(f"program alias {version.name} production {version.version}")
@@ -146,13 +148,14 @@ def _register(c: Context, a: argparse.Namespace) -> object:
     "does a registered version still answer as it did?",
     argument("name", metavar="REF", help="NAME@VERSION or NAME@ALIAS, or NAME for its last version"),
     argument("--max-calls", type=int, metavar="N", help="calls that may be bought; default: golden_calls, which is 0"),
+    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's, else its job's"),
     argument("--onto", metavar="PROGRAM", help="the program it is put onto; default: its own class"),
     about=_CHECK,
     examples=("program check support-intents@production", "program check support-intents@3 --max-calls 5"),
 )
 def _check(c: Context, a: argparse.Namespace) -> object:
     onto = c.object(a.onto, "program") if a.onto else None
-    return c.fleet.registry.golden(a.name, onto, calls=a.max_calls)
+    return c.fleet.registry.golden(a.name, onto, calls=a.max_calls, lm=c.lm(a.lm))
 
 
 @command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import sys
+from contextlib import contextmanager
 from inspect import ismodule
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,10 @@ from skillfleet_nb.config import TASK_ROLES
 from skillfleet_nb.errors import InputError, NotFoundError, unknown
 from skillfleet_nb.lm.task_models import named_lm
 from skillfleet_nb.plugins import imported, points
+from skillfleet_nb.programs.building import see_working_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from skillfleet_nb.store import Home
 
@@ -53,8 +54,7 @@ def resolve(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
         if variables:
             raise unknown(f"variable for {what}", text, variables, hint=hint)
         raise NotFoundError(f"{what} {text!r} is neither module:attribute nor a file: write mymodule:{text}")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a console script does not see the working folder by itself
+    see_working_folder()
     try:
         found: Any = importlib.import_module(module_name)
     except ImportError as exc:
@@ -66,6 +66,18 @@ def resolve(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
             raise unknown(f"attribute of {module_name}", name, [n for n in vars(found) if not n.startswith("_")])
         found = getattr(found, name)
     return found
+
+
+@contextmanager
+def answering(lm: Any) -> Iterator[None]:
+    """Let a model answer in the body; the configured one where it is None."""
+    if lm is None:
+        yield
+        return
+    import dspy
+
+    with dspy.context(lm=lm):
+        yield
 
 
 def resolve_metric(text: str, namespace: Mapping[str, Any]) -> Any:

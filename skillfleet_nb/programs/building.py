@@ -6,6 +6,7 @@ import inspect
 import sys
 from functools import reduce
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError
@@ -120,8 +121,15 @@ def _made(state: Mapping[str, Any], signature: object) -> dspy.Module:
     return made
 
 
+def see_working_folder() -> None:
+    """Let modules of the working folder be imported, which a console script does not see by itself."""
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+
+
 def _found(path: str) -> object:
     """Find a class by its whole name, in the modules that are there or can be imported; None where it is not."""
+    see_working_folder()
     parts = path.split(".")
     for at in range(len(parts) - 1, 0, -1):
         try:

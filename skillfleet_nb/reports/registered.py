@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.reports.stored_programs import StoredProgram
     from skillfleet_nb.runs.request import RunRequest, TuneRequest
     from skillfleet_nb.store import Store
-    from skillfleet_nb.typing import Program, Rows
+    from skillfleet_nb.typing import Model, Program, Rows
 
     Onto = Program | type[dspy.Signature] | None
 
@@ -145,23 +145,25 @@ class Registered:
 
     def tuning(self, asked: TuneRequest) -> tuple[RunRequest, AbstractContextManager[None]]:
         """Put together a run that tunes signatures, and the adapter it runs under; see `Fleet.tune`."""
-        source = asked.source
-        job: Job | None = None
+        source, version, job = asked.source, None, None
         if isinstance(source, str) and self.is_ref(source):
             version = self._registry.find(source)
-            program, name = self.load(version.ref, check=False), f"{version.name}-tuned"
             job = self._job(version.job_id) if version.job_id else None
         elif isinstance(source, Job | str):
             job = source if isinstance(source, Job) else self._job_called(source)
-            program, name = job.best_program(job.given), f"{job.name}-tuned"
-        else:
-            program, name = _program(source), "tuned"
         try:
             parcel = None if job is None else job.parcel()
         except JobError:
             parcel = None
-        under = nullcontext() if parcel is None else parcel.under()
-        return asked.run(program, name, None if parcel is None else parcel.request), under
+        kept = None if parcel is None else parcel.request
+        if version is not None:
+            program = self.load(version.ref, kept and kept.program, check=False)
+            name = f"{version.name}-tuned"
+        elif job is not None:
+            program, name = job.best_program(job.given), f"{job.name}-tuned"
+        else:
+            program, name = _program(source), "tuned"
+        return asked.run(program, name, kept), nullcontext() if parcel is None else parcel.under()
 
     def _job_called(self, name: str) -> Job:
         try:
@@ -229,7 +231,7 @@ class Registered:
             self._warn(version, program, check)
         return program
 
-    def golden(self, ref: str, onto: Onto = None, *, calls: int | None = None) -> GoldenCheck:
+    def golden(self, ref: str, onto: Onto = None, *, calls: int | None = None, lm: Model | None = None) -> GoldenCheck:
         """Look how a version answers the inputs that were kept with it.
 
         Parameters
@@ -238,16 +240,24 @@ class Registered:
             As for :meth:`load`.
         calls
             Calls that may be bought for what DSPy's cache does not hold; by default as the settings say.
+        lm
+            The model; by default the one DSPy is configured with, else that of its job.
 
         Raises
         ------
         NotFoundError, InputError
             As :meth:`load` does.
         """
+        import dspy
+
         version, settings = self._registry.find(ref), Settings.load(self._store.home.config)
         program = self.load(version.ref, onto, check=False)
-        budget = settings.golden_calls if calls is None else calls
-        return goldens.check(self._store.home, settings, version, program, budget, run_tools=True)
+        budget, model = settings.golden_calls if calls is None else calls, lm or dspy.settings.lm
+        if model is None and version.job_id:
+            with suppress(JobError):
+                model = self._job(version.job_id).model()
+        with dspy.context(lm=model):
+            return goldens.check(self._store.home, settings, version, program, budget, run_tools=True)
 
     def _warn(self, version: ProgramVersion, program: dspy.Module, check: int | None) -> str:
         """Warn of what is to be known before a program is used, and return it; nothing where nothing is."""
