@@ -27,7 +27,7 @@ def resolved(asked: EvaluateRequest, find: Callable[[str], Job], registry: Regis
     def found(named: Any) -> Any:
         if isinstance(named, str):
             is_registered = "@" in named or named in registry.names
-            return registry.load(named) if is_registered else find(named)
+            return registry.load(named, check=False) if is_registered else find(named)
         return named
 
     program, against = found(asked.program), found(asked.against)
