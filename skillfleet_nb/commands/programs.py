@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.grammar import argument, command, group, written
 from skillfleet_nb.commands.resolve import answering, pairs
 from skillfleet_nb.commands.views import Note, Parts
+from skillfleet_nb.errors import NotFoundError
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.reports.golden import GoldenWarning
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
     from skillfleet_nb.commands.context import Context
+    from skillfleet_nb.reports.stored_programs import StoredProgram
 
 _COMPARE = """Put jobs side by side: what was set up differently, scores with the interval of their difference, cost,
 prompts with the differences marked, and the examples they disagree on. The first is what others are compared with."""
@@ -105,7 +108,7 @@ _program = group(
 )
 def _show(c: Context, a: argparse.Namespace) -> object:
     registered = a.job is None and a.name.partition("@")[0] in c.fleet.registry.names
-    program = c.fleet.registry.show(a.name) if registered or "@" in a.name else c.fleet.programs.find(a.name, a.job)
+    program = c.fleet.registry.show(a.name) if registered or "@" in a.name else _of_a_job(c, a.name, a.job)
     onto = c.object(a.onto, "program") if a.onto else None
     done: list[Any] = []
     if a.output:
@@ -120,6 +123,15 @@ def _show(c: Context, a: argparse.Namespace) -> object:
     if not done:
         return program
     return done[0] if len(done) == 1 else Parts(done)
+
+
+def _of_a_job(c: Context, name: str, job: str | None) -> StoredProgram:
+    try:
+        return c.fleet.programs.find(name, job)
+    except NotFoundError:
+        if job is None and get_close_matches(name, c.fleet.registry.names, n=1):
+            c.fleet.registry.show(name)  # which tells the nearest of what is registered
+        raise
 
 
 @command(

@@ -125,11 +125,23 @@ class Move(NamedTuple):
     at: datetime
 
 
+class NameOverview(NamedTuple):
+    """A registered name: its last version, the version of each alias, and the number of versions."""
+
+    last: ProgramVersion
+    aliases: dict[str, int]
+    n: int
+
+
 @dataclass
 class _Name:
     versions: list[ProgramVersion] = field(default_factory=list)
     by_content: dict[str, ProgramVersion] = field(default_factory=dict)
     aliases: dict[str, list[Move]] = field(default_factory=dict)
+
+    @property
+    def standing(self) -> dict[str, int]:
+        return {alias: moves[-1].version for alias, moves in sorted(self.aliases.items())}
 
 
 class Registry:
@@ -164,13 +176,18 @@ class Registry:
         """Every registered name, sorted."""
         return sorted(self._up_to_date())
 
+    def overview(self) -> list[NameOverview]:
+        """Return of every name its last version, its aliases and how many versions it has, by name."""
+        names = self._up_to_date()
+        return [NameOverview(n.versions[-1], n.standing, len(n.versions)) for _, n in sorted(names.items())]
+
     def versions(self, name: str) -> list[ProgramVersion]:
         """Return the versions of a name, oldest first; raises `NotFoundError` where there is none of that name."""
         return list(self._named(name).versions)
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return the version that each alias of a name stands for; raises as `versions` does."""
-        return {alias: moves[-1].version for alias, moves in sorted(self._named(name).aliases.items())}
+        return self._named(name).standing
 
     def history(self, name: str, alias: str) -> list[Move]:
         """Return the moves of an alias, oldest first.

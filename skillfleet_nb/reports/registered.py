@@ -18,10 +18,11 @@ from skillfleet_nb.programs.registry import NEWEST, Registry, check_name, parse
 from skillfleet_nb.programs.state import dump_state, program_id, unsaved_of
 from skillfleet_nb.reports import fit
 from skillfleet_nb.reports import golden as goldens
-from skillfleet_nb.reports.evidence import Evidence, not_comparable, stood_before
+from skillfleet_nb.reports.evidence import evidence, stood_before
 from skillfleet_nb.reports.registered_page import RegisteredProgram, VersionList
+from skillfleet_nb.reports.registry_uses import uses_of
 from skillfleet_nb.runs.jobs.job import Job
-from skillfleet_nb.stats import mean_interval, paired_comparison
+from skillfleet_nb.stats import mean_interval
 from skillfleet_nb.store import load_program, queries
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.programs.loading import Differences
     from skillfleet_nb.programs.registry import Move, ProgramVersion
     from skillfleet_nb.programs.state import ProgramState
+    from skillfleet_nb.reports.evidence import Evidence
     from skillfleet_nb.reports.fit import FitReport
     from skillfleet_nb.reports.golden import GoldenCheck
     from skillfleet_nb.reports.stored_programs import StoredProgram
@@ -105,8 +107,7 @@ class Registered:
 
     def listing(self) -> VersionList:
         """List every registered name with its last version, its aliases and scores."""
-        r = self._registry
-        return VersionList([(r.find(name), r.aliases(name), len(r.versions(name))) for name in r.names])
+        return VersionList(self._registry.overview(), uses_of(queries.program_uses(self._store)))
 
     def show(self, ref: str) -> RegisteredProgram:
         """Show a version: what it says, where it comes from, its evidence, and the history of its aliases.
@@ -119,9 +120,9 @@ class Registered:
         version = self._registry.find(ref)
         aliases = self._registry.aliases(version.name)
         moves = {alias: self._registry.history(version.name, alias) for alias in aliases}
-        return RegisteredProgram(
-            version, self._store.home, self._registry.versions(version.name), moves, self.state(version.ref)
-        )
+        uses = uses_of(queries.program_uses(self._store, version.name))
+        versions, state = self._registry.versions(version.name), self.state(version.ref)
+        return RegisteredProgram(version, self._store.home, versions, moves, state, uses)
 
     def state(self, ref: str) -> ProgramState:
         """Return the state of a version: its instructions and demos, as ``dspy`` loads them."""
@@ -312,24 +313,18 @@ class Registered:
         NotFoundError
             If there is no such name or version.
         """
-        new = self._registry.find(f"{name}@{version}")
-        if alias not in self._registry.aliases(name):
-            scored = "" if new.is_scored else "; it was not scored on a test split"
-            return Evidence(f"{alias} is new, and there is nothing to compare {new.ref} with{scored}")
-        old = self._registry.find(f"{name}@{alias}")
-        if old.version == new.version:
-            return Evidence(f"{name}@{alias} stands for version {version} already")
-        if why := not_comparable(old, new):
-            return Evidence(f"versions {old.version} and {new.version} cannot be compared: {why}", why)
-        before, after = (self._test_scores(v) for v in (old, new))
-        if set(before.index) != set(after.index):
-            why = "they were tested on different examples"
-            return Evidence(f"versions {old.version} and {new.version} cannot be compared: {why}", why)
-        by = paired_comparison(before.tolist(), after[before.index].tolist())
-        objection = f"its sealed test is lower: {by.sentence()}" if by.delta < 0 else None
-        return Evidence(f"version {old.version} to {new.version}: {by.sentence()}", objection)
+        return evidence(self._store, self._registry, name, alias, version)
 
-    def move(self, name: str, alias: str, version: int, *, force: str | None = None, dry_run: bool = False) -> Evidence:
+    def move(
+        self,
+        name: str,
+        alias: str,
+        version: int,
+        *,
+        force: str | None = None,
+        dry_run: bool = False,
+        since: int | None = None,
+    ) -> Evidence:
         """Set an alias to a version, with the evidence of how the two compare, pair by pair on the test split.
 
         Parameters
@@ -339,6 +334,8 @@ class Registered:
             cannot be compared with it.
         dry_run
             Whether only to tell the evidence.
+        since
+            The `moves` of the evidence that it was decided on; None takes the alias as it is now.
 
         Raises
         ------
@@ -349,22 +346,26 @@ class Registered:
         """
         if force is not None and not force.strip():
             raise InputError("force: say why the alias is moved against the evidence, in a few words.")
-        since = len(self._registry.history(name, alias)) if alias in self._registry.aliases(name) else 0
-        evidence = self.evidence(name, alias, version)
-        if since and self._registry.find(f"{name}@{alias}").version == version:
-            return evidence
-        if evidence.objection and force is None and not dry_run:
+        found = self.evidence(name, alias, version)
+        since = found.moves if since is None else since
+        if since == found.moves > 0 and self._registry.find(f"{name}@{alias}").version == version:
+            return found
+        if since == found.moves and found.objection and force is None and not dry_run:
             typed = as_typed(f"program alias {name} {alias} {version} --force REASON")
             raise JobError(
-                f"{name}@{alias} is not moved to version {version}: {evidence.objection}. "
-                f"{typed} moves it all the same."
+                f"{name}@{alias} is not moved to version {version}: {found.objection}. {typed} moves it all the same."
             )
         if not dry_run:
-            self._registry.move(name, alias, version, since=since, evidence=evidence.text, forced=force)
-        return evidence
+            self._registry.move(name, alias, version, since=since, evidence=found.text, forced=force)
+        return found
 
-    def rollback(self, name: str, alias: str, to: int | None = None) -> Move:
+    def rollback(self, name: str, alias: str, to: int | None = None, *, since: int | None = None) -> Move:
         """Set an alias back to the version that it stood for before, or to an earlier one, `to`.
+
+        Parameters
+        ----------
+        since
+            As for :meth:`move`.
 
         Raises
         ------
@@ -373,6 +374,11 @@ class Registered:
         JobError
             If there is nothing to go back to, or another moved it meanwhile.
         """
+        since = len(self._registry.history(name, alias)) if since is None else since
+        return self._registry.move(name, alias, self.earlier(name, alias, to), since=since, rollback=True)
+
+    def earlier(self, name: str, alias: str, to: int | None = None) -> int:
+        """Return the version that an alias goes back to; raises as :meth:`rollback` does."""
         moves = self._registry.history(name, alias)
         now = moves[-1].version
         if to is None:
@@ -385,7 +391,7 @@ class Registered:
         elif to not in {move.version for move in moves}:
             stood = ", ".join(map(str, dict.fromkeys(move.version for move in moves)))
             raise NotFoundError(f"{name}@{alias} never was version {to}: it was {stood}.")
-        return self._registry.move(name, alias, to, since=len(moves), rollback=True)
+        return to
 
     def _of_job(self, program: StoredProgram) -> tuple[ProgramState, dict[str, Any]]:
         """Return the state of a job's program, and what the job knows of it."""
@@ -412,11 +418,6 @@ class Registered:
         taken = judged[judged.accepted].reset_index(drop=True)
         at = taken.index[taken.program_id == program_id]
         return " Then: ".join(dict.fromkeys(taken.reasons[: at[-1] + 1])) if len(at) else ""
-
-    def _test_scores(self, version: ProgramVersion) -> pd.Series[float]:
-        frame = queries.program_scores(self._store, str(version.job_id), version.program_id)
-        tested: pd.Series[float] = frame[frame.split == "test"].groupby("example_id").score.mean()
-        return tested
 
 
 def _is_alias(ref: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
@@ -12,64 +12,81 @@ from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.building import build
 from skillfleet_nb.programs.state import describe, save_state
 from skillfleet_nb.reports.program_page import predictors_html, predictors_text
+from skillfleet_nb.reports.registry_timeline import SHOWN, legend, timeline
+from skillfleet_nb.reports.registry_uses import Use, in_words
 from skillfleet_nb.runs.tryout import ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from skillfleet_nb.programs.registry import Move, ProgramVersion
+    from markupsafe import Markup
+
+    from skillfleet_nb.programs.registry import Move, NameOverview, ProgramVersion
+    from skillfleet_nb.reports.registry_uses import Uses
     from skillfleet_nb.runs.tryout import Tryout
     from skillfleet_nb.store import Home
     from skillfleet_nb.typing import Model, Program
 
 _NOT_SCORED = "not scored"
 _WIDE = 60  # characters of a note
+_ROWS = 50  # names that a list shows
+_VERSIONS = 20  # newest versions that a page lists, beside those that aliases stand for
 
 
 @dataclass(frozen=True, repr=False)
 class VersionList(Readable):
-    """Every registered name: its last version, its aliases, scores and age.
+    """Every registered name: its last version, its aliases, scores, age, and where it is used.
 
     Attributes
     ----------
     rows
-        Of each name: the last version, the version of each alias, and the number of versions.
+        One a name.
+    uses
+        Where their versions are used.
     """
 
-    rows: Sequence[tuple[ProgramVersion, Mapping[str, int], int]]
+    rows: Sequence[NameOverview]
+    uses: Uses = field(default_factory=dict)
 
-    def _cells(self) -> tuple[list[str], list[list[str]], str]:
-        header = ["name", "versions", "aliases", "test", "validation", "optimizer", "registered"]
-        rows = [
+    HEADER = ("name", "versions", "aliases", "test", "validation", "optimizer", "used by", "registered")
+
+    def cells(self, rows: Sequence[NameOverview]) -> list[list[str]]:
+        """Write what is shown of some of the rows, under :attr:`HEADER`."""
+        return [
             [
                 last.name,
-                str(n),
+                f"{n:,}",
                 ", ".join(f"{alias} → {version}" for alias, version in aliases.items()),
                 tested(last),
                 points(last.scores.get("val")),
                 str(last.setup.get("optimizer") or ""),
+                in_words(self.uses.get(last.name, {}).values()),
                 ago(last.at),
             ]
-            for last, aliases, n in self.rows
+            for last, aliases, n in rows
         ]
-        below = f"{counted(rows, 'name')}, scores of the last version; {as_typed('program show NAME')} shows one"
-        return header, rows, below
+
+    def below(self, shown: int = _ROWS) -> str:
+        """Say how many there are, or how to register the first."""
+        n = len(self.rows)
+        if not n:
+            return f"no program is registered yet; {as_typed('program register JOB --as NAME')} keeps the best of a job"
+        part = f", {shown:,} shown" if n > shown else ""
+        return f"{counted(n, 'name')}{part}, scores of the last version; {as_typed('program show NAME')} shows one"
 
     def text(self) -> str:
         """Show the list as plain text."""
-        header, rows, below = self._cells()
-        return f"{text_table(header, rows, numeric=[1])}\n{below}" if rows else _nothing()
+        shown = self.cells(self.rows[:_ROWS])
+        return f"{text_table(self.HEADER, shown, numeric=[1])}\n{self.below()}" if shown else self.below()
 
     __repr__ = Readable.__str__
 
     def html(self) -> str:
         """Show it as HTML."""
-        header, rows, below = self._cells()
-        if not rows:
-            return fill("<div>{}</div>", _nothing())
-        shown = table(header, rows, numeric=[1])
-        return fill("{}<div style='opacity:.7;overflow-wrap:anywhere'>{}</div>", shown, below)
+        shown = self.cells(self.rows[:_ROWS])
+        listed = table(self.HEADER, shown, numeric=[1]) if shown else ""
+        return fill("<div>{}<div style='opacity:.7;overflow-wrap:anywhere'>{}</div></div>", listed, self.below())
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,6 +105,8 @@ class RegisteredProgram(Readable):
         Of each alias of its name, oldest first.
     state
         What it says, as ``dspy`` loads it.
+    uses
+        Where versions of its name are used.
     """
 
     version: ProgramVersion
@@ -95,6 +114,7 @@ class RegisteredProgram(Readable):
     versions: Sequence[ProgramVersion]
     moves: Mapping[str, Sequence[Move]]
     state: Mapping[str, Any]
+    uses: Uses = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -137,13 +157,43 @@ class RegisteredProgram(Readable):
 
     def html(self) -> str:
         """Show it as HTML."""
+        drawn = join([self._drawn(), self.details()])
+        return fill("<div class='{}' style='line-height:1.4'>{}</div>", NO_MATH, drawn)
+
+    def details(self) -> Markup:
+        """Show, as HTML, what is known of the version, what it says, how aliases moved, and how it is used."""
         header, rows = self._versions()
         parts = [table([], self._facts()), *predictors_html(self.state)]
-        parts.append(table(header, rows, title=f"versions of {self.version.name}", numeric=[0]))
+        parts.append(table(header, rows, title=self._versions_of(), numeric=[0]))
         if moves := self._moves():
             parts.append(table(*moves, title="aliases, the last move first", numeric=[1]))
         parts.append(fill("<p><strong>use it</strong></p>{}", passage("\n".join(self._lines()))))
-        return fill("<div class='{}' style='line-height:1.4'>{}</div>", NO_MATH, join(parts))
+        return join(parts)
+
+    @property
+    def aliases(self) -> dict[str, int]:
+        """The version that each alias of its name stands for."""
+        return {alias: moves[-1].version for alias, moves in self.moves.items()}
+
+    def _drawn(self) -> Markup:
+        """Draw the newest versions, this one among them."""
+        at = self.version.version
+        shown = self.versions[-SHOWN:] if at > len(self.versions) - SHOWN else self.versions[max(0, at - SHOWN) : at]
+        drawn = timeline(shown, self.aliases, at)
+        return fill("<div style='overflow-x:auto;contain:inline-size'>{}</div>{}", drawn, legend(shown))
+
+    def _versions_of(self) -> str:
+        n, shown = len(self.versions), len(self._listed())
+        return f"versions of {self.version.name}" + (f", {shown:,} of {n:,}" if n > shown else "")
+
+    def _listed(self) -> list[ProgramVersion]:
+        keep = {*self.aliases.values(), self.version.version, *(v.version for v in self.versions[-_VERSIONS:])}
+        return [self.versions[number - 1] for number in sorted(keep, reverse=True)]
+
+    def in_short(self) -> list[list[str]]:
+        """Return the facts that decide: scores, where it comes from, and where it is used."""
+        short = ("registered", "note", "job", "optimizer", "model", "validation", "test (sealed)", "used by")
+        return [row for row in self._facts() if row[0] in short]
 
     def _facts(self) -> list[list[str]]:
         v = self.version
@@ -163,6 +213,7 @@ class RegisteredProgram(Readable):
             ["test (sealed)", tested(v)],
             ["made with", ", ".join(f"{name} {number}" for name, number in v.versions.items())],
             ["demos", str(describe(self.state).n_demos)],
+            ["used by", in_words([self.uses.get(v.name, {}).get(v.version, Use())])],
         ]
         return [row for row in rows if row[1]]
 
@@ -179,7 +230,7 @@ class RegisteredProgram(Readable):
                 ago(v.at),
                 one_line(v.note, _WIDE),
             ]
-            for v in reversed(self.versions)
+            for v in self._listed()
         ]
         return ["version", "aliases", "test", "validation", "registered", "note"], rows
 
@@ -215,10 +266,6 @@ def tested(version: ProgramVersion) -> str:
     interval = f" ({points(s.get('test_low'))} to {points(s.get('test_high'))}, n = {s.get('n_test')})"
     verdict = f", {s['verdict']}" if s.get("verdict") else ""
     return f"{points(s['test'])}{interval if s.get('n_test') else ''}{verdict}"
-
-
-def _nothing() -> str:
-    return f"no program is registered yet; {as_typed('program register JOB --as NAME')} keeps the best of a job"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

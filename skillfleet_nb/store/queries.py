@@ -304,6 +304,33 @@ def program_versions(store: Store, name: str | None = None) -> pd.DataFrame:
     )
 
 
+def program_uses(store: Store, name: str | None = None) -> pd.DataFrame:
+    """Where the registered versions of a name, or of all, are used.
+
+    Columns: `name`, `version`, `jobs` (names of those that start from it, without the one that made it), `answers` of
+    live programs (as many as those recorded stand for) and when the last was, `answered_at`.
+    """
+    return store.frame(
+        """
+        WITH started AS (
+            SELECT program_id, job_id, jobs.name AS job, created_at FROM trials JOIN jobs USING (job_id)
+            WHERE trial = 0 AND split = 'val' GROUP BY ALL
+        ), begun AS (
+            SELECT v.name, version, list(DISTINCT job ORDER BY job) AS jobs
+            FROM program_versions AS v JOIN started AS s USING (program_id)
+            WHERE s.job_id IS DISTINCT FROM v.job_id GROUP BY ALL
+        ), live AS (
+            SELECT name, version, round(sum(1 / share))::BIGINT AS answers, max("at") AS answered_at
+            FROM live_answers GROUP BY ALL
+        )
+        SELECT name, version, coalesce(jobs, []::VARCHAR[]) AS jobs, coalesce(answers, 0)::BIGINT AS answers,
+            answered_at
+        FROM begun FULL JOIN live USING (name, version)
+        WHERE $name IS NULL OR name = $name ORDER BY name, version""",
+        {"name": name},
+    )
+
+
 def programs_with_demos(store: Store) -> pd.DataFrame:
     """The candidates of all jobs that have demos, and how they did against those they were compared with.
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.widgets.monitor import Monitor
     from skillfleet_nb.widgets.programs import ProgramBrowser
     from skillfleet_nb.widgets.recommend import RecommendationCard
+    from skillfleet_nb.widgets.registry import RegistryBrowser
     from skillfleet_nb.widgets.review import ReviewPanel
     from skillfleet_nb.widgets.trainset import TrainsetView
 
@@ -23,6 +24,7 @@ __all__ = [
     "Monitor",
     "ProgramBrowser",
     "RecommendationCard",
+    "RegistryBrowser",
     "ReviewPanel",
     "TrainsetView",
     "shown",
@@ -33,6 +35,7 @@ _HOMES = {
     "Monitor": "monitor",
     "ProgramBrowser": "programs",
     "RecommendationCard": "recommend",
+    "RegistryBrowser": "registry",
     "ReviewPanel": "review",
     "TrainsetView": "trainset",
 }
@@ -41,10 +44,12 @@ _VIEWS = {
     "Comparison": "ComparisonView",
     "QuestionView": "ReviewPanel",
     "Recommendation": "RecommendationCard",
+    "RegisteredProgram": "RegistryBrowser",
     "RunHistory": "Dashboard",
     "StoredProgram": "ProgramBrowser",
     "StoredPrograms": "ProgramBrowser",
     "TrainsetReport": "TrainsetView",
+    "VersionList": "RegistryBrowser",
 }
 
 
@@ -55,6 +60,8 @@ def shown(answer: object, context: Context) -> Any:
         return _view(kind)(answer, context.fleet)
     if kind is None or not has_widgets():
         return answer
+    if kind == "RegistryBrowser":
+        return _view(kind)(answer, context.fleet.registry)
     parts = {"Dashboard": "fleet", "ReviewPanel": "job"}
     return _view(kind)(getattr(answer, parts[kind]) if kind in parts else answer)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FRAMES: dict[str, Callable[[Store], object]] = {
+    "program_uses": queries.program_uses,
     "jobs": queries.jobs,
     "job_names": queries.job_names,
     "job_setups": lambda s: queries.job_setups(s, ["none"]),
