@@ -25,6 +25,7 @@ _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4])  # with six colours, 3
 _LABEL = 200  # pixels of a label, the rest is cut
 _WIDE = 10_000  # numbers from here on need room
 _BRIEF = 12  # characters of names of which four stand beside one another
+_SHORT = 28  # and of which two do
 _NAME = 36  # characters of a name that is part of a label
 _SUBTITLE = 92  # characters of a line under the title
 
@@ -142,7 +143,9 @@ def dashed(field: str, names: Sequence[str]) -> dict[str, Any]:
 def _legend(names: Sequence[str]) -> Any:
     import altair as alt
 
-    return alt.Legend(title=None, columns=4 if max(map(len, names), default=0) <= _BRIEF else 2)
+    longest = max(map(len, names), default=0)
+    columns = 4 if longest <= _BRIEF else 2 if longest <= _SHORT else 1  # names of any length stay apart
+    return alt.Legend(title=None, columns=columns, labelLimit=WIDTH if columns == 1 else 230)
 
 
 def _scale(names: Sequence[str], looks: Sequence[Any]) -> Any:
