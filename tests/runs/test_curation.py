@@ -8,6 +8,7 @@ import pytest
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
+from skillfleet_nb.commands.complete import offers
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
 from skillfleet_nb.events import JobCreated, JobState, Result, StateChanged
 from skillfleet_nb.store import Home, Journal
@@ -120,3 +121,13 @@ def test_each_has_a_command(fleet: Fleet, capsys: pytest.CaptureFixture[str]) ->
     assert "second" in told("jobs")
     for line in (["delete"], ["tag", "second"], ["delete", "nobody"]):
         assert main([*line, "--home", str(fleet.home.root)]) == 2
+
+
+def test_tags_and_what_is_in_the_trash_are_completed(fleet: Fleet) -> None:
+    def offered(line: str) -> set[str]:
+        return {offer.text for offer in offers(line, {}, lambda: fleet)[1]}
+
+    assert offered("tag first --add ") == {"v1"}
+    fleet.curation.delete(["first"])
+    assert offered("delete --undo ") == {"first"}
+    assert offered("delete ") == {"second", "at"}
