@@ -152,7 +152,7 @@ class _Voting(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             confidence=self._confidence(agreement),
             agreed=agreement >= self.min_agreement - _SURE,
             tied=bool(others) and others[0][1] >= most - _SURE,
-            answers={" | ".join(k): w / total for k, w in ranked},
+            answers={self._text(next(p for p, _, own in given if own == k)): w / total for k, w in ranked},
             failed=len(predictions) - len(given),
         )
         winner = max((item for item in given if item[2] == key), key=lambda item: item[1])[0]
@@ -161,10 +161,16 @@ class _Voting(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         self.statistics.add(vote, len(predictions))
         return made
 
+    def _values(self, prediction: dspy.Prediction) -> list[Any]:
+        names = self.fields or [name for name, _ in prediction.items() if name != "reasoning"]
+        return [prediction.get(name) for name in names]
+
+    def _text(self, prediction: dspy.Prediction) -> str:
+        return " | ".join(map(str, self._values(prediction)))
+
     def _key(self, prediction: dspy.Prediction) -> tuple[str, ...] | None:
         """Return what is counted as one answer; None where there is none."""
-        names = self.fields or [name for name, _ in prediction.items() if name != "reasoning"]
-        values = [prediction.get(name) for name in names]
+        values = self._values(prediction)
         if all(value is None for value in values):
             return None
         return tuple(normalize_text(v) or v if isinstance(v, str) else repr(v) for v in values)
@@ -225,7 +231,8 @@ class Ensemble(_Voting):
         """Learn weights and confidence from examples that no member was trained on; return itself.
 
         Each member is run on each example.  A weight is the log odds of the member's accuracy, shrunk to a half by
-        two examples, which is the best one where members err independently.  Confidence is the share of right answers
+        two examples, against those of chance among the answers there are: the best one where members err
+        independently (Nitzan and Paroush, 1982).  Confidence is the share of right answers
         at an agreement, never falling with it (isotonic regression), each agreement shrunk to all by two examples.
         """
         rows = list(examples)
@@ -246,7 +253,8 @@ class Ensemble(_Voting):
         metric: Metric,
     ) -> Ensemble:
         """Learn as :meth:`fit` does, from answers and scores of each member that are known; return itself."""
-        self.weights = [accuracy_weight([score for _, score in own]) for own in answers]
+        given_answers = {self._key(p) for own in answers for p, _ in own if p is not None}
+        self.weights = [accuracy_weight([score for _, score in own], len(given_answers)) for own in answers]
         seen = []
         for example, given in zip(examples, zip(*answers, strict=True), strict=True):
             if any(prediction is not None for prediction, _ in given):
@@ -360,10 +368,16 @@ class BestOfN(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         return made
 
 
-def accuracy_weight(scores: Sequence[float]) -> float:
-    """Return the log odds of a member's accuracy, shrunk to a half by two examples; none below 0."""
+def accuracy_weight(scores: Sequence[float], answers: int = 2) -> float:
+    """Return the log odds of a member's accuracy against chance among so many answers; none below 0.
+
+    Examples
+    --------
+    >>> round(accuracy_weight([1.0, 0.0, 0.0, 0.0]), 2), round(accuracy_weight([1.0, 0.0, 0.0, 0.0], answers=10), 2)
+    (0.0, 1.5)
+    """
     share = (math.fsum(scores) + 1) / (len(scores) + 2)
-    return max(0.0, math.log(share / (1 - share)))
+    return max(0.0, math.log(share / (1 - share)) + math.log(max(1, answers - 1)))
 
 
 def calibrated(seen: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

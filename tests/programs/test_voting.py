@@ -78,21 +78,21 @@ def noisy(rng: random.Random, n: int, accuracies: list[float], labels: int = 4) 
 
 
 def test_weights_are_learned_and_confidence_is_what_it_says() -> None:
-    rows, members = noisy(random.Random(1), 600, [0.9, 0.4, 0.3])
-    vote = sf.Ensemble(members, vote="weighted").fit(rows[:300], right, num_threads=1)
-    assert vote.weights == [accuracy_weight([right(r, m(text=r.text)) for r in rows[:300]]) for m in members]
+    rows, members = noisy(random.Random(1), 1200, [0.9, 0.4, 0.3])
+    vote = sf.Ensemble(members, vote="weighted").fit(rows[:600], right, num_threads=1)
+    assert vote.weights == [accuracy_weight([right(r, m(text=r.text)) for r in rows[:600]], 4) for m in members]
     assert vote.weights[0] > vote.weights[1] > vote.weights[2] > 0
-    told = [(vote(text=r.text), r) for r in rows[300:]]
-    weighted = sum(right(r, a) for a, r in told) / 300
-    best = sum(right(r, members[0](text=r.text)) for r in rows[300:]) / 300
+    told = [(vote(text=r.text), r) for r in rows[600:]]
+    weighted = sum(right(r, a) for a, r in told) / 600
+    best = sum(right(r, members[0](text=r.text)) for r in rows[600:]) / 600
     plain = sf.Ensemble(members)
-    assert weighted >= best > sum(right(r, plain(text=r.text)) for r in rows[300:]) / 300
+    assert weighted >= best > sum(right(r, plain(text=r.text)) for r in rows[600:]) / 600
     confident: dict[float, list[bool]] = {}
     for answer, row in told:
         confident.setdefault(answer.vote.confidence, []).append(right(row, answer))
-    error = sum(abs(c * len(hits) - sum(hits)) for c, hits in confident.items()) / 300
+    error = sum(abs(c * len(hits) - sum(hits)) for c, hits in confident.items()) / 600
     assert error <= 0.05  # ECE
-    assert vote.statistics.votes == 300
+    assert vote.statistics.votes == 600
 
 
 def test_confidence_never_falls_with_agreement() -> None:
