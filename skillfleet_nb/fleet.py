@@ -19,6 +19,7 @@ from skillfleet_nb.runs.prepare import prepare
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
 from skillfleet_nb.runs.spec import EVALUATE
 from skillfleet_nb.store import Home, Store, queries
+from skillfleet_nb.store.blobs import Blobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,6 +110,11 @@ class Fleet(RegistryMethods):
         from skillfleet_nb.modules.accessor import Modules
 
         return Modules(self.home)
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """Images, audio and files, which prompts refer to: ``fleet.blobs.find(prompt)`` shows the first."""
+        return Blobs(self.home)
 
     @cached_property
     def reports(self) -> Reports:

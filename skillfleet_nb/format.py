@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.blobs import referred
+
 if TYPE_CHECKING:
     from collections.abc import Sized
 
@@ -146,7 +148,7 @@ def shortened(text: str, most: int) -> str:
     >>> shortened("a long text", 6)
     'a lon…'
     """
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= most or len(text := referred(text)) <= most else text[: most - 1] + "…"
 
 
 def one_line(text: str, most: int = 70) -> str:
@@ -164,13 +166,14 @@ def visible(text: str) -> str:
     r"""Write what cannot be seen, or would act on a terminal or a page, as something that can be seen.
 
     Whatever comes from data, names and models' answers passes here before it is shown, drawn or exported; the result
-    holds only characters that XML 1.0 allows.
+    holds only characters that XML 1.0 allows, and a reference in the place of an image, of audio or a file.
 
     Examples
     --------
     >>> visible("a\tb\r\nc"), visible("\x1b[31mred"), visible("user\u202egpj.exe")
     ('a\tb\nc', '␛[31mred', 'user\\u202egpj.exe')
     """
+    text = referred(text)
     if _UNSEEN.search(text) is None:
         return text
     return _UNSEEN.sub(_picture, text.replace("\r\n", "\n"))

@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
+from skillfleet_nb.blobs import referred
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.format import expanded
 
@@ -129,8 +130,8 @@ class Redactor:
         self._encoded = [orjson.dumps(form)[1:-1] for form in self._forms]
 
     def text(self, text: str) -> str:
-        """Return a text or a page without secrets, and without what has the shape of one."""
-        return _SHAPES.sub(_HIDDEN, _without(self._forms, text))
+        """Return a text or a page without secrets, what has the shape of one, and data that nobody reads."""
+        return _SHAPES.sub(_HIDDEN, _without(self._forms, referred(text)))
 
     def json(self, body: bytes) -> bytes:
         """Return a JSON object whose values hold no secret."""

@@ -181,6 +181,7 @@ class Workload(NamedTuple):
             return [*notes, *s.unread, f"reckoned from {s.probed} real runs of the program ({bought})"]
         if s.judging is not None:
             notes.append("the metric asks a model: one call a score is assumed; --probe 3 would measure it")
+        notes += s.unseen
         notes.append("reckoned from prompts as they are written; --probe 3 would measure them on 3 examples")
         if not s.latency_known:
             notes.append(f"the model's latency is not known: {s.latency_s:g} s a call are assumed")
@@ -302,7 +303,8 @@ class _Run:
             judged_s = self.judge * j.latency_s
         if workload.price is not None and task:
             cached = s.cached_share * input_tokens / task
-            self.usd += task * workload.price.cost(input_tokens / task, output_tokens / task, cached)
+            media = s.media(input_tokens / task)
+            self.usd += task * workload.price.cost(input_tokens / task, output_tokens / task, cached, media=media)
         if workload.prompt_price is not None and use.prompt:
             self.usd += use.prompt * workload.prompt_price.cost(prompt_in / use.prompt, prompt_out / use.prompt)
         # Longer prompts take longer to input_tokens; proposals are written one after the other.

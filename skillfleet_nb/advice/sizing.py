@@ -18,13 +18,14 @@ from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import Probed
 from skillfleet_nb.lm.faults import in_one_line
 from skillfleet_nb.lm.limits import Limits, RunStopped
+from skillfleet_nb.lm.media import Media, media_of, media_sent, text_in
 from skillfleet_nb.lm.prices import price_of
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped_program
 from skillfleet_nb.runs.off_loop import off_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from skillfleet_nb.events import LMCall
     from skillfleet_nb.runs.task import CheckedTask
@@ -83,6 +84,10 @@ class Sizing(BaseModel):
         What the metric asks of models; None where it asks none.
     metric
         Hash of the metric, where one was probed with.
+    image_tokens, audio_tokens
+        Of the input, what is no text.
+    unseen
+        What is to be said of inputs whose size nobody tells before a call.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -105,15 +110,25 @@ class Sizing(BaseModel):
     cached_share: float = 0.0
     judging: Judging | None = None
     metric: str = ""
+    image_tokens: float = 0.0
+    audio_tokens: float = 0.0
+    unseen: tuple[str, ...] = ()
+
+    def media(self, input_tokens: float) -> Media:
+        """Tell how much of so many tokens of input is no text."""
+        share = input_tokens / self.input_tokens if self.input_tokens else 0.0
+        return Media(image=round(self.image_tokens * share), audio=round(self.audio_tokens * share))
 
 
 def read_sizes(task: CheckedTask) -> Sizing:
     """Measure prompts on the first few training examples, as DSPy's adapter writes them, without a call."""
     import dspy
+    from dspy.adapters.types.base_type import split_message_content_for_custom_types
 
     adapter, lm = dspy.settings.adapter or dspy.ChatAdapter(), task.lm
     examples = list(task.splits.train[:_READ])
     input_tokens, output_tokens, demo_tokens = [], [], []
+    seen: list[Media] = []
     for predictor in task.program.predictors():
         signature = predictor.signature
         for example in examples:
@@ -123,12 +138,14 @@ def read_sizes(task: CheckedTask) -> Sizing:
             unknown = len(signature.output_fields) - len(outputs)
             prompt = adapter.format(signature, list(getattr(predictor, "demos", ())), inputs)
             input_tokens.append(sum(count_tokens(m["content"], lm) for m in prompt))
+            seen.append(media_sent(prompt, str(lm.model)))
             blank = {name: outputs.get(name, "") for name in signature.output_fields}
             answer = adapter.format_assistant_message_content(signature, blank)
             output_tokens.append(count_tokens(answer, lm) + unknown * _REASONING_TOKENS)
             shown = adapter.format_demos(signature, [{**inputs, **blank, "augmented": True}])
-            demo_tokens.append(sum(count_tokens(m["content"], lm) for m in shown) + unknown * _REASONING_TOKENS * 0.5)
-    example_tokens = [count_tokens(str(example.toDict()), lm) for example in examples]
+            demos = sum(count_tokens(m["content"], lm) for m in split_message_content_for_custom_types(shown))
+            demo_tokens.append(demos + unknown * _REASONING_TOKENS * 0.5)
+    example_tokens = [sum(count_tokens(_shown(value), lm) for value in example.values()) for example in examples]
     here = getattr(getattr(lm, "engine", None), "answers_here", False)
     latency = float(getattr(lm.engine, "latency_s", 0.0)) + 0.001 if here else _ASSUMED_LATENCY_S
     return Sizing(
@@ -141,6 +158,9 @@ def read_sizes(task: CheckedTask) -> Sizing:
         latency_s=latency,
         latency_known=here,
         judging=_assumed_judging(task, statistics.mean(example_tokens), statistics.mean(output_tokens)),
+        image_tokens=statistics.mean(m.image for m in seen),
+        audio_tokens=statistics.mean(m.audio for m in seen),
+        unseen=tuple(_unseen(seen)),
     )
 
 
@@ -152,6 +172,23 @@ def _assumed_judging(task: CheckedTask, example_tokens: float, output_tokens: fl
     asked = _JUDGE_TEMPLATE_TOKENS + example_tokens + output_tokens
     cost = None if price is None else price.cost(asked, _REASONING_TOKENS)
     return Judging(calls=1, input_tokens=asked, output_tokens=_REASONING_TOKENS, cost_usd=cost, measured=False)
+
+
+def _shown(value: object) -> object:
+    """Return what a prompt shows of a value: a type of DSPy's writes itself as parts of a message."""
+    from dspy.adapters.types import Type
+
+    return value.format() if isinstance(value, Type) else str(value)
+
+
+def _unseen(seen: Sequence[Media]) -> Iterator[str]:
+    if any(m.unknown for m in seen):
+        yield (
+            "some inputs are files or sound whose tokens no provider tells before a call, and are left out: "
+            "--probe 3 would measure them"
+        )
+    if any(m.assumed for m in seen):
+        yield "images given by their address are taken for 1024 x 1024 pixels: they are not fetched"
 
 
 def categories(task: CheckedTask) -> int | None:
@@ -174,12 +211,12 @@ def _categories(task: CheckedTask) -> dict[str, int]:
 
 
 def count_tokens(text: object, lm: Model) -> float:
-    """Count the tokens of a text as the model's provider most likely bills them."""
-    words = text if isinstance(text, str) else str(text)
+    """Count the tokens of a text, or of a message's parts, as the model's provider most likely bills them."""
+    words, media = text_in(text), media_of(text, str(getattr(lm, "model", ""))).tokens
     if getattr(getattr(lm, "engine", None), "answers_here", False):
-        return -(-len(words) // 4)
+        return media + -(-len(words) // 4)
     encoding = _encoding()
-    return len(words) / 4 if encoding is None else len(encoding.encode(words, disallowed_special=()))
+    return media + (len(words) / 4 if encoding is None else len(encoding.encode(words, disallowed_special=())))
 
 
 def _encoding() -> Any:

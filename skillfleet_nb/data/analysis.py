@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import cache as once
 from typing import TYPE_CHECKING, Any, Protocol
 
+from skillfleet_nb.blobs import referred
 from skillfleet_nb.data.dataset import MAX_ROWS, Dataset, lay_out, text_of
 from skillfleet_nb.data.duplicates import NEAR, Pair, find_twins
 from skillfleet_nb.data.findings import Bands, Judged, Likeness, Performer, Suspect
@@ -327,4 +328,4 @@ def _best(ranked: pd.DataFrame, rows: Dataset) -> list[Performer]:
 
 
 def _str(value: object) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else referred(str(value))

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.blobs import referred
 from skillfleet_nb.data.identity import canonical_json, content_hash, example_id, own_inputs, row_fields
 from skillfleet_nb.data.labels import find_label, label_text
 from skillfleet_nb.data.load import picked, records
@@ -168,7 +169,7 @@ def lay_out(
 
 
 def text_of(inputs: Mapping[str, Any]) -> str:
-    r"""Write inputs as one text: a single one as it is, several a line each.
+    r"""Write inputs as one text: a single one as it is, several a line each; an image or the like as a reference.
 
     Examples
     --------
@@ -177,7 +178,7 @@ def text_of(inputs: Mapping[str, Any]) -> str:
     """
     texts = {k: v if isinstance(v, str) else canonical_json(v) for k, v in inputs.items() if v is not None}
     one = len(inputs) == 1 and texts
-    return _sound(next(iter(texts.values())) if one else "\n".join(f"{k}: {v}" for k, v in texts.items()))
+    return referred(_sound(next(iter(texts.values())) if one else "\n".join(f"{k}: {v}" for k, v in texts.items())))
 
 
 def is_blank(value: object) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.blobs import referred
 from skillfleet_nb.lm.prices import Tokens
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def text_of(sent: object) -> str:
     if isinstance(sent, dict):
         return str(sent.get("text") or sent)
     if isinstance(sent, list):
-        return "\n\n".join([f"[{m.get('role')}]\n{m.get('content')}" if isinstance(m, dict) else str(m) for m in sent])
+        return "\n\n".join([f"[{m.get('role')}]\n{_content(m)}" if isinstance(m, dict) else str(m) for m in sent])
     return str(sent)
 
 
@@ -144,9 +145,16 @@ def in_part(text: str) -> str:
     >>> in_part("as it is"), in_part("x" * 10**6)[-119:-71]
     ('as it is', '[cut: 1,000,000 characters in all, sha256:2f5d5a')
     """
-    if len(text) <= MOST_RECORDED:
-        return text
-    return f"{text[:MOST_RECORDED]}\n[cut: {len(text):,} characters in all, {digest(text)}]"
+    if len(text) <= MOST_RECORDED or len(read := referred(text)) <= MOST_RECORDED:
+        return text  # with its images, which the journal's writer keeps beside it
+    return f"{read[:MOST_RECORDED]}\n[cut: {len(text):,} characters in all, {digest(text)}]"
+
+
+def _content(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return str(content)
+    return "\n".join(p["text"] if isinstance(p, dict) and isinstance(p.get("text"), str) else str(p) for p in content)
 
 
 def digest(text: str) -> str:

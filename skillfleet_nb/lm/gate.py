@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.calls import Call, text_of
 from skillfleet_nb.lm.limits import RunStopped
+from skillfleet_nb.lm.media import NO_MEDIA, contents, media_sent, text_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,10 +115,14 @@ class Gate:
             model = getattr(lm, "model", type(lm).__name__)
             self.close(StopKind.BUDGET, f"budget: ${bound:g} cannot be kept: {model!r} has no known price")
         prompt = text_of(sent)
-        tokens, output = int(len(prompt) / _CHARS_PER_TOKEN), int(self.ledger.mean_output_tokens)
+        media = media_sent(sent, str(getattr(lm, "model", "")))
+        letters = len(prompt) if media is NO_MEDIA else sum(len(text_in(content)) for content in contents(sent))
+        tokens, output = int(letters / _CHARS_PER_TOKEN) + media.tokens, int(self.ledger.mean_output_tokens)
+        if media.unknown:
+            tokens = max(tokens, int(self.ledger.mean_input_tokens))
         return Call(
             reserved_calls=n,
-            reserved_usd=n * price.cost(tokens, output) if price else 0.0,
+            reserved_usd=n * price.cost(tokens, output, media=media) if price else 0.0,
             reserved_tokens=n * (tokens + output),
             prompt=prompt,
             price=price,

@@ -107,7 +107,7 @@ class Ledger:
         self.in_flight = Call(0, 0.0, 0)
         self._unsettled = self._waiting = 0
         self._stopped: tuple[StopKind, str] | None = None
-        self.mean_output_tokens = _FIRST_OUTPUT_TOKENS
+        self.mean_output_tokens, self.mean_input_tokens = _FIRST_OUTPUT_TOKENS, 0.0
         self._answered = 0
         self.turn = threading.Condition()
         self._on_stop: list[Callable[[StopKind, str], None]] = []
@@ -291,6 +291,7 @@ class Ledger:
         if outcome.output_tokens and not (outcome.cached or outcome.error):
             self._answered += 1
             self.mean_output_tokens += (outcome.output_tokens - self.mean_output_tokens) / self._answered
+            self.mean_input_tokens += (outcome.input_tokens - self.mean_input_tokens) / self._answered
         # A request that another model still answers is not lost, and a stop is nobody's failure.
         if isinstance(failure, Exception) and not is_of_the_request(failure) and (not call.step or call.step.last):
             self.unanswered += 1

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from skillfleet_nb.lm.media import Media
     from skillfleet_nb.typing import Model
 
 _TABLE = "model_prices_and_context_window_backup.json"
 _PER_MILLION = 1_000_000
 _RATES = (
-    "input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost", "cache_creation_input_token_cost"
+    "input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost", "cache_creation_input_token_cost",
+    "input_cost_per_image_token", "input_cost_per_audio_token",
 )  # fmt: skip
 _STEP = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 
@@ -64,8 +66,9 @@ class Tokens(NamedTuple):
 class Price(NamedTuple):
     """USD per token, for input and for output; of a prompt with more than so many tokens, as `above` says.
 
-    `cached_usd` and `write_usd` are of input that the provider reads from its prompt cache or writes to it, as other
-    input where None.  `is_listed` says that it is a table's, and a bill that knows more goes before it.
+    `cached_usd` and `write_usd` are of input that the provider reads from its prompt cache or writes to it, `image_usd`
+    and `audio_usd` of images and sound in it; as other input where None.  `is_listed` says that it is a table's, and a
+    bill that knows more goes before it.
     """
 
     input_usd: float
@@ -74,14 +77,23 @@ class Price(NamedTuple):
     write_usd: float | None = None
     above: tuple[tuple[int, Price], ...] = ()
     is_listed: bool = False
+    image_usd: float | None = None
+    audio_usd: float | None = None
 
     @property
     def is_free(self) -> bool:
         """Whether nothing costs anything."""
         return self.input_usd == self.output_usd == 0
 
-    def cost(self, input_tokens: float, output_tokens: float, cached_input: float = 0, cache_write: float = 0) -> float:
-        """Cost of one call in USD.
+    def cost(
+        self,
+        input_tokens: float,
+        output_tokens: float,
+        cached_input: float = 0,
+        cache_write: float = 0,
+        media: Media | None = None,
+    ) -> float:
+        """Cost of one call in USD; of its input, `media` says how much is no text.
 
         Examples
         --------
@@ -93,7 +105,10 @@ class Price(NamedTuple):
         price = next((price for tokens, price in reversed(self.above) if input_tokens > tokens), self)
         cost = (input_tokens - cached_input - cache_write) * price.input_usd + output_tokens * price.output_usd
         cost += cached_input * (price.input_usd if price.cached_usd is None else price.cached_usd)
-        return cost + cache_write * (price.input_usd if price.write_usd is None else price.write_usd)
+        cost += cache_write * (price.input_usd if price.write_usd is None else price.write_usd)
+        for tokens, usd in ((media.image, price.image_usd), (media.audio, price.audio_usd)) if media else ():
+            cost += tokens * (0 if usd is None else usd - price.input_usd)
+        return cost
 
 
 def _part(usage: Mapping[str, object], *names: str) -> Mapping[str, object]:
@@ -152,7 +167,7 @@ def stated_rates(lm: object) -> tuple[float, float, float | None, float | None] 
     (1e-06, 2e-06, None, None)
     """
     made_with = getattr(lm, "kwargs", None) or {}
-    asked, told, read, written = (made_with.get(rate) for rate in _RATES)
+    asked, told, read, written = (made_with.get(rate) for rate in _RATES[:4])
     return None if asked is None or told is None else (asked, told, read, written)
 
 
@@ -165,8 +180,8 @@ def _listed(entry: Mapping[str, Any]) -> Price:
     """Read a model's prices off its entry in LiteLLM's table."""
 
     def price(suffix: str = "", above: tuple[tuple[int, Price], ...] = ()) -> Price:
-        rates = [entry.get(name + suffix, entry.get(name)) for name in _RATES]
-        return Price(rates[0], rates[1], rates[2], rates[3], above, is_listed=True)
+        asked, told, read, written, image, audio = (entry.get(name + suffix, entry.get(name)) for name in _RATES)
+        return Price(asked, told, read, written, above, is_listed=True, image_usd=image, audio_usd=audio)
 
     steps = sorted({int(m[1]) for name in entry if (m := _STEP.fullmatch(name))})
     return price(above=tuple((1000 * n, price(f"_above_{n}k_tokens")) for n in steps))

@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.blobs import referred
 from skillfleet_nb.data.identity import canonical_json
 from skillfleet_nb.html import Readable
 from skillfleet_nb.programs import diff_page
@@ -132,7 +133,7 @@ def _demo(demo: Mapping[str, Any], labels: Sequence[str]) -> Demo:
     """Read a demo's fields, in the order in which the prompt shows them."""
     place = {label: number for number, label in enumerate(labels)}
     return tuple(
-        (str(k), v if isinstance(v, str) else canonical_json(v))
+        (str(k), referred(v if isinstance(v, str) else canonical_json(v)))
         for k, v in sorted(demo.items(), key=lambda pair: place.get(pair[0], len(place)))
         if k not in _HIDDEN_FIELDS and not k.startswith("dspy_")
     )

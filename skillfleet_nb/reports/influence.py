@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.data.influence import DemoSet, matched
 from skillfleet_nb.programs.state import predictor_states
 from skillfleet_nb.store import queries
+from skillfleet_nb.store.blobs import Blobs
 
 if TYPE_CHECKING:
     from skillfleet_nb.data.dataset import Dataset
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 def candidates(store: Store, rows: Dataset) -> list[DemoSet]:
     """Return the candidates of all runs that had examples of a set among their demos."""
-    tried = []
+    tried, blobs = [], Blobs(store.home)
     for job, instructions, state, score, n in queries.programs_with_demos(store).itertuples(index=False, name=None):
-        demos = [d for p in predictor_states(json.loads(state)).values() for d in p.get("demos") or ()]
+        demos = [d for p in predictor_states(json.loads(blobs.put_back(state))).values() for d in p.get("demos") or ()]
         tried.append((job, instructions, demos, float(score), int(n)))
     every = iter(matched([d for _, _, demos, _, _ in tried for d in demos], rows))
     kept = []

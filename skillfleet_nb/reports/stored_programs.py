@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.blobs import referred
 from skillfleet_nb.errors import InputError, JobError, unknown
 from skillfleet_nb.format import is_missing, points
 from skillfleet_nb.html import Readable
@@ -326,7 +327,8 @@ def in_words(fields: Mapping[str, Any]) -> str:
     >>> in_words({"text": "hello"}), in_words({"a": 1, "b": "x"})
     ('hello', 'a: 1 · b: x')
     """
-    texts = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for k, v in fields.items()}
+    told = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for k, v in fields.items()}
+    texts = {k: referred(text) for k, text in told.items()}
     return next(iter(texts.values())) if len(texts) == 1 else " · ".join(f"{k}: {v}" for k, v in texts.items())
 
 

@@ -64,11 +64,11 @@ def move_out(home: Home, folder: Path) -> ResetReport:
                 left.append(stream)
             else:
                 moved.append(stream)
-        if home.programs_dir.is_dir():
+        for kept in filter(Path.is_dir, (home.programs_dir, home.blobs)):
             if left:  # they may need any of them
-                shutil.copytree(home.programs_dir, folder / "programs", ignore=_links)
+                shutil.copytree(kept, folder / kept.name, ignore=_links)
             else:
-                home.programs_dir.rename(folder / "programs")
+                kept.rename(folder / kept.name)
     return ResetReport(folder, tuple(moved), size(folder), tuple(left))
 
 
@@ -97,10 +97,10 @@ def copy_back(home: Home, folder: Path) -> ResetReport:
     """Copy the jobs and programs of a backup into a home, but for those it has already."""
     copied, left = [], []
     with writing(home.root):
-        for source in sorted((folder / "programs").glob("*.json")):
+        for source in sorted([*(folder / "programs").glob("*.json"), *(folder / "blobs").glob("*.*")]):
             if source.is_symlink():
                 continue
-            target = home.ensure().programs_dir / source.name
+            target = home.ensure().root / source.parent.name / source.name
             if not target.exists():
                 _copy(source, target)
         for stream in streams(folder / "journal"):

@@ -155,6 +155,11 @@ class Home:
         return self.root / "programs"
 
     @property
+    def blobs(self) -> Path:
+        """Folder of images, audio and files that the journal refers to, named by content hash."""
+        return self.root / "blobs"
+
+    @property
     def database(self) -> Path:
         """The query side, which can be deleted at any time."""
         return self.root / "fleet.duckdb"

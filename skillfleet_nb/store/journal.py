@@ -30,6 +30,7 @@ import orjson
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import Payload, check_kind
 from skillfleet_nb.security import Redactor
+from skillfleet_nb.store.blobs import Blobs
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.locks import Busy, acquire, prove
 from skillfleet_nb.store.requests import encodable
@@ -130,6 +131,7 @@ class Journal:
     ) -> None:
         self.stream = stream
         self.redactor = Redactor()
+        self._blobs = Blobs(home)
         self._mutex = threading.Lock()
         self._posted: deque[tuple[datetime, Callable[[], Sequence[Payload]]]] = deque()
         self._wake = threading.Event()
@@ -225,8 +227,8 @@ class Journal:
             self._wake.set()
 
     def _body(self, payload: Payload) -> bytes:
-        """Encode an event, without the secrets that the redactor knows."""
-        return self.redactor.json(_body(payload))
+        """Encode an event, without the secrets that the redactor knows, and with references in the place of data."""
+        return self.redactor.json(self._blobs.taken_out(_body(payload)))
 
     def _write_on(self) -> None:
         """Write what is posted until the journal is closed."""

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import NotFoundError, unknown
+from skillfleet_nb.store.blobs import Blobs
 from skillfleet_nb.store.home import atomic_write, writing
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def save_program(home: Home, state: dict[str, Any]) -> str:
     -------
     str
         The first 16 hex digits of the SHA-256 of the state as canonical JSON (sorted keys, no
-        spaces), so equal states share one file.
+        spaces; references in the place of images and the like), so equal states share one file.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def save_program(home: Home, state: dict[str, Any]) -> str:
     {'instructions': 'Answer.'}
     """
     # ensure_ascii escapes lone surrogates, which a model's text may hold and UTF-8 may not
-    canonical = json.dumps(state, sort_keys=True, separators=(",", ":"), default=str).encode()
+    canonical = Blobs(home).taken_out(json.dumps(state, sort_keys=True, separators=(",", ":"), default=str).encode())
     program_id = hashlib.sha256(canonical).hexdigest()[:16]
     path = home.ensure().programs_dir / f"{program_id}.json"
     if not path.exists():
@@ -71,5 +72,5 @@ def load_program(home: Home, program_id: str) -> dict[str, Any]:
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest()[:16] != program_id:
         raise NotFoundError(f"program {program_id!r} is damaged: '{path}' does not match its hash. Delete the file.")
-    state: dict[str, Any] = json.loads(data)
+    state: dict[str, Any] = json.loads(Blobs(home).put_back(data.decode()))
     return state

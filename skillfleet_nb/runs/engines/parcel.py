@@ -11,6 +11,7 @@ import inspect
 import io
 import json
 import os
+import pickle
 import sys
 import types
 from dataclasses import dataclass, fields, replace
@@ -23,6 +24,7 @@ from skillfleet_nb.runs.fingerprint import environment
 from skillfleet_nb.runs.request import RunRequest
 from skillfleet_nb.runs.spec import Spec
 from skillfleet_nb.security import refuse_of_others, sign, user_key, verified
+from skillfleet_nb.store.blobs import Blobs, packing, unpacking
 from skillfleet_nb.store.home import atomic_write, writing
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class Parcel:
             If something in it cannot travel, naming it and the way out.
         """
         try:
-            blob = _dumps(self.parts())
+            blob = _dumps(self.parts(), Blobs(self.home))
         except InputError:
             raise
         except Exception as exc:
@@ -159,8 +161,6 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
         If there is none, others may have written it, it is unsigned or altered, or what it names cannot be
         imported any more.
     """
-    import cloudpickle
-
     file = parcel_file(home, job_id)
     if not file.exists():
         raise JobError(f"job {job_id!r} kept nothing to run it from: {_GIVE_AGAIN}")
@@ -173,7 +173,8 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
     if move and Path(label.folder).is_dir():
         os.chdir(label.folder)
     try:
-        parts = cloudpickle.loads(packed)
+        opener = type("Opener", (pickle.Unpickler,), {"persistent_load": unpacking(Blobs(home))})
+        parts = opener(io.BytesIO(packed)).load()
     except LMError as exc:
         raise JobError(str(exc)) from exc
     except Exception as exc:
@@ -240,8 +241,11 @@ def parcel_file(home: Home, job_id: str) -> Path:
     return home.journal_dir(job_id) / "parcel.bin"
 
 
-def _dumps(value: object) -> bytes:
-    """Pickle by value; models, wherever they are held, without their keys and their history."""
+def _dumps(value: object, kept: Blobs | None = None) -> bytes:
+    """Pickle by value; models, wherever they are held, without their keys and their history.
+
+    With `kept`, images and the like go there, each once.
+    """
     import cloudpickle
     import dspy
 
@@ -253,7 +257,10 @@ def _dumps(value: object) -> bytes:
             return _revived, (type(obj), *without_keys(str(obj.model), state))
         return cloudpickle.CloudPickler.reducer_override(self, obj)
 
-    packer = type("Packer", (cloudpickle.CloudPickler,), {"reducer_override": reducer_override})
+    own: dict[str, Any] = {"reducer_override": reducer_override}
+    if kept is not None:
+        own["persistent_id"] = packing(kept)
+    packer = type("Packer", (cloudpickle.CloudPickler,), own)
     with io.BytesIO() as file:
         packer(file).dump(value)
         return file.getvalue()
