@@ -28,6 +28,7 @@ CASES: list[tuple[str, dict[str, Any], str, float]] = [
     ("infer_rules", {"num_candidates": 2}, "two_steps", 0.15),
     ("copro", {"breadth": 3, "depth": 2}, "intents", 0.5),
     ("gepa", {"max_metric_calls": 60}, "opaque", 0.3),
+    ("tune_signature", {"rounds": 2}, "two_steps", 0.3),
 ]
 
 
@@ -71,7 +72,9 @@ def test_miprov2_knows_its_own_proposals() -> None:
     assert {use.prompt for use in calls.runs} == {10 + 1 + 3 * 3 * 2}
 
 
-@pytest.mark.parametrize("name", ["gepa", "miprov2", "copro", "simba", "infer_rules", "bootstrap_random_search"])
+@pytest.mark.parametrize(
+    "name", ["gepa", "miprov2", "copro", "simba", "infer_rules", "bootstrap_random_search", "tune_signature"]
+)
 def test_more_examples_never_buy_fewer_calls(name: str) -> None:
     def expected(n: int) -> float:
         runs = uses(create(name).calls(Shape(train=2 * n, val=n, predictors=1, score=0.5)))
