@@ -40,6 +40,9 @@ $(TEST_READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 demo: $(READY)
 	$(BIN)/skillfleet demo
 
+# Two processes at a time already fill two cores: numeric threads beside them would spend theirs on waiting.
+unit browser notebooks: export OMP_NUM_THREADS := 1
+
 # Goes on after a part that fails, and sums up at the end.
 test: $(TEST_READY)
 	$(BIN)/python tests/run_all.py
