@@ -119,7 +119,7 @@ def seal(body: bytes, place: int) -> bytes:
     >>> seal(b'"seq":1}', 0)
     b'{"crc":"54542aa2","seq":1}'
     """
-    return f'{{"crc":"{crc32(body, place):08x}",'.encode() + body
+    return b'{"crc":"%08x",%b' % (crc32(body, place), body)
 
 
 def unsealed(line: bytes) -> tuple[bytes, bytes]:

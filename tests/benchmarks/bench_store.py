@@ -6,13 +6,16 @@ Run with ``python tests/benchmarks/bench_store.py``.
 
 from __future__ import annotations
 
+import itertools
 import resource
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
+from skillfleet_nb import envelope
 from skillfleet_nb.events import JobCreated, LMCall, StateChanged, Trial
 from skillfleet_nb.store import Home, Journal, Store
 
@@ -47,6 +50,37 @@ def _append_rate(home: Home, events: int = 40_000) -> float:
         for call in calls:
             journal.append(call)
         return events / (time.perf_counter() - started)
+
+
+def _unsealed(body: bytes, _: int) -> bytes:
+    return b"{" + body
+
+
+def _checksum_rows(turns: int = 9, events: int = 20_000) -> list[dict[str, object]]:
+    """Append and fold the same events with checksums and without, by turns, and compare the CPU time of the best."""
+    calls = [_call(number) for number in range(events)]
+    took: dict[tuple[str, bool], list[float]] = {}
+    for turn, with_checksums in itertools.product(range(turns), (True, False)):
+        seal = envelope.seal if with_checksums else _unsealed
+        with tempfile.TemporaryDirectory() as folder, patch("skillfleet_nb.store.segments.seal", seal):
+            home = Home.find(Path(folder) / ".skillfleet")
+            with Journal(home, f"turn-{turn}") as journal:
+                started = time.process_time()
+                for call in calls:
+                    journal.append(call)
+                appended = time.process_time()
+            Store(home).fold()
+            took.setdefault(("append", with_checksums), []).append(appended - started)
+            took.setdefault(("fold", with_checksums), []).append(time.process_time() - appended)
+    return [
+        {
+            "what": f"{what} with checksums",
+            "value": round(min(took[what, True]) / min(took[what, False]), 3),
+            "unit": "of without",
+            "target": "≤ 1.03",
+        }
+        for what in ("append", "fold")
+    ]
 
 
 def _synced_rate(home: Home, events: int = 300) -> float:
@@ -170,6 +204,7 @@ def run() -> list[dict[str, object]]:
             },
             {"what": "memory before the fold", "value": round(before_mb), "unit": "MiB", "target": ""},
             {"what": "peak memory of the fold", "value": round(peak_mb), "unit": "MiB", "target": ""},
+            *_checksum_rows(),
             *_stress_rows(),
         ]
 
