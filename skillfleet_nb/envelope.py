@@ -122,6 +122,11 @@ def seal(body: bytes, place: int) -> bytes:
     return b'{"crc":"%08x",%b' % (crc32(body, place), body)
 
 
+def is_sealed(line: bytes) -> bool:
+    """Tell whether a line carries a checksum of itself and its place."""
+    return line.startswith(_SEALED)
+
+
 def unsealed(line: bytes) -> tuple[bytes, bytes]:
     """Part a sound line from its checksum, which is empty where there is none; the two make it again."""
     return (b"{" + line[_BODY:], line[:_BODY]) if line.startswith(_SEALED) else (line, b"")

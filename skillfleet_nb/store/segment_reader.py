@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.envelope import read_event
+from skillfleet_nb.envelope import is_sealed, read_event
+from skillfleet_nb.errors import HomeError
 from skillfleet_nb.store import parquet
 from skillfleet_nb.store.segments import Line, place, seed, segments
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from skillfleet_nb.envelope import Event
     from skillfleet_nb.store.segments import Segment
 
 _LOOKS = 5  # each time a file is gone it has changed its form, which it does twice in its life
@@ -21,17 +23,20 @@ _LOOKS = 5  # each time a file is gone it has changed its form, which it does tw
 def read(segment: Segment, offset: int = 0) -> Iterator[Line]:
     """Yield the lines of a segment behind `offset`, in whatever form it is by now; none where it is gone.
 
-    A compacted file that is damaged counts from there on as one line without an event.
+    A compacted file that is damaged counts from there on as one line without an event.  So does a line whose number
+    an earlier segment has: it is a copy, which no checksum of its place tells in older journals.
     """
     now: Segment | None = segment
     for _ in range(_LOOKS):
         if now is None:
             return
         try:
+            numbers = _Numbers(now)
             if now.compacted:
-                yield from parquet.read(now, offset)
+                for event, end, whole in parquet.read(now, offset):
+                    yield event if event and numbers.is_new(event) else None, end, whole
             else:
-                yield from _read_plain(now.path, offset)
+                yield from _read_plain(now.path, offset, numbers)
         except FileNotFoundError:
             now = next((s for s in segments(segment.path.parent) if s.name == segment.name), None)
         else:
@@ -57,27 +62,44 @@ def raw_lines(segment: Segment) -> Iterator[tuple[bytes, int]]:
 
 
 def last_seq(stream: Sequence[Segment]) -> int:
-    """Return the highest number in a stream: that of the last sound line, 0 where there is none.
+    """Return the highest number in a stream: that of a last sound line, 0 where there is none.
 
     Raises
     ------
     HomeError
         If a compacted file that would tell is damaged.
     """
-    for segment in reversed(stream):
-        seq = parquet.last_seq(segment.path) if segment.compacted else _last_seq_plain(segment.path)
-        if seq:
-            return seq
-    return 0
+    # of all, for the last may be a copy of an earlier one
+    return max((parquet.last_seq(s.path) if s.compacted else _last_seq_plain(s.path) for s in stream), default=0)
 
 
-def _read_plain(path: Path, offset: int) -> Iterator[Line]:
+class _Numbers:
+    """Tells whether the number of an event is new in its stream, where each segment goes on from the one before."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
+        self._highest: int | None = None
+
+    def is_new(self, event: Event) -> bool:
+        """Look at the next event of the segment."""
+        if self._highest is None:
+            earlier = [s for s in segments(self._segment.path.parent) if s.number < self._segment.number]
+            try:
+                self._highest = last_seq(earlier)
+            except HomeError:  # damaged, which is told where it is read
+                self._highest = 0
+        return event.seq > self._highest
+
+
+def _read_plain(path: Path, offset: int, numbers: _Numbers) -> Iterator[Line]:
     here = seed(path)
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
             whole = line.endswith(b"\n")
             event = read_event(line, place(here, offset)) if whole else None
+            if event is not None and not is_sealed(line) and not numbers.is_new(event):
+                event = None
             offset += len(line)
             yield event, offset, whole
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from made_up_files import data_set, skill
 from made_up_lines import Answered, answer, in_folder, line
+
+from skillfleet_nb.data.checks import check_examples
+from skillfleet_nb.data.splits import make_splits
+from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.store import read_examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,12 +39,19 @@ def hold(case: str, folder: Path) -> None:
 
 
 def looked_at(rng: random.Random, folder: Path, number: int) -> Iterator[Answered]:
-    """Run the commands that read a data set or a skill on one that is made up."""
+    """Run the commands that read a data set or a skill on one that is made up; those that embed texts on some."""
     place = folder / f"made-{number}"
     place.mkdir()
+    embeds = number % 20 < 2
     if number % 2:
-        file = str(data_set(rng, place))
-        yield from (answer([*words, file]) for words in (["trainset", "analyze"], ["trainset", "duplicates"]))
+        file = data_set(rng, place)
+        if embeds:
+            yield from (answer([*words, str(file)]) for words in (["trainset", "analyze"], ["trainset", "duplicates"]))
+            return
+        with suppress(SkillfleetError):
+            rows = read_examples(file)
+            check_examples(rows)
+            make_splits(rows)
         return
-    file = str(skill(rng, place))
-    yield from (answer(["skill", *words, file]) for words in (["validate"], ["score"], ["migrate"]))
+    made = str(skill(rng, place))
+    yield from (answer(["skill", *words, made]) for words in (["validate"], ["migrate"], *[["score"]] * embeds))

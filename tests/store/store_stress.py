@@ -7,12 +7,13 @@ import os
 import random
 import signal
 import time
+import warnings
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.events import JobCreated, LMCall, StateChanged, Trial
-from skillfleet_nb.store import Home, Journal, Store
+from skillfleet_nb.events import JobCreated, LMCall, Phase, StateChanged, Trial
+from skillfleet_nb.store import Home, Journal, StaleWarning, Store
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
@@ -30,7 +31,8 @@ class Outcome:
 
     `acknowledged` and `lost` count events; `seconds` are the durations of the answered queries,
     `unanswered` the questions that were neither answered nor asked by a process that was killed,
-    `compacted` the segments that became Parquet meanwhile.
+    `compacted` the segments that became Parquet meanwhile, `late` the answers that lacked what the asker had just
+    written, and said so.
     """
 
     kills: int = 0
@@ -40,6 +42,7 @@ class Outcome:
     doubled: int = 0
     unanswered: int = 0
     compacted: int = 0
+    late: int = 0
     seconds: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -148,12 +151,19 @@ def _append(home: Home, stream: str, rate: float, stop: Path, log: object) -> No
 def _query(home: Home, stream: str, rate: float, stop: Path, log: object) -> None:
     del stream, rate
     store = Store(home)
-    while not stop.exists():
-        log.write(b"ask %d\n" % os.getpid())  # type: ignore[attr-defined]
-        started = time.perf_counter()
-        store.sql(LISTING)
-        log.write(b"answer %f\n" % (time.perf_counter() - started))  # type: ignore[attr-defined]
-        time.sleep(_THINK_S)
+    with Journal(home, f"asker-{os.getpid()}") as journal:
+        while not stop.exists():
+            log.write(b"ask %d\n" % os.getpid())  # type: ignore[attr-defined]
+            started = time.perf_counter()
+            store.sql(LISTING)
+            log.write(b"answer %f\n" % (time.perf_counter() - started))  # type: ignore[attr-defined]
+            last = journal.append(Phase(text="asked"))
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always", StaleWarning)
+                seen = store.sql(f"select max(seq) as n from events where job_id = '{journal.stream}'").n[0]  # noqa: S608  ours
+            if seen != last:  # what lags has to say so
+                log.write(b"late\n" if told else b"error stale: %d of %d\n" % (seen, last))  # type: ignore[attr-defined]
+            time.sleep(_THINK_S)
 
 
 def _compact(home: Home, stream: str, rate: float, stop: Path, log: object) -> None:
@@ -177,6 +187,8 @@ def _count(folder: Path, home: Home, outcome: Outcome) -> None:
             elif kind == "answer":
                 asked.pop()
                 outcome.seconds.append(float(words[0]))
+            elif kind == "late":
+                outcome.late += 1
             elif kind != "compact":
                 outcome.errors.append(line)
         outcome.unanswered += sum(not (folder / f"killed-{pid}").exists() for pid in asked)

@@ -16,7 +16,7 @@ from store_samples import CREATED, call, trial
 
 from skillfleet_nb.envelope import read_event, unsealed
 from skillfleet_nb.errors import HomeError, JobError
-from skillfleet_nb.events import PAYLOADS, JobCreated, Landmarked, Payload, Phase
+from skillfleet_nb.events import PAYLOADS, JobCreated, Landmarked, Payload, Phase, StateChanged
 from skillfleet_nb.store import Home, Journal, Store, follow, is_alive, read_requests, request
 
 if TYPE_CHECKING:
@@ -351,6 +351,33 @@ def test_a_journal_without_checksums_is_read_and_gone_on_with(home: Home) -> Non
     follower = follow(home, "j")
     assert [event.seq for event in follower.poll()] == [1, 2, 3]
     assert follower.torn == 0
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_a_copied_segment_without_checksums_of_its_place_doubles_nothing_and_is_told(
+    home: Home, store: Store, *, compacted: bool
+) -> None:
+    for n in range(2):
+        with Journal(home, "j") as journal:
+            journal.append_many([CREATED if n == 0 else call(9), call(n), StateChanged(state="completed")])
+    first = home.journal / "j" / "000001.jsonl"
+    if compacted:
+        store.compact(everything=True)
+        (first,) = home.journal.glob("j/000001.*.parquet")
+    else:
+        for file in (first, journal.path):
+            bare = [unsealed(line)[0] for line in file.read_bytes().splitlines(keepends=True)]
+            file.write_bytes(b"".join(bare))
+    before = store.frame("select count(*) as n from events").n[0]
+    shutil.copy(first, first.with_name(first.name.replace("000001", "000003")))
+    follower = follow(home, "j")
+    assert [event.seq for event in follower.poll()] == list(range(1, 7))
+    assert follower.torn == 3
+    assert store.frame("select count(*) as n from events").n[0] == before == 6
+    assert store.status().torn_lines == 3
+    with Journal(home, "j") as journal:
+        assert journal.append(Phase(text="goes on")) == 7
+    assert [event.seq for event in follower.poll()] == [7]
 
 
 @pytest.mark.parametrize(
