@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
@@ -15,7 +15,7 @@ from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.runs.jobs.names import free_name
 from skillfleet_nb.runs.jobs.resume import refuse_changes, refuse_finished, refuse_spent
-from skillfleet_nb.runs.prepare import prepare
+from skillfleet_nb.runs.prepare import in_time, prepare
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
 from skillfleet_nb.runs.spec import EVALUATE
 from skillfleet_nb.store import Home, Store, queries
@@ -175,8 +175,8 @@ class Fleet(RegistryMethods):
         return self._run(RunRequest(*program, **options))
 
     def _run(self, request: RunRequest) -> Job:
-        prepared = prepare(request, self.settings, select=self.data.narrowed, choose=self.advice.decided)
-        return self._start(prepared, self.advice.explained)
+        settle = partial(prepare, request, self.settings, select=self.data.narrowed, choose=self.advice.decided)
+        return self._start(in_time(settle, request.max_minutes), self.advice.explained)
 
     def _start(self, prepared: Prepared, explain: Callable[[Prepared], Sequence[Payload]]) -> Job:
         with free_name(self.store, prepared.request.name) as name:
@@ -212,7 +212,7 @@ class Fleet(RegistryMethods):
         with kept.under():
             if asked.as_new:
                 return self._run(kept.request)
-            prepared = prepare(kept.request, settings)
+            prepared = in_time(partial(prepare, kept.request, settings), kept.request.max_minutes)
             refuse_changes(before.name, before.spec, prepared.spec)
             job = start_again(self.home, prepared, before, kept.cache_dir)
         self._jobs[job.id] = job

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.limits import RunStopped
@@ -45,22 +45,9 @@ def run_leavable(gate: Gate, work: Callable[[], _T], on_left: Callable[[str], No
         If the gate closed and the work did not end: 3 s after a person said so where no call of a model is in
         flight, else as much longer as calls have to end.  What `work` raises is raised as it is.
     """
-    ended = threading.Event()
-    returned: list[_T] = []
-    raised: list[BaseException] = []
-    inside = contextvars.copy_context()
-
-    def run() -> None:
-        try:
-            returned.append(inside.run(work))
-        except BaseException as exc:  # noqa: BLE001  raised by the caller
-            raised.append(exc)
-        finally:
-            ended.set()
-
-    threading.Thread(target=run, name=_NAME, daemon=True).start()
+    begun = _Work(work)
     since: float | None = None
-    while not ended.wait(_LOOK_S):
+    while not begun.ended.wait(_LOOK_S):
         gate.look()
         if gate.closed is None:
             continue
@@ -72,9 +59,61 @@ def run_leavable(gate: Gate, work: Callable[[], _T], on_left: Callable[[str], No
                 "buys nothing more, and ends with its process"
             )
             raise RunStopped(*gate.closed)
-    if raised:
-        raise raised[0]
-    return returned[0]
+    return begun.result()
+
+
+def run_within(work: Callable[[], _T], minutes: float | None, is_cancelled: Callable[[], bool] = lambda: False) -> _T:
+    """Return what `work` does on a thread of its own: what comes before a run, which has no gate yet.
+
+    Parameters
+    ----------
+    work
+        What a person gave may hang in it.
+    minutes
+        How long it may take.
+    is_cancelled
+        Tells whether somebody has had enough.
+
+    Raises
+    ------
+    RunStopped
+        If it did not return in time, or somebody had enough.  What `work` raises is raised as it is.
+    """
+    begun, until = _Work(work), None if minutes is None else time.monotonic() + 60 * minutes
+    while not begun.ended.wait(_LOOK_S):
+        if is_cancelled():
+            raise RunStopped(StopKind.CANCELLED, "cancelled")
+        if until is not None and time.monotonic() > until:
+            raise RunStopped(
+                StopKind.BUDGET,
+                f"budget: {minutes:g} minutes, which went before the run began: the metric or the program hangs",
+            )
+    return begun.result()
+
+
+class _Work(Generic[_T]):
+    """What is done on a thread of its own, in a copy of the caller's context."""
+
+    def __init__(self, work: Callable[[], _T]) -> None:
+        self.ended = threading.Event()
+        self._returned: list[_T] = []
+        self._raised: list[BaseException] = []
+        inside = contextvars.copy_context()
+        threading.Thread(target=self._run, args=(inside, work), name=_NAME, daemon=True).start()
+
+    def _run(self, inside: contextvars.Context, work: Callable[[], _T]) -> None:
+        try:
+            self._returned.append(inside.run(work))
+        except BaseException as exc:  # noqa: BLE001  raised by the caller
+            self._raised.append(exc)
+        finally:
+            self.ended.set()
+
+    def result(self) -> _T:
+        """Return or raise what came of it, once it has ended."""
+        if self._raised:
+            raise self._raised[0]
+        return self._returned[0]
 
 
 def _patience_s(gate: Gate) -> float:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.errors import InputError, LMError
-from skillfleet_nb.lm.limits import Limits
+from skillfleet_nb.errors import InputError, JobError, LMError
+from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.prices import how_to_state_a_price
 from skillfleet_nb.optimizers import Optimizer, Shape, create
 from skillfleet_nb.runs.code_reached import unseen_clients
 from skillfleet_nb.runs.fingerprint import environment
+from skillfleet_nb.runs.leavable import run_within
 from skillfleet_nb.runs.request import AUTO, RunRequest
 from skillfleet_nb.runs.spec import Spec
 from skillfleet_nb.runs.task import CheckedTask, check_task
@@ -184,6 +185,22 @@ def _refuse_too_small(request: RunRequest, optimizer: Optimizer, task: CheckedTa
             f"max_calls = {request.max_calls}: the smallest forecast of a member of {optimizer.name} is {needed:,} "
             f"calls, after {sizes['val']} for the given program: raise it, or name cheaper members"
         )
+
+
+def in_time(settle: Callable[[], Prepared], minutes: float | None) -> Prepared:
+    """Prepare a run of this process, within the time that it may take in all.
+
+    Raises
+    ------
+    JobError
+        If the metric or the program, which are tried, have not returned by then.
+    """
+    if minutes is None:
+        return settle()
+    try:
+        return run_within(settle, minutes)
+    except RunStopped as stop:
+        raise JobError(f"{stop.reason}; nothing was bought") from None
 
 
 def checked_fallbacks(given: object) -> tuple[Model, ...]:

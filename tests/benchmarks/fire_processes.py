@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_MINUTES, _EVENTS_PER_S = 10, 1000
+_MINUTES, _EVENTS_PER_S = 10, 500
 
 
 def cases() -> Iterator[str]:

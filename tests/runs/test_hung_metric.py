@@ -13,6 +13,7 @@ import pytest
 from made_up import Data, counted_lm, exact, program, until
 
 from skillfleet_nb import Fleet, offline_lm
+from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import JobState, StopKind
 
 if TYPE_CHECKING:
@@ -105,6 +106,40 @@ def test_a_program_that_hangs_in_a_process_of_its_own_is_cancelled_and_its_proce
     assert job.state is JobState.CANCELLED
     until(lambda: job.pid is None)
     assert pid is not None
+
+
+def test_what_hangs_before_a_run_begins_is_ended_by_its_limit_on_time(tmp_path: Path, hanging: Hanging) -> None:
+    hanging.free = 0
+    with pytest.raises(JobError, match=r"0.01 minutes, which went before the run began: .*nothing was bought"):
+        started(tmp_path, hanging, max_minutes=0.01)
+    assert Fleet(tmp_path / "home").jobs().empty
+
+
+@pytest.mark.parametrize(("limit", "ends"), [(None, JobState.CANCELLED), (0.05, JobState.FAILED)])
+def test_what_hangs_before_a_run_begins_in_its_own_process_is_ended(
+    tmp_path: Path, limit: float | None, ends: JobState
+) -> None:
+    hung, here = str(tmp_path / "hung"), os.getpid()
+
+    def metric(example: Any, pred: Any, trace: Any = None) -> bool:
+        import os
+        import pathlib
+        import threading
+
+        if os.getpid() != here:
+            pathlib.Path(hung).touch()
+            threading.Event().wait()
+        return bool(example.intent == pred.intent)
+
+    job = started(tmp_path, metric, engine="process", lm=offline_lm(), max_minutes=limit)
+    until((tmp_path / "hung").exists)
+    if limit is None:
+        job.cancel()
+    assert job.wait()
+    assert job.state is ends
+    assert limit is None or job.progress.stop_kind is StopKind.BUDGET
+    assert job.progress.calls == 0
+    until(lambda: job.pid is None)
 
 
 SCRIPT = """

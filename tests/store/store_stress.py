@@ -160,7 +160,8 @@ def _query(home: Home, stream: str, rate: float, stop: Path, log: object) -> Non
             last = journal.append(Phase(text="asked"))
             with warnings.catch_warnings(record=True) as told:
                 warnings.simplefilter("always", StaleWarning)
-                seen = store.sql(f"select max(seq) as n from events where job_id = '{journal.stream}'").n[0]  # noqa: S608  ours
+                asked = f"select coalesce(max(seq), 0) as n from events where job_id = '{journal.stream}'"  # noqa: S608  ours
+                seen = store.sql(asked).n[0]
             if seen != last:  # what lags has to say so
                 log.write(b"late\n" if told else b"error stale: %d of %d\n" % (seen, last))  # type: ignore[attr-defined]
             time.sleep(_THINK_S)

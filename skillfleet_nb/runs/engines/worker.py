@@ -12,19 +12,22 @@ import subprocess
 import sys
 import time
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import JobState, Phase, StateChanged, StopKind
+from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.run_log import clean_output
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
-from skillfleet_nb.runs.leavable import leave
+from skillfleet_nb.runs.leavable import leave, run_within
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import Home, Journal, is_alive, locks, read_requests
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from skillfleet_nb.runs.execution import Execution
@@ -106,15 +109,15 @@ def main(root: str, job_id: str, alive: int) -> int:
     home = Home.find(root)
     with Journal(home, job_id, alive=alive) as journal:
         clean_output(journal.redactor)  # the program's modules and their threads print too
+        heard = EarlierAttempts.of(home, job_id).heard
+        is_cancelled = partial(_is_cancelled, home, job_id, heard)
         try:
-            slot = _slot(home, journal, EarlierAttempts.of(home, job_id).heard)
-            if slot is None:
-                cancelled = StateChanged(
-                    state=JobState.CANCELLED, stop_kind=StopKind.CANCELLED, stop_reason="cancelled"
-                )
-                journal.append(cancelled, sync=True)
-                return 0
-            execution = _prepare(home, journal)
+            slot = _slot(home, journal, is_cancelled)
+            execution = _prepare(home, journal, is_cancelled)
+        except RunStopped as stop:
+            state = JobState.CANCELLED if stop.kind is StopKind.CANCELLED else JobState.FAILED
+            journal.append(StateChanged(state=state, stop_kind=stop.kind, stop_reason=stop.reason), sync=True)
+            return 0 if state is JobState.CANCELLED else 1
         except BaseException as exc:
             error = f"{type(exc).__name__}: {exc}"[:1000]
             failed = StateChanged(state=JobState.FAILED, stop_kind=StopKind.ERROR, stop_reason="error", error=error)
@@ -135,13 +138,17 @@ def _logged(root: str, job_id: str, alive: int) -> int:
         return 1
 
 
-def _slot(home: Home, journal: Journal, heard: int) -> int | None:
-    """Wait until fewer than ``max_parallel`` workers of this home run; None if cancelled meanwhile."""
+def _is_cancelled(home: Home, job_id: str, heard: int) -> bool:
+    return any(r.command == "cancel" for r in read_requests(home, job_id)[heard:])
+
+
+def _slot(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> int:
+    """Wait until fewer than ``max_parallel`` workers of this home run; raises `RunStopped` if cancelled meanwhile."""
     # Locks, so that the slot of a killed worker is free at once.
     folder = home.root / "slots"
     folder.mkdir(exist_ok=True)
     told = 0
-    while not any(r.command == "cancel" for r in read_requests(home, journal.stream)[heard:]):
+    while not is_cancelled():
         slots = Settings.load(home.config).max_parallel or os.cpu_count() or 1
         for number in range(slots):
             try:
@@ -152,10 +159,10 @@ def _slot(home: Home, journal: Journal, heard: int) -> int | None:
             journal.append(Phase(text=f"waiting: {slots} jobs run at a time (setting max_parallel)"))
             told = slots
         time.sleep(_LOOK_S)
-    return None
+    raise RunStopped(StopKind.CANCELLED, "cancelled")
 
 
-def _prepare(home: Home, journal: Journal) -> Execution:
+def _prepare(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> Execution:
     from skillfleet_nb.lm.prices import stay_offline
 
     stay_offline()
@@ -172,7 +179,9 @@ def _prepare(home: Home, journal: Journal) -> Execution:
         dspy.configure_cache(enable_disk_cache=False)
     elif parcel.cache_dir != dspy.cache.disk_cache_dir:
         dspy.configure_cache(disk_cache_dir=parcel.cache_dir)
-    prepared = prepare(parcel.request, Settings.load(home.config))
+    # on a thread of its own: the metric is tried, and may hang
+    settle = partial(prepare, parcel.request, Settings.load(home.config))
+    prepared = run_within(settle, parcel.request.max_minutes, is_cancelled)
     return Execution(prepared, home, journal, EarlierAttempts.of(home, journal.stream))
 
 
