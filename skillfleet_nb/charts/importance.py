@@ -50,7 +50,7 @@ def importance_data(jobs: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:
     gain = jobs["test_delta"].fillna(jobs["best_score"] - jobs["baseline_score"])
     scored = jobs.assign(gain=gain).dropna(subset=["gain"]).head(_MOST)
     frame = scored.merge(settings, on="job_id", how="left", suffixes=("", "_set"))
-    names = [name for name in settings.columns if name != "job_id" and len(frame[name].astype(str).unique()) > 1]
+    names = [name for name in settings.columns if name != "job_id" and _values(frame[name]) > 1]
     target = frame["gain"] - frame.groupby(["program", "metric"])["gain"].transform("mean")
     if len(frame) < _LEAST or not names or np.isclose(target.std(), 0):
         return pd.DataFrame(columns=columns)
@@ -60,9 +60,14 @@ def importance_data(jobs: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:
     mean = shares.mean(axis=1)
     found = pd.DataFrame({
         "setting": names, "importance": mean, "low": (mean - error).clip(0), "high": mean + error,
-        "values": [frame[name].astype(str).nunique() for name in names],
+        "values": [_values(frame[name]) for name in names],
     })  # fmt: skip
     return found.sort_values("importance", ascending=False, kind="stable").head(_SHOWN).reset_index(drop=True)
+
+
+def _values(setting: pd.Series[Any]) -> int:
+    """Count the values of a setting, jobs that do not have it left out."""
+    return len(setting.dropna().astype(str).unique())
 
 
 def _coded(values: pd.Series[Any]) -> NDArray[np.float64]:

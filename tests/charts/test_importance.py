@@ -16,7 +16,9 @@ def jobs(n: int, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     frame = pd.DataFrame({
         "job_id": ids, "program": "p", "metric": "m", "test_delta": gain, "best_score": 0.5, "baseline_score": 0.5,
     })  # fmt: skip
-    return frame, pd.DataFrame({"job_id": ids, "demos": demos, "noise": noise, "kind": kind, "same": 1})
+    return frame, pd.DataFrame(
+        {"job_id": ids, "demos": demos, "noise": noise, "kind": kind, "same": 1, "rare": [7, *[None] * (n - 1)]}
+    )
 
 
 def test_what_made_the_gain_is_found() -> None:
@@ -24,7 +26,7 @@ def test_what_made_the_gain_is_found() -> None:
     assert found.index[0] == "demos"
     assert found.importance["demos"] > 50
     assert (found.importance.drop("demos") < 10).all()
-    assert "same" not in found.index
+    assert not {"same", "rare"} & set(found.index)
     assert (found.low <= found.importance).all()
     assert (found.importance <= found.high).all()
 

@@ -66,7 +66,7 @@ class DashboardPage:
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         ground = "#fff" if theme == "light" else "#111"
         self.page.set_content(
-            f"<html lang=en><title>jobs</title><body style='margin:8px;background:{ground};font-family:sans-serif;"
+            f"<!doctype html><html lang=en><title>jobs</title><body style='margin:8px;background:{ground};font-family:sans-serif;"
             f"{THEMES[theme]}'><main></main></body></html>"
         )
         state = {name: getattr(self.view.box, name) for name in TRAITS}
