@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from skillfleet_nb.format import counted, duration, is_missing, money, points, points_change, whole
+from skillfleet_nb.format import duration, is_missing, money, points, points_change, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ _FROM = {
     "note": "note", "domain": "domain",
 }  # fmt: skip
 _LIMIT = re.compile(r"([<>])\s*([-+]?[\d.]+)")
-_UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _IN_POINTS = {"baseline", "best", "test", "delta"}
 _WRITTEN: Mapping[str, Callable[[Any], str]] = {
     **dict.fromkeys(("baseline", "best", "test"), points), "delta": points_change, "calls": whole, "cost": money,
@@ -73,7 +73,7 @@ def changed(old: Mapping[str, list[Any]], new: Mapping[str, list[Any]]) -> tuple
 def _ago(seconds: float) -> str:
     """Write how long ago something was, as the page does: in whole units of the largest."""
     size, unit = next((one for one in _UNITS if seconds >= one[0]), _UNITS[-1])
-    return f"{counted(max(0, int(seconds // size)), unit)} ago"
+    return f"{max(0, int(seconds // size))} {unit} ago"
 
 
 def fits(field: str, text: str, value: Any) -> bool:

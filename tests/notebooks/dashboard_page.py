@@ -66,8 +66,8 @@ class DashboardPage:
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
         ground = "#fff" if theme == "light" else "#111"
         self.page.set_content(
-            f"<!doctype html><html lang=en><title>jobs</title><body style='margin:8px;background:{ground};font-family:sans-serif;"
-            f"{THEMES[theme]}'><main></main></body></html>"
+            "<!doctype html><html lang=en><title>jobs</title><body style='margin:8px;font-family:sans-serif;"
+            f"background:{ground};{THEMES[theme]}'><main></main></body></html>"
         )
         state = {name: getattr(self.view.box, name) for name in TRAITS}
         self.page.evaluate(_MODEL, [state, str(self.view.box._esm), str(self.view.box._css)])

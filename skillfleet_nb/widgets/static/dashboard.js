@@ -41,9 +41,8 @@ function span(seconds) {
 function ago(at) {
   if (!known(at)) return "";
   const s = Date.now() / 1000 - at;
-  const [size, unit] = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]].find(([n]) => s >= n) || [1, "second"];
-  const n = Math.max(0, Math.floor(s / size));
-  return `${n} ${unit}${n === 1 ? "" : "s"} ago`;
+  const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"]].find(([n]) => s >= n) || [1, "s"];
+  return `${Math.max(0, Math.floor(s / size))} ${unit} ago`;
 }
 const change = (delta, row) => (known(delta)
   ? `${delta >= 0 ? "+" : "−"}${Math.abs(100 * delta).toFixed(1)} (${points(row.low)} to ${points(row.high)})` : "");
@@ -149,7 +148,7 @@ function plot(title, { open }) {
     const width = Math.max(240, figure.clientWidth || 480);
     const span_of = (values, room) => {
       const low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
-      const more = room * (high - low || 1);
+      const more = room * (high - low || 20);
       return [Math.max(0, low - more), high + more];
     };
     const [x0, x1] = span_of(data.marks.map((m) => m.x), 0.04), [y0, y1] = span_of(data.marks.map((m) => m.y), 0.08);
@@ -413,7 +412,7 @@ function render({ model, el }) {
       headerFilterLiveFilterDelay: 80, groupBy: model.get("grouped") ? "task" : false,
       groupHeader: (task, n, rows) => {
         const best = rows.reduce((most, r) => Math.max(most, r.test ?? r.best ?? -1), -1);
-        return `<span role="gridcell"><b>${node("i", {}, task).innerHTML}</b>· ${whole(n)} job${n === 1 ? "" : "s"}${best < 0 ? "" : ` · best ${points(best)}`}</span>`;
+        return `<span role="gridcell"><b>${node("i", {}, task).innerHTML}</b> · ${whole(n)} job${n === 1 ? "" : "s"}${best < 0 ? "" : ` · best ${points(best)}`}</span>`;
       },
       placeholder: () => (total ? "no job fits these filters" : "no jobs yet: %skillfleet optimize starts one, %skillfleet demo shows one"),
     });
