@@ -255,7 +255,7 @@ class Session:
     def _post(self, make: Callable[[], Sequence[Payload]]) -> None:
         try:
             if self._journal is not None:
-                self._journal.post(make)
+                self._journal.post(make, now=True)
         except HomeError as exc:
             self.ledger.stop(StopKind.HOME, str(exc))
             raise RunStopped(StopKind.HOME, str(exc)) from exc

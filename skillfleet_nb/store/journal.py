@@ -10,7 +10,8 @@ disk and survives a power cut.
 What many threads tell all the time is *posted* instead: at every write a thread hands the interpreter
 to another and waits to get it back, which at some hundred calls a second cost a run as much as all the
 rest of its recording.  Posted events are written together, by a thread of the journal's own, and are
-acknowledged only then: `kill -9` takes those of the last 50 ms, as it takes the calls in flight.
+acknowledged only then: `kill -9` takes those of the last 50 ms.  A call of a model waits until it is written, which
+one thread does for all that wait; so whatever an optimizer has seen is on record.
 """
 
 from __future__ import annotations
@@ -200,13 +201,16 @@ class Journal:
                     _SYNC(self._fd)
             return self._seq
 
-    def post(self, make: Callable[[], Sequence[Payload]]) -> None:
+    def post(self, make: Callable[[], Sequence[Payload]], *, now: bool = False) -> None:
         """Hand events over to be made and written within 50 ms or so, before anything that is appended later.
 
         Parameters
         ----------
         make
             Makes them; called once, on whichever thread writes them.
+        now
+            Whether to return only when they are written, together with what other threads post meanwhile: for what
+            was paid for, which ``kill -9`` must not take.
 
         Raises
         ------
@@ -218,6 +222,11 @@ class Journal:
                 self._check()
                 self._write_posted()
         self._posted.append((self._clock.now(), make))
+        if now:
+            with self._mutex:
+                self._check()
+                self._write_posted()
+            return
         if self._poster is None:
             with self._mutex:
                 if self._poster is None:

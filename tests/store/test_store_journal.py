@@ -241,6 +241,24 @@ def test_threads_that_post_keep_their_order_and_never_wait_for_more_than_so_many
     assert len(told) == 200
 
 
+def test_what_is_posted_now_is_written_when_that_returns(home: Home) -> None:
+    with Journal(home, "j") as journal:
+        lost: list[str] = []
+
+        def work(name: str) -> None:
+            for n in range(25):
+                journal.post(lambda n=n: [Phase(text=f"{name} {n};")], now=True)
+                written = b"".join(f.read_bytes() for f in home.journal_dir("j").glob("*.jsonl")).decode()
+                lost.extend([f"{name} {n}"] * (f"{name} {n};" not in written))
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not lost
+
+
 def test_a_posted_event_that_could_not_be_written_is_told_to_the_next(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
