@@ -64,7 +64,7 @@ SELECTOR = group(
     about=_ABOUT_RECOMMEND,
     examples=_EXAMPLES_RECOMMEND,
     task="Prepare",
-    place=5,
+    place=6,
 )
 def _recommend(c: Context, a: argparse.Namespace) -> Recommendation:
     made = c.call(c.fleet.advice.recommend, a)
@@ -86,7 +86,7 @@ def _recommend(c: Context, a: argparse.Namespace) -> Recommendation:
     about=_ABOUT_ESTIMATE,
     examples=_EXAMPLES_ESTIMATE,
     task="Prepare",
-    place=6,
+    place=7,
 )
 def _estimate(c: Context, a: argparse.Namespace) -> Forecast:
     return c.call(c.fleet.advice.estimate, a)

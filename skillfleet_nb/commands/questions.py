@@ -47,7 +47,7 @@ def _sql(c: Context, a: argparse.Namespace) -> Table:
     argument("name", nargs="?", metavar="OPTIMIZER", help="list the parameters of this one"),
     examples=("optimizers", "optimizers gepa"),
     task="Prepare",
-    place=4,
+    place=5,
 )
 def _optimizers(c: Context, a: argparse.Namespace) -> OptimizerTable:
     return OptimizerTable(c.fleet.optimizers(a.name))
