@@ -36,15 +36,24 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(
             timeout=300_000,
             executable_path=str(CHROMIUM),
-            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+            args=[
+                *("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
+                "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # nothing comes from outside
+            ],
         )
         yield chromium
         chromium.close()
 
 
 @pytest.fixture(scope="session")
-def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Start JupyterLab once for all browser tests."""
+def _lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     lab = Lab(tmp_path_factory.mktemp("lab"), browser)
     yield lab
     lab.stop()
+
+
+@pytest.fixture(scope="module")
+def lab(_lab: Lab) -> Iterator[Lab]:
+    """JupyterLab, started once for all files of browser tests; each file's pages and kernels end with it."""
+    yield _lab
+    _lab.close_pages()

@@ -21,7 +21,7 @@ import pytest
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "tests" / "artifacts"
@@ -76,28 +76,20 @@ class LabPage:
     Attributes
     ----------
     outside
-        Addresses the page asked for that are not the server's; each was refused.
+        Addresses the page asked for that are not the server's; the browser reaches no other host.
     """
 
-    def __init__(self, browser: Browser, base: str, token: str, notebook: str) -> None:
+    def __init__(self, context: BrowserContext, base: str, token: str, notebook: str) -> None:
         self.outside: list[str] = []
-        self._page = browser.new_page(viewport={"width": _WIDTH, "height": _PART})
+        self._page = context.new_page()
         self._page.set_default_timeout(_PATIENCE_S * 1000)
-        self._page.route("**/*", self._only_own(base))
+        # Heard, not routed: what is routed is never taken from the cache, and JupyterLab is 20 MB of code.
+        own = (f"{base}/", "data:", "blob:")
+        self._page.on("request", lambda r: None if r.url.startswith(own) else self.outside.append(r.url))
         # One document on an empty workspace: no launcher, nothing restored.
         self._page.goto(f"{base}/doc/tree/{notebook}?token={token}&reset", wait_until="domcontentloaded")
         self._page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
         self._page.wait_for_function(_READY)
-
-    def _only_own(self, base: str) -> Any:
-        def answer(route: Any) -> None:
-            if route.request.url.startswith((f"{base}/", "data:", "blob:")):
-                route.continue_()
-            else:
-                self.outside.append(route.request.url)
-                route.abort()
-
-        return answer
 
     @property
     def width(self) -> int:
@@ -201,8 +193,7 @@ class Lab:
     def __init__(self, folder: Path, browser: Browser) -> None:
         self._notebooks = folder / "notebooks"
         self._notebooks.mkdir()
-        self._browser = browser
-        self._pages: list[LabPage] = []
+        self._context = browser.new_context(viewport={"width": _WIDTH, "height": _PART})
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -224,13 +215,17 @@ class Lab:
             )
         self._await_server()
 
-    def _await_server(self) -> None:
+    def _ask(self, path: str, method: str = "GET") -> bytes:
         request = urllib.request.Request(  # noqa: S310  our own server
-            f"{self._base}/api/status", headers={"Authorization": f"token {self._token}"}
+            f"{self._base}/api/{path}", headers={"Authorization": f"token {self._token}"}, method=method
         )
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  our own server
+            return bytes(answer.read())
+
+    def _await_server(self) -> None:
         for _ in range(_START_S * 4):
             try:
-                urllib.request.urlopen(request, timeout=60).close()  # noqa: S310  our own server
+                self._ask("status")
             except (urllib.error.URLError, OSError):
                 try:
                     self._server.wait(0.25)
@@ -247,9 +242,14 @@ class Lab:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(copy, self._notebooks / name)
-        page = LabPage(self._browser, self._base, self._token, name)
-        self._pages.append(page)
-        return page
+        return LabPage(self._context, self._base, self._token, name)
+
+    def close_pages(self) -> None:
+        """Close what is open, and end its kernels: they would go on working beside the next pages."""
+        for page in self._context.pages:
+            page.close()
+        for kernel in json.loads(self._ask("kernels")):
+            self._ask(f"kernels/{kernel['id']}", method="DELETE")
 
     def reopen(self, page: LabPage, name: str) -> LabPage:
         """Save a notebook, end its kernel, and open its file again, as on the next day."""
@@ -267,8 +267,7 @@ class Lab:
 
     def stop(self) -> None:
         """Close the pages and end the server with its kernels."""
-        for page in self._pages:
-            page.close()
+        self._context.close()
         os.killpg(self._server.pid, signal.SIGTERM)
         try:
             self._server.wait(15)
