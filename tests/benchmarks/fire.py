@@ -24,6 +24,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 KEPT = Path(os.environ.get("SKILLFLEET_BENCH_CACHE", Path.home() / ".cache" / "skillfleet-bench")) / "fire"
+KITS = ("runs", "store", "commands", "lm/faults")  # folders beside this one that parts import from
 PARTS = tuple(sorted(f.stem.removeprefix("fire_") for f in HERE.glob("fire_*.py")))
 
 
@@ -69,9 +70,7 @@ def main() -> int:
         if given.fresh:
             (KEPT / f"{name}.jsonl").unlink(missing_ok=True)
         env = {**os.environ, "DSPY_CACHEDIR": tempfile.mkdtemp(), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-        env["PYTHONPATH"] = os.pathsep.join(
-            [str(HERE), *(str(HERE.parent / kit) for kit in ("runs", "store", "commands", "lm/faults"))]
-        )
+        env["PYTHONPATH"] = os.pathsep.join([str(HERE), *(str(HERE.parent / kit) for kit in KITS)])
         with (KEPT / f"{name}.log").open("a", encoding="utf-8") as log:
             command = [sys.executable, __file__, "--here", name]
             failed += subprocess.run(command, env=env, stderr=log, check=False).returncode != 0

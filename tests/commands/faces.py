@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from job_stories import Story
+from made_up import counted_lm, program, rows
+from made_up import told as told_apart
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.charts import kinds
@@ -35,7 +37,10 @@ COMMANDS = (
     "program {0}",
     *(f"plot {kind} {{0}}" for kind in kinds()),
     "db status",
+    "watch {0}",
+    "recommend program --train rows --metric metric --lm lm",
 )
+TRAINSET = ("trainset analyze rows", "trainset worst rows")  # these load an embedding model
 
 
 def _shown(answer: Any) -> str:
@@ -78,7 +83,9 @@ def look_at_every_face(fleet: Fleet, folder: Path, *more: str) -> None:
 
 
 def _try(fleet: Fleet, command: str) -> None:
-    context = Context(lambda _: fleet, {}, lambda *_, **__: None, lambda _: None, lambda _: lambda *_: None)
+    lm, _ = counted_lm()
+    names = {"program": program(), "rows": rows(3), "metric": told_apart, "lm": lm}
+    context = Context(lambda _: fleet, names, lambda *_, **__: None, lambda _: None, lambda _: lambda *_: None)
     try:
         answer = run(command.split(), context)
         assert answer is None or _shown(answer), command
