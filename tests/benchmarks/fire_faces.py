@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from faces import EXPORT, TRAINSET, look_at_every_face, told
+from faces import EXPORT, RECOMMEND, TRAINSET, look_at_every_face, told
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from job_stories import attempts
@@ -35,6 +35,6 @@ def hold(case: str, folder: Path) -> None:
         place = folder / str(next(made))
         place.mkdir()
         with told(place, *jobs) as fleet:
-            look_at_every_face(fleet, place, EXPORT, *TRAINSET)
+            look_at_every_face(fleet, place, EXPORT, RECOMMEND, *TRAINSET)
 
     look()

@@ -38,8 +38,8 @@ COMMANDS = (
     *(f"plot {kind} {{0}}" for kind in kinds()),
     "db status",
     "watch {0}",
-    "recommend program --train rows --metric metric --lm lm",
 )
+RECOMMEND = "recommend program --train rows --metric metric --lm lm"
 TRAINSET = ("trainset analyze rows", "trainset worst rows")  # these load an embedding model
 
 

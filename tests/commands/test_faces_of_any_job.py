@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from faces import EXPORT, look_at_every_face, told
+from faces import EXPORT, RECOMMEND, look_at_every_face, told
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from job_stories import attempts
@@ -33,4 +33,4 @@ def test_a_limit_before_the_first_score_and_a_process_that_is_gone_break_no_face
     unscored = [("at once", calls, "budget before a score", "unscored")]
     gone = [("at once", calls, "killed", "")]
     with told(tmp_path, (unscored, False), (gone, False)) as fleet:
-        look_at_every_face(fleet, tmp_path, EXPORT)
+        look_at_every_face(fleet, tmp_path, EXPORT, RECOMMEND)
