@@ -430,6 +430,8 @@ function render({ model, el }) {
     body.setAttribute("role", "presentation");
     rolesOfGroups();
     holder().addEventListener("keydown", walk);
+    const heads = room.querySelector(".tabulator-header"); // the grid hears keys alone: what is pasted or dropped counts too
+    heads.addEventListener("input", (event) => event.target.dispatchEvent(new KeyboardEvent("keyup")));
     for (const box of room.querySelectorAll(".tabulator-header input[type=checkbox]")) box.setAttribute("aria-label", "choose all shown");
     ticks_of_columns.replaceChildren(...COLUMNS.map(({ field, title }) => {
       const box = node("input", { type: "checkbox", checked: model.get("columns").includes(field), onchange: () => {
