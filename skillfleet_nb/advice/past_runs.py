@@ -110,10 +110,11 @@ def _past_run(r: Mapping[str, Any], landmarks: Mapping[str, Mapping[str, Any]], 
 
 def corrections(optimizer: str, lm: str, past: Sequence[PastRun]) -> Corrections:
     """Learn from past forecasts for this optimizer and model how far off such forecasts are."""
-    runs = [p for p in past if p.optimizer == optimizer and p.features.get("lm") == lm and p.finished and not p.warm]
+    every = [p for p in past if p.optimizer == optimizer and p.features.get("lm") == lm and p.finished]
+    runs = [p for p in every if not p.warm]
     return Corrections(
         calls=_correction([p.calls for p in runs]),
-        usd=_correction([p.usd for p in runs]),
+        usd=_correction([p.usd for p in every]),  # what calls cost without the cache, warm or not
         wall=_correction([p.wall for p in runs]),
     )
 

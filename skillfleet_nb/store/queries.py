@@ -397,7 +397,7 @@ class Experience:
     Attributes
     ----------
     runs
-        Completed jobs, oldest first, as rows of ``recommendations``.
+        Completed jobs, oldest first, as rows of ``recommendations``; costs are those without DSPy's cache.
     landmarks
         Those of data sets, by the key of their task.
     probed, headroom
@@ -422,7 +422,9 @@ def experience(store: Store, task: str) -> Experience:
         SELECT kind, payload::VARCHAR AS body FROM measured WHERE newest = 1
         UNION ALL
         SELECT 'run', to_json(r)::VARCHAR FROM (
-            FROM recommendations WHERE job_id IS NOT NULL AND state = 'completed' ORDER BY "at"
+            SELECT r.* REPLACE (coalesce(full_cost_usd, actual_cost_usd) AS actual_cost_usd)
+            FROM recommendations AS r LEFT JOIN jobs USING (job_id)
+            WHERE job_id IS NOT NULL AND r.state = 'completed' ORDER BY r."at"
         ) AS r""",
         [task],
     )

@@ -20,6 +20,7 @@ from skillfleet_nb.advice.rules import allowed
 from skillfleet_nb.advice.selector import WITHIN, Prospect, Selector
 from skillfleet_nb.errors import InputError, LMError, MissingExtraError
 from skillfleet_nb.lm.embed import Embedder
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -318,3 +319,18 @@ def test_without_an_embedding_model_nothing_is_recommended_that_needs_one(
     assert "nearest" not in made.features
     with pytest.raises(MissingExtraError, match="no weights"):
         Fleet(tmp_path).optimize(program(), **Data().splits(), metric=told, lm=counted_lm()[0], optimizer="knn_fewshot")
+
+
+def test_a_rerun_from_the_cache_counts_as_what_its_calls_would_have_cost(tmp_path: Path) -> None:
+    class Priced(Counting):
+        def price_per_token(self) -> tuple[float, float]:
+            return 1e-6, 2e-6
+
+    fleet = Fleet(tmp_path / ".skillfleet")
+    lm, _ = counted_lm(Priced())
+    asked = {"lm": lm, "metric": exact, "optimizer": "labeled_fewshot", "params": {"k": 4}, **Data().splits()}
+    bought, again = (fleet.optimize(program(), **asked).result() for _ in range(2))
+    assert bought.cost_usd
+    assert again.cost_usd == 0
+    costs = [run["actual_cost_usd"] for run in queries.experience(fleet.store, "").runs]
+    assert costs == pytest.approx([bought.cost_usd] * 2)
