@@ -10,6 +10,7 @@ from made_up import SMALL, Counting, Data, counted_lm, exact, program, rows, unt
 
 import skillfleet_nb as sf
 from skillfleet_nb import Fleet
+from skillfleet_nb.charts.lanes import lanes_data
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.events import JobState, StopKind
 from skillfleet_nb.optimizers import Shape, create
@@ -59,6 +60,18 @@ def test_the_best_member_is_returned_and_each_is_told_of(ended: tuple[Fleet, Job
     assert told.lm_calls.to_dict() == members.lm_calls.to_dict()
     counted = fleet.sql("select member, count(*) as n from trials where member is not null group by member")
     assert set(counted.member) == set(MEMBERS)
+
+
+def test_lanes_show_the_best_so_far_of_each_member(ended: tuple[Fleet, Job, Any, Counting]) -> None:
+    fleet, job, _, _ = ended
+    data = lanes_data(fleet.trials(job.id))
+    assert set(data.lane) == set(MEMBERS)
+    members = job.result().members.set_index("member")
+    for name, own in data.groupby("lane"):
+        assert own.best.is_monotonic_increasing
+        assert own.best.iloc[-1] >= 100 * members.score[name] - 1e-9
+    assert job.name in fleet.charts.lanes(job).title
+    assert lanes_data(fleet.trials("none")).empty
 
 
 def test_what_several_ask_at_the_same_time_is_bought_once(ended: tuple[Fleet, Job, Any, Counting]) -> None:
