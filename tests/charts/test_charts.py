@@ -34,7 +34,7 @@ V5 = "application/vnd.vegalite.v5+json"
 @pytest.mark.parametrize("kind", kinds())
 def test_every_chart_of_a_job_is_drawn_without_a_network(fleet: Fleet, kind: str) -> None:
     chart = fleet.charts.plot(kind, "mipro")
-    assert len(chart.data)
+    assert len(chart.data) or kind == "importance"  # which needs eight jobs
     assert str(chart).startswith(chart.title)
     bundle, metadata = chart._repr_mimebundle_()
     assert set(bundle) == {V5, "image/svg+xml", "application/pdf", "text/plain"}, "JupyterLab would prefer text/html"
