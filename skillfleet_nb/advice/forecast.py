@@ -163,7 +163,16 @@ class Workload(NamedTuple):
         )
         train, val, _ = self.sizes
         return Shape(
-            train, val, self.predictors, score, self.sizing.per_run, self.cached, self.repeats, solved, raced=True
+            train,
+            val,
+            self.predictors,
+            score,
+            self.sizing.per_run,
+            self.cached,
+            self.repeats,
+            solved,
+            raced=True,
+            window=2 * (self.threads - 1),
         )
 
     def notes(self) -> list[str]:

@@ -93,7 +93,9 @@ class Prepared(CheckedTask):
     def spec(self) -> Spec:
         """What defines the run, as it is recorded."""
         request, sizes = self.request, self.sizes
-        shape = Shape(sizes["train"], sizes["val"], self.predictors, raced=self.race != "off")
+        shape = Shape(
+            sizes["train"], sizes["val"], self.predictors, raced=self.race != "off", window=2 * (self.num_threads - 1)
+        )
         return Spec(
             program=self.name,
             program_hash=self.program_hash,

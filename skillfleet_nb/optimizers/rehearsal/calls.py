@@ -32,6 +32,8 @@ class Shape(NamedTuple):
         Whether the model's answers are cached: what is asked twice is then bought once.
     raced
         Whether evaluations end that can no longer win, of loops that only take a maximum.
+    window
+        Examples that such an evaluation still asks, for several are asked at the same time.
     repeats
         Share of proposals from one prompt that say the same again, in [0, 1]; None where that is not known.
     """
@@ -45,6 +47,7 @@ class Shape(NamedTuple):
     repeats: float | None = None
     solved: float | None = None
     raced: bool = False
+    window: int = 0
 
 
 @dataclass

@@ -101,7 +101,7 @@ class Rehearsal:
             share = self.rng.uniform(1 - best, min(1.0, (1 - best) / max(1e-9, 1 - score)))
         elif self.shape.raced and best >= 1:
             share = 1 / max(1, self.shape.val)
-        self.evaluate(program, "val", math.ceil(share * self.shape.val))
+        self.evaluate(program, "val", min(self.shape.val, math.ceil(share * self.shape.val) + self.shape.window))
 
     def _unseen(self, key: Hashable, n: float, size: float) -> float:
         if not self.shape.cached:
