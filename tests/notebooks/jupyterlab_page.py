@@ -255,11 +255,8 @@ class Lab:
         """Save a notebook, end its kernel, and open its file again, as on the next day."""
         page.save()
         page.end_kernel()
-        self._pages.remove(page)
         page.close()
-        again = LabPage(self._browser, self._base, self._token, name)
-        self._pages.append(again)
-        return again
+        return LabPage(self._context, self._base, self._token, name)
 
     def saved(self, name: str) -> NotebookNode:
         """Read a notebook as it is in its file."""
