@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 V5 = "application/vnd.vegalite.v5+json"
 
 
-@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind != "importance"])  # it takes eight jobs
+@pytest.mark.parametrize("kind", sorted({*kinds()} - {"importance", "lanes"}))  # of eight jobs, and of an ensemble
 def test_every_chart_of_a_job_is_drawn_without_a_network(fleet: Fleet, kind: str) -> None:
     chart = fleet.charts.plot(kind, "mipro")
     assert len(chart.data)
