@@ -173,4 +173,6 @@ def test_one_run_that_found_nothing_better_says_nothing_of_the_others() -> None:
     assert math.exp(other.shift + other.up) == pytest.approx(1.2, abs=0.03), "nine of ten cost no more"
     assert other.down > one.down
     assert corrections("gepa", "acme/two", usual) == Corrections()
-    assert corrections("gepa", "acme/one", [replace(run, warm=True) for run in usual]) == Corrections()
+    warm = corrections("gepa", "acme/one", [replace(run, warm=True, calls=(100.0, 1.0)) for run in usual])
+    assert warm.usd == one, "what a call would have cost is told of a cached one too"
+    assert warm.calls == Corrections().calls

@@ -67,7 +67,7 @@ def test_names_are_listed_with_where_they_are_used(page: LabPage) -> None:
     output = page.output(LIST)
     expect(output.get_by_role("button", name="support-intents", exact=True)).to_be_visible()
     expect(output.get_by_text("about 1 live answer").first).to_be_visible()
-    expect(page.output("# nothing yet").get_by_text("no program is registered yet")).to_be_visible()
+    expect(page.output("# nothing yet").get_by_text("no program is registered yet").first).to_be_visible()
     expect(page.output(UNKNOWN).get_by_text("did you mean 'support-intents'?")).to_be_visible()
     expect(page.output(MODULES).get_by_text("resilient").first).to_be_visible()
     assert page.outside == []
