@@ -12,6 +12,7 @@ import math
 from statistics import NormalDist
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.stats import smallest_conclusive_n
 
 _MOST_ROWS = 10_000_000
 _HALVINGS = 40
@@ -36,7 +37,8 @@ def smallest_difference(
     Returns
     -------
     float or None
-        A difference of mean scores, in (0, 1]; None where not even a gain of 1 would be shown.
+        A difference of mean scores, in (0, 1]; None where not even a gain of 1 would be shown, as on fewer rows than
+        any verdict takes.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def smallest_difference(
     (0.077, 0.111)
     """
     alpha, beta = _quantiles(n, null_variance, power, confidence)
-    if not _shows(1.0, n, null_variance, alpha, beta):
+    if n < smallest_conclusive_n(confidence) or not _shows(1.0, n, null_variance, alpha, beta):
         return None
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
@@ -74,18 +76,20 @@ def rows_needed(difference: float, null_variance: float = 0.0, *, power: float =
     alpha, beta = _quantiles(1, null_variance, power, confidence)
     if not 0 < difference <= 1:
         raise InputError(f"difference = {difference!r}: give a gain of mean scores above 0, up to 1")
-    changed = min(1.0, null_variance + difference)
-    spread = alpha * math.sqrt(changed) + beta * math.sqrt(max(0.0, changed - difference**2))
-    rows = math.ceil((spread / difference) ** 2)
+    rows = max(smallest_conclusive_n(confidence), math.ceil(_spread(difference, null_variance, alpha, beta) ** 2))
     if rows > _MOST_ROWS:
         raise InputError(f"difference = {difference!r}: more than {_MOST_ROWS:,} rows would be needed to see it")
     return rows
 
 
-def _shows(difference: float, n: int, null_variance: float, alpha: float, beta: float) -> bool:
+def _spread(difference: float, null_variance: float, alpha: float, beta: float) -> float:
+    """Return how wide both errors together spread a difference on one row, in units of it."""
     changed = min(1.0, null_variance + difference)
-    spread = alpha * math.sqrt(changed) + beta * math.sqrt(max(0.0, changed - difference**2))
-    return math.sqrt(n) * difference >= spread
+    return (alpha * math.sqrt(changed) + beta * math.sqrt(max(0.0, changed - difference**2))) / difference
+
+
+def _shows(difference: float, n: int, null_variance: float, alpha: float, beta: float) -> bool:
+    return math.sqrt(n) >= _spread(difference, null_variance, alpha, beta)
 
 
 def _quantiles(n: int, null_variance: float, power: float, confidence: float) -> tuple[float, float]:

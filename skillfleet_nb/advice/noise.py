@@ -7,7 +7,6 @@ model's sampling, the order in which threads reach it, and the judge of a metric
 from __future__ import annotations
 
 import random
-import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -151,8 +150,12 @@ def listen(home: Home, task: CheckedTask, asked: NoiseRequest) -> NoiseFloor:
             raise LMError(f"the program could not be scored on {len(examples)} examples: {why}")
         judged = _judged_again(session, gate, anew, examples, arms[0])
         totals = session.ledger.totals
-    found = _floor(task, asked, scores, judged, totals.calls, totals.cost_usd)
-    _record(home, task, found)
+        found = _floor(task, asked, scores, judged, totals.calls, totals.cost_usd)
+        event = NoiseFound(
+            key=task.key, n=found.n, differing=found.differing, variance=found.variance,
+            judge_variance=found.judge_variance, threads=found.threads,
+        )  # fmt: skip
+        session.emit(event, sync=True)
     return found
 
 
@@ -161,7 +164,7 @@ def _judged_again(
 ) -> float | None:
     """Have the metric score the same answers again; return the variance of the difference, None if it asks nobody."""
     metric = task.metric
-    if metric is None or all(metric.own_score(example) is not None for example in examples[:1]):
+    if metric is None or metric.own_score(examples[0]) is not None:
         return None
     with session.logged(), session.models(gate, task.lm):
         moved = [
@@ -198,14 +201,3 @@ def _floor(
         calls=calls,
         cost_usd=cost_usd,
     )
-
-
-def _record(home: Home, task: CheckedTask, found: NoiseFloor) -> None:
-    from skillfleet_nb.store import Journal
-
-    event = NoiseFound(
-        key=task.key, n=found.n, differing=found.differing, variance=found.variance,
-        judge_variance=found.judge_variance, threads=found.threads,
-    )  # fmt: skip
-    with Journal(home, f"noise-{task.key}-{secrets.token_hex(4)}") as journal:
-        journal.append(event, sync=True)

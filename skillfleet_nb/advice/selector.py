@@ -42,7 +42,6 @@ WITHIN = 0.02
 _ENOUGH = 1.5  # runs from which an optimizer is known, whatever the rules say of the budget
 _MOST_ALTERNATIVES = 3
 _Z80 = 1.2816
-_NOTHING = 1e-9  # a limit is above 0
 
 
 @dataclass(frozen=True)
@@ -69,21 +68,14 @@ class Requirements:
         if minutes is not None and not (_is_number(minutes) and minutes > 0):
             raise InputError(f"max_minutes = {minutes!r}: give more than 0, or leave it out for no limit")
 
-    def less(self, f: Forecast) -> Requirements:
-        """Return what these leave beside a run, at the upper end of its forecast."""
-        usd, minutes = self.budget_usd, self.max_minutes
-        left = None if usd is None or f.cost_usd is None else max(_NOTHING, usd - f.cost_usd.high)
-        time = None if minutes is None else max(_NOTHING, minutes - f.wall_s.high / 60)
-        return Requirements(left, self.quality_target, time)
-
-    def broken_by(self, f: Forecast, *, spent_usd: float = 0.0) -> str:
+    def broken_by(self, f: Forecast, *, spent_usd: float = 0.0, spent_s: float = 0.0) -> str:
         """Say which limit a run may break, by the upper end of its forecast; empty where none."""
         cost, wall = f.cost_usd, f.wall_s
         if self.budget_usd is not None and cost is None:
             return "its cost is not known"
         if self.budget_usd is not None and cost is not None and cost.high + spent_usd > self.budget_usd:
             return f"may cost {money(cost.high)}"
-        if self.max_minutes is not None and wall.high > 60 * self.max_minutes:
+        if self.max_minutes is not None and wall.high + spent_s > 60 * self.max_minutes:
             return f"may take {duration(wall.high)}"
         return ""
 
@@ -159,8 +151,9 @@ class Selector:
         tied = [p for p in possible if p.expects.mean == best.expects.mean]
         by_rule = rule if any(p.configuration.preset.tier > tier for p in tied) or self.by_rules else ""
         options = tuple(_option(p, why, best) for p, why in judged)
-        left = limits.less(best.forecast)
-        beside = companion(best, possible, lambda f: not left.broken_by(f, spent_usd=self.probe_usd))
+        cost, wall = best.forecast.cost_usd, best.forecast.wall_s
+        spent = self.probe_usd + (0.0 if cost is None else cost.high)
+        beside = companion(best, possible, lambda f: not limits.broken_by(f, spent_usd=spent, spent_s=wall.high))
         others = [o for o in options if o.feasible and o.name != best.configuration.name]
         f = best.forecast
         return Recommendation(

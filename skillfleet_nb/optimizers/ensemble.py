@@ -137,7 +137,8 @@ class Ensemble(Optimizer):
 
     @override
     def compile(self, task: Task) -> Program:
-        members = [m for m in self._members() if m.name not in self._refusals(task)]
+        refused = self._refusals(task)
+        members = [m for m in self._members() if m.name not in refused]
         task.say(f"searching with {', '.join(m.name for m in members)} at the same time")
         side_by_side(task, members)
         found = [m for m in members if m.program is not None]

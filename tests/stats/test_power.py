@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.power import rows_needed, smallest_difference
-from skillfleet_nb.stats import paired_comparison
+from skillfleet_nb.stats import paired_comparison, smallest_conclusive_n
 
 VARIANCES = st.floats(0, 0.5)
 
@@ -42,9 +42,16 @@ def test_the_rows_that_a_difference_needs_show_it(difference: float, null_varian
     shown = smallest_difference(n, null_variance)
     assert shown is not None
     assert shown <= difference + 1e-6
-    assume(n > 1)
+    assume(n > smallest_conclusive_n())
     fewer = smallest_difference(n - 1, null_variance)
     assert fewer is None or fewer >= difference - 1e-6
+
+
+def test_no_gain_is_promised_where_no_verdict_is_possible() -> None:
+    least = smallest_conclusive_n()
+    assert smallest_difference(least - 1) is None
+    assert smallest_difference(least) is not None
+    assert rows_needed(1.0) == least
 
 
 @pytest.mark.parametrize(
