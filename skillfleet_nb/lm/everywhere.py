@@ -16,6 +16,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.lm.calls import current
+from skillfleet_nb.lm.run_log import route_again
 from skillfleet_nb.lm.stand_ins import replaced
 from skillfleet_nb.lm.tap import adopted
 
@@ -78,6 +79,7 @@ def _in_context(original: Callable[..., Any]) -> Any:
     def submit(executor: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
         if here() is None:
             return original(executor, fn, *args, **kwargs)
+        route_again()
         # a worker that this starts may outlive the run, and serve others
         return Context().run(original, executor, copy_context().run, fn, *args, **kwargs)
 

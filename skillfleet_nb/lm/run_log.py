@@ -39,6 +39,7 @@ class RunLog:
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
         self._lock = threading.Lock()
         self._line = ""  # the last one, as far as it is written
+        self._routed = ExitStack()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> RunLog:
         return self
@@ -51,6 +52,22 @@ class RunLog:
             if whole and not self._file.closed:
                 self._file.write(self._redactor.text("".join(f"{_seen(line)}\n" for line in whole)))
         return len(text)
+
+    def route(self) -> None:
+        """Put the router before standard output and error, also before what was put there since it was last.
+
+        What captures a cell's output puts back, at its end, the streams that it found: without the router, where the
+        run began within the cell.
+        """
+        for name in ("stdout", "stderr"):
+            if not isinstance(getattr(sys, name), _Router):
+                with self._lock:
+                    self._routed.enter_context(replaced(sys, name, _Router))
+
+    def unroute(self) -> None:
+        """Take the router away, where no other run needs it."""
+        with self._lock:
+            self._routed.close()
 
     def close(self) -> None:
         """Write the rest and close the file."""
@@ -101,6 +118,12 @@ class _Router:
         return log.write(text) if log is not None else self.original.write(text)
 
 
+def route_again() -> None:
+    """Have what this thread prints go to the log of the run it works for, whatever has taken the router's place."""
+    if not (isinstance(sys.stdout, _Router) and isinstance(sys.stderr, _Router)) and (log := _log()) is not None:
+        log.route()
+
+
 def _log() -> RunLog | None:
     """Return the log of the run that this thread works for."""
     import dspy
@@ -133,21 +156,19 @@ def run_log(path: Path, redactor: Redactor) -> Iterator[RunLog]:
 
     before = set(threading.enumerate())
     log = RunLog(path, redactor)
-    routed = ExitStack()
-    routed.enter_context(replaced(sys, "stdout", _Router))
-    routed.enter_context(replaced(sys, "stderr", _Router))
+    log.route()
     try:
         with closing(log), replaced(tqdm, "__init__", _without_bars):
             yield log
     finally:
         left = [one for one in set(threading.enumerate()) - before if one.name.startswith(_WORK)]
         if left:  # they would print into whatever cell runs by then
-            threading.Thread(target=_close_after, args=(left, routed), name="skillfleet-log", daemon=True).start()
+            threading.Thread(target=_unroute_after, args=(left, log), name="skillfleet-log", daemon=True).start()
         else:
-            routed.close()
+            log.unroute()
 
 
-def _close_after(threads: list[threading.Thread], routed: ExitStack) -> None:
+def _unroute_after(threads: list[threading.Thread], log: RunLog) -> None:
     for thread in threads:
         thread.join()
-    routed.close()
+    log.unroute()

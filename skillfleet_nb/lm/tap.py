@@ -16,6 +16,7 @@ from skillfleet_nb.lm.calls import acting, current
 from skillfleet_nb.lm.fallback import Falling, fallbacks_of, steps
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.retry import Attempts
+from skillfleet_nb.lm.run_log import route_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -91,6 +92,7 @@ class _Tap:
         self.__dict__["num_retries"] = value
 
     def _sf_call(self, step: Step, of: str) -> Call:
+        route_again()
         prompt, messages, kwargs = step.sent
         n = kwargs.get("n") or self.kwargs.get("n") or 1
         call = self._sf_gate.call(self, kwargs.get("request") or messages or prompt, int(n))

@@ -339,6 +339,37 @@ def test_what_a_run_prints_goes_to_its_log(shell: InteractiveShell) -> None:
     assert "mine" not in str(log.result).replace("determine", "")
 
 
+def test_a_run_that_begins_in_a_captured_cell_prints_into_no_other(shell: InteractiveShell) -> None:
+    import dspy
+
+    class Talks(dspy.Module):  # type: ignore[misc]  # dspy is untyped
+        def __init__(self) -> None:
+            super().__init__()
+            self.classify = program()
+
+        def forward(self, text: str) -> Any:
+            answer = self.classify(text=text)
+            print("answered at last")  # noqa: T201  what this test is about
+            return answer
+
+    hold = threading.Event()
+    lm, engine = counted_lm(Counting(gate=hold))
+    shell.push({"program": Talks(), "metric": told, "lm": lm, **Data().splits()})
+    with capture_output() as captured:  # what is put back at its end knows nothing of the run
+        run(shell, f"{OPTIMIZE} --optimizer bootstrap_random_search --no-wait --name quiet -o kept")
+        assert engine.reached.wait()
+    with capture_output() as printed:
+        hold.set()
+        assert shell.user_ns["kept"].wait()
+    log, _, _ = run(shell, "%skillfleet job quiet --log")
+    answered = engine.calls
+    assert str(log.result).count("answered at last") > answered // 2, "but for what was under way when the cell ended"
+    assert "answered at last" not in captured.stdout
+    assert printed.stdout.count("answered at last") < answered // 2
+    _, out, _ = run(shell, "print('after')")
+    assert out == "after\n"
+
+
 def test_a_run_in_the_background_can_be_cancelled_by_name(shell: InteractiveShell) -> None:
     hold = threading.Event()
     lm, engine = counted_lm(Counting(gate=hold))
