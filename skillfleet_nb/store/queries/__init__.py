@@ -1,0 +1,61 @@
+"""Every question that the package asks of a home, by name.
+
+Each is a function of a :class:`~skillfleet_nb.store.Store`, and one call on it: one connection,
+one look for what is new.  Ask once for many jobs, not once for each.  A frame has the columns that
+``docs/sql.md`` documents, unless the docstring names others; scores are in [0, 1], and a failure
+counts 0 where scores are averaged.
+"""
+
+from skillfleet_nb.store.queries._advice import Experience, experience, is_recommended, recommendations
+from skillfleet_nb.store.queries._calls import calls_by_model, calls_that_end_with, failed_calls, latencies
+from skillfleet_nb.store.queries._examples import example_history, grades, last_analysis, ratings
+from skillfleet_nb.store.queries._jobs import job_names, job_setups, jobs, open_questions
+from skillfleet_nb.store.queries._programs import (
+    decisions,
+    job_programs,
+    program_ids,
+    program_scores,
+    program_uses,
+    program_versions,
+    programs_with_demos,
+)
+from skillfleet_nb.store.queries._scores import (
+    best_scores,
+    example_means,
+    failed_examples,
+    given_and_best_scores,
+    outcomes,
+    trials,
+)
+
+__all__ = [
+    "Experience",
+    "best_scores",
+    "calls_by_model",
+    "calls_that_end_with",
+    "decisions",
+    "example_history",
+    "example_means",
+    "experience",
+    "failed_calls",
+    "failed_examples",
+    "given_and_best_scores",
+    "grades",
+    "is_recommended",
+    "job_names",
+    "job_programs",
+    "job_setups",
+    "jobs",
+    "last_analysis",
+    "latencies",
+    "open_questions",
+    "outcomes",
+    "program_ids",
+    "program_scores",
+    "program_uses",
+    "program_versions",
+    "programs_with_demos",
+    "ratings",
+    "recommendations",
+    "trials",
+]

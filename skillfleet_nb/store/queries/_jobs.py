@@ -1,0 +1,79 @@
+"""Jobs: rows, names, setups, and what they ask a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.store.job_filter import condition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date
+
+    import pandas as pd
+
+    from skillfleet_nb.store.store import Store
+
+
+def jobs(
+    store: Store,
+    *,
+    ids: Iterable[str] | None = None,
+    state: str | None = None,
+    optimizer: str | None = None,
+    domain: str | None = None,
+    tag: str | None = None,
+    since: str | date | None = None,
+    until: str | date | None = None,
+    text: str | None = None,
+    archived: bool | None = None,
+) -> pd.DataFrame:
+    """Rows of ``jobs``, newest first.
+
+    Parameters
+    ----------
+    ids
+        Only these jobs.
+    state, optimizer, domain, tag
+        Only jobs with these.
+    since, until
+        Only jobs made on these days (UTC) or between: ``"2026-01-31"``, or a date.
+    text
+        Only jobs with this in their name, in capitals or not.
+    archived
+        Only jobs that are, or are not.
+
+    Raises
+    ------
+    NotFoundError
+        If `state` is no state of a job.
+    InputError
+        If a day is none.
+    """
+    where, values = condition(
+        ids=ids, state=state, optimizer=optimizer, domain=domain, tag=tag, since=since, until=until, text=text,
+        archived=archived,
+    )  # fmt: skip
+    return store.frame(f"FROM jobs WHERE {where} ORDER BY created_at DESC", values)
+
+
+def job_names(store: Store) -> pd.DataFrame:
+    """`job_id` and `name` of every job, newest first."""
+    return store.frame("SELECT job_id, name FROM jobs ORDER BY created_at DESC")
+
+
+def job_setups(store: Store, ids: Iterable[str]) -> pd.DataFrame:
+    """`job_id`, `kind` and `payload` of the events that set jobs up and resumed them, in order."""
+    return store.frame(
+        "SELECT job_id, kind, payload FROM events "
+        "WHERE kind IN ('job_created', 'resumed') AND list_contains(?, job_id) ORDER BY job_id, seq",
+        [list(ids)],
+    )
+
+
+def open_questions(store: Store) -> pd.DataFrame:
+    """What jobs ask a person now: `name`, `question`, `asks`, `asked_at`, `job_id`; oldest first."""
+    return store.frame(
+        "SELECT name, question, asks, asked_at, job_id FROM reviews JOIN jobs USING (job_id) "
+        "WHERE answered_at IS NULL AND state = 'pending_hitl' ORDER BY asked_at"
+    )
