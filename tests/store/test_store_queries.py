@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,9 +60,15 @@ def store(home: Home) -> Iterator[Store]:
 
 
 def test_each_question_is_asked_here() -> None:
-    asked = {name for name in vars(queries) if callable(getattr(queries, name)) and name[0].islower()}
-    here = {name for name in asked if getattr(queries, name).__module__ == queries.__name__}
-    assert here == FRAMES.keys() | OTHERS.keys()
+    parts = [import_module(f"{queries.__name__}.{part.name}") for part in pkgutil.iter_modules(queries.__path__)]
+    made = {
+        name
+        for part in parts
+        for name, value in vars(part).items()
+        if getattr(value, "__module__", None) == part.__name__ and not name.startswith("_")
+    }
+    assert made == set(queries.__all__), "every part's questions are to be had by the one door"
+    assert {name for name in made if name[0].islower()} == FRAMES.keys() | OTHERS.keys()
 
 
 def test_a_home_without_anything_answers_every_question(home: Home) -> None:
