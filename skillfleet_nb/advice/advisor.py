@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.advice import past_runs
 from skillfleet_nb.advice.forecast import forecast
+from skillfleet_nb.advice.portfolio_start import started
 from skillfleet_nb.advice.recommendation import Recommendation
 from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, NoiseRequest, RecommendRequest
 from skillfleet_nb.advice.selector import Requirements, selector_for
@@ -19,7 +20,8 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import Chosen, Warned
 from skillfleet_nb.format import one_line
 from skillfleet_nb.lm.embed import Embedder
-from skillfleet_nb.runs.request import RunRequest, takes
+from skillfleet_nb.optimizers.portfolio import Portfolio
+from skillfleet_nb.runs.request import AUTO, RunRequest, takes
 from skillfleet_nb.store import Journal, queries
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.advice.forecast import Forecast
     from skillfleet_nb.advice.headroom import Headroom
     from skillfleet_nb.advice.noise import NoiseFloor
+    from skillfleet_nb.advice.recommendation import Option
     from skillfleet_nb.advice.track_record import SelectorReport
     from skillfleet_nb.events import Payload
     from skillfleet_nb.runs.jobs.job import Job
@@ -185,15 +188,21 @@ class Advisor:
         return self._recommended(checked(asked, self._settings), asked.requirements, asked.probe, asked.words)
 
     def decided(self, request: RunRequest, task: CheckedTask) -> RunRequest:
-        """Put the optimizer that is recommended for its limits in the place of ``auto``."""
-        made = self._recommended(task, Requirements(request.budget_usd, max_minutes=request.max_minutes))
-        return replace(
-            request,
-            optimizer=made.optimizer,
-            params=made.params,
-            budget_usd=made.job_usd,
-            recommendation=made,
-        )
+        """Put what is recommended for its limits in the place of ``auto``; and say of a portfolio what it starts with.
+
+        Where the evidence does not support one optimizer, that is a portfolio.
+        """
+        if request.optimizer == AUTO:
+            made = self._recommended(task, Requirements(request.budget_usd, max_minutes=request.max_minutes))
+            several, calls = made.together, request.max_calls
+            runs = made.to_run if several and (calls is None or calls >= several.calls.low) else made.chosen
+            request = replace(
+                request, optimizer=runs.optimizer, params=runs.params, budget_usd=made.job_usd, recommendation=made
+            )
+        if request.optimizer == Portfolio.name:
+            history = self._histories.of(task.key)
+            request = replace(request, params=started(request, task, history))
+        return request
 
     def follow(
         self,
@@ -245,14 +254,13 @@ class Advisor:
         if not isinstance(recommendation, Recommendation | None):
             raise InputError(f"recommendation is {recommendation!r}: give what fleet.advice.recommend returned")
         spec, known = run.spec, features(run)
-        reckoned: Recommendation | Forecast | None = None
+        reckoned: Recommendation | Option | Forecast | None = None
         how, recommendation_id = "manual", None
         if recommendation is not None:
-            same = recommendation.optimizer == spec.optimizer and all(
-                spec.params.get(k) == v for k, v in recommendation.params.items()
-            )
+            runs = recommendation.to_run if spec.optimizer == Portfolio.name else recommendation
+            same = runs.optimizer == spec.optimizer and all(spec.params.get(k) == v for k, v in runs.params.items())
             how, recommendation_id = "accepted" if same else "overridden", recommendation.recommendation_id
-            reckoned = recommendation if same else None
+            reckoned = runs if same else None
             known |= {k: recommendation.features[k] for k in _TOLD if k in recommendation.features}
         told: list[Payload] = []
         try:

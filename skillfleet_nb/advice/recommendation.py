@@ -82,6 +82,8 @@ class Recommendation(Readable, BaseModel):
     companion, companion_gain
         What to run as well, where the better of both is expected to score by `companion_gain` more, in [0, 1],
         for at most half the cost; None where nothing adds a point.
+    together
+        The portfolio of two or three to run instead, where the evidence does not support one name: ``auto`` runs it.
     headroom
         Verdict of ``fleet.advice.headroom`` where the task was looked at, else None.
     budget_usd, quality_target, max_minutes
@@ -107,6 +109,7 @@ class Recommendation(Readable, BaseModel):
     alternatives: tuple[Option, ...]
     companion: Option | None = None
     companion_gain: float = 0.0
+    together: Option | None = None
     headroom: str | None = None
     baseline: float
     budget_usd: float | None
@@ -158,6 +161,7 @@ class Recommendation(Readable, BaseModel):
         return [
             ("optimizer", self.optimizer + (f" ({params})" if params else "")),
             *([] if beside is None else [("run as well", self._beside(beside))]),
+            *([] if self.together is None else [("or together", self._told_together(self.together))]),
             ("cost", "unknown" if self.cost_usd is None else span(self.cost_usd, money)),
             ("time", span(self.wall_s, duration)),
             ("calls", span(self.calls, lambda v: f"{v:,.0f}")),
@@ -169,6 +173,20 @@ class Recommendation(Readable, BaseModel):
         gain, usd = points(self.companion_gain), option.cost_usd
         cost = f"{option.calls.expected:,.0f} calls" if usd is None else money(usd.expected)
         return f"{option.name}, {cost} more: the better of both may score {gain} points higher"
+
+    def _told_together(self, option: Option) -> str:
+        usd, n = option.cost_usd, len(option.params["members"])
+        cost = f"{option.calls.expected:,.0f} calls" if usd is None else money(usd.expected)
+        names = ", ".join(option.params["members"])
+        return (
+            f"run these {n}, racing, for about {cost}: {names} in one portfolio, expected "
+            f"to score {points(option.difference)} points more; the evidence does not support one name"
+        )
+
+    @property
+    def to_run(self) -> Option:
+        """What ``auto`` runs: the portfolio where there is one, else what is recommended."""
+        return self.together or self.chosen
 
     def text(self) -> str:
         """Return the recommendation as text."""

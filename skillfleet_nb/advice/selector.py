@@ -20,10 +20,12 @@ from skillfleet_nb.advice.recommendation import Option, Recommendation
 from skillfleet_nb.advice.rules import HEAVY_USD, STEPS_USD, allowed
 from skillfleet_nb.advice.task_facts import features as features_of
 from skillfleet_nb.advice.task_facts import workload as workload_of
+from skillfleet_nb.advice.together import together
 from skillfleet_nb.errors import InputError, LMError, SkillfleetError
 from skillfleet_nb.format import duration, money, one_line, percent, points
 from skillfleet_nb.lm.prices import how_to_state_a_price
 from skillfleet_nb.optimizers import Tier
+from skillfleet_nb.optimizers.portfolio import Portfolio
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.advice.past_runs import PastRun
     from skillfleet_nb.advice.posterior import Expectation
     from skillfleet_nb.advice.sizing import Sizing
+    from skillfleet_nb.advice.together import Together
     from skillfleet_nb.data.landmarks import Landmarks
     from skillfleet_nb.optimizers import Optimizer, Task
     from skillfleet_nb.runs.task import CheckedTask
@@ -154,6 +157,10 @@ class Selector:
         cost, wall = best.forecast.cost_usd, best.forecast.wall_s
         spent = self.probe_usd + (0.0 if cost is None else cost.high)
         beside = companion(best, possible, lambda f: not limits.broken_by(f, spent_usd=spent, spent_s=wall.high))
+        chance = _chance(best, possible)
+        in_s = None if max_minutes is None else 60 * max_minutes
+        usd = None if budget_usd is None else budget_usd - self.probe_usd
+        several = together(best, possible, chance, {"usd": usd, "s": in_s})
         others = [o for o in options if o.feasible and o.name != best.configuration.name]
         f = best.forecast
         return Recommendation(
@@ -165,10 +172,11 @@ class Selector:
             calls=f.calls,
             expected_score=_score(best.expects.mean),
             score=_interval(best.expects),
-            confidence=calibrated(_chance(best, possible), self.past, WITHIN),
+            confidence=calibrated(chance, self.past, WITHIN),
             reasons=tuple(self._reasons(best, by_rule, options, limits)),
             companion=None if beside is None else _option(beside.prospect, "", best),
             companion_gain=0.0 if beside is None else beside.gain,
+            together=None if several is None else _together(several, best),
             alternatives=tuple(sorted(others, key=lambda o: -o.expected_score)[:_MOST_ALTERNATIVES]),
             headroom=self.headroom,
             baseline=self.baseline,
@@ -340,6 +348,18 @@ def _option(p: Prospect, why: str, best: Prospect) -> Option:
         name=c.name, optimizer=c.optimizer, params=c.params, cost_usd=f.cost_usd, wall_s=f.wall_s,
         calls=f.calls, expected_score=_score(p.expects.mean), score=_interval(p.expects), runs=p.expects.evidence,
         feasible=not why, why_not=why, difference=_score(p.expects.mean) - _score(best.expects.mean),
+    )  # fmt: skip
+
+
+def _together(several: Together, best: Prospect) -> Option:
+    import numpy as np
+
+    mean = float(np.mean(several.draws))
+    low, high = (float(q) for q in np.quantile(several.draws, (0.1, 0.9)))
+    return Option(
+        name=several.name, optimizer=Portfolio.name, params=several.params, cost_usd=several.cost_usd,
+        wall_s=several.wall_s, calls=several.calls, expected_score=mean, score=(low, high),
+        runs=min(p.expects.evidence for p in several.members), difference=mean - _score(best.expects.mean),
     )  # fmt: skip
 
 

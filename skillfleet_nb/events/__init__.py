@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from skillfleet_nb.events.curation import CURATION as CURATION
 from skillfleet_nb.events.curation import Curated as Curated
 from skillfleet_nb.events.members import MemberTold as MemberTold
+from skillfleet_nb.events.members import ShareTold as ShareTold
 from skillfleet_nb.events.payload import JobState as JobState
 from skillfleet_nb.events.payload import Payload as Payload
 from skillfleet_nb.events.payload import StopKind as StopKind
@@ -415,10 +416,9 @@ class ProgramTried(Payload):
 
 AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
-    | CandidateDecided | MemberTold | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated
-    | ExampleJudged | Probed | Landmarked | Recommended | Chosen | HeadroomFound | NoiseFound | ProgramTried
-    | VersionRegistered
-    | AliasMoved | Answered | Curated,
+    | CandidateDecided | MemberTold | ShareTold | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed
+    | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen | HeadroomFound | NoiseFound
+    | ProgramTried | VersionRegistered | AliasMoved | Answered | Curated,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

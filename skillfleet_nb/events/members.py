@@ -25,3 +25,19 @@ class MemberTold(Payload):
     cost_usd: float | None = None
     seconds: float = 0.0
     error: str | None = None
+
+
+class ShareTold(Payload):
+    """What one of several searches of a job gets of the budget in a round, and why; no `requests` where it waits.
+
+    `used` counts the requests it has made, `best` is its best score on validation, `tail` what it may reach.
+    """
+
+    kind: Literal["share"] = "share"
+    round: int
+    member: str
+    requests: int
+    used: int
+    best: float | None = None
+    tail: float | None = None
+    reason: str

@@ -162,6 +162,8 @@ class Gate:
             if ledger.is_held:
                 call.was_held = True
                 return False
+            if not ledger.shares.admits(call):
+                return False
             # DSPy asks again for what takes long: after a hold the second one waits for the answer to the first.
             # So do several searches that ask the same at the same time.
             if (call.was_held or ledger.shares_answers) and may_wait and ledger.is_in_flight(call.key):
@@ -171,6 +173,7 @@ class Gate:
                 return False
             if reason is None:
                 ledger.reserve(call)
+                ledger.shares.take(call)
                 return True
             late = self.limits.seconds is not None and ledger.elapsed_s >= self.limits.seconds
             if late or not may_wait or ledger.in_flight.reserved_calls == 0:

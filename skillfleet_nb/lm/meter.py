@@ -23,6 +23,7 @@ from skillfleet_nb.lm.limits import Limits
 from skillfleet_nb.lm.outcome import outcome_of
 from skillfleet_nb.lm.prices import Price, price_of, stated_rates
 from skillfleet_nb.lm.seen import Seen
+from skillfleet_nb.lm.shares import Shares
 from skillfleet_nb.lm.threads import CallThreads
 from skillfleet_nb.projection import Totals
 
@@ -114,6 +115,7 @@ class Ledger:
         self._started = time.monotonic() - spent_s
         self._pausing = self._paused = False
         self.shares_answers = False  # of requests that several searches make at the same time
+        self.shares = Shares(self.turn)
         self._holds = 0
         self._held_since: float | None = None
         self._held_s = 0.0

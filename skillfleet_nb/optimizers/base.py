@@ -9,7 +9,6 @@ test split: those belong to the run around it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -159,6 +158,102 @@ class MemberResult:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """A candidate that one of several searches scored on all of validation.
+
+    Attributes
+    ----------
+    program
+        Where it is the search's best so far, else None.
+    score
+        Its mean in [0, 1]; of an evaluation that a race ended, what it is at most.
+    rows
+        Score of each example.
+    used
+        Requests that the search had made by then.
+    """
+
+    program: Program
+    score: float
+    rows: tuple[float, ...]
+    used: int
+
+
+@dataclass(frozen=True)
+class ShareDecision:
+    """What one of several searches gets of the budget next, and why.
+
+    Attributes
+    ----------
+    round, member, requests
+        In which round who gets how many; none where it has to wait.
+    used, best
+        Requests it has made, and its best score on validation so far.
+    tail
+        The score that it may reach with the share: the upper end of what its learning curve is forecast to be.
+    reason
+        In words.
+    """
+
+    round: int
+    member: str
+    requests: int
+    used: int
+    best: float | None
+    tail: float | None
+    reason: str
+
+
+class SideBySide(Protocol):
+    """What a run offers an optimizer that makes several searches at the same time."""
+
+    @property
+    def baseline(self) -> float:
+        """The given program's score on validation."""
+        ...
+
+    def open(self, member: str, *, start: Program | None = None) -> AbstractContextManager[None]:
+        """Count the body's calls for a member, which starts from the given program, or from another one."""
+        ...
+
+    def over(self, member: str) -> None:
+        """Note that a member's search has come to its end."""
+        ...
+
+    def judging(self) -> AbstractContextManager[None]:
+        """Race nothing in the body: what a search found is scored to the end."""
+        ...
+
+    def told(self, result: MemberResult) -> None:
+        """Take in what a member came to."""
+        ...
+
+    def scorings(self, member: str) -> Sequence[Scoring]:
+        """Return what a member has scored on all of validation so far, other than what it started from."""
+        ...
+
+    def give(self, member: str, requests: float) -> None:
+        """Let a member make so many requests more: beyond them it waits."""
+        ...
+
+    def end(self, member: str) -> None:
+        """Refuse a member every further request: its search ends."""
+        ...
+
+    def settle(self, members: Sequence[str]) -> None:
+        """Wait until each of these members has used up its share, or has come to its end."""
+        ...
+
+    def used(self, member: str) -> int:
+        """Return how many requests a member has made, counting nothing twice."""
+        ...
+
+    def shared(self, decision: ShareDecision) -> None:
+        """Record who gets what, and why."""
+        ...
+
+
+@dataclass(frozen=True)
 class Task:
     """What an optimizer is given.
 
@@ -182,9 +277,8 @@ class Task:
         Tells that the candidate with these instructions, by predictor, descends from those parents.
     decided
         Tells what an optimizer that `decides` came to on a candidate.
-    member, told
-        Of an optimizer with `has_members`: what runs within ``member(name)`` is counted for that one, and
-        ``told(result)`` says what it found.
+    lanes
+        Of an optimizer with `has_members`: counts, shares and records its searches; None while a task is checked.
     reading
         Makes of an adapter one whose unreadable answers are counted and told, and that takes more forms of a
         proposal; for adapters an optimizer sets itself, for DSPy's setting is one already.
@@ -201,8 +295,7 @@ class Task:
     say: Callable[[str], None] = field(default=lambda _: None)
     lineage: Callable[[dict[str, str], Sequence[dict[str, str]]], None] = field(default=lambda *_: None)
     decided: Callable[[Decision], None] = field(default=lambda _: None)
-    member: Callable[[str], AbstractContextManager[None]] = field(default=lambda _: nullcontext())
-    told: Callable[[MemberResult], None] = field(default=lambda _: None)
+    lanes: SideBySide | None = None
     reading: Callable[[Adapter], Adapter] = field(default=lambda adapter: adapter)
 
 
@@ -229,6 +322,8 @@ class Optimizer(ABC):
     min_train: ClassVar[int] = 1
     has_members: ClassVar[bool] = False
     """Whether it runs several searches at the same time, each for a member of its own."""
+    builds_on: ClassVar[frozenset[Changes]] = frozenset()
+    """What of a given program it builds upon rather than replaces: from such a program of another it goes on."""
     takes_maximum: ClassVar[bool] = False
     """Whether it keeps the candidate with the highest mean of ``dspy.Evaluate`` on `val`, of equals the first, and
     reads scores for nothing else: then an evaluation that can no longer win may end early and changes nothing."""
@@ -244,6 +339,11 @@ class Optimizer(ABC):
 
     def __init__(self, params: OptimizerParams) -> None:
         self.params: Any = params
+
+    @property
+    def maximum_members(self) -> frozenset[str]:
+        """Of several searches those that only take a maximum (see `takes_maximum`)."""
+        return frozenset()
 
     def check(self, task: Task) -> None:
         """Refuse a task this optimizer cannot do; overriding methods call this one first.

@@ -27,6 +27,7 @@ class BootstrapRandomSearch(Optimizer):
     name = "bootstrap_random_search"
     summary = "the best of many bootstrapped demo sets"
     changes = frozenset({"demos"})
+    builds_on = frozenset({"instructions"})
     takes_maximum = True
     presets = (Preset(params={"num_candidate_programs": 8}, prior_gain=0.18),)
     Params = BootstrapRandomSearchParams

@@ -26,6 +26,7 @@ class COPRO(Optimizer):
     name = "copro"
     summary = "instructions by coordinate ascent on their scores"
     changes = frozenset({"instructions"})
+    builds_on = frozenset({"instructions", "demos"})
     presets = (Preset(params={"breadth": 4, "depth": 2}, prior_gain=0.11, few_shot=False),)
     Params = COPROParams
     params: COPROParams

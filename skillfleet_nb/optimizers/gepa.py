@@ -59,6 +59,7 @@ class GEPA(Optimizer):
     name = "gepa"
     summary = "instructions evolved by reflection on feedback"
     changes = frozenset({"instructions"})
+    builds_on = frozenset({"instructions", "demos"})
     needs = "best with a metric that returns dspy.Prediction(score, feedback)"
     presets = (
         Preset("light", {"auto": "light"}, prior_gain=0.22, few_shot=False),

@@ -29,6 +29,7 @@ class InferRules(Optimizer):
     name = "infer_rules"
     summary = "rules induced from the examples, with bootstrapped demos"
     changes = frozenset({"instructions", "demos"})
+    builds_on = frozenset({"instructions"})
     takes_maximum = True
     presets = (Preset(params={"num_candidates": 4}, prior_gain=0.16),)
     Params = InferRulesParams

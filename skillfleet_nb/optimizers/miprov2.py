@@ -69,6 +69,7 @@ class MIPROv2(Optimizer):
     name = "miprov2"
     summary = "instructions and demos together, by Bayesian search"
     changes = frozenset({"instructions", "demos"})
+    builds_on = frozenset({"instructions"})
     presets = (
         Preset("light", {"auto": "light"}, prior_gain=0.26, tier=Tier.LIGHT),
         Preset("medium", {"auto": "medium"}, prior_gain=0.28, tier=Tier.MEDIUM),

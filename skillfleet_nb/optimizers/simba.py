@@ -28,6 +28,7 @@ class SIMBA(Optimizer):
     name = "simba"
     summary = "demos and self-reflected rules from contrasted trajectories"
     changes = frozenset({"instructions", "demos"})
+    builds_on = frozenset({"instructions", "demos"})
     presets = (Preset(params={"num_candidates": 4, "max_steps": 4}, prior_gain=0.13, few_shot=False),)
     min_train = 4
     Params = SIMBAParams

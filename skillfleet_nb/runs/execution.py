@@ -39,9 +39,9 @@ from skillfleet_nb.runs.trial_hooks import ScoreJoiner, evaluation_callback
 from skillfleet_nb.store import read_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from skillfleet_nb.events import Payload, Split
+    from skillfleet_nb.events import LMCall, Payload, Split
     from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.runs.spec import RunResult
@@ -74,7 +74,6 @@ class Execution:
         self._looked, self._looking, self._heard = 0.0, threading.Lock(), self._history.heard
         self._told_paused, self._telling_pause = False, threading.Lock()
         self._reporter = Reporter(home, journal, self._history.programs)
-        self._lanes = Lanes(self._reporter.emit, self._reporter.keep)
         self._session = self._metered()  # at once: a person may stop the run before it has begun
         self.ledger = self._session.ledger
         self.ledger.shares_answers = prepared.optimizer.has_members
@@ -92,8 +91,15 @@ class Execution:
             earlier=self._history,
             look=self._look,
             on_pause=self._tell_pause,
-            on_calls=self._lanes.take if run.optimizer.has_members else None,
+            on_calls=self._count if run.optimizer.has_members else None,
         )
+
+    def _count(self, calls: Sequence[LMCall]) -> None:
+        self._lanes.take(calls)
+
+    @cached_property
+    def _lanes(self) -> Lanes:
+        return Lanes(self._reporter.emit, self._reporter.keep, self.ledger.shares)
 
     @cached_property
     def _recorder(self) -> Recorder:
@@ -108,6 +114,7 @@ class Execution:
             sizes=self.prepared.sizes,
             ledger=self.ledger,
             history=self._history,
+            on_scored=self._lanes.scored,
         )
 
     @cached_property
@@ -240,7 +247,10 @@ class Execution:
         gate = self._session.gate(reserve(self.ledger, used, run.splits))
         stop, returned = Stop(), None
         batch = optimizer.trial_size(len(run.splits.train))
-        racing = Racing(run.race, run.metric, run.spec.seed, self._reporter.warn) if run.race != "off" else None
+        racing = (
+            Racing(run.race, run.metric, run.spec.seed, self._reporter.warn, run.raced_members)
+            if run.race != "off" else None
+        )  # fmt: skip
         run.metric.on_score = (
             ScoreJoiner(self._recorder, batch).on_score if batch else racing.on_score if racing else None
         )
@@ -257,8 +267,7 @@ class Execution:
                     say=self._reporter.say,
                     lineage=self._recorder.descends,
                     decided=self._recorder.decided,
-                    member=self._lanes.open,
-                    told=self._lanes.told,
+                    lanes=self._lanes,
                     reading=self._session.readings.reading,
                 )
                 returned = untracked(run_leavable(gate, partial(optimizer.compile, task), self._reporter.warn))

@@ -64,7 +64,13 @@ class Prepared(CheckedTask):
         """Whether evaluations end that can no longer win."""
         if self.optimizer.decides:  # by all of validation
             return "off"
-        return self.request.race or ("exact" if self.optimizer.takes_maximum else "off")
+        may = self.optimizer.takes_maximum or bool(self.optimizer.maximum_members)
+        return self.request.race or ("exact" if may else "off")
+
+    @property
+    def raced_members(self) -> frozenset[str] | None:
+        """Which of several searches are raced: those that only take a maximum, unless it was asked for; None is all."""
+        return self.optimizer.maximum_members if self.request.race is None and self.optimizer.has_members else None
 
     @property
     def _unraced(self) -> list[str]:
@@ -140,7 +146,7 @@ def prepare(
     select
         Chooses what to train on, where the request says how many.
     choose
-        Puts an optimizer in the place of ``auto``.
+        Puts an optimizer in the place of ``auto``, and says of a portfolio what it starts with.
 
     Raises
     ------
@@ -156,8 +162,9 @@ def prepare(
     # What is chosen rests on all that needs no choice: the rows first, for they decide what a search takes.
     if request.select is not None and select is not None:
         task = replace(task, splits=select(request, task.splits))
-    if request.optimizer == AUTO and choose is not None:
+    if choose is not None and (optimizer is None or optimizer.has_members):
         request = choose(request, task)
+        optimizer = None
     optimizer = optimizer or create(request.optimizer, request.params)
     optimizer.check(task.for_optimizer())
     _refuse_too_small(request, optimizer, task)

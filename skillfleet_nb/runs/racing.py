@@ -27,6 +27,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.lm.everywhere import here
+from skillfleet_nb.lm.shares import search
+from skillfleet_nb.runs.lanes import is_judging
 from skillfleet_nb.runs.running_program import Searched, mixed_with
 
 if TYPE_CHECKING:
@@ -222,8 +224,17 @@ class _Told:
 
 
 @dataclass
+class _Search:
+    """What one search of a run has scored: its best scoring by split, what examples told, and its races so far."""
+
+    best: dict[str, _Best] = field(default_factory=dict)
+    told: dict[int, _Told] = field(default_factory=dict)
+    races: int = 0
+
+
+@dataclass
 class Racing:
-    """The races of one search.
+    """The races of one run; of several searches at the same time each has its own.
 
     Parameters
     ----------
@@ -235,16 +246,21 @@ class Racing:
         Of the random orders.
     warn
         Told in words, once, why an evaluation is not raced.
+    members
+        Of several searches those that are raced; None for all.
     """
 
     mode: Mode
     metric: RunMetric
     seed: int
     warn: Callable[[str], object]
-    _best: dict[str, _Best] = field(default_factory=dict)
-    _told: dict[int, _Told] = field(default_factory=dict)
+    members: frozenset[str] | None = None
+    _searches: dict[str | None, _Search] = field(default_factory=dict)
     _warned: bool = False
-    _races: int = 0
+
+    @property
+    def _search(self) -> _Search:
+        return self._searches.setdefault(search(), _Search())
 
     def begin(self, evaluate: dspy.Evaluate, inputs: dict[str, Any], split: str, inside: ExitStack) -> Race | None:
         """Start the race of an evaluation on all of a split, up to the end of `inside`; None where there is none."""
@@ -253,7 +269,7 @@ class Racing:
         if not self._may_race(evaluate, inputs):
             return None
         given = inputs.get("devset")
-        rows, best = list(given or evaluate.devset), self._best.get(split)
+        rows, best = list(given or evaluate.devset), self._search.best.get(split)
         if best is None or any(id(row) not in best.scores for row in rows):
             return None
         weights: list[float] = []
@@ -269,6 +285,9 @@ class Racing:
         return race
 
     def _may_race(self, evaluate: dspy.Evaluate, inputs: dict[str, Any]) -> bool:
+        name = search()
+        if is_judging() or (name is not None and self.members is not None and name not in self.members):
+            return False
         metric = inputs.get("metric") or evaluate.metric
         ours = getattr(metric, "__self__", metric) is self.metric
         if not ours and not self._warned:
@@ -278,11 +297,12 @@ class Racing:
 
     def _in_order(self, rows: list[Example]) -> tuple[list[Example], list[float]]:
         """Put hard examples first: surely, or where a test needs chance with the weights that are returned."""
-        ease = {id(row): told.ease if (told := self._told.get(id(row))) else 0.5 for row in rows}
+        own = self._search
+        ease = {id(row): told.ease if (told := own.told.get(id(row))) else 0.5 for row in rows}
         if self.mode != "on" or len(rows) < _TESTED_FROM:
             return sorted(rows, key=lambda row: ease[id(row)]), []
-        self._races += 1
-        rng = random.Random(f"{self.seed}-{self._races}")
+        own.races += 1
+        rng = random.Random(f"{self.seed}-{own.races}")
         drawn = [(rng.expovariate(_FLOOR + 1 - ease[id(row)]), n) for n, row in enumerate(rows)]
         order = [rows[n] for _, n in sorted(drawn)]
         return order, [_FLOOR + 1 - ease[id(row)] for row in order]
@@ -295,11 +315,12 @@ class Racing:
         results[:] = [rows[id(example)].pop(0) for example in devset]
         scores = {id(row[0]): float(getattr(row[2], "score", row[2])) for row in results}
         bought = [row for row in results if race is None or row[1] is not race.nothing]
+        own = self._search
         for row in bought:
-            self._told.setdefault(id(row[0]), _Told()).add(scores[id(row[0])])
-        before = self._best.get(split)
+            own.told.setdefault(id(row[0]), _Told()).add(scores[id(row[0])])
+        before = own.best.get(split)
         if len(bought) == len(results) and (before is None or score > before.score):
-            self._best[split] = _Best(score, sum(scores[id(row[0])] for row in results) / len(results), scores)
+            own.best[split] = _Best(score, sum(scores[id(row[0])] for row in results) / len(results), scores)
 
     def on_score(self, example: Example, score: Score | None) -> None:
         """Take in a score on the thread that computed it; None where the program or the metric failed."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.lm.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from skillfleet_nb.data.splits import Splits
     from skillfleet_nb.lm.meter import Ledger
@@ -61,6 +61,13 @@ class Reach:
 
     def _asked(self) -> int:
         return self._ledger.totals.calls + self._ledger.totals.cached
+
+
+def for_the_search(calls: int, sizes: Mapping[str, int], per_run: int) -> int:
+    """Return what of a limit on calls is left for the search, as :func:`reserve` will set the rest aside."""
+    baseline = sizes["val"] * per_run
+    final = baseline + 2 * sizes["test"] * per_run
+    return int(calls - baseline - min(_RESERVE * calls, final))
 
 
 def reserve(ledger: Ledger, used: Totals, splits: Splits[Any]) -> Limits:

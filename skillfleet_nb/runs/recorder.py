@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import CandidateDecided, ExampleScore, Split, Trial, Trying
 from skillfleet_nb.lm.calls import digest
+from skillfleet_nb.lm.shares import search
 from skillfleet_nb.runs.jobs.attempts import trial_key
-from skillfleet_nb.runs.lanes import lane
 from skillfleet_nb.runs.outputs import output_json
 
 if TYPE_CHECKING:
@@ -59,6 +59,9 @@ class Recorder:
         Tells what was bought up to a trial, and whether texts may be recorded.
     history
         Trials of earlier attempts; one that is replayed is not recorded again.
+    on_scored
+        Told of each scoring on all of validation: the program, its id, the rows, the mean or what it is at most, and
+        whether a race ended it.
 
     Attributes
     ----------
@@ -75,7 +78,9 @@ class Recorder:
         sizes: Mapping[str, int],
         ledger: Ledger,
         history: EarlierAttempts,
+        on_scored: Callable[..., None] = lambda *_, **__: None,
     ) -> None:
+        self._on_scored = on_scored
         self._emit, self._keep, self._ids, self._sizes, self._ledger = emit, keep, ids, sizes, ledger
         self._distinct = {split: len({e for e, s in ids.values() if s == split}) for split in sizes}
         self._lock = threading.Lock()
@@ -156,6 +161,8 @@ class Recorder:
             full = unanswered <= tolerated
         if not full and split != "test":  # of the test split, a budget may leave a part
             rows = [r._replace(output=None) for r in rows]
+        if split == "val" and (full or bound is not None):
+            self._on_scored(program, program_id, rows, score if bound is None else bound, pruned=bound is not None)
         with self._lock:
             candidate = self.candidates.setdefault(program_id, Candidate(program_id))
             self._by_instructions.setdefault(instructions, program_id)
@@ -173,7 +180,7 @@ class Recorder:
                 score=score,
                 best_so_far=self._best.get(split),
                 bound=bound,
-                member=lane(),
+                member=search(),
                 program_id=program_id,
                 parent_ids=self._lineage.get(instructions, ()),
                 lm_calls=totals.calls,

@@ -214,6 +214,11 @@ def m017_members(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("ALTER TABLE fleet.raw.trials ADD COLUMN member VARCHAR")
 
 
+def m018_shares(con: duckdb.DuckDBPyConnection) -> None:
+    """Show who got what of a job's budget, and why: a view alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -226,6 +231,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m015_decisions,
     m016_pruned_trials,
     m017_members,
+    m018_shares,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

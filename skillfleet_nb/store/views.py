@@ -196,6 +196,13 @@ VIEWS = {
         FROM (
             SELECT job_id, arg_max(payload, seq) AS m FROM raw.events WHERE kind = 'member'
             GROUP BY job_id, payload->>'member')""",
+    "shares": """
+        SELECT job_id, (s->>'round')::INTEGER AS round, s->>'member' AS member, (s->>'requests')::BIGINT AS requests,
+            (s->>'used')::BIGINT AS used, (s->>'best')::DOUBLE AS best, (s->>'tail')::DOUBLE AS tail,
+            s->>'reason' AS reason, decided_at
+        FROM (
+            SELECT job_id, arg_min(payload, seq) AS s, min(logged_at) AS decided_at FROM raw.events
+            WHERE kind = 'share' GROUP BY job_id, payload->>'round', payload->>'member')""",
     **REGISTRY_VIEWS,
 }
 """Query of each relation, in the order in which they rest on each other."""

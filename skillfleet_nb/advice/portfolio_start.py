@@ -1,0 +1,73 @@
+"""What a portfolio starts with: its members, what is expected of each, and how many requests the limits pay for."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.advice.forecast import forecast
+from skillfleet_nb.advice.posterior import baseline_of, expectations
+from skillfleet_nb.advice.sizing import read_sizes
+from skillfleet_nb.advice.task_facts import features, workload
+from skillfleet_nb.optimizers.members import made
+from skillfleet_nb.optimizers.portfolio import PortfolioParams
+from skillfleet_nb.runs.reach import for_the_search
+
+if TYPE_CHECKING:
+    from skillfleet_nb.advice.past_runs import History
+    from skillfleet_nb.optimizers import Optimizer
+    from skillfleet_nb.runs.request import RunRequest
+    from skillfleet_nb.runs.task import CheckedTask
+
+
+def started(request: RunRequest, task: CheckedTask, history: History) -> dict[str, Any]:
+    """Return a portfolio's parameters, with what was not given filled in from the home's runs and from forecasts.
+
+    They are settled before the run: resumed, it decides as it did.
+    """
+    params: dict[str, Any] = dict(request.params or {})
+    given = PortfolioParams.model_validate({k: v for k, v in params.items() if k in {"members", "settings"}})
+    members = {name: made(name, given.settings.get(name, {})) for name in given.members}
+    if "expected" not in params and history.past:
+        params["expected"] = _expected(members, task, history)
+    if "members" not in params and params.get("expected"):
+        params["members"] = sorted(members, key=lambda name: -params["expected"].get(name, 0.0))
+    if params.get("requests") is None and (requests := _paid_for(request, task, members)) is not None:
+        params["requests"] = requests
+    return params
+
+
+def _expected(members: dict[str, Optimizer], task: CheckedTask, history: History) -> dict[str, float]:
+    """Expect of each member what share of what is left to gain it wins, by the runs of the home."""
+    from skillfleet_nb.advice.configurations import installed
+
+    known, every = features(task) | dict(history.landmarks or {}), installed()
+    start = baseline_of(known, history.past)
+    configurations = {
+        name: c for name, o in members.items()
+        if (c := every.of_run(o.name, o.params.model_dump(mode="json"))) is not None
+    }  # fmt: skip
+    found = expectations(list(configurations.values()), known, start, history.past)
+    left = max(0.02, 1 - start)
+    return {
+        name: round(min(0.95, max(0.0, (e.mean - start) / left)), 4)
+        for name, e in zip(configurations, found, strict=True)
+    }
+
+
+def _paid_for(request: RunRequest, task: CheckedTask, members: dict[str, Optimizer]) -> int | None:
+    """Return how many requests of the search the limits pay for; None where there is none but on time."""
+    per_run = task.predictors
+    bounds = []
+    if request.max_calls is not None:
+        bounds.append(float(request.max_calls))
+    if request.budget_usd is not None or request.max_tokens is not None:
+        load = workload(task, read_sizes(task))
+        told = [forecast(optimizer, load) for optimizer in members.values()]
+        if request.budget_usd is not None and all(f.cost_usd is not None and f.cost_usd.expected > 0 for f in told):
+            bounds.append(
+                request.budget_usd / fmean(f.cost_usd.expected / f.calls.expected for f in told if f.cost_usd)
+            )
+        if request.max_tokens is not None:
+            bounds.append(request.max_tokens / fmean(f.tokens.expected / f.calls.expected for f in told))
+    return max(1, for_the_search(int(min(bounds)), task.sizes, per_run)) if bounds else None
