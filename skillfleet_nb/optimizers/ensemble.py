@@ -80,8 +80,8 @@ class Ensemble(OfMembers):
 
     @override
     def compile(self, task: Task) -> Program:
-        refused, lanes = self.refusals(task), lanes_of(task)
-        members = [_Member(name, o.compile) for name, o in self.optimizers().items() if name not in refused]
+        lanes = lanes_of(task)
+        members = [_Member(name, optimizer.compile) for name, optimizer in self.able(task).items()]
         task.say(f"searching with {', '.join(m.name for m in members)} at the same time")
         for member in members:
             member.begin(task)

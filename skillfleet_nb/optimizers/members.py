@@ -130,6 +130,17 @@ class OfMembers(Optimizer):
                 refused[name] = exc
         return refused
 
+    def able(self, task: Task) -> dict[str, Optimizer]:
+        """Return the members that can do a task, ready for threads of their own.
+
+        What they import is imported here: modules that several threads import at once are met half made.
+        """
+        refused = self.refusals(task)
+        members = {name: optimizer for name, optimizer in self.optimizers().items() if name not in refused}
+        for optimizer in members.values():
+            optimizer.build(task)
+        return members
+
     @override
     def least_calls(self, shape: Shape) -> int:
         return min(optimizer.expected_calls(shape).low for optimizer in self.optimizers().values())

@@ -214,8 +214,7 @@ class Portfolio(OfMembers):
     def compile(self, task: Task) -> Program:
         predictors = len(list(task.program.predictors()))
         shape = Shape(len(task.train), len(task.val), max(1, predictors), raced=True)
-        refused, lanes = self.refusals(task), lanes_of(task)
-        members = {name: optimizer for name, optimizer in self.optimizers().items() if name not in refused}
+        lanes, members = lanes_of(task), self.able(task)
         arms = [
             _Arm(name, partial(_found, optimizer), expects=self._expects(name, optimizer, lanes.baseline),
                  changes=optimizer.changes, member=name)

@@ -83,13 +83,15 @@ def test_members_go_on_from_what_another_found_and_are_crossed(
     assert set(lanes_data(fleet.trials(job.id)).lane) >= set(members[members.score.notna()].index)
 
 
-def test_it_is_replayed_for_free_by_the_same_decisions(
+def test_it_is_replayed_by_the_same_decisions(
     ended: tuple[Fleet, Job, Any, Counting], shares: pd.DataFrame, tmp_path: Path
 ) -> None:
     _, job, lm, engine = ended
     before, fleet = engine.calls, Fleet(tmp_path)
     again = begun(fleet, lm)
-    assert (again.result().lm_calls, engine.calls) == (0, before)
+    assert again.result().state is JobState.COMPLETED
+    # Of an evaluation that a share ended, another example than before may be the last one that was asked.
+    assert engine.calls - before <= len(MEMBERS)
     assert fleet.sql(SHARES).equals(shares)
     assert again.progress.best_program == job.progress.best_program
 
