@@ -21,6 +21,7 @@ from skillfleet_nb.events import (
     Resumed,
     ReviewAnswered,
     ReviewAsked,
+    ShareTold,
     StateChanged,
     StopKind,
     Trial,
@@ -89,6 +90,22 @@ class Totals:
     def copy(self) -> Totals:
         """Return these totals as they are now."""
         return replace(self)
+
+
+@dataclass
+class LaneRecord:
+    """Where one of several searches of a job is: what was told of it, its trials, its best on validation, its share."""
+
+    told: MemberTold | None = None
+    trials: int = 0
+    best: float | None = None
+    share: ShareTold | None = None
+
+    @property
+    def state(self) -> str:
+        """Say in a word where it is; in a portfolio who got nothing waits."""
+        state = "waits" if self.told is None else str(self.told.state)
+        return "waits" if state == "running" and self.share is not None and not self.share.requests else state
 
 
 @dataclass
@@ -168,7 +185,7 @@ class JobRecord:
         The candidate that is being scored.
     programs
         Ids of the candidates that were kept.
-    members
+    lanes
         Of a job of several searches, where each is.
     result
         What the latest attempt came to.
@@ -209,7 +226,7 @@ class JobRecord:
     trying: Trying | None = None
     programs: set[str] = field(default_factory=set)
     first_program: str | None = None
-    members: dict[str, MemberTold] = field(default_factory=dict)
+    lanes: dict[str, LaneRecord] = field(default_factory=dict)
     result: Result | None = None
     question: ReviewAsked | None = None
     reviews: list[tuple[str, str, str]] = field(default_factory=list)
@@ -325,6 +342,11 @@ class JobRecord:
             self.first_program = self.first_program or p.program_id
             return
         self.trials, self.tried = p.trial, p.model_copy(update={"scores": ()})
+        if p.member is not None:
+            lane = self._lane(p.member)
+            lane.trials += 1
+            if p.split == "val" and p.full_eval:
+                lane.best = p.score if lane.best is None else max(lane.best, p.score)
         if p.split != "val" or not p.full_eval:
             return
         if p.trial == 0 and self._given_score is None:
@@ -342,7 +364,14 @@ class JobRecord:
 
     def _member(self, p: MemberTold, at: datetime) -> None:
         del at
-        self.members[p.member] = p
+        self._lane(p.member).told = p
+
+    def _shared(self, p: ShareTold, at: datetime) -> None:
+        del at
+        self._lane(p.member).share = p
+
+    def _lane(self, member: str) -> LaneRecord:
+        return self.lanes.setdefault(member, LaneRecord())
 
     def _ended(self, p: Result, at: datetime) -> None:
         del at
@@ -371,6 +400,7 @@ class JobRecord:
         Unread: _unread,
         ProgramSaved: _kept,
         MemberTold: _member,
+        ShareTold: _shared,
         Result: _ended,
         ReviewAsked: _asked,
         ReviewAnswered: _answered,

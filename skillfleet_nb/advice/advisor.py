@@ -27,6 +27,8 @@ from skillfleet_nb.store import Journal, queries
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import pandas as pd
+
     from skillfleet_nb.advice.doctor import Diagnosis
     from skillfleet_nb.advice.forecast import Forecast
     from skillfleet_nb.advice.headroom import Headroom
@@ -274,6 +276,24 @@ class Advisor:
             wall_s=None if reckoned is None else tuple(reckoned.wall_s),
         )  # fmt: skip
         return [chosen, *told]
+
+    def weights(self) -> pd.DataFrame:
+        """Say what each optimizer has been worth, by kind of task, with intervals.
+
+        Returns
+        -------
+        pandas.DataFrame
+            See :func:`~skillfleet_nb.advice.weights.weights`; empty before the first run.
+
+        Examples
+        --------
+        >>> import tempfile, skillfleet_nb as sf
+        >>> len(sf.Fleet(tempfile.mkdtemp()).advice.weights())
+        0
+        """
+        from skillfleet_nb.advice.weights import weights
+
+        return weights(self._histories.of("").past)
 
     def report(self) -> SelectorReport:
         """Say how good the home's advice has been: accuracy, regret, calibration, forecast errors, use."""

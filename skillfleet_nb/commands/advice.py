@@ -10,6 +10,8 @@ from skillfleet_nb.commands.optimize import TASK
 if TYPE_CHECKING:
     import argparse
 
+    import pandas as pd
+
     from skillfleet_nb.advice.doctor import Diagnosis
     from skillfleet_nb.advice.forecast import Forecast
     from skillfleet_nb.advice.headroom import Headroom
@@ -38,6 +40,15 @@ _PROBE = argument("--probe", type=int, default=3, metavar="N", help="examples to
 
 SELECTOR = group(
     "selector", "how good the advice has been", examples=("selector report",), task="Learn from runs", place=9
+)
+
+
+ENSEMBLE = group(
+    "ensemble",
+    "what optimizers have been worth",
+    examples=("ensemble weights",),
+    task="Learn from runs",
+    place=10,
 )
 
 
@@ -134,6 +145,16 @@ def _noise(c: Context, a: argparse.Namespace) -> NoiseFloor:
 def _report(c: Context, a: argparse.Namespace) -> SelectorReport:
     del a
     return c.fleet.advice.report()
+
+
+@command(
+    "ensemble weights",
+    "what each optimizer has been worth, by kind of task",
+    examples=("ensemble weights",),
+)
+def _weights(c: Context, a: argparse.Namespace) -> pd.DataFrame:
+    del a
+    return c.fleet.advice.weights()
 
 
 @command(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.commands.asking import agreed
 from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, StatusView, amount
 from skillfleet_nb.errors import InputError
@@ -110,18 +110,13 @@ def _reset(c: Context, a: argparse.Namespace) -> Note:
     if not would.bytes:
         return Note("nothing to reset: the home holds no jobs and no programs")
     what = f"{_jobs(would.jobs)} and every program ({amount(would.bytes)}) from {store.home.root} to its backups"
-    if not (a.yes or _agreed(f"Move {what}?")):
+    if not (a.yes or agreed(f"Move {what}?")):
         raise InputError(f"db reset would move {what}: --yes does it")
     report = store.reset()
     left = f"; left as they came to life: {', '.join(report.left)}" if report.left else ""
     return Note(
         f"moved {_jobs(report.jobs)} to {report.backup}; db restore {report.backup.name} brings them back{left}"
     )
-
-
-def _agreed(question: str) -> bool:
-    """Ask whoever sits at a terminal; elsewhere nobody has agreed."""
-    return bool(sys.stdin and sys.stdin.isatty()) and input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
 
 
 @command(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.commands.asking import agreed
 from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note
 from skillfleet_nb.errors import InputError
@@ -57,6 +58,7 @@ TASK = (
     argument(
         "--vote", choices=VOTES, help="with --ensemble: return the best member (select), or a vote if it is better"
     ),
+    argument("--yes", action="store_true", help="with --ensemble: start without asking"),
     argument("--select", type=int, metavar="K", help="train on the best K of the train split; see trainset"),
     argument("--strategy", metavar="STRATEGY", help="with --select: balanced, top, coverage, hard, or a mixture"),
     argument(
@@ -100,11 +102,14 @@ TASK = (
     task="Optimise",
     place=0,
 )
-def _optimize(c: Context, a: argparse.Namespace) -> Job:
+def _optimize(c: Context, a: argparse.Namespace) -> Job | None:
     check_waiting(c, a)
     _take_ensemble(a)
     if a.ensemble is not None:
         c.say(c.call(partial(c.fleet.advice.estimate, probe=0), a))
+        if not _may_start(a):
+            c.say(Note("not started"))
+            return None
     job = c.call(c.fleet.optimize, a)
     if a.output:
         c.namespace[a.output] = job
@@ -112,6 +117,17 @@ def _optimize(c: Context, a: argparse.Namespace) -> Job:
     if not a.no_wait and a.engine != "process":
         c.wait(job)
     return job
+
+
+def _may_start(a: argparse.Namespace) -> bool:
+    """Ask whether to start what was forecast; where nobody can be asked, a limit speaks for it."""
+    if a.yes:
+        return True
+    answer = agreed("Start?")
+    limits = (a.budget_usd, a.max_calls, a.max_tokens, a.max_minutes)
+    if answer is None and all(limit is None for limit in limits):
+        raise InputError("--ensemble: nobody can be asked here whether to start: give a limit, or --yes")
+    return answer is not False
 
 
 def _take_ensemble(a: argparse.Namespace) -> None:

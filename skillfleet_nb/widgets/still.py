@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.format import duration
-from skillfleet_nb.html import NO_MATH, fill, items, join, progress_bar, render
+from skillfleet_nb.html import NO_MATH, fill, items, join, progress_bar, render, table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -45,11 +45,24 @@ def still(picture: Picture, diff: Markup | None = None, hint: str = "") -> Marku
         progress_bar(score_in_words(p), None if p["finished"] else p["share"]),
         svg(p) if p["trials"] or p["curve"]["full"] else "",
         fill("<div>{}</div>", " · ".join(facts)),
+        table(LANES, lane_rows(p), numeric=[2, 3]) if p["lanes"] else "",
         items(p["notes"], title=f"{len(p['notes'])} notes", fold=True) if p["notes"] else "",
         fill("<details><summary>What changed in the prompts</summary>{}</details>", diff) if diff else "",
         fill("<div style='opacity:.75'>{}</div>", hint) if hint else "",
     ]
     return fill("<div class='{}' style='max-width:60em;overflow-wrap:anywhere'>{}</div>", NO_MATH, join(parts))
+
+
+LANES = ["search", "state", "trials", "best", "why"]
+
+
+def lane_rows(p: Picture) -> list[list[str]]:
+    """Tell the searches of a job side by side, as rows of :data:`LANES`."""
+    return [
+        [lane["name"], lane["state"], f"{lane['trials']:,}", "" if lane["best"] is None else f"{lane['best']:.1f}",
+         lane["why"]]
+        for lane in p["lanes"]
+    ]  # fmt: skip
 
 
 def score_in_words(p: Picture) -> str:

@@ -16,6 +16,7 @@ from skillfleet_nb.lm.calls import Call
 from skillfleet_nb.lm.shares import ShareEnded, Shares
 from skillfleet_nb.optimizers import Shape, create
 from skillfleet_nb.optimizers.portfolio import tail
+from skillfleet_nb.widgets.monitor import Monitor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +82,19 @@ def test_members_go_on_from_what_another_found_and_are_crossed(
     assert members[members.state == "chosen"].program_id.tolist() == [job.progress.best_program]
     assert 0 <= members.optimism.dropna().item() <= 1
     assert set(lanes_data(fleet.trials(job.id)).lane) >= set(members[members.score.notna()].index)
+
+
+def test_the_monitor_shows_the_lanes_and_why(ended: tuple[Fleet, Job, Any, Counting]) -> None:
+    job = ended[1]
+    shown = job.picture()["lanes"]
+    members = job.result().members.set_index("member")
+    assert [lane["name"] for lane in shown if lane["state"] == "chosen"] == members.index[
+        members.state == "chosen"
+    ].tolist()
+    best = max(lane["best"] for lane in shown if lane["best"] is not None)
+    assert best == pytest.approx(100 * members.score.max(), abs=0.01)
+    page = str(Monitor(job).html())
+    assert all(f">{lane['name']}<" in page for lane in shown)
 
 
 def test_it_is_replayed_by_the_same_decisions(

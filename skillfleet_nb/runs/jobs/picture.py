@@ -55,6 +55,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
           scores as (low, high, step), and the `last` trial;
         - `used`: what has a meter, each with `what`, `used`, `limit` (None: unbounded) and `text`;
         - `failures` as (kind, count), `unread` as (what could not be read, count), `repeats`, `notes`;
+        - `lanes`: of several searches at the same time each one's `name`, `state`, `trials`, `best` and `why`;
         - `tried`: the newest candidate, in words, and the programs to compare;
         - `result`: the verdict in words, once there is one;
         - `question`: what the run asks of a person, as in :class:`~skillfleet_nb.events.ReviewAsked`, None
@@ -88,6 +89,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "unread": [(READ[role], n) for role, n in p.unread.most_common()],
         "repeats": p.totals.retries,
         "notes": p.warnings[-_NOTES:],
+        "lanes": _lanes(p),
         "tried": _tried(p),
         "result": _result(p),
         "error": p.error,
@@ -100,6 +102,14 @@ def _curve(p: Progress) -> dict[str, Any]:
     drawn = {"full": p.curve.full, "part": p.curve.part, "pruned": p.curve.pruned, "best": p.curve.best}
     points = {kind: [[trial, round(100 * score, 2)] for trial, score in line] for kind, line in drawn.items()}
     return {**points, "axis": list(p.curve.axis(lines)), "last": max(1, p.curve.last)}
+
+
+def _lanes(p: Progress) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "state": lane.state, "trials": lane.trials, "best": _points(lane.best),
+         "why": "" if lane.share is None or p.state.is_finished() else lane.share.reason}
+        for name, lane in p.lanes.items()
+    ]  # fmt: skip
 
 
 def _points(score: float | None) -> float | None:

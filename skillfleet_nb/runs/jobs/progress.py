@@ -110,11 +110,12 @@ class Progress(JobRecord):
 
     def members_frame(self) -> pd.DataFrame | None:
         """Return a row for each member of a job of several searches; None for any other."""
-        if not self.members:
+        told = [lane.told for lane in self.lanes.values() if lane.told is not None]
+        if not told:
             return None
         import pandas as pd
 
-        return pd.DataFrame([m.model_dump(exclude={"kind"}) for m in self.members.values()])
+        return pd.DataFrame([m.model_dump(exclude={"kind"}) for m in told])
 
     @property
     def _done(self) -> int:

@@ -172,6 +172,7 @@ function render({ model, el }) {
   const failures = node("div");
   const tried_title = node("summary"), diff = node("div", { className: "sf-diff", tabIndex: 0, role: "region", "aria-label": "changes in the prompts" });
   const tried = node("details", { open: true, hidden: true }, tried_title, diff);
+  const lanes = node("table", { className: "sf-lanes", hidden: true, "aria-label": "searches side by side" });
   const notes_title = node("summary"), notes_list = node("ul");
   const notes = node("details", { hidden: true }, notes_title, notes_list);
   const question = node("div", { className: "sf-question", role: "group", hidden: true }); // what the run asks of a person
@@ -179,7 +180,7 @@ function render({ model, el }) {
     node("div", { className: "sf-head" }, node("div", {}, title, told), node("div", { className: "sf-buttons" }, pause, stop)),
     phase, notice, question, whole.line,
     node("div", { className: "sf-time" }, elapsed, eta),
-    node("div", { className: "sf-body" }, figure, meters), tried, notes);
+    node("div", { className: "sf-body" }, figure, meters), lanes, tried, notes);
   const still = node("div", { hidden: true });
   const root = node("section", { className: "sf-monitor" }, live, still);
   const hides = node("style"); // the kept still of the same monitor gives way as long as this view lives
@@ -253,7 +254,7 @@ function render({ model, el }) {
     show_notice();
   }
 
-  let last_curve = "", last_diff = "", last_width = 0;
+  let last_curve = "", last_diff = "", last_lanes = "", last_width = 0;
   function draw() {
     frame = 0;
     const s = state;
@@ -292,6 +293,16 @@ function render({ model, el }) {
       const shown = [["full", true], ["part", s.curve.part.length], ["pruned", s.curve.pruned.length], ["best", true], ["baseline", s.baseline !== null], ["target", s.target !== null]];
       legend.innerHTML = shown.filter(([, there]) => there)
         .map(([kind]) => `<span>${symbol(LEGEND[kind][1])}${LEGEND[kind][0]}${kind === "target" ? ` ${+s.target}` : ""}</span>`).join("");
+    }
+    const now_lanes = JSON.stringify(s.lanes);
+    if (now_lanes !== last_lanes) {
+      last_lanes = now_lanes;
+      lanes.hidden = !s.lanes.length;
+      const row = (cells, kind) => node("tr", {}, ...cells.map((text) => node(kind, {}, `${text}`)));
+      lanes.replaceChildren(
+        node("thead", {}, row(["search", "state", "trials", "best", "why"], "th")),
+        node("tbody", {}, ...s.lanes.map((l) => row([l.name, l.state, l.trials, l.best === null ? "" : l.best.toFixed(1), l.why], "td"))),
+      );
     }
     tried.hidden = !s.tried;
     if (s.tried) {
