@@ -154,7 +154,7 @@ class JobTable(Table):
         return [
             [
                 _cell(r.name, _WIDEST_NAME),
-                str(r.state),
+                "paused" if r.paused else str(r.state),
                 str(r.optimizer),
                 _change(r.baseline_score, r.best_score),
                 _change(r.test_baseline, r.test_score),
@@ -296,7 +296,7 @@ class Overview(Readable):
     lm: str | None
 
     def _facts(self, jobs: pd.DataFrame) -> list[list[str]]:
-        counts = jobs.state.value_counts()
+        counts = jobs.state.mask(jobs.paused, "paused").value_counts()
         told = [f"{n:,} {_STATE_WORDS.get(str(state), str(state))}" for state, n in counts.items()]
         home = seen_from_here(self.fleet.home.root)
         return [

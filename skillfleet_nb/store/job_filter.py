@@ -11,6 +11,8 @@ from skillfleet_nb.events import JobState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_PAUSED = "paused"  # a job that is running, or asks, and makes no call
+
 
 def condition(
     *,
@@ -38,11 +40,13 @@ def condition(
     >>> condition(tag="v2", state="completed")
     ('state = ? and list_contains(tags, ?)', ['completed', 'v2'])
     """
-    if state is not None and state not in set(JobState):
-        raise unknown("state", state, [str(s) for s in JobState])
+    states = [*(str(s) for s in JobState), _PAUSED]
+    if state is not None and state not in states:
+        raise unknown("state", state, states)
     wishes: dict[str, object] = {
         "list_contains(?, job_id)": None if ids is None else list(ids),
-        "state = ?": state,
+        "paused = ?": True if state == _PAUSED else None,
+        "state = ?": None if state == _PAUSED else state,
         "optimizer = ?": optimizer,
         "domain = ?": domain,
         "list_contains(tags, ?)": tag,

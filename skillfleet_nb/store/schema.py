@@ -45,7 +45,8 @@ _LIVE_JOBS = """
         CASE WHEN dead.job_id IS NULL THEN stop_kind ELSE 'interrupted' END AS stop_kind,
         CASE WHEN dead.job_id IS NULL THEN stop_reason ELSE 'its process is gone' END AS stop_reason,
         CASE WHEN dead.job_id IS NULL THEN finished_at ELSE
-            (SELECT max(last_at) FROM fleet.raw.segments WHERE segments.job_id = job.job_id) END AS finished_at)
+            (SELECT max(last_at) FROM fleet.raw.segments WHERE segments.job_id = job.job_id) END AS finished_at,
+        paused AND dead.job_id IS NULL AS paused)
     FROM fleet.jobs AS job LEFT JOIN live.dead ON dead.job_id = job.job_id;
     DELETE FROM live.dead;
     INSERT INTO live.dead SELECT unnest($dead::VARCHAR[])"""
@@ -219,6 +220,11 @@ def m018_shares(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m019_paused(con: duckdb.DuckDBPyConnection) -> None:
+    """Show which jobs are paused: a view alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -232,6 +238,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m016_pruned_trials,
     m017_members,
     m018_shares,
+    m019_paused,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

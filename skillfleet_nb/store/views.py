@@ -36,7 +36,8 @@ VIEWS = {
                 {task: sum(unread_task)::BIGINT, prompt: sum(unread_prompt)::BIGINT,
                     reflection: sum(unread_reflection)::BIGINT, judge: sum(unread_judge)::BIGINT} AS unread,
                 if(sum(unpriced+unpriced_cached) = 0, sum(cost_usd+saved_usd ORDER BY segment), NULL) AS full_cost_usd,
-                sum(ran_s + coalesce(epoch(last_at) - epoch(running_since), 0) ORDER BY segment) AS wall_s
+                sum(ran_s + coalesce(epoch(last_at) - epoch(running_since), 0) ORDER BY segment) AS wall_s,
+                arg_max(paused, (last_at, segment)) FILTER (state IS NOT NULL) AS paused
             FROM raw.segments GROUP BY job_id
         ), curated AS (
             SELECT job AS job_id, arg_max(name, seq) AS name, arg_max(note, seq) AS note, arg_max(tags, seq) AS tags,
@@ -55,7 +56,8 @@ VIEWS = {
             used.output_tokens, CASE WHEN started_at IS NOT NULL THEN used.wall_s END AS wall_s, c.budget_usd,
             coalesce(r.best_program_id, live.best_program_id) AS best_program_id, s.error,
             coalesce(curated.tags, c.tags, []) AS tags, c.domain, used.unread, used.full_cost_usd,
-            nullif(curated.note, '') AS note, coalesce(curated.archived, false) AS archived
+            nullif(curated.note, '') AS note, coalesce(curated.archived, false) AS archived,
+            coalesce(used.paused AND s.state IN ('running', 'pending_hitl'), false) AS paused
         FROM created
         LEFT JOIN state USING (job_id) LEFT JOIN result USING (job_id)
         LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id) LEFT JOIN curated USING (job_id)""",

@@ -48,6 +48,7 @@ def rows_of(jobs: pd.DataFrame) -> dict[str, list[Any]]:
         Rows of the relation ``jobs``.
     """
     plain = {to: jobs[column].astype(object).where(jobs[column].notna(), None).tolist() for to, column in _FROM.items()}
+    plain["state"] = jobs["state"].mask(jobs["paused"], "paused").tolist()
     plain["task"] = [f"{program} · {metric}" for program, metric in zip(jobs["program"], jobs["metric"], strict=True)]
     plain["started"] = (jobs["created_at"].astype("int64") / 1e6).round(1).tolist()
     plain["tags"] = [", ".join(tags) for tags in jobs["tags"]]
