@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.review.reviewer import ask
     from skillfleet_nb.skills import Skill
+    from skillfleet_nb.skills.creator import skill_creator
     from skillfleet_nb.widgets.monitor import Monitor
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "ask",
     "offline_lm",
     "signature_version",
+    "skill_creator",
     "task_lm",
 ]
 
@@ -44,6 +46,7 @@ _HOMES = {
     "ask": "skillfleet_nb.runs.review.reviewer",
     "offline_lm": "skillfleet_nb.offline",
     "signature_version": "skillfleet_nb.programs.signatures",
+    "skill_creator": "skillfleet_nb.skills.creator",
     "task_lm": "skillfleet_nb.lm.task_models",
 }
 

@@ -41,3 +41,8 @@ class ModuleFactory(ABC):
     @abstractmethod
     def build(self) -> Program:
         """Make the module."""
+
+    def role_of(self, predictor: str) -> TaskRole | None:
+        """Return what the model of one predictor is asked for, by its name; by default what that of the module is."""
+        del predictor
+        return self.role

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from importlib.metadata import EntryPoint
 
+    from skillfleet_nb.config import TaskRole
     from skillfleet_nb.store import Home
-    from skillfleet_nb.typing import Program
+    from skillfleet_nb.typing import Model, Program
 
 GROUP = "skillfleet_nb.modules"
 
@@ -112,11 +113,16 @@ def made(name: str, version: str | None, config: Mapping[str, Any], home: Home |
     from skillfleet_nb.store import Home
 
     cls = factory(name, version)
-    program = cls(_checked(cls, config)).build()
+    made = cls(_checked(cls, config))
+    program = made.build()
     settings = Settings.load((home or Home.find()).config)
-    own = model_for(settings, cls.role) if cls.role else None
-    for predictor in program.predictors() if own is not None else ():
-        predictor.lm = predictor.lm or own
+    models: dict[TaskRole, Model | None] = {}
+    for predictor, asked in program.named_predictors():
+        if (role := made.role_of(predictor)) is None:
+            continue
+        if role not in models:
+            models[role] = model_for(settings, role)
+        asked.lm = asked.lm or models[role]
     return program
 
 

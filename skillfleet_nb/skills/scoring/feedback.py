@@ -199,5 +199,9 @@ def _text_field(pred: Prediction) -> str | None:
 def _skill_text(pred: Prediction) -> str:
     field = _text_field(pred)
     if field is None:
-        raise InputError(f"no output field with the text of a skill: name it one of {', '.join(SKILL_FIELDS)}.")
+        # The cause tells a run's checks that it is the prediction that lacks something, and not the metric.
+        lacks = AttributeError(SKILL_FIELDS[0])
+        raise InputError(
+            f"no output field with the text of a skill: name it one of {', '.join(SKILL_FIELDS)}."
+        ) from lacks
     return str(_get(pred, field))

@@ -1,0 +1,126 @@
+"""Drafts become documents, and documents files: nothing is added, nothing is overwritten, nothing leaves the root."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from writers import BODY, HEADINGS, KEYS
+
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.skills import Skill
+from skillfleet_nb.skills.creator import Draft, SkillPlan, write_skill
+from skillfleet_nb.skills.creator.draft import judged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _plan(**changes: object) -> SkillPlan:
+    given = {"name": "rotate-api-keys", "description": KEYS, "taxonomy_path": "security/x", "style": "comprehensive"}
+    return SkillPlan.of(KEYS, **{"keywords": ["keys"], **given, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        BODY,
+        f"```markdown\n{BODY}\n```",
+        f"---\nname: other\n---\n# Own title\n\n{BODY}",
+        BODY.replace("\n", "\r\n"),
+    ],
+)
+def test_what_a_model_wraps_around_a_body_is_taken_off(body: str) -> None:
+    draft = Draft.of_body(_plan(), body)
+    assert [part.heading for part in draft.parts] == HEADINGS
+    assert draft.skill.name == "rotate-api-keys"
+    assert draft.files["SKILL.md"].count("\n# ") == 1
+
+
+def test_a_heading_within_code_is_no_section() -> None:
+    draft = Draft.of_body(
+        _plan(), "Before it.\n\n## One\n\n```sh\n## not a heading\nls -la now\n```\n\n## Two\n\nThe second one."
+    )
+    assert [part.heading for part in draft.parts] == ["One", "Two"]
+    assert draft.opening == "Before it."
+
+
+def test_sections_that_repeat_another_are_left_out_and_told() -> None:
+    draft = Draft.of_body(_plan(), "## One\n\nSay this once only.\n\n## Two\n\nSay this: once, only!\n\n## Three\n\n")
+    assert [part.heading for part in draft.parts] == ["One"]
+    assert draft.dropped == ("section 'Two' says what 'One' says", "section 'Three' is empty")
+
+
+@pytest.mark.parametrize("name", ["Rotate API keys!", "../../etc/passwd", "", "---", "x" * 200, "\ud800keys"])
+@pytest.mark.parametrize("about", ["", "--- a: b\nc", "\ud800 half", "é" * 2_000, "'quoted' \"both\""])
+def test_front_matter_is_conformant_whatever_a_model_says(tmp_path: Path, name: str, about: str) -> None:
+    draft = Draft.of_body(_plan(name=name, description=about), BODY)
+    folder = write_skill(draft.files, tmp_path).folder
+    assert Skill.load(folder).validate("v2").conformant
+    assert folder.parent == tmp_path
+
+
+def test_a_hub_leads_to_files_that_are_there(tmp_path: Path) -> None:
+    draft = Draft.of_body(_plan(style="navigation_hub"), BODY)
+    assert sorted(draft.files) == [
+        "SKILL.md", "references/common-mistakes.md", "references/red-flags.md", "references/rotation-steps.md",
+    ]  # fmt: skip
+    skill = Skill.load(write_skill(draft.files, tmp_path).folder)
+    assert [f.code for f in skill.validate("v2").errors] == []
+
+
+def test_a_draft_on_something_else_is_told() -> None:
+    off = "## Overview\n\nBake bread slowly at home.\n\n## When to Use\n\n- On Sundays with guests."
+    assert any("says nothing of" in finding for finding in judged(Draft.of_body(_plan(), off), KEYS).findings)
+    assert judged(Draft.of_body(_plan(), BODY), KEYS).findings == ()
+
+
+def _files(text: str = "Rotate keys often.") -> dict[str, str]:
+    return Draft.of_body(_plan(), f"{BODY}\n\n## More\n\n{text}").files
+
+
+def test_a_skill_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    first = write_skill(_files(), tmp_path)
+    before = (first.folder / "SKILL.md").read_bytes()
+    second = write_skill(_files("Another text it is."), tmp_path)
+    assert second.folder.name == "rotate-api-keys-2"
+    assert (first.folder / "SKILL.md").read_bytes() == before
+    assert Skill.load(second.folder).validate("v2").conformant
+    assert write_skill(_files(), tmp_path) == first  # again after a crash: no third one
+    assert write_skill(_files("Another text it is."), tmp_path) == second
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rotate-api-keys", "rotate-api-keys-2"]
+
+
+def test_force_replaces_after_a_backup_and_leaves_other_files(tmp_path: Path) -> None:
+    first = write_skill(_files(), tmp_path)
+    before = (first.folder / "SKILL.md").read_bytes()
+    (first.folder / "own.txt").write_text("mine")
+    again = write_skill(_files("Another text it is."), tmp_path, force=True)
+    assert again.folder == first.folder
+    assert again.backup is not None
+    assert (again.backup / "SKILL.md").read_bytes() == before
+    assert (first.folder / "own.txt").read_text() == "mine"
+
+
+def test_nothing_is_written_outside_of_the_root(tmp_path: Path) -> None:
+    root, outside = tmp_path / "skills", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    for path in ("../x.md", "/tmp/x.md", "references/../../x.md"):  # noqa: S108  refused
+        with pytest.raises(InputError, match="leads out"):
+            write_skill({**_files(), path: "x"}, root)
+    (root / "rotate-api-keys").symlink_to(outside, target_is_directory=True)
+    with pytest.raises(InputError, match="no folder of its own"):
+        write_skill(_files(), root, force=True)
+    assert write_skill(_files(), root).folder.name == "rotate-api-keys-2"
+    assert list(outside.iterdir()) == []
+
+
+def test_a_root_that_is_no_folder_of_skills_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(InputError, match="is a file"):
+        write_skill(_files(), file)
+    one = write_skill(_files(), tmp_path / "new" / "root").folder
+    with pytest.raises(InputError, match="is a skill itself"):
+        write_skill(_files(), one)
