@@ -48,7 +48,7 @@ _SPREAD = 0.08  # of candidates' scores, until some are known
 _FADES = 0.85  # weight of a candidate against the one after it: a search moves on
 _SECOND_HAND = 0.5  # of its gain, what an optimizer is expected to add to the program of another
 _MOST_CROSSES = 4  # in a round
-_LEAST_START = 1.25  # candidates that a first share has to reach for
+_LEAST_SHARE = 1.25  # candidates that a share has to reach for
 
 
 class PortfolioParams(MembersParams):
@@ -128,10 +128,11 @@ def tail(scores: Sequence[float], expects: tuple[float, float], used: int, reque
     mean = (_PRIOR_CANDIDATES * prior_mean + sum(w * s for w, s in zip(weights, scores, strict=True))) / total
     squares = sum(w * (s - mean) ** 2 for w, s in zip(weights, scores, strict=True))
     sd = math.sqrt((_PRIOR_CANDIDATES * (prior_sd**2 + (prior_mean - mean) ** 2) + squares) / total)
-    each = max(1.0, used / len(scores)) if scores else size
-    coming = max(0.25, requests / each)
-    reach = mean + sd * NormalDist().inv_cdf(_TAIL ** (1 / coming)) if sd > 0 else mean
-    return min(1.0, max([reach, *scores]))
+    coming = requests / max(1.0, used / len(scores)) if scores else (used + requests) / size
+    reach = mean + sd * NormalDist().inv_cdf(_TAIL ** (1 / max(1.0, coming))) if sd > 0 else mean
+    known = max(scores, default=0.0)
+    # With less than a candidate takes, none may come.
+    return min(1.0, max(known, known + min(1.0, coming) * (reach - known)))
 
 
 @dataclass
@@ -239,8 +240,9 @@ class Portfolio(OfMembers):
     def _rounds(self, state: _State, members: Mapping[str, Optimizer]) -> None:
         """Share the budget out until it is used up, or nobody can go on."""
         rounds = 1 + math.ceil(math.log2(max(FEWEST, len(members))))
-        first = state.left / rounds
-        width = min(len(members), max(FEWEST, int(first // (_LEAST_START * state.size))))
+        least = _LEAST_SHARE * state.size
+        first = min(state.left, max(state.left / rounds, least))
+        width = min(len(members), max(1, int(first // least)))
         started = state.arms[:width]
         why = f"{width} of {len(members)} start, as many as the budget lets score a candidate"
         why = "all start small" if width == len(members) else why
@@ -251,9 +253,10 @@ class Portfolio(OfMembers):
             live = [arm for arm in state.arms if not arm.has_ended]
             if not live:
                 return
-            width = min(len(live), max(1, width // 2))
             part = state.left / (rounds - state.round) if state.round < rounds else max(2 * state.size, state.left / 3)
-            share = max(1.0, min(state.left, part) / width)
+            part = min(state.left, max(part, least))
+            width = max(1, min(len(live), width // 2, int(part // least)))
+            share = max(1.0, part / width)
             tails = {arm.name: arm.tail(share, state.size) for arm in live}
             ranked = sorted(live, key=lambda arm: -tails[arm.name])  # of equals the one named first
             state.give(share, ranked[:width], _reasons(ranked, width, tails), tails)
@@ -368,9 +371,10 @@ def _best(state: _State) -> Program:
     found = state.found
     if not found:
         errors = [stop_of(state.arms), *(arm.error for arm in state.arms if isinstance(arm.error, Exception))]
-        raise next((e for e in errors if e is not None), None) or RuntimeError(
-            "no member scored a candidate within its share: give a larger budget, or fewer members"
-        )
+        if (error := next((e for e in errors if e is not None), None)) is not None:
+            raise error
+        state.task.say("no member scored a candidate within its share: give a larger budget")
+        return state.task.program
     optimism = optimism_of([best.rows for _, best in found], state.task.seed)
     for n, (arm, best) in enumerate(found):
         told = MemberResult(arm.name, best.program, best.score, n == 0, optimism if n == 0 else None)

@@ -22,9 +22,9 @@ os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
 import dspy
 from bench_gains import _unseen
 from bench_offline_lm import DATA, banking, label_metric, plan_metric, skill_plans
+from scipy import stats
 
 from skillfleet_nb import Fleet, offline_lm
-from skillfleet_nb.stats import mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,9 +96,15 @@ def run(draws: int = DRAWS, first: int = 0, cases: tuple[str, ...] = tuple(CASES
     ]  # fmt: skip
 
 
+def interval_of(values: list[float]) -> tuple[float, float]:
+    """Return the 95% interval of a mean, by Student's t."""
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    return statistics.mean(values) - half, statistics.mean(values) + half
+
+
 def _row(what: str, values: list[float], target: str | None) -> dict[str, Any]:
-    found = mean_interval(values)
-    what = f"{what} [{found.low:.1f}, {found.high:.1f}]"
+    low, high = interval_of(values)
+    what = f"{what} [{low:.1f}, {high:.1f}]"
     return {"what": what, "value": round(statistics.mean(values), 2), "unit": "points", "target": target}
 
 

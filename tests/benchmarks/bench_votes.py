@@ -23,9 +23,9 @@ os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
 import dspy
 import numpy as np
 from bench_offline_lm import DATA, banking
+from bench_portfolio import interval_of
 
 import skillfleet_nb as sf
-from skillfleet_nb.stats import mean_interval
 
 DRAWS, MEMBERS, DEMOS, BINS = 30, 5, 24, 10
 
@@ -66,10 +66,10 @@ def run(draws: int = DRAWS) -> list[dict[str, Any]]:
     found = [draw(seed) for seed in range(draws)]
     gains = [100 * (vote - alone) for vote, alone, _ in found]
     told = [pair for _, _, own in found for pair in own]
-    interval = mean_interval(gains)
+    low, high = interval_of(gains)
     what = f"weighted vote of {MEMBERS}, {draws} draws"
     return [
-        {"what": f"{what}: against the member best on validation [{interval.low:+.1f}, {interval.high:+.1f}]",
+        {"what": f"{what}: against the member best on validation [{low:+.1f}, {high:+.1f}]",
          "value": round(statistics.mean(gains), 2), "unit": "points", "target": "≥ 0"},
         {"what": f"{what}: calibration error of its confidence on the test (ECE)",
          "value": round(calibration_error(told), 3), "unit": "", "target": "≤ 0.05"},
