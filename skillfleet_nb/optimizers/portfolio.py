@@ -72,11 +72,13 @@ class PortfolioParams(MembersParams):
 class _Arm(Search):
     """A search of a portfolio.
 
-    `expects` are mean and spread of its candidates' scores before any is known; `member` is whose optimizer it runs,
-    None for crosses; `start` a program that it goes on from, and `changes` what in its programs is not as given.
+    `expects` are mean and spread of its candidates' scores before any is known, `begins` the score that it starts from;
+    `member` is whose optimizer it runs, None for crosses; `start` a program that it goes on from, and `changes` what in
+    its programs is not as given.
     """
 
     expects: tuple[float, float] = (0.5, _SPREAD)
+    begins: float = 0.0
     changes: frozenset[Changes] = frozenset()
     member: str | None = None
     start: Program | None = None
@@ -94,7 +96,9 @@ class _Arm(Search):
 
     def tail(self, requests: float, size: int) -> float:
         """Forecast what it may reach with so many requests more, where a candidate takes about `size` of them."""
-        return tail([s.score for s in self.scorings], self.expects, self.used, requests, size)
+        # One that came to no candidate for what some take found nothing that is better than what it began with.
+        scores = [s.score for s in self.scorings] or [self.begins] * (self.used // size)
+        return tail(scores, self.expects, self.used, requests, size)
 
 
 def tail(scores: Sequence[float], expects: tuple[float, float], used: int, requests: float, size: int) -> float:
@@ -218,6 +222,7 @@ class Portfolio(OfMembers):
         lanes, members = lanes_of(task), self.able(task)
         arms = [
             _Arm(name, partial(_found, optimizer), expects=self._expects(name, optimizer, lanes.baseline),
+                begins=lanes.baseline,
                  changes=optimizer.changes, member=name)
             for name, optimizer in members.items()
         ]  # fmt: skip
@@ -275,7 +280,7 @@ class Portfolio(OfMembers):
                 expects = self._expects(name, optimizer, best.score, _SECOND_HAND)
                 joining.append(
                     _Arm(made, partial(_found, optimizer), expects=expects, changes=top.changes | optimizer.changes,
-                         member=name, start=_like(state.task.program, best.program))
+                         member=name, start=_like(state.task.program, best.program), begins=best.score)
                 )  # fmt: skip
         crosses = next((arm for arm in state.arms if arm.name == CROSSES), None)
         is_free = crosses is None or crosses.has_ended
