@@ -277,14 +277,9 @@ class JobReport(Readable):
 
     def html(self) -> str:
         """Show it as HTML."""
-        from skillfleet_nb.charts import convergence, convergence_data, to_svg
         from skillfleet_nb.commands.review import QuestionView
 
-        asked = QuestionView(self.job).html()
-        data = convergence_data(self.trials)
-        chart = to_svg(convergence(data, title="learning curve")) if len(data) > 1 else ""
-        diff = self._diff().html()
-        return f"<div>{asked}{self.job.html()}<div style='margin:8px 0'>{chart}</div>{diff}</div>"
+        return f"<div>{QuestionView(self.job).html()}{self.job.html()}</div>"
 
 
 @dataclass(frozen=True)

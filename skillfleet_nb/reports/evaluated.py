@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.runs.jobs.job import Job
 
 if TYPE_CHECKING:
@@ -44,3 +45,14 @@ def resolved(asked: EvaluateRequest, find: Callable[[str], Job], registry: Regis
     if isinstance(against, Job):
         against = against.best_program(against.given)
     return replace(asked, program=program, against=against, **changes)
+
+
+def can_be_tested(job: Job) -> bool:
+    """Tell whether a job ended with a program that was not tested, though it could be."""
+    p = job.progress
+    if not p.state.is_finished() or p.best_program is None or (p.result is not None and p.result.verdict):
+        return False
+    try:
+        return bool(job.parcel().request.test)
+    except SkillfleetError:
+        return False

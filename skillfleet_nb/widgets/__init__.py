@@ -42,6 +42,7 @@ _HOMES = {
 # By name: nothing is imported for answers that no widget shows.
 _VIEWS = {
     "Comparison": "ComparisonView",
+    "JobReport": "Monitor",
     "QuestionView": "ReviewPanel",
     "Recommendation": "RecommendationCard",
     "RegisteredProgram": "RegistryBrowser",
@@ -62,7 +63,7 @@ def shown(answer: object, context: Context) -> Any:
         return answer
     if kind == "RegistryBrowser":
         return _view(kind)(answer, context.fleet.registry)
-    parts = {"Dashboard": "fleet", "ReviewPanel": "job"}
+    parts = {"Dashboard": "fleet", "Monitor": "job", "ReviewPanel": "job"}
     return _view(kind)(getattr(answer, parts[kind]) if kind in parts else answer)
 
 

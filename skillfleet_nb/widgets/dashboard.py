@@ -24,7 +24,7 @@ from skillfleet_nb.html import fill, join
 from skillfleet_nb.store import queries
 from skillfleet_nb.widgets.clicks import let_in
 from skillfleet_nb.widgets.curating import curate
-from skillfleet_nb.widgets.face import Face, checked_name, put
+from skillfleet_nb.widgets.face import Face, Twice, checked_name, free, put
 from skillfleet_nb.widgets.job_rows import COLUMNS, SHOWN, changed, found, packed, rows_of
 from skillfleet_nb.widgets.opened import opened
 
@@ -84,6 +84,7 @@ class Dashboard(Face):
         self._follower: threading.Thread | None = None
         self._closed = threading.Event()
         self._undo: Callable[[], str] | None = None
+        self._twice = Twice()
         self.box = JobGrid(library=_VERSION, **self._remembered())
         let_in(self.box.comm)
         self._jobs, self._rows = self._asked()
@@ -133,22 +134,24 @@ class Dashboard(Face):
         opened(self._fleet, path)
         self.box.path = path
 
-    def use(self, name: str) -> Any:
+    def use(self, name: str, *, replace: bool = False) -> Any:
         """Put the opened program into a variable of the notebook, and return it.
 
         Raises
         ------
+        TakenError
+            If the variable has a value already, and `replace` does not say to replace it.
         SkillfleetError
             If no program is opened, it cannot be made, or `name` is no variable's.
         """
         checked_name(name)
         program = self._program().load()
-        put(name, program)
+        put(name, program, replace=replace)
         return program
 
-    def save(self, path: str) -> Path:
-        """Write the opened program as JSON that ``dspy`` loads; raises `SkillfleetError`."""
-        return self._program().save(path)
+    def save(self, path: str, *, replace: bool = False) -> Path:
+        """Write the opened program as JSON that ``dspy`` loads; raises as :meth:`use` does."""
+        return self._program().save(free(path, replace=replace))
 
     def refresh(self) -> None:
         """Look again; while jobs are unfinished this happens by itself."""
@@ -223,10 +226,13 @@ class Dashboard(Face):
         elif what == "analyse":
             self.box.send({"kind": "analysis", "html": self.analyse(*jobs)})
         elif what == "use":
-            self.use(str(message["name"]))
+            name = str(message["name"])
+            self._twice(f"use {name}", lambda replace: self.use(name, replace=replace))
             self._tell(f"{message['name']} is program {self.box.path[1]}")
         elif what == "save":
-            self._tell(f"saved {self.save(str(message['file']))}: program.load({message['file']!r}) reads it")
+            file = str(message["file"])
+            saved = self._twice(f"save {file}", lambda replace: self.save(file, replace=replace))
+            self._tell(f"saved {saved}: program.load({message['file']!r}) reads it")
         elif what == "undo":
             undo, self._undo = self._undo, None
             if undo is not None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import keyword
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import TypeAlias
 
     Change: TypeAlias = Mapping[str, Any]
     """What traitlets tells of a change: `name`, `old`, `new`, `owner`, `type`."""
+
+T = TypeVar("T")
 
 
 class Face:
@@ -65,17 +68,56 @@ def checked_name(name: str) -> str:
     return name
 
 
-def put(name: str, value: object) -> None:
+class TakenError(InputError):
+    """A variable or a file has something already, and nobody said that it may be replaced."""
+
+
+def put(name: str, value: object, *, replace: bool = False) -> None:
     """Put a value into a variable of the notebook, where there is one.
 
     Raises
     ------
     InputError
         If `name` is no name of a variable.
+    TakenError
+        If it has a value already, and `replace` does not say to replace it.
     """
     from IPython import get_ipython
 
     checked_name(name)
     shell = get_ipython()
-    if shell is not None:
-        shell.user_ns[name] = value
+    if shell is None:
+        return
+    if not replace and shell.user_ns.get(name, value) is not value:
+        raise TakenError(f"{name} has a value already")
+    shell.user_ns[name] = value
+
+
+def free(path: str | Path, *, replace: bool = False) -> Path:
+    """Return a path that may be written to; raise `TakenError` if a file is there and `replace` does not allow it."""
+    file = Path(path)
+    if file.exists() and not replace:
+        raise TakenError(f"{file} is there already")
+    return file
+
+
+class Twice:
+    """Does what would replace something once it is asked for a second time in a row.
+
+    Attributes
+    ----------
+    unsure
+        What was asked for once, and waits; empty where nothing does.
+    """
+
+    def __init__(self) -> None:
+        self.unsure = ""
+
+    def __call__(self, what: str, do: Callable[[bool], T]) -> T:
+        """Call `do` with whether it may replace what is there; raise the `TakenError` it raises, saying what to do."""
+        replace, self.unsure = self.unsure == what, ""
+        try:
+            return do(replace)
+        except TakenError as exc:
+            self.unsure = what
+            raise TakenError(f"{exc}: press the button again to replace it") from exc

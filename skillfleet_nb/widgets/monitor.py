@@ -1,8 +1,7 @@
-"""The run monitor: a job's learning curve, cost and phase, live in a notebook, and buttons to steer it.
+"""The job card, and run monitor: where a job is, live in a notebook, what it came to, and buttons for what is next.
 
 The kernel sends one state and no second one before the page has drawn the first, so a slow page gets the
-newest and never a queue.  While it shows, a still of it lies hidden beside it; when the job is done, the
-still takes its place, so that a saved notebook needs neither kernel nor script.
+newest and never a queue.  A still of it lies hidden beside it, for whoever opens the notebook without its kernel.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,14 @@ import traitlets as t
 
 from skillfleet_nb.commands.views import ProgressLine
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.html import fill
+from skillfleet_nb.reports.after_run import failing, next_steps
 from skillfleet_nb.runs.jobs.picture import changes
+from skillfleet_nb.widgets.actions import ACTIONS, Actions, best_name
 from skillfleet_nb.widgets.clicks import let_in
+from skillfleet_nb.widgets.face import Twice
 from skillfleet_nb.widgets.front_end import has_widgets
-from skillfleet_nb.widgets.still import still
+from skillfleet_nb.widgets.still import After, still
+from skillfleet_nb.widgets.twin import kept
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -42,7 +45,6 @@ _KEEP_S = 5.0  # how often the hidden still is renewed
 _DIFF_SHARE = 0.02  # of the time that may go into diffs
 _LAST_S = 10.0  # how long a finished cell waits for its still
 _NOW = "the state when this was kept; %skillfleet watch {name} shows it now"
-_NEXT = "%skillfleet job {name} tells more, %skillfleet save {name} FILE.json keeps the program"
 
 
 class MonitorPage(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
@@ -61,6 +63,11 @@ class Monitor:
     job
         The job, of this process or another.
 
+    Attributes
+    ----------
+    actions
+        What can be done with the job once it is over.
+
     Examples
     --------
     >>> import tempfile
@@ -71,11 +78,13 @@ class Monitor:
     """
 
     def __init__(self, job: Job) -> None:
-        self.job = job
-        self._note = ""
+        self.job, self.actions = job, Actions(job)
+        self._note = self._answer = ""  # of what was done last, in words and as HTML
+        self._twice = Twice()
+        self._after: After | None = None
         self._id = secrets.token_hex(4)
         self._page: MonitorPage | None = None
-        self._shown: list[tuple[Any, Any]] = []  # handles of each place it is shown at: the live view, the still
+        self._shown: list[Any] = []  # handles of the stills, of each place it is shown at
         self._lock = threading.Lock()
         self._news: tuple[Any, ...] = ()  # what was sent last: words, and numbers
         self._numbers: tuple[Any, ...] = ()
@@ -141,17 +150,21 @@ class Monitor:
         from IPython import get_ipython
         from IPython.display import display
 
-        picture = self.job.picture()
-        bundle = self._bundle(picture)
-        if picture["finished"] or not hasattr(get_ipython(), "kernel"):
-            display(bundle, raw=True)
+        picture, shell = self.job.picture(), get_ipython()
+        self.job.shown_in = getattr(shell, "execution_count", None)
+        if not hasattr(shell, "kernel"):
+            display(self._bundle(picture), raw=True)
             return
-        live = None
         if has_widgets():
-            view, metadata = self._live()._repr_mimebundle_()
-            live = display({**view, "text/plain": "", "text/html": ""}, metadata=metadata, raw=True, display_id=True)
-        self._shown.append((live, display(bundle, raw=True, display_id=True)))
-        if len(self._shown) == 1:
+            page = self._live()
+            if picture["finished"]:
+                self._send(picture, self._still(picture))
+            view, metadata = page._repr_mimebundle_()
+            display({**view, "text/plain": "", "text/html": ""}, metadata=metadata, raw=True)
+        self._shown.append(display(self._bundle(picture), raw=True, display_id=True))
+        if picture["finished"]:
+            self._over.set()
+        elif len(self._shown) == 1:
             self.job.feed.subscribe(self._take)
 
     def _live(self) -> MonitorPage:
@@ -164,15 +177,21 @@ class Monitor:
     def _bundle(self, picture: Picture) -> dict[str, str]:
         """Return a still that gives way to the live view, for whatever shows no widgets."""
         hint = "" if picture["finished"] else _NOW.format(name=picture["name"])
-        html = fill("<div class='sf-kept-{}'>{}</div>", self._id, self._still(picture, hint))
-        return {"text/html": html, "text/plain": self._line()}
+        text = self.job.text() if picture["finished"] else self._line()
+        return {"text/html": kept(self._still(picture, hint), text, self._id), "text/plain": text}
 
     def _line(self) -> str:
         return str(ProgressLine(self.job.progress.line(), note=self._note))
 
     def _still(self, picture: Picture, hint: str = "") -> Markup:
         compared = (picture["result"] or {}).get("programs")
-        return still(picture, changes(self.job.home, *compared) if compared else None, hint)
+        diff = changes(self.job.home, *compared) if compared else None
+        if not picture["finished"]:
+            return still(picture, diff, hint)
+        if self._after is None:
+            steps = [*next_steps(self.job), *filter(None, [self.job.next_step()])]
+            self._after = After(*failing(self.job), steps)
+        return still(picture, diff, hint, self._after)
 
     def _take(self, picture: Picture) -> None:
         """Send the page the newest picture, where it has drawn the last one; on the follower's thread."""
@@ -197,8 +216,8 @@ class Monitor:
         if now - self._kept_at >= _KEEP_S:
             self._kept_at = now
             bundle = self._bundle(picture)
-            for _, kept in self._shown:
-                kept.update(bundle, raw=True)
+            for shown in self._shown:
+                shown.update(bundle, raw=True)
 
     def _send(self, picture: Picture, still_html: str = "") -> None:
         self._n += 1
@@ -212,6 +231,9 @@ class Monitor:
             "diff": self._changes(picture),
             "proposed": self._proposed(picture),
             "still": still_html,
+            "actions": [vars(action) for action in self.actions.offered()] if picture["finished"] else [],
+            "unsure": self._twice.unsure,
+            "answer": self._answer,
         }
         page = self._page
         if page is not None:
@@ -237,19 +259,57 @@ class Monitor:
         return self._asked[1]
 
     def _finish(self, picture: Picture) -> None:
-        """Put the still in the place of the live view."""
+        """Show what the job came to, and keep it."""
         try:
+            self._send(picture, self._still(picture))
             bundle = self._bundle(picture)
-            last = self._still(picture)
-            self._send(picture, last)
-            steps = "\n".join([_NEXT.format(name=picture["name"]), *filter(None, [self.job.next_step()])])
-            below = {"text/html": fill("<div style='opacity:.75'>{}</div>", steps), "text/plain": steps}
-            for live, kept in self._shown:
-                (live or kept).update({**bundle, "text/html": last}, raw=True)
-                if live is not None:
-                    kept.update(below, raw=True)
+            for shown in self._shown:
+                shown.update(bundle, raw=True)
         finally:
             self._over.set()
+
+    def act(self, what: str) -> None:
+        """Do what a button of the finished card says, and tell what became of it.
+
+        What would replace a variable or a file is done when it is asked for a second time.
+        """
+        self._answer = ""
+        try:
+            self._note = self._twice(what, lambda replace: self._done(what, replace=replace))
+        except SkillfleetError as exc:
+            self._note = str(exc)
+        picture = self.job.picture()
+        if picture["finished"]:
+            self._send(picture, self._still(picture))
+
+    def _done(self, what: str, *, replace: bool) -> str:
+        actions, name = self.actions, self.job.name
+        if what == "use":
+            actions.use(replace=replace)
+            return f"{best_name(name)} is the best program of {name}"
+        if what == "save":
+            return f"saved {actions.save(replace=replace)}"
+        if what == "register":
+            return f"registered {actions.register().ref}"
+        if what == "compare":
+            self._answer = str(actions.compare().html())
+            return ""
+        if what == "test":
+            tested = actions.test()
+            tested.feed.subscribe(partial(self._tested, tested))
+            return f"testing: {tested.name} scores both programs on the sealed test split"
+        self.job = actions.resume()
+        self.actions, self._after, self._stopping = Actions(self.job), None, False
+        self._over.clear()
+        self.job.feed.subscribe(self._take)
+        return ""
+
+    def _tested(self, tested: Job, picture: Picture) -> None:
+        """Show what a test came to that was asked for here."""
+        if picture["finished"]:
+            self._note, self._answer = f"{tested.name} is done:", str(still(picture))
+            own = self.job.picture()
+            self._send(own, self._still(own))
 
     def _on_message(self, page: object, content: dict[str, Any], buffers: object) -> None:
         """Take in what a page says; on whatever thread the kernel reads it."""
@@ -265,3 +325,5 @@ class Monitor:
         if obey is not None:
             obey()
         self._heard = max(self._heard, n)
+        if what in ACTIONS:  # some take a while: whatever the page says next is heard meanwhile
+            threading.Thread(target=self.act, args=(str(what),), name="skillfleet-action", daemon=True).start()

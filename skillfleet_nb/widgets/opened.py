@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from skillfleet_nb.commands.views import JobReport
@@ -11,6 +10,7 @@ from skillfleet_nb.errors import unknown
 from skillfleet_nb.format import duration, is_missing, money, one_line, points, whole
 from skillfleet_nb.html import fill, join, passage, table
 from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, mark
+from skillfleet_nb.widgets.actions import best_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,22 +67,10 @@ def opened(fleet: Fleet, path: Sequence[str]) -> Page:
     title = f"program {program.id[:SHORT_ID]} of {job.name}"
     if len(path) == 2:  # noqa: PLR2004  a job and a program
         return Page(path=[job.id, program.id], title=title, crumbs=up, html=str(program.html(lines=False)),
-                    list=_examples(program), use=variable(job.name))  # fmt: skip
+                    list=_examples(program), use=best_name(job.name))  # fmt: skip
     up.append((title, [job.id, program.id]))
     told = f"an example of {job.name}"
     return Page(path=list(path), title=told, crumbs=up, html=str(_example(program, path[2])), list=NOTHING, use="")
-
-
-def variable(name: str) -> str:
-    """Make the name of a variable for the best program of a job.
-
-    Examples
-    --------
-    >>> variable("intents-2"), variable("7 up")
-    ('intents_2_best', '_7_up_best')
-    """
-    plain = re.sub(r"\W+", "_", name).strip("_")
-    return f"{'_' * (not plain or plain[0].isdigit())}{plain}_best"
 
 
 def _programs(fleet: Fleet, job_id: str) -> Listed:

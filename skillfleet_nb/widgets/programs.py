@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as w
@@ -12,7 +13,8 @@ from skillfleet_nb.html import fill, preformatted
 from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, mark
 from skillfleet_nb.reports.stored_programs import StoredPrograms
 from skillfleet_nb.runs.task import input_fields
-from skillfleet_nb.widgets.face import Face, checked_name, page, put
+from skillfleet_nb.widgets.actions import best_name
+from skillfleet_nb.widgets.face import Face, Twice, checked_name, free, page, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +47,7 @@ class ProgramBrowser(Face):
         self._choice = w.Dropdown(options=self._options(), description="program", **_wide())
         self._form = w.VBox()
         self._fields: dict[str, Any] = {}
+        self._twice = Twice()
         listed = [page(shown.html())] if isinstance(shown, StoredPrograms) else []
         opened = [self._choice, self._page, self._form, self._using()] if len(self.programs) else []
         self.box = w.VBox([*listed, *opened])
@@ -70,16 +73,24 @@ class ProgramBrowser(Face):
         self._reply.value = answer.html()
         return answer
 
-    def to_variable(self, name: str) -> Any:
-        """Put the open program into a variable of the notebook, and return it; raises `SkillfleetError`."""
+    def to_variable(self, name: str, *, replace: bool = False) -> Any:
+        """Put the open program into a variable of the notebook, and return it.
+
+        Raises
+        ------
+        TakenError
+            If the variable has a value already, and `replace` does not say to replace it.
+        SkillfleetError
+            If the program cannot be opened, or `name` is no variable's.
+        """
         checked_name(name)
         program = self.program.load(self._onto)
-        put(name, program)
+        put(name, program, replace=replace)
         return program
 
-    def save(self, path: str | Path) -> Path:
-        """Write the open program as JSON that ``dspy`` loads; raises `InputError`."""
-        return self.program.save(path)
+    def save(self, path: str | Path, *, replace: bool = False) -> Path:
+        """Write the open program as JSON that ``dspy`` loads; raises as :meth:`to_variable` does."""
+        return self.program.save(free(path, replace=replace))
 
     def _options(self) -> list[tuple[str, str]]:
         return [
@@ -144,18 +155,19 @@ class ProgramBrowser(Face):
             button.disabled = False
 
     def _using(self) -> Any:
-        name = w.Text(value="program", description="variable", layout=w.Layout(width="240px"))
-        file = w.Text(value="program.json", description="file", layout=w.Layout(width="240px"))
+        best = best_name(self.programs.job.name)
+        name = w.Text(value=best, description="variable", layout=w.Layout(width="240px"))
+        file = w.Text(value=f"{best}.json", description="file", layout=w.Layout(width="240px"))
         use = w.Button(description="Use this program", layout=w.Layout(width="160px"))
         keep = w.Button(description="Save as JSON", layout=w.Layout(width="160px"))
-        use.on_click(lambda _: self._do(lambda: self.to_variable(name.value), f"{name.value} is program "))
+        use.on_click(lambda _: self._do(partial(self.to_variable, name.value), f"{name.value} is program "))
         loads = "with DSPy alone: program.load({!r}) reads program "
-        keep.on_click(lambda _: self._do(lambda: self.save(file.value), loads.format(file.value)))
+        keep.on_click(lambda _: self._do(partial(self.save, file.value), loads.format(file.value)))
         return w.VBox([w.HBox([name, use, file, keep], layout=w.Layout(**_WRAPPED)), self._told])
 
-    def _do(self, what: Callable[[], object], told: str) -> None:
+    def _do(self, what: Callable[..., object], told: str) -> None:
         try:
-            what()
+            self._twice(told, lambda replace: what(replace=replace))
         except SkillfleetError as exc:
             self._told.value = preformatted(str(exc))
         else:

@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from skillfleet_nb.format import duration
+from skillfleet_nb.format import counted, duration
 from skillfleet_nb.html import NO_MATH, fill, items, join, progress_bar, render, table
+from skillfleet_nb.runs.spec import EVALUATE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from markupsafe import Markup
 
+    from skillfleet_nb.reports.after_run import Failing
     from skillfleet_nb.runs.jobs.picture import Picture
 
 BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"  # Okabe and Ito: told apart by colour-blind readers
 _W, _H, _LEFT, _BOTTOM, _TOP, _RIGHT = 560, 190, 36, 30, 8, 10
 
 
-def still(picture: Picture, diff: Markup | None = None, hint: str = "") -> Markup:
-    """Draw a picture of a job as HTML that needs no script; `diff` is HTML, `hint` a text below.
+class After(NamedTuple):
+    """What is known of a job once it is over: examples it fails on, and what to do next."""
+
+    failing: Sequence[Failing] = ()
+    n_failing: int = 0
+    steps: Sequence[str] = ()
+
+
+def still(
+    picture: Picture, diff: Markup | None = None, hint: str = "", after: After | None = None, told: str = ""
+) -> Markup:
+    """Draw a picture of a job as HTML that needs no script.
+
+    Parameters
+    ----------
+    picture
+        Of the job.
+    diff
+        What changed in the prompts, as HTML.
+    hint
+        A text below.
+    after
+        What is known once the job is over.
+    told
+        A note of what was just done with it.
 
     Examples
     --------
@@ -30,7 +57,7 @@ def still(picture: Picture, diff: Markup | None = None, hint: str = "") -> Marku
     >>> "a &lt;b&gt; c" in still(picture(progress))
     True
     """
-    p = picture
+    p, after = picture, after or After()
     head = " · ".join(t for t in (p["name"], p["optimizer"], "" if p["finished"] else p["phase"]) if t)
     facts = [f"{used['what']} {used['text']}" for used in p["used"]]
     if all(used["what"] != "time" for used in p["used"]):
@@ -39,18 +66,44 @@ def still(picture: Picture, diff: Markup | None = None, hint: str = "") -> Marku
         facts.append("failed calls: " + ", ".join(f"{n} {kind}" for kind, n in p["failures"]))
     if p["unread"]:
         facts.append("could not be read: " + ", ".join(f"{n:,} {what}" for what, n in p["unread"]))
+    question = fill("<div><b>asks</b>: {}</div>", p["question"]["question"]) if p["question"] else ""
     parts = [
         fill("<div><b>{}</b> · {}</div>", head, p["told"]),
+        fill("<div>{}</div>", told) if told else "",
         _verdict(p),
-        progress_bar(score_in_words(p), None if p["finished"] else p["share"]),
+        items(after.steps, title="What to do next") if after.steps else "",
+        question,
+        ""
+        if p["finished"] and p["optimizer"] == EVALUATE
+        else progress_bar(score_in_words(p), None if p["finished"] else p["share"]),
         svg(p) if p["trials"] or p["curve"]["full"] else "",
         fill("<div>{}</div>", " · ".join(facts)),
         table(LANES, lane_rows(p), numeric=[2, 3]) if p["lanes"] else "",
-        items(p["notes"], title=f"{len(p['notes'])} notes", fold=True) if p["notes"] else "",
-        fill("<details><summary>What changed in the prompts</summary>{}</details>", diff) if diff else "",
-        fill("<div style='opacity:.75'>{}</div>", hint) if hint else "",
+        items(p["notes"], title=counted(p["notes"], "note"), fold=True) if p["notes"] else "",
+        _changes(diff, is_open=p["finished"]) if diff else "",
+        _failing(after) if after.failing else "",
+        fill("<div style='opacity:.8'>{}</div>", hint) if hint else "",
     ]
-    return fill("<div class='{}' style='max-width:60em;overflow-wrap:anywhere'>{}</div>", NO_MATH, join(parts))
+    return fill("<div class='{}' style='max-width:60em;overflow-wrap:break-word'>{}</div>", NO_MATH, join(parts))
+
+
+def _changes(diff: Markup, *, is_open: bool) -> Markup:
+    box = "max-height:26em;overflow:auto;border:1px solid rgba(128,128,128,.35);border-radius:4px;padding:2px 10px"
+    return fill(
+        "<details{}><summary>What changed in the prompts</summary><div style='{}' tabindex='0' role='region' "
+        "aria-label='what changed in the prompts'>{}</div></details>",
+        join([fill(" open")] if is_open else []), box, diff,
+    )  # fmt: skip
+
+
+def _failing(after: After) -> Markup:
+    rows = [[f.input, f.expected, f.answer, f.feedback] for f in after.failing]
+    header = ["input", "expected", "answer", "feedback"]
+    if not any(f.feedback for f in after.failing):
+        header, rows = header[:3], [row[:3] for row in rows]
+    title = f"{after.n_failing:,} example{'s' * (after.n_failing != 1)} it still fails on"
+    title += f", the worst {len(rows)}" if after.n_failing > len(rows) else ""
+    return fill("<details open><summary>{}</summary>{}</details>", title, table(header, rows))
 
 
 LANES = ["search", "state", "trials", "best", "why"]
@@ -81,14 +134,53 @@ def _verdict(p: Picture) -> Markup:
     r = p["result"]
     if r is None:
         return join([])
-    if not r["verdict"]:
-        return fill("<div>{}</div>", r["summary"])
+    unread = f"; {r['unread']}" if r["unread"] else ""
+    if r["score"]:
+        score, low, high = r["score"]
+        return fill(
+            "<div style='margin:6px 0'>{} {}{}</div>", interval_svg(score, low, high, 0, 100, zero=None),
+            r["summary"], unread,
+        )  # fmt: skip
+    if not r["verdict"] or "delta" not in r:
+        return fill("<div style='margin:6px 0'>{}</div>", r["summary"])
     (before, after), (delta, low, high) = r["test"], r["delta"]
+    if r["kept"]:
+        kept = "nothing proved better than the given program on validation"
+        return fill(
+            "<div style='margin:6px 0'><b>kept yours</b>: {}, so it is the result; {} on the sealed test{}</div>",
+            kept, f"{before:.1f}", unread,
+        )  # fmt: skip
+    span = max(abs(low), abs(high), abs(delta), 5.0) * 1.1
+    drawn = interval_svg(delta, low, high, -span, span)
     told = (
-        f": {delta:+.1f} points on the sealed test ({before:.1f} → {after:.1f}), "
-        f"95% interval {low:+.1f} to {high:+.1f}, {r['p']}"
-    ) + (f"; {r['unread']}" if r["unread"] else "")
-    return fill("<div style='margin:4px 0'><b>{}</b>{}</div>", r["verdict"], told)
+        f"{delta:+.1f} points on the sealed test ({before:.1f} → {after:.1f}), "
+        f"95% interval {low:+.1f} to {high:+.1f}, {r['p']}{unread}"
+    )
+    return fill("<div style='margin:6px 0'><b>{}</b>: {}<br>{}</div>", r["verdict"], told, drawn)
+
+
+def interval_svg(
+    value: float, low: float, high: float, left: float, right: float, *, zero: float | None = 0.0
+) -> Markup:
+    """Draw a value with its interval on an axis from `left` to `right`, with a line at `zero`."""
+    width, height, edge = 300, 24, 6
+
+    def x(at: float) -> float:
+        return round(edge + (width - 2 * edge) * (at - left) / (right - left), 1)
+
+    colour = GREEN if zero is None or low > zero else "#d55e00" if high < zero else BLUE
+    line = "" if zero is None else f"<path d='M{x(zero)} 1V{height - 1}' stroke='currentColor' stroke-dasharray='3 2'/>"
+    parts = [
+        f"<path d='M{edge} 12H{width - edge}' stroke='currentColor' stroke-opacity='.25'/>", line,
+        f"<path d='M{x(low)} 12H{x(high)}M{x(low)} 7v10M{x(high)} 7v10' stroke='{colour}' stroke-width='2'/>",
+        f"<circle cx='{x(value)}' cy='12' r='5' fill='{colour}'/>",
+    ]  # fmt: skip
+    label = (
+        f"{value:+.1f}, 95% interval {low:+.1f} to {high:+.1f}"
+        if zero is not None
+        else (f"{value:.1f}, 95% interval {low:.1f} to {high:.1f}")
+    )
+    return render("curve.html", width=width, height=height, label=label, parts=parts, key=[])
 
 
 def svg(p: Picture) -> Markup:
@@ -125,14 +217,15 @@ def svg(p: Picture) -> Markup:
         steps = "".join(f"H{x(t)}V{y(s)}" for t, s in curve["best"][1:])
         t, s = curve["best"][0]
         parts.append(f"<path d='M{x(t)} {y(s)}{steps}H{x(last)}' fill='none' stroke='{BLUE}' stroke-width='2'/>")
-    part = "".join(f"M{x(t)} {y(s) - 4}l4 4-4 4-4-4z" for t, s in curve["part"])
+    part = "".join(f"M{x(t)} {y(s) - 2.5}l2.5 2.5-2.5 2.5-2.5-2.5z" for t, s in curve["part"])
     full, pruned = (
         "".join(f"M{x(t) - 4} {y(s)}a4 4 0 1 0 8 0a4 4 0 1 0-8 0z" for t, s in curve[kind])
         for kind in ("full", "pruned")
     )
     parts.append(f"<path d='{pruned}' fill='none' stroke='currentColor' stroke-opacity='.35'/>")
-    parts.append(f"<path d='{part}' fill='{ORANGE}' fill-opacity='.85'/><path d='{full}' fill='{BLUE}'/>")
-    key = [("●", BLUE, "all of validation"), ("◆", ORANGE, "a part, or train"), ("―", BLUE, "best so far")]
+    parts.append(f"<path d='{part}' fill='{ORANGE}' fill-opacity='.45'/><path d='{full}' fill='{BLUE}'/>")
+    key = [("●", BLUE, "all of validation"), ("―", BLUE, "best so far")]
+    key += [("◆", ORANGE, "a part of it, or train")] if curve["part"] else []
     key += [("○", "inherit", "pruned, at most")] if curve["pruned"] else []
     key += [("╌", "inherit", "baseline")] if p["baseline"] is not None else []
     key += [("┈", GREEN, f"target {p['target']:g}")] if p["target"] is not None else []

@@ -25,7 +25,7 @@ from skillfleet_nb.data.scoring import HIGH, LOW
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import counted, one_line
 from skillfleet_nb.html import fill, items, join, preformatted, table
-from skillfleet_nb.widgets.face import Face, put
+from skillfleet_nb.widgets.face import Face, Twice, put
 from skillfleet_nb.widgets.trainset_tabs import facts, history, twins
 
 if TYPE_CHECKING:
@@ -162,16 +162,17 @@ class TrainsetView(Face):
         self._frame.loc[at, "rating"] = rating
         self._turn()
 
-    def to_variable(self, name: str) -> list[Any]:
+    def to_variable(self, name: str, *, replace: bool = False) -> list[Any]:
         """Put the filtered set into a variable of the notebook, and return it.
 
         Raises
         ------
         InputError
-            If `name` is no name of a variable.
+            If `name` is no name of a variable, or of one that has a value already and `replace` does not say to
+            replace it.
         """
         rows = self.filtered
-        put(name, rows)
+        put(name, rows, replace=replace)
         return rows
 
     def _laid_out(self) -> Any:
@@ -191,12 +192,13 @@ class TrainsetView(Face):
         return [to_svg(chart) for chart in charts]
 
     def _saving(self) -> Any:
+        twice = Twice()
         name = w.Text(value="filtered", description="variable", layout=w.Layout(width="260px"))
         button = w.Button(description="Put the kept rows into it", layout=w.Layout(width="220px"))
 
         def save(_: object) -> None:
             try:
-                rows = self.to_variable(name.value)
+                rows = twice(name.value, lambda replace: self.to_variable(name.value, replace=replace))
             except InputError as exc:
                 self._told.value = preformatted(str(exc))
             else:

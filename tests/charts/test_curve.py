@@ -66,8 +66,8 @@ def test_the_still_draws_the_points_and_the_best_line_of_the_monitor(trials: Tri
         return still._LEFT + width * trial / curve["last"], still._TOP + height * (high - score) / (high - low)
 
     circles = re.findall(r"M([\d.]+) ([\d.]+)a4 4", drawn)
-    diamonds = re.findall(r"M([\d.]+) ([\d.-]+)l4 4", drawn)
-    for marks, points, dx, dy in ((circles, curve["full"], 4, 0), (diamonds, curve["part"], 0, 4)):
+    diamonds = re.findall(r"M([\d.]+) ([\d.-]+)l2.5 2.5", drawn)
+    for marks, points, dx, dy in ((circles, curve["full"], 4, 0), (diamonds, curve["part"], 0, 2.5)):
         assert len(marks) == len(points)
         for (x, y), point in zip(marks, points, strict=True):
             assert (float(x) + dx, float(y) + dy) == pytest.approx(place(*point), abs=0.11)
@@ -108,7 +108,7 @@ def test_the_page_draws_the_points_and_the_best_line_of_the_monitor() -> None:
 
     number = r"(-?[\d.]+)"
     circles = [read(str(float(x) + 4), y) for x, y in re.findall(f"M{number} {number}a", drawn["sf-full"])]
-    diamonds = [read(x, str(float(y) + 4)) for x, y in re.findall(f"M{number} {number}l", drawn["sf-part"])]
+    diamonds = [read(x, str(float(y) + 2.5)) for x, y in re.findall(f"M{number} {number}l", drawn["sf-part"])]
     start, steps = (
         re.match(f"M{number} {number}", drawn["sf-best"]),
         re.findall(f"H{number}V{number}", drawn["sf-best"]),

@@ -99,7 +99,7 @@ def test_what_is_opened_leads_down_and_up_again(view: Dashboard, fleet: Fleet) -
     view.open("mipro")
     told = page.told[-1][0]
     assert (told["title"], told["crumbs"]) == ("mipro", [("All jobs", [])])
-    assert "verdict" in told["html"]
+    assert f"<b>{fleet.job('mipro').progress.result.verdict}</b>: +" in told["html"]
     with pytest.raises(NotFoundError):
         view.open("no such job")
     assert "unknown job" in page.says(do="rename", jobs=["gone"], text="x")["text"], "a page that lags behind"

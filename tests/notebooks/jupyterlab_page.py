@@ -164,18 +164,18 @@ class LabPage:
         cell = self._page.locator(".jp-CodeCell").filter(has=self._page.locator(".cm-line").first.filter(has_text=of))
         return cell.locator(".jp-Cell-outputArea")
 
-    def screenshots(self, name: str) -> list[Path]:
+    def screenshots(self, name: str, width: int = _WIDTH) -> list[Path]:
         """Keep pictures of the whole notebook, top to bottom, under ``tests/artifacts``."""
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
         for old in ARTIFACTS.glob(f"{name}-*.png"):
             old.unlink()
         height = int(self._page.evaluate(_HEIGHT)) + _AROUND
-        self._page.set_viewport_size({"width": _WIDTH, "height": height})
+        self._page.set_viewport_size({"width": width, "height": height})
         self._page.evaluate(_TO_TOP)
         files = []
         for at, top in enumerate(range(0, height, _PART)):
             files.append(ARTIFACTS / f"{name}-{at + 1}.png")
-            part = {"x": 0, "y": top, "width": _WIDTH, "height": min(_PART, height - top)}
+            part = {"x": 0, "y": top, "width": width, "height": min(_PART, height - top)}
             self._page.screenshot(path=str(files[-1]), clip=part)
         return files
 

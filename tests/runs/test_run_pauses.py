@@ -65,7 +65,7 @@ def test_no_call_is_made_and_the_clock_stands_still_until_it_goes_on(fleet: Flee
     assert not job.wait(0.3)
     assert engine.calls == calls
     assert job.progress.elapsed_s == elapsed
-    assert (job.state, job.progress.state_in_words) == (JobState.RUNNING, "running, paused")
+    assert (job.state, job.progress.state_in_words) == (JobState.RUNNING, "paused")
     assert job.progress.line().endswith("paused")
     job.pause()  # twice is once
     job.unpause()

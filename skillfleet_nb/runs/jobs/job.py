@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from skillfleet_nb.errors import JobError, SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.format import duration, money, points, points_change
-from skillfleet_nb.html import Readable, table
+from skillfleet_nb.html import Readable
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
 from skillfleet_nb.programs.loading import load_state
@@ -67,6 +67,7 @@ class Job(Readable):
         self._result: RunResult | None = None
         self._failure: BaseException | None = None
         self.feed = Feed(self.picture, f"skillfleet-follow-{job_id}")
+        self.shown_in: int | None = None  # the cell that shows its card
 
     def start(self, execution: Execution, journal: Journal) -> Job:
         """Run `execution` on a thread of its own; the journal is closed when it ends."""
@@ -411,8 +412,19 @@ class Job(Readable):
         return f"<Job {self.id}>"
 
     def html(self) -> str:
-        """Show it as HTML."""
-        return table([], self.summary())
+        """Show it as HTML: its card as it is now."""
+        return str(live_view(self).html())
+
+    def _ipython_display_(self) -> None:
+        """Show its card, live where a page has widgets; in a terminal the facts.  A cell shows one card of a job."""
+        from IPython import get_ipython
+        from IPython.display import display
+
+        shell = get_ipython()
+        if not hasattr(shell, "kernel"):
+            print(self.text())  # noqa: T201  as IPython prints any answer
+        elif self.shown_in != shell.execution_count:
+            display(live_view(self))
 
 
 def _result_rows(p: Progress) -> list[tuple[str, str]]:

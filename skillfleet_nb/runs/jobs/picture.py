@@ -166,6 +166,8 @@ def _result(p: Progress) -> dict[str, Any] | None:
         "verdict": r.verdict,
         "unread": r.unread,
         "summary": r.summary or p.error or p.stop_reason or "",
+        "kept": p.optimizer != "evaluate" and p.best_program is not None and p.best_program == p.first_program,
+        "score": None if r.test_low is None else [_points(s) for s in (r.test_score, r.test_low, r.test_high)],
         "programs": [p.first_program, p.best_program] if changed else None,
     }
     if r.verdict and r.p_value is not None:

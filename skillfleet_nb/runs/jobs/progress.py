@@ -125,9 +125,9 @@ class Progress(JobRecord):
     def state_in_words(self) -> str:
         """The state, and why it was entered where that says more."""
         if self.paused:
-            return f"{self.state}, paused"
+            return "paused"
         if self.state is JobState.PENDING_HITL:
-            return f"{self.state}: waits for your answer"
+            return "waiting for your answer"
         told = "" if self.stop_reason in {None, str(self.state)} else f": {self.stop_reason}"
         return f"{self.state}{told}"
 

@@ -1,4 +1,4 @@
-// The run monitor.  The kernel sends one state, as JSON, and the next only after this page has said that it
+// The job card.  The kernel sends one state, as JSON, and the next only after this page has said that it
 // drew it; what is clicked goes back as a message, and the state tells when it was heard.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -84,7 +84,7 @@ function curve(figure, picked) {
     parts.push(drawn("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, "trial"));
     if (state.baseline !== null) parts.push(across(state.baseline, "sf-baseline"));
     if (state.target !== null) parts.push(across(state.target, "sf-target"));
-    const diamonds = part.map(([t, s]) => `M${x(t)} ${y(s) - 4}l4 4-4 4-4-4z`).join("");
+    const diamonds = part.map(([t, s]) => `M${x(t)} ${y(s) - 2.5}l2.5 2.5-2.5 2.5-2.5-2.5z`).join("");
     const ring = ([t, s]) => `M${x(t) - 4} ${y(s)}a4 4 0 1 0 8 0a4 4 0 1 0-8 0z`;
     const circles = full.map(ring).join("");
     const steps = best.map(([t, s], n) => (n ? `H${x(t)}V${y(s)}` : `M${x(t)} ${y(s)}`)).join("");
@@ -142,7 +142,7 @@ function meter(what) {
 const symbol = (inner) => `<svg viewBox="0 0 18 10" aria-hidden="true">${inner}</svg>`;
 const LEGEND = {
   full: ["all of validation", '<circle class="sf-full" cx="9" cy="5" r="4"/>'],
-  part: ["a part of it, or train", '<path class="sf-part" d="M9 1l4 4-4 4-4-4z"/>'],
+  part: ["a part of it, or train", '<path class="sf-part" d="M9 2.5l2.5 2.5-2.5 2.5-2.5-2.5z"/>'],
   pruned: ["pruned, at most", '<circle class="sf-pruned" cx="9" cy="5" r="4"/>'],
   best: ["best so far", '<path class="sf-best" d="M0 5h18"/>'],
   baseline: ["baseline", '<path class="sf-baseline" d="M0 5h18"/>'],
@@ -178,11 +178,13 @@ function render({ model, el }) {
   const question = node("div", { className: "sf-question", role: "group", hidden: true }); // what the run asks of a person
   const live = node("div", {},
     node("div", { className: "sf-head" }, node("div", {}, title, told), node("div", { className: "sf-buttons" }, pause, stop)),
-    phase, notice, question, whole.line,
+    phase, question, whole.line,
     node("div", { className: "sf-time" }, elapsed, eta),
     node("div", { className: "sf-body" }, figure, meters), lanes, tried, notes);
   const still = node("div", { hidden: true });
-  const root = node("section", { className: "sf-monitor" }, live, still);
+  const actions = node("div", { className: "sf-buttons sf-actions", role: "group", hidden: true }); // for what is next
+  const answer = node("div", { className: "sf-answer", hidden: true });
+  const root = node("section", { className: "sf-monitor" }, live, still, actions, notice, answer);
   const hides = node("style"); // the kept still of the same monitor gives way as long as this view lives
   el.append(hides, root);
 
@@ -228,7 +230,7 @@ function render({ model, el }) {
     clicks = Math.max(clicks, state.heard) + 1;
     asked = { what, n: clicks, at: Date.now() };
     send({ do: what, n: clicks });
-    announce({ stop: "stopping", pause: "pausing", unpause: "going on" }[what]);
+    announce({ stop: "stopping", pause: "pausing", unpause: "going on" }[what] ?? "");
     show_notice();
   }
 
@@ -237,12 +239,13 @@ function render({ model, el }) {
     if (asked && state.heard >= asked.n) asked = null;
     if (asked && Date.now() - asked.at > UNHEARD_MS)
       text = "The kernel hears this when the running cell is done. To stop at once, interrupt the kernel (■): the best so far is kept.";
-    else if (asked) text = { stop: "Stopping …", pause: "Pausing …", unpause: "Going on …", answer: "Answering …" }[asked.what];
+    else if (asked) text = { stop: "Stopping …", pause: "Pausing …", unpause: "Going on …", answer: "Answering …" }[asked.what] ?? "…";
     else if (!state.finished && document.visibilityState === "visible" && Date.now() - Math.max(arrived, awake) > SILENT_MS)
       text = `No news from the kernel. If it was restarted: %skillfleet watch ${state.name}`;
     notice.hidden = !text;
     if (notice.textContent !== text) notice.textContent = text;
     stop.disabled = pause.disabled = state.finished || state.stopping || (asked !== null);
+    for (const button of actions.querySelectorAll("button")) button.disabled = asked !== null;
     for (const button of question.querySelectorAll("button")) button.disabled = asked !== null;
   }
 
@@ -254,7 +257,22 @@ function render({ model, el }) {
     show_notice();
   }
 
-  let last_curve = "", last_diff = "", last_lanes = "", last_width = 0;
+  function show_actions() {
+    const now = JSON.stringify([state.actions, state.unsure]);
+    if (now === last_actions) return;
+    last_actions = now;
+    const had = document.activeElement?.dataset?.do;
+    actions.setAttribute("aria-label", "what is next");
+    actions.replaceChildren(...state.actions.map(({ do: what, label, command }) => {
+      const button = node("button", { type: "button", title: command, onclick: () => click(what) },
+        what === state.unsure ? "Replace it" : label);
+      button.dataset.do = what;
+      return button;
+    }));
+    actions.querySelector(`[data-do="${had}"]`)?.focus();
+  }
+
+  let last_curve = "", last_diff = "", last_lanes = "", last_width = 0, last_actions = "", last_still = "", last_answer = "";
   function draw() {
     frame = 0;
     const s = state;
@@ -262,8 +280,13 @@ function render({ model, el }) {
     hides.textContent = `.sf-kept-${s.monitor}{display:none}`;
     live.hidden = s.finished;
     still.hidden = !s.finished;
+    actions.hidden = !s.finished;
+    answer.hidden = !s.answer;
+    if (s.answer !== last_answer) answer.innerHTML = last_answer = s.answer; // escaped where it was made
     if (s.finished) {
-      still.innerHTML = s.still; // escaped where it was made
+      if (s.still !== last_still) still.innerHTML = last_still = s.still; // escaped where it was made
+      show_actions();
+      show_notice();
       announce(`${s.name} ${s.told}. ${s.result.verdict ?? s.result.summary}`);
       return;
     }
@@ -290,7 +313,7 @@ function render({ model, el }) {
       [last_curve, last_width] = [now, width];
       draw_curve(s);
       figure.setAttribute("aria-label", `learning curve: ${s.trials} trials, ${score.textContent}; arrow keys go from trial to trial`);
-      const shown = [["full", true], ["part", s.curve.part.length], ["pruned", s.curve.pruned.length], ["best", true], ["baseline", s.baseline !== null], ["target", s.target !== null]];
+      const shown = [["full", true], ["best", true], ["part", s.curve.part.length], ["pruned", s.curve.pruned.length], ["baseline", s.baseline !== null], ["target", s.target !== null]];
       legend.innerHTML = shown.filter(([, there]) => there)
         .map(([kind]) => `<span>${symbol(LEGEND[kind][1])}${LEGEND[kind][0]}${kind === "target" ? ` ${+s.target}` : ""}</span>`).join("");
     }

@@ -30,7 +30,7 @@ def test_pause_go_on_and_cancel_from_a_shell(fleet: Fleet, logged: Callable[...,
     until(lambda: job.progress.paused)
     calls = until(lambda: model.calls == job.progress.calls and model.calls)
     assert list(fleet.jobs("paused").name) == ["held"]
-    assert "running, paused" in from_elsewhere(fleet, "job", "held")
+    assert "paused" in from_elsewhere(fleet, "job", "held")
     assert model.calls == calls
     model.hold()
     assert "goes on" in from_elsewhere(fleet, "unpause", "held")

@@ -1,0 +1,132 @@
+"""What a person wants to know once a job is over: the examples it still fails on, and what to do next."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from skillfleet_nb.config import Settings
+from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.format import duration, is_missing, money, one_line, points
+from skillfleet_nb.messages import as_typed
+from skillfleet_nb.power import rows_needed
+from skillfleet_nb.reports.program_page import answer_in_words
+from skillfleet_nb.reports.stored_programs import programs_of
+from skillfleet_nb.store import Store
+
+if TYPE_CHECKING:
+    from skillfleet_nb.advice.recommendation import Option
+    from skillfleet_nb.runs.jobs.job import Job
+
+_EXAMPLES, _LONGEST = 5, 300
+_SOLVED = 0.5
+_WORTH = 0.05  # the gain, in [0, 1], that more rows are reckoned for
+_Z95 = 1.96
+_MOST_ROWS = 20_000
+
+
+class Failing(NamedTuple):
+    """An example that the best program gets wrong, in words."""
+
+    input: str
+    expected: str
+    answer: str
+    feedback: str
+    score: float
+
+
+def failing(job: Job) -> tuple[list[Failing], int]:
+    """List the examples that a job's best program fails on, worst first: of the test split, else of validation.
+
+    Returns
+    -------
+    list, int
+        The worst ones, and how many there are.
+    """
+    best = job.progress.best_program
+    try:
+        store = Store(job.home)
+        programs = programs_of(store, Settings.load(job.home.config), job)
+        if best is None or best not in set(programs.frame.program_id):
+            return [], 0
+        scores = programs[best].scores()
+    except (SkillfleetError, OSError):
+        return [], 0
+    rows = scores[scores.split == ("test" if (scores.split == "test").any() else "val")]
+    rows = rows.drop_duplicates("example_id")  # it may have been scored in several trials
+    rows = rows[rows.score.fillna(0.0) < _SOLVED]
+
+    def words(value: Any) -> str:
+        return "" if is_missing(value) else one_line(str(value), _LONGEST)
+
+    return [
+        Failing(
+            words(r["input"]) or f"example {str(r['example_id'])[:8]}", words(r["expected"]),
+            answer_in_words(r["output"], _LONGEST), words(r["feedback"]), 0.0 if is_missing(r["score"]) else r["score"],
+        )
+        for r in rows.head(_EXAMPLES).to_dict("records")
+    ], len(rows)  # fmt: skip
+
+
+def next_steps(job: Job) -> list[str]:
+    """Say what to do after a job that did not improve the program; nothing where it did, or was not tested."""
+    p = job.progress
+    r = p.result
+    if r is None or r.verdict is None or r.verdict == "improved" or p.optimizer == "evaluate":
+        return []
+    is_kept = p.best_program == p.first_program
+    n = int((p.spec.get("sizes") or {}).get("test", 0))
+    steps = []
+    if not is_kept and n and r.test_delta_low is not None and r.test_delta_high is not None:
+        variance = n * ((r.test_delta_high - r.test_delta_low) / 2 / _Z95) ** 2  # of a row's difference
+        needed = rows_needed(_WORTH, min(1.0, variance))
+        if needed > n:
+            enough = f"about {float(f'{needed:.2g}'):,.0f}" if needed <= _MOST_ROWS else f"more than {_MOST_ROWS:,}"
+            steps.append(f"To show a gain of {100 * _WORTH:g} points, {enough} test rows are needed; there were {n:,}.")
+    try:
+        advised = _advised(job)
+    except Exception:  # noqa: BLE001  advice on a job that is over never stands in the way of what it came to
+        return steps
+    return [*steps, *advised]
+
+
+def _advised(job: Job) -> list[str]:
+    """Name the best optimizer that was not tried on the task, with its forecast, and what headroom there is."""
+    from skillfleet_nb.advice.past_runs import Histories
+    from skillfleet_nb.advice.selector import selector_for
+    from skillfleet_nb.advice.sizing import Sizing, read_sizes
+    from skillfleet_nb.advice.task_facts import checked
+    from skillfleet_nb.data.landmarks import Landmarks
+
+    parcel = job.parcel()
+    with parcel.under():
+        task = checked(parcel.request, Settings.load(job.home.config))
+        history = Histories(Store(job.home)).of(task.key)
+        sizing = Sizing.model_validate(history.probed["sizing"]) if history.probed else read_sizes(task)
+        marks = Landmarks(**history.landmarks) if history.landmarks else Landmarks(None, None, None)
+        selector = selector_for(task, sizing, history.past, landmarks=marks, headroom=history.headroom)
+        made = selector.choose(budget_usd=parcel.request.budget_usd)
+    tried = {run.optimizer for run in history.past if run.features.get("task") == task.key} | {job.progress.optimizer}
+    steps = []
+    if history.headroom is not None:
+        steps.append(f"Headroom: {history.headroom['verdict']}.")
+    else:
+        steps.append(f"{as_typed('headroom')} tells what can be won on this task at most, before more is spent.")
+    left = [o for o in made.options if o.feasible and o.optimizer not in tried]
+    if left:
+        steps.append(_told(max(left, key=lambda o: o.expected_score)))
+    return steps
+
+
+def _told(o: Option) -> str:
+    params = "".join(f" --set {name}={value if isinstance(value, str | int | float) else json.dumps(value)}"
+                     for name, value in o.params.items())  # fmt: skip
+    cost = ""
+    if o.cost_usd is not None:
+        expected, most = money(o.cost_usd.expected), money(o.cost_usd.high)
+        cost = f"{expected}, " if expected == most else f"{expected} (at most {most}), "
+    score = f"{points(o.expected_score, digits=0)} ({points(o.score[0], digits=0)} to {points(o.score[1], digits=0)})"
+    return (
+        f"Next best, not tried here: {o.name}, expected to score {score} for {cost}{o.calls.expected:,.0f} calls, "
+        f"{duration(o.wall_s.expected)}: --optimizer {o.optimizer}{params}"
+    )
