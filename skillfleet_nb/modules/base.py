@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import one_line
+
 if TYPE_CHECKING:
     from skillfleet_nb.config import TaskRole
     from skillfleet_nb.typing import Program
@@ -46,3 +49,23 @@ class ModuleFactory(ABC):
         """Return what the model of one predictor is asked for, by its name; by default what that of the module is."""
         del predictor
         return self.role
+
+
+def program_of(given: object, module: str) -> Program:
+    """Return the program that a configuration of `module` names: a ``dspy.Module``, or a signature to predict.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    import dspy
+
+    if isinstance(given, str) or (isinstance(given, type) and issubclass(given, dspy.Signature)):
+        try:
+            given = dspy.Predict(given)
+        except (ValueError, SyntaxError) as error:
+            raise InputError(f"{module}: program = {given!r} is no signature: {one_line(str(error))}") from error
+    if not isinstance(given, dspy.Module):
+        raise InputError(f"{module}: program = {given!r}: give a dspy.Module, or a signature such as 'text -> label'")
+    return given

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.format import one_line
 from skillfleet_nb.lm.task_models import named_lm
-from skillfleet_nb.modules.base import ModuleConfig, ModuleFactory
+from skillfleet_nb.modules.base import ModuleConfig, ModuleFactory, program_of
 from skillfleet_nb.security import Redactor
 
 if TYPE_CHECKING:
@@ -183,19 +183,11 @@ def _reason(by: str, exc: Exception) -> str:
 
 
 def _program(given: object) -> Program:
-    import dspy
-
-    if isinstance(given, str) or (isinstance(given, type) and issubclass(given, dspy.Signature)):
-        try:
-            given = dspy.Predict(given)
-        except (ValueError, SyntaxError) as error:
-            raise InputError(f"resilient: program = {given!r} is no signature: {one_line(str(error))}") from error
-    if not isinstance(given, dspy.Module):
-        raise InputError(f"resilient: program = {given!r}: give a dspy.Module, or a signature such as 'text -> label'")
-    taken = [name for p in given.predictors() for name in p.signature.fields if name in _OWN_FIELDS]
+    program = program_of(given, "resilient")
+    taken = [name for p in program.predictors() for name in p.signature.fields if name in _OWN_FIELDS]
     if taken:
         raise InputError(f"resilient: the program has a field {taken[0]!r}, which its answers have: rename it")
-    return given
+    return program
 
 
 def _check_default(program: Program, default: Mapping[str, Any]) -> None:

@@ -84,6 +84,21 @@ def test_built_in_modules_come_through_the_same_door() -> None:
     assert known["resilient"][0].schema["required"] == ["program"]
 
 
+def test_votes_are_modules_too() -> None:
+    both = create("ensemble", programs=["text -> label", dspy.ChainOfThought("text -> label")], min_agreement=0.6)
+    assert (type(both).__name__, len(both.programs), both.min_agreement) == ("Ensemble", 2, 0.6)
+    assert create("majority_vote", program="text -> label", n=3).n == 3
+    assert create("best_of_n", program="text -> label", reward=lambda inputs, prediction: 1.0).threshold == 1.0
+    for name, config, said in (
+        ("ensemble", {"programs": ["text -> label"]}, "ensemble: programs"),
+        ("majority_vote", {"program": 3}, "majority_vote: program = 3: give a dspy.Module, or a signature"),
+        ("best_of_n", {"program": "text -> label", "reward": 1}, "best_of_n: reward = 1: give a function"),
+        ("majority_vote", {"program": "text -> label", "temperature": 0}, "majority_vote: temperature = 0"),
+    ):
+        with pytest.raises(InputError, match=said):
+            create(name, **config)
+
+
 def test_a_second_version_lives_beside_the_first(install: Callable[..., None]) -> None:
     install("words", **{"summary-1.0": "Summary", "summary-1.10": "Newer", "summary-2.0rc1": "Trial"})
     assert [one.version for one in available()["summary"]] == ["2.0rc1", "1.10", "1.0"]
