@@ -21,6 +21,7 @@ from skillfleet_nb.events.payload import Payload as Payload
 from skillfleet_nb.events.payload import StopKind as StopKind
 from skillfleet_nb.events.registry import AliasMoved as AliasMoved
 from skillfleet_nb.events.registry import Answered as Answered
+from skillfleet_nb.events.registry import SignatureMigrated as SignatureMigrated
 from skillfleet_nb.events.registry import VersionRegistered as VersionRegistered
 
 Role = Literal["task", "prompt", "reflection", "judge"]
@@ -418,7 +419,7 @@ AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
     | CandidateDecided | MemberTold | ShareTold | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed
     | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen | HeadroomFound | NoiseFound
-    | ProgramTried | VersionRegistered | AliasMoved | Answered | Curated,
+    | ProgramTried | VersionRegistered | AliasMoved | SignatureMigrated | Answered | Curated,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

@@ -52,6 +52,21 @@ class AliasMoved(Payload):
     by: str = ""
 
 
+class SignatureMigrated(Payload):
+    """As a version was loaded, a predictor was brought one step further to the code's version of its signature.
+
+    What is kept stays as it is; a step of a version is told once.
+    """
+
+    kind: Literal["migrated"] = "migrated"
+    name: str
+    version: int
+    predictor: str
+    signature: str
+    start: str
+    to: str
+
+
 class Answered(Payload):
     """A live program answered a call; `share` of its calls are recorded, in (0, 1]."""
 

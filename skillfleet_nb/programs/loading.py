@@ -12,6 +12,7 @@ from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.format import shortened
 from skillfleet_nb.programs.signatures import (
     FieldShape,
+    MigrationStep,
     SavedPredictor,
     declared,
     fields_of,
@@ -180,6 +181,24 @@ def field_differences(program: dspy.Module, state: Mapping[str, Any]) -> list[Fi
     """
     matched = _matched(program, state)
     return [d for name, (p, saved) in matched.items() for d in _compare(name, p, saved)]
+
+
+def migration_steps(program: dspy.Module, state: Mapping[str, Any]) -> list[MigrationStep]:
+    """List the declared migrations by which `state` is brought to `program`'s signatures as it is loaded, in order.
+
+    Raises
+    ------
+    InputError
+        If a migration is missing.
+    """
+    steps = []
+    mine = _by_name(program)
+    for predictor, (_, start) in saved_versions(state).items():
+        signature = mine[predictor].signature if predictor in mine else None
+        now, to = (version_of(signature), declared(signature)) if signature is not None else (None, None)
+        if now is not None and to is not None and start != now[1]:
+            steps += [MigrationStep(predictor, now[0], one, other) for one, other, _ in to.path(start)]
+    return steps
 
 
 def saved_signature(state: Mapping[str, Any], predictor: str) -> type[dspy.Signature]:

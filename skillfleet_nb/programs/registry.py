@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
-from skillfleet_nb.events import AliasMoved, VersionRegistered
+from skillfleet_nb.events import AliasMoved, SignatureMigrated, VersionRegistered
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.programs.signatures import fingerprint
+from skillfleet_nb.programs.signatures import MigrationStep, fingerprint
 from skillfleet_nb.programs.state import (
     describe,
     predictor_states,
@@ -30,7 +30,7 @@ from skillfleet_nb.programs.state import (
 from skillfleet_nb.store import Journal, follow, save_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Iterator, Sequence
     from datetime import datetime
 
     from skillfleet_nb.programs.state import ProgramState
@@ -138,6 +138,7 @@ class _Name:
     versions: list[ProgramVersion] = field(default_factory=list)
     by_content: dict[str, ProgramVersion] = field(default_factory=dict)
     aliases: dict[str, list[Move]] = field(default_factory=dict)
+    migrated: dict[tuple[int, str, str, str, str], None] = field(default_factory=dict)  # version, and its step
 
     @property
     def standing(self) -> dict[str, int]:
@@ -258,6 +259,23 @@ class Registry:
                 journal.append(event, sync=True)
         return self._named(name).by_content[content]
 
+    def migrated(self, version: ProgramVersion, steps: Sequence[MigrationStep]) -> None:
+        """Record by which migrations a version was loaded, each once; raises as `register` does."""
+        known = self._named(version.name).migrated
+        if all((version.version, *step) in known for step in steps):
+            return
+        with self._writing() as journal:
+            new = [step for step in steps if (version.version, *step) not in known]
+            told = [SignatureMigrated(name=version.name, version=version.version, **step._asdict()) for step in new]
+            journal.append_many(told)
+
+    def migrations(self, name: str) -> dict[int, list[MigrationStep]]:
+        """Return by which migrations each version of a name was ever loaded; raises as `versions` does."""
+        steps: dict[int, list[MigrationStep]] = {}
+        for version, *step in self._named(name).migrated:
+            steps.setdefault(version, []).append(MigrationStep(*step))
+        return steps
+
     def move(
         self,
         name: str,
@@ -343,6 +361,9 @@ class Registry:
             p = payload
             moves = self._names[p.name].aliases.setdefault(p.alias, [])
             moves.append(Move(p.version, p.previous, p.how, p.evidence, p.forced, p.by, at))
+        elif isinstance(payload, SignatureMigrated) and payload.name in self._names:
+            p = payload
+            self._names[p.name].migrated[p.version, p.predictor, p.signature, p.start, p.to] = None
 
     def _named(self, name: str, *, fresh: bool = True) -> _Name:
         names = self._up_to_date() if fresh else self._names

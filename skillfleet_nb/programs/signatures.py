@@ -224,6 +224,15 @@ def fingerprint(fields: Sequence[FieldShape], instructions: str) -> str:
     return content_hash([[[f.name, f.role, f.type] for f in fields], instructions])
 
 
+class MigrationStep(NamedTuple):
+    """A declared migration of what was kept of a predictor, from one version of its signature to the next."""
+
+    predictor: str
+    signature: str
+    start: str
+    to: str
+
+
 def migrated(saved: SavedPredictor, name: str, start: str, to: SignatureVersion) -> SavedPredictor:
     """Bring what was kept from version `start` to that of the code, step by step; `saved` itself is not changed.
 

@@ -190,8 +190,9 @@ def history(home: Home, registry: Registry, name: str) -> list[dict[str, Any]]:
     """Return the signatures of each version of a registered name, oldest first: what changed, when, score and why.
 
     Each has `version`, `registered_at`, `predictor`, `signature` (name and version where declared, else the
-    fingerprint), `changed` (whether it is another than before), `test` (score in [0, 1] or None) and `reason`,
-    which is its note.
+    fingerprint), `loaded_as` (the last version of the code that it was migrated to as it was loaded; empty where it
+    never was), `changed` (whether it is another than before), `test` (score in [0, 1] or None) and `reason`, which is
+    its note.
 
     Raises
     ------
@@ -200,6 +201,7 @@ def history(home: Home, registry: Registry, name: str) -> list[dict[str, Any]]:
     """
     rows: list[dict[str, Any]] = []
     before: dict[str, str] = {}
+    migrations = registry.migrations(name)
     for version in registry.versions(name):
         named = saved_versions(load_program(home, version.program_id))
         for predictor, fingerprint in version.signatures.items():
@@ -210,6 +212,9 @@ def history(home: Home, registry: Registry, name: str) -> list[dict[str, Any]]:
                     "registered_at": version.at,
                     "predictor": predictor,
                     "signature": told,
+                    "loaded_as": next(
+                        (s.to for s in reversed(migrations.get(version.version, [])) if s.predictor == predictor), ""
+                    ),
                     "changed": before.get(predictor) not in {None, fingerprint},
                     "test": version.scores.get("test"),
                     "reason": version.note,

@@ -217,13 +217,17 @@ class Registered:
         from dspy import Module
 
         version = self._registry.find(ref)
+        state = self.state(version.ref)
         try:
-            program = build(self.state(version.ref), onto, differences=differences)
+            program = build(state, onto, differences=differences)
         except InputError as error:
             raise InputError(f"{version.ref} cannot be loaded: {error}") from error
+        if steps := migration_steps(program, state):
+            with suppress(HomeError, JobError):  # a program is loaded from a home that cannot be written too
+                self._registry.migrated(version, steps)
         if not isinstance(onto, Module):
             job_lm = version.setup.get("lm") if version.job_id else None
-            for lost in give_models(program, self.state(version.ref), but=job_lm):
+            for lost in give_models(program, state, but=job_lm):
                 text = f"{version.ref}: {lost}: set it, or the configured model answers"
                 warnings.warn(text, LoadWarning, stacklevel=3)
         if check is None and _is_alias(ref):

@@ -25,6 +25,11 @@ REGISTRY_VIEWS = {
         SELECT name, alias, arg_max(version, move) AS version, max(move) AS moves,
             arg_max(moved_by, move) AS moved_by, arg_max(moved_at, move) AS moved_at
         FROM alias_history GROUP BY name, alias""",
+    "signature_migrations": """
+        SELECT payload->>'name' AS name, (payload->>'version')::BIGINT AS version,
+            payload->>'predictor' AS predictor, payload->>'signature' AS signature,
+            payload->>'start' AS from_version, payload->>'to' AS to_version, logged_at AS migrated_at
+        FROM raw.events WHERE kind = 'migrated'""",
     "live_answers": """
         SELECT payload->>'name' AS name, payload->>'alias' AS alias, (payload->>'version')::BIGINT AS version,
             logged_at AS "at", (payload->>'share')::DOUBLE AS share, (payload->>'latency_s')::DOUBLE AS latency_s,
