@@ -30,7 +30,7 @@ from skillfleet_nb.programs.state import (
 from skillfleet_nb.store import Journal, follow, save_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from skillfleet_nb.programs.state import ProgramState
@@ -362,8 +362,8 @@ class Registry:
             moves = self._names[p.name].aliases.setdefault(p.alias, [])
             moves.append(Move(p.version, p.previous, p.how, p.evidence, p.forced, p.by, at))
         elif isinstance(payload, SignatureMigrated) and payload.name in self._names:
-            p = payload
-            self._names[p.name].migrated[p.version, p.predictor, p.signature, p.start, p.to] = None
+            m = payload
+            self._names[m.name].migrated[m.version, m.predictor, m.signature, m.start, m.to] = None
 
     def _named(self, name: str, *, fresh: bool = True) -> _Name:
         names = self._up_to_date() if fresh else self._names

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
-from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
+from skillfleet_nb.errors import HomeError, InputError, JobError, NotFoundError, unknown
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.building import build, give_models
 from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.programs.live import LiveProgram
-from skillfleet_nb.programs.loading import LoadWarning, read_state
+from skillfleet_nb.programs.loading import LoadWarning, migration_steps, read_state
 from skillfleet_nb.programs.registry import NEWEST, Registry, check_name, parse
 from skillfleet_nb.programs.state import dump_state, program_id, unsaved_of
 from skillfleet_nb.reports import fit

@@ -225,6 +225,11 @@ def m019_paused(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m020_signature_migrations(con: duckdb.DuckDBPyConnection) -> None:
+    """Show by which migrations registered programs were loaded: a view alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -239,6 +244,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m017_members,
     m018_shares,
     m019_paused,
+    m020_signature_migrations,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

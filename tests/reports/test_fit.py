@@ -105,6 +105,25 @@ def test_registered_programs_become_new_versions_and_aliases_stay(fleet: sf.Flee
         assert list(fleet.program(ref).sort.signature.fields) == ["text", "label"]  # type: ignore[attr-defined]
 
 
+def test_a_migration_at_load_is_recorded_once_and_what_was_saved_stays(fleet: sf.Fleet, tmp_path: Path) -> None:
+    save_state(old(), tmp_path / "old.json")
+    fleet.register(str(tmp_path / "old.json"), "intents")
+    assert fleet.sql("from signature_migrations").empty
+    for _ in range(2):
+        assert list(fleet.program("intents@1").sort.signature.fields) == ["text", "label"]  # type: ignore[attr-defined]
+    rows = fleet.sql("from signature_migrations").drop(columns="migrated_at")
+    assert rows.to_dict("records") == [
+        {"name": "intents", "version": 1, "predictor": "sort", "signature": "Classify", "from_version": "1.0",
+         "to_version": "2.0"}
+    ]  # fmt: skip
+    assert fleet.registry.signatures("intents").loaded_as.tolist() == ["2.0"]
+    assert sf.Fleet().registry.signatures("intents").loaded_as.tolist() == ["2.0"], "another process knows it too"
+    kept = fleet.registry.state("intents@1")
+    assert kept["sort"]["demos"] == [{"text": "a", "intent": "refund"}]
+    was = fleet.versions("intents")
+    assert len(was) == 1
+
+
 def test_the_commands_fail_where_something_does_not_fit(
     fleet: sf.Fleet, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

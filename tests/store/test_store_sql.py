@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RELATIONS = ("jobs", "events", "trials", "scores", "lm_calls", "programs")
 RELATIONS += ("reviews", "example_history", "examples", "example_outcomes", "recommendations", "decisions", "members")
 RELATIONS += ("shares",)
-RELATIONS += ("program_versions", "alias_history", "program_aliases", "live_answers")
+RELATIONS += ("program_versions", "alias_history", "program_aliases", "signature_migrations", "live_answers")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
 
 
