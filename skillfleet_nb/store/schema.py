@@ -304,7 +304,8 @@ def migrate(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = 
         with transaction(con):
             for migration in step:
                 migration(con)
-                con.execute("INSERT INTO fleet.raw.migrations VALUES (?, now())", [migration.__name__])
+            names = [migration.__name__ for migration in step]
+            con.execute("INSERT INTO fleet.raw.migrations SELECT unnest(?), now()", [names])
             if step[-1] is migrations[-1]:
                 for view, query in VIEWS.items():
                     con.execute(f"CREATE OR REPLACE VIEW fleet.{view} AS {query}")

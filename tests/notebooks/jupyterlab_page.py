@@ -36,6 +36,7 @@ _SETTINGS = {
     "docmanager-extension/plugin": {"autosave": False},
     "notebook-extension/tracker": {"windowingMode": "none"},  # cells out of sight are drawn as well
 }
+_PAGE = {"buildCheck": False, "buildAvailable": False}  # it would look for sources to build, at every page
 _READY = """async () => {
     const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
     if (!context) return false;
@@ -278,6 +279,9 @@ def _environment(folder: Path) -> dict[str, str]:
         file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
+    page = folder / "config" / "labconfig" / "page_config.json"
+    page.parent.mkdir(parents=True)
+    page.write_text(json.dumps(_PAGE))
     own = {
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "data",
