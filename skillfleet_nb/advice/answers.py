@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from skillfleet_nb.lm.limits import RunStopped
+from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.lm.tap import own_models, tapped_program
-from skillfleet_nb.runs.off_loop import off_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,10 +19,10 @@ from skillfleet_nb.events import Probed
 from skillfleet_nb.lm.faults import in_one_line
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.media import Media, media_of, media_sent, text_in
+from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.lm.prices import price_of
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped_program
-from skillfleet_nb.runs.off_loop import off_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.events import Answered
+from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.programs.registry import parse
 from skillfleet_nb.store import Journal, new_stream
 
@@ -91,10 +92,10 @@ class LiveProgram:
         """Ask the program, as it is asked itself."""
         version, program = self._current()
         if not self._is_recorded():
-            return program(*args, **kwargs)
+            return _asked(program, args, kwargs)
         started = time.perf_counter()
         try:
-            answer = program(*args, **kwargs)
+            answer = _asked(program, args, kwargs)
         except BaseException as exc:
             self._tell(version, started, exc)
             raise
@@ -190,6 +191,11 @@ class LiveProgram:
                 self._journal = journal = Journal(self._home, new_stream("live"))
                 weakref.finalize(self, _close, journal)  # as the process ends, too
             return self._journal
+
+
+@off_loop
+def _asked(program: dspy.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return program(*args, **kwargs)
 
 
 def _close(journal: Journal) -> None:

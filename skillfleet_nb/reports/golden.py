@@ -20,9 +20,9 @@ from skillfleet_nb.format import counted, one_line
 from skillfleet_nb.html import Readable, fill, table, text_table
 from skillfleet_nb.lm.faults import in_short
 from skillfleet_nb.lm.limits import Limits
+from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.runs.off_loop import off_loop
 from skillfleet_nb.runs.outputs import LONGEST, output_json
 from skillfleet_nb.runs.task import input_fields
 from skillfleet_nb.runs.tryout import ask, typed_inputs

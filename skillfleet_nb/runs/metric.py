@@ -21,7 +21,7 @@ from skillfleet_nb.lm.everywhere import everywhere
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.meter import Ledger
-from skillfleet_nb.runs.off_loop import off_loop
+from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.runs.racing import is_unbought
 from skillfleet_nb.runs.review.reviewer import REVIEWER
 

@@ -14,9 +14,9 @@ from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.lm.faults import advice, in_one_line, in_short
 from skillfleet_nb.lm.limits import RunStopped
+from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
-from skillfleet_nb.runs.off_loop import off_loop
 from skillfleet_nb.runs.outputs import output_json
 from skillfleet_nb.runs.task import checked_lm, input_fields
 

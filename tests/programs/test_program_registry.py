@@ -246,6 +246,25 @@ def test_a_live_program_answers_threads_and_async_code(home: Home, registry: Reg
         asyncio.run(later.acall(text="raise"))
 
 
+@pytest.mark.parametrize("record", [0, 1])
+def test_a_live_program_may_run_a_loop_of_its_own_in_a_cell(home: Home, registry: Registry, record: float) -> None:
+    import asyncio
+
+    class Loops(Echo):
+        def forward(self, text: str) -> str:
+            async def said() -> str:
+                return super(Loops, self).forward(text)
+
+            return asyncio.run(said())
+
+    live = LiveProgram(home, Registry(home), "intents@production", lambda v: Loops(v.version), record=record)
+
+    async def cell() -> str:  # a cell runs on the thread of the kernel's loop
+        return str(live(text="hi"))
+
+    assert (live(text="hi"), asyncio.run(cell())) == ("1: hi", "1: hi")
+
+
 def test_what_a_live_program_answered_is_recorded(home: Home, registry: Registry) -> None:
     live = LiveProgram(home, Registry(home), "intents@production", echo, record=0.5)
     for n in range(4):
