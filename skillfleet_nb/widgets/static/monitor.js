@@ -172,7 +172,7 @@ function render({ model, el }) {
   const failures = node("div");
   const tried_title = node("summary"), diff = node("div", { className: "sf-diff", tabIndex: 0, role: "region", "aria-label": "changes in the prompts" });
   const tried = node("details", { open: true, hidden: true }, tried_title, diff);
-  const lanes = node("table", { className: "sf-lanes", hidden: true, "aria-label": "searches side by side" });
+  const lanes = node("table", { className: "sf-lanes", hidden: true, tabIndex: 0, "aria-label": "searches side by side" });
   const notes_title = node("summary"), notes_list = node("ul");
   const notes = node("details", { hidden: true }, notes_title, notes_list);
   const question = node("div", { className: "sf-question", role: "group", hidden: true }); // what the run asks of a person

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from job_kit import SMALL, bought, ends, events, kill, setup, until
@@ -59,3 +59,27 @@ def test_killed_jobs_resume_to_the_same_end(optimizer: str, fleet: Fleet, logged
     assert trials[0] == trials[1]
     assert ends(fleet, job.id) == ["completed"]
     assert job.progress.attempts == KILLS + 1
+
+
+@pytest.mark.usefixtures("preloaded")
+def test_a_killed_portfolio_decides_as_it_did(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
+    members = ("bootstrap_random_search", "gepa")
+    params: dict[str, Any] = {"members": members, "settings": {m: SMALL[m] for m in members}, "requests": 100}
+    params["expected"] = dict.fromkeys(members, 0.2)  # else the second starts with what the first one's run tells
+    model = logged()
+    whole = fleet.optimize(**setup(model.lm, "portfolio", engine="thread", params=params))
+    expected, whole_calls = whole.result(), model.calls
+    model = logged(latency_s=0.01)
+    model.hold(first=whole_calls // 2 + 4)
+    job = fleet.optimize(**setup(model.lm, "portfolio", params=params))
+    until(functools.partial(_reached, model, whole_calls // 2))
+    kill(job)
+    in_flight = model.calls - bought(fleet, job.id)
+    model.release()
+    job = fleet.resume(job.id)
+    assert job.result().stop_reason == expected.stop_reason
+    # Of an evaluation that a share ended, another example than before may be the last one that was asked.
+    assert model.calls - whole_calls <= in_flight + len(members)
+    told = [{(s["round"], s["member"]): s for s in events(fleet, j.id, "share")} for j in (job, whole)]
+    assert told[0] == told[1]
+    assert job.progress.best_program == whole.progress.best_program
