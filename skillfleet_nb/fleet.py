@@ -22,7 +22,7 @@ from skillfleet_nb.store import Home, Store, queries
 from skillfleet_nb.store.blobs import Blobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -364,13 +364,15 @@ class Fleet(RegistryMethods):
         """List the trials of a job in order; columns as in the relation ``trials``."""
         return queries.trials(self.store, [job_id])
 
-    def sql(self, query: str) -> pd.DataFrame:
+    def sql(self, query: str, parameters: Mapping[str, object] | None = None) -> pd.DataFrame:
         """Ask anything of the recorded facts; see ``docs/sql.md`` for the relations.
 
         Parameters
         ----------
         query
             One statement that only reads.
+        parameters
+            Values by name for ``:name`` and ``{{name}}`` in the query: bound to it, never written into its text.
 
         Raises
         ------
@@ -380,10 +382,10 @@ class Fleet(RegistryMethods):
         Examples
         --------
         >>> import tempfile
-        >>> Fleet(tempfile.mkdtemp()).sql("select count(*) as n from jobs").n[0]
+        >>> Fleet(tempfile.mkdtemp()).sql("select count(*) as n from jobs where name = :name", {"name": "a"}).n[0]
         0
         """
-        return self.store.sql(query)
+        return self.store.sql(query, parameters)
 
     def optimizers(self, name: str | None = None) -> pd.DataFrame:
         """List the installed optimizers: what each changes, does and needs.

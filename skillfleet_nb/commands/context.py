@@ -6,6 +6,7 @@ import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from skillfleet_nb.commands.expressions import is_expression
 from skillfleet_nb.commands.resolve import pairs, resolve, resolve_lm, resolve_lms, resolve_metric, resolve_rows
 from skillfleet_nb.errors import NotFoundError
 
@@ -74,7 +75,8 @@ class Context:
         A variable that holds something else stands in the way of no job of its name.
         """
         if text not in self.namespace:
-            return self.object(text, "program") if ":" in text else text
+            is_taken = ":" in text or ("[" in text and is_expression(text, self.namespace))
+            return self.object(text, "program") if is_taken else text
         given = self.namespace[text]
         is_program = hasattr(given, "named_predictors") or hasattr(given, "program_id") or hasattr(given, "progress")
         if is_program:

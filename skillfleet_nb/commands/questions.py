@@ -35,7 +35,7 @@ def _sql(c: Context, a: argparse.Namespace) -> Table:
     query = " ".join(a.query) or (c.cell or "")
     if not query.strip():
         raise InputError("sql needs a query: for example  sql select name, best_score from jobs")
-    frame = c.fleet.sql(query)
+    frame = c.fleet.sql(query, c.namespace)
     if a.output:
         c.namespace[a.output] = frame
     return Table(frame, limit=a.limit)

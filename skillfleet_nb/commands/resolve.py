@@ -8,6 +8,7 @@ from inspect import ismodule
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.commands.expressions import evaluated, is_expression
 from skillfleet_nb.config import TASK_ROLES
 from skillfleet_nb.errors import InputError, NotFoundError, unknown
 from skillfleet_nb.lm.task_models import named_lm
@@ -29,7 +30,8 @@ def resolve(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     text
-        A variable of the notebook, or ``package.module:attribute``.
+        A variable of the notebook, an expression that takes something of one (``rows[:100]``), or
+        ``package.module:attribute``.
     what
         What it is for, in messages: ``"metric"``.
     namespace
@@ -47,6 +49,8 @@ def resolve(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
     """
     if text in namespace:
         return namespace[text]
+    if is_expression(text, namespace):
+        return evaluated(text, what, namespace)
     module_name, colon, path = text.partition(":")
     if not colon:
         variables = own_variables(namespace)
@@ -114,7 +118,8 @@ def resolve_rows(text: str, what: str, namespace: Mapping[str, Any], *, mixed: b
         from skillfleet_nb.store import read_examples
 
         return read_examples(text, mixed=mixed)
-    if text not in namespace and ":" not in text and ("/" in text or "." in text):
+    is_named = text in namespace or ":" in text or is_expression(text, namespace)
+    if not is_named and ("/" in text or "." in text):
         raise InputError(f"{what} {text!r} is no file of examples: give {', '.join(SUFFIXES)}, or a variable")
     return resolve(text, what, namespace)
 
@@ -127,7 +132,7 @@ def resolve_lm(text: str, namespace: Mapping[str, Any], home: Home | None = None
     NotFoundError
         If it is none of these.
     """
-    if text in namespace or ":" in text:
+    if text in namespace or ":" in text or is_expression(text, namespace):
         return resolve(text, "lm", namespace)
     if (named := named_lm(text, home)) is not None:
         return named

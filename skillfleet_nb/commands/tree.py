@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from skillfleet_nb.commands.expressions import keys_kept
 from skillfleet_nb.commands.grammar import argument, commands
 from skillfleet_nb.commands.outputs import check_outputs
 from skillfleet_nb.commands.tasks import listing
@@ -116,7 +117,7 @@ def split(line: str) -> list[str]:
     """
     try:
         text = _without_comment(line)
-        tokens = shlex.split(text)
+        tokens = shlex.split(keys_kept(text))
         whole = tokens[:1] != ["sql"] or any(" " in token for token in tokens[1:2])
         return tokens if whole else shlex.split(text, posix=False)
     except ValueError as exc:

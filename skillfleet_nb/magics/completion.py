@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 IDENTIFIER = "skillfleet_nb"
 _LINE = re.compile(r"^\s*(?:[^=%]+=\s*)?%{1,2}skillfleet\s+(?P<rest>.*)$")
+_QUERY = re.compile(r"\s*(?:%%skillfleet\s+sql\b[^\n]*\n|sql\s+(?!-))(?P<query>[\s\S]*)$")
 
 
 def matcher(shell: InteractiveShell, fleet: Callable[[str | None], Fleet]) -> Any:
@@ -25,11 +26,17 @@ def matcher(shell: InteractiveShell, fleet: Callable[[str | None], Fleet]) -> An
     @context_matcher(identifier=IDENTIFIER)  # type: ignore[untyped-decorator]  # IPython is untyped
     def complete(context: CompletionContext) -> dict[str, Any]:
         from skillfleet_nb.commands.complete import offers
+        from skillfleet_nb.commands.complete_sql import offers_of_sql
 
         line = _LINE.match(context.line_with_cursor[: context.cursor_position])
-        if line is None:
+        query = _QUERY.match(context.full_text if line is None else line["rest"])
+        if query is not None:
+            before = context.text_until_cursor
+            word, found = offers_of_sql(before, query["query"], shell.user_ns, lambda: fleet(None))
+        elif line is not None:
+            word, found = offers(line["rest"], shell.user_ns, lambda: fleet(None))
+        else:
             return {"completions": []}
-        word, found = offers(line["rest"], shell.user_ns, lambda: fleet(None))
         made = [SimpleCompletion(text=offer.text, type=offer.kind) for offer in found]
         return {"completions": made, "matched_fragment": word, "suppress": bool(made), "ordered": True}
 

@@ -39,6 +39,7 @@ class SkillfleetMagics(Magics):  # type: ignore[misc]  # IPython is untyped
     def skillfleet(self, line: str, cell: str | None = None) -> Any:
         """Optimise DSPy programs; ``%skillfleet help`` lists the commands."""
         from skillfleet_nb.commands import Context, one_line, run
+        from skillfleet_nb.commands.expressions import expanded
         from skillfleet_nb.commands.tree import split
         from skillfleet_nb.magics.waiting import counting, wait
         from skillfleet_nb.runs.interrupts import taken
@@ -48,7 +49,10 @@ class SkillfleetMagics(Magics):  # type: ignore[misc]  # IPython is untyped
         debug = "--debug" in line.split()
         try:
             with taken():
-                return shown(run(split(line), context), context)
+                words = split(line)
+                is_query = words[:1] == ["sql"]  # it takes values as parameters, bound
+                given = words if is_query else expanded(words, self.shell.user_ns)
+                return shown(run(given, context), context)
         except KeyboardInterrupt:
             raise UsageError("interrupted") from None
         except SkillfleetError as exc:

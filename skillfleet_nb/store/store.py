@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from skillfleet_nb.config import Settings
-from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError
+from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError, unknown
 from skillfleet_nb.format import expanded
 from skillfleet_nb.store import backups, compaction, guard, schema, trash
 from skillfleet_nb.store.access import READ_WAIT_S, Access
@@ -21,6 +21,7 @@ from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.journal import is_alive
 from skillfleet_nb.store.limits import Query
 from skillfleet_nb.store.locks import Busy, locked
+from skillfleet_nb.store.parameters import named, values
 from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
 from skillfleet_nb.store.segments import bytes_on_disk
 
@@ -94,7 +95,13 @@ class Store:
         """
         return self._access.read(lambda con: _frame(con, query, params), query)
 
-    def sql(self, query: str) -> pd.DataFrame:
+    def columns(self, relation: str) -> list[str]:
+        """Name the columns of a public relation; raises `NotFoundError` if there is none of that name."""
+        if relation not in schema.RELATIONS:
+            raise unknown("relation", relation, schema.RELATIONS)
+        return [str(name) for name in self.sql(f"FROM (DESCRIBE {relation})").column_name]
+
+    def sql(self, query: str, parameters: Mapping[str, object] | None = None) -> pd.DataFrame:
         """Answer a person's query, which can only read.
 
         Parameters
@@ -103,6 +110,8 @@ class Store:
             One statement over ``jobs``, ``events``, ``trials``, ``scores``, ``lm_calls`` and
             ``programs`` (columns in ``docs/sql.md``).  Files in the home's ``journal``, ``programs``
             and ``exports`` can be read too, by absolute path.
+        parameters
+            Values by name, bound to ``:name`` and ``{{name}}`` in the query; others than it names may be there.
 
         Raises
         ------
@@ -115,14 +124,15 @@ class Store:
             Within two seconds of an interrupt on the main thread.
         """
         settings = Settings.load(self.home.config)
-
+        query, names = named(query)
+        bound = values(names, parameters or {}) or None
         allowed = Allowed((self.home.journal, self.home.programs_dir, self.home.exports), settings.sql_memory_gb)
 
         def work(begin: Callable[[duckdb.DuckDBPyConnection], None]) -> pd.DataFrame:
             def run(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
                 begin(con)
                 guard.check(con, query)
-                return _frame(con, query, None)
+                return _frame(con, query, bound)
 
             return self._access.read(run, allowed=allowed)
 

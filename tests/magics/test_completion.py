@@ -64,6 +64,14 @@ def test_commands(complete: Callable[[str], list[str]]) -> None:
     assert "optimize" not in complete("%%skillfleet sql\nselect optimi"), "the query is no command"
 
 
+def test_a_query_takes_relations_columns_jobs_and_parameters(complete: Callable[[str], list[str]]) -> None:
+    assert complete("%%skillfleet sql\nfrom job") == ["jobs"]
+    assert complete("%%skillfleet sql\nfrom jobs\nselect verd") == ["verdict"]
+    assert complete("%skillfleet sql from jobs select best_sc") == ["best_score"]
+    assert complete("%%skillfleet sql\nfrom jobs where name = 'my") == ["'my first'"]
+    assert complete("%%skillfleet sql\nfrom jobs where name = :wor") == [":word"]
+
+
 def test_options_are_offered_once(complete: Callable[[str], list[str]]) -> None:
     assert complete(f"{OPTIMIZE}--max-c") == ["--max-calls"]
     assert "--seed" in complete(f"{OPTIMIZE}--")

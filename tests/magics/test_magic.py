@@ -79,6 +79,36 @@ def test_the_main_job(shell: InteractiveShell, engine: Counting, tmp_path: Path)
     assert "+" in str(diff.result)
 
 
+def test_expressions_and_values_of_variables_stand_in_options(shell: InteractiveShell, engine: Counting) -> None:
+    shell.run_cell("data, n, lms = {'my set': [*train, *val, *test]}, 12, [lm]")
+    optimize = "%skillfleet optimize program --metric metric --optimizer labeled_fewshot"
+    ran, _, _ = run(shell, f"{optimize} --train data['my set'][:20] --lm lms[0] --name 'a {{b}}' --tag t{{n+1}}")
+    job = ran.result
+    assert (job.name, job.progress.tags) == ("a {b}", ("t13",))
+    assert sum(job.progress.spec["sizes"].values()) == 20
+    for wrong, why in (("data['no']", "KeyError"), ("train[:1/0]", "ZeroDivisionError")):
+        ran, _, _ = run(shell, f"{optimize} --train {wrong} --lm lm")
+        assert isinstance(ran.error_in_exec, UsageError)
+        assert why in str(ran.error_in_exec)
+
+
+def test_values_are_bound_to_a_query(shell: InteractiveShell) -> None:
+    shell.push({"least": 0.5, "text": "x' or '1'='1", "several": ["a", "b"], "thing": object()})
+    for query, n in (
+        ("select count(*) as n from jobs where best_score > :least", 0),
+        ("select count(*) as n from jobs where name = {{ text }}", 0),
+        ("select (:text = 'x'' or ''1''=''1')::int as n", 1),
+        ("select list_contains(:several, 'b')::int as n", 1),
+        ("select (':least'[2:3] = 'le' and 1::int = 1)::int as n", 1),
+    ):
+        ran, _, _ = run(shell, f"%%skillfleet sql\n{query}")
+        assert ran.result.frame.n[0] == n, query
+    for query, why in (("select :nowhere", ":nowhere has no value"), ("select :thing", ":thing is a object")):
+        ran, _, _ = run(shell, f"%%skillfleet sql\n{query}")
+        assert isinstance(ran.error_in_exec, UsageError)
+        assert why in str(ran.error_in_exec)
+
+
 def test_sql_is_taken_as_it_is_written(shell: InteractiveShell, engine: Counting) -> None:
     x = 5
     shell.push({"x": x})

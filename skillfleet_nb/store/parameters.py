@@ -1,0 +1,63 @@
+"""Values in a person's query: ``:name`` and ``{{name}}`` are bound to it, never written into its text."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from skillfleet_nb.errors import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PARTS = re.compile(
+    r"""(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|\$(\w*)\$[\s\S]*?\$\2\$)"""
+    # After a word, a bracket or a quote a colon is a slice's, a cast's or a struct's.
+    r"""|(?:(?<![\w\])'":\[]):(?P<name>[A-Za-z_]\w*)|\{\{\s*(?P<braced>[A-Za-z_]\w*)\s*\}\})"""
+)
+_PLAIN = (str, bytes, bool, int, float, Decimal, date, datetime, timedelta, type(None))
+
+
+def named(query: str) -> tuple[str, list[str]]:
+    """Write a query with DuckDB's ``$name`` for each of its parameters, and list their names.
+
+    Examples
+    --------
+    >>> named("select ':a', x::int, list[1:n] from t where x > :least and y = {{ best }}")
+    ("select ':a', x::int, list[1:n] from t where x > $least and y = $best", ['least', 'best'])
+    """
+    names: dict[str, None] = {}
+
+    def bound(found: re.Match[str]) -> str:
+        name = found["name"] or found["braced"]
+        if name is None:
+            return found[0]
+        names[name] = None
+        return f"${name}"
+
+    return _PARTS.sub(bound, query), list(names)
+
+
+def values(names: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick what is bound to a query.
+
+    Raises
+    ------
+    QueryError
+        If a name has no value, or one that no column could hold.
+    """
+    picked = {}
+    for name in names:
+        if name not in given:
+            raise QueryError(f":{name} has no value: define the variable {name} first, or give parameters={{...}}.")
+        value = given[name]
+        if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+            value = value.item()  # of NumPy
+        parts = list(value) if isinstance(value, list | tuple | set) else [value]
+        if not all(isinstance(part, _PLAIN) for part in parts):
+            kind = type(next(part for part in parts if not isinstance(part, _PLAIN))).__name__
+            raise QueryError(f":{name} is a {kind}: give a text, a number, a date, or a list of these.")
+        picked[name] = parts if isinstance(value, list | tuple | set) else value
+    return picked
