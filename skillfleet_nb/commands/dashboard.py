@@ -74,14 +74,14 @@ def _port(wanted: int | None) -> int:
 def _serve(c: Context, port: int, *, dark: bool, browser: bool) -> Note:
     """Serve until the person has enough."""
     token = secrets.token_urlsafe(24)
-    address = f"http://{_HERE}:{port}/?token={token}"
+    address = f"http://{_HERE}:{port}/login?token={token}"
     with tempfile.TemporaryDirectory(prefix="skillfleet-dashboard-") as folder:
         notebook, log = Path(folder) / "dashboard.ipynb", Path(folder) / "voila.log"
         notebook.write_text(_notebook(str(c.fleet.home.root.resolve())), "utf-8")
         with log.open("wb") as out:
             server = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
                 [
-                    *(sys.executable, "-m", "voila", str(notebook), "--no-browser"),
+                    *(sys.executable, "-m", "skillfleet_nb.commands.dashboard_server", str(notebook), "--no-browser"),
                     *(f"--Voila.ip={_HERE}", f"--port={port}", "--Voila.port_retries=0", "--Voila.auto_token=True"),
                     f"--Voila.tornado_settings={ {'headers': {'Content-Security-Policy': _POLICY}} }",
                     *("--Voila.mathjax_url=", f"--theme={'dark' if dark else 'light'}"),
@@ -148,11 +148,11 @@ def _await(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
     until = time.monotonic() + _START_S
     while server.poll() is None and time.monotonic() < until:
         try:
-            urllib.request.urlopen(f"{address.partition('?')[0]}login", timeout=5).close()  # noqa: S310  our own
+            urllib.request.urlopen(address.partition("?")[0], timeout=5).close()  # noqa: S310  our own
+        except urllib.error.HTTPError:  # it keeps its door shut
+            return
         except (urllib.error.URLError, OSError):
             time.sleep(_POLL_S)
-        else:
-            return
     told = " ".join(log.read_text("utf-8", "replace")[-_SHOWN:].split())
     raise InputError(f"Voilà did not start: {told or 'it said nothing'}")
 

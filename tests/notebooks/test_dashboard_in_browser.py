@@ -84,7 +84,7 @@ def address(home: Home, running: Journal) -> Iterator[str]:
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     assert server.stdout is not None
     told = server.stdout.readline()
-    found = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", told)
+    found = re.search(r"http://127\.0\.0\.1:\d+/login\?token=\S+", told)
     if found is None:
         server.kill()
         pytest.fail(f"no address: {told}")
@@ -99,34 +99,62 @@ def address(home: Home, running: Journal) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def page(address: str, browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 1100})
+    page = browser.new_context(viewport={"width": 1280, "height": 1100}).new_page()  # with tabs beside it
     page.set_default_timeout(120_000)
-    base, outside = address.partition("?")[0], []
+    base, outside = address.partition("login")[0], []
     page.on(
         "request",
         lambda r: None if r.url.startswith((base, base.replace("http", "ws"), "data:", "blob:")) else outside.append(r),
     )
     page.goto(address)
+    assert page.url == base, "what a browser keeps holds no token"
     expect(page.get_by_role("gridcell", name="second")).to_be_visible(timeout=120_000)
     yield page
     answered = [r.url for r in outside if r.response() is not None or r.failure != "csp"]
-    page.close()
+    page.context.close()
     assert answered == [], "the page is forbidden to ask elsewhere"
 
 
+def upgraded(base: str, kernel: str, **headers: str) -> int:
+    """Ask for the socket of a kernel; return the status."""
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    asked = http.client.HTTPConnection(base.removeprefix("http://").strip("/"), timeout=60)
+    key = {"Sec-WebSocket-Key": "c2tpbGxmbGVldC1uYg=="}
+    asked.request("GET", f"/api/kernels/{kernel}/channels", headers=upgrade | key | headers)
+    status = asked.getresponse().status
+    asked.close()
+    return status
+
+
 def test_nobody_sees_it_without_the_token(address: str) -> None:
-    base = address.partition("?")[0]
-    for path in ("", "?token=wrong", "voila/render/dashboard.ipynb"):
-        with urllib.request.urlopen(base + path, timeout=60) as answer:  # noqa: S310  as above
-            assert "login" in answer.url
-            assert b"Dashboard" not in answer.read()
-    host, upgrade = base.removeprefix("http://").strip("/"), {"Connection": "Upgrade", "Upgrade": "websocket"}
-    upgrade |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "c2tpbGxmbGVldC1uYg=="}
-    for headers in ({}, upgrade):
-        asked = http.client.HTTPConnection(host, timeout=60)
-        asked.request("GET", f"/api/kernels/{uuid.uuid4()}/channels", headers=headers)
-        assert asked.getresponse().status in {302, 401, 403}, "its kernels are behind the token as well"
-        asked.close()
+    base, _, token = address.partition("login?token=")
+    for path in ("", "?token=wrong", f"?token={token}", "login", "login?token=wrong", "voila/render/dashboard.ipynb"):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(base + path, timeout=60)  # noqa: S310  as above
+    assert upgraded(base, str(uuid.uuid4())) == 403, "its kernels are behind the token as well"
+
+
+def test_a_token_lets_in_once_and_every_opening_looks_at_one_kernel(address: str, page: Page) -> None:
+    base, _, token = address.partition("login?token=")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(address, timeout=60)  # noqa: S310  as above
+    other = page.context.new_page()
+    for _ in range(2):
+        other.goto(address)  # in the browser that has the cookie it leads there still
+        assert other.url == base
+        expect(other.get_by_role("gridcell", name="second")).to_be_visible(timeout=120_000)
+    running = [p for p in psutil.Process().children(recursive=True) if "ipykernel_launcher" in p.cmdline()]
+    ours = [p for p in running if any("dashboard_server" in part for part in p.parent().cmdline())]
+    assert len(ours) == 1
+    other.close()
+    page.reload()
+    expect(page.get_by_role("gridcell", name="second")).to_be_visible(timeout=120_000)
+    kernel = page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    cookie = "; ".join(f"{c['name']}={c['value']}" for c in page.context.cookies())
+    foreign = {"Origin": "http://elsewhere.example"}
+    assert upgraded(base, kernel, Cookie=cookie, Origin=base.strip("/")) == 101
+    assert upgraded(base, kernel, Cookie=cookie, **foreign) == 403
+    assert upgraded(base, kernel, Authorization=f"token {token}", **foreign) == 403
 
 
 def test_jobs_are_listed_and_charted(page: Page) -> None:
