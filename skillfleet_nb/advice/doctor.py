@@ -6,14 +6,17 @@ import importlib.util
 import os
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.limits import RunStopped
+from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
 from skillfleet_nb.lm.session import Session
+from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.lm.task_models import model_for, models_for
 from skillfleet_nb.runs.answerable import check_labels, right_answer
 from skillfleet_nb.runs.metric import RunMetric
@@ -90,6 +93,8 @@ def diagnose(
         program = program if checks[-1].level == "ok" else None  # nothing can be asked of it
     if train is not None:
         checks += _data_checks(program, train, metric)
+        if program is not None and {c.name: c.level for c in checks}.get("LM answers") == "ok":
+            checks += _called(program, train, metric, lm, recorded_in, settings)
     checks += [_part(module, *told) for module, told in _OPTIONAL.items()]
     checks += _broken_plugins()
     return Diagnosis(tuple(checks))
@@ -225,6 +230,39 @@ def _metric(metric: Metric, program: Program, example: Example) -> Check:
     proven = RunMetric(metric).proves(example, right_answer(example, output_types(program)))
     told = "gives scores" if proven else "can only be tried on a real prediction: the run does so first"
     return Check("metric", "ok", told)
+
+
+def _called(
+    program: Program, train: Rows, metric: Metric | None, lm: Model, home: Home | None, settings: Settings
+) -> list[Check]:
+    """Call the program on a real row, and the metric on what it answers: once each, which is what a run begins with."""
+    try:
+        example = checked_splits(train, None, None, 0, program)[0].val[0]
+    except SkillfleetError:  # told in a row of its own
+        return []
+    checks: list[Check] = []
+    started = time.perf_counter()
+    try:
+        with Session.opened(home, settings, "doctor", [lm, *own_models(program)]) as session:
+            gate = session.gate()
+            with session.models(gate, lm):
+                metered = tapped_program(gate, program.deepcopy())
+                prediction = session.first_answer(partial(off_loop(metered), **example.inputs()))
+                given = ", ".join(map(str, prediction.keys())) if hasattr(prediction, "keys") else "no prediction"
+                took = f"in {time.perf_counter() - started:.2f} s"
+                checks.append(Check("program answers", "ok", f"a real row with {given}, {took}"))
+                if metric is not None:
+                    checks.append(_attempt("metric scores", lambda: _scored(metric, example, prediction)))
+    except (Exception, RunStopped) as exc:  # noqa: BLE001  whatever a program raises is what the person must see
+        told = " ".join(str(exc).split())[:160]
+        row = ", ".join(f"{name}={str(value)[:40]!r}" for name, value in example.inputs().items())
+        checks.append(Check("program answers", "fail", f"{type(exc).__name__}: {told}", f"try it: program({row})"))
+    return checks
+
+
+def _scored(metric: Metric, example: Example, prediction: Any) -> Check:
+    score = RunMetric(metric).probe(example, prediction)
+    return Check("metric scores", "ok", f"{float(score):.2f} for that answer")
 
 
 def _labels(metric: Metric, program: Program, examples: Sequence[Example]) -> Check:

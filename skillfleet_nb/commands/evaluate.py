@@ -45,7 +45,7 @@ A job without --data is tested on its own sealed test split, against the program
         "evaluate intents",
     ),
     task="Learn from runs",
-    place=10,
+    place=11,
 )
 def _evaluate(c: Context, a: argparse.Namespace) -> Job:
     check_waiting(c, a)

@@ -7,10 +7,23 @@ import os
 from pathlib import Path
 from typing import Any
 
+import dspy
 import pytest
 from made_up import Counting, Data, counted_lm, exact, program
 
 from skillfleet_nb import Fleet
+
+
+class Breaks(dspy.Module):
+    """Fails on any row, after its model has answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classify = dspy.Predict("text -> intent")
+
+    def forward(self, **inputs: Any) -> Any:
+        answer = self.classify(**inputs)
+        raise LookupError(f"no such table\nas {answer.intent}")
 
 
 def rows_of(diagnosis: Any) -> dict[str, Any]:
@@ -22,8 +35,9 @@ def test_ready(tmp_path: Path) -> None:
     found = Fleet(tmp_path).advice.doctor(program(), train=Data().all, metric=exact, lm=lm)
     assert found.ok, str(found)
     assert str(found).endswith("ready")
-    assert engine.calls == 1, "one short question"
-    for name in ("home", "settings", "LM", "price", "cache", "LM answers", "program", "metric"):
+    assert engine.calls == 2, "one short question, and one row"
+    whole = ("home", "settings", "LM", "price", "cache", "LM answers", "program", "metric")
+    for name in (*whole, "program answers", "metric scores"):
         assert rows_of(found)[name].level == "ok", name
     assert "$1000 in" in rows_of(found)["price"].found
     assert "ready" in found._repr_html_()
@@ -46,6 +60,8 @@ def test_nothing_is_configured(tmp_path: Path) -> None:
         ({"metric": lambda e, p: None}, "metric", "fail", "returned None"),
         ({"metric": lambda e, p: 1 / 0}, "metric", "fail", "raised ZeroDivisionError"),
         ({"metric": 3}, "metric", "fail", "cannot be called"),
+        ({"program": Breaks()}, "program answers", "fail", "no such table"),
+        ({"metric": lambda e, p: p.missing == 1}, "metric scores", "fail", "raised AttributeError"),
     ],
 )
 def test_each_failing_row_says_what_to_do(

@@ -88,7 +88,7 @@ def test_every_command_has_its_task_and_its_place() -> None:
 
 @pytest.mark.parametrize(("name", "request_class"), [("optimize", RunRequest), ("resume", ResumeRequest)])
 def test_what_starts_a_run_takes_a_requests_fields_by_their_names(name: str, request_class: type) -> None:
-    of_the_surface = {"no_wait", "output", "ensemble", "vote"}  # the last two are optimizer and parameters
+    of_the_surface = {"no_wait", "output", "yes", "ensemble", "vote"}  # the last two are optimizer and parameters
     taken = {one.dest for one in commands()[name].arguments} - of_the_surface
     asked = {f.name for f in fields(request_class)} - {"recommendation"}  # an object of Python's alone
     assert taken == asked
