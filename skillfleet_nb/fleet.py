@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import JobError, unknown
+from skillfleet_nb.monitoring.methods import MonitoringMethods
 from skillfleet_nb.reports.registry_methods import RegistryMethods
 from skillfleet_nb.runs.engines import parcel
 from skillfleet_nb.runs.engines.launch import start, start_again
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.skills.accessor import Skills
 
 
-class Fleet(RegistryMethods):
+class Fleet(RegistryMethods, MonitoringMethods):
     """Jobs, their facts and their programs, in one home.
 
     Parameters

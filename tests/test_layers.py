@@ -49,7 +49,7 @@ LAYERS: list[set[str]] = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 SURFACES = ["commands", "widgets", "magics"]  # lowest first
 PURE = LAYERS[0] | {"skills", "data"}
-LOADED_ON_USE = {"programs/voting.py", "skills/creator/program.py"}
+LOADED_ON_USE = {"programs/voting.py", "skills/creator/program.py", "monitoring/route.py"}
 """Files whose public classes are DSPy modules: nothing imports them before they are asked for."""
 HEAVY = {"dspy", "torch", "altair", "litellm", "sentence_transformers", "sklearn", "scipy", "pandas", "gepa", "optuna"}
 

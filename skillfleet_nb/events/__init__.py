@@ -16,6 +16,8 @@ from skillfleet_nb.events.curation import CURATION as CURATION
 from skillfleet_nb.events.curation import Curated as Curated
 from skillfleet_nb.events.members import MemberTold as MemberTold
 from skillfleet_nb.events.members import ShareTold as ShareTold
+from skillfleet_nb.events.monitoring import AB_TESTS as AB_TESTS
+from skillfleet_nb.events.monitoring import MonitoringPayload
 from skillfleet_nb.events.payload import JobState as JobState
 from skillfleet_nb.events.payload import Payload as Payload
 from skillfleet_nb.events.payload import StopKind as StopKind
@@ -419,7 +421,7 @@ AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
     | CandidateDecided | MemberTold | ShareTold | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed
     | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen | HeadroomFound | NoiseFound
-    | ProgramTried | VersionRegistered | AliasMoved | SignatureMigrated | Answered | Curated,
+    | ProgramTried | VersionRegistered | AliasMoved | SignatureMigrated | Answered | Curated | MonitoringPayload,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

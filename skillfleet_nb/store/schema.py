@@ -230,6 +230,11 @@ def m020_signature_migrations(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m021_ab_tests(con: duckdb.DuckDBPyConnection) -> None:
+    """Show A/B tests: views alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -245,6 +250,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m018_shares,
     m019_paused,
     m020_signature_migrations,
+    m021_ab_tests,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

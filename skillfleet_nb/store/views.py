@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skillfleet_nb.store.monitoring_views import MONITORING_VIEWS
 from skillfleet_nb.store.registry_views import REGISTRY_VIEWS
 
 VIEWS = {
@@ -206,5 +207,6 @@ VIEWS = {
             SELECT job_id, arg_min(payload, seq) AS s, min(logged_at) AS decided_at FROM raw.events
             WHERE kind = 'share' GROUP BY job_id, payload->>'round', payload->>'member')""",
     **REGISTRY_VIEWS,
+    **MONITORING_VIEWS,
 }
 """Query of each relation, in the order in which they rest on each other."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 FRAMES: dict[str, Callable[[Store], object]] = {
     "program_uses": queries.program_uses,
+    "ab_tests": queries.ab_tests,
+    "ab_scores": lambda s: queries.ab_scores(s, "none"),
+    "ab_units": lambda s: queries.ab_units(s, "none"),
     "jobs": queries.jobs,
     "job_names": queries.job_names,
     "job_setups": lambda s: queries.job_setups(s, ["none"]),

@@ -26,6 +26,7 @@ RELATIONS = ("jobs", "events", "trials", "scores", "lm_calls", "programs")
 RELATIONS += ("reviews", "example_history", "examples", "example_outcomes", "recommendations", "decisions", "members")
 RELATIONS += ("shares",)
 RELATIONS += ("program_versions", "alias_history", "program_aliases", "signature_migrations", "live_answers")
+RELATIONS += ("ab_tests", "ab_splits", "ab_answers", "ab_feedback", "ab_units")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
 
 
@@ -67,7 +68,7 @@ def test_each_relation_is_documented_column_by_column(filled: Store, relation: s
         ("select sum(lm_calls) from jobs", 2),  # a 38-digit sum comes back as a plain integer
         ("select sum(170141183460469231731687303715884105727::hugeint / 2)", 85070591730234615865843651857942052864.0),
         ("select 1.50", 1.5),
-        ("select name from (show tables) limit 1", "alias_history"),
+        ("select name from (show tables) limit 1", "ab_answers"),
         ("select column_name from (describe jobs) limit 1", "job_id"),
         ("select count(*) from (summarize trials)", 16),
         ("select running from (pivot jobs on state in ('interrupted', 'running') using count(*))", 0),

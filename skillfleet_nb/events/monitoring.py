@@ -1,0 +1,88 @@
+"""Events of programs in use: A/B tests."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from skillfleet_nb.events.payload import Payload
+
+AB_TESTS: Final = "ab"
+"""The stream of the journal that says which tests there are, and how each is split; answers stand in others."""
+
+
+class ABStarted(Payload):
+    """An A/B test began.
+
+    `run` tells tests of the same name apart, and is what units are assigned by.  `variants` has the version behind
+    each label, the one that others are compared with first; `split` the share of each.  `effect` is the difference of
+    mean scores that is planned for, `rows` the scored units by which it is told as often as `power` asks; `margin` is
+    set where the question is whether the others are no worse than that.
+    """
+
+    kind: Literal["ab_started"] = "ab_started"
+    name: str
+    run: str
+    variants: dict[str, str]
+    split: tuple[float, ...]
+    strategy: Literal["fixed", "ramp", "adaptive"] = "fixed"
+    alpha: float
+    power: float
+    effect: float
+    rows: int
+    margin: float | None = None
+    guardrails: tuple[str, ...] = ()
+    metric: str | None = None
+    by: str = ""
+
+
+class ABSplit(Payload):
+    """New units of a test are split otherwise from now on; `epoch` counts the splits of a test from 0."""
+
+    kind: Literal["ab_split"] = "ab_split"
+    name: str
+    run: str
+    epoch: int
+    split: tuple[float, ...]
+    why: str
+
+
+class ABEnded(Payload):
+    """A test is over; all units are answered by the variant `winner` from now on."""
+
+    kind: Literal["ab_ended"] = "ab_ended"
+    name: str
+    run: str
+    how: Literal["stopped", "guardrail", "promoted"]
+    winner: str
+    why: str
+    by: str = ""
+
+
+class ABAnswered(Payload):
+    """A variant answered a call; `unit` is a hash, which tells units apart and names nobody."""
+
+    kind: Literal["ab_answered"] = "ab_answered"
+    run: str
+    call: str
+    unit: str
+    variant: str
+    epoch: int
+    latency_s: float
+    cost_usd: float | None = None
+    error: str | None = None
+
+
+class ABScored(Payload):
+    """Feedback on an answer, in [0, 1]; the first one of a call counts."""
+
+    kind: Literal["ab_scored"] = "ab_scored"
+    run: str
+    call: str
+    unit: str
+    variant: str
+    epoch: int
+    score: float
+
+
+MonitoringPayload = ABStarted | ABSplit | ABEnded | ABAnswered | ABScored
+"""Every kind of fact about programs in use."""

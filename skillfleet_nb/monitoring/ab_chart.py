@@ -1,0 +1,77 @@
+"""The confidence sequence of an A/B test, over its scored units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skillfleet_nb.charts.chart import Chart
+from skillfleet_nb.charts.style import BLUE, HEIGHT, INK, VERMILION, WIDTH, nothing, titled
+from skillfleet_nb.monitoring.betting import path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skillfleet_nb.monitoring.ab_report import ABStatus
+
+_MOST = 300  # points of a line
+
+
+def sequence_data(status: ABStatus) -> pd.DataFrame:
+    """Return, of each other variant, the bounds of its gain on the control after every scored unit.
+
+    Columns: `variant`, `units` scored, and in points `low`, `high` and the `gain` seen so far.
+    """
+    import pandas as pd
+
+    frames = []
+    for label, bets in status.bets.items():
+        n = bets.x.shape[-1]
+        if not n:
+            continue
+        low, high = path(bets, status.alpha)
+        shown = np.unique(np.linspace(0, n - 1, min(n, _MOST)).astype(int))
+        gain = np.clip(np.cumsum(bets.x) / np.arange(1, n + 1), -1, 1)
+        told = {"low": 100 * low[shown], "high": 100 * high[shown], "gain": 100 * gain[shown]}
+        frames.append(pd.DataFrame({"variant": label, "units": shown + 1, **told}))
+    columns = ["variant", "units", "low", "high", "gain"]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def sequence(data: pd.DataFrame, *, floor: float = 0.0, planned: int = 0, title: str = "") -> Any:
+    """Plot :func:`sequence_data`: a band a variant; the test is decided where it leaves the dashed line."""
+    if data.empty:
+        return nothing("No confidence sequence: nothing is scored yet.")
+    import altair as alt
+
+    x = alt.X("units:Q", title="scored units", scale=alt.Scale(domainMax=max(planned, int(data["units"].max()))))
+    base = alt.Chart(data).encode(x=x, tooltip=["variant", "units", *_formatted("gain", "low", "high")])
+    band = base.mark_area(opacity=0.22, color=BLUE).encode(
+        y=alt.Y("low:Q", title="gain on the first variant (points)"), y2="high:Q"
+    )
+    line = base.mark_line(color=BLUE, strokeWidth=2).encode(y="gain:Q")
+    rule = alt.Chart().mark_rule(color=VERMILION, strokeDash=[5, 4], strokeWidth=1.5).encode(y=alt.datum(floor))
+    how = "The gain seen so far, within bounds that hold at every look; it is decided once they leave the dashed line."
+    layers = alt.layer(band, line, rule, data=data)
+    if planned:
+        end = alt.Chart().mark_rule(color=INK, strokeDash=[2, 3]).encode(x=alt.datum(planned))
+        layers, how = alt.layer(band, line, rule, end, data=data), f"{how} Dotted: the units that were planned."
+    sized = layers.properties(width=WIDTH, height=HEIGHT)
+    if len(set(data["variant"])) > 1:
+        return sized.facet(row=alt.Row("variant:N", title=None)).properties(title=titled(title, how))
+    return sized.properties(title=titled(title, how))
+
+
+def sequence_chart(status: ABStatus) -> Chart:
+    """Make the chart of a test."""
+    asked = status.test.started
+    title, data = f"A/B test {status.name}", sequence_data(status)
+    drawn = sequence(data, floor=-100 * (asked.margin or 0.0), planned=asked.rows, title=title)
+    return Chart(title, data, drawn)
+
+
+def _formatted(*names: str) -> list[Any]:
+    import altair as alt
+
+    return [alt.Tooltip(f"{name}:Q", format="+.1f") for name in names]

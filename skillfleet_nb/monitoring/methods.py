@@ -1,0 +1,105 @@
+"""What the facade says of programs in use: the methods of ``Fleet`` that speak of A/B tests."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import dspy
+
+    from skillfleet_nb.monitoring.ab import AB
+    from skillfleet_nb.monitoring.ab_report import ABStatus
+    from skillfleet_nb.monitoring.route import ABRoute
+    from skillfleet_nb.reports.registered import Registered
+    from skillfleet_nb.store import Store
+    from skillfleet_nb.typing import Metric, Program
+
+
+class MonitoringMethods(ABC):
+    """Shortcuts to the facade's A/B tests."""
+
+    store: Store
+
+    @property
+    @abstractmethod
+    def registry(self) -> Registered:
+        """Registered programs."""
+
+    @cached_property
+    def ab_tests(self) -> AB:
+        """A/B tests of registered programs."""
+        from skillfleet_nb.monitoring.ab import AB
+
+        return AB(self.store, self.registry)
+
+    def start_ab(
+        self,
+        name: str,
+        variants: Mapping[str, str] | Sequence[str],
+        *,
+        split: Sequence[float] | str | None = None,
+        metric: Metric | str | None = None,
+        alpha: float = 0.05,
+        guardrails: Sequence[str] = (),
+        effect: float = 0.05,
+        power: float = 0.9,
+        margin: float | None = None,
+    ) -> ABStatus:
+        """Start an A/B test of registered programs.
+
+        Parameters
+        ----------
+        name
+            What it is called.
+        variants
+            Label to ``name@version`` or ``name@alias``, the control first; an alias is the version it stands for now.
+            The same program twice is an A/A test.
+        split
+            Shares of the units, such as ``(0.5, 0.5)`` or ``"90:10"``, equal ones by default; ``"ramp"`` goes from 1 %
+            to 5, 25 and 50 % for the candidate; ``"adaptive"`` gives more units to what seems better.
+        metric
+            What the scores are of, to be remembered.
+        alpha
+            Risk that a winner is none, over all looks at all variants together.
+        guardrails
+            Such as ``"cost<=1.2x"`` or ``"latency<=1.5x"`` of the control; a broken one ends the test.
+        effect, power
+            Difference of mean scores that is planned for, and the chance to find it with the planned units.
+        margin
+            Asks whether the others are no worse than the control by this much, instead of which is better.
+
+        Raises
+        ------
+        InputError, NotFoundError, JobError
+            If an argument cannot be used, there is no such version, or a test of this name runs.
+
+        Examples
+        --------
+        >>> import dspy, tempfile, skillfleet_nb as sf
+        >>> fleet = sf.Fleet(tempfile.mkdtemp())
+        >>> first = fleet.register(dspy.Predict("text -> intent"), "intents").ref
+        >>> fleet.start_ab("aa", {"A": first, "B": first}).sentence().split(";")[0]
+        'nothing is scored yet'
+        """
+        return self.ab_tests.start(
+            name, variants, split=split, metric=metric, alpha=alpha, guardrails=guardrails, effect=effect, power=power,
+            margin=margin,
+        )  # fmt: skip
+
+    def ab(self, name: str, signature: Program | type[dspy.Signature] | None = None) -> ABRoute:
+        """Make the program that answers as a test says: ``route(unit="user-17", text=…)``.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            If there is no such test, or a variant cannot be loaded.
+        """
+        return self.ab_tests.route(name, signature)
+
+    def ab_status(self, name: str) -> ABStatus:
+        """Look how a test stands: `low`, `high`, `winner`, `n`, ``sentence()``; raises `NotFoundError`."""
+        return self.ab_tests.status(name)

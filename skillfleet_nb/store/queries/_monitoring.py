@@ -1,0 +1,48 @@
+"""Programs in use: A/B tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skillfleet_nb.store.store import Store
+
+
+def ab_tests(store: Store) -> pd.DataFrame:
+    """Rows of ``ab_tests``, the newest first."""
+    return store.frame("FROM ab_tests ORDER BY started_at DESC")
+
+
+def ab_scores(store: Store, run: str) -> pd.DataFrame:
+    """Of each unit of a test its first score, in the order in which they came.
+
+    Columns: `unit`, `variant`, `epoch` of the split it was assigned by, `score`, `at`.
+    """
+    return store.frame(
+        """
+        SELECT unit, u.variant AS variant, u.epoch AS epoch, arg_min(score, s."at") AS score, min(s."at") AS "at"
+        FROM ab_feedback AS s JOIN ab_units AS u USING (run, unit, variant)
+        WHERE run = ? GROUP BY ALL ORDER BY "at", unit""",
+        [run],
+    )
+
+
+def ab_units(store: Store, run: str) -> pd.DataFrame:
+    """Of each unit of a test its first answer, in the order in which they came.
+
+    Columns: `unit`, `variant`, `epoch` of the split it was assigned by, `latency_s`, `cost_usd`, `error`, `answers`,
+    and whether a score came, `scored`.
+    """
+    return store.frame(
+        """
+        WITH scored AS (SELECT DISTINCT unit FROM ab_feedback WHERE run = $run), called AS (
+            SELECT unit, arg_min({l: latency_s, c: cost_usd, e: error}, "at") AS a, count(*) AS answers
+            FROM ab_answers WHERE run = $run GROUP BY unit
+        )
+        SELECT unit, variant, epoch, a.l AS latency_s, a.c AS cost_usd, a.e AS error,
+            coalesce(answers, 0) AS answers, unit IN (SELECT unit FROM scored) AS scored
+        FROM ab_units LEFT JOIN called USING (unit) WHERE run = $run ORDER BY first_at, unit""",
+        {"run": run},
+    )
