@@ -8,10 +8,10 @@ from skillfleet_nb.config import Settings
 from skillfleet_nb.data.load import to_examples
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.lm.limits import Limits, RunStopped
+from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.runs.metric import RunMetric
-from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.runs.task import checked_lm, input_fields
 
 if TYPE_CHECKING:
