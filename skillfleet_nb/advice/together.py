@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST = 3
 """Members of a set that is recommended."""
-SURE = 0.5
+SURE = 0.6
 """Chance of being the best, within two points, from which one name is supported."""
 _NO_MEMBERS = (
     "knn_fewshot",

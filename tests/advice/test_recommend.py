@@ -338,3 +338,30 @@ def test_a_rerun_from_the_cache_counts_as_what_its_calls_would_have_cost(tmp_pat
     assert again.cost_usd == 0
     costs = [run["actual_cost_usd"] for run in queries.experience(fleet.store, "").runs]
     assert costs == pytest.approx([bought.cost_usd] * 2)
+
+
+def test_where_no_name_is_supported_a_set_is_named_with_its_cost() -> None:
+    unsure = (
+        _prospect("miprov2 light", 4.0, 60, 0.7004, 10),
+        _prospect("infer_rules", 2.0, 60, 0.699, 10),
+        _prospect("gepa light", 1.0, 60, 0.698, 10),
+        _prospect("simba", 1.0, 60, 0.697, 10),  # tells nothing on its way
+    )
+    made = Selector(unsure, {"n": 300, "lm": "acme/one"}, 0.4).choose(budget_usd=50)
+    several = made.together
+    assert several is not None
+    assert several is made.to_run
+    assert (several.optimizer, set(several.params["members"])) == ("portfolio", {"miprov2", "infer_rules", "gepa"})
+    assert several.params["settings"]["miprov2"] == {"auto": "light"}
+    assert several.cost_usd is not None
+    assert several.cost_usd.expected == pytest.approx(1.5 * unsure[0].forecast.cost_usd.expected)  # type: ignore[union-attr]
+    assert several.difference > 0.05
+    assert "run these 3, racing, for about $4.8" in made.text()
+    high = unsure[0].forecast.cost_usd.high  # type: ignore[union-attr]
+    least = Selector(unsure, {"n": 300, "lm": "acme/one"}, 0.4).choose(budget_usd=high)
+    assert least.together is not None
+    assert least.together.cost_usd is not None
+    assert least.together.cost_usd.high <= high
+    sure = (_prospect("miprov2 light", 4.0, 60, 0.95, 10), _prospect("infer_rules", 2.0, 60, 0.4, 10))
+    made = Selector(sure, {"n": 300, "lm": "acme/one"}, 0.4).choose(budget_usd=50)
+    assert (made.together, made.to_run.optimizer) == (None, "miprov2")
