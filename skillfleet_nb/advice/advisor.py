@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -194,17 +195,18 @@ class Advisor:
 
         Where the evidence does not support one optimizer, that is a portfolio.
         """
-        if request.optimizer == AUTO:
-            made = self._recommended(task, Requirements(request.budget_usd, max_minutes=request.max_minutes))
-            several, calls = made.together, request.max_calls
-            runs = made.to_run if several and (calls is None or calls >= several.calls.low) else made.chosen
-            request = replace(
-                request, optimizer=runs.optimizer, params=runs.params, budget_usd=made.job_usd, recommendation=made
-            )
         if request.optimizer == Portfolio.name:
-            history = self._histories.of(task.key)
-            request = replace(request, params=started(request, task, history))
-        return request
+            return replace(request, params=started(request, task, self._histories.of(task.key)))
+        if request.optimizer != AUTO:
+            return request
+        made = self._recommended(task, Requirements(request.budget_usd, max_minutes=request.max_minutes))
+        request = replace(request, budget_usd=made.job_usd, recommendation=made)
+        several, calls = made.together, request.max_calls
+        if several is not None and (calls is None or calls >= several.calls.low):
+            with suppress(InputError):  # the limits do not reach for several
+                together = replace(request, optimizer=several.optimizer, params=several.params)
+                return replace(together, params=started(together, task, self._histories.of(task.key)))
+        return replace(request, optimizer=made.optimizer, params=made.params)
 
     def follow(
         self,

@@ -9,6 +9,8 @@ from skillfleet_nb.advice.forecast import forecast
 from skillfleet_nb.advice.posterior import baseline_of, expectations
 from skillfleet_nb.advice.sizing import read_sizes
 from skillfleet_nb.advice.task_facts import features, workload
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.optimizers import Shape
 from skillfleet_nb.optimizers.members import made
 from skillfleet_nb.optimizers.portfolio import PortfolioParams
 from skillfleet_nb.runs.reach import for_the_search
@@ -56,18 +58,33 @@ def _expected(members: dict[str, Optimizer], task: CheckedTask, history: History
 
 
 def _paid_for(request: RunRequest, task: CheckedTask, members: dict[str, Optimizer]) -> int | None:
-    """Return how many requests of the search the limits pay for; None where there is none but on time."""
-    per_run = task.predictors
-    bounds = []
+    """Return how many requests of the search the limits pay for; None where there is none but on time.
+
+    Raises
+    ------
+    InputError
+        If money or tokens do not reach for the smallest forecast of a member.
+    """
+    per_run, bounds = task.predictors, {}
     if request.max_calls is not None:
-        bounds.append(float(request.max_calls))
+        bounds["max_calls"] = float(request.max_calls)
     if request.budget_usd is not None or request.max_tokens is not None:
         load = workload(task, read_sizes(task))
         told = [forecast(optimizer, load) for optimizer in members.values()]
         if request.budget_usd is not None and all(f.cost_usd is not None and f.cost_usd.expected > 0 for f in told):
-            bounds.append(
-                request.budget_usd / fmean(f.cost_usd.expected / f.calls.expected for f in told if f.cost_usd)
-            )
+            each = fmean(f.cost_usd.expected / f.calls.expected for f in told if f.cost_usd)
+            bounds["budget_usd"] = request.budget_usd / each
         if request.max_tokens is not None:
-            bounds.append(request.max_tokens / fmean(f.tokens.expected / f.calls.expected for f in told))
-    return max(1, for_the_search(int(min(bounds)), task.sizes, per_run)) if bounds else None
+            bounds["max_tokens"] = request.max_tokens / fmean(f.tokens.expected / f.calls.expected for f in told)
+    if not bounds:
+        return None
+    limit = min(bounds, key=bounds.__getitem__)
+    requests = for_the_search(int(bounds[limit]), task.sizes, per_run)
+    shape = Shape(task.sizes["train"], task.sizes["val"], task.predictors)
+    least = min(optimizer.expected_calls(shape).low for optimizer in members.values())
+    if limit != "max_calls" and requests < least:  # of max_calls every run of several is refused alike
+        raise InputError(
+            f"{limit} = {getattr(request, limit):g} pays for about {max(0, requests):,} calls of the search: "
+            f"the smallest forecast of a member of portfolio is {least:,}; raise it, or name cheaper members"
+        )
+    return max(1, requests)

@@ -161,6 +161,17 @@ def test_a_budget_below_the_smallest_forecast_is_refused(tmp_path: Path) -> None
         begun(Fleet(tmp_path), counted_lm()[0], params={**PARAMS, "requests": None}, max_calls=15)
 
 
+def test_money_below_the_smallest_forecast_is_refused_and_is_shared_out_else(tmp_path: Path) -> None:
+    lm = counted_lm(Counting(usd_per_1k_tokens=0.001))[0]
+    params = {k: v for k, v in PARAMS.items() if k != "requests"}
+    with pytest.raises(InputError, match=r"budget_usd = 0.01 pays for about \d+ calls"):
+        begun(Fleet(tmp_path), lm, params=params, budget_usd=0.01)
+    result = (job := begun(Fleet(tmp_path), lm, params=params, budget_usd=0.1)).result()
+    assert result.cost_usd is not None
+    assert 0 < result.cost_usd <= 0.1
+    assert job.progress.spec["params"]["requests"] > 40
+
+
 def test_a_forecast_is_what_is_shared_out_at_most() -> None:
     shape = Shape(24, 12, 1)
     whole = create("portfolio", {**PARAMS, "requests": 40}).expected_calls(shape)
