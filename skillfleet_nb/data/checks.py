@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ID_FIELDS = ("id", "example_id")  # names under which people keep an identity of their own
 _SHOWN = 60  # characters of an example in a message
+_NUMBERED = 8  # rows that are named by their numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,16 +208,45 @@ def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -
     return issues
 
 
+def told_of_blanks(name: str, rows: Sequence[object]) -> str:
+    """Say in how many rows of a split a field has no value, for the verdict that rests on them; empty where in none.
+
+    Examples
+    --------
+    >>> import dspy
+    >>> rows = [dspy.Example(text="hi", intent=None), dspy.Example(text="bye", intent="leave")]
+    >>> told_of_blanks("test", [row.with_inputs("text") for row in rows])
+    '1 of 2 test rows has no value for intent: what it scores says nothing'
+    """
+    blanks = _blanks([parts(row, None) for row in rows])
+    concerned = {number for numbers in blanks.values() for number in numbers}
+    if not concerned:
+        return ""
+    has, it = ("has", "it scores") if len(concerned) == 1 else ("have", "they score")
+    return f"{len(concerned)} of {len(rows)} {name} rows {has} no value for {', '.join(blanks)}: what {it} says nothing"
+
+
 def _missing_values(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Issue]:
+    blanks = _blanks(rows)
+    if not blanks:
+        return []
+    listed = ", ".join(f"{field} in {_numbered(numbers)}" for field, numbers in blanks.items())
+    concerned = {number for numbers in blanks.values() for number in numbers}
+    return [Issue("missing values", len(concerned), f"{name}: no value for {listed}; fill them in or drop the rows.")]
+
+
+def _blanks(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, list[int]]:
+    """Find the rows in which a field has no value, by field."""
     empty: dict[str, list[int]] = defaultdict(list)
     for index, (inputs, outputs) in enumerate(rows):
         for field, value in (inputs | outputs).items():
             blank = isinstance(value, str) and not value.strip()
             if blank or (not isinstance(value, str) and canonical_json(value) == "null"):
                 empty[field].append(index)
-    if not empty:
-        return []
-    listed = ", ".join(f"{field} in {len(numbers)} row{'s' * (len(numbers) > 1)}" for field, numbers in empty.items())
-    concerned = {index for numbers in empty.values() for index in numbers}
-    text = f"{name}: no value for {listed}, the first at row {min(concerned)}; fill them in or drop the rows."
-    return [Issue("missing values", len(concerned), text)]
+    return empty
+
+
+def _numbered(numbers: Sequence[int]) -> str:
+    """Name rows by their numbers, the first of many."""
+    first = ", ".join(map(str, numbers[:_NUMBERED])) + (", …" if len(numbers) > _NUMBERED else "")
+    return f"{len(numbers)} row{'s' * (len(numbers) > 1)} ({first})"

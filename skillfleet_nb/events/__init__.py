@@ -231,9 +231,9 @@ class CandidateDecided(Payload):
 class Result(Payload):
     """What the job came to: scores in [0, 1] on validation and on the sealed test split.
 
-    `failed_share` is the share of test predictions, of both programs, that failed; `unread` says that no
-    proposal of the search could be read, empty where some could.  `test_low` and `test_high` bound the test score of
-    a program that was evaluated alone.
+    `failed_share` is the share of test predictions, of both programs, that failed; `unread` says what the
+    verdict suffers from: that no proposal of the search could be read, or test rows without a value.
+    `test_low` and `test_high` bound the test score of a program that was evaluated alone.
     """
 
     kind: Literal["result"] = "result"

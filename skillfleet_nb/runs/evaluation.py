@@ -19,7 +19,7 @@ from skillfleet_nb.format import counted, points
 from skillfleet_nb.optimizers import Calls, Optimizer, OptimizerParams
 from skillfleet_nb.runs.execution import Execution
 from skillfleet_nb.runs.lm_health import told_at_the_end
-from skillfleet_nb.runs.outcome import Stop, recorded, result_of
+from skillfleet_nb.runs.outcome import Stop, caveats, recorded, result_of
 from skillfleet_nb.runs.prepare import Prepared, checked_budget
 from skillfleet_nb.runs.recorder import Candidate
 from skillfleet_nb.runs.request import RunRequest
@@ -195,7 +195,7 @@ class Evaluation(Execution):
         return Candidate(self._reporter.keep(program), program, failed=failed, chosen=True)
 
     def _told(self, before: Candidate, best: Candidate, compared: Comparison | None, stop: Stop) -> RunResult:
-        unread = self._session.readings.on_the_result()
+        unread = caveats(self._session.readings.on_the_result(), self.prepared.splits.test)
         result = result_of(stop, self._scorer.as_given(best.program), {}, {}, compared, self.ledger, 0, unread)
         if compared is None:
             result = replace(result, summary=stop.reason)
@@ -204,6 +204,7 @@ class Evaluation(Execution):
             mean = mean_interval(rows, seed=self.prepared.spec.seed)
             of_all = counted(len(rows), "row") if len(rows) == n else f"{len(rows):,} of {n:,} rows"
             told = f"{points(mean.mean)} on {of_all}, 95% interval {points(mean.low)} to {points(mean.high)}"
+            told += f"; {unread}" if unread else ""
             result = replace(
                 result, test_baseline=None, test_delta=None, test_delta_interval=None, p_value=None, verdict=None,
                 test_interval=(mean.low, mean.high), summary=told,

@@ -26,7 +26,7 @@ from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.lanes import Lanes
 from skillfleet_nb.runs.leavable import run_leavable
 from skillfleet_nb.runs.lm_health import told_at_the_end
-from skillfleet_nb.runs.outcome import Comparison, Stop, recorded, result_of
+from skillfleet_nb.runs.outcome import Comparison, Stop, caveats, recorded, result_of
 from skillfleet_nb.runs.racing import Racing, raced
 from skillfleet_nb.runs.reach import reserve
 from skillfleet_nb.runs.recorder import Candidate, Recorder
@@ -328,7 +328,8 @@ class Execution:
         return candidate
 
     def _result(self, baseline: Candidate, best: Candidate, compared: Comparison | None, stop: Stop) -> RunResult:
-        trials, unread = self._recorder.trials, self._session.readings.on_the_result()
+        trials = self._recorder.trials
+        unread = caveats(self._session.readings.on_the_result(), self.prepared.splits.test)
         program = self._scorer.as_given(best.program)
         result = result_of(stop, program, baseline.scores, best.scores, compared, self.ledger, trials, unread)
         warnings = told_at_the_end(self._session, self._recorder, self.prepared.metric)

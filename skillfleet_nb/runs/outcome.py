@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.data.checks import told_of_blanks
 from skillfleet_nb.events import JobState, Result, StopKind
 from skillfleet_nb.format import points
 from skillfleet_nb.runs.spec import RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from skillfleet_nb.events import Split
     from skillfleet_nb.lm.meter import Ledger
@@ -111,6 +112,11 @@ def result_of(
             summary=compared.sentence(),
         )
     return replace(result, summary=f"{result.summary}; {unread}") if unread else result
+
+
+def caveats(unread: str, test: Sequence[object]) -> str:
+    """Say what the verdict suffers from: answers that could not be read, test rows without a value."""
+    return "; ".join(filter(None, [unread, told_of_blanks("test", test)]))
 
 
 def recorded(result: RunResult, best_program_id: str, unread: str) -> Result:

@@ -138,8 +138,7 @@ def _verdict(p: Picture) -> Markup:
     if r["score"]:
         score, low, high = r["score"]
         return fill(
-            "<div style='margin:6px 0'>{} {}{}</div>", interval_svg(score, low, high, 0, 100, zero=None),
-            r["summary"], unread,
+            "<div style='margin:6px 0'>{} {}</div>", interval_svg(score, low, high, 0, 100, zero=None), r["summary"]
         )  # fmt: skip
     if not r["verdict"] or "delta" not in r:
         return fill("<div style='margin:6px 0'>{}</div>", r["summary"])

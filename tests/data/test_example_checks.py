@@ -59,7 +59,7 @@ def test_missing_values_are_counted() -> None:
     rows = [*GOOD, {"text": "  ", "intent": "a"}, {"text": "x", "intent": None}, {"text": "y", "intent": float("nan")}]
     (found,) = check_examples(rows, input_fields=["text"])
     assert (found.code, found.rows) == ("missing values", 3)
-    assert "text in 1 row, intent in 2 rows, the first at row 10" in found.text
+    assert "no value for text in 1 row (10), intent in 2 rows (11, 12); fill them in" in found.text
 
 
 def test_leaks_between_splits_name_how_many_and_one() -> None:

@@ -37,6 +37,23 @@ def optimised(home: Path) -> Job:
     return job
 
 
+def test_rows_without_a_label_are_told_before_and_with_the_verdict(fleet: Fleet) -> None:
+    lm, _ = counted_lm()
+    test = [row.copy() for row in Data().test]
+    test[3].intent = test[5].intent = None
+    told = "2 of 12 test rows have no value for intent: what they score says nothing"
+    alone = fleet.evaluate(program(), test, exact, lm=lm)
+    assert alone.result(120).summary.endswith(told)
+    against = fleet.optimize(
+        program(), **{**Data().splits(), "test": test}, metric=exact, lm=lm, optimizer="labeled_fewshot"
+    )
+    against.result(120)
+    for job in (alone, against):
+        assert any("no value for intent in 2 rows (3, 5)" in note for note in job.progress.warnings)
+        assert told in job.text()
+        assert told in job.html()
+
+
 def test_a_program_is_scored_with_an_interval_and_recorded_as_a_job(fleet: Fleet) -> None:
     lm, engine = counted_lm(Counting(usd_per_1k_tokens=0.01))
     job = fleet.evaluate(program(), Data().test, exact, lm=lm, name="as it is", tags="asked")
