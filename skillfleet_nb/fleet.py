@@ -9,6 +9,7 @@ from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import JobError, unknown
 from skillfleet_nb.monitoring.methods import MonitoringMethods
 from skillfleet_nb.reports.registry_methods import RegistryMethods
+from skillfleet_nb.runs.creation import CreateRequest
 from skillfleet_nb.runs.engines import parcel
 from skillfleet_nb.runs.engines.launch import start, start_again
 from skillfleet_nb.runs.evaluation import EvaluateRequest, prepare_evaluation
@@ -16,9 +17,10 @@ from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
 from skillfleet_nb.runs.jobs.names import free_name
 from skillfleet_nb.runs.jobs.resume import refuse_changes, refuse_finished, refuse_spent
-from skillfleet_nb.runs.prepare import in_time, prepare
+from skillfleet_nb.runs.kinds import prepare_kind
+from skillfleet_nb.runs.prepare import in_time
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
-from skillfleet_nb.runs.spec import EVALUATE
+from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.store import Home, Store, queries
 from skillfleet_nb.store.blobs import Blobs
 
@@ -143,7 +145,7 @@ class Fleet(RegistryMethods, MonitoringMethods):
         """Agent skills: the index in which similar ones are found."""
         from skillfleet_nb.skills.accessor import Skills
 
-        return Skills(self.home.root)
+        return Skills(self.store)
 
     @takes(RunRequest)
     def optimize(self, *program: Any, **options: Any) -> Job:
@@ -176,8 +178,9 @@ class Fleet(RegistryMethods, MonitoringMethods):
         return self._run(RunRequest(*program, **options))
 
     def _run(self, request: RunRequest) -> Job:
-        settle = partial(prepare, request, self.settings, select=self.data.narrowed, choose=self.advice.decided)
-        return self._start(in_time(settle, request.max_minutes), self.advice.explained)
+        settle = partial(prepare_kind, request, self.settings, select=self.data.narrowed, choose=self.advice.decided)
+        explain = self.advice.explained if request.optimizer != CREATE_SKILL else lambda _: ()
+        return self._start(in_time(settle, request.max_minutes), explain)
 
     def _start(self, prepared: Prepared, explain: Callable[[Prepared], Sequence[Payload]]) -> Job:
         with free_name(self.store, prepared.request.name) as name:
@@ -213,7 +216,7 @@ class Fleet(RegistryMethods, MonitoringMethods):
         with kept.under():
             if asked.as_new:
                 return self._run(kept.request)
-            prepared = in_time(partial(prepare, kept.request, settings), kept.request.max_minutes)
+            prepared = in_time(partial(prepare_kind, kept.request, settings), kept.request.max_minutes)
             refuse_changes(before.name, before.spec, prepared.spec)
             job = start_again(self.home, prepared, before, kept.cache_dir)
         self._jobs[job.id] = job
@@ -250,6 +253,31 @@ class Fleet(RegistryMethods, MonitoringMethods):
 
         asked = resolved(EvaluateRequest(*program, **options), self.job, self.registry)
         return self._start(prepare_evaluation(asked, self.settings), lambda _: ())
+
+    @takes(CreateRequest)
+    def create_skill(self, *task: Any, **options: Any) -> Job:
+        """Start creating a skill, and return at once: a job as any other, which writes the skill last.
+
+        Returns
+        -------
+        Job
+            A handle; its result has `skill`, `folder`, `path`, `score`, `similar`, `seconds_saved` and `created`.
+
+        Raises
+        ------
+        InputError, NotFoundError, LMError, HomeError
+            In one line, with nothing spent.
+
+        Examples
+        --------
+        >>> import tempfile, skillfleet_nb as sf
+        >>> made = Fleet(tempfile.mkdtemp()).create_skill(
+        ...     "Use when API keys must be rotated without downtime", root=tempfile.mkdtemp(), lm=sf.offline_lm()
+        ... ).result()
+        >>> made.skill.validate().conformant
+        True
+        """
+        return self._run(CreateRequest(*task, **options).run(self.home))
 
     def jobs(
         self,

@@ -22,6 +22,7 @@ from skillfleet_nb.events import (
     ReviewAnswered,
     ReviewAsked,
     ShareTold,
+    SkillCreated,
     StateChanged,
     StopKind,
     Trial,
@@ -227,6 +228,7 @@ class JobRecord:
     programs: set[str] = field(default_factory=set)
     first_program: str | None = None
     lanes: dict[str, LaneRecord] = field(default_factory=dict)
+    created: SkillCreated | None = None
     result: Result | None = None
     question: ReviewAsked | None = None
     reviews: list[tuple[str, str, str]] = field(default_factory=list)
@@ -373,6 +375,10 @@ class JobRecord:
     def _lane(self, member: str) -> LaneRecord:
         return self.lanes.setdefault(member, LaneRecord())
 
+    def _made(self, p: SkillCreated, at: datetime) -> None:
+        del at
+        self.created = p
+
     def _ended(self, p: Result, at: datetime) -> None:
         del at
         self.result = p
@@ -401,6 +407,7 @@ class JobRecord:
         ProgramSaved: _kept,
         MemberTold: _member,
         ShareTold: _shared,
+        SkillCreated: _made,
         Result: _ended,
         ReviewAsked: _asked,
         ReviewAnswered: _answered,

@@ -12,7 +12,7 @@ from skillfleet_nb.commands.tasks import by_task, listing, more_help
 from skillfleet_nb.format import ago, duration, is_missing, money, one_line, points, seen_from_here, visible
 from skillfleet_nb.html import Readable, fill, join, preformatted, progress_bar, table, text_table
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.runs.spec import EVALUATE
+from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.runs.task import LM_SETUP, OFFLINE_SETUP
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ class JobReport(Readable):
     def _diff(self) -> Any:
         from skillfleet_nb.errors import SkillfleetError
 
-        if self.job.progress.optimizer == EVALUATE:
+        if self.job.progress.optimizer in {EVALUATE, CREATE_SKILL}:
             return Note("")  # it changes nothing
         try:
             return self.job.diff()

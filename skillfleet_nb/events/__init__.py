@@ -25,6 +25,7 @@ from skillfleet_nb.events.registry import AliasMoved as AliasMoved
 from skillfleet_nb.events.registry import Answered as Answered
 from skillfleet_nb.events.registry import SignatureMigrated as SignatureMigrated
 from skillfleet_nb.events.registry import VersionRegistered as VersionRegistered
+from skillfleet_nb.events.skills import SkillCreated as SkillCreated
 
 Role = Literal["task", "prompt", "reflection", "judge"]
 READ: dict[str, str] = {"task": "answers", "prompt": "proposals", "reflection": "proposals", "judge": "grades"}
@@ -419,9 +420,10 @@ class ProgramTried(Payload):
 
 AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
-    | CandidateDecided | MemberTold | ShareTold | Result | ReviewAsked | ReviewAnswered | ExamplesAnalysed
-    | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen | HeadroomFound | NoiseFound
-    | ProgramTried | VersionRegistered | AliasMoved | SignatureMigrated | Answered | Curated | MonitoringPayload,
+    | CandidateDecided | MemberTold | ShareTold | SkillCreated | Result | ReviewAsked | ReviewAnswered
+    | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen
+    | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved
+    | SignatureMigrated | Answered | Curated | MonitoringPayload,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,14 +12,18 @@ from skillfleet_nb.format import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
     import dspy
     import pandas as pd
 
-    from skillfleet_nb.events import JobState, StopKind
+    from skillfleet_nb.events import JobState, SkillCreated, StopKind
+    from skillfleet_nb.skills import Skill
 
 EVALUATE = "evaluate"
 """What stands in the place of an optimizer in a job that only scores."""
+CREATE_SKILL = "create_skill"
+"""What stands in the place of an optimizer in a job that creates a skill."""
 
 
 def tags_of(given: Sequence[str]) -> tuple[str, ...]:
@@ -185,3 +189,53 @@ class RunResult:
     def __repr__(self) -> str:
         # A cell that ends in job.result() shows this: the program would fill the page.
         return f"<RunResult {self}>"
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class CreationResult(RunResult):
+    """What the creation of a skill came to; `test_score` is its quality.
+
+    Attributes
+    ----------
+    created
+        All that was recorded of it, its `findings` among them.
+    """
+
+    created: SkillCreated
+
+    @classmethod
+    def of(cls, result: RunResult, created: SkillCreated) -> Self:
+        """Add to a result what was created."""
+        return cls(**{f.name: getattr(result, f.name) for f in fields(result)}, created=created)
+
+    @property
+    def skill(self) -> Skill:
+        """The skill, as it is on disk now."""
+        from skillfleet_nb.skills import Skill
+
+        return Skill.load(self.created.folder)
+
+    @property
+    def folder(self) -> str:
+        """Where it was written."""
+        return self.created.folder
+
+    @property
+    def path(self) -> str:
+        """The way it took: fast, normal or expert."""
+        return self.created.path
+
+    @property
+    def score(self) -> float:
+        """Its quality, in [0, 1]."""
+        return self.created.score
+
+    @property
+    def similar(self) -> tuple[str, ...]:
+        """The skills that were there and are closest to the task."""
+        return self.created.similar
+
+    @property
+    def seconds_saved(self) -> float:
+        """What the normal way would have taken beyond this, as far as can be told."""
+        return self.created.seconds_saved

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.store import queries
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pandas as pd
+
     from skillfleet_nb.skills.similarity.index import SimilarityIndex
+    from skillfleet_nb.store import Store
 
 
 class Skills:
@@ -16,12 +21,12 @@ class Skills:
 
     Parameters
     ----------
-    home
-        Its folder.
+    store
+        Of the home.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, store: Store) -> None:
+        self._store, self._home = store, store.home.root
 
     def index(self, root: str | Path, progress: Callable[[int, int], None] | None = None) -> SimilarityIndex:
         """Return the similarity index of the skills under `root`, kept in the home.
@@ -39,3 +44,11 @@ class Skills:
 
         name = content_hash(str(Path(root).resolve()))
         return SimilarityIndex(self._home / "vectors" / name, Embedder.of(self._home, progress))
+
+    def paths(self) -> pd.DataFrame:
+        """Tell how often each way to a skill was taken, and what came of it; see ``docs/skill_creator.md``.
+
+        Columns: `path`, `skills`, and their mean `score`, `complexity`, `seconds`, `calls`, `cost_usd`, the share
+        `flawless` without a finding, and `seconds_saved` in all.
+        """
+        return queries.skill_paths(self._store)

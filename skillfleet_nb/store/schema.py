@@ -235,6 +235,11 @@ def m021_ab_tests(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m022_skill_paths(con: duckdb.DuckDBPyConnection) -> None:
+    """Show the skills that jobs created, and the way each took: a view alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -251,6 +256,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m019_paused,
     m020_signature_migrations,
     m021_ab_tests,
+    m022_skill_paths,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

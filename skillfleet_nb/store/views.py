@@ -206,6 +206,17 @@ VIEWS = {
         FROM (
             SELECT job_id, arg_min(payload, seq) AS s, min(logged_at) AS decided_at FROM raw.events
             WHERE kind = 'share' GROUP BY job_id, payload->>'round', payload->>'member')""",
+    "skill_paths": """
+        SELECT job_id, name, s->>'name' AS skill, s->>'folder' AS folder, s->>'path' AS path, s->>'reason' AS reason,
+            s->>'template' AS template, (s->>'complexity')::DOUBLE AS complexity, (s->>'score')::DOUBLE AS score,
+            (s->>'original')::DOUBLE AS original, (s->>'adjusted')::DOUBLE AS adjusted,
+            (s->'findings')::VARCHAR[] AS findings, s->>'decision' AS decision, (s->'similar')::VARCHAR[] AS similar,
+            (s->>'drafts')::INTEGER AS drafts, (s->>'calls')::BIGINT AS calls, (s->>'cost_usd')::DOUBLE AS cost_usd,
+            (s->>'seconds')::DOUBLE AS seconds, (s->>'seconds_saved')::DOUBLE AS seconds_saved, created_at
+        FROM (
+            SELECT job_id, arg_max(payload, seq) AS s, max(logged_at) AS created_at FROM raw.events
+            WHERE kind = 'skill_created' GROUP BY job_id)
+        JOIN (SELECT job_id, name FROM jobs) USING (job_id)""",
     **REGISTRY_VIEWS,
     **MONITORING_VIEWS,
 }

@@ -20,6 +20,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "ab_tests": queries.ab_tests,
     "ab_scores": lambda s: queries.ab_scores(s, "none"),
     "ab_units": lambda s: queries.ab_units(s, "none"),
+    "skill_paths": queries.skill_paths,
     "jobs": queries.jobs,
     "job_names": queries.job_names,
     "job_setups": lambda s: queries.job_setups(s, ["none"]),

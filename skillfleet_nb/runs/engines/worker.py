@@ -169,8 +169,7 @@ def _prepare(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> 
     import dspy
 
     from skillfleet_nb.runs.engines.parcel import read
-    from skillfleet_nb.runs.execution import Execution
-    from skillfleet_nb.runs.prepare import prepare
+    from skillfleet_nb.runs.kinds import prepare_kind
 
     parcel = read(home, journal.stream, move=True)
     if parcel.adapter is not None:
@@ -180,9 +179,9 @@ def _prepare(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> 
     elif parcel.cache_dir != dspy.cache.disk_cache_dir:
         dspy.configure_cache(disk_cache_dir=parcel.cache_dir)
     # on a thread of its own: the metric is tried, and may hang
-    settle = partial(prepare, parcel.request, Settings.load(home.config))
+    settle = partial(prepare_kind, parcel.request, Settings.load(home.config))
     prepared = run_within(settle, parcel.request.max_minutes, is_cancelled)
-    return Execution(prepared, home, journal, EarlierAttempts.of(home, journal.stream))
+    return prepared.execution(home, journal, EarlierAttempts.of(home, journal.stream))
 
 
 if __name__ == "__main__":

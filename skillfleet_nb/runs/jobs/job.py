@@ -18,10 +18,11 @@ from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
 from skillfleet_nb.programs.loading import load_state
 from skillfleet_nb.programs.state import save, save_state
+from skillfleet_nb.runs.jobs.created import created_rows
 from skillfleet_nb.runs.jobs.live import live_view
 from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
 from skillfleet_nb.runs.jobs.progress import Progress
-from skillfleet_nb.runs.spec import EVALUATE
+from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.stats import p_in_words
 from skillfleet_nb.store import Home, load_program, request
 
@@ -188,7 +189,7 @@ class Job(Readable):
 
     def _recorded_result(self) -> RunResult:
         """Put together what another process recorded."""
-        from skillfleet_nb.runs.spec import RunResult
+        from skillfleet_nb.runs.spec import CreationResult, RunResult
 
         p = self.progress
         if p.result is None:
@@ -200,7 +201,7 @@ class Job(Readable):
         interval = None
         if r.test_delta_low is not None and r.test_delta_high is not None:
             interval = (r.test_delta_low, r.test_delta_high)
-        return RunResult(
+        result = RunResult(
             program=self.best_program(self.given),
             state=p.state,
             stop_kind=p.stop_kind,
@@ -222,6 +223,7 @@ class Job(Readable):
             wall_s=p.elapsed_s,
             members=p.members_frame(),
         )
+        return result if p.created is None else CreationResult.of(result, p.created)
 
     def __await__(self) -> Generator[Any, None, RunResult]:
         return asyncio.to_thread(self.result).__await__()
@@ -380,7 +382,7 @@ class Job(Readable):
             rows.append(("answered", f"{question} {choice}" + (f": {text}" if text not in {"", choice} else "")))
         if p.baseline is not None and p.best is not None:
             rows.append(("validation", f"{points(p.baseline)} → {points(p.best)}"))
-        rows += _result_rows(p)
+        rows += created_rows(p.created) if p.created is not None else _result_rows(p)
         failed = f", {p.totals.failed} failed" if p.totals.failed else ""
         rows.append(("LM calls", f"{p.calls:,} bought, {p.cached:,} cached{failed}"))
         rows += [("cost", money(p.cost_usd)), ("time", duration(p.elapsed_s))]
@@ -392,7 +394,7 @@ class Job(Readable):
     def next_step(self) -> str:
         """Say how to go on where a finished job scored low and has not just tuned; empty elsewhere."""
         p = self.progress
-        if p.result is None or p.state is not JobState.COMPLETED or p.optimizer == "tune_signature":
+        if p.result is None or p.state is not JobState.COMPLETED or p.optimizer in {"tune_signature", CREATE_SKILL}:
             return ""
         score = p.result.best_score if p.result.test_score is None else p.result.test_score
         from skillfleet_nb.config import Settings

@@ -237,7 +237,22 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         self.understanding, self.complexity = SkillUnderstanding(), SkillComplexity()
         self.generation, self.validation = SkillGeneration(), SkillValidation()
 
-    def forward(self, task: str, similar: Sequence[Similar] | None = None, notes: str = "") -> CreatedSkill:
+    def configure(
+        self,
+        rules: PhaseRules,
+        path: str,
+        template: str | None,
+        templates: Sequence[str],
+        review: Sequence[Gate],
+        ask: Callable[[str, str, Mapping[str, str]], str] | None,
+    ) -> None:
+        """Set how it goes about a task; its instructions and demos stay as they are."""
+        self.rules, self.path, self.chosen_template, self.templates = rules, path, template, tuple(templates)
+        self.review, self.ask = tuple(review), ask
+
+    def forward(
+        self, task: str, similar: Sequence[Similar | Mapping[str, Any]] | None = None, notes: str = ""
+    ) -> CreatedSkill:
         """Create a skill.
 
         Parameters
@@ -245,7 +260,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         task
             What it should enable an agent to do.
         similar
-            Skills that are there; by default they are looked for under the root.
+            Skills that are there, or their fields; by default they are looked for under the root.
         notes
             What is known of it besides, such as what research found.
 
@@ -257,8 +272,9 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         task = checked_task(task)
         if similar is None:
             similar = closest(task, self.root) if self.root is not None else ()
-        decision = self._decision(task, similar)
-        intent, notes = self._intent(task, notes, decision, similar)
+        there = [Similar.model_validate(one) for one in similar]
+        decision = self._decision(task, there)
+        intent, notes = self._intent(task, notes, decision, there)
         template, suggested = self._template(task)
         plan, notes = self._plan(task, intent, notes)
         told = self.complexity.evaluate(task=task, plan=plan.text())
@@ -284,7 +300,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
             adjusted=best.score.adjusted,
             findings=list(best.findings),
             decision=decision,
-            similar=[one.model_dump() for one in similar],
+            similar=[one.model_dump() for one in there],
             template=suggested,
             drafts=drafts,
         )

@@ -28,6 +28,7 @@ from skillfleet_nb.store.queries._scores import (
     outcomes,
     trials,
 )
+from skillfleet_nb.store.queries._skills import skill_paths
 
 __all__ = [
     "Experience",
@@ -61,5 +62,6 @@ __all__ = [
     "programs_with_demos",
     "ratings",
     "recommendations",
+    "skill_paths",
     "trials",
 ]

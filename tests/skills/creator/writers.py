@@ -34,6 +34,7 @@ class Engine:
     def __init__(self, write: Callable[[str, str], Any]) -> None:
         self.write = write
         self.asked: list[tuple[str, str]] = []
+        self.systems: list[str] = []
 
     def complete(self, request: Any) -> Any:
         """Answer one request."""
@@ -43,6 +44,7 @@ class Engine:
         prompt = request.messages[-1].text
         outputs = re.findall(r"^\d+\. `(\w+)`", system.partition("Your output fields are:")[2], re.MULTILINE)
         self.asked.append((outputs[-1], prompt))
+        self.systems.append(system)
         said = {name: self.write(name, prompt) for name in outputs}
         parts = (f"[[ ## {n} ## ]]\n{v if isinstance(v, str) else json.dumps(v)}" for n, v in said.items())
         text = "\n\n".join([*parts, "[[ ## completed ## ]]"])

@@ -1,0 +1,36 @@
+"""Facts of skills that jobs created."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from skillfleet_nb.events.payload import Payload
+
+
+class SkillCreated(Payload):
+    """A skill was created and written into `folder`; `path` is the way it took, `reason` why.
+
+    `score` is its quality, `original` and `adjusted` are the composites with the original weights and with those of
+    its style.  `findings` is what is still wrong with it.  `calls` counts those asked for it, `seconds_saved` tells
+    what the normal way would have taken beyond this, by the calls it needs and the time that one took here.
+    """
+
+    kind: Literal["skill_created"] = "skill_created"
+    name: str
+    folder: str
+    backup: str | None = None
+    path: Literal["fast", "normal", "expert"]
+    reason: str
+    template: str | None = None
+    complexity: float
+    score: float
+    original: float
+    adjusted: float
+    findings: tuple[str, ...] = ()
+    decision: str = "new"
+    similar: tuple[str, ...] = ()
+    drafts: int = 1
+    calls: int = 0
+    cost_usd: float | None = None
+    seconds: float = 0.0
+    seconds_saved: float = 0.0

@@ -1,0 +1,213 @@
+"""A skill created as a job: recorded, limited, resumed, a person asked, and written last, over nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import dspy
+import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from writers import BODY, KEYS, TEXTS, nonsense, writer
+
+from skillfleet_nb import Fleet, offline_lm, skill_creator
+from skillfleet_nb.cli import main
+from skillfleet_nb.commands.complete import offers
+from skillfleet_nb.errors import InputError, JobError, NotFoundError
+from skillfleet_nb.events import JobState, StopKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from skillfleet_nb.runs.jobs.job import Job
+
+
+def _until(job: Job, state: JobState) -> None:
+    for _ in range(600):
+        if job.state is state or job.state.is_finished():
+            break
+        job.wait(0.1)
+    assert job.state is state
+
+
+def test_a_skill_is_created_recorded_and_written(tmp_path: Path) -> None:
+    fleet, root = Fleet(), tmp_path / "skills"
+    made = fleet.create_skill(KEYS, root=root, lm=writer()).result()
+    assert made.skill.validate("v2").ok
+    assert (made.folder, made.path, made.similar) == (str(root / "rotate-api-keys"), "normal", ())
+    assert made.score == made.skill.score().score
+    assert made.created.findings == ()
+    assert [p.name for p in root.iterdir()] == ["rotate-api-keys"]
+    fast = fleet.create_skill(KEYS, root=root, lm=writer(is_simple=True, complexity=0.1, name="rotate-fast")).result()
+    assert (fast.path, fast.similar) == ("fast", ("rotate-api-keys",))
+    assert fast.seconds_saved > 0
+    assert fast.created.calls <= (made.created.calls + 1) / 2  # the normal one had no skill to compare with
+    rows = fleet.sql("select path, calls, score, findings from skill_paths order by path").to_dict("records")
+    assert [(r["path"], r["calls"]) for r in rows] == [("fast", fast.created.calls), ("normal", made.created.calls)]
+    assert fleet.skills.paths().skills.tolist() == [1, 1]
+    assert main(["skill", "paths", "report"]) == 0
+
+
+def test_a_result_of_another_process_is_the_same(tmp_path: Path) -> None:
+    job = Fleet().create_skill(KEYS, root=tmp_path / "skills", lm=offline_lm(), name="keys")
+    here, there = job.result(), Fleet().job("keys").result()
+    assert (there.created, there.folder, there.summary) == (here.created, here.folder, here.summary)
+    assert there.program.named_predictors()
+    assert "finding" in job.text()
+    assert "nothing was written" in job.text()
+
+
+def test_a_name_that_is_taken_gets_a_number_unless_it_is_forced(tmp_path: Path) -> None:
+    first = Fleet().create_skill(KEYS, root=tmp_path, lm=writer()).result()
+    before = (tmp_path / "rotate-api-keys" / "SKILL.md").read_bytes()
+    other = {"content": lambda prompt: TEXTS[prompt.partition("heading ## ]]\n")[2].partition("\n")[0]] + "\n\nAgain."}
+    job = Fleet().create_skill(KEYS, root=tmp_path, lm=writer(**other))
+    assert job.result().folder == f"{first.folder}-2"
+    assert "another skill's" in job.text()
+    assert (tmp_path / "rotate-api-keys" / "SKILL.md").read_bytes() == before
+    forced = Fleet().create_skill(KEYS, root=tmp_path, lm=writer(**other), force=True).result()
+    assert forced.folder == first.folder
+    assert "Again." in forced.skill.body
+    assert forced.created.backup is not None
+
+
+def test_a_person_is_asked_and_a_no_writes_nothing(tmp_path: Path) -> None:
+    fleet, lm = Fleet(), writer(revised=f"{BODY}\n\n## Who is told\n\nThe owner of the key.")
+    job = fleet.create_skill(KEYS, root=tmp_path / "a", lm=lm, review="plan,draft", name="keys")
+    _until(job, JobState.PENDING_HITL)
+    assert "rotate-api-keys" in job.question.details["plan"]
+    assert not (tmp_path / "a").exists()
+    fleet.answer("keys", "revise: say who is told")
+    for said in ("yes", "revise: say who is told", "yes"):
+        _until(job, JobState.RUNNING) if job.question is None else None
+        _until(job, JobState.PENDING_HITL)
+        fleet.answer("keys", said)
+        job.wait(0.5)
+    assert "## Who is told" in job.result().skill.body
+    assert [r for _, r, _ in job.progress.reviews] == ["revise", "proceed", "revise", "proceed"]
+    declined = fleet.create_skill(KEYS, root=tmp_path / "b", lm=lm, review=["draft"], name="no")
+    _until(declined, JobState.PENDING_HITL)
+    fleet.answer("no", "no")
+    assert declined.result().state is JobState.CANCELLED
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_killed_process_is_resumed_without_buying_again_and_answers_stay(tmp_path: Path) -> None:
+    fleet, root = Fleet(), tmp_path / "skills"
+    task = f"{KEYS} The process is killed."
+    job = fleet.create_skill(task, root=root, lm=offline_lm(), review="intent,draft", engine="process", name="keys")
+    _until(job, JobState.PENDING_HITL)
+    fleet.answer("keys", "yes")
+    _until_asked(job, "Is this the skill?")
+    os.kill(job.pid, signal.SIGKILL)
+    _until(job, JobState.INTERRUPTED)
+    assert not root.exists()
+    fleet.answer("keys", "yes")
+    again = fleet.resume("keys", engine="thread")
+    made = again.result()
+    assert made.skill.validate("v2").conformant
+    whole = fleet.create_skill(task, root=tmp_path / "whole", lm=offline_lm()).result()
+    assert (whole.lm_calls, whole.cached_calls) == (0, made.lm_calls)
+    assert [choice for _, choice, _ in again.progress.reviews] == ["proceed", "proceed"]
+
+
+def _until_asked(job: Job, question: str) -> None:
+    for _ in range(600):
+        if job.question is not None and job.question.question == question:
+            return
+        job.wait(0.1)
+    pytest.fail(f"{question!r} was not asked: {job.text()}")
+
+
+def test_a_budget_is_a_hard_stop_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    fleet, root = Fleet(), tmp_path / "skills"
+    job = fleet.create_skill(f"{KEYS} On a budget.", root=root, lm=offline_lm(), max_calls=5, name="keys")
+    stopped = job.result()
+    assert (stopped.state, stopped.stop_kind, stopped.lm_calls) == (JobState.FAILED, StopKind.BUDGET, 5)
+    assert not root.exists()
+    made = fleet.resume("keys", max_calls=100).result()
+    assert made.skill.name
+    assert made.lm_calls == made.created.calls - made.cached_calls
+
+
+def test_a_weak_model_gets_a_skill_with_a_low_score_and_its_findings(tmp_path: Path) -> None:
+    made = Fleet().create_skill(KEYS, root=tmp_path, lm=nonsense()).result()
+    assert made.skill.validate("v2").conformant
+    assert made.score < 0.25
+    assert made.created.findings
+    assert "finding" in str(made)
+
+
+def test_a_creator_of_ones_own_is_used_as_it_is(tmp_path: Path) -> None:
+    creator = skill_creator()
+    section = creator.generation.section
+    section.signature = section.signature.with_instructions("Write as a pirate would.")
+    lm = writer()
+    made = Fleet().create_skill(KEYS, root=tmp_path, lm=lm, creator=creator, path="expert").result()
+    assert made.path == "expert"
+    assert creator.path == "auto"
+    assert any("pirate" in system for system in lm.engine.systems)
+
+
+BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"task": ""}, InputError, "say in a sentence"),
+    ({"task": "keys"}, InputError, "say in a sentence"),
+    ({"root": __file__}, InputError, "is a file"),
+    ({"template": "workflo"}, NotFoundError, "workflow"),
+    ({"path": "quick"}, NotFoundError, "expert"),
+    ({"review": "drafts"}, NotFoundError, "draft"),
+    ({"creator": dspy.Predict("a -> b")}, InputError, "skill_creator"),
+    ({"budget_usd": -1}, InputError, "budget"),
+]
+
+
+@pytest.mark.parametrize(("given", "error", "told"), BAD)
+def test_bad_input_is_one_line_and_costs_nothing(
+    tmp_path: Path, given: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    lm = writer()
+    options = {"task": KEYS, "root": tmp_path / "skills", "lm": lm, **given}
+    with pytest.raises(error, match=told) as caught:
+        Fleet().create_skill(options.pop("task"), **options)
+    assert "\n" not in str(caught.value)
+    assert lm.engine.asked == []
+    assert not (tmp_path / "skills").exists()
+
+
+def test_rules_of_the_home_hold(tmp_path: Path) -> None:
+    fleet = Fleet()
+    fleet.home.ensure()
+    rules = fleet.home.root / "phase_rules.toml"
+    rules.write_text("[fast]\nmax_complexity = 0.6\nneeds_simple = false\n")
+    assert fleet.create_skill(KEYS, root=tmp_path, lm=writer()).result().path == "fast"
+    rules.write_text("[fast]\nmax = 1\n")
+    with pytest.raises(NotFoundError, match="phase_rules"):
+        fleet.create_skill(KEYS, root=tmp_path, lm=writer())
+
+
+def test_the_magic_creates_a_skill_and_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "skillfleet_nb")
+    job = shell.run_line_magic(
+        "skillfleet", f'skill create "{KEYS}" --root {tmp_path}/s --lm offline --name keys -o made'
+    )
+    assert shell.user_ns["made"] is job
+    assert job.result().skill.validate("v2").conformant
+    assert "quality" in job.html()
+    report = shell.run_line_magic("skillfleet", "skill paths report")
+    assert "normal" in str(report)
+    assert "<table" in report.html()
+    with pytest.raises(UsageError, match="say in a sentence"):
+        shell.run_line_magic("skillfleet", 'skill create "x" --lm offline')
+    assert [one.text for one in offers("skill create --path ", {}, Fleet)[1]] == ["auto", "fast", "normal", "expert"]
+    assert main(["skill", "create", KEYS, "--root", str(tmp_path / "t"), "--lm", "offline"]) == 0
+    assert "quality" in capsys.readouterr().out
+    assert main(["skill", "create", KEYS, "--root", __file__, "--lm", "offline"]) == 2
+
+
+def test_what_cannot_be_resumed_says_so(tmp_path: Path) -> None:
+    Fleet().create_skill(KEYS, root=tmp_path, lm=offline_lm(), name="keys").result()
+    with pytest.raises(JobError, match="complete"):
+        Fleet().resume("keys")
