@@ -43,7 +43,7 @@ def lanes_data(trials: pd.DataFrame) -> pd.DataFrame:
 def lanes(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     """Plot :func:`lanes_data`: a line a search."""
     if data.empty:
-        return nothing("No lanes: no job here searches with several optimizers at the same time (--ensemble).")
+        return nothing("No lanes: no job here makes several searches at once (--ensemble, --optimizer portfolio).")
     import altair as alt
 
     names = list(dict.fromkeys(data["lane"]))

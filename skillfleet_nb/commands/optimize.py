@@ -26,6 +26,7 @@ _OPTIMIZE_EXAMPLES = (
     "%skillfleet optimize program --train train --metric metric --optimizer gepa --max-calls 1500 --name intents",
     "%skillfleet optimize program --train data.csv --metric metric --optimizer miprov2 --set auto=medium --budget 5",
     "%skillfleet optimize program --train train --metric metric --ensemble miprov2,gepa,infer_rules --vote weighted",
+    "%skillfleet optimize program --train train --metric metric --optimizer portfolio --budget 5",
     "optimize mymodule:program --train data.csv --metric mymodule:metric --optimizer copro --lm offline",
 )
 
