@@ -51,7 +51,20 @@ SURFACES = ["commands", "widgets", "magics"]  # lowest first
 PURE = LAYERS[0] | {"skills", "data"}
 LOADED_ON_USE = {"programs/voting.py", "skills/creator/program.py", "monitoring/route.py"}
 """Files whose public classes are DSPy modules: nothing imports them before they are asked for."""
-HEAVY = {"dspy", "torch", "altair", "litellm", "sentence_transformers", "sklearn", "scipy", "pandas", "gepa", "optuna"}
+HEAVY = {
+    "dspy",
+    "torch",
+    "altair",
+    "litellm",
+    "sentence_transformers",
+    "tokenizers",
+    "safetensors",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "gepa",
+    "optuna",
+}
 
 MOST_FILES_IN_A_KNOT = 4
 MOST_LINES_IN_A_FILE = 450

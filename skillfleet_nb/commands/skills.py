@@ -173,6 +173,6 @@ def _index(c: Context, a: argparse.Namespace) -> object:
 
 
 def _open(c: Context, a: argparse.Namespace) -> SimilarityIndex:
-    if "sentence_transformers" not in sys.modules:
+    if "torch" not in sys.modules:
         c.say(Note("loading the embedding model, which takes some seconds"))
     return c.fleet.skills.index(a.root, c.counting("embedding texts"))

