@@ -16,6 +16,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.lm.calls import current
+from skillfleet_nb.lm.direct import direct_calls
 from skillfleet_nb.lm.run_log import route_again
 from skillfleet_nb.lm.stand_ins import replaced
 from skillfleet_nb.lm.tap import adopted
@@ -47,6 +48,7 @@ def standing_in() -> Iterator[None]:
         stack.enter_context(replaced(ThreadPoolExecutor, "submit", _in_context))
         stack.enter_context(replaced(dspy.BaseLM, "__call__", _metered))
         stack.enter_context(replaced(dspy.BaseLM, "acall", _metered_async))
+        stack.enter_context(direct_calls(here))
         yield
 
 

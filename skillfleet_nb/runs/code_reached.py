@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from skillfleet_nb.typing import Metric, Model, Program
 
 _MOST = 400  # objects that are looked at
-_CLIENTS = {"anthropic", "cohere", "google.genai", "groq", "litellm", "mistralai", "ollama", "openai", "together"}
+_CLIENTS = {"anthropic", "cohere", "google.genai", "groq", "mistralai", "ollama", "openai", "together"}
 _PROCESSES = {"ProcessPoolExecutor", "multiprocessing"}
+_CLIENT = "{what} uses {name}: calls made with it are not counted, and no limit holds them; ask through a dspy.LM"
+_LITELLM = (
+    "{what} uses litellm: calls made with it are counted and limited as they are sent, but what they use is not known, "
+    "so that a limit in USD or tokens ends the run after the first; ask through a dspy.LM"
+)
 _FORWARD = ("forward", "aforward")
 _FOREIGN = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "site-packages")
 
@@ -42,15 +47,18 @@ def unseen_clients(program: Program, metric: Metric | None) -> list[str]:
     notes = []
     for what, start in (("the program", program), ("the metric", metric)):
         names = {thing for thing in _reached(start) if isinstance(thing, str)}
-        notes += [
-            f"{what} uses {name}: calls made with it are not counted, and no limit holds them; ask through a dspy.LM"
-            for name in sorted(names & _CLIENTS)
-        ]
+        notes += [_CLIENT.format(what=what, name=name) for name in sorted(names & _CLIENTS)]
+        notes += [_LITELLM.format(what=what)] if "litellm" in names else []
         notes += [
             f"{what} uses {name}: calls made in other processes are not counted, and no limit holds them; use threads"
             for name in sorted(names & _PROCESSES)
         ]
     return notes
+
+
+def uses_litellm(program: Program, metric: Metric | None) -> bool:
+    """Tell whether code names LiteLLM."""
+    return any(thing == "litellm" for start in (program, metric) for thing in _reached(start) if isinstance(thing, str))
 
 
 def _reached(start: object) -> Iterator[Any]:
@@ -63,13 +71,19 @@ def _reached(start: object) -> Iterator[Any]:
             continue
         seen[id(thing)] = thing
         yield thing
-        if isinstance(thing, ModuleType):
-            yield from (thing.__name__, thing.__name__.partition(".")[0])
-        elif isinstance(thing, type):
+        where = thing.__name__ if isinstance(thing, ModuleType) else getattr(thing, "__module__", None)
+        yield from _packages(where) if isinstance(where, str) else ()  # also of a client, or of a library's function
+        if isinstance(thing, type):
             yield thing.__name__
         elif _is_own(thing):
             yield from _imported(thing.__code__)
         queue += _next(thing)
+
+
+def _packages(module: str) -> Iterator[str]:
+    """Yield a module's name, and those of its package and its namespace's part."""
+    parts = module.split(".")
+    yield from (module, parts[0], ".".join(parts[:2]))
 
 
 def _next(thing: Any) -> list[Any]:
@@ -109,8 +123,7 @@ def _imported(code: CodeType) -> Iterator[str]:
     for inner in _codes(code):
         for instruction in dis.get_instructions(inner):
             if instruction.opname in {"IMPORT_NAME", "IMPORT_FROM"}:
-                yield str(instruction.argval)
-                yield str(instruction.argval).partition(".")[0]
+                yield from _packages(str(instruction.argval))
         yield from (name for name in inner.co_names if name in _PROCESSES)
 
 

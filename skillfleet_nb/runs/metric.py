@@ -260,7 +260,13 @@ def read_score(answer: object, name: str) -> Score:
     if math.isnan(number) or not 0 <= number <= 1:
         scale = "; divide by 100 if it is a percentage" if 1 < number <= 100 else ""  # noqa: PLR2004
         raise InputError(f"metric {name!r} returned {number:g}: {_ALLOWED}{scale}")
-    return Score(number, None if feedback is None else str(feedback))
+    return _bare(number) if feedback is None else Score(number, str(feedback))
+
+
+@functools.lru_cache(maxsize=1024)
+def _bare(number: float) -> Score:
+    """Return the score without feedback of a value: one for all, for a long search keeps a million."""
+    return Score(number)
 
 
 def _arity(fn: Metric, name: str) -> int:

@@ -8,12 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, LMError
+from skillfleet_nb.lm.direct import load_litellm
 from skillfleet_nb.lm.prices import price_of, stay_offline, unpriced
 from skillfleet_nb.lm.tap import own_models, with_their_fallbacks
 from skillfleet_nb.lm.task_models import model_for
 from skillfleet_nb.optimizers import Task
 from skillfleet_nb.runs.answerable import check_labels, right_answer
-from skillfleet_nb.runs.code_reached import models_of
+from skillfleet_nb.runs.code_reached import models_of, uses_litellm
 from skillfleet_nb.runs.fingerprint import metric_content, program_content
 from skillfleet_nb.runs.metric import RunMetric
 
@@ -193,6 +194,8 @@ def check_task(
     seen = [*splits.train, *splits.val] or splits.test  # where nothing is searched, nothing is sealed
     first = next(iter(splits.val), seen[0])
     metric = RunMetric(request.metric) if request.metric is not None else None
+    if uses_litellm(program, request.metric):
+        load_litellm()  # before the metric is tried
     proven = metric is not None and metric.proves(first, right_answer(first, outputs))
     notes = [*map(str, issues), *check_labels(outputs, seen, metric if proven else None)]
     return CheckedTask(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
+from litellm import get_valid_models as model_list
 from made_up import Data, counted_lm, exact, program
+from openai.types.chat import ChatCompletion
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import LMError
@@ -78,6 +80,16 @@ def test_clients_and_processes_that_the_meter_cannot_see_are_named() -> None:
     assert [note.partition(":")[0] for note in told] == [
         "the program uses ProcessPoolExecutor", "the metric uses litellm",
     ]  # fmt: skip
+    assert "counted and limited as they are sent" in told[1]
+
+
+def by_library(example: Any, pred: Any, trace: Any = None) -> bool:
+    return bool(ChatCompletion) and bool(model_list(example))
+
+
+def test_a_librarys_functions_and_classes_name_it_too() -> None:
+    told = unseen_clients(program(), by_library)
+    assert [note.partition(":")[0] for note in told] == ["the metric uses openai", "the metric uses litellm"]
 
 
 def test_a_budget_is_refused_where_the_metrics_model_has_no_price(tmp_path: Path) -> None:
