@@ -266,9 +266,14 @@ def writing(place: Path) -> Iterator[None]:
     except HomeError:
         raise
     except OSError as error:
-        full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-        advice = "free some space" if error.errno in full else "make it writable, or set SKILLFLEET_HOME elsewhere"
-        raise UnwritableError(f"cannot write '{place}': {error.strerror or error}; {advice}.") from error
+        raise refusal(place, error) from error
+
+
+def refusal(place: Path, error: OSError) -> UnwritableError:
+    """Say in one line that the operating system refused a write at `place`."""
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    advice = "free some space" if error.errno in full else "make it writable, or set SKILLFLEET_HOME elsewhere"
+    return UnwritableError(f"cannot write '{place}': {error.strerror or error}; {advice}.")
 
 
 def atomic_write(path: Path, data: bytes) -> None:
