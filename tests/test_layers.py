@@ -90,7 +90,7 @@ REMEMBERED = {
     "optimizers/rehearsal/run.py:_spread": "asked at every score that is rehearsed",
     "skills/scoring/readability.py:_syllables": "asked at every word",
     "store/locks.py:prove": "whether a file system locks",
-    "runs/metric.py:_bare": "scores without feedback, one object for each of 1,024 values",
+    "runs/metric.py:_shared": "scores, which searches keep: one object for all that are the same",
 }
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _ARGUMENTS, _GEPA_ARGUMENTS = 3, 5  # (example, pred, trace), and with (pred_name, pred_trace)
 _ALLOWED = "a metric returns a bool, a number in [0, 1], or dspy.Prediction(score=…, feedback=…)"
 
+_SHARED_CHARS = 500  # of a feedback; so that what is remembered stays small
+
 
 class Score(float):
     """A score that remembers the feedback it came with."""
@@ -260,13 +262,14 @@ def read_score(answer: object, name: str) -> Score:
     if math.isnan(number) or not 0 <= number <= 1:
         scale = "; divide by 100 if it is a percentage" if 1 < number <= 100 else ""  # noqa: PLR2004
         raise InputError(f"metric {name!r} returned {number:g}: {_ALLOWED}{scale}")
-    return _bare(number) if feedback is None else Score(number, str(feedback))
+    text = None if feedback is None else str(feedback)
+    return _shared(number, text) if len(text or "") <= _SHARED_CHARS else Score(number, text)
 
 
-@functools.lru_cache(maxsize=1024)
-def _bare(number: float) -> Score:
-    """Return the score without feedback of a value: one for all, for a long search keeps a million."""
-    return Score(number)
+@functools.lru_cache(maxsize=4096)
+def _shared(number: float, feedback: str | None) -> Score:
+    """Return the one object for a score with this feedback: most are told over and over, and searches keep them all."""
+    return Score(number, feedback)
 
 
 def _arity(fn: Metric, name: str) -> int:

@@ -111,3 +111,14 @@ def test_a_metric_that_raises_is_counted_and_goes_on_raising() -> None:
         metric("a", "b")
     assert (metric.failures, type(metric.last_failure)) == (1, ZeroDivisionError)
     assert metric("a", None) == 0.0, "SIMBA scores a failed call this way"
+
+
+def test_a_search_that_keeps_every_score_keeps_few_objects() -> None:
+    told = [read_score({"score": n % 2, "feedback": f"expected {n % 3}"}, "metric") for n in range(6_000)]
+    assert len({id(score) for score in told}) == 6
+    assert {(float(score), score.feedback) for score in told} == {
+        (s, f"expected {f}") for s in (0, 1) for f in range(3)
+    }
+    assert read_score(True, "metric") is read_score(1.0, "metric")
+    long = {"score": 0.5, "feedback": "x" * 1_000}
+    assert read_score(long, "metric") is not read_score(long, "metric"), "long ones are not held for good"
