@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-import subprocess
+import multiprocessing
+import operator
+import os
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.reduction import DupFd
+from typing import IO, TYPE_CHECKING, Any
 
 from skillfleet_nb.envelope import seal, unsealed
 from skillfleet_nb.events import (
@@ -94,11 +98,63 @@ def tables(store: Store) -> dict[str, list[tuple[object, ...]]]:
     }
 
 
-def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+class Pipe:
+    """A descriptor that a process is started with, there to be detached."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return operator.itemgetter(0), ((DupFd(self._fd),),)
+
+
+class Started:
+    """A process that runs some code, as `subprocess.Popen` shows one.
+
+    It is forked from a process that has the store imported: most of a short life would go into that.
+    """
+
+    def __init__(self, code: str, arguments: list[str]) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["skillfleet_nb.store", "duckdb", "pandas", "pyarrow", __name__])
+        reads, out = os.pipe()
+        hears, err = os.pipe()
+        self._process = context.Process(target=_run, args=(code, arguments, Pipe(out), Pipe(err)), daemon=True)
+        self._process.start()
+        os.close(out)
+        os.close(err)
+        self.stdout: IO[str] = os.fdopen(reads)
+        self._stderr: IO[str] = os.fdopen(hears)
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; the negative number of the signal that killed it."""
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end no longer than so many seconds."""
+        self._process.join(seconds)
+        return self.returncode is not None
+
+    def communicate(self) -> tuple[str, str]:
+        """Return what it printed that nobody has read yet, when it has ended."""
+        with self.stdout, self._stderr, ThreadPoolExecutor(1) as beside:
+            errors = beside.submit(self._stderr.read)
+            printed = self.stdout.read()
+            self._process.join()
+            return printed, errors.result()
+
+
+def _run(code: str, arguments: list[str], out: Any, err: Any) -> None:
+    os.dup2(out.detach(), 1)
+    os.dup2(err.detach(), 2)
+    sys.argv = ["-c", *arguments]
+    exec(code, {"__name__": "__main__"})  # noqa: S102  as `python -c` does
+
+
+def start(code: str, *arguments: object) -> Started:
     """Start a process that runs some code."""
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Started(textwrap.dedent(code), [*map(str, arguments)])

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -100,11 +99,8 @@ def test_a_reset_that_is_killed_loses_nothing(home: Home, store: Store, after_s:
     fill(home, *(f"job-{n:03d}" for n in range(40)))
     before = tables(store)
     resetter = start(RESETTER, home.root)
-    assert resetter.stdout is not None
     resetter.stdout.readline()
-    try:
-        resetter.wait(after_s)
-    except subprocess.TimeoutExpired:
+    if not resetter.ends_within(after_s):
         resetter.kill()
     assert resetter.communicate()[1] == ""
     for backup in store.status().backups:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from store_samples import CREATED, call, random_payload, start, tables, trial
+from store_samples import CREATED, call, random_payload, tables, trial
 
 from skillfleet_nb.errors import HomeError, QueryError
 from skillfleet_nb.store import Home, Journal, StaleWarning, Store, schema
@@ -332,6 +332,7 @@ def test_a_script_that_optimises_and_asks_ends_without_a_word_of_leaks(home: Hom
         job.result()
         print(len(fleet.sql("from jobs")))
     """
-    out, err = start(script, home.root).communicate()
-    assert out == "1\n"
-    assert "leaked" not in err
+    command = [sys.executable, "-c", textwrap.dedent(script), str(home.root)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.stdout == "1\n", ran.stderr
+    assert "leaked" not in ran.stderr

@@ -13,8 +13,9 @@ from store_stress import stress
 from skillfleet_nb.store import Home, Journal, Store, follow, is_alive
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
+
+    from store_samples import Started
 
 WRITER = """
     import os, sys
@@ -53,23 +54,20 @@ READER = """
 """
 
 
-def acknowledgements(writer: subprocess.Popen[str], count: int) -> list[int]:
+def acknowledgements(writer: Started, count: int) -> list[int]:
     """Wait until a writer has acknowledged so many more events."""
-    assert writer.stdout is not None
     return [int(writer.stdout.readline()) for _ in range(count)]
 
 
-def kill(writer: subprocess.Popen[str]) -> list[int]:
+def kill(writer: Started) -> list[int]:
     """Kill a writer with SIGKILL, and return what it had acknowledged beyond what was waited for."""
     writer.kill()
-    with writer:
-        assert writer.stdout is not None
-        rest = [int(line) for line in writer.stdout]
+    rest = [int(line) for line in writer.communicate()[0].splitlines()]
     assert writer.returncode == -signal.SIGKILL
     return rest
 
 
-def finish(process: subprocess.Popen[str]) -> str:
+def finish(process: Started) -> str:
     out, err = process.communicate()
     assert process.returncode == 0, err
     return out
@@ -105,7 +103,6 @@ def test_kills_of_a_folding_process_lose_and_double_nothing(home: Home, store: S
     acknowledged = acknowledgements(writer, 1)
     for _ in range(4):
         folder = start(FOLDER, home.root, what)
-        assert folder.stdout is not None
         folder.stdout.readline()
         acknowledged += acknowledgements(writer, rng.randrange(200, 4000))  # to some moment of its folding
         kill(folder)
