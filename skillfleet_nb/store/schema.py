@@ -240,6 +240,11 @@ def m022_skill_paths(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m023_full_costs_of_recommended(con: duckdb.DuckDBPyConnection) -> None:
+    """Show what recommended jobs cost without the cache, as forecasts are meant: a view alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -257,6 +262,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m020_signature_migrations,
     m021_ab_tests,
     m022_skill_paths,
+    m023_full_costs_of_recommended,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

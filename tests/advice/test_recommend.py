@@ -338,6 +338,7 @@ def test_a_rerun_from_the_cache_counts_as_what_its_calls_would_have_cost(tmp_pat
     assert again.cost_usd == 0
     costs = [run["actual_cost_usd"] for run in queries.experience(fleet.store, "").runs]
     assert costs == pytest.approx([bought.cost_usd] * 2)
+    assert fleet.sql("select actual_cost_usd from recommendations").actual_cost_usd.to_list() == pytest.approx(costs)
 
 
 def test_where_no_name_is_supported_a_set_is_named_with_its_cost() -> None:

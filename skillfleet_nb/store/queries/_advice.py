@@ -46,9 +46,7 @@ def experience(store: Store, task: str) -> Experience:
         SELECT kind, payload::VARCHAR AS body FROM measured WHERE newest = 1
         UNION ALL
         SELECT 'run', to_json(r)::VARCHAR FROM (
-            SELECT r.* REPLACE (coalesce(full_cost_usd, actual_cost_usd) AS actual_cost_usd)
-            FROM recommendations AS r LEFT JOIN jobs USING (job_id)
-            WHERE job_id IS NOT NULL AND r.state = 'completed' ORDER BY r."at"
+            FROM recommendations WHERE job_id IS NOT NULL AND state = 'completed' ORDER BY "at"
         ) AS r""",
         [task],
     )
