@@ -208,11 +208,11 @@ class RunMetric:
         pred_trace: object = None,
     ) -> Score:
         if is_unbought(pred):
-            return Score(0.0, "Not scored: the candidate could no longer win.")
+            return _shared(0.0, "Not scored: the candidate could no longer win.")
         told = self.on_score if self.on_score is not None and pred_name is None else _nobody
         if pred is None:  # SIMBA scores a failed call this way
             told(example, None)
-            return Score(0.0, "The program failed on this input.")
+            return _shared(0.0, "The program failed on this input.")
         try:
             answer = self._call(example, pred, trace, pred_name, pred_trace)
         except Exception as exc:  # DSPy counts it as a failed prediction: whose failure it was is told at the end

@@ -171,7 +171,8 @@ VIEWS = {
             SELECT joined.*, state, stop_kind, stop_reason, jobs.baseline_score,
                 coalesce(test_score, best_score) AS score,
                 coalesce(test_score - test_baseline, best_score - jobs.baseline_score) AS gain,
-                coalesce(jobs.full_cost_usd, jobs.cost_usd) AS actual_cost, jobs.lm_calls AS actual_calls, jobs.wall_s AS actual_wall
+                coalesce(jobs.full_cost_usd, jobs.cost_usd) AS actual_cost,
+                jobs.lm_calls AS actual_calls, jobs.wall_s AS actual_wall
             FROM joined LEFT JOIN jobs USING (job_id)
         )
         SELECT id, "at", job_id, how, features, recommended, recommended_params, confidence, expected_score,
