@@ -252,7 +252,8 @@ class Fleet(RegistryMethods, MonitoringMethods):
         from skillfleet_nb.reports.evaluated import resolved
 
         asked = resolved(EvaluateRequest(*program, **options), self.job, self.registry)
-        return self._start(prepare_evaluation(asked, self.settings), lambda _: ())
+        settle = partial(prepare_evaluation, asked, self.settings)
+        return self._start(in_time(settle, asked.max_minutes), lambda _: ())
 
     @takes(CreateRequest)
     def create_skill(self, *task: Any, **options: Any) -> Job:

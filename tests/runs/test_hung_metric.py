@@ -115,6 +115,15 @@ def test_what_hangs_before_a_run_begins_is_ended_by_its_limit_on_time(tmp_path: 
     assert Fleet(tmp_path / "home").jobs().empty
 
 
+def test_what_hangs_before_an_evaluation_begins_is_ended_too(tmp_path: Path, hanging: Hanging) -> None:
+    hanging.free = 0
+    lm, engine = counted_lm()
+    fleet = Fleet(tmp_path / "home")
+    with pytest.raises(JobError, match=r"0.01 minutes, which went before the run began: .*nothing was bought"):
+        fleet.evaluate(program(), Data().splits()["test"], hanging, lm=lm, max_minutes=0.01)
+    assert (engine.calls, fleet.jobs().empty) == (0, True)
+
+
 @pytest.mark.parametrize(("limit", "ends"), [(None, JobState.CANCELLED), (0.05, JobState.FAILED)])
 def test_what_hangs_before_a_run_begins_in_its_own_process_is_ended(
     tmp_path: Path, limit: float | None, ends: JobState
