@@ -10,6 +10,7 @@ from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers.ensemble import VOTES
+from skillfleet_nb.reports.start import starts_from
 from skillfleet_nb.runs.racing import RACES
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _optimize(c: Context, a: argparse.Namespace) -> Job | None:
     job = c.call(c.fleet.optimize, a)
     if a.output:
         c.namespace[a.output] = job
-    c.say(Note(job.splits))
+    c.say(Note(f"{job.splits}\n{starts_from(job, c.fleet.jobs())}"))
     if not a.no_wait and a.engine != "process":
         c.wait(job)
     return job

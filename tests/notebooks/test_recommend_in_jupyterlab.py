@@ -50,6 +50,9 @@ def test_the_card_shows_what_is_recommended_and_why(page: LabPage) -> None:
     expect(output.get_by_role("button", name="Run this")).to_be_enabled()
     expect(output.locator("svg[aria-label^='cost against']")).to_be_visible()
     expect(output.get_by_text("Everything compared")).to_be_visible()
+    for name in ("budget", "time", "quality target"):
+        expect(output.get_by_role("slider", name=name)).to_be_visible()
+    assert page.violations(".sf-recommend") == []
     assert page.outside == []
 
 
