@@ -24,14 +24,14 @@ def read(segment: Segment, offset: int = 0) -> Iterator[Line]:
     """Yield the lines of a segment behind `offset`, in whatever form it is by now; none where it is gone.
 
     A compacted file that is damaged counts from there on as one line without an event.  So does a line whose number
-    an earlier segment has: it is a copy, which no checksum of its place tells in older journals.
+    an earlier line has: it is a copy, which no checksum of its place tells in older journals.
     """
     now: Segment | None = segment
     for _ in range(_LOOKS):
         if now is None:
             return
         try:
-            numbers = _Numbers(now)
+            numbers = _Numbers(now, offset)
             if now.compacted:
                 for event, end, whole in parquet.read(now, offset):
                     yield event if event and numbers.is_new(event) else None, end, whole
@@ -74,10 +74,10 @@ def last_seq(stream: Sequence[Segment]) -> int:
 
 
 class _Numbers:
-    """Tells whether the number of an event is new in its stream, where each segment goes on from the one before."""
+    """Tells whether the number of an event is new in its stream, where each line goes on from the one before."""
 
-    def __init__(self, segment: Segment) -> None:
-        self._segment = segment
+    def __init__(self, segment: Segment, offset: int) -> None:
+        self._segment, self._offset = segment, offset
         self._highest: int | None = None
 
     def is_new(self, event: Event) -> bool:
@@ -88,7 +88,11 @@ class _Numbers:
                 self._highest = last_seq(earlier)
             except HomeError:  # damaged, which is told where it is read
                 self._highest = 0
-        return event.seq > self._highest
+            if self._offset and not self._segment.compacted:
+                self._highest = max(self._highest, _last_seq_plain(self._segment.path, self._offset))
+        is_new = event.seq > self._highest
+        self._highest = max(self._highest, event.seq)
+        return is_new
 
 
 def _read_plain(path: Path, offset: int, numbers: _Numbers) -> Iterator[Line]:
@@ -104,10 +108,10 @@ def _read_plain(path: Path, offset: int, numbers: _Numbers) -> Iterator[Line]:
             yield event, offset, whole
 
 
-def _last_seq_plain(path: Path) -> int:
+def _last_seq_plain(path: Path, end: int | None = None) -> int:
     here = seed(path)
     with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END)
+        end = file.seek(0, os.SEEK_END) if end is None else end
         block = 1 << 16
         while True:
             start = max(0, end - block)

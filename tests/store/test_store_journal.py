@@ -371,6 +371,22 @@ def test_a_journal_without_checksums_is_read_and_gone_on_with(home: Home) -> Non
     assert follower.torn == 0
 
 
+def test_a_line_doubled_in_a_journal_without_checksums_is_read_once_and_told(home: Home, store: Store) -> None:
+    with Journal(home, "j") as journal:
+        journal.append_many([CREATED, call(1), call(2), call(3)])
+    bare = [unsealed(line)[0] for line in journal.path.read_bytes().splitlines(keepends=True)]
+    journal.path.write_bytes(b"".join([*bare[:2], bare[1], bare[0], *bare[2:]]))
+    follower = follow(home, "j")
+    assert [event.seq for event in follower.poll()] == [1, 2, 3, 4]
+    assert follower.torn == 2
+    assert store.frame("select count(*) as n from events").n[0] == 4
+    with journal.path.open("ab") as file:  # behind what was read already
+        file.write(bare[3])
+    assert follower.poll() == []
+    assert store.frame("select count(*) as n from events").n[0] == 4
+    assert (follower.torn, store.status().torn_lines) == (3, 3)
+
+
 @pytest.mark.parametrize("compacted", [False, True])
 def test_a_copied_segment_without_checksums_of_its_place_doubles_nothing_and_is_told(
     home: Home, store: Store, *, compacted: bool
