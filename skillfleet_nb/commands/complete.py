@@ -156,6 +156,7 @@ class _Names:
             "JOB": self._jobs,
             "REF": self._references,
             "REGISTERED": lambda: (Offer(name, "program") for name in self._fleet().registry.names),
+            "CHECKED": lambda: (Offer(str(n), "value") for n in dict.fromkeys(self._fleet().drift.history().name)),
             "TEST": lambda: (Offer(name, "value") for name in self._fleet().ab_tests.names),
             "SPLIT": lambda: (Offer(one, "value") for one in ("50:50", "90:10", "ramp", "adaptive")),
             "LIMIT": lambda: (Offer(one, "value") for one in ("cost<=1.2x", "latency<=1.5x")),

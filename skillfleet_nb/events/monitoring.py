@@ -1,10 +1,13 @@
-"""Events of programs in use: A/B tests."""
+"""Events of programs in use: A/B tests, checks for drift."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 from skillfleet_nb.events.payload import Payload
+
+DRIFT: Final = "drift"
+"""The stream of the journal with the checks for drift."""
 
 AB_TESTS: Final = "ab"
 """The stream of the journal that says which tests there are, and how each is split; answers stand in others."""
@@ -84,5 +87,27 @@ class ABScored(Payload):
     score: float
 
 
-MonitoringPayload = ABStarted | ABSplit | ABEnded | ABAnswered | ABScored
+class DriftChecked(Payload):
+    """Inputs of one program were compared with a reference; the `look`-th check of the same name, from 1.
+
+    `alpha` is the risk of a false alarm over all checks of that name, `spent` what this one may spend of it.  `n` live
+    inputs were compared with `n_reference`; `share` is the part that a drift must have to be told with so many, None
+    where they are too few for any.
+    """
+
+    kind: Literal["drift"] = "drift"
+    of: str
+    look: int
+    kinds: tuple[str, ...]
+    alpha: float
+    spent: float
+    p_value: float
+    divergence: float
+    alarm: bool
+    n: int
+    n_reference: int
+    share: float | None
+
+
+MonitoringPayload = DriftChecked | ABStarted | ABSplit | ABEnded | ABAnswered | ABScored
 """Every kind of fact about programs in use."""

@@ -1,4 +1,4 @@
-"""What the facade says of programs in use: the methods of ``Fleet`` that speak of A/B tests."""
+"""What the facade says of programs in use: the methods of ``Fleet`` that speak of A/B tests and drift."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.monitoring.ab import AB
     from skillfleet_nb.monitoring.ab_report import ABStatus
+    from skillfleet_nb.monitoring.drift import Drift, DriftReport
     from skillfleet_nb.monitoring.route import ABRoute
     from skillfleet_nb.reports.registered import Registered
+    from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Store
-    from skillfleet_nb.typing import Metric, Program
+    from skillfleet_nb.typing import Metric, Program, Rows
 
 
 class MonitoringMethods(ABC):
-    """Shortcuts to the facade's A/B tests."""
+    """Shortcuts to the facade's A/B tests and checks for drift."""
 
     store: Store
 
@@ -35,6 +37,58 @@ class MonitoringMethods(ABC):
         from skillfleet_nb.monitoring.ab import AB
 
         return AB(self.store, self.registry)
+
+    @abstractmethod
+    def job(self, name_or_id: str) -> Job:
+        """Find a job."""
+
+    @cached_property
+    def drift(self) -> Drift:
+        """Checks for drift: whether live inputs still are what a program was made for."""
+        from skillfleet_nb.monitoring.drift import Drift
+
+        return Drift(self.store, self.registry, self.job)
+
+    def check_drift(
+        self,
+        reference: Rows | str,
+        live: Rows,
+        *,
+        kinds: Sequence[str] = ("input",),
+        alpha: float = 0.01,
+        seed: int = 0,
+        of: str | None = None,
+    ) -> DriftReport:
+        """Test whether live inputs come from where the reference's came from.
+
+        Parameters
+        ----------
+        reference
+            Rows, or a registered program, ``name@alias``: the rows its job trained on.
+        live
+            Rows of inputs, five at least.
+        kinds
+            ``"input"`` is the one that is looked for.
+        alpha
+            Risk of a false alarm: of this check, or over all checks of the name `of` together.
+        seed
+            Of the permutations.
+        of
+            Name under which checks are kept and share `alpha`; by default the registered program.
+
+        Returns
+        -------
+        DriftReport
+            With `alarm`, `p_value`, `divergence` and ``sentence()``.
+
+        Raises
+        ------
+        InputError, NotFoundError
+            If there are too few inputs, the fields differ, or an argument cannot be used.
+        MissingExtraError
+            If there is no model to embed with.
+        """
+        return self.drift.check(reference, live, kinds=kinds, alpha=alpha, seed=seed, of=of)
 
     def start_ab(
         self,

@@ -1,4 +1,4 @@
-"""What people ask of programs in use: views over the events of A/B tests."""
+"""What people ask of programs in use: views over the events of A/B tests and of checks for drift."""
 
 from __future__ import annotations
 
@@ -45,5 +45,12 @@ MONITORING_VIEWS = {
         )
         SELECT run, unit, arg_min(variant, "at") AS variant, arg_min(epoch, "at") AS epoch, min("at") AS first_at
         FROM seen GROUP BY run, unit""",
+    "drift_checks": """
+        SELECT payload->>'of' AS name, (payload->>'look')::BIGINT AS look, logged_at AS "at",
+            (payload->>'p_value')::DOUBLE AS p_value, (payload->>'spent')::DOUBLE AS spent,
+            (payload->>'alpha')::DOUBLE AS alpha, (payload->>'divergence')::DOUBLE AS divergence,
+            (payload->>'alarm')::BOOLEAN AS alarm, (payload->>'n')::BIGINT AS n,
+            (payload->>'n_reference')::BIGINT AS n_reference, (payload->>'share')::DOUBLE AS share
+        FROM raw.events WHERE kind = 'drift'""",
 }
 """Query of each relation, in the order in which they rest on each other."""

@@ -245,6 +245,11 @@ def m023_full_costs_of_recommended(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m024_drift(con: duckdb.DuckDBPyConnection) -> None:
+    """Show checks for drift: a view alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -263,6 +268,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m021_ab_tests,
     m022_skill_paths,
     m023_full_costs_of_recommended,
+    m024_drift,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

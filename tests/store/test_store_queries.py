@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FRAMES: dict[str, Callable[[Store], object]] = {
     "program_uses": queries.program_uses,
     "ab_tests": queries.ab_tests,
+    "drift_checks": queries.drift_checks,
     "ab_scores": lambda s: queries.ab_scores(s, "none"),
     "ab_units": lambda s: queries.ab_units(s, "none"),
     "skill_paths": queries.skill_paths,

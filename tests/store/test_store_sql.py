@@ -26,7 +26,7 @@ RELATIONS = ("jobs", "events", "trials", "scores", "lm_calls", "programs")
 RELATIONS += ("reviews", "example_history", "examples", "example_outcomes", "recommendations", "decisions", "members")
 RELATIONS += ("shares", "skill_paths")
 RELATIONS += ("program_versions", "alias_history", "program_aliases", "signature_migrations", "live_answers")
-RELATIONS += ("ab_tests", "ab_splits", "ab_answers", "ab_feedback", "ab_units")
+RELATIONS += ("ab_tests", "ab_splits", "ab_answers", "ab_feedback", "ab_units", "drift_checks")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
 
 

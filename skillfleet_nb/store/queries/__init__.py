@@ -10,7 +10,7 @@ from skillfleet_nb.store.queries._advice import Experience, experience, is_recom
 from skillfleet_nb.store.queries._calls import calls_by_model, calls_that_end_with, failed_calls, latencies
 from skillfleet_nb.store.queries._examples import example_history, grades, last_analysis, ratings
 from skillfleet_nb.store.queries._jobs import job_names, job_setups, jobs, open_questions
-from skillfleet_nb.store.queries._monitoring import ab_scores, ab_tests, ab_units
+from skillfleet_nb.store.queries._monitoring import ab_scores, ab_tests, ab_units, drift_checks
 from skillfleet_nb.store.queries._programs import (
     decisions,
     job_programs,
@@ -39,6 +39,7 @@ __all__ = [
     "calls_by_model",
     "calls_that_end_with",
     "decisions",
+    "drift_checks",
     "example_history",
     "example_means",
     "experience",

@@ -1,4 +1,4 @@
-"""Programs in use: A/B tests."""
+"""Programs in use: A/B tests, checks for drift."""
 
 from __future__ import annotations
 
@@ -46,3 +46,8 @@ def ab_units(store: Store, run: str) -> pd.DataFrame:
         FROM ab_units LEFT JOIN called USING (unit) WHERE run = $run ORDER BY first_at, unit""",
         {"run": run},
     )
+
+
+def drift_checks(store: Store, name: str | None = None) -> pd.DataFrame:
+    """Rows of ``drift_checks``, of a name or of all, the oldest first."""
+    return store.frame('FROM drift_checks WHERE $name IS NULL OR name = $name ORDER BY "at", look', {"name": name})
