@@ -53,5 +53,6 @@ class StopKind(StrEnum):
 class Payload(BaseModel):
     """Base of all payloads: frozen, and strict about names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Most processes meet a few of the kinds: each is made ready where it is first made or read.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     kind: str
