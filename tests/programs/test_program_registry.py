@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,9 @@ from skillfleet_nb.programs.state import dump_state
 from skillfleet_nb.store import Home, Store
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
+
+    from store_samples import Started
 
     from skillfleet_nb.programs.registry import ProgramVersion
 
@@ -148,7 +148,7 @@ def test_processes_that_register_and_die_lose_and_double_nothing(home: Home) -> 
         for writer in writers:
             read_some(writer, chance.randint(3, 9), acknowledged)
         for writer in writers:
-            writer.send_signal(signal.SIGKILL)
+            writer.kill()
             out, _ = writer.communicate()
             taken(out.splitlines(), acknowledged)
     registry = Registry(home)
@@ -163,8 +163,7 @@ def test_processes_that_register_and_die_lose_and_double_nothing(home: Home) -> 
     assert (told.n, told["last"]) == (len(versions), len(versions))
 
 
-def read_some(writer: subprocess.Popen[str], count: int, acknowledged: dict[str, int]) -> None:
-    assert writer.stdout is not None
+def read_some(writer: Started, count: int, acknowledged: dict[str, int]) -> None:
     taken([writer.stdout.readline() for _ in range(count)], acknowledged)
 
 
