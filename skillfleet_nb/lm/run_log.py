@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -170,5 +170,7 @@ def run_log(path: Path, redactor: Redactor) -> Iterator[RunLog]:
 
 def _unroute_after(threads: list[threading.Thread], log: RunLog) -> None:
     for thread in threads:
-        thread.join()
+        while thread in threading.enumerate():
+            with suppress(RuntimeError):  # it is only just starting
+                thread.join()
     log.unroute()

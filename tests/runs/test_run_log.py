@@ -99,3 +99,19 @@ def test_what_is_left_behind_of_a_run_is_silent_and_then_the_streams_are_given_b
     pool.shutdown()
     until(lambda: sys.stdout is stdout)
     assert capsys.readouterr().out == "the cell that runs by then"
+
+
+def test_a_thread_that_is_only_just_starting_as_a_run_ends_keeps_the_streams_no_longer_than_it_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = sys.stdout, sys.stderr
+    late = threading.Thread(target=lambda: None, name="skillfleet-work")
+    with run_log(tmp_path / "output.log", Redactor()):
+        assert (sys.stdout, sys.stderr) != streams
+        # as between the call of `start` and the thread's beginning
+        monkeypatch.setitem(threading._limbo, late, late)  # type: ignore[attr-defined]
+    watcher = next(thread for thread in threading.enumerate() if thread.name == "skillfleet-log")
+    assert watcher.is_alive()
+    late.start()
+    watcher.join()
+    assert (sys.stdout, sys.stderr) == streams

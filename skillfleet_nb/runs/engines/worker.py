@@ -118,11 +118,12 @@ def main(root: str, job_id: str, alive: int) -> int:
             state = JobState.CANCELLED if stop.kind is StopKind.CANCELLED else JobState.FAILED
             journal.append(StateChanged(state=state, stop_kind=stop.kind, stop_reason=stop.reason), sync=True)
             return 0 if state is JobState.CANCELLED else 1
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001  this is where the process ends
+            _log_error()  # first: who hears that it failed finds the reason there
             error = f"{type(exc).__name__}: {exc}"[:1000]
             failed = StateChanged(state=JobState.FAILED, stop_kind=StopKind.ERROR, stop_reason="error", error=error)
             journal.append(failed, sync=True)
-            raise
+            return 1
         try:
             execution.run()  # which tells how it ended itself
         finally:
@@ -134,8 +135,12 @@ def _logged(root: str, job_id: str, alive: int) -> int:
     try:
         return main(root, job_id, alive)
     except BaseException:  # noqa: BLE001  this is where the process ends
-        sys.stderr.write(Redactor().text(traceback.format_exc()))
+        _log_error()
         return 1
+
+
+def _log_error() -> None:
+    sys.stderr.write(Redactor().text(traceback.format_exc()))
 
 
 def _is_cancelled(home: Home, job_id: str, heard: int) -> bool:
