@@ -75,7 +75,10 @@ def pareto(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     by, on = str(data["by"].iloc[0]), str(data["on"].iloc[0])
     names = sorted(data["optimizer"].unique())
     form = {"usd": "$,.3~r", "calls": ",d", "minutes": ",.3~r"}[by]
-    x = alt.X("cost:Q", title=_AXES[by], axis=alt.Axis(format=form, tickCount=6), scale=alt.Scale(padding=12))
+    step = 1 if by == "calls" else alt.Undefined  # there is no half a call
+    domain = [0, 1] if data["cost"].max() == 0 else alt.Undefined
+    axis = alt.Axis(format=form, tickCount=6, tickMinStep=step)
+    x = alt.X("cost:Q", title=_AXES[by], axis=axis, scale=alt.Scale(padding=12, domain=domain))
     y = score_axis("score", data["score"], SCORES[on])
     front = alt.Chart(data[data["front"]]).encode(x=x, y=y, detail="task:N")
     line = front.mark_line(interpolate="step-after", color=INK, strokeDash=[4, 4])

@@ -184,14 +184,18 @@ class Monitor:
         return str(ProgressLine(self.job.progress.line(), note=self._note))
 
     def _still(self, picture: Picture, hint: str = "") -> Markup:
-        compared = (picture["result"] or {}).get("programs")
-        diff = changes(self.job.home, *compared) if compared else None
+        diff = self._compared(picture)
         if not picture["finished"]:
             return still(picture, diff, hint)
         if self._after is None:
             steps = [*next_steps(self.job), *filter(None, [self.job.next_step()])]
             self._after = After(*failing(self.job), steps)
         return still(picture, diff, hint, self._after)
+
+    def _compared(self, picture: Picture) -> Markup | None:
+        """Show what the job changed, where it is over and did."""
+        compared = (picture["result"] or {}).get("programs")
+        return changes(self.job.home, *compared) if compared else None
 
     def _take(self, picture: Picture) -> None:
         """Send the page the newest picture, where it has drawn the last one; on the follower's thread."""
@@ -231,7 +235,7 @@ class Monitor:
             "diff": self._changes(picture),
             "proposed": self._proposed(picture),
             "still": still_html,
-            "actions": [vars(action) for action in self.actions.offered()] if picture["finished"] else [],
+            "actions": [vars(action) for action in self.actions.offered()] if self._after is not None else [],
             "unsure": self._twice.unsure,
             "answer": self._answer,
         }
@@ -261,6 +265,8 @@ class Monitor:
     def _finish(self, picture: Picture) -> None:
         """Show what the job came to, and keep it."""
         try:
+            if self._after is None:  # the verdict at once; what is slow to find follows
+                self._send(picture, still(picture, self._compared(picture)))
             self._send(picture, self._still(picture))
             bundle = self._bundle(picture)
             for shown in self._shown:

@@ -140,6 +140,8 @@ def _verdict(p: Picture) -> Markup:
         return fill(
             "<div style='margin:6px 0'>{} {}</div>", interval_svg(score, low, high, 0, 100, zero=None), r["summary"]
         )  # fmt: skip
+    if not r["verdict"] and r["summary"] in p["told"]:
+        return join([])  # the line above says why it ended
     if not r["verdict"] or "delta" not in r:
         return fill("<div style='margin:6px 0'>{}</div>", r["summary"])
     (before, after), (delta, low, high) = r["test"], r["delta"]

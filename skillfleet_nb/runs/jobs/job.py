@@ -387,7 +387,7 @@ class Job(Readable):
         rows.append(("LM calls", f"{p.calls:,} bought, {p.cached:,} cached{failed}"))
         rows += [("cost", money(p.cost_usd)), ("time", duration(p.elapsed_s))]
         rows += [("note", w) for w in p.warnings]
-        if p.error:
+        if p.error and p.error not in p.state_in_words:
             rows.append(("error", p.error))
         return rows + [("next", told) for told in [self.next_step()] if told]
 
