@@ -2,7 +2,8 @@
 
 The statistic is the maximum mean discrepancy (Gretton et al. 2012, A kernel two-sample test, JMLR 13, 723-773) with
 Gaussian kernels of several widths, on random Fourier features (Rahimi and Recht 2007, Random features for large-scale
-kernel machines, NeurIPS 20), so that time and memory grow with the number of vectors and not with its square.  Its
+kernel machines, NeurIPS 20), so that time and memory grow with the number of vectors and not with its square.  Beside
+it stands how far vectors lie from their nearest ones: a few new ones between the known are seen by that first.  The
 p-value comes from permutations of the pooled sample: exact whatever the features, with ties and duplicates as well.
 """
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _WIDTHS = (0.35, 0.6, 1.0)  # of the kernels, in medians of the distances
 _FREQUENCIES = 128  # of each kernel: each gives a cosine and a sine
 _FOR_MEDIAN = 400
+_ANCHORS, _NEAREST = 2000, 3
 _BLOCKS = 2000  # of vectors that change places together
 _TINY, _SAME = 1e-9, 1e-6  # up to which a spread is rounding, and two numbers are one
 _CELLS = 4_000_000  # of a block of permutations, 16 MB
@@ -58,7 +60,7 @@ def compare(first: Vectors, second: Vectors, *, alpha: float = 0.01, seed: int =
     """Test whether two samples come from the same source; the p-value is fine enough for a test at `alpha`."""
     rng = np.random.default_rng(seed)
     pooled, n = np.concatenate([first, second]).astype(np.float32), len(second)
-    features = _features(pooled, rng)
+    features = np.concatenate([_features(pooled, rng), _isolation(pooled, rng)[:, None]], axis=1)
     sums = features.sum(axis=0, dtype=np.float64)
     observed = features[-n:].sum(axis=0, dtype=np.float64)[None]
     wanted = int(np.clip(np.ceil(_TO_BE_SURE / alpha), _LEAST_PERMUTATIONS, _MOST_PERMUTATIONS))
@@ -68,9 +70,9 @@ def compare(first: Vectors, second: Vectors, *, alpha: float = 0.01, seed: int =
     standard = (distances - distances.mean(axis=0)) / np.where(spread > _TINY, spread, np.inf)
     combined = standard.max(axis=1)
     p_value = float((combined >= combined[0] - _SAME).mean())  # ties count against an alarm; rounding makes none
-    one, other = (sums - observed[0]) / (len(pooled) - n), observed[0] / n
+    one, other = (sums[:-1] - observed[0, :-1]) / (len(pooled) - n), observed[0, :-1] / n
     apart = float(((one - other) ** 2).sum() / ((one**2).sum() + (other**2).sum()))
-    witness = features @ (other - one)
+    witness = features[:, :-1] @ (other - one)
     return TwoSamples(p_value, min(1.0, apart), witness[-n:], -witness[:-n])
 
 
@@ -87,6 +89,21 @@ def _features(vectors: Vectors, rng: np.random.Generator) -> Vectors:
     made: Vectors = np.concatenate(parts, axis=1, dtype=np.float32)
     made /= math.sqrt(_FREQUENCIES)
     return made
+
+
+def _isolation(vectors: Vectors, rng: np.random.Generator) -> Vectors:
+    """Rank vectors by the mean distance to their nearest ones of the pooled sample, or of a part of it; in [0, 1]."""
+    anchors = rng.permutation(len(vectors))[:_ANCHORS]
+    squares, far, near = (vectors**2).sum(axis=1), np.empty(len(vectors)), min(_NEAREST, len(vectors) - 1)
+    for start in range(0, len(vectors), _ANCHORS):
+        part = vectors[start : start + _ANCHORS]
+        apart = squares[start : start + _ANCHORS, None] + squares[anchors] - 2 * part @ vectors[anchors].T
+        apart[anchors == np.arange(start, start + len(part))[:, None]] = np.inf  # a vector is no neighbour of itself
+        nearest = np.partition(np.maximum(apart, 0), near - 1, axis=1)[:, :near]
+        far[start : start + _ANCHORS] = np.sqrt(nearest).mean(axis=1).round(5)
+    order = np.sort(far)
+    ranks = (np.searchsorted(order, far, "left") + np.searchsorted(order, far, "right")) / (2 * len(far))
+    return ranks.astype(np.float32)
 
 
 def _permuted(features: Vectors, n: int, wanted: int, rng: np.random.Generator) -> Iterator[Sums]:
@@ -114,8 +131,9 @@ def _blocks(features: Vectors, size: int) -> Vectors:
     return made
 
 
-def _distances(sums: NDArray[np.float64], total: NDArray[np.float64], n: int, pooled: int) -> NDArray[np.float64]:
-    """Return, of each labelling and kernel, the squared distance of the means of both samples."""
-    apart = (sums / n - (total - sums) / (pooled - n)) ** 2
-    made: NDArray[np.float64] = apart.reshape(len(sums), len(_WIDTHS), -1).sum(axis=2)
+def _distances(sums: Sums, total: Sums, n: int, pooled: int) -> Sums:
+    """Return, of each labelling: for each kernel the squared distance of both means, and how isolated the second is."""
+    apart = sums / n - (total - sums) / (pooled - n)
+    kernels = (apart[:, :-1] ** 2).reshape(len(sums), len(_WIDTHS), -1).sum(axis=2)
+    made: Sums = np.concatenate([kernels, apart[:, -1:]], axis=1)
     return made
