@@ -35,17 +35,20 @@ def test_every_cell_runs_and_nothing_is_fetched_from_outside(quickstart: LabPage
 def test_waiting_shows_the_splits_the_progress_and_the_job(quickstart: LabPage) -> None:
     output = quickstart.output("%skillfleet optimize program")
     expect(output.first.get_by_text("8 classes, 28 each")).to_be_visible()
-    expect(output.first.get_by_text(re.compile(r"validation: best \d+\.\d, baseline"))).to_be_visible()
-    expect(output.first.get_by_role("rowheader", name="verdict")).to_be_visible()
+    card = output.first.get_by_role("region", name=re.compile("^monitor of job"))
+    expect(card.get_by_text(re.compile(r"validation: best \d+\.\d, baseline"))).to_be_visible()
+    expect(card.get_by_text("points on the sealed test")).to_be_visible()
 
 
 def test_the_report_shows_scores_curve_and_diff(quickstart: LabPage) -> None:
     output = quickstart.output("%skillfleet job intents")
-    expect(output.get_by_role("rowheader", name="difference")).to_be_visible()
-    expect(output.locator("svg.marks").get_by_text("learning curve")).to_be_visible()
-    assert output.locator("svg.marks").bounding_box()["width"] > 300
-    expect(output.get_by_text("demos added")).to_be_visible()
-    expect(output.locator("ins").first).to_be_attached()
+    card = output.get_by_role("region", name="monitor of job intents")
+    expect(card.get_by_text("points on the sealed test")).to_be_visible()
+    curve = card.get_by_role("group", name=re.compile("^learning curve"))
+    expect(curve).to_be_visible()
+    assert curve.bounding_box()["width"] > 300
+    expect(card.get_by_text("demos added")).to_be_visible()
+    expect(card.locator("ins").first).to_be_attached()
 
 
 def test_jobs_and_query_are_tables(quickstart: LabPage) -> None:

@@ -73,18 +73,24 @@ def test_a_name_that_is_taken_gets_a_number_unless_it_is_forced(tmp_path: Path) 
     assert forced.created.backup is not None
 
 
+def _another_question(job: Job, answered: set[str]) -> str:
+    for _ in range(600):
+        if job.question is not None and job.question.review_id not in answered:
+            return str(job.question.review_id)
+        job.wait(0.1)
+    return pytest.fail(f"nothing more was asked: {job.text()}")
+
+
 def test_a_person_is_asked_and_a_no_writes_nothing(tmp_path: Path) -> None:
     fleet, lm = Fleet(), writer(revised=f"{BODY}\n\n## Who is told\n\nThe owner of the key.")
     job = fleet.create_skill(KEYS, root=tmp_path / "a", lm=lm, review="plan,draft", name="keys")
     _until(job, JobState.PENDING_HITL)
     assert "rotate-api-keys" in job.question.details["plan"]
     assert not (tmp_path / "a").exists()
-    fleet.answer("keys", "revise: say who is told")
-    for said in ("yes", "revise: say who is told", "yes"):
-        _until(job, JobState.RUNNING) if job.question is None else None
-        _until(job, JobState.PENDING_HITL)
+    answered: set[str] = set()
+    for said in ("revise: say who is told", "yes", "revise: say who is told", "yes"):
+        answered.add(_another_question(job, answered))
         fleet.answer("keys", said)
-        job.wait(0.5)
     assert "## Who is told" in job.result().skill.body
     assert [r for _, r, _ in job.progress.reviews] == ["revise", "proceed", "revise", "proceed"]
     declined = fleet.create_skill(KEYS, root=tmp_path / "b", lm=lm, review=["draft"], name="no")
