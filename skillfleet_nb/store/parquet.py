@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from skillfleet_nb.envelope import Event, read_event, unsealed
+from skillfleet_nb.envelope import Event, is_sealed, read_event, unsealed
 from skillfleet_nb.errors import HomeError
-from skillfleet_nb.store.segments import Line, format_line, place
+from skillfleet_nb.store.segments import format_line, place
 from skillfleet_nb.store.segments import seed as seed_of
 
 if TYPE_CHECKING:
@@ -65,19 +65,19 @@ def write(path: Path, lines: Iterable[tuple[bytes, int]], seed: int) -> None:
         os.fsync(file.fileno())
 
 
-def read(segment: Segment, offset: int) -> Iterator[Line]:
-    """Yield the lines behind `offset`; what is damaged counts as one line without an event."""
+def read(segment: Segment, offset: int) -> Iterator[tuple[Event | None, int, bool, bool]]:
+    """Yield the lines behind `offset`, and whether each carried a checksum; what is damaged counts as one without."""
     here = seed_of(segment.path)
     try:
-        for seq, at, kind, payload, raw, end, _ in _rows(segment.path, offset):
+        for seq, at, kind, payload, raw, end, seal in _rows(segment.path, offset):
             if raw is None and seq is not None and kind is not None and payload is not None:
-                yield Event(seq, at.replace(tzinfo=UTC), kind, orjson.loads(payload)), end, True
+                yield Event(seq, at.replace(tzinfo=UTC), kind, orjson.loads(payload)), end, True, bool(seal)
             else:
                 line = raw or b""
                 whole = line.endswith(b"\n")
-                yield read_event(line, place(here, end - len(line))) if whole else None, end, whole
+                yield read_event(line, place(here, end - len(line))) if whole else None, end, whole, is_sealed(line)
     except _DamagedError:
-        yield None, segment.size, True
+        yield None, segment.size, True, False
 
 
 def raw_lines(path: Path) -> Iterator[tuple[bytes, int]]:

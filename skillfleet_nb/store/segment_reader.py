@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.envelope import is_sealed, read_event
@@ -23,8 +24,8 @@ _LOOKS = 5  # each time a file is gone it has changed its form, which it does tw
 def read(segment: Segment, offset: int = 0) -> Iterator[Line]:
     """Yield the lines of a segment behind `offset`, in whatever form it is by now; none where it is gone.
 
-    A compacted file that is damaged counts from there on as one line without an event.  So does a line whose number
-    an earlier line has: it is a copy, which no checksum of its place tells in older journals.
+    A compacted file that is damaged counts from there on as one line without an event.  So does a line without a
+    checksum, of an older journal, whose number an earlier line has: it is a copy.
     """
     now: Segment | None = segment
     for _ in range(_LOOKS):
@@ -32,11 +33,8 @@ def read(segment: Segment, offset: int = 0) -> Iterator[Line]:
             return
         try:
             numbers = _Numbers(now, offset)
-            if now.compacted:
-                for event, end, whole in parquet.read(now, offset):
-                    yield event if event and numbers.is_new(event) else None, end, whole
-            else:
-                yield from _read_plain(now.path, offset, numbers)
+            for event, end, whole, sealed in _lines(now, offset):
+                yield event if event and numbers.admit(event, sealed=sealed) else None, end, whole
         except FileNotFoundError:
             now = next((s for s in segments(segment.path.parent) if s.name == segment.name), None)
         else:
@@ -74,44 +72,63 @@ def last_seq(stream: Sequence[Segment]) -> int:
 
 
 class _Numbers:
-    """Tells whether the number of an event is new in its stream, where each line goes on from the one before."""
+    """Tells lines from copies by the numbers of their events, where no checksum tells their place.
+
+    A line goes on from the earlier segments, and one without a checksum also from those without before it.
+    """
 
     def __init__(self, segment: Segment, offset: int) -> None:
         self._segment, self._offset = segment, offset
-        self._highest: int | None = None
 
-    def is_new(self, event: Event) -> bool:
+    def admit(self, event: Event, *, sealed: bool) -> bool:
         """Look at the next event of the segment."""
-        if self._highest is None:
-            earlier = [s for s in segments(self._segment.path.parent) if s.number < self._segment.number]
-            try:
-                self._highest = last_seq(earlier)
-            except HomeError:  # damaged, which is told where it is read
-                self._highest = 0
-            if self._offset and not self._segment.compacted:
-                self._highest = max(self._highest, _last_seq_plain(self._segment.path, self._offset))
-        is_new = event.seq > self._highest
-        self._highest = max(self._highest, event.seq)
+        if sealed:  # its checksum was looked at, save in a compacted file, which may be copied as a whole
+            return not self._segment.compacted or event.seq > self._earlier
+        is_new = event.seq > max(self._earlier, self._bare)
+        self._bare = max(self._bare, event.seq)
         return is_new
 
+    @cached_property
+    def _earlier(self) -> int:
+        """The highest number of the earlier segments."""
+        try:
+            return last_seq([s for s in segments(self._segment.path.parent) if s.number < self._segment.number])
+        except HomeError:  # damaged, which is told where it is read
+            return 0
 
-def _read_plain(path: Path, offset: int, numbers: _Numbers) -> Iterator[Line]:
+    @cached_property
+    def _bare(self) -> int:
+        """The highest number of the lines without a checksum so far."""
+        highest = 0
+        if self._offset:
+            for event, end, _, sealed in _lines(self._segment, 0):
+                if end > self._offset:
+                    break
+                if event is not None and not sealed:
+                    highest = max(highest, event.seq)
+        return highest
+
+
+def _lines(segment: Segment, offset: int) -> Iterator[tuple[Event | None, int, bool, bool]]:
+    """Yield each line behind `offset`, and whether it carries a checksum."""
+    return parquet.read(segment, offset) if segment.compacted else _read_plain(segment.path, offset)
+
+
+def _read_plain(path: Path, offset: int) -> Iterator[tuple[Event | None, int, bool, bool]]:
     here = seed(path)
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
             whole = line.endswith(b"\n")
             event = read_event(line, place(here, offset)) if whole else None
-            if event is not None and not is_sealed(line) and not numbers.is_new(event):
-                event = None
             offset += len(line)
-            yield event, offset, whole
+            yield event, offset, whole, is_sealed(line)
 
 
-def _last_seq_plain(path: Path, end: int | None = None) -> int:
+def _last_seq_plain(path: Path) -> int:
     here = seed(path)
     with path.open("rb") as file:
-        end = file.seek(0, os.SEEK_END) if end is None else end
+        end = file.seek(0, os.SEEK_END)
         block = 1 << 16
         while True:
             start = max(0, end - block)
