@@ -44,7 +44,7 @@ def test_the_report_shows_scores_curve_and_diff(quickstart: LabPage) -> None:
     output = quickstart.output("%skillfleet job intents")
     card = output.get_by_role("region", name="monitor of job intents")
     expect(card.get_by_text("points on the sealed test")).to_be_visible()
-    curve = card.get_by_role("group", name=re.compile("^learning curve"))
+    curve = card.get_by_role("img", name=re.compile("learning curve"))
     expect(curve).to_be_visible()
     assert curve.bounding_box()["width"] > 300
     expect(card.get_by_text("demos added")).to_be_visible()
