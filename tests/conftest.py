@@ -5,11 +5,16 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -40,6 +45,20 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [n for n in os.environ if n.startswith("SKILLFLEET_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SKILLFLEET_HOME", str(tmp_path / ".skillfleet"))
+
+
+@pytest.fixture(autouse=True)
+def _own_shell() -> Iterator[None]:
+    """Messages are written for a notebook while there is a shell: one that a test makes ends with it."""
+    before = _shell()
+    yield
+    if (made := _shell()) is not None and made is not before:
+        made.clear_instance()
+
+
+def _shell() -> Any:
+    ipython = sys.modules.get("IPython")  # not imported to tell that there is none
+    return ipython.get_ipython() if ipython is not None else None
 
 
 @pytest.fixture
