@@ -81,7 +81,7 @@ def _serve(c: Context, port: int, *, dark: bool, browser: bool) -> Note:
         with log.open("wb") as out:
             server = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
                 [
-                    *(sys.executable, "-m", "skillfleet_nb.commands.dashboard_server", str(notebook), "--no-browser"),
+                    *(sys.executable, "-m", "skillfleet_nb.widgets.dashboard_server", str(notebook), "--no-browser"),
                     *(f"--Voila.ip={_HERE}", f"--port={port}", "--Voila.port_retries=0", "--Voila.auto_token=True"),
                     f"--Voila.tornado_settings={ {'headers': {'Content-Security-Policy': _POLICY}} }",
                     *("--Voila.mathjax_url=", f"--theme={'dark' if dark else 'light'}"),
