@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
@@ -74,3 +76,13 @@ def test_whatever_names_an_extra_names_one_there_is(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     fixes = " ".join(check.fix for check in Fleet(tmp_path).advice.doctor().checks)
     assert set(re.findall(r"skillfleet-nb\[(\w+)\]", fixes)) == set(_EXTRAS) - _FOR_WORK
+
+
+def test_commands_need_no_server() -> None:
+    """What the extra of the dashboard installs is not there with the plain installation."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['voila', 'jupyter_server', 'tornado', 'jupyterlab']));"
+        "from skillfleet_nb.commands.grammar import commands; print(len(commands()))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(told.stdout) > 20
