@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     import dspy
 
+    from skillfleet_nb.programs.signatures import SignatureVersion
     from skillfleet_nb.programs.state import ProgramState
 
 _TYPE = 40  # characters of a type that are shown
@@ -191,13 +192,12 @@ def migration_steps(program: dspy.Module, state: Mapping[str, Any]) -> list[Migr
     InputError
         If a migration is missing.
     """
-    steps = []
-    mine = _by_name(program)
-    for predictor, (_, start) in saved_versions(state).items():
-        signature = mine[predictor].signature if predictor in mine else None
-        now, to = (version_of(signature), declared(signature)) if signature is not None else (None, None)
-        if now is not None and to is not None and start != now[1]:
-            steps += [MigrationStep(predictor, now[0], one, other) for one, other, _ in to.path(start)]
+    steps, mine = [], _by_name(program)
+    for predictor, version in saved_versions(state).items():
+        needed = _migration(mine[predictor], version) if predictor in mine else None
+        if needed is not None:
+            name, to = needed
+            steps += [MigrationStep(predictor, name, one, other) for one, other, _ in to.path(version[1])]
     return steps
 
 
@@ -276,10 +276,16 @@ def _unprefixed(entry: Mapping[str, Any]) -> str:
 
 
 def _up_to_date(predictor: Any, saved: SavedPredictor, version: tuple[str, str] | None) -> SavedPredictor:
+    needed = _migration(predictor, version)
+    return saved if version is None or needed is None else migrated(saved, needed[0], version[1], needed[1])
+
+
+def _migration(predictor: Any, version: tuple[str, str] | None) -> tuple[str, SignatureVersion] | None:
+    """Return the signature's name and its versions where what was saved at `version` of it is to be migrated."""
     now, to = version_of(predictor.signature), declared(predictor.signature)
     if version is None or now is None or to is None or version[0].split(".")[-1] != now[0].split(".")[-1]:
-        return saved
-    return saved if version[1] == now[1] else migrated(saved, now[0], version[1], to)
+        return None
+    return None if version[1] == now[1] else (now[0], to)
 
 
 def _compare(name: str, predictor: Any, saved: SavedPredictor) -> list[FieldDifference]:

@@ -12,9 +12,8 @@ from skillfleet_nb.format import counted
 from skillfleet_nb.html import Readable, fill, table, text_table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.building import build
-from skillfleet_nb.programs.loading import read_state
+from skillfleet_nb.programs.loading import migration_steps, read_state
 from skillfleet_nb.programs.registry import parse
-from skillfleet_nb.programs.signatures import version_of
 from skillfleet_nb.programs.state import dump_state, predictor_states, save_state, saved_versions
 from skillfleet_nb.store import load_program
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from skillfleet_nb.programs.registry import Registry
+    from skillfleet_nb.programs.signatures import MigrationStep
     from skillfleet_nb.programs.state import ProgramState
     from skillfleet_nb.store import Home
     from skillfleet_nb.typing import Program
@@ -176,14 +176,13 @@ def _looked_at(name: str, state: ProgramState, onto: Program | None) -> SavedPro
         program = build(state, onto)
     except InputError as error:
         return SavedProgram(name, "differs", str(error), state, None)
-    was, steps = saved_versions(state), []
-    for predictor, (signature, version) in was.items():
-        now = version_of(dict(program.named_predictors())[predictor].signature)
-        if now is not None and now[1] != version:
-            steps.append(f"{signature} {version} → {now[1]}")
-    if not steps:
+    ways: dict[str, list[MigrationStep]] = {}
+    for step in migration_steps(program, state):
+        ways.setdefault(step.predictor, []).append(step)
+    if not ways:
         return SavedProgram(name, "fits", "", state, state)
-    return SavedProgram(name, "migrates", ", ".join(dict.fromkeys(steps)), state, dump_state(program))
+    told = dict.fromkeys(f"{way[0].signature} {way[0].start} → {way[-1].to}" for way in ways.values())
+    return SavedProgram(name, "migrates", ", ".join(told), state, dump_state(program))
 
 
 def history(home: Home, registry: Registry, name: str) -> list[dict[str, Any]]:

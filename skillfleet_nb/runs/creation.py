@@ -14,10 +14,11 @@ from skillfleet_nb.events import SkillCreated, StopKind, Warned
 from skillfleet_nb.format import counted, money, points
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.tap import tapped_program
-from skillfleet_nb.optimizers import Calls, Optimizer, OptimizerParams
+from skillfleet_nb.optimizers import OptimizerParams
 from skillfleet_nb.runs.execution import Execution
 from skillfleet_nb.runs.leavable import run_leavable
 from skillfleet_nb.runs.lm_health import told_at_the_end
+from skillfleet_nb.runs.no_search import NoSearch
 from skillfleet_nb.runs.outcome import Stop, recorded, result_of
 from skillfleet_nb.runs.prepare import Prepared, checked_budget, checked_fallbacks, checked_review
 from skillfleet_nb.runs.recorder import Candidate
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from skillfleet_nb.events import Asks, Payload
     from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.lm.prices import Price
-    from skillfleet_nb.optimizers import Shape, Task
     from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
     from skillfleet_nb.runs.request import TaskRequest
     from skillfleet_nb.runs.spec import RunResult
@@ -184,24 +184,11 @@ class CreationParams(OptimizerParams):
     force: bool = False
 
 
-class _Creating(Optimizer):
-    """Stands where a run has its optimizer."""
+class _Creating(NoSearch):
+    """Creates a skill."""
 
-    name, summary, changes, presets = CREATE_SKILL, "creates a skill", frozenset(), ()
+    name, summary = CREATE_SKILL, "creates a skill"
     Params = CreationParams
-
-    @override
-    def calls(self, shape: Shape) -> Calls:
-        del shape
-        return Calls(0, 0)
-
-    @override
-    def build(self, task: Task) -> Any:
-        raise NotImplementedError
-
-    @override
-    def compile(self, task: Task) -> Program:
-        return task.program
 
 
 @dataclass(frozen=True)

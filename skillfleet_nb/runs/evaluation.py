@@ -16,9 +16,10 @@ from skillfleet_nb.data import Splits
 from skillfleet_nb.errors import HomeError, InputError
 from skillfleet_nb.events import JobState, StopKind, Warned
 from skillfleet_nb.format import counted, points
-from skillfleet_nb.optimizers import Calls, Optimizer, OptimizerParams
+from skillfleet_nb.optimizers import OptimizerParams
 from skillfleet_nb.runs.execution import Execution
 from skillfleet_nb.runs.lm_health import told_at_the_end
+from skillfleet_nb.runs.no_search import NoSearch
 from skillfleet_nb.runs.outcome import Stop, caveats, recorded, result_of
 from skillfleet_nb.runs.prepare import Prepared, checked_budget
 from skillfleet_nb.runs.recorder import Candidate
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from skillfleet_nb.config import Settings
     from skillfleet_nb.data import Issue
     from skillfleet_nb.events import Payload, Split
-    from skillfleet_nb.optimizers import Shape, Task
     from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
     from skillfleet_nb.runs.outcome import Comparison
     from skillfleet_nb.runs.request import TaskRequest
@@ -95,23 +95,10 @@ class EvaluateRequest:
         return RunRequest(self.program, train=self.data, optimizer=EVALUATE, **common)
 
 
-class _Nothing(Optimizer):
-    """Changes nothing: stands where a run has its optimizer."""
+class _Nothing(NoSearch):
+    """Scores a program as it is."""
 
-    name, summary, changes, presets = EVALUATE, "scores a program as it is", frozenset(), ()
-
-    @override
-    def calls(self, shape: Shape) -> Calls:
-        del shape
-        return Calls(0, 0)
-
-    @override
-    def build(self, task: Task) -> Any:
-        raise NotImplementedError
-
-    @override
-    def compile(self, task: Task) -> Program:
-        return task.program
+    name, summary = EVALUATE, "scores a program as it is"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Memory and journal of one long run: 200,000 calls of a model, recorded with their texts.
+"""Memory and journal of one long run: up to 200,000 calls of a model, recorded with their texts.
 
 Memory is the growth of the process from the 15,000th call to the last, when imports and caches are warm;
 DSPy's own cache in memory is off, for it is meant to grow.

@@ -124,6 +124,16 @@ def test_a_migration_at_load_is_recorded_once_and_what_was_saved_stays(fleet: sf
     assert len(was) == 1
 
 
+def test_a_class_of_another_name_is_not_migrated_and_no_step_is_recorded(fleet: sf.Fleet, tmp_path: Path) -> None:
+    state = json.loads(json.dumps(dump_state(Classifier())))
+    state["metadata"]["skillfleet"]["signatures"]["sort"] = ["Sorter", "1.0"]
+    save_state(state, tmp_path / "other.json")
+    fleet.register(str(tmp_path / "other.json"), "intents")
+    assert list(fleet.program("intents@1").sort.signature.fields) == ["text", "label"]  # type: ignore[attr-defined]
+    assert fleet.sql("from signature_migrations").empty
+    assert [p.fit for p in fleet.registry.check().programs] == ["fits"]
+
+
 def test_the_commands_fail_where_something_does_not_fit(
     fleet: sf.Fleet, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -231,9 +231,8 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         ask: Callable[[str, str, Mapping[str, str]], str] | None = None,
     ) -> None:
         super().__init__()
-        self.rules, self.path, self.root = rules or PhaseRules(), path, root
-        self.chosen_template, self.templates = template, tuple(templates)
-        self.review, self.ask = tuple(review), ask
+        self.root = root
+        self.configure(rules or PhaseRules(), path, template, templates, review, ask)
         self.understanding, self.complexity = SkillUnderstanding(), SkillComplexity()
         self.generation, self.validation = SkillGeneration(), SkillValidation()
 
