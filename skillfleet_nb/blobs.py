@@ -55,11 +55,11 @@ class Blob(NamedTuple):
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
         """Show an image or sound as itself, and anything as its type and size."""
         del include, exclude
-        told: dict[str, object] = {"text/plain": f"{self.type}, {len(self.data):,} bytes, SHA-256 {self.digest}"}
+        bundle: dict[str, object] = {"text/plain": f"{self.type}, {len(self.data):,} bytes, SHA-256 {self.digest}"}
         tag = {"image": "<img style='max-width:100%' src='{}'>", "audio": "<audio controls src='{}'></audio>"}
         if shown := tag.get(self.type.partition("/")[0]):
-            told["text/html"] = shown.format(f"data:{self.type};base64,{base64.b64encode(self.data).decode()}")
-        return told
+            bundle["text/html"] = shown.format(f"data:{self.type};base64,{base64.b64encode(self.data).decode()}")
+        return bundle
 
 
 class Reference(NamedTuple):
@@ -95,7 +95,7 @@ def may_hold(text: bytes) -> bool:
         return True
     # A run of so many characters covers a window at some step: the rest need not be looked at.
     return len(text) >= _SHORTEST and any(
-        _TEXT.match(text, at) is not None for at in range(0, len(text) - _WINDOW, _STEP)
+        _TEXT.match(text, start) is not None for start in range(0, len(text) - _WINDOW, _STEP)
     )
 
 
@@ -111,20 +111,20 @@ def taken_out(text: bytes, keep: Callable[[Blob], None] | None = None) -> bytes:
     if not may_hold(text):
         return text
 
-    def refer(found: re.Match[bytes]) -> bytes:
-        payload = found["uri"] or found["bare"]
+    def refer(match: re.Match[bytes]) -> bytes:
+        payload = match["uri"] or match["bare"]
         try:
             data = base64.b64decode(payload, validate=True)
         except binascii.Error:
             data = b""
         kind = type_of(data)
-        if found["uri"] is None and kind == UNKNOWN and len(set(payload)) < _LEAST_KINDS:
-            return found[0]
-        form = "blob" if found["uri"] else "base64"
-        if found["uri"]:
-            kind = found["type"].decode()
+        if match["uri"] is None and kind == UNKNOWN and len(set(payload)) < _LEAST_KINDS:
+            return match[0]
+        form = "blob" if match["uri"] else "base64"
+        if match["uri"]:
+            kind = match["type"].decode()
         if base64.b64encode(data) != payload:  # written in a way that data alone does not tell
-            form, kind, data = "verbatim", "text/plain", found[0]
+            form, kind, data = "verbatim", "text/plain", match[0]
         blob = Blob(kind, data)
         if keep is not None:
             keep(blob)
@@ -158,13 +158,13 @@ def put_back(text: str, read: Callable[[Reference], bytes | None]) -> str:
     if not _REFERENCE.search(text):
         return text
 
-    def written(found: re.Match[str]) -> str:
-        data = read(Reference(found["form"], found["type"], int(found["size"]), found["digest"]))
+    def written(match: re.Match[str]) -> str:
+        data = read(Reference(match["form"], match["type"], int(match["size"]), match["digest"]))
         if data is None:
-            return found[0]
-        if found["form"] == "verbatim":
+            return match[0]
+        if match["form"] == "verbatim":
             return data.decode()
         encoded = base64.b64encode(data).decode()
-        return encoded if found["form"] == "base64" else f"data:{found['type']};base64,{encoded}"
+        return encoded if match["form"] == "base64" else f"data:{match['type']};base64,{encoded}"
 
     return _REFERENCE.sub(written, text)

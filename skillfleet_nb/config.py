@@ -48,8 +48,8 @@ class TaskModel(BaseModel):
 
     @field_validator("fallback", mode="before")
     @classmethod
-    def _one_or_several(cls, given: object) -> object:
-        return (given,) if isinstance(given, str) else given
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
 
 class TaskModels(BaseModel):
@@ -154,8 +154,8 @@ class Settings(BaseSettings):
     @field_validator("answer_revise", "answer_cancel")
     @classmethod
     def _one_meaning(cls, words: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        known = {word.casefold() for name in ("answer_proceed", "answer_revise") for word in info.data.get(name, ())}
-        if twice := sorted(known & {word.casefold() for word in words}):
+        answers = {word.casefold() for name in ("answer_proceed", "answer_revise") for word in info.data.get(name, ())}
+        if twice := sorted(answers & {word.casefold() for word in words}):
             raise ValueError(f"{twice[0]!r} means something else already")
         return words
 

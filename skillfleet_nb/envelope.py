@@ -94,15 +94,15 @@ class Event:
 
 
 def _payload(kind: str, fields: dict[str, Any]) -> tuple[Payload, bool]:
-    known = PAYLOADS.get(kind)
-    if known is None:
+    model = PAYLOADS.get(kind)
+    if model is None:
         return Payload(kind=kind), True
     try:
-        return known.model_validate(fields), False
+        return model.model_validate(fields), False
     except ValidationError:
         pass
     try:
-        return known.model_validate(fields, extra="ignore"), True
+        return model.model_validate(fields, extra="ignore"), True
     except ValidationError:
         return Payload(kind=kind), True
 

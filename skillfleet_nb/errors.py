@@ -75,7 +75,7 @@ class ChartError(SkillfleetError, RuntimeError):
     """A chart cannot be drawn: what it shows is no picture, or the process that draws died of it."""
 
 
-def unknown(what: str, given: str, allowed: Iterable[str], *, hint: str = "") -> NotFoundError:
+def unknown(what: str, value: str, allowed: Iterable[str], *, hint: str = "") -> NotFoundError:
     """Build the error for a name that is not among `allowed`, with the nearest one suggested.
 
     Parameters
@@ -100,8 +100,8 @@ def unknown(what: str, given: str, allowed: Iterable[str], *, hint: str = "") ->
     "unknown optimizer 'gepaa': did you mean 'gepa'? Allowed: copro, gepa."
     """
     names = sorted(allowed)
-    near = get_close_matches(given, names, n=1, cutoff=0.5)
+    near = get_close_matches(value, names, n=1, cutoff=0.5)
     meant = f": did you mean {near[0]!r}?" if near else "."
     listed = ", ".join(names[:40]) if names else "none yet"
     more = f", … ({len(names)} in all)" if len(names) > 40 else ""  # noqa: PLR2004  a screenful
-    return NotFoundError(f"unknown {what} {given!r}{meant} Allowed: {listed}{more}.{' ' + hint if hint else ''}")
+    return NotFoundError(f"unknown {what} {value!r}{meant} Allowed: {listed}{more}.{' ' + hint if hint else ''}")

@@ -334,15 +334,15 @@ class Fleet(RegistryMethods, MonitoringMethods):
         """
         if name_or_id in self._jobs:
             return self._jobs[name_or_id]
-        known = queries.job_names(self.store)
-        found = known[(known.job_id == name_or_id) | (known.name == name_or_id)].job_id
-        if found.empty:
+        names = queries.job_names(self.store)
+        ids = names[(names.job_id == name_or_id) | (names.name == name_or_id)].job_id
+        if ids.empty:
             # A home may have gone from under the jobs of this process.
             own = [job for job in self._jobs.values() if job.name == name_or_id]
             if own:
                 return own[-1]
-            raise unknown("job", name_or_id, list(dict.fromkeys(known.name)))
-        job_id = str(found.iloc[0])
+            raise unknown("job", name_or_id, list(dict.fromkeys(names.name)))
+        job_id = str(ids.iloc[0])
         return self._jobs.setdefault(job_id, Job(self.home, job_id))
 
     def monitor(self, job: Job | str) -> LiveView:

@@ -114,7 +114,7 @@ def duration(seconds: float) -> str:
     return f"{seconds // _HOUR} h {seconds % _HOUR // _MINUTE} min"
 
 
-def ago(at: Any) -> str:
+def ago(then: Any) -> str:
     """Say how long ago a moment was; one without a zone is UTC.
 
     Examples
@@ -122,9 +122,9 @@ def ago(at: Any) -> str:
     >>> ago(datetime.now(UTC))
     '0 s ago'
     """
-    if is_missing(at):
+    if is_missing(then):
         return ""
-    moment = at if at.tzinfo else at.replace(tzinfo=UTC)
+    moment = then if then.tzinfo else then.replace(tzinfo=UTC)
     return f"{duration((datetime.now(UTC) - moment).total_seconds())} ago"
 
 
@@ -179,8 +179,8 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(_picture, text.replace("\r\n", "\n"))
 
 
-def _picture(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _picture(match: re.Match[str]) -> str:
+    code = ord(match[0])
     if code < ord(" "):
         return chr(_PICTURES + code)
     return "\N{SYMBOL FOR DELETE}" if code == _DELETE else f"\\u{code:04x}"

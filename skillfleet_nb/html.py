@@ -135,10 +135,11 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric:
     a     10
     """
     lines = [list(map(visible, line)) for line in (header, *rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(header))]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
         "  ".join(
-            t.rjust(w) if at in numeric else t.ljust(w) for at, (t, w) in enumerate(zip(line, widths, strict=True))
+            t.rjust(w) if column in numeric else t.ljust(w)
+            for column, (t, w) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     )

@@ -283,14 +283,14 @@ class JobRecord:
     @property
     def baseline(self) -> float | None:
         """Score of the given program on validation."""
-        told = self.result.baseline_score if self.result else None
-        return self._given_score if told is None else told
+        score = self.result.baseline_score if self.result else None
+        return self._given_score if score is None else score
 
     @property
     def best(self) -> float | None:
         """Score of the best program on validation; while it runs, of the best full evaluation so far."""
-        told = self.result.best_score if self.result else None
-        return self._top_score if told is None else told
+        score = self.result.best_score if self.result else None
+        return self._top_score if score is None else score
 
     @property
     def best_program(self) -> str | None:

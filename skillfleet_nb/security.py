@@ -81,13 +81,13 @@ def secrets_of_environment() -> list[tuple[str, str]]:
 
 def secrets_of(models: Iterable[Model | None]) -> set[str]:
     """Collect the secrets that models carry: in attributes, options however deep, headers, and addresses."""
-    found: set[str] = set()
+    secrets: set[str] = set()
     for model in models:
         attributes = getattr(model, "__dict__", {})
-        found |= set(_secrets_in({k: v for k, v in attributes.items() if k != "history"}))
+        secrets |= set(_secrets_in({k: v for k, v in attributes.items() if k != "history"}))
         for name in ("engine", "_engine_spec", "_async_engine_spec"):
-            found |= set(_secrets_in(getattr(getattr(model, name, None), "__dict__", {})))
-    return {s for s in found if len(s) >= _SHORTEST}
+            secrets |= set(_secrets_in(getattr(getattr(model, name, None), "__dict__", {})))
+    return {s for s in secrets if len(s) >= _SHORTEST}
 
 
 def _secrets_in(value: object, *, is_named_so: bool = False) -> Iterator[str]:
@@ -141,8 +141,8 @@ class Redactor:
         else:
             return body
         hide, hide_all = partial(_without, self._sure), partial(_without, self._forms)
-        told = {name: _walked(hide_all if name in _TOLD else hide, v) for name, v in orjson.loads(body).items()}
-        return orjson.dumps(told)
+        fields = {name: _walked(hide_all if name in _TOLD else hide, v) for name, v in orjson.loads(body).items()}
+        return orjson.dumps(fields)
 
     def error(self, exc: _Error) -> _Error | RuntimeError:
         """Take secrets out of an error and of all that it was raised from.

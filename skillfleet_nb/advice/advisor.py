@@ -257,7 +257,7 @@ class Advisor:
         recommendation = run.request.recommendation
         if not isinstance(recommendation, Recommendation | None):
             raise InputError(f"recommendation is {recommendation!r}: give what fleet.advice.recommend returned")
-        spec, known = run.spec, features(run)
+        spec, task_features = run.spec, features(run)
         reckoned: Recommendation | Option | Forecast | None = None
         how, recommendation_id = "manual", None
         if recommendation is not None:
@@ -265,19 +265,20 @@ class Advisor:
             same = runs.optimizer == spec.optimizer and all(spec.params.get(k) == v for k, v in runs.params.items())
             how, recommendation_id = "accepted" if same else "overridden", recommendation.recommendation_id
             reckoned = runs if same else None
-            known |= {k: recommendation.features[k] for k in _TOLD if k in recommendation.features}
-        told: list[Payload] = []
+            task_features |= {k: recommendation.features[k] for k in _TOLD if k in recommendation.features}
+        events: list[Payload] = []
         try:
             reckoned = reckoned or forecast(run.optimizer, workload(run, read_sizes(run)))
         except Exception as exc:  # noqa: BLE001  whatever a program's fields or a plugin's arithmetic may raise
-            told.append(Warned(text=f"the run is not forecast: {type(exc).__name__}: {one_line(str(exc))}"))
+            events.append(Warned(text=f"the run is not forecast: {type(exc).__name__}: {one_line(str(exc))}"))
         cost = None if reckoned is None else reckoned.cost_usd
         chosen = Chosen(
-            how=how, recommendation_id=recommendation_id, features=known, optimizer=spec.optimizer, params=spec.params,
+            how=how, recommendation_id=recommendation_id, features=task_features,
+            optimizer=spec.optimizer, params=spec.params,
             calls=None if reckoned is None else tuple(reckoned.calls), cost_usd=None if cost is None else tuple(cost),
             wall_s=None if reckoned is None else tuple(reckoned.wall_s),
         )  # fmt: skip
-        return [chosen, *told]
+        return [chosen, *events]
 
     def weights(self) -> pd.DataFrame:
         """Say what each optimizer has been worth, by kind of task, with intervals.

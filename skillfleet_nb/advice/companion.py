@@ -45,12 +45,12 @@ def companion(best: Prospect, possible: Sequence[Prospect], fits: Callable[[Fore
     """
     import numpy as np
 
-    found = [
+    candidates = [
         Companion(p, float(np.mean(np.maximum(p.expects.draws, best.expects.draws) - best.expects.draws)))
         for p in possible
         if p is not best and _is_cheap(p.forecast, best.forecast) and fits(p.forecast)
     ]
-    top = max(found, key=lambda c: c.gain, default=None)
+    top = max(candidates, key=lambda c: c.gain, default=None)
     return top if top is not None and top.gain >= _LEAST_GAIN else None
 
 

@@ -104,8 +104,8 @@ def _attempt(name: str, look: Callable[[], Check]) -> Check:
     try:
         return look()
     except SkillfleetError as exc:
-        found, _, fix = str(exc).partition(": ")
-        return Check(name, "fail", found, fix or "see what it names")
+        problem, _, fix = str(exc).partition(": ")
+        return Check(name, "fail", problem, fix or "see what it names")
 
 
 def _home(home: Home) -> Check:
@@ -157,8 +157,8 @@ def _role_checks(home: Home | None, settings: Settings) -> list[Check]:
         try:
             lms = models_for(settings, role)
         except InputError as exc:
-            found, _, fix = str(exc).partition(": ")
-            checks.append(Check(name, "fail", found, fix))
+            problem, _, fix = str(exc).partition(": ")
+            checks.append(Check(name, "fail", problem, fix))
             continue
         names = [name, *(f"{name}, if it fails" for _ in lms[1:])]
         checks += [_role_check(row, lm, home, settings) for row, lm in zip(names, lms, strict=True)]
@@ -169,10 +169,10 @@ def _role_check(name: str, lm: Model, home: Home | None, settings: Settings) -> 
     answered = _answers(lm, home, settings)
     if answered.level != "ok":
         return replace(answered, name=name, found=f"{lm.model}: {answered.found}")
-    found = f"{lm.model} answers {answered.found}"
+    answer = f"{lm.model} answers {answered.found}"
     if price_of(lm, settings.prices) is None:
-        return Check(name, "warning", f"{found}, and has no known price", how_to_state_a_price(lm.model))
-    return Check(name, "ok", found)
+        return Check(name, "warning", f"{answer}, and has no known price", how_to_state_a_price(lm.model))
+    return Check(name, "ok", answer)
 
 
 def _default(settings: Settings) -> Model | None:
@@ -193,9 +193,9 @@ def _answers(lm: Model, home: Home | None, settings: Settings) -> Check:
         ):
             answer = metered("Reply with the word ready.")
     except (Exception, RunStopped) as exc:  # noqa: BLE001  whatever a provider raises is what the person must see
-        told = " ".join(str(exc).split())[:160]
+        message = " ".join(str(exc).split())[:160]
         return Check(
-            "LM answers", "fail", f"{type(exc).__name__}: {told}", "check the key, the model's name, the network"
+            "LM answers", "fail", f"{type(exc).__name__}: {message}", "check the key, the model's name, the network"
         )
     if not answer:
         return Check("LM answers", "fail", "an empty answer", "check the model's name and its max_tokens")
@@ -212,8 +212,8 @@ def _data_checks(program: Program | None, train: Rows, metric: Metric | None) ->
     checks: list[Check] = []
 
     def data() -> Check:
-        splits, found = checked_splits(train, None, None, 0, program)
-        checks.extend(Check("data", "warning", str(f), "see what it names") for f in found)
+        splits, findings = checked_splits(train, None, None, 0, program)
+        checks.extend(Check("data", "warning", str(f), "see what it names") for f in findings)
         if metric is not None and program is not None:
             checks.append(_attempt("metric", lambda: _metric(metric, program, splits.val[0])))
             if checks[-1].level == "ok":
@@ -228,8 +228,8 @@ def _data_checks(program: Program | None, train: Rows, metric: Metric | None) ->
 
 def _metric(metric: Metric, program: Program, example: Example) -> Check:
     proven = RunMetric(metric).proves(example, right_answer(example, output_types(program)))
-    told = "gives scores" if proven else "can only be tried on a real prediction: the run does so first"
-    return Check("metric", "ok", told)
+    verdict = "gives scores" if proven else "can only be tried on a real prediction: the run does so first"
+    return Check("metric", "ok", verdict)
 
 
 def _called(
@@ -248,15 +248,15 @@ def _called(
             with session.models(gate, lm):
                 metered = tapped_program(gate, program.deepcopy())
                 prediction = session.first_answer(partial(off_loop(metered), **example.inputs()))
-                given = ", ".join(map(str, prediction.keys())) if hasattr(prediction, "keys") else "no prediction"
+                fields = ", ".join(map(str, prediction.keys())) if hasattr(prediction, "keys") else "no prediction"
                 took = f"in {time.perf_counter() - started:.2f} s"
-                checks.append(Check("program answers", "ok", f"a real row with {given}, {took}"))
+                checks.append(Check("program answers", "ok", f"a real row with {fields}, {took}"))
                 if metric is not None:
                     checks.append(_attempt("metric scores", lambda: _scored(metric, example, prediction)))
     except (Exception, RunStopped) as exc:  # noqa: BLE001  whatever a program raises is what the person must see
-        told = " ".join(str(exc).split())[:160]
+        message = " ".join(str(exc).split())[:160]
         row = ", ".join(f"{name}={str(value)[:40]!r}" for name, value in example.inputs().items())
-        checks.append(Check("program answers", "fail", f"{type(exc).__name__}: {told}", f"try it: program({row})"))
+        checks.append(Check("program answers", "fail", f"{type(exc).__name__}: {message}", f"try it: program({row})"))
     return checks
 
 
@@ -268,8 +268,8 @@ def _scored(metric: Metric, example: Example, prediction: Any) -> Check:
 def _labels(metric: Metric, program: Program, examples: Sequence[Example]) -> Check:
     notes = check_labels(output_types(program), examples, RunMetric(metric))
     if notes:
-        found, _, fix = notes[0].partition("; ")
-        return Check("labels", "warning", found, fix)
+        problem, _, fix = notes[0].partition("; ")
+        return Check("labels", "warning", problem, fix)
     return Check("labels", "ok", "the program can answer them")
 
 
@@ -278,7 +278,7 @@ def _broken_plugins() -> list[Check]:
     from skillfleet_nb.optimizers.registry import classes
 
     broken = {name: str(c) for name, c in classes().items() if isinstance(c, InputError)} | broken_modules()
-    return [Check(f"plugin {name}", "warning", *told.rsplit("; ", 1)) for name, told in broken.items()]
+    return [Check(f"plugin {name}", "warning", *message.rsplit("; ", 1)) for name, message in broken.items()]
 
 
 def _part(module: str, use: str, install: str) -> Check:

@@ -304,9 +304,9 @@ def _try(home: Home, task: CheckedTask, asked: HeadroomRequest, labels: dict[str
         stopped = gate.closed[1] if gate.closed else None
         # No zero stands for a missing answer: what the program as it is was not answered on is left out.
         examples, scored = [examples[n] for n in answered], [[s[n] for n in answered] for s in scored if s]
-        found = _verdict(examples, scored, labels, stopped=stopped)
-        found = found.model_copy(update={"calls": totals.calls, "cost_usd": totals.cost_usd})
-    return _told(home, task, found)
+        headroom = _verdict(examples, scored, labels, stopped=stopped)
+        headroom = headroom.model_copy(update={"calls": totals.calls, "cost_usd": totals.cost_usd})
+    return _told(home, task, headroom)
 
 
 def _scores(
@@ -326,7 +326,7 @@ def _verdict(
     interval = mean_interval(plain)
     baseline, bound = interval.mean, statistics.mean(best)
     share = len(unsolved) / len(best)
-    told = []
+    sentences = []
     verdict: Verdict
     gained = mean_interval([b - p for b, p in zip(best, plain, strict=True)])
     tries = f"the best of {len(scored)} tries scores {100 * bound:.0f}, the program as it is {100 * baseline:.0f}"
@@ -334,40 +334,42 @@ def _verdict(
     if baseline >= _SATURATED:
         verdict = "little to gain"
         left = f"at most {100 * (1 - baseline):.0f} points are left"
-        told.append(f"the program solves {percent(baseline)} as it is: {left}")
+        sentences.append(f"the program solves {percent(baseline)} as it is: {left}")
     elif gained.high < _LITTLE:
         verdict = "little to gain"
-        told.append(f"{tries}: {most} are within reach of what it can answer")
+        sentences.append(f"{tries}: {most} are within reach of what it can answer")
     elif bound > baseline:
         verdict = "worth trying"
-        told.append(f"{tries}: {100 * (bound - baseline):.0f} points, {most}, are within reach of what it can answer")
+        sentences.append(
+            f"{tries}: {100 * (bound - baseline):.0f} points, {most}, are within reach of what it can answer"
+        )
     else:
         verdict = "worth trying"
-        told.append(f"{tries}: none found better, but so few examples leave {most} possible: try a larger -n")
+        sentences.append(f"{tries}: none found better, but so few examples leave {most} possible: try a larger -n")
     if unsolved:
         shown = "; ".join(repr(one_line(text)) for text in unsolved[:2])
-        told.append(f"{percent(share)} of the examples are solved by no try, such as {shown}")
+        sentences.append(f"{percent(share)} of the examples are solved by no try, such as {shown}")
     if labels["label_agreement"] is not None:
-        told.append(
+        sentences.append(
             f"labels follow the inputs: {percent(labels['label_agreement'])} of nearest neighbours share a label, "
             f"{percent(labels['agreement_by_chance'])} would by chance"
         )
     if stopped:
-        told.append(f"the look ended early: {stopped}")
+        sentences.append(f"the look ended early: {stopped}")
     return Headroom(
-        verdict=verdict, evidence=tuple(told), baseline=baseline, baseline_interval=(interval.low, interval.high),
+        verdict=verdict, evidence=tuple(sentences), baseline=baseline, baseline_interval=(interval.low, interval.high),
         best_of_k=bound, k=len(scored), unsolved=unsolved, n=len(examples), **labels,
     )  # fmt: skip
 
 
-def _told(home: Home, task: CheckedTask, found: Headroom) -> Headroom:
+def _told(home: Home, task: CheckedTask, headroom: Headroom) -> Headroom:
     """Record what was found, so that advice on the same task knows it."""
     from skillfleet_nb.store import Journal
 
     event = HeadroomFound(
-        key=task.key, verdict=found.verdict, baseline=found.baseline, n=found.n, best_of_k=found.best_of_k,
-        evidence=found.evidence,
+        key=task.key, verdict=headroom.verdict, baseline=headroom.baseline, n=headroom.n, best_of_k=headroom.best_of_k,
+        evidence=headroom.evidence,
     )  # fmt: skip
     with Journal(home, f"headroom-{task.key}-{secrets.token_hex(4)}") as journal:
         journal.append(event, sync=True)
-    return found
+    return headroom

@@ -92,28 +92,28 @@ class NoiseFloor(Readable, BaseModel):
 
     def sentences(self) -> list[str]:
         """Say what it means, a sentence each."""
-        told = []
+        sentences = []
         if not self.differing:
-            told.append(
+            sentences.append(
                 f"nothing differed; of other rows up to {percent(self.variance_high)} may still (95% confidence)"
             )
         else:
             at_once = f"with {counted(self.threads, 'thread')}"
-            told.append(
+            sentences.append(
                 f"the same program, asked again {at_once}, moves {percent(self.differing / self.n)} of the rows"
             )
         if self.judge_variance is not None:
-            told.append(
+            sentences.append(
                 f"the metric asks a model: scoring the same answers again has a standard deviation of "
                 f"{points(self.judge_variance**0.5)} points a row"
             )
         if self.smallest is None or self.smallest > self.effect:
-            told.append(
+            sentences.append(
                 f"a gain of {points(self.effect)} points will hardly be told from chance on "
                 f"{counted(self.test_rows, 'test row')}: give {self.rows:,}, or expect a larger one"
             )
-        told.append("all this is the best case: a change that mends some answers and breaks none")
-        return told
+        sentences.append("all this is the best case: a change that mends some answers and breaks none")
+        return sentences
 
     def text(self) -> str:
         """Return it as text."""
@@ -150,13 +150,13 @@ def listen(home: Home, task: CheckedTask, asked: NoiseRequest) -> NoiseFloor:
             raise LMError(f"the program could not be scored on {len(examples)} examples: {why}")
         judged = _judged_again(session, gate, anew, examples, arms[0])
         totals = session.ledger.totals
-        found = _floor(task, asked, scores, judged, totals.calls, totals.cost_usd)
+        floor = _floor(task, asked, scores, judged, totals.calls, totals.cost_usd)
         event = NoiseFound(
-            key=task.key, n=found.n, differing=found.differing, variance=found.variance,
-            judge_variance=found.judge_variance, threads=found.threads,
+            key=task.key, n=floor.n, differing=floor.differing, variance=floor.variance,
+            judge_variance=floor.judge_variance, threads=floor.threads,
         )  # fmt: skip
         session.emit(event, sync=True)
-    return found
+    return floor
 
 
 def _judged_again(

@@ -28,8 +28,8 @@ def started(request: RunRequest, task: CheckedTask, history: History) -> dict[st
     They are settled before the run: resumed, it decides as it did.
     """
     params: dict[str, Any] = dict(request.params or {})
-    given = PortfolioParams.model_validate({k: v for k, v in params.items() if k in {"members", "settings"}})
-    members = {name: made(name, given.settings.get(name, {})) for name in given.members}
+    chosen = PortfolioParams.model_validate({k: v for k, v in params.items() if k in {"members", "settings"}})
+    members = {name: made(name, chosen.settings.get(name, {})) for name in chosen.members}
     if "expected" not in params and history.past:
         params["expected"] = _expected(members, task, history)
     if "members" not in params and params.get("expected"):
@@ -43,17 +43,17 @@ def _expected(members: dict[str, Optimizer], task: CheckedTask, history: History
     """Expect of each member what share of what is left to gain it wins, by the runs of the home."""
     from skillfleet_nb.advice.configurations import installed
 
-    known, every = features(task) | dict(history.landmarks or {}), installed()
-    start = baseline_of(known, history.past)
+    task_features, every = features(task) | dict(history.landmarks or {}), installed()
+    start = baseline_of(task_features, history.past)
     configurations = {
         name: c for name, o in members.items()
         if (c := every.of_run(o.name, o.params.model_dump(mode="json"))) is not None
     }  # fmt: skip
-    found = expectations(list(configurations.values()), known, start, history.past)
+    expected = expectations(list(configurations.values()), task_features, start, history.past)
     left = max(0.02, 1 - start)
     return {
         name: round(min(0.95, max(0.0, (e.mean - start) / left)), 4)
-        for name, e in zip(configurations, found, strict=True)
+        for name, e in zip(configurations, expected, strict=True)
     }
 
 
@@ -70,12 +70,14 @@ def _paid_for(request: RunRequest, task: CheckedTask, members: dict[str, Optimiz
         bounds["max_calls"] = float(request.max_calls)
     if request.budget_usd is not None or request.max_tokens is not None:
         load = workload(task, read_sizes(task))
-        told = [forecast(optimizer, load) for optimizer in members.values()]
-        if request.budget_usd is not None and all(f.cost_usd is not None and f.cost_usd.expected > 0 for f in told):
-            each = fmean(f.cost_usd.expected / f.calls.expected for f in told if f.cost_usd)
+        forecasts = [forecast(optimizer, load) for optimizer in members.values()]
+        if request.budget_usd is not None and all(
+            f.cost_usd is not None and f.cost_usd.expected > 0 for f in forecasts
+        ):
+            each = fmean(f.cost_usd.expected / f.calls.expected for f in forecasts if f.cost_usd)
             bounds["budget_usd"] = request.budget_usd / each
         if request.max_tokens is not None:
-            bounds["max_tokens"] = request.max_tokens / fmean(f.tokens.expected / f.calls.expected for f in told)
+            bounds["max_tokens"] = request.max_tokens / fmean(f.tokens.expected / f.calls.expected for f in forecasts)
     if not bounds:
         return None
     limit = min(bounds, key=bounds.__getitem__)

@@ -240,7 +240,7 @@ def _encoding() -> Any:
 
 
 def probe(
-    home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = None, known: Sizing | None = None
+    home: Home, task: CheckedTask, *, n: int, budget_usd: float | None = None, sizes: Sizing | None = None
 ) -> Sizing:
     """Run the program on `n` training examples through the meter, and journal what it bought.
 
@@ -262,7 +262,7 @@ def probe(
     LMError
         If no call was answered.
     """
-    read = known or read_sizes(task)
+    read = sizes or read_sizes(task)
     scores: list[float] = []
     overheads: list[float] = []  # seconds of a run that are not the model's, for each of its calls
     calls: list[LMCall] = []
@@ -323,12 +323,12 @@ def _measured(read: Sizing, calls: Sequence[LMCall], runs: int, scores: Sequence
     update: dict[str, Any] = {"per_run": max(1.0, len(calls) / runs), "probed": runs, "score": None, "solved": None}
     if bought:
         asked = statistics.mean(c.input_tokens for c in bought)
-        told = statistics.mean(c.output_tokens for c in bought)
+        output_tokens = statistics.mean(c.output_tokens for c in bought)
         latency = statistics.median(c.latency_s for c in bought)
         scale = asked / read.input_tokens if read.input_tokens else 1.0
         update |= {
             "input_tokens": asked,
-            "output_tokens": told,
+            "output_tokens": output_tokens,
             "cached_share": sum(c.cached_input_tokens for c in bought) / sum(c.input_tokens for c in bought),
             "demo_tokens": read.demo_tokens * scale,
             "example_tokens": read.example_tokens * scale,

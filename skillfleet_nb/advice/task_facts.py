@@ -80,7 +80,7 @@ def sized(home: Home, task: CheckedTask, history: History, n: int, *, budget_usd
     kept = None if history.probed is None else Sizing.model_validate(history.probed["sizing"])
     if kept is not None and kept.probed >= n and (task.metric is None or kept.metric == task.metric_hash):
         return kept
-    return probe(home, task, n=n, budget_usd=budget_usd, known=kept)
+    return probe(home, task, n=n, budget_usd=budget_usd, sizes=kept)
 
 
 def landmarks_of(home: Home, task: CheckedTask, history: History, embedder: Embedder) -> Landmarks:

@@ -61,10 +61,10 @@ def _rows(kind: str, runs: Sequence[PastRun], past: Sequence[PastRun]) -> list[l
 
     baseline = fmean(run.baseline for run in runs if run.baseline is not None)
     configurations = installed().configurations
-    found = expectations(configurations, _typical(runs), baseline, past)
+    expected = expectations(configurations, _typical(runs), baseline, past)
     by_optimizer: dict[str, tuple[Configuration, Any]] = {}
     tried = {run.optimizer for run in runs}
-    for c, expectation in zip(configurations, found, strict=True):  # each at the size that is expected to gain most
+    for c, expectation in zip(configurations, expected, strict=True):  # each at the size that is expected to gain most
         if c.preset.tier is Tier.FINETUNE and c.optimizer not in tried:
             continue
         if c.optimizer not in by_optimizer or expectation.mean > by_optimizer[c.optimizer][1].mean:
@@ -87,12 +87,12 @@ def _typical(runs: Sequence[PastRun]) -> dict[str, Any]:
     """Return the features of a task in the middle of these."""
     features: dict[str, Any] = {"predictors": median(run.features.get("predictors") or 1 for run in runs)}
     for name in _NUMBERS:
-        known = [float(run.features[name]) for run in runs if run.features.get(name) is not None]
-        if known:
-            features[name] = median(known)
+        values = [float(run.features[name]) for run in runs if run.features.get(name) is not None]
+        if values:
+            features[name] = median(values)
     return features
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+    present = [value for value in values if value is not None]
+    return fmean(present) if present else None

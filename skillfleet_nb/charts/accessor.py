@@ -85,13 +85,13 @@ class Charts:
             raise InputError(f"the chart {kind!r} needs a job: name {one.takes.value}")
         if len(jobs) > 1 and one.takes is Takes.ONE:
             raise InputError(f"the chart {kind!r} shows one job and {len(jobs)} are named: plot them one by one")
-        given = {name: value for name, value in options.items() if value is not None}
-        for name, value in given.items():
+        chosen = {name: value for name, value in options.items() if value is not None}
+        for name, value in chosen.items():
             if name not in one.options:
                 raise InputError(f"the chart {kind!r} has no option {name!r}: it has {_listed(list(one.options))}")
             if value not in one.options[name].values:
                 raise unknown(name, value, one.options[name].values)
-        return one.draw(Jobs(self._store, self._ids(jobs) if jobs else None), **given)
+        return one.draw(Jobs(self._store, self._ids(jobs) if jobs else None), **chosen)
 
     def _ids(self, jobs: tuple[Job | str, ...]) -> tuple[str, ...]:
         existing = set(queries.job_names(self._store)["job_id"])  # one question for any number of jobs

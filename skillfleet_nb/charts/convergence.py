@@ -63,8 +63,8 @@ def convergence_data(trials: pd.DataFrame) -> pd.DataFrame:
 def _points(job: object, trials: pd.DataFrame) -> list[tuple[object, int, float, float, str]]:
     curve = Curve()
     full = (trials["split"] == "val") & trials["full_eval"].astype(bool)
-    told = trials["bound"].astype(float) if "bound" in trials else [math.nan] * len(trials)
-    bounds = [None if math.isnan(bound) else bound for bound in told]
+    bounds_column = trials["bound"].astype(float) if "bound" in trials else [math.nan] * len(trials)
+    bounds = [None if math.isnan(bound) else bound for bound in bounds_column]
     for row in zip(trials["trial"].tolist(), trials["score"].tolist(), full.tolist(), bounds, strict=True):
         trial, score, on_all, bound = row
         curve.add(trial, score, full=on_all, bound=bound)
@@ -101,10 +101,10 @@ def convergence(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
         x=x, y=alt.Y("best:Q", title="score (points)", scale=scale, axis=axis)
     )
     layers, how = [line, dots], "Line: the best so far on all of validation."
-    given = data[(data["trial"] == 0) & (data["kind"] == FULL)]
-    if len(given):
+    baseline = data[(data["trial"] == 0) & (data["kind"] == FULL)]
+    if len(baseline):
         how += " Dashed: the program as given."
-        layers.insert(0, alt.Chart(given.head(1)).mark_rule(strokeDash=[4, 4]).encode(y=y))
+        layers.insert(0, alt.Chart(baseline.head(1)).mark_rule(strokeDash=[4, 4]).encode(y=y))
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, title=titled(title, f"{how} {note}".strip()))
 
 

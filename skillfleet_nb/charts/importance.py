@@ -58,11 +58,11 @@ def importance_data(jobs: pd.DataFrame, settings: pd.DataFrame) -> pd.DataFrame:
     shares = _shares(coded, target.to_numpy(float))
     error = 2 * shares.std(axis=1) / np.sqrt(_REPEATS)
     mean = shares.mean(axis=1)
-    found = pd.DataFrame({
+    table = pd.DataFrame({
         "setting": names, "importance": mean, "low": (mean - error).clip(0), "high": mean + error,
         "values": [_values(frame[name]) for name in names],
     })  # fmt: skip
-    return found.sort_values("importance", ascending=False, kind="stable").head(_SHOWN).reset_index(drop=True)
+    return table.sort_values("importance", ascending=False, kind="stable").head(_SHOWN).reset_index(drop=True)
 
 
 def _values(setting: pd.Series[Any]) -> int:
@@ -88,7 +88,7 @@ def _shares(coded: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[
 
     rng = np.random.default_rng(0)
     folds = rng.permutation(len(target)) % _FOLDS
-    found = []
+    importances = []
     for fold in range(_FOLDS):  # each is foretold from the others: what was learnt by heart is not important
         forest = RandomForestRegressor(_TREES, min_samples_leaf=2, random_state=0, n_jobs=1)
         seen = folds == fold
@@ -96,9 +96,9 @@ def _shares(coded: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[
         shuffled = permutation_importance(
             forest, coded[seen], target[seen], scoring="neg_mean_squared_error", n_repeats=_REPEATS, random_state=fold
         )
-        found.append(shuffled.importances * seen.mean())
+        importances.append(shuffled.importances * seen.mean())
     # shuffling what alone decides doubles the variance
-    shares: NDArray[np.float64] = (50 * np.sum(found, axis=0) / target.var()).clip(0)
+    shares: NDArray[np.float64] = (50 * np.sum(importances, axis=0) / target.var()).clip(0)
     return shares
 
 
@@ -137,11 +137,14 @@ def _settings(jobs: Jobs) -> pd.DataFrame:
     setups = queries.job_setups(jobs.store, frame["job_id"])
     rows = []
     for job_id, _, payload in setups[setups["kind"] == "job_created"].itertuples(index=False, name=None):
-        told = json.loads(payload)
-        spec = told.get("spec") or {}
-        row = {"job_id": job_id, "optimizer": told.get("optimizer"), "model": spec.get("lm")}
+        payload_fields = json.loads(payload)
+        spec = payload_fields.get("spec") or {}
+        row = {"job_id": job_id, "optimizer": payload_fields.get("optimizer"), "model": spec.get("lm")}
         row |= {"prompt model": spec.get("prompt_lm"), "examples to train on": (spec.get("sizes") or {}).get("train")}
-        row |= {f"{told.get('optimizer')}: {name}": _plain(value) for name, value in (spec.get("params") or {}).items()}
+        row |= {
+            f"{payload_fields.get('optimizer')}: {name}": _plain(value)
+            for name, value in (spec.get("params") or {}).items()
+        }
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["job_id"])
 

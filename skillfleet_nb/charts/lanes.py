@@ -33,11 +33,11 @@ def lanes_data(trials: pd.DataFrame) -> pd.DataFrame:
     full = trials[(trials["split"] == "val") & trials["full_eval"].astype(bool) & trials["member"].notna()]
     names = full["job"] if "job" in full else full["job_id"]
     lane = full["member"] + (" · " + names if len(set(names)) > 1 else "")
-    found = full.assign(lane=lane, calls=full["lm_calls"], score=100 * full["score"]).sort_values(
+    points = full.assign(lane=lane, calls=full["lm_calls"], score=100 * full["score"]).sort_values(
         ["lane", "trial"], kind="stable"
     )
-    found["best"] = found.groupby("lane")["score"].cummax()
-    return found[["lane", "calls", "score", "best"]].reset_index(drop=True)
+    points["best"] = points.groupby("lane")["score"].cummax()
+    return points[["lane", "calls", "score", "best"]].reset_index(drop=True)
 
 
 def lanes(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:

@@ -68,11 +68,11 @@ def lineage_data(trials: pd.DataFrame) -> pd.DataFrame:
     data["score"] = 100 * score.fillna(last["score"].reindex(data.index))
     descended = seen[seen["parent_ids"].map(len) > 0].drop_duplicates("program_id")
     parents = dict(zip(descended["program_id"], descended["parent_ids"], strict=True))
-    given = full.index[0] if len(full) else data.index[0]
+    root = full.index[0] if len(full) else data.index[0]
     best = full["score"].idxmax() if len(full) else None
     data["kind"] = "candidate"
     data.loc[data.index.isin(_ancestors(best, parents)), "kind"] = "ancestor of the best"
-    data.loc[given, "kind"] = "as given"
+    data.loc[root, "kind"] = "as given"
     if best is not None:
         data.loc[best, "kind"] = "best"
     data = data.rename_axis("program").reset_index()

@@ -70,15 +70,15 @@ def _start(c: Context, a: argparse.Namespace) -> object:
 
 
 def _variants(words: list[str]) -> dict[str, str]:
-    given = {}
+    variants = {}
     for word in words:
         label, equals, ref = word.partition("=")
         if not (label and equals and ref):
             raise InputError(f"variant {word!r}: write LABEL=REF, such as A=support-intents@3.")
-        if label in given:
+        if label in variants:
             raise InputError(f"variant {label!r} is given twice: choose another label.")
-        given[label] = ref
-    return given
+        variants[label] = ref
+    return variants
 
 
 @command(

@@ -103,37 +103,37 @@ def offers(text: str, namespace: Mapping[str, Any], fleet: Callable[[], Fleet]) 
         parts = dict(command.parts)
     if parts:
         top = [] if helps or command is not None else ["help"]
-        found = (
+        matches = (
             [Offer(name, "command") for name in chain(parts if command else sorted(parts), top)] if not words else []
         )
     elif helps or command is None:
-        found = []
+        matches = []
     else:
-        found = _arguments(command, words, word, _Names(namespace, fleet, command, words, word))
-    return word, [offer for offer in found if offer.text.startswith(word)]
+        matches = _arguments(command, words, word, _Names(namespace, fleet, command, words, word))
+    return word, [offer for offer in matches if offer.text.startswith(word)]
 
 
 def _arguments(command: Command, words: list[str], word: str, names: _Names) -> list[Offer]:
     arguments = options_of(command)
     options = {name: one for one in arguments if one.is_option for name in one.names}
     positionals, taken = [one for one in arguments if not one.is_option], 0
-    given: set[str] = set()
+    used: set[str] = set()
     waits: Argument | None = None
     for text in words:
         option = options.get(text)
         if waits is not None:
             waits = None
         elif option is not None:
-            given.update(() if option.repeats else option.names)
+            used.update(() if option.repeats else option.names)
             waits = option if option.takes_value else None
         else:
             taken += 1
     if waits is not None:
         return names.of(waits)
     many = bool(positionals) and positionals[-1].takes_several
-    at = min(taken, len(positionals) - 1) if many else taken
-    values = names.of(positionals[at]) if at < len(positionals) and not word.startswith("-") else []
-    return values or [Offer(name, "option") for name in ("-h", "--help", *options) if name not in given]
+    index = min(taken, len(positionals) - 1) if many else taken
+    values = names.of(positionals[index]) if index < len(positionals) and not word.startswith("-") else []
+    return values or [Offer(name, "option") for name in ("-h", "--help", *options) if name not in used]
 
 
 class _Names:
@@ -213,11 +213,11 @@ class _Names:
     def _parameters(self) -> Iterable[Offer]:
         from skillfleet_nb.optimizers.registry import available, load
 
-        at = self._words.index("--optimizer") + 1 if "--optimizer" in self._words else len(self._words)
-        if at >= len(self._words) or self._words[at] not in available():
+        index = self._words.index("--optimizer") + 1 if "--optimizer" in self._words else len(self._words)
+        if index >= len(self._words) or self._words[index] not in available():
             return []
         try:
-            fields = load(self._words[at]).Params.model_fields
+            fields = load(self._words[index]).Params.model_fields
         except SkillfleetError:  # a plugin that is broken
             return []
         key, equals, _ = self._word.partition("=")
@@ -271,8 +271,8 @@ def _values(annotation: Any) -> list[str]:
 def _of_dspy(name: str) -> tuple[type, ...]:
     """Return a class of DSPy, where that is loaded: what a notebook made with it cannot exist before."""
     dspy = sys.modules.get("dspy")
-    found = getattr(dspy, name, None)
-    return (found,) if isclass(found) else ()
+    cls = getattr(dspy, name, None)
+    return (cls,) if isclass(cls) else ()
 
 
 def _is_program(value: object) -> bool:

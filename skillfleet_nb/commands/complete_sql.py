@@ -39,8 +39,8 @@ def offers_of_sql(
     tuple
         The word begun, and what it may become.
     """
-    found = _WORD.search(before)
-    word = found[0] if found and before.count("'") % 2 == found[0].startswith("'") else ""
+    match = _WORD.search(before)
+    word = match[0] if match and before.count("'") % 2 == match[0].startswith("'") else ""
     try:
         offers = _offers(word, query, namespace, fleet)
     except SkillfleetError:  # a query says what is wrong with the home; a key press does not

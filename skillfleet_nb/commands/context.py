@@ -77,14 +77,14 @@ class Context:
         if text not in self.namespace:
             is_taken = ":" in text or ("[" in text and is_expression(text, self.namespace))
             return self.object(text, "program") if is_taken else text
-        given = self.namespace[text]
-        is_program = hasattr(given, "named_predictors") or hasattr(given, "program_id") or hasattr(given, "progress")
+        value = self.namespace[text]
+        is_program = hasattr(value, "named_predictors") or hasattr(value, "program_id") or hasattr(value, "progress")
         if is_program:
-            return given
+            return value
         try:
             self.fleet.job(text)
         except NotFoundError:
-            return given
+            return value
         return text
 
     def rows(self, text: str | None, what: str, *, mixed: bool = False) -> Any:

@@ -77,8 +77,8 @@ def _create(c: Context, a: argparse.Namespace) -> Job:
 )
 def _paths(c: Context, a: argparse.Namespace) -> object:
     del a
-    found = c.fleet.skills.paths()
-    return PathReport(found) if len(found) else Note("no skill was created in this home yet: see skill create")
+    frame = c.fleet.skills.paths()
+    return PathReport(frame) if len(frame) else Note("no skill was created in this home yet: see skill create")
 
 
 @dataclass(frozen=True)

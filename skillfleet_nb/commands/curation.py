@@ -82,11 +82,11 @@ def _tag(c: Context, a: argparse.Namespace) -> Note:
     place=23,
 )
 def _archive(c: Context, a: argparse.Namespace) -> Note:
-    told = ", ".join(job.name for job in c.fleet.curation.archive(a.names, undo=a.undo))
+    names = ", ".join(job.name for job in c.fleet.curation.archive(a.names, undo=a.undo))
     if a.undo:
-        return Note(f"back in lists: {told}")
+        return Note(f"back in lists: {names}")
     undo = f"archive {_quoted(a.names)} --undo"
-    return Note(f"archived: {told}; {as_typed('jobs --archived')} lists them, {as_typed(undo)} puts them back")
+    return Note(f"archived: {names}; {as_typed('jobs --archived')} lists them, {as_typed(undo)} puts them back")
 
 
 @command(
@@ -109,8 +109,8 @@ def _delete(c: Context, a: argparse.Namespace) -> Note:
         )
     if not a.names:
         there = curation.deleted()
-        told = f"the trash has {', '.join(d.name for d in there)}" if there else "the trash is empty"
-        raise InputError(f"delete: give the name of a job; {told}")
+        content = f"the trash has {', '.join(d.name for d in there)}" if there else "the trash is empty"
+        raise InputError(f"delete: give the name of a job; {content}")
     gone = curation.would_delete(a.names) if a.dry_run else curation.delete(a.names)
     size = amount(sum(d.bytes for d in gone))
     what = f"{counted(len(gone), 'job')}: {', '.join(d.name for d in gone)}, {size}"

@@ -153,8 +153,8 @@ def _await(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
             return
         except (urllib.error.URLError, OSError):
             time.sleep(_POLL_S)
-    told = " ".join(log.read_text("utf-8", "replace")[-_SHOWN:].split())
-    raise InputError(f"Voilà did not start: {told or 'it said nothing'}")
+    output = " ".join(log.read_text("utf-8", "replace")[-_SHOWN:].split())
+    raise InputError(f"Voilà did not start: {output or 'it said nothing'}")
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:

@@ -55,11 +55,11 @@ def expanded(tokens: Sequence[str], namespace: Mapping[str, Any]) -> list[str]:
     ['--name', 'run-7', '{"a": 1}', '8', '{unknown}']
     """
 
-    def value(found: re.Match[str]) -> str:
-        root = _parsed(found[1])
+    def value(match: re.Match[str]) -> str:
+        root = _parsed(match[1])
         if root is None or isinstance(root, ast.Constant | ast.Tuple) or not _stands_on(root, namespace):
-            return found[0]
-        return str(evaluated(found[1], "the expression", namespace))
+            return match[0]
+        return str(evaluated(match[1], "the expression", namespace))
 
     return [_BRACES.sub(value, token) if namespace else token for token in tokens]
 
@@ -72,20 +72,20 @@ def keys_kept(line: str) -> str:
     >>> keys_kept('--train data["my set"][:9] --name "a b"')
     '--train data[\\"my\\ set\\"][:9] --name "a b"'
     """
-    kept, quote, at = [], "", 0
-    while at < len(line):
-        char = line[at]
-        key = None if quote else _KEY.match(line, at)
+    kept, quote, position = [], "", 0
+    while position < len(line):
+        char = line[position]
+        key = None if quote else _KEY.match(line, position)
         if key is not None:
             kept.append(key[1] + re.sub(r"([\"'\\\s])", r"\\\1", key[2]))
-            at = key.end()
+            position = key.end()
             continue
         if quote:
             quote = "" if char == quote else quote
         elif char in {"'", '"'}:
             quote = char
         kept.append(char)
-        at += 1
+        position += 1
     return "".join(kept)
 
 

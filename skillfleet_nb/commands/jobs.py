@@ -34,10 +34,10 @@ _NAME = argument("name", metavar="JOB", help="name or id")
     place=1,
 )
 def _jobs(c: Context, a: argparse.Namespace) -> JobTable:
-    found = c.fleet.jobs(
+    jobs = c.fleet.jobs(
         a.state, optimizer=a.optimizer, tag=a.tag, domain=a.domain, since=a.since, until=a.until, archived=a.archived
     )
-    return JobTable(found, limit=a.limit, questions=c.fleet.questions())
+    return JobTable(jobs, limit=a.limit, questions=c.fleet.questions())
 
 
 @command(

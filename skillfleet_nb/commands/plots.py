@@ -35,9 +35,9 @@ def _plot_options() -> dict[str, tuple[tuple[str, ...], str]]:
     options: dict[str, tuple[tuple[str, ...], str]] = {}
     for one in kinds().values():
         for name, (values, about) in one.options.items():
-            before, told = options.get(name, ((), ""))
+            before, description = options.get(name, ((), ""))
             merged = tuple(dict.fromkeys((*before, *values)))
-            options[name] = (merged, f"{told}{'; ' if told else ''}of {one.name}: {about}")
+            options[name] = (merged, f"{description}{'; ' if description else ''}of {one.name}: {about}")
     return options
 
 

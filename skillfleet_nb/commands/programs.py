@@ -112,10 +112,10 @@ def _show(c: Context, a: argparse.Namespace) -> object:
     onto = c.object(a.onto, "program") if a.onto else None
     done: list[Any] = []
     if a.output:
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", GoldenWarning)
             c.namespace[a.output] = c.fleet.program(a.name, onto) if registered or "@" in a.name else program.load(onto)
-        done.append(Note("\n".join([f"{a.output} is {program.label}", *(str(one.message) for one in told)])))
+        done.append(Note("\n".join([f"{a.output} is {program.label}", *(str(one.message) for one in caught)])))
     if a.save:
         done.append(Note(f"saved {program.save(a.save)}: program.load({a.save!r}) of dspy reads it"))
     if a.inputs:
@@ -149,10 +149,10 @@ def _register(c: Context, a: argparse.Namespace) -> object:
     before = c.fleet.registry.versions(a.name).version.max() if a.name in c.fleet.registry.names else 0
     with answering(c.lm(a.lm)):
         version = c.fleet.register(c.program_or_name(a.source), a.name, a.note, golden=c.rows(a.golden, "golden"))
-    known = "" if version.version > before else ", which it was already"
+    repeated = "" if version.version > before else ", which it was already"
     scored = "" if version.is_scored else "; it is not scored on a test split"
     set_alias = as_typed(f"program alias {version.name} production {version.version}")
-    return Note(f"registered {version.ref}{known}{scored}\n{set_alias} puts it to use")
+    return Note(f"registered {version.ref}{repeated}{scored}\n{set_alias} puts it to use")
 
 
 @command(

@@ -60,16 +60,16 @@ def resolve(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
         raise NotFoundError(f"{what} {text!r} is neither module:attribute nor a file: write mymodule:{text}")
     see_working_folder()
     try:
-        found: Any = importlib.import_module(module_name)
+        value: Any = importlib.import_module(module_name)
     except ImportError as exc:
         raise NotFoundError(f"{what} {text!r}: cannot import {module_name!r}: {exc}") from exc
     except Exception as exc:  # whatever a person's module does as it is loaded
         raise InputError(f"{what} {text!r}: importing {module_name!r} raised {type(exc).__name__}: {exc}") from exc
     for name in path.split("."):
-        if not hasattr(found, name):
-            raise unknown(f"attribute of {module_name}", name, [n for n in vars(found) if not n.startswith("_")])
-        found = getattr(found, name)
-    return found
+        if not hasattr(value, name):
+            raise unknown(f"attribute of {module_name}", name, [n for n in vars(value) if not n.startswith("_")])
+        value = getattr(value, name)
+    return value
 
 
 @contextmanager

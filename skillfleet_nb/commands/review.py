@@ -49,10 +49,10 @@ def _answer(c: Context, a: argparse.Namespace) -> object:
     if not (text or a.choice):
         return QuestionView(job) if job.question else Note(f"{job.name} asks nothing: it is {job.state}")
     waits = not job.state.is_finished()
-    given = c.fleet.answer(a.name, text, a.choice)
+    answer = c.fleet.answer(a.name, text, a.choice)
     way = "watch" if waits else "resume"
     then = "it goes on" if waits else "the answer is kept"
-    return Note(f"{job.name}: {given.choice}; {then}: {as_typed(f'{way} {quote(job.name)}')}")
+    return Note(f"{job.name}: {answer.choice}; {then}: {as_typed(f'{way} {quote(job.name)}')}")
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ class QuestionView(Readable):
 def question_html(job: Job, asked: ReviewAsked) -> Markup:
     """Return a question with what to decide by, without the ways to answer it."""
     note = fill("<div style='margin:2px 0'><i>{}</i></div>", asked.note) if asked.note else ""
-    told = table([], list(asked.details.items())) if asked.details else ""
+    details = table([], list(asked.details.items())) if asked.details else ""
     diff = job.proposed()
     changes = fill("<details open><summary>What would change</summary>{}</details>", diff.html()) if diff else ""
     heading = fill("<div style='margin:4px 0'><b>{}</b> asks: <b>{}</b></div>", job.name, asked.question)
-    body = join([heading, note, told, changes])
+    body = join([heading, note, details, changes])
     return fill("<div class='{}' style='max-width:60em;overflow-wrap:anywhere'>{}</div>", NO_MATH, body)
 
 

@@ -7,8 +7,8 @@ from skillfleet_nb.commands.grammar import TASKS, commands
 
 def by_task() -> list[tuple[str, list[tuple[str, str]]]]:
     """List the commands with what each does, by task."""
-    known = commands()
-    tasks = [(task, [(name, c.summary) for name, c in known.items() if c.task == task]) for task in TASKS]
+    all_commands = commands()
+    tasks = [(task, [(name, c.summary) for name, c in all_commands.items() if c.task == task]) for task in TASKS]
     return [(task, part) for task, part in tasks if part]
 
 

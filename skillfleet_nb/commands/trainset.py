@@ -147,8 +147,8 @@ def _duplicates(c: Context, a: argparse.Namespace) -> object:
     report = _report(c, a)
     rows = [
         [kind, ", ".join(map(str, f.rows)), f.similarity, ", ".join(dict.fromkeys(map(str, f.labels))), f.text]
-        for kind, found in (("conflict", report.conflicts), ("duplicate", report.duplicates))
-        for f in found
+        for kind, groups in (("conflict", report.conflicts), ("duplicate", report.duplicates))
+        for f in groups
     ]
     if not rows:
         return Note(f"{report.name}: no duplicates and no conflicts")
@@ -163,9 +163,9 @@ def _duplicates(c: Context, a: argparse.Namespace) -> object:
 )
 def _gaps(c: Context, a: argparse.Namespace) -> Note:
     report = _report(c, a)
-    told = [gap.text() for gap in report.underrepresented] + [region.text() for region in report.uncovered]
-    told += [r for r in report.recommendations if "single example" in r or "no candidate" in r]
-    return Note("\n".join(told) or f"{report.name}: nothing is under-represented by more than chance")
+    gaps = [gap.text() for gap in report.underrepresented] + [region.text() for region in report.uncovered]
+    gaps += [r for r in report.recommendations if "single example" in r or "no candidate" in r]
+    return Note("\n".join(gaps) or f"{report.name}: nothing is under-represented by more than chance")
 
 
 @command(

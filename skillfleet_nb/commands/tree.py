@@ -126,7 +126,7 @@ def split(line: str) -> list[str]:
 
 def _without_comment(line: str) -> str:
     quote, escaped = "", False
-    for at, char in enumerate(line):
+    for i, char in enumerate(line):
         if escaped:
             escaped = False
         elif char == "\\" and quote != "'":
@@ -135,8 +135,8 @@ def _without_comment(line: str) -> str:
             quote = "" if char == quote else quote
         elif char in {"'", '"'}:
             quote = char
-        elif char == "#" and not line[at - 1 : at].strip() and not line[at + 1 : at + 2].strip():
-            return line[:at]
+        elif char == "#" and not line[i - 1 : i].strip() and not line[i + 1 : i + 2].strip():
+            return line[:i]
     return line
 
 
@@ -239,10 +239,10 @@ def _parse(words: list[str], prog: str) -> argparse.Namespace:
     """Read a line: first the words of the command, then what it takes."""
     if words[0] in {"-h", "--help"}:
         raise _Helped(f"usage: {prog} COMMAND …\n\n{_ABOUT}\n\n{listing(prog)}\n")
-    known = commands()
-    if words[0] not in known:
-        raise unknown("command", words[0], known, hint=f"See `{prog} help`.")
-    command, rest = known[words[0]], words[1:]
+    all_commands = commands()
+    if words[0] not in all_commands:
+        raise unknown("command", words[0], all_commands, hint=f"See `{prog} help`.")
+    command, rest = all_commands[words[0]], words[1:]
     while command.parts and rest and rest[0] not in {"-h", "--help"}:
         if rest[0] not in command.parts:
             raise unknown("command", rest[0], command.parts, hint=f"See `{prog} help`.")

@@ -99,10 +99,10 @@ class Table(Readable):
 
     def _cells(self) -> tuple[list[str], list[list[str]], list[int], str]:
         shown = self.frame.head(self.limit)
-        numeric = [at for at, kind in enumerate(shown.dtypes) if getattr(kind, "kind", "O") in "iuf"]
-        days = {at for at, kind in enumerate(shown.dtypes) if kind == "datetime64[ms]" and _are_days(shown.iloc[:, at])}
+        numeric = [i for i, kind in enumerate(shown.dtypes) if getattr(kind, "kind", "O") in "iuf"]
+        days = {i for i, kind in enumerate(shown.dtypes) if kind == "datetime64[ms]" and _are_days(shown.iloc[:, i])}
         rows = [
-            [_cell(v.date() if at in days and not is_missing(v) else v) for at, v in enumerate(row)]
+            [_cell(v.date() if i in days and not is_missing(v) else v) for i, v in enumerate(row)]
             for row in shown.itertuples(index=False)
         ]
         n = len(self.frame)
@@ -292,12 +292,12 @@ class Overview(Readable):
 
     def _facts(self, jobs: pd.DataFrame) -> list[list[str]]:
         counts = jobs.state.mask(jobs.paused, "paused").value_counts()
-        told = [f"{n:,} {_STATE_WORDS.get(str(state), str(state))}" for state, n in counts.items()]
+        parts = [f"{n:,} {_STATE_WORDS.get(str(state), str(state))}" for state, n in counts.items()]
         home = seen_from_here(self.fleet.home.root)
         return [
             ["home", home if self.fleet.home.root.exists() else f"{home}, made when there is something to keep"],
             ["model", self.lm or ("not configured" if self._in_notebook else "named by --lm")],
-            ["jobs", ", ".join(told) or "none yet"],
+            ["jobs", ", ".join(parts) or "none yet"],
         ]
 
     @property
@@ -344,7 +344,7 @@ class Overview(Readable):
             parts.append(table(["job", "state", "next"], self._needed(jobs), title="Jobs that go on or wait for you"))
         parts += [preformatted(self._first_run(), title="First of all")] if not self.lm else []
         tasks = by_task()
-        rows = [["" if at else task, name, does] for task, part in tasks for at, (name, does) in enumerate(part)]
+        rows = [["" if i else task, name, does] for task, part in tasks for i, (name, does) in enumerate(part)]
         parts.append(table(["to", "command", "what it does"], rows, title="Commands"))
         return join([*parts, fill("<div style='margin:8px 0;opacity:.7'>{}</div>", more_help(self.prog))])
 
@@ -356,8 +356,8 @@ def amount(size: int) -> str:
 
 def _are_days(times: pd.Series[Any]) -> bool:
     """Tell whether a column holds days: a DATE of SQL, which pandas has as midnights."""
-    known = times.dropna()
-    return bool((known == known.dt.normalize()).all())
+    present = times.dropna()
+    return bool((present == present.dt.normalize()).all())
 
 
 def _cell(value: object, widest: int = _WIDEST) -> str:

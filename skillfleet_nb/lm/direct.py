@@ -55,10 +55,10 @@ class _Callbacks(list[Any]):
         super().__init__([*before, Meter()])
 
 
-def _count(gate: Gate, model: str, messages: object, told: dict[str, Any]) -> None:
-    provider = (told.get("litellm_params") or {}).get("custom_llm_provider")
+def _count(gate: Gate, model: str, messages: object, details: dict[str, Any]) -> None:
+    provider = (details.get("litellm_params") or {}).get("custom_llm_provider")
     lm = SimpleNamespace(model=model if not provider or model.startswith(f"{provider}/") else f"{provider}/{model}")
-    asked = (told.get("optional_params") or {}).get("n")
+    asked = (details.get("optional_params") or {}).get("n")
     call = gate.call(lm, messages, asked if isinstance(asked, int) and asked > 0 else 1)
     call.of, call.was_bought, call.entry = f"{lm.model} (LiteLLM)", True, {"outputs": (), "usage": {}}
     gate.admit(call)

@@ -137,21 +137,21 @@ class Embedder:
             raise InputError(f"one text {texts[:40]!r} was given: give a list of texts.")
         if not texts:
             return np.zeros((0, 0), dtype=np.float32)
-        found: dict[str, NDArray[np.float32]] = {}
+        vectors: dict[str, NDArray[np.float32]] = {}
         unique = list(dict.fromkeys(texts))
         for text in unique:
             if (kept := self._recall(text)) is not None:
-                found[text] = kept
-        todo = [text for text in unique if text not in found]
+                vectors[text] = kept
+        todo = [text for text in unique if text not in vectors]
         start = time.monotonic()
-        for at in range(0, len(todo), self._batch_size):
-            batch = todo[at : at + self._batch_size]
+        for first in range(0, len(todo), self._batch_size):
+            batch = todo[first : first + self._batch_size]
             for text, vector in zip(batch, self._encode(batch), strict=True):
-                found[text] = vector
+                vectors[text] = vector
                 self._keep(text, vector)
             if self._progress is not None and time.monotonic() - start > _QUIET_S:
-                self._progress(min(at + self._batch_size, len(todo)), len(todo))
-        return np.stack([found[text] for text in texts])
+                self._progress(min(first + self._batch_size, len(todo)), len(todo))
+        return np.stack([vectors[text] for text in texts])
 
     def _encode(self, batch: list[str]) -> NDArray[np.float32]:
         import numpy as np

@@ -168,14 +168,14 @@ def with_fallbacks(lm: Model, others: Sequence[Model]) -> Model:
     made = cls.__new__(cls)
     vars(made).update(vars(lm.copy()))
     made._sf_fallbacks = tuple(others)  # noqa: SLF001  the mixin's
-    found: Model = made
-    return found
+    chained: Model = made
+    return chained
 
 
 def fallbacks_of(lm: Model) -> tuple[Model, ...]:
     """Return the models that `lm` itself was made to be followed by."""
-    found: tuple[Model, ...] = getattr(lm, "_sf_fallbacks", ())
-    return found
+    fallbacks: tuple[Model, ...] = getattr(lm, "_sf_fallbacks", ())
+    return fallbacks
 
 
 class Falling:
@@ -239,18 +239,18 @@ def health_of(lm: Model) -> str:
 def _order(chain: Fallbacks, first: Any, request: str) -> list[Any]:
     """Put the model first that answered this very request before."""
     others = list(first._sf_others)  # noqa: SLF001
-    known = chain.answered_by.get(request)
-    before = [lm for lm in others if lm.model == known]
+    model = chain.answered_by.get(request)
+    before = [lm for lm in others if lm.model == model]
     return [*before[:1], first, *(lm for lm in others if lm not in before[:1])]
 
 
 def _adapted(lm: Model, prompt: Any, messages: object, kwargs: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-    given = {k: v for k, v in kwargs.items() if k not in _OF_THE_CLIENT}
-    if given.get("request") is not None:
-        given["request"] = replace(given["request"], model=lm.model)
+    options = {k: v for k, v in kwargs.items() if k not in _OF_THE_CLIENT}
+    if options.get("request") is not None:
+        options["request"] = replace(options["request"], model=lm.model)
     if prompt is not None and not isinstance(prompt, str):
         prompt = replace(prompt, model=lm.model)
-    return prompt, messages, given
+    return prompt, messages, options
 
 
 def _digest(first: Any, prompt: object, messages: object, kwargs: dict[str, Any]) -> str:

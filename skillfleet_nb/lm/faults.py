@@ -116,7 +116,7 @@ def advice(exc: BaseException) -> str:
 
     if is_refusal(exc):
         return "its provider withholds answers to these examples: see what they hold, or give another LM"
-    known: tuple[tuple[type[BaseException], str], ...] = (
+    hints: tuple[tuple[type[BaseException], str], ...] = (
         (e.LMBillingError, "the account has no quota or credit left: top it up, or give another LM"),
         (e.LMAuthError, "the key is refused: check api_key= or the provider's environment variable"),
         (e.LMUnsupportedModelError, "there is no such model there: check its name, and api_base="),
@@ -128,7 +128,7 @@ def advice(exc: BaseException) -> str:
         (e.LMServerError, "its server fails: try again later, or give another LM"),
         (e.LMProviderError, "its answers cannot be read: check that api_base= speaks this protocol"),
     )
-    return next((told for kind, told in known if isinstance(exc, kind)), "see the job's log")
+    return next((hint for kind, hint in hints if isinstance(exc, kind)), "see the job's log")
 
 
 def in_short(exc: BaseException) -> str:
@@ -171,8 +171,8 @@ def why_unread(exc: BaseException, *, quote: bool = True) -> str:
 
     if not isinstance(exc, AdapterParseError):
         return type(exc).__name__ + (f": {' '.join(str(exc).split())}"[:300] if quote else "")
-    wanted, found = list(exc.signature.output_fields), exc.parsed_result or {}
-    missing = [f"'{name}'" for name in wanted if name not in found]
+    wanted, answered = list(exc.signature.output_fields), exc.parsed_result or {}
+    missing = [f"'{name}'" for name in wanted if name not in answered]
     what = f"{exc.adapter_name} finds no {', '.join(missing)}" if missing else f"{exc.adapter_name} cannot read it"
     text = " ".join(str(exc.lm_response).split())
     if not text or text == "None":
@@ -198,9 +198,9 @@ def delay_s(exc: BaseException, failed: int, first_s: float, draw: Callable[[], 
     >>> delay_s(RuntimeError(), 3, 1.0, lambda: 0.5)
     3.0
     """
-    told = getattr(exc, "retry_after", None)
-    if isinstance(told, int | float) and math.isfinite(told) and told >= 0:
-        return float(told) * (1 + draw() / 10)
+    seconds = getattr(exc, "retry_after", None)
+    if isinstance(seconds, int | float) and math.isfinite(seconds) and seconds >= 0:
+        return float(seconds) * (1 + draw() / 10)
     longest = min(first_s * float(2 ** min(failed - 1, 16)), _LONGEST_DELAY_S)
     return longest * (0.5 + draw() / 2)
 
@@ -234,12 +234,12 @@ def _says_something(output: object) -> bool:
 def _reasons(entry: dict[str, Any] | None) -> set[str]:
     response = (entry or {}).get("response")
     parts = response if isinstance(response, tuple | list) else getattr(response, "choices", None) or (response,)
-    told = {str(getattr(part, "finish_reason", "")) for part in parts}
+    reasons = {str(getattr(part, "finish_reason", "")) for part in parts}
     for message in (getattr(part, "message", None) for part in parts):
         spoken = getattr(message, "parts", None) or ()
         if getattr(message, "refusal", None) or any(getattr(p, "type", "") == "refusal" for p in spoken):
-            told.add("refusal")
-    return told
+            reasons.add("refusal")
+    return reasons
 
 
 def forget(lm: Model, prompt: object, messages: object, kwargs: dict[str, Any], *, asynchronous: bool) -> None:

@@ -49,13 +49,13 @@ class Tokens(NamedTuple):
         """
         usage = usage or {}
         asked = _part(usage, "prompt_tokens_details", "input_tokens_details")
-        told = _part(usage, "completion_tokens_details", "output_tokens_details")
+        output_details = _part(usage, "completion_tokens_details", "output_tokens_details")
         return cls(
             _number(usage, "prompt_tokens", "input_tokens"),
             _number(usage, "completion_tokens", "output_tokens"),
             _number(asked, "cached_tokens") or _number(usage, "cache_read_input_tokens"),
             _number(asked, "cache_creation_tokens") or _number(usage, "cache_creation_input_tokens"),
-            _number(told, "reasoning_tokens"),
+            _number(output_details, "reasoning_tokens"),
         )
 
     def plus(self, other: Tokens) -> Tokens:
@@ -167,8 +167,8 @@ def stated_rates(lm: object) -> tuple[float, float, float | None, float | None] 
     (1e-06, 2e-06, None, None)
     """
     made_with = getattr(lm, "kwargs", None) or {}
-    asked, told, read, written = (made_with.get(rate) for rate in _RATES[:4])
-    return None if asked is None or told is None else (asked, told, read, written)
+    asked, output, read, written = (made_with.get(rate) for rate in _RATES[:4])
+    return None if asked is None or output is None else (asked, output, read, written)
 
 
 def unpriced(lms: Iterable[Model], stated: Mapping[str, tuple[float, float]] | None = None) -> list[Model]:
@@ -180,8 +180,8 @@ def _listed(entry: Mapping[str, Any]) -> Price:
     """Read a model's prices off its entry in LiteLLM's table."""
 
     def price(suffix: str = "", above: tuple[tuple[int, Price], ...] = ()) -> Price:
-        asked, told, read, written, image, audio = (entry.get(name + suffix, entry.get(name)) for name in _RATES)
-        return Price(asked, told, read, written, above, is_listed=True, image_usd=image, audio_usd=audio)
+        asked, output, read, written, image, audio = (entry.get(name + suffix, entry.get(name)) for name in _RATES)
+        return Price(asked, output, read, written, above, is_listed=True, image_usd=image, audio_usd=audio)
 
     steps = sorted({int(m[1]) for name in entry if (m := _STEP.fullmatch(name))})
     return price(above=tuple((1000 * n, price(f"_above_{n}k_tokens")) for n in steps))

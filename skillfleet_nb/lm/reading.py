@@ -79,8 +79,8 @@ class Readings:
     def told(self) -> list[str]:
         """List what the person should know at the end."""
         with self._lock:
-            told = [self._in_words(role) for role in self.unread if not self._was_asked_again(role)]
-            return told + [self._twice(role) for role in self.asked_twice]
+            sentences = [self._in_words(role) for role in self.unread if not self._was_asked_again(role)]
+            return sentences + [self._twice(role) for role in self.asked_twice]
 
     def on_the_result(self) -> str:
         """Say that a search had nothing to choose from, where no proposal could be read; empty where some could."""
@@ -165,8 +165,8 @@ class Readings:
         return self.asked_twice[role] > _MANY * self.unread[role]
 
     def _in_words(self, role: Role, *, why: bool = True) -> str:
-        told = f"{self.unread[role]:,} of {self.answers[role]:,} {READ[role]} could not be read"
-        return f"{told}, the last: {self._last[role]}" if why else told
+        sentence = f"{self.unread[role]:,} of {self.answers[role]:,} {READ[role]} could not be read"
+        return f"{sentence}, the last: {self._last[role]}" if why else sentence
 
     def _twice(self, role: Role) -> str:
         requests = self.answers[role] - self.asked_twice[role]

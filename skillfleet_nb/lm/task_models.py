@@ -69,8 +69,8 @@ def task_lm(role: TaskRole, home: Home | None = None) -> Model:
     if default is None:
         raise LMError(f"no model is set for {role!r}, and none is configured: add {line} to '{home.config}'")
     if role != "default":
-        told = f"no model is set for {role!r}, {default.model} answers: {line} in '{home.config}' sets one"
-        warnings.warn(told, TaskModelWarning, stacklevel=2)
+        message = f"no model is set for {role!r}, {default.model} answers: {line} in '{home.config}' sets one"
+        warnings.warn(message, TaskModelWarning, stacklevel=2)
     return default
 
 
@@ -101,26 +101,26 @@ def model_for(settings: Settings, role: TaskRole) -> Model | None:
 
 def models_for(settings: Settings, role: TaskRole) -> list[Model]:
     """Make the model that settings name for a role, and those that take over, each for itself; raises as above."""
-    told = settings.task_models.given.get(role)
-    return [_made(model, told, role) for model in (told.model, *told.fallback)] if told else []
+    setting = settings.task_models.given.get(role)
+    return [_made(model, setting, role) for model in (setting.model, *setting.fallback)] if setting else []
 
 
-def _made(model: str, told: TaskModel, role: TaskRole) -> Model:
+def _made(model: str, setting: TaskModel, role: TaskRole) -> Model:
     import dspy
     from dspy.utils.exceptions import LMError as RefusedError
 
-    options = {"temperature": told.temperature, "max_tokens": told.max_tokens}
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    options = {"temperature": setting.temperature, "max_tokens": setting.max_tokens}
+    options_set: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if model == OFFLINE:
         from skillfleet_nb.offline import offline_lm
 
-        return offline_lm(**given)
+        return offline_lm(**options_set)
     if "/" not in model:
         raise InputError(
             f"setting 'task_models.{role}' names the model {model!r}: give 'offline', or a model with its provider, "
             "such as openai/gpt-4o-mini"
         )
     try:
-        return dspy.LM(model, **given)
+        return dspy.LM(model, **options_set)
     except (ValueError, TypeError, RefusedError) as error:
         raise InputError(f"setting 'task_models.{role}': {one_line(str(error))}") from error

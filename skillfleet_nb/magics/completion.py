@@ -32,12 +32,12 @@ def matcher(shell: InteractiveShell, fleet: Callable[[str | None], Fleet]) -> An
         query = _QUERY.match(context.full_text if line is None else line["rest"])
         if query is not None:
             before = context.text_until_cursor
-            word, found = offers_of_sql(before, query["query"], shell.user_ns, lambda: fleet(None))
+            word, matches = offers_of_sql(before, query["query"], shell.user_ns, lambda: fleet(None))
         elif line is not None:
-            word, found = offers(line["rest"], shell.user_ns, lambda: fleet(None))
+            word, matches = offers(line["rest"], shell.user_ns, lambda: fleet(None))
         else:
             return {"completions": []}
-        made = [SimpleCompletion(text=offer.text, type=offer.kind) for offer in found]
+        made = [SimpleCompletion(text=offer.text, type=offer.kind) for offer in matches]
         return {"completions": made, "matched_fragment": word, "suppress": bool(made), "ordered": True}
 
     return complete

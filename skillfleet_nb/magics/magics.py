@@ -51,8 +51,8 @@ class SkillfleetMagics(Magics):  # type: ignore[misc]  # IPython is untyped
             with taken():
                 words = split(line)
                 is_query = words[:1] == ["sql"]  # it takes values as parameters, bound
-                given = words if is_query else expanded(words, self.shell.user_ns)
-                return shown(run(given, context), context)
+                line_words = words if is_query else expanded(words, self.shell.user_ns)
+                return shown(run(line_words, context), context)
         except KeyboardInterrupt:
             raise UsageError("interrupted") from None
         except SkillfleetError as exc:

@@ -52,10 +52,10 @@ class Modules:
         NotFoundError
             If there is none of that name.
         """
-        known = available()
-        if name not in known:
-            raise unknown("module", name, known, hint=f"See {as_typed('modules list')}.")
-        return ModulePage(known[name], with_versions)
+        modules = available()
+        if name not in modules:
+            raise unknown("module", name, modules, hint=f"See {as_typed('modules list')}.")
+        return ModulePage(modules[name], with_versions)
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,8 +74,14 @@ class ModuleList(Readable):
 
     def _rows(self) -> list[list[str]]:
         return [
-            [name, ", ".join(v.version for v in known), _does(known[0]), known[0].role or "", known[0].package]
-            for name, known in self.modules.items()
+            [
+                name,
+                ", ".join(v.version for v in versions),
+                _does(versions[0]),
+                versions[0].role or "",
+                versions[0].package,
+            ]
+            for name, versions in self.modules.items()
         ]
 
     def _below(self) -> str:
@@ -162,24 +168,24 @@ def _config(module: ModuleInfo) -> list[list[str]]:
     return [
         [
             name,
-            _type(told),
-            "must be given" if name in required else json.dumps(told.get("default"), ensure_ascii=False),
-            str(told.get("description", "")),
+            _type(schema),
+            "must be given" if name in required else json.dumps(schema.get("default"), ensure_ascii=False),
+            str(schema.get("description", "")),
         ]
-        for name, told in module.schema.get("properties", {}).items()
+        for name, schema in module.schema.get("properties", {}).items()
     ]
 
 
-def _type(told: Mapping[str, Any]) -> str:
+def _type(schema: Mapping[str, Any]) -> str:
     """Say the type of a property of a JSON schema in words."""
-    if "enum" in told:
-        return " | ".join(map(json.dumps, told["enum"]))
-    if "const" in told:
-        return json.dumps(told["const"])
-    if "anyOf" in told:
-        return " | ".join(map(_type, told["anyOf"]))
-    if "$ref" in told:
-        return str(told["$ref"]).rpartition("/")[2]
-    kind = str(told.get("type", "any"))
-    inner = told.get("items") or told.get("prefixItems")
+    if "enum" in schema:
+        return " | ".join(map(json.dumps, schema["enum"]))
+    if "const" in schema:
+        return json.dumps(schema["const"])
+    if "anyOf" in schema:
+        return " | ".join(map(_type, schema["anyOf"]))
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    kind = str(schema.get("type", "any"))
+    inner = schema.get("items") or schema.get("prefixItems")
     return f"{kind} of {_type(inner)}" if kind == "array" and isinstance(inner, dict) and inner else kind

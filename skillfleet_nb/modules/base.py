@@ -51,7 +51,7 @@ class ModuleFactory(ABC):
         return self.role
 
 
-def program_of(given: object, module: str) -> Program:
+def program_of(program: object, module: str) -> Program:
     """Return the program that a configuration of `module` names: a ``dspy.Module``, or a signature to predict.
 
     Raises
@@ -61,11 +61,11 @@ def program_of(given: object, module: str) -> Program:
     """
     import dspy
 
-    if isinstance(given, str) or (isinstance(given, type) and issubclass(given, dspy.Signature)):
+    if isinstance(program, str) or (isinstance(program, type) and issubclass(program, dspy.Signature)):
         try:
-            given = dspy.Predict(given)
+            program = dspy.Predict(program)
         except (ValueError, SyntaxError) as error:
-            raise InputError(f"{module}: program = {given!r} is no signature: {one_line(str(error))}") from error
-    if not isinstance(given, dspy.Module):
-        raise InputError(f"{module}: program = {given!r}: give a dspy.Module, or a signature such as 'text -> label'")
-    return given
+            raise InputError(f"{module}: program = {program!r} is no signature: {one_line(str(error))}") from error
+    if not isinstance(program, dspy.Module):
+        raise InputError(f"{module}: program = {program!r}: give a dspy.Module, or a signature such as 'text -> label'")
+    return program

@@ -71,7 +71,9 @@ def available() -> dict[str, list[ModuleInfo]]:
     >>> available()["skill_planner"][0].role
     'understanding'
     """
-    return {name: [_described(name, version, point) for version, point in known] for name, known in _known().items()}
+    return {
+        name: [_described(name, version, point) for version, point in versions] for name, versions in _known().items()
+    }
 
 
 def create(name: str, /, version: str | None = None, **config: Any) -> Program:
@@ -128,10 +130,10 @@ def made(name: str, version: str | None, config: Mapping[str, Any], home: Home |
 
 def factory(name: str, version: str | None = None) -> type[ModuleFactory]:
     """Import the factory of a module; raises as :func:`create` does."""
-    known = _known()
-    if name not in known:
-        raise unknown("module", name, known, hint=f"See {as_typed('modules list')}.")
-    versions = dict(known[name])
+    modules = _known()
+    if name not in modules:
+        raise unknown("module", name, modules, hint=f"See {as_typed('modules list')}.")
+    versions = dict(modules[name])
     if version is None:
         version = next((v for v in versions if not _version(v).is_prerelease), next(iter(versions)))
     if version not in versions:
@@ -145,11 +147,11 @@ def broken_modules() -> dict[str, str]:
 
 
 def _known() -> dict[str, list[tuple[str, EntryPoint]]]:
-    found: dict[str, dict[str, EntryPoint]] = {}
+    modules: dict[str, dict[str, EntryPoint]] = {}
     for point in points(GROUP):
         name, _, version = point.name.rpartition("-")
-        found.setdefault(name or version, {})[version if name else "1"] = point
-    return {n: sorted(found[n].items(), key=lambda one: _version(one[0]), reverse=True) for n in sorted(found)}
+        modules.setdefault(name or version, {})[version if name else "1"] = point
+    return {n: sorted(modules[n].items(), key=lambda one: _version(one[0]), reverse=True) for n in sorted(modules)}
 
 
 def _version(text: str) -> Version:
@@ -163,8 +165,8 @@ def _factory(name: str, version: str, point: EntryPoint) -> type[ModuleFactory]:
     cls = imported(point, "module")
     if (fault := _fault(cls, name, version, point)) is not None:
         raise InputError(f"module {point.name!r} cannot be used: {point.value} {fault}; {way_out(point)}")
-    found: type[ModuleFactory] = cls
-    return found
+    factory: type[ModuleFactory] = cls
+    return factory
 
 
 def _fault(cls: object, name: str, version: str, point: EntryPoint) -> str | None:

@@ -36,8 +36,8 @@ class ResilientConfig(ModuleConfig):
 
     @field_validator("fallback", mode="before")
     @classmethod
-    def _one_or_several(cls, given: object) -> object:
-        return tuple(given) if isinstance(given, list | tuple) else (given,)
+    def _one_or_several(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 class ResilientFactory(ModuleFactory):
@@ -182,8 +182,8 @@ def _reason(by: str, exc: Exception) -> str:
     return f"{by}: {type(exc).__name__}: {one_line(Redactor().text(str(exc)), _LONGEST)}"
 
 
-def _program(given: object) -> Program:
-    program = program_of(given, "resilient")
+def _program(value: object) -> Program:
+    program = program_of(value, "resilient")
     taken = [name for p in program.predictors() for name in p.signature.fields if name in _OWN_FIELDS]
     if taken:
         raise InputError(f"resilient: the program has a field {taken[0]!r}, which its answers have: rename it")
@@ -199,13 +199,13 @@ def _check_default(program: Program, default: Mapping[str, Any]) -> None:
         raise InputError(f"resilient: default lacks {', '.join(missing)}: give a value for each output")
 
 
-def _model(given: Any) -> Model:
+def _model(model: Any) -> Model:
     import dspy
 
-    lm = named_lm(given) if isinstance(given, str) else given
+    lm = named_lm(model) if isinstance(model, str) else model
     if not isinstance(lm, dspy.BaseLM):
         raise InputError(
-            f"resilient: fallback = {given!r}: give a dspy.LM, 'offline', a role, or a model name such as "
+            f"resilient: fallback = {model!r}: give a dspy.LM, 'offline', a role, or a model name such as "
             "openai/gpt-4o-mini"
         )
     return lm

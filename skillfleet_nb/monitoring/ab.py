@@ -67,8 +67,8 @@ class AB:
     ) -> ABStatus:
         """Start a test; see :meth:`skillfleet_nb.Fleet.start_ab`."""
         labels = [chr(ord("A") + place) for place in range(len(variants))]
-        given = dict(variants.items() if hasattr(variants, "items") else zip(labels, variants, strict=True))
-        refs = {label: self._registry.find(ref).ref for label, ref in given.items()}
+        named = dict(variants.items() if hasattr(variants, "items") else zip(labels, variants, strict=True))
+        refs = {label: self._registry.find(ref).ref for label, ref in named.items()}
         called = metric if isinstance(metric, str) or metric is None else _called(metric)
         asked = checked_start(
             name,
@@ -140,18 +140,18 @@ class AB:
             If the variants are not versions of one name.
         """
         test = self._tests.find(name)
-        found = self._status(test)
+        status = self._status(test)
         if len(programs := {parse(ref).name for ref in test.started.variants.values()}) > 1:
             raise InputError(f"{name!r} compares {' and '.join(sorted(programs))}: set an alias of either by hand.")
-        broken = {one.variant for one in found.broken}
-        winner = found.winner if found.winner not in broken else None
+        broken = {one.variant for one in status.broken}
+        winner = status.winner if status.winner not in broken else None
         if winner is None and not (force or "").strip():
             typed = as_typed(f"ab promote {name} --force REASON")
-            raise JobError(f"nothing is promoted: {found.sentence()}. {typed} promotes the best mean all the same.")
+            raise JobError(f"nothing is promoted: {status.sentence()}. {typed} promotes the best mean all the same.")
         if winner is None:
-            winner = max((a for a in found.arms if a.scored), key=lambda a: a.mean, default=found.arms[0]).label
+            winner = max((a for a in status.arms if a.scored), key=lambda a: a.mean, default=status.arms[0]).label
         ref = parse(test.started.variants[winner])
-        evidence = f"A/B test {name}: {found.sentence()}"
+        evidence = f"A/B test {name}: {status.sentence()}"
         if test.ended is None or test.ended.how == "stopped":
             self._tests.end(test, "promoted", winner, f"{ref.name}@{ref.at} to {alias}")
         moves = 0
@@ -175,14 +175,14 @@ class AB:
         if test.ended is not None or needless or not self._reviewing.acquire(blocking=False):
             return test
         try:
-            found = self._status(test)
-            if found.broken:
-                why = "; ".join(f"{w.variant} breaks {w.guardrail}" for w in found.broken)
+            status = self._status(test)
+            if status.broken:
+                why = "; ".join(f"{w.variant} breaks {w.guardrail}" for w in status.broken)
                 return self._tests.end(test, "guardrail", test.control, why)
             if test.started.strategy == "ramp":
-                return self._tests.split(test, lambda now: _next_step(now, found))
-            if test.started.strategy == "adaptive" and found.n:
-                return self._tests.split(test, lambda now: _thompson(now, found))
+                return self._tests.split(test, lambda now: _next_step(now, status))
+            if test.started.strategy == "adaptive" and status.n:
+                return self._tests.split(test, lambda now: _thompson(now, status))
         except JobError:  # another process ended it, or is changing it: it has looked
             return self._tests.find(name)
         finally:
@@ -194,26 +194,26 @@ class AB:
         return status(self._store, test, contents)
 
 
-def _next_step(test: ABTest, found: ABStatus) -> tuple[tuple[float, ...], str] | None:
+def _next_step(test: ABTest, status: ABStatus) -> tuple[tuple[float, ...], str] | None:
     """Go on with a ramp once the candidate is scored on enough units of this step, and is not told to be worse."""
     share = test.splits[-1][1]
     later = [step for step in RAMP if step > share]
-    scored = int(((found.scores.epoch == test.epoch) & (found.scores.variant == test.labels[1])).sum())
-    if not later or scored < _RAMP_UNITS or found.high < 0 or found.mismatch:
+    scored = int(((status.scores.epoch == test.epoch) & (status.scores.variant == test.labels[1])).sum())
+    if not later or scored < _RAMP_UNITS or status.high < 0 or status.mismatch:
         return None
     return (1 - later[0], later[0]), f"{scored} scored units of {test.labels[1]} at {share:.0%}, no guardrail broken"
 
 
-def _thompson(test: ABTest, found: ABStatus) -> tuple[tuple[float, ...], str] | None:
+def _thompson(test: ABTest, status: ABStatus) -> tuple[tuple[float, ...], str] | None:
     """Give each variant new units by the chance that it is the best (Thompson sampling), and a least share."""
     rng = np.random.default_rng(test.epoch)
-    hits = [a.scored * a.mean if a.scored else 0.0 for a in found.arms]
-    drawn = np.stack([rng.beta(1 + h, 1 + a.scored - h, _DRAWS) for h, a in zip(hits, found.arms, strict=True)])
+    hits = [a.scored * a.mean if a.scored else 0.0 for a in status.arms]
+    drawn = np.stack([rng.beta(1 + h, 1 + a.scored - h, _DRAWS) for h, a in zip(hits, status.arms, strict=True)])
     best = np.bincount(drawn.argmax(axis=0), minlength=len(hits)) / _DRAWS
     split = tuple(float(p) for p in _LEAST_ADAPTIVE / len(hits) + (1 - _LEAST_ADAPTIVE) * best)
     if max(abs(a - b) for a, b in zip(split, test.splits[-1], strict=True)) < 0.02:  # noqa: PLR2004
         return None
-    return split, f"chance to be the best, after {found.n} scored units"
+    return split, f"chance to be the best, after {status.n} scored units"
 
 
 def _called(metric: object) -> str:

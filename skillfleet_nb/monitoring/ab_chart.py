@@ -33,8 +33,8 @@ def sequence_data(status: ABStatus) -> pd.DataFrame:
         low, high = path(bets, status.alpha)
         shown = np.unique(np.linspace(0, n - 1, min(n, _MOST)).astype(int))
         gain = np.clip(np.cumsum(bets.x) / np.arange(1, n + 1), -1, 1)
-        told = {"low": 100 * low[shown], "high": 100 * high[shown], "gain": 100 * gain[shown]}
-        frames.append(pd.DataFrame({"variant": label, "units": shown + 1, **told}))
+        values = {"low": 100 * low[shown], "high": 100 * high[shown], "gain": 100 * gain[shown]}
+        frames.append(pd.DataFrame({"variant": label, "units": shown + 1, **values}))
     columns = ["variant", "units", "low", "high", "gain"]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 

@@ -125,16 +125,18 @@ class ABStatus(Readable):
     def sentence(self) -> str:
         """Say in one line what can be said now."""
         asked = self.test.started
-        told = [self._verdict()]
+        sentences = [self._verdict()]
         if self.same:
-            told.append("some variants are the same program: an A/A test, whose winner is a false alarm")
-        told += [self.mismatch] if self.mismatch else []
-        told += [f"{w.variant} breaks {w.guardrail}: {percent(w.share)} of its calls are above it" for w in self.broken]
+            sentences.append("some variants are the same program: an A/A test, whose winner is a false alarm")
+        sentences += [self.mismatch] if self.mismatch else []
+        sentences += [
+            f"{w.variant} breaks {w.guardrail}: {percent(w.share)} of its calls are above it" for w in self.broken
+        ]
         if self.test.ended is not None:
-            told.append(f"{self.state}: {self.test.ended.why}; {self.test.ended.winner} answers all")
+            sentences.append(f"{self.state}: {self.test.ended.why}; {self.test.ended.winner} answers all")
         elif self.winner is None and self.n >= asked.rows:
-            told.append(f"the {asked.rows:,} scored units that were planned are there")
-        return "; ".join(told)
+            sentences.append(f"the {asked.rows:,} scored units that were planned are there")
+        return "; ".join(sentences)
 
     def _verdict(self) -> str:
         margin, control, winner = self.test.started.margin, self.test.control, self.winner

@@ -132,8 +132,8 @@ class ABTests:
             over = now.ended if now.started.run == test.started.run else test.ended
             if over is not None and not (how == "promoted" and over.how == "stopped"):
                 raise JobError(f"the A/B test {test.name!r} is over: {over.how}, {over.why}.")
-            told = {"name": test.name, "run": test.started.run, "how": how, "winner": winner, "why": why}
-            journal.append(ABEnded.model_validate(told | {"by": _person()}), sync=True)
+            fields = {"name": test.name, "run": test.started.run, "how": how, "winner": winner, "why": why}
+            journal.append(ABEnded.model_validate(fields | {"by": _person()}), sync=True)
         return self.find(test.name)
 
     @contextmanager
@@ -198,7 +198,7 @@ def checked_start(
     fewest = min(shares[:2]) / sum(shares[:2]) if strategy == "fixed" else 0.5
     if fewest < 0.5:  # noqa: PLR2004
         rows = plan(margin or effect, alpha / (len(variants) - 1), power, share=fewest).rows
-    told = {"strategy": strategy, "guardrails": tuple(str(read_guardrail(one)) for one in guardrails)}
+    options = {"strategy": strategy, "guardrails": tuple(str(read_guardrail(one)) for one in guardrails)}
     return ABStarted.model_validate(
         {
             "name": name,
@@ -212,7 +212,7 @@ def checked_start(
             "margin": margin,
             "metric": metric,
             "by": _person(),
-            **told,
+            **options,
         }
     )
 

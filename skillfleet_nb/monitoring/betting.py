@@ -82,10 +82,10 @@ def mean_bets(scores: Any, effect: float) -> Bets:
     return Bets(y, _sizes(effect, variance, np.ones(y.shape)))
 
 
-def log_capital(bets: Bets, at: float) -> Floats:
+def log_capital(bets: Bets, mean: float) -> Floats:
     """Return, over time, the logarithm of what bets that the mean is above `at` have grown to, from 0."""
     shape = (len(_SIZES), *([1] * bets.x.ndim))
-    grown = np.cumsum(np.log1p(bets.sizes * (bets.x - at)), axis=-1)
+    grown = np.cumsum(np.log1p(bets.sizes * (bets.x - mean)), axis=-1)
     weights = np.log([weight for _, weight in _SIZES]).reshape(shape)
     total: Floats = np.logaddexp.reduce(grown + weights, axis=0)
     return total
@@ -115,11 +115,11 @@ def path(bets: Bets, alpha: float) -> tuple[Floats, Floats]:
 def _lower_path(bets: Bets, alpha: float) -> Floats:
     n, level = bets.x.shape[-1], -math.log(alpha)
     bounds = np.full(n, -1.0)
-    for at in np.linspace(-1, 1, _GRID):
-        above = log_capital(bets, float(at)) >= level
+    for mean in np.linspace(-1, 1, _GRID):
+        above = log_capital(bets, float(mean)) >= level
         if not above.any():
             break
-        bounds[int(above.argmax()) :] = at
+        bounds[int(above.argmax()) :] = mean
     return bounds
 
 

@@ -188,10 +188,10 @@ class Drift:
             raise JobError(f"others have been checking for drift for {_WAIT_S:g} s: try again.") from None
         with journal:
             look = len(queries.drift_checks(self._store, of)) + 1
-            found = _report(of, look, texts, vectors, alpha, spent(alpha, look), seed)
-            told = {name: getattr(found, name) for name in DriftChecked.model_fields if name != "kind"}
-            journal.append(DriftChecked.model_validate(told), sync=True)
-        return found
+            report = _report(of, look, texts, vectors, alpha, spent(alpha, look), seed)
+            fields = {name: getattr(report, name) for name in DriftChecked.model_fields if name != "kind"}
+            journal.append(DriftChecked.model_validate(fields), sync=True)
+        return report
 
     def history(self, name: str | None = None) -> pd.DataFrame:
         """List checks, the oldest first: the relation ``drift_checks``.
@@ -263,25 +263,25 @@ def _report(
 ) -> DriftReport:
     n = len(texts[1])
     reference, live = vectors[:-n], vectors[-n:]
-    found = compare(reference, live, alpha=spending, seed=seed)
-    top = np.argsort(-found.moved)[:_SHOWN]
-    nearest = [int((reference @ live[at]).argmax()) for at in top]
+    comparison = compare(reference, live, alpha=spending, seed=seed)
+    top = np.argsort(-comparison.moved)[:_SHOWN]
+    nearest = [int((reference @ live[i]).argmax()) for i in top]
     moved = [
-        Moved(texts[1][at], texts[0][near], float(reference[near] @ live[at]))
-        for at, near in zip(top, nearest, strict=True)
+        Moved(texts[1][i], texts[0][near], float(reference[near] @ live[i]))
+        for i, near in zip(top, nearest, strict=True)
     ]
-    left = [texts[0][at] for at in np.argsort(-found.left)[:_SHOWN]]
+    left = [texts[0][i] for i in np.argsort(-comparison.left)[:_SHOWN]]
     shares = (share / 100 for share in range(1, 101))
     share = next((one for one in shares if rows_to_tell(one, spending) <= n), None)
-    alarm, rows = found.p_value <= spending, rows_to_tell(_NEW, spending)
-    told = (alarm, found.p_value, alpha, spending, found.divergence, n, len(texts[0]), share, rows)
-    return DriftReport(of, look, KINDS, *told, moved, left)
+    alarm, rows = comparison.p_value <= spending, rows_to_tell(_NEW, spending)
+    facts = (alarm, comparison.p_value, alpha, spending, comparison.divergence, n, len(texts[0]), share, rows)
+    return DriftReport(of, look, KINDS, *facts, moved, left)
 
 
 def _texts(reference: object, live: object, names: list[str] | None) -> tuple[list[str], list[str]]:
     """Make a text of each input; raises `InputError` where the two have different fields, or one is too small."""
-    given = {"reference": reference, "live inputs": live}
-    first, second = (_inputs(rows, name, names) for name, rows in given.items())
+    sides = {"reference": reference, "live inputs": live}
+    first, second = (_inputs(rows, name, names) for name, rows in sides.items())
     fields = [sorted(set().union(*rows)) for rows in (first, second)]
     if names is None and fields[0] != fields[1]:
         said = [", ".join(one) or "none" for one in fields]

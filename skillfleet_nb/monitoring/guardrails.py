@@ -56,10 +56,10 @@ def read_guardrail(text: str) -> Guardrail:
     InputError
         If it is none.
     """
-    found = _WRITTEN.fullmatch(str(text))
-    if found is None or float(found[2]) <= 0:
+    match = _WRITTEN.fullmatch(str(text))
+    if match is None or float(match[2]) <= 0:
         raise InputError(f"guardrail {text!r}: write cost<=1.2x or latency<=1.5x, a multiple of the first variant's.")
-    return Guardrail(found[1], float(found[2]))
+    return Guardrail(match[1], float(match[2]))
 
 
 def watch(guardrail: Guardrail, variant: str, control: str, units: pd.DataFrame, alpha: float) -> Watch:

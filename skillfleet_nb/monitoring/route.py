@@ -164,8 +164,8 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
             raise InputError(f"score={score!r}: give a number in [0, 1], or a bool.")
         test = self._current()
         label = test.labels[said.variant]
-        told = ABScored(run=run, call=call, unit=said.unit, variant=label, epoch=said.epoch, score=value)
-        self._open().post(lambda: (told,), now=True)
+        event = ABScored(run=run, call=call, unit=said.unit, variant=label, epoch=said.epoch, score=value)
+        self._open().post(lambda: (event,), now=True)
         self._given += 1
         if test.ended is None and self._given >= self._next_review:
             self._next_review = max(self._given + _REVIEW_EVERY, int(self._given * _MORE))
@@ -197,9 +197,9 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
         if time.monotonic() >= self._next_look and self._looking.acquire(blocking=False):
             try:
                 with suppress(SkillfleetError, OSError):  # a home out of reach: the test goes on as it was
-                    found = self._tests.find(self._test.name)
-                    if found.started.run == self._test.started.run:
-                        self._look(found)
+                    test = self._tests.find(self._test.name)
+                    if test.started.run == self._test.started.run:
+                        self._look(test)
             finally:
                 self._next_look = time.monotonic() + _LOOK_S
                 self._looking.release()
@@ -215,8 +215,8 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
             follower = self._followed.setdefault(stream, follow(self._home, stream))
             for event in follower.read():
                 if event.kind in {"ab_answered", "ab_scored"}:
-                    told = event.fields
-                    self._units.setdefault(told["unit"], (places[told["variant"]], told["epoch"]))
+                    fields = event.fields
+                    self._units.setdefault(fields["unit"], (places[fields["variant"]], fields["epoch"]))
 
     def _tell(
         self,
@@ -234,7 +234,7 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
         self.last_call = call = new_call(test.started.run, unit, *met)
         if hasattr(answer, "__dict__"):
             vars(answer)[_ID] = call
-        told = ABAnswered(
+        event = ABAnswered(
             run=test.started.run,
             call=call,
             unit=unit,
@@ -245,7 +245,7 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
             error=error,
         )
         try:
-            self._open().post(lambda: (told,), now=True)
+            self._open().post(lambda: (event,), now=True)
         except (SkillfleetError, OSError) as trouble:  # recording never breaks an answer
             self.trouble = f"calls are not recorded: {trouble}"
 

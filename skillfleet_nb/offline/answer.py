@@ -89,14 +89,14 @@ class Learner:
             made[name] = make(sources, sample)
             sources[name] = plain(made[name])
         about = ", ".join(content_words(self._evidence(inputs))[:_FEW]) or "nothing in particular"
-        told = "; ".join(f"{name} is {plain(value)[:_LABEL_CHARS]}" for name, value in made.items())
-        why = f"The input speaks of {about}. By the evidence of the instruction and the examples, {told}."
+        decisions = "; ".join(f"{name} is {plain(value)[:_LABEL_CHARS]}" for name, value in made.items())
+        why = f"The input speaks of {about}. By the evidence of the instruction and the examples, {decisions}."
         return {field.name: made.get(field.name, why) for field in self.spec.outputs}
 
     def _evidence(self, sources: Sources) -> str:
         return "\n".join(text for name, text in sources.items() if name in self._given)
 
-    def _maker(self, field: Field, known: Known, seen: frozenset[str] = frozenset()) -> Maker:  # noqa: PLR0911  one return a type
+    def _maker(self, field: Field, examples: Known, seen: frozenset[str] = frozenset()) -> Maker:  # noqa: PLR0911  one return a type
         """Build the function that makes a value of `field`'s type from the sources."""
         ref = _reference(field.schema)
         if ref in seen:  # a type within itself: end here, where that is allowed
@@ -105,29 +105,29 @@ class Learner:
         schema = _resolve(field.schema)
         kind = schema.get("type")
         if schema.get("enum"):
-            return self._choice(field, {plain(value): value for value in schema["enum"]}, known)
+            return self._choice(field, {plain(value): value for value in schema["enum"]}, examples)
         if kind == "null":
             return lambda _sources, _sample: None
         if kind == "boolean":
-            return self._boolean(field, known)
+            return self._boolean(field, examples)
         if kind in {"integer", "number"}:
-            return self._number(field, schema, known)
+            return self._number(field, schema, examples)
         if kind == "array":
-            return self._array(field, schema, known, seen)
+            return self._array(field, schema, examples, seen)
         if kind == "object" or "properties" in schema:
-            return self._object(schema, known, seen)
-        return self._text(field, schema, [(sources, plain(value)) for sources, value in known])
+            return self._object(schema, examples, seen)
+        return self._text(field, schema, [(sources, plain(value)) for sources, value in examples])
 
-    def _model(self, field: Field, labels: Sequence[str], known: list[tuple[Sources, str]]) -> LabelModel:
+    def _model(self, field: Field, labels: Sequence[str], examples: list[tuple[Sources, str]]) -> LabelModel:
         """Gather all evidence of the prompt about a set of labels."""
         model = LabelModel(labels, self._manner)
         have = set(model.labels)
-        for label, told in read_prose(field.desc + "\n" + self._prose, model.labels):
-            model.tell(label, told)
+        for label, description in read_prose(field.desc + "\n" + self._prose, model.labels):
+            model.tell(label, description)
         for label, cues in self._notes.cues.get(field.name, {}).items():
             if label in have:
                 model.count(label, cues, self._notes.seen[field.name].get(label, 1))
-        for sources, value in known:
+        for sources, value in examples:
             if value in have:
                 model.show(value, self._evidence(sources))
         model.fit()
@@ -136,47 +136,47 @@ class Learner:
     def _pick(self, model: LabelModel, sources: Sources, sample: Sample) -> str:
         return model.choose(self._evidence(sources), sample=sample, avoid=sources.get(HINT, ""))
 
-    def _choice(self, field: Field, values: dict[str, Any], known: Known) -> Maker:
-        model = self._model(field, list(values), [(s, plain(v)) for s, v in known])
+    def _choice(self, field: Field, values: dict[str, Any], examples: Known) -> Maker:
+        model = self._model(field, list(values), [(s, plain(v)) for s, v in examples])
         return lambda sources, sample: values[self._pick(model, sources, sample)]
 
-    def _boolean(self, field: Field, known: Known) -> Maker:
-        if known or field.name in self._notes.cues:
-            model = self._model(field, ["True", "False"], [(s, str(v)) for s, v in known])
+    def _boolean(self, field: Field, examples: Known) -> Maker:
+        if examples or field.name in self._notes.cues:
+            model = self._model(field, ["True", "False"], [(s, str(v)) for s, v in examples])
             return lambda sources, sample: self._pick(model, sources, sample) == "True"
         asked = {stem for stem in features(name_words(field.name) + " " + field.desc, pairs=0) if len(stem) > 2}  # noqa: PLR2004
         return lambda sources, _sample: not asked.isdisjoint(features(self._evidence(sources), pairs=0))
 
-    def _number(self, field: Field, schema: Schema, known: Known) -> Maker:
-        numbers = NumberModel(field.name, schema, [(self._evidence(s), v) for s, v in known])
-        shown = [(s, plain(v)) for s, v in known]
+    def _number(self, field: Field, schema: Schema, examples: Known) -> Maker:
+        numbers = NumberModel(field.name, schema, [(self._evidence(s), v) for s, v in examples])
+        shown = [(s, plain(v)) for s, v in examples]
         grades = {g: as_value(g, {}) for g in self._labels(Field(field.name, "", {}), shown)}
         grades = {g: v for g, v in grades.items() if isinstance(v, (int, float))}
         if grades and not numbers.sure:  # a grade given by judgement, not a number that stands in the text
-            return self._choice(field, grades, known)
+            return self._choice(field, grades, examples)
         return lambda sources, _sample: numbers.make(self._evidence(sources))
 
-    def _text(self, field: Field, schema: Schema, known: list[tuple[Sources, str]]) -> Maker:
-        if schema.get("format") in _FORMATS and not known:
+    def _text(self, field: Field, schema: Schema, examples: list[tuple[Sources, str]]) -> Maker:
+        if schema.get("format") in _FORMATS and not examples:
             return lambda _sources, _sample: _FORMATS[schema["format"]]
-        labels = self._labels(field, known)
-        model = TextModel(field, known, self._prose)
-        if labels and _copied_right(known) >= model.trust:
-            chooser = self._model(field, labels, known)
+        labels = self._labels(field, examples)
+        model = TextModel(field, examples, self._prose)
+        if labels and _copied_right(examples) >= model.trust:
+            chooser = self._model(field, labels, examples)
             return lambda sources, sample: self._pick(chooser, sources, sample)
         most = schema.get("maxLength")
         return lambda sources, _sample: model.make(sources)[:most]
 
-    def _labels(self, field: Field, known: list[tuple[Sources, str]]) -> list[str]:
+    def _labels(self, field: Field, examples: list[tuple[Sources, str]]) -> list[str]:
         """List the labels of a text field that is in fact a choice: told in words, or seen repeatedly."""
         noted = list(self._notes.cues.get(field.name, {}))
-        seen = [value for _, value in known if len(value) <= _LABEL_CHARS and "\n" not in value]
-        if not noted and len(set(seen)) > _MANY_LABELS * len(known):
+        seen = [value for _, value in examples if len(value) <= _LABEL_CHARS and "\n" not in value]
+        if not noted and len(set(seen)) > _MANY_LABELS * len(examples):
             seen = []
         return list(dict.fromkeys([*_listed(field.desc), *noted, *seen]))
 
-    def _array(self, field: Field, schema: Schema, known: Known, seen: frozenset[str]) -> Maker:
-        lists = [(sources, value) for sources, value in known if isinstance(value, list)]
+    def _array(self, field: Field, schema: Schema, examples: Known, seen: frozenset[str]) -> Maker:
+        lists = [(sources, value) for sources, value in examples if isinstance(value, list)]
         fixed = schema.get("prefixItems")
         if fixed:
             makers = [
@@ -198,10 +198,10 @@ class Learner:
         inner = self._maker(Field(field.name, field.desc, _within(schema["items"], schema)), singles, seen)
         return lambda sources, sample: [inner(sources, sample)]
 
-    def _object(self, schema: Schema, known: Known, seen: frozenset[str]) -> Maker:
+    def _object(self, schema: Schema, examples: Known, seen: frozenset[str]) -> Maker:
         makers = {}
         for name, sub in (schema.get("properties") or {}).items():
-            values = [(s, v[name]) for s, v in known if isinstance(v, dict) and name in v]
+            values = [(s, v[name]) for s, v in examples if isinstance(v, dict) and name in v]
             makers[name] = self._maker(Field(name, str(sub.get("description", "")), _within(sub, schema)), values, seen)
         if makers:
             return lambda sources, sample: {name: make(sources, sample) for name, make in makers.items()}
@@ -222,24 +222,24 @@ def _listed(desc: str) -> list[str]:
     >>> _listed("one of: billing, tech or sales"), _listed("what it does and when")
     (['billing', 'tech', 'sales'], [])
     """
-    told = desc.rpartition(":")[2]
-    if " or " not in told and "|" not in told and "one of" not in desc:
+    tail = desc.rpartition(":")[2]
+    if " or " not in tail and "|" not in tail and "one of" not in desc:
         return []
     parts = [
-        part.strip(" .`'\"") for piece in told.split("|") for chunk in piece.split(",") for part in chunk.split(" or ")
+        part.strip(" .`'\"") for piece in tail.split("|") for chunk in piece.split(",") for part in chunk.split(" or ")
     ]
     parts = [part.removeprefix("or ").strip(" .`'\"") for part in parts if part]
     return parts if len(parts) > 1 and all(0 < len(part.split()) <= 2 for part in parts) else []  # noqa: PLR2004
 
 
-def _copied_right(known: list[tuple[Sources, str]]) -> float:
+def _copied_right(examples: list[tuple[Sources, str]]) -> float:
     """Tell how often a demo's value is the value of the demo most like it, in [0, 1]; 1 without demos."""
-    asked = [features("\n".join(sources.values())) for sources, _ in known]
+    asked = [features("\n".join(sources.values())) for sources, _ in examples]
     right = 0
-    for i, (_, value) in enumerate(known):
-        rest = [(cosine(asked[i], asked[j]), -j) for j in range(len(known)) if j != i]
-        right += bool(rest) and known[-max(rest)[1]][1] == value
-    return right / len(known) if known else 1.0
+    for i, (_, value) in enumerate(examples):
+        rest = [(cosine(asked[i], asked[j]), -j) for j in range(len(examples)) if j != i]
+        right += bool(rest) and examples[-max(rest)[1]][1] == value
+    return right / len(examples) if examples else 1.0
 
 
 def _within(schema: Any, root: Schema) -> Schema:

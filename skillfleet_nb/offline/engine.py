@@ -91,13 +91,13 @@ class OfflineEngine:
         if self.latency_s:
             time.sleep(self.latency_s)
         asked = _tokens(system) + sum(_tokens(turn) for _, turn in turns)
-        told = _tokens(text)
+        output_tokens = _tokens(text)
         return Response(
             id=None,
             model=request.model,
             message=Message.assistant([TextPart(text)]),
             finish_reason="stop",
-            usage=Usage(input_tokens=asked, output_tokens=told, total_tokens=asked + told),
+            usage=Usage(input_tokens=asked, output_tokens=output_tokens, total_tokens=asked + output_tokens),
         )
 
     def stream(self, request: Request) -> Iterator[Any]:

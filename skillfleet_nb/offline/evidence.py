@@ -113,14 +113,14 @@ class LabelModel:
 
     def show(self, label: str, text: str) -> None:
         """Add a demo: an input that has this label."""
-        found = features(text, pairs=self._manner.pairs, stops=self._manner.stops)
-        self._add(label, found, 1.0)
+        weights = features(text, pairs=self._manner.pairs, stops=self._manner.stops)
+        self._add(label, weights, 1.0)
         self._seen[label] += 1
-        self._demos.append((found, label))
+        self._demos.append((weights, label))
 
-    def _add(self, label: str, found: dict[str, float], weight: float) -> None:
+    def _add(self, label: str, weights: dict[str, float], weight: float) -> None:
         bag = self._bags[label]
-        for feature, value in found.items():
+        for feature, value in weights.items():
             bag[feature] = bag.get(feature, 0.0) + weight * value
 
     def fit(self) -> None:
@@ -156,12 +156,12 @@ class LabelModel:
             return 0.0
         n = len(self._demos)
         hits = [0] * len(_PRIORS)
-        for found, label in self._demos:
+        for weights, label in self._demos:
             own = self.labels.index(label)
-            scores = self._cosines(found)
-            rest = {f: v - found.get(f, 0.0) for f, v in self._bags[label].items() if v - found.get(f, 0.0) > 0}
-            dot = sum(w * self._idf[f] ** 2 * math.log1p(rest[f]) for f, w in found.items() if f in rest)
-            length = math.sqrt(sum((w * self._idf[f]) ** 2 for f, w in found.items())) or 1.0
+            scores = self._cosines(weights)
+            rest = {f: v - weights.get(f, 0.0) for f, v in self._bags[label].items() if v - weights.get(f, 0.0) > 0}
+            dot = sum(w * self._idf[f] ** 2 * math.log1p(rest[f]) for f, w in weights.items() if f in rest)
+            length = math.sqrt(sum((w * self._idf[f]) ** 2 for f, w in weights.items())) or 1.0
             scores[own] = dot / (self._norm(rest) * length)
             share = [(self._seen[other] - (other == label)) / max(n - 1, 1) for other in self.labels]
             for k, prior in enumerate(_PRIORS):
@@ -169,10 +169,10 @@ class LabelModel:
                 hits[k] += max(range(len(mixed)), key=mixed.__getitem__) == own
         return _PRIORS[hits.index(max(hits))]
 
-    def _cosines(self, found: dict[str, float]) -> list[float]:
+    def _cosines(self, weights: dict[str, float]) -> list[float]:
         scores = [0.0] * len(self.labels)
         size = 0.0
-        for feature, weight in found.items():
+        for feature, weight in weights.items():
             if feature not in self._idf:
                 continue
             size += (weight * self._idf[feature]) ** 2
@@ -183,29 +183,29 @@ class LabelModel:
 
     def _known(self, text: str) -> dict[str, float]:
         """Give the features of `text`, unknown words replaced by the known one spelt most alike."""
-        found = features(text, pairs=self._manner.pairs, stops=self._manner.stops)
+        weights = features(text, pairs=self._manner.pairs, stops=self._manner.stops)
         if not self._manner.spelling:
-            return found
-        known = dict(found)
-        for word, weight in found.items():
+            return weights
+        extended = dict(weights)
+        for word, weight in weights.items():
             if word in self._idf or " " in word or len(word) < _LONG_ENOUGH:
                 continue
             near = {other for j in range(len(word) - 2) for other in self._trigrams.get(word[j : j + 3], ())}
             alike = max(((fuzzy(word, other), other) for other in near), default=(0.0, ""))
             if alike[0] >= _LEAST_FUZZY:
-                known[alike[1]] = known.get(alike[1], 0.0) + weight * alike[0] * self._manner.spelling
-        return known
+                extended[alike[1]] = extended.get(alike[1], 0.0) + weight * alike[0] * self._manner.spelling
+        return extended
 
     def scores(self, text: str) -> list[float]:
         """Score each label for `text`, in the order of `labels`; higher is better."""
         if not self._ready:
             self.fit()
-        found = self._known(text)
-        mixed = [s + self._common * p for s, p in zip(self._cosines(found), self._share, strict=True)]
+        weights = self._known(text)
+        mixed = [s + self._common * p for s, p in zip(self._cosines(weights), self._share, strict=True)]
         if self._manner.nearest:
             for demo, label in self._demos:
                 i = self.labels.index(label)
-                mixed[i] = max(mixed[i], self._manner.nearest * 2 * cosine(found, demo))
+                mixed[i] = max(mixed[i], self._manner.nearest * 2 * cosine(weights, demo))
         return mixed
 
     def choose(self, text: str, *, sample: tuple[str, float] | None = None, avoid: str = "") -> str:

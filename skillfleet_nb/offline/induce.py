@@ -54,8 +54,8 @@ def _before_colon(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    found = re.search(r"[\"“«]([^\"”»]+)[\"”»]|`([^`]+)`", text)
-    return (found[1] or found[2]).strip() if found else ""
+    match = re.search(r"[\"“«]([^\"”»]+)[\"”»]|`([^`]+)`", text)
+    return (match[1] or match[2]).strip() if match else ""
 
 
 def _sentence(text: str, n: int = 1) -> str:
@@ -117,10 +117,10 @@ def _between(skip: int, left: str, right: str) -> Callable[[str], str]:
     return cut
 
 
-def _learned_cuts(source: str, known: Known) -> list[tuple[str, Callable[[str], str]]]:
+def _learned_cuts(source: str, examples: Known) -> list[tuple[str, Callable[[str], str]]]:
     """Propose cuts from where each demo's value, or a part of it, stands in `source`."""
     seen: Counter[tuple[int, str, str]] = Counter()
-    for sources, value in known:
+    for sources, value in examples:
         tokens = [m[0].lower() for m in _TOKEN.finditer(sources.get(source, ""))]
         for part in {value, *re.split(r"[/:,]\s*", value)}:
             target = [m[0].lower() for m in _TOKEN.finditer(part)]
@@ -134,7 +134,7 @@ def _learned_cuts(source: str, known: Known) -> list[tuple[str, Callable[[str], 
                     if i:
                         seen[0, tokens[i - 1], right] += 1
                     break
-    best = sorted(seen, key=lambda at: (-seen[at], at))[:_MOST_TRIED]
+    best = sorted(seen, key=lambda cut: (-seen[cut], cut))[:_MOST_TRIED]
     cuts = []
     for skip, left, right in best:
         start = f"what follows {left!r}" if left else f"what follows the first {skip} words"
@@ -149,15 +149,15 @@ class _Try(NamedTuple):
     made: tuple[str, ...]
 
 
-def _pieces(known: Known) -> list[_Try]:
+def _pieces(examples: Known) -> list[_Try]:
     """Try every cut of every source in every shape; of programs that do the same, keep the simplest."""
-    limit = max(len(value) for _, value in known)
+    limit = max(len(value) for _, value in examples)
     shapes = [*_SHAPES, (f"cut to {limit} characters", lambda text: text[:limit].rstrip())]
     tried: dict[tuple[str, ...], Program] = {}
-    for name in dict.fromkeys(name for sources, _ in known for name in sources):
+    for name in dict.fromkeys(name for sources, _ in examples for name in sources):
         pieces: set[tuple[str, ...]] = set()
-        for extra, where, cut in [(0, *cut) for cut in _CUTS] + [(1, *cut) for cut in _learned_cuts(name, known)]:
-            piece = tuple(cut(sources.get(name, "")) for sources, _ in known)
+        for extra, where, cut in [(0, *cut) for cut in _CUTS] + [(1, *cut) for cut in _learned_cuts(name, examples)]:
+            piece = tuple(cut(sources.get(name, "")) for sources, _ in examples)
             if piece in pieces or not any(piece):
                 continue
             pieces.add(piece)
@@ -262,15 +262,15 @@ class TextModel:
         What the instruction says of the task.
     """
 
-    def __init__(self, field: Field, known: Known, about: str = "") -> None:
+    def __init__(self, field: Field, examples: Known, about: str = "") -> None:
         self._field = field
         self._about = about
         self.trust = 0.0
         self.program = Program("answer by the name of the field", 0, lambda sources: guess(field, sources, about))
-        known = known[-_MOST_DEMOS:]
-        if known:
-            values = [value for _, value in known]
-            pieces = _pieces(known)
+        examples = examples[-_MOST_DEMOS:]
+        if examples:
+            values = [value for _, value in examples]
+            pieces = _pieces(examples)
             tried = [*pieces, *_constants(values, len(values)), *_compose(pieces, values)]
             self.trust, best = _rank(tried, dict(enumerate(values)), 1)[0]
             if self.trust >= _GOOD:
@@ -309,10 +309,10 @@ def guess(field: Field, sources: Sources, about: str = "") -> str:
     return _sentence(first, 2) or "N/A"
 
 
-def _subject(text: str, told: str) -> str:
+def _subject(text: str, instruction: str) -> str:
     """Give the phrase a request is about: what precedes the colon, or its first words, without what is told anyway."""
     head = _before_colon(text) if ":" in text else _sentence(text)
-    spoken = {stem(word) for word in words(told)} | {stem(verb) for verb in _REQUESTS}
+    spoken = {stem(word) for word in words(instruction)} | {stem(verb) for verb in _REQUESTS}
     tokens = [m[0] for m in _TOKEN.finditer(head) if m[0].lower() not in STOP_WORDS]
     kept = [token for token in tokens if stem(token.lower()) not in spoken]
     return " ".join((kept or tokens)[:5])
@@ -322,31 +322,31 @@ def _best_sentence(sources: Sources) -> str:
     """Find, in the longest source, the sentence that shares most words with the others."""
     long = max(sources, key=lambda name: (len(sources[name]), name))
     asked = {word for name, text in sources.items() if name != long for word in content_words(text)}
-    found = sentences(sources[long])
-    if not found:
+    candidates = sentences(sources[long])
+    if not candidates:
         return next((text for text in sources.values() if text.strip()), "N/A")
-    return max(found, key=lambda s: len(asked & set(words(s))) / (5 + len(words(s))))
+    return max(candidates, key=lambda s: len(asked & set(words(s))) / (5 + len(words(s))))
 
 
 class ListModel:
     """Makes the values of a field that is a list of texts."""
 
-    def __init__(self, known: list[tuple[Sources, list[str]]]) -> None:
+    def __init__(self, examples: list[tuple[Sources, list[str]]]) -> None:
         self._length = 5
         self._cut: Callable[[Sources], str] = lambda sources: next(iter(sources.values()), "")
         self._shape: Callable[[str], list[str]] = content_words
-        if not known:
+        if not examples:
             return
-        lengths = sorted(len(items) for _, items in known)
+        lengths = sorted(len(items) for _, items in examples)
         self._length = max(1, lengths[len(lengths) // 2])
-        flat: Known = [(sources, " ".join(items)) for sources, items in known]
-        names = list(dict.fromkeys(name for sources, _ in known for name in sources))
+        flat: Known = [(sources, " ".join(items)) for sources, items in examples]
+        names = list(dict.fromkeys(name for sources, _ in examples for name in sources))
         best = -1.0
         for name in names:
             for _, cut in [*_CUTS, *_learned_cuts(name, flat)]:
                 for shape in (words, content_words, _capitals):
                     run = _apply(name, cut, str.strip)
-                    score = sum(_match(shape(run(s))[: self._length], items) for s, items in known) / len(known)
+                    score = sum(_match(shape(run(s))[: self._length], items) for s, items in examples) / len(examples)
                     if score > best + 1e-9:
                         best, self._cut, self._shape = score, run, shape
 

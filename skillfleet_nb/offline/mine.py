@@ -40,22 +40,22 @@ def from_reprs(text: str) -> list[Example]:
     >>> from_reprs("[Example({'q': 'hi', 'a': 'yo'}) (input_keys={'q'})]")
     [Example(inputs={'q': 'hi'}, outputs={'a': 'yo'})]
     """
-    found, at = [], text.find(_EXAMPLE)
-    while at >= 0:
-        begin, end = at + len(_EXAMPLE) - 1, None
+    examples, start = [], text.find(_EXAMPLE)
+    while start >= 0:
+        begin, end = start + len(_EXAMPLE) - 1, None
         for end in _KEYS.finditer(text, begin):
             values, keys = _literal(text[begin : end.start() + 1]), _literal(end[1])
             if isinstance(values, dict):
                 names = keys or {next(iter(values), "")}
-                found.append(
+                examples.append(
                     Example(
                         {str(k): plain(v) for k, v in values.items() if k in names},
                         {str(k): v for k, v in values.items() if k not in names and v is not None},
                     )
                 )
                 break
-        at = text.find(_EXAMPLE, end.end() if end else begin)
-    return [example for example in found if example.inputs and example.outputs]
+        start = text.find(_EXAMPLE, end.end() if end else begin)
+    return [example for example in examples if example.inputs and example.outputs]
 
 
 def _literal(text: str) -> Any:
@@ -74,25 +74,25 @@ def from_prefixed(text: str, inputs: Sequence[str], outputs: Sequence[str]) -> l
     head = re.compile(
         rf"^({'|'.join(map(re.escape, sorted(spelt, key=len, reverse=True)))}):", re.IGNORECASE | re.MULTILINE
     )
-    found: list[dict[str, str]] = []
+    records: list[dict[str, str]] = []
     heads = list(head.finditer(text))
     for i, match in enumerate(heads):
         name = spelt[match[1].lower()]
         stop = heads[i + 1].start() if i + 1 < len(heads) else len(text)
-        if name == names[0] or not found:
-            found.append({})
-        found[-1].setdefault(name, text[match.end() : stop].strip())
-    return _pairs(found, inputs, outputs)
+        if name == names[0] or not records:
+            records.append({})
+        records[-1].setdefault(name, text[match.end() : stop].strip())
+    return _pairs(records, inputs, outputs)
 
 
 def from_rules_text(text: str) -> list[Example]:
     """Read ``Input Fields: … ========= Output Fields: …``, as InferRules shows its examples."""
-    found = []
+    examples = []
     for block in text.split("Input Fields:\n")[1:]:
-        asked, mark, given = block.partition("\n\n=========\nOutput Fields:\n")
+        asked, mark, answers = block.partition("\n\n=========\nOutput Fields:\n")
         if mark:
-            found.append(Example(_lines(asked), dict(_lines(given.strip()))))
-    return [example for example in found if example.inputs and example.outputs]
+            examples.append(Example(_lines(asked), dict(_lines(answers.strip()))))
+    return [example for example in examples if example.inputs and example.outputs]
 
 
 def _lines(text: str) -> dict[str, str]:
@@ -114,15 +114,15 @@ def from_feedback(text: str) -> list[Example]:
         records = json.loads(text)
     except ValueError:
         records = _literal(text)
-    found = []
+    examples = []
     for record in records if isinstance(records, list) else []:
         if isinstance(record, dict) and isinstance(record.get("Inputs"), dict):
-            given = record.get("Generated Outputs")
-            outputs = right_outputs(given if isinstance(given, dict) else {}, str(record.get("Feedback", "")))
+            generated = record.get("Generated Outputs")
+            outputs = right_outputs(generated if isinstance(generated, dict) else {}, str(record.get("Feedback", "")))
             inputs = {str(k): plain(v) for k, v in record["Inputs"].items()}
             if outputs and inputs:
-                found.append(Example(inputs, outputs))
-    return found
+                examples.append(Example(inputs, outputs))
+    return examples
 
 
 def from_tuning(text: str, outputs: Sequence[str]) -> list[Example]:
@@ -135,26 +135,30 @@ def from_tuning(text: str, outputs: Sequence[str]) -> list[Example]:
     [Example(inputs={'q': 'hi'}, outputs={'a': 'yo'})]
     """
     records = _json(text)
-    found = []
+    examples = []
     for record in records if isinstance(records, list) else []:
         if not isinstance(record, dict) or not isinstance(record.get("inputs"), dict):
             continue
         right, answered = (_mapping(record.get(key)) for key in ("right", "answered"))
-        known = {name: value for name, value in right.items() if name in outputs and value is not None}
-        if not known:
-            known = answered if record.get("score") == 1 else right_outputs(answered, str(record.get("feedback", "")))
-            known = {name: value for name, value in known.items() if name in outputs and name != "reasoning"}
+        outputs_known = {name: value for name, value in right.items() if name in outputs and value is not None}
+        if not outputs_known:
+            outputs_known = (
+                answered if record.get("score") == 1 else right_outputs(answered, str(record.get("feedback", "")))
+            )
+            outputs_known = {
+                name: value for name, value in outputs_known.items() if name in outputs and name != "reasoning"
+            }
         inputs = {str(key): plain(value) for key, value in record["inputs"].items()}
-        if known and inputs:
-            found.append(Example(inputs, known))
-    return found
+        if outputs_known and inputs:
+            examples.append(Example(inputs, outputs_known))
+    return examples
 
 
 def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def right_outputs(given: Mapping[str, Any], feedback: str) -> dict[str, Any]:
+def right_outputs(generated: Mapping[str, Any], feedback: str) -> dict[str, Any]:
     """Tell which outputs are right by the feedback on those given.
 
     Examples
@@ -164,19 +168,19 @@ def right_outputs(given: Mapping[str, Any], feedback: str) -> dict[str, Any]:
     >>> right_outputs({"label": "spam"}, "Correct.")
     {'label': 'spam'}
     """
-    names = [name for name in given if name != "reasoning"]
+    names = [name for name in generated if name != "reasoning"]
     right: dict[str, Any] = {}
     for name in names:
         about = feedback if len(names) == 1 else _about(name, names, feedback)
         if not about:
             continue
-        told = _expected(about)
-        if told is not None:
-            right[name] = told
+        expected = _expected(about)
+        if expected is not None:
+            right[name] = expected
         elif _GOOD.search(about) and not _BAD.search(about):
-            right[name] = given[name]
+            right[name] = generated[name]
     if not right and _GOOD.search(feedback) and not _BAD.search(feedback):
-        right = {name: given[name] for name in names}
+        right = {name: generated[name] for name in names}
     return right
 
 
@@ -204,9 +208,9 @@ def _expected(about: str) -> str | None:
             if value is not None:
                 return value
         end = _TAIL.search(rest)
-        told = rest[: end.start()].strip() if end else ""
-        if told:
-            return told
+        stated = rest[: end.start()].strip() if end else ""
+        if stated:
+            return stated
     return None
 
 
@@ -240,9 +244,9 @@ def from_trajectory(module: str, fields: Mapping[str, str]) -> list[Example]:
     reached = _number(fields.get("better_reward_value")) > _number(fields.get("worse_reward_value"))
     outputs: dict[str, Any] = {}
     for name, value in (steps[0].get("outputs") or {}).items():
-        known = next((truth[k] for k in (name, f"expected_{name}", f"gold_{name}") if k in truth), None)
-        if known is not None:
-            outputs[name] = known
+        truth_value = next((truth[k] for k in (name, f"expected_{name}", f"gold_{name}") if k in truth), None)
+        if truth_value is not None:
+            outputs[name] = truth_value
         elif reached and steps[0] in won and name != "reasoning":
             outputs[name] = value
     inputs = {str(k): plain(v) for k, v in (steps[0].get("inputs") or {}).items()}
@@ -263,12 +267,12 @@ def _number(text: str | None) -> float:
         return float("-inf")
 
 
-def _pairs(found: list[dict[str, str]], inputs: Sequence[str], outputs: Sequence[str]) -> list[Example]:
+def _pairs(records: list[dict[str, str]], inputs: Sequence[str], outputs: Sequence[str]) -> list[Example]:
     pairs = [
         Example(
             {k: v for k, v in values.items() if k in inputs},
             {k: v for k, v in values.items() if k in outputs and k != "reasoning"},
         )
-        for values in found
+        for values in records
     ]
     return [pair for pair in pairs if pair.inputs and pair.outputs]

@@ -84,9 +84,9 @@ class Notes:
                 else:
                     made = True
         if made:
-            known = {json.dumps(e.inputs, sort_keys=True) for e in self.examples}
+            seen_inputs = {json.dumps(e.inputs, sort_keys=True) for e in self.examples}
             for example in examples:
-                if json.dumps(example.inputs, sort_keys=True) not in known:
+                if json.dumps(example.inputs, sort_keys=True) not in seen_inputs:
                     self.examples.append(example)
 
     def _count(self, name: str, label: str, text: str) -> None:
@@ -94,13 +94,13 @@ class Notes:
         seen[label] = seen.get(label, 0) + 1
         cues = self.cues.setdefault(name, {}).setdefault(label, {})
         tokens = words(text)
-        found: dict[str, str] = {}
+        spellings: dict[str, str] = {}
         for i, token in enumerate(tokens):
             if token not in STOP_WORDS:
-                found.setdefault(stem(token), token)
+                spellings.setdefault(stem(token), token)
             if i and not (token in STOP_WORDS and tokens[i - 1] in STOP_WORDS):
-                found.setdefault(f"{stem(tokens[i - 1])} {stem(token)}", f"{tokens[i - 1]} {token}")
-        for cue, spelt in found.items():
+                spellings.setdefault(f"{stem(tokens[i - 1])} {stem(token)}", f"{tokens[i - 1]} {token}")
+        for cue, spelt in spellings.items():
             cues[cue] = cues.get(cue, 0) + 1
             self._spelt.setdefault(cue, spelt)
 
@@ -148,8 +148,8 @@ class Notes:
                 for cue, n in cues.items()
             }
             best = sorted(cues, key=lambda cue: (-round(weight[cue], 9), cue))[:per_label]
-            told = ", ".join(f"{self._spelt.get(cue, cue)} ({cues[cue]})" for cue in best)
-            lines.append(f"- `{label}` ({self.seen[name].get(label, 1)}): {told}.")
+            cue_list = ", ".join(f"{self._spelt.get(cue, cue)} ({cues[cue]})" for cue in best)
+            lines.append(f"- `{label}` ({self.seen[name].get(label, 1)}): {cue_list}.")
         return "\n".join(lines)
 
 
@@ -233,18 +233,18 @@ def read_prose(text: str, labels: Sequence[str]) -> list[tuple[str, str]]:
         return []
     spelt = "|".join(re.escape(label) for label in sorted(named, key=lambda label: (-len(label), label)))
     mention = re.compile(rf"(?<![\w-])(?:{spelt})(?![\w-])", re.IGNORECASE)
-    told = []
+    statements = []
     for sentence in sentences(text):
         for part in re.split(r";\s*", sentence):
-            found = mention.findall(part)
-            clauses = part.split(",") if len(set(found)) > 1 and _ARROW.search(part) else [part]
+            mentions = mention.findall(part)
+            clauses = part.split(",") if len(set(mentions)) > 1 and _ARROW.search(part) else [part]
             for clause in clauses:
                 hits = [m for m in mention.finditer(clause) if not _AGAINST.search(clause[: m.start()])]
                 about = {named[m[0].lower()] for m in hits}
                 rest = mention.sub(" ", clause)
                 if len(about) == 1 and words(rest):
-                    told.append((about.pop(), rest))
-    return told
+                    statements.append((about.pop(), rest))
+    return statements
 
 
 def plain(value: Any) -> str:

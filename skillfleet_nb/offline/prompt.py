@@ -172,8 +172,8 @@ def _read_notes(structure: str, style: Style) -> dict[str, str]:
     """Collect what the structure part says about each value: ``must be …``, by field name."""
     lines: dict[str, str] = {}
     if style == "json":
-        at = structure.find("Outputs will be a JSON object")
-        brace = structure.find("{", at) if at >= 0 else -1
+        start = structure.find("Outputs will be a JSON object")
+        brace = structure.find("{", start) if start >= 0 else -1
         try:
             shown, _ = json.JSONDecoder().raw_decode(structure[brace:]) if brace >= 0 else ({}, 0)
         except ValueError:
@@ -208,9 +208,9 @@ def _skeleton_schema(element: ET.Element) -> Schema:
 
 def _schema(annotation: str, note: str) -> Schema:
     """Turn an annotation and the note about it into a JSON schema; ``{}`` where nothing is known."""
-    known = _annotation_schema(annotation)
-    if known is not None:
-        return known
+    annotated = _annotation_schema(annotation)
+    if annotated is not None:
+        return annotated
     lead, _, rest = note.partition(_SCHEMA_NOTE)
     if rest and not lead:
         try:
@@ -241,14 +241,14 @@ def _annotation_schema(annotation: str) -> Schema | None:  # noqa: PLR0911  one 
     parts = [_annotation_schema(part) for part in _split(inner)]
     if any(part is None for part in parts):
         return None
-    known = [part for part in parts if part is not None]
-    if head in {"list", "List", "set", "Sequence"} and known:
-        return {"type": "array", "items": known[0]}
-    if head in {"dict", "Dict"} and known:
-        return {"type": "object", "additionalProperties": known[-1]}
+    schemas = [part for part in parts if part is not None]
+    if head in {"list", "List", "set", "Sequence"} and schemas:
+        return {"type": "array", "items": schemas[0]}
+    if head in {"dict", "Dict"} and schemas:
+        return {"type": "object", "additionalProperties": schemas[-1]}
     if head in {"Union", "Optional"}:
         nullable = [{"type": "null"}] if head == "Optional" else []
-        return {"anyOf": known + nullable}
+        return {"anyOf": schemas + nullable}
     return None
 
 

@@ -67,10 +67,10 @@ def _observe(inputs: Inputs, _k: int) -> dict[str, Any]:
 
 
 def _portray(examples: list[Example]) -> str:
-    given, wanted = list(examples[0].inputs), list(examples[0].outputs)
+    inputs, wanted = list(examples[0].inputs), list(examples[0].outputs)
     length = sorted(len(words("\n".join(e.inputs.values()))) for e in examples)[len(examples) // 2]
     return (
-        f"Each sample of this data set gives {_listed(given)} and asks for {_listed(wanted)}, "
+        f"Each sample of this data set gives {_listed(inputs)} and asks for {_listed(wanted)}, "
         f"and the inputs have about {length} words."
     )
 
@@ -89,38 +89,38 @@ def _summarise(inputs: Inputs, _k: int) -> dict[str, Any]:
 
 
 def _describe_program(inputs: Inputs, _k: int) -> dict[str, Any]:
-    given, wanted = _signature(inputs.get("program_code", ""))
+    read, wanted = _signature(inputs.get("program_code", ""))
     return {
-        "program_description": f"The program is designed to take {_listed(given)} and give {_listed(wanted)}, "
+        "program_description": f"The program is designed to take {_listed(read)} and give {_listed(wanted)}, "
         "with one call of a language model for each of its modules."
     }
 
 
 def _describe_module(inputs: Inputs, _k: int) -> dict[str, Any]:
-    given, wanted = _signature(inputs.get("module", ""))
-    return {"module_description": f"The module reads {_listed(given)} and works out {_listed(wanted)}."}
+    read, wanted = _signature(inputs.get("module", ""))
+    return {"module_description": f"The module reads {_listed(read)} and works out {_listed(wanted)}."}
 
 
 def _signature(code: str) -> tuple[list[str], list[str]]:
-    found = _ARROW.search(code)
-    if not found:
+    match = _ARROW.search(code)
+    if not match:
         return [], []
-    return [n.strip() for n in found[1].split(",") if n.strip()], [n.strip() for n in found[2].split(",") if n.strip()]
+    return [n.strip() for n in match[1].split(",") if n.strip()], [n.strip() for n in match[2].split(",") if n.strip()]
 
 
 def _propose(inputs: Inputs, _k: int) -> dict[str, Any]:
     """Propose MIPROv2's instruction: the basic one with what the data summary and the demos show."""
     notes, base = read_notes(inputs.get("basic_instruction", ""))
     shown, _ = read_notes(inputs.get("dataset_description", ""))
-    given, wanted = _signature(inputs.get("module", ""))
-    demos = mine.from_prefixed(inputs.get("task_demos", ""), given, wanted)
+    read, wanted = _signature(inputs.get("module", ""))
+    demos = mine.from_prefixed(inputs.get("task_demos", ""), read, wanted)
     shown = _only(shown, wanted)
     if not shown:
         shown.learn(demos)
     notes.merge(shown)
     tip = inputs.get("tip", "")
     if "persona" in tip:
-        base = f"You are an expert at telling {_listed(wanted)} from {_listed(given)}. {base}"
+        base = f"You are an expert at telling {_listed(wanted)} from {_listed(read)}. {base}"
     elif "stakes" in tip:
         base = f"{base} Much depends on the answer, so be exact."
     manner = MANNERS[int(draw(*inputs.values()) * len(MANNERS))][2] if "creative" in tip else ""
@@ -181,8 +181,8 @@ def _advise(inputs: Inputs, _k: int) -> dict[str, Any]:
             if notes
             else "Keep to the given fields and answer by the evidence of the input."
         )
-    told = "The better run gave " + inputs.get("better_program_outputs", "nothing")[:200]
-    return {"discussion": told + " and the worse one " + inputs.get("worse_program_outputs", "nothing")[:200],
+    better = "The better run gave " + inputs.get("better_program_outputs", "nothing")[:200]
+    return {"discussion": better + " and the worse one " + inputs.get("worse_program_outputs", "nothing")[:200],
             "module_advice": advice}  # fmt: skip
 
 
@@ -192,8 +192,8 @@ def _hint(inputs: Inputs, _k: int) -> dict[str, Any]:
     advice = {}
     for module in _modules(inputs):
         step = next((s for s in runs if isinstance(s, dict) and s.get("module_name") == module), {})
-        given = [f"not `{v}` for `{n}`" for n, v in (step.get("outputs") or {}).items() if isinstance(v, (str, int))]
-        advice[module] = "Answer " + ", ".join(given) + "; take the next best." if given else "N/A"
+        refusals = [f"not `{v}` for `{n}`" for n, v in (step.get("outputs") or {}).items() if isinstance(v, (str, int))]
+        advice[module] = "Answer " + ", ".join(refusals) + "; take the next best." if refusals else "N/A"
     return {"discussion": "The reward stayed below the threshold.", "advice": advice}
 
 

@@ -47,12 +47,12 @@ class NumberModel:
         Whether one way to read the text gives at least half of the demos' values.
     """
 
-    def __init__(self, name: str, schema: Schema, known: list[tuple[str, Any]]) -> None:
+    def __init__(self, name: str, schema: Schema, examples: list[tuple[str, Any]]) -> None:
         self._whole = schema.get("type") == "integer"
         step = 1 if self._whole else 1e-6
         self._low = schema.get("minimum", schema.get("exclusiveMinimum", -math.inf - step) + step)
         self._high = schema.get("maximum", schema.get("exclusiveMaximum", math.inf + step) - step)
-        pairs = [(text, float(value)) for text, value in known if isinstance(value, int | float)]
+        pairs = [(text, float(value)) for text, value in examples if isinstance(value, int | float)]
         self._middle = sorted(value for _, value in pairs)[len(pairs) // 2] if pairs else 0.0
         hits = [sum(read(text) == value for text, value in pairs) for read in _READINGS]
         counted = bool({"count", "length", "words"} & set(words(name.replace("_", " "))))

@@ -83,15 +83,15 @@ def features(text: str, *, pairs: float = _PAIR_WEIGHT, stops: float = _STOP_WEI
     """
     tokens = words(text)
     stems = [stem(token) for token in tokens]
-    found: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for token, root in zip(tokens, stems, strict=True):
-        found[root] = found.get(root, 0.0) + (stops if token in STOP_WORDS else 1.0)
+        weights[root] = weights.get(root, 0.0) + (stops if token in STOP_WORDS else 1.0)
     if pairs:
         for i in range(len(stems) - 1):
             both_stop = tokens[i] in STOP_WORDS and tokens[i + 1] in STOP_WORDS
             pair = f"{stems[i]} {stems[i + 1]}"
-            found[pair] = found.get(pair, 0.0) + pairs * (stops if both_stop else 1.0)
-    return found
+            weights[pair] = weights.get(pair, 0.0) + pairs * (stops if both_stop else 1.0)
+    return weights
 
 
 def content_words(text: str) -> list[str]:

@@ -89,17 +89,17 @@ class Ensemble(OfMembers):
             member.join()
         if (stop := stop_of(members)) is not None:
             raise stop
-        found = [m for m in members if m.program is not None]
-        if not found:
+        finished = [m for m in members if m.program is not None]
+        if not finished:
             raise members[0].error or RuntimeError("no member returned a program")
         task.say("scoring what the members found on validation")
-        for member in found:
+        for member in finished:
             member.scored = scored(task, member)
-        best = max(found, key=lambda m: fmean(m.scores))  # of equals the one named first
-        optimism = optimism_of([m.scores for m in found], task.seed)
+        best = max(finished, key=lambda m: fmean(m.scores))  # of equals the one named first
+        optimism = optimism_of([m.scores for m in finished], task.seed)
         chosen: Program = best.program
-        vote = self._vote(task, found, best) if self.params.vote != "select" and len(found) >= FEWEST else None
-        for member in found:
+        vote = self._vote(task, finished, best) if self.params.vote != "select" and len(finished) >= FEWEST else None
+        for member in finished:
             won = member is best and (vote is None or not vote.chosen)
             lanes.told(MemberResult(member.name, member.program, fmean(member.scores), chosen=won,
                                    optimism=optimism if member is best else None))  # fmt: skip
@@ -108,14 +108,14 @@ class Ensemble(OfMembers):
             chosen = vote.program if vote.chosen else chosen
         return chosen
 
-    def _vote(self, task: Task, found: Sequence[_Member], best: _Member) -> MemberResult:
+    def _vote(self, task: Task, voters: Sequence[_Member], best: _Member) -> MemberResult:
         """Judge a vote of all against the best alone; it is taken only where its gain is proven."""
         from skillfleet_nb.programs.voting import Ensemble as Vote
 
         weighing: Weighing = "weighted" if self.params.vote == "weighted" else "majority"
 
         def made() -> Vote:
-            return Vote([m.program for m in found], vote=weighing, min_agreement=self.params.min_agreement)
+            return Vote([m.program for m in voters], vote=weighing, min_agreement=self.params.min_agreement)
 
         rows = list(task.val)
         scores = [0.0] * len(rows)
@@ -123,18 +123,18 @@ class Ensemble(OfMembers):
             held = set(range(fold, len(rows), _FOLDS))
             learned = made().learned(
                 [r for n, r in enumerate(rows) if n not in held],
-                [[a for n, a in enumerate(_answers(m)) if n not in held] for m in found],
+                [[a for n, a in enumerate(_answers(m)) if n not in held] for m in voters],
                 task.metric,
             )
             for n in held:
-                scores[n] = float(task.metric(rows[n], learned.counted([_answers(m)[n][0] for m in found])))
+                scores[n] = float(task.metric(rows[n], learned.counted([_answers(m)[n][0] for m in voters])))
         compared = paired_comparison(best.scores, scores, seed=task.seed)
-        price = f"{len(found)} answers in place of one"
+        price = f"{len(voters)} answers in place of one"
         alone = f"{best.name} {points(fmean(best.scores))}"
-        told = f"a vote of {len(found)} scores {points(fmean(scores))} on validation, {alone}"
+        outcome = f"a vote of {len(voters)} scores {points(fmean(scores))} on validation, {alone}"
         proven = compared.low > 0
-        task.say(f"{told}: {'it is taken' if proven else f'no proven gain for {price}, it is not taken'}")
-        program = made().learned(rows, [_answers(m) for m in found], task.metric)
+        task.say(f"{outcome}: {'it is taken' if proven else f'no proven gain for {price}, it is not taken'}")
+        program = made().learned(rows, [_answers(m) for m in voters], task.metric)
         return MemberResult(f"vote ({self.params.vote})", program, fmean(scores), chosen=proven)
 
 

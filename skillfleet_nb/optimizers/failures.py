@@ -120,16 +120,16 @@ def kinds_of(row: Row, labels: Iterable[str] = ()) -> tuple[str, ...]:
         return (UNREADABLE if unread else f"raised {type(row.error).__name__}",)
     if row.prediction is None:
         return (UNREADABLE,)
-    told = []
+    kinds = []
     for name, right in row.example.labels().toDict().items():
         if name not in row.prediction.keys() or is_missing(right):  # noqa: SIM118  a prediction is no mapping
             continue
-        given = row.prediction[name]
-        if label_text(_plain(given)) == label_text(_plain(right)):
+        answered = row.prediction[name]
+        if label_text(_plain(answered)) == label_text(_plain(right)):
             continue
-        confused = f"{name}: {given!r} instead of {right!r}"
-        told.append(confused if name in labels else f"{name}: not the right value")
-    return tuple(told) or (LOW,)
+        confused = f"{name}: {answered!r} instead of {right!r}"
+        kinds.append(confused if name in labels else f"{name}: not the right value")
+    return tuple(kinds) or (LOW,)
 
 
 def _categorical(rows: Sequence[Row]) -> list[str]:

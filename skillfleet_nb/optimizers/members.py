@@ -156,8 +156,8 @@ def made(name: str, settings: Mapping[str, Any]) -> Optimizer:
     cls = load(optimizer)
     sizes = {preset.size: preset.params for preset in cls.presets if preset.size}
     if size and size not in sizes:
-        known = f"one of {', '.join(sizes)}" if sizes else "none: it has one size"
-        raise InputError(f"member {name!r}: {size!r} is no size of {optimizer}, give {known}")
+        sizes_allowed = f"one of {', '.join(sizes)}" if sizes else "none: it has one size"
+        raise InputError(f"member {name!r}: {size!r} is no size of {optimizer}, give {sizes_allowed}")
     return create(optimizer, {**sizes.get(size, {}), **settings})
 
 

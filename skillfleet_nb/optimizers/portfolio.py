@@ -134,9 +134,9 @@ def tail(scores: Sequence[float], expects: tuple[float, float], used: int, reque
     sd = math.sqrt((_PRIOR_CANDIDATES * (prior_sd**2 + (prior_mean - mean) ** 2) + squares) / total)
     coming = requests / max(1.0, used / len(scores)) if scores else (used + requests) / size
     reach = mean + sd * NormalDist().inv_cdf(_TAIL ** (1 / max(1.0, coming))) if sd > 0 else mean
-    known = max(scores, default=0.0)
+    best = max(scores, default=0.0)
     # With less than a candidate takes, none may come.
-    return min(1.0, max(known, known + min(1.0, coming) * (reach - known)))
+    return min(1.0, max(best, best + min(1.0, coming) * (reach - best)))
 
 
 @dataclass
@@ -174,8 +174,8 @@ class _State:
                         tails.get(arm.name), reasons[arm.name],
                     )
                 )  # fmt: skip
-        told = ", ".join(f"{arm.name} ({reasons[arm.name]})" for arm in chosen)
-        self.task.say(f"round {self.round}: {int(share):,} requests to {told}")
+        shares = ", ".join(f"{arm.name} ({reasons[arm.name]})" for arm in chosen)
+        self.task.say(f"round {self.round}: {int(share):,} requests to {shares}")
         for arm in chosen:
             self.lanes.give(arm.name, int(share))
             if arm.thread is None:
@@ -269,10 +269,10 @@ class Portfolio(OfMembers):
     def _joining(self, state: _State, members: Mapping[str, Optimizer]) -> list[_Arm]:
         """Propose what goes on from what was found: members from another's best program, and crosses."""
         joining: list[_Arm] = []
-        found = state.found
-        if not found:
+        finds = state.found
+        if not finds:
             return []
-        top, best = found[0]
+        top, best = finds[0]
         taken = {arm.name for arm in state.arms}
         for name, optimizer in members.items() if self.params.hand_on else ():
             made = f"{name} from {top.name}"
@@ -331,11 +331,11 @@ _Pair = tuple[tuple["_Arm", "Scoring"], tuple["_Arm", "Scoring"]]
 
 def _pairs(state: _State) -> list[_Pair]:
     """Return pairs of searches, of which the first gives instructions and the second demos, the best first."""
-    found = state.found
+    finds = state.found
     pairs = [
         (one, other)
-        for one in found
-        for other in found
+        for one in finds
+        for other in finds
         if one is not other and _are_worth_crossing(one[1], other[1]) and _key((one, other)) not in state.crossed
     ]
     return sorted(pairs, key=lambda pair: -sum(best.score for _, best in pair))[:_MOST_CROSSES]
@@ -362,26 +362,26 @@ def _crossed(state: _State, pairs: Sequence[_Pair], task: Task) -> None:
         _evaluate(task, _like(task.program, second.program, words=first.program))
 
 
-def _like(given: Program, found: Program, *, words: Program | None = None) -> Program:
+def _like(program: Program, source: Program, *, words: Program | None = None) -> Program:
     """Return a copy of the given program with what was found in another; its instructions may be a third one's."""
-    made = given.deepcopy()
-    told = (found if words is None else words).predictors()
-    for own, other, instructed in zip(made.predictors(), found.predictors(), told, strict=True):
+    made = program.deepcopy()
+    instructing = (source if words is None else words).predictors()
+    for own, other, instructed in zip(made.predictors(), source.predictors(), instructing, strict=True):
         own.signature, own.demos = instructed.signature, list(other.demos)
     return made
 
 
 def _best(state: _State) -> Program:
     """Tell what every search came to, and return the best program by validation."""
-    found = state.found
-    if not found:
+    finds = state.found
+    if not finds:
         errors = [stop_of(state.arms), *(arm.error for arm in state.arms if isinstance(arm.error, Exception))]
         if (error := next((e for e in errors if e is not None), None)) is not None:
             raise error
         state.task.say("no member scored a candidate within its share: give a larger budget")
         return state.task.program
-    optimism = optimism_of([best.rows for _, best in found], state.task.seed)
-    for n, (arm, best) in enumerate(found):
-        told = MemberResult(arm.name, best.program, best.score, n == 0, optimism if n == 0 else None)
-        state.lanes.told(told)
-    return found[0][1].program
+    optimism = optimism_of([best.rows for _, best in finds], state.task.seed)
+    for n, (arm, best) in enumerate(finds):
+        result = MemberResult(arm.name, best.program, best.score, n == 0, optimism if n == 0 else None)
+        state.lanes.told(result)
+    return finds[0][1].program

@@ -41,10 +41,10 @@ def load(name: str) -> type[Optimizer]:
     InputError
         If the plugin cannot be used.
     """
-    known = available()
-    if name not in known:
-        raise unknown("optimizer", name, known, hint=f"See {as_typed('optimizers')}.")
-    return optimizer_of(known[name])
+    names = available()
+    if name not in names:
+        raise unknown("optimizer", name, names, hint=f"See {as_typed('optimizers')}.")
+    return optimizer_of(names[name])
 
 
 def optimizer_of(point: EntryPoint) -> type[Optimizer]:
@@ -75,13 +75,13 @@ def _fault(loaded: object, name: str) -> str | None:
 
 def classes() -> dict[str, type[Optimizer] | InputError]:
     """Import every installed optimizer: its class by name, or why it cannot be used."""
-    found: dict[str, type[Optimizer] | InputError] = {}
+    loaded: dict[str, type[Optimizer] | InputError] = {}
     for name, point in available().items():
         try:
-            found[name] = optimizer_of(point)
+            loaded[name] = optimizer_of(point)
         except InputError as exc:
-            found[name] = exc
-    return found
+            loaded[name] = exc
+    return loaded
 
 
 def create(name: str, params: Mapping[str, Any] | None = None) -> Optimizer:

@@ -129,7 +129,7 @@ class _Search:
 
     def run(self, program: Program) -> Program:
         """Tune until all rounds are used, or nothing fails."""
-        known = {_said(program)}
+        seen = {_said(program)}
         scored, failures, examples = self._scored(program, self._val), None, self._params.examples
         for number in range(1, self._params.rounds + 1):
             if failures is None:
@@ -140,10 +140,10 @@ class _Search:
             self._task.say(f"proposing for {counted(failures.rows, 'failure')}, round {number}")
             proposal = self._propose(program, failures, examples)
             examples *= 2
-            if proposal is None or _said(proposal.program) in known:
+            if proposal is None or _said(proposal.program) in seen:
                 self._task.say(f"round {number} proposed nothing new")
                 continue
-            known.add(_said(proposal.program))
+            seen.add(_said(proposal.program))
             self._task.lineage(_instructions(proposal.program), [_instructions(program)])
             self._task.say(f"judging the proposal of round {number} on validation")
             rows = self._scored(proposal.program, self._val)
@@ -159,21 +159,21 @@ class _Search:
         pairs = [(b.score, a.score) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
         if not pairs:
             return False
-        found = paired_comparison(
+        comparison = paired_comparison(
             [b for b, _ in pairs], [a for _, a in pairs], confidence=self._params.confidence, seed=self._task.seed
         )
-        accepted = found.verdict == "improved" and found.delta >= self._params.min_gain
-        told = _told(found, self._params.min_gain, accepted=accepted)
-        self._task.decided(Decision(proposal.program, program, accepted, proposal.reasons, told))
-        self._task.say(told)
-        self._tried.append(f"{told}. It was proposed because: {proposal.reasons}")
+        accepted = comparison.verdict == "improved" and comparison.delta >= self._params.min_gain
+        reasons = _told(comparison, self._params.min_gain, accepted=accepted)
+        self._task.decided(Decision(proposal.program, program, accepted, proposal.reasons, reasons))
+        self._task.say(reasons)
+        self._tried.append(f"{reasons}. It was proposed because: {proposal.reasons}")
         return accepted
 
     def _scored(self, program: Program, examples: Sequence[Example]) -> list[Row | None]:
         """Score a program; what failed is asked once more, to learn why, and None stands for what went unanswered."""
         import dspy
 
-        found = dspy.Evaluate(
+        evaluation = dspy.Evaluate(
             devset=list(examples), metric=self._task.metric, num_threads=self._task.num_threads,
             max_errors=len(examples) + 1,
         )(program)  # fmt: skip
@@ -181,7 +181,7 @@ class _Search:
             self._again(program, example)
             if prediction is None or not list(prediction.keys())
             else Row(example, prediction, float(score), getattr(score, "feedback", None))
-            for example, prediction, score in found.results
+            for example, prediction, score in evaluation.results
         ]
 
     def _again(self, program: Program, example: Example) -> Row | None:
@@ -200,7 +200,7 @@ class _Search:
         steps = [self._steps(program, rows) for rows in (wrong, right)]
         changed, reasons = program.deepcopy(), []
         for name, predictor in changed.named_predictors():
-            shown = [[_seen(row, found, name) for row, found in part if name in found] for part in steps]
+            shown = [[_seen(row, calls, name) for row, calls in part if name in calls] for part in steps]
             if not shown[0]:  # it was not reached, or its failures raised before it
                 continue
             made = self._ask(name, predictor.signature, failures, *shown)
@@ -239,7 +239,7 @@ class _Search:
         import dspy
 
         names = {id(predictor): name for name, predictor in program.named_predictors()}
-        found = []
+        rows_with_steps = []
         for row in rows:
             with dspy.context(trace=[]):
                 with suppress(Exception):  # what it raises is known; the steps before it are wanted
@@ -250,8 +250,8 @@ class _Search:
                 steps.setdefault(names.get(id(predictor), ""), (inputs, prediction))
             if len(names) == 1:  # one that raised leaves no trace
                 steps.setdefault(next(iter(names.values())), (row.example.inputs(), None))
-            found.append((row, steps))
-        return found
+            rows_with_steps.append((row, steps))
+        return rows_with_steps
 
 
 def improved(signature: Any, instructions: str, descriptions: str) -> Any | None:
@@ -274,12 +274,14 @@ def improved(signature: Any, instructions: str, descriptions: str) -> Any | None
     ('Sort.', 'billing or tech')
     """
     text = instructions.strip() or signature.instructions
-    told = {name: desc for name, desc in _FIELD_LINE.findall(descriptions) if name in signature.fields}
-    told = {n: d for n, d in told.items() if d != signature.fields[n].json_schema_extra.get("desc")}
-    if text == signature.instructions and not told:
+    descriptions_new = {name: desc for name, desc in _FIELD_LINE.findall(descriptions) if name in signature.fields}
+    descriptions_new = {
+        n: d for n, d in descriptions_new.items() if d != signature.fields[n].json_schema_extra.get("desc")
+    }
+    if text == signature.instructions and not descriptions_new:
         return None
     signature = signature.with_instructions(text)
-    for name, desc in told.items():
+    for name, desc in descriptions_new.items():
         signature = signature.with_updated_fields(name, desc=desc)
     return signature
 
@@ -312,8 +314,8 @@ def _listed(signature: Any) -> str:
     lines = []
     for field in fields_of(signature):
         desc = signature.fields[field.name].json_schema_extra.get("desc", "")
-        told = "" if desc == f"${{{field.name}}}" else f": {desc}"  # what DSPy writes where nothing was said
-        lines.append(f"{field.name} ({field.role}, {shortened(field.type or 'str', 200)}){told}")
+        description = "" if desc == f"${{{field.name}}}" else f": {desc}"  # what DSPy writes where nothing was said
+        lines.append(f"{field.name} ({field.role}, {shortened(field.type or 'str', 200)}){description}")
     return "\n".join(lines)
 
 
@@ -323,12 +325,12 @@ def _seen(row: Row, steps: Mapping[str, Any], name: str) -> dict[str, object]:
     answered = dict(prediction.items()) if prediction is not None else {}
     labels = row.example.labels().toDict()
     right = {key: value for key, value in labels.items() if key in answered} or labels
-    told: dict[str, object] = {"inputs": _short(dict(inputs.items())), "answered": _short(answered)}
-    told["right"] = _short(right)
-    told["score"] = round(row.score, 3)
+    record: dict[str, object] = {"inputs": _short(dict(inputs.items())), "answered": _short(answered)}
+    record["right"] = _short(right)
+    record["score"] = round(row.score, 3)
     if row.feedback:
-        told["feedback"] = shortened(row.feedback, _SHOWN_CHARS)
-    return told
+        record["feedback"] = shortened(row.feedback, _SHOWN_CHARS)
+    return record
 
 
 def _short(values: Mapping[str, Any]) -> dict[str, object]:
@@ -337,15 +339,15 @@ def _short(values: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def _told(found: PairedComparison, min_gain: float, *, accepted: bool) -> str:
-    interval = f"{points_change(found.low)} to {points_change(found.high)}"
+def _told(comparison: PairedComparison, min_gain: float, *, accepted: bool) -> str:
+    interval = f"{points_change(comparison.low)} to {points_change(comparison.high)}"
     gain = (
-        f"{points_change(found.delta)} points on {found.n} validation examples "
-        f"({100 * found.confidence:.3g}% interval {interval}, {p_in_words(found.p_value)})"
+        f"{points_change(comparison.delta)} points on {comparison.n} validation examples "
+        f"({100 * comparison.confidence:.3g}% interval {interval}, {p_in_words(comparison.p_value)})"
     )
     if accepted:
         return f"accepted: {gain}"
-    if found.delta < min_gain:
+    if comparison.delta < min_gain:
         return f"not accepted: {gain}, less than the {points_change(min_gain)} asked for"
     return f"not accepted: {gain}, which chance may explain"
 

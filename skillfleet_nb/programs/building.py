@@ -131,10 +131,10 @@ def _found(path: str) -> object:
     """Find a class by its whole name, in the modules that are there or can be imported; None where it is not."""
     see_working_folder()
     parts = path.split(".")
-    for at in range(len(parts) - 1, 0, -1):
+    for split in range(len(parts) - 1, 0, -1):
         try:
-            module = sys.modules.get(".".join(parts[:at])) or import_module(".".join(parts[:at]))
-            return reduce(getattr, parts[at:], module)
+            module = sys.modules.get(".".join(parts[:split])) or import_module(".".join(parts[:split]))
+            return reduce(getattr, parts[split:], module)
         except (ImportError, AttributeError):
             continue
     return None

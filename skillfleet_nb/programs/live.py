@@ -160,9 +160,9 @@ class LiveProgram:
         self.differs = ""
 
         def look() -> None:
-            told = check(version, program)
+            differences = check(version, program)
             if self._serving[0] is version:
-                self.differs = told
+                self.differs = differences
 
         inside = contextvars.copy_context()  # the model that a caller has set for its context
         threading.Thread(target=inside.run, args=(look,), name=f"skillfleet-check-{version.ref}", daemon=True).start()
@@ -172,7 +172,7 @@ class LiveProgram:
         return self._every > 0 and self._calls % self._every == 0
 
     def _tell(self, version: ProgramVersion, started: float, exc: BaseException | None) -> None:
-        told = Answered(
+        event = Answered(
             name=self._name,
             alias=self._alias,
             version=version.version,
@@ -181,7 +181,7 @@ class LiveProgram:
             error=None if exc is None else f"{type(exc).__name__}: {exc}",
         )
         try:
-            self._open().post(lambda: (told,))
+            self._open().post(lambda: (event,))
         except (SkillfleetError, OSError) as trouble:  # recording never breaks an answer
             self.trouble = f"calls are not recorded: {trouble}"
 

@@ -289,7 +289,7 @@ def _migration(predictor: Any, version: tuple[str, str] | None) -> tuple[str, Si
 
 
 def _compare(name: str, predictor: Any, saved: SavedPredictor) -> list[FieldDifference]:
-    was = {n: FieldShape(n, told.get("role", "input"), told.get("type")) for n, told in saved.fields.items()}
+    was = {n: FieldShape(n, entry.get("role", "input"), entry.get("type")) for n, entry in saved.fields.items()}
     now = {field.name: field for field in fields_of(predictor.signature)}
     pairs = [(was.get(n), now.get(n)) for n in dict.fromkeys([*now, *was])]
     return [FieldDifference(name, before, after) for before, after in pairs if _differ(before, after)]
@@ -307,8 +307,8 @@ def _in_order(part: Mapping[str, Any], saved: SavedPredictor, signature: Any, *,
     fields = []
     for name, info in signature.fields.items():
         own = {"prefix": info.json_schema_extra["prefix"], "description": info.json_schema_extra["desc"]}
-        told = saved.fields.get(name)
-        fields.append(own if told is None else {"prefix": told["prefix"], "description": told["description"]})
+        field = saved.fields.get(name)
+        fields.append(own if field is None else {"prefix": field["prefix"], "description": field["description"]})
     demos = saved.demos
     if check:
         demos = [kept for demo in demos if (kept := _fitting(demo, saved, signature)) is not None]
@@ -337,14 +337,14 @@ def _signature_of(saved: SavedPredictor, signature: Any) -> Any:
 
     annotations = {f.type: signature.fields[f.name].annotation for f in fields_of(signature)}
     made: dict[str, tuple[Any, Any]] = {}
-    for name, told in saved.fields.items():
+    for name, field in saved.fields.items():
         own = signature.fields.get(name)
-        text = told.get("type")
+        text = field.get("type")
         if text is None and own is None:
             raise InputError(f"field {name} was saved without its type: load it with differences='migrate'.")
         annotation = own.annotation if text is None else annotations.get(text) or _annotation(name, text)
-        new = dspy.InputField if told.get("role") == "input" else dspy.OutputField
-        made[name] = (annotation, new(desc=told["description"]))
+        new = dspy.InputField if field.get("role") == "input" else dspy.OutputField
+        made[name] = (annotation, new(desc=field["description"]))
     return dspy.Signature(made, saved.instructions)
 
 

@@ -211,18 +211,18 @@ class Registry:
         NotFoundError
             If there is no such name, version or alias, with the nearest.
         """
-        name, at = parse(ref)
+        name, version_or_alias = parse(ref)
         named = self._named(name)
-        if at == NEWEST:
+        if version_or_alias == NEWEST:
             return named.versions[-1]
-        if at.isdecimal():
-            return _version(name, named, int(at))
-        if at not in named.aliases:
+        if version_or_alias.isdecimal():
+            return _version(name, named, int(version_or_alias))
+        if version_or_alias not in named.aliases:
             ways = [*named.aliases, *(str(v.version) for v in named.versions[-3:])]
-            raise unknown(f"version or alias of {name}", at, ways)
-        return _version(name, named, named.aliases[at][-1].version)
+            raise unknown(f"version or alias of {name}", version_or_alias, ways)
+        return _version(name, named, named.aliases[version_or_alias][-1].version)
 
-    def register(self, name: str, state: ProgramState, told: Mapping[str, Any] | None = None) -> ProgramVersion:
+    def register(self, name: str, state: ProgramState, facts: Mapping[str, Any] | None = None) -> ProgramVersion:
         """Keep a program as the next version of `name`; what is registered already stays the version it is.
 
         Parameters
@@ -254,20 +254,20 @@ class Registry:
                     program=program_class(state) or "",
                     signatures=fingerprints(state),
                     by=_person(),
-                    **(told or {}),
+                    **(facts or {}),
                 )
                 journal.append(event, sync=True)
         return self._named(name).by_content[content]
 
     def migrated(self, version: ProgramVersion, steps: Sequence[MigrationStep]) -> None:
         """Record by which migrations a version was loaded, each once; raises as `register` does."""
-        known = self._named(version.name).migrated
-        if all((version.version, *step) in known for step in steps):
+        recorded = self._named(version.name).migrated
+        if all((version.version, *step) in recorded for step in steps):
             return
         with self._writing() as journal:
-            new = [step for step in steps if (version.version, *step) not in known]
-            told = [SignatureMigrated(name=version.name, version=version.version, **step._asdict()) for step in new]
-            journal.append_many(told)
+            new = [step for step in steps if (version.version, *step) not in recorded]
+            events = [SignatureMigrated(name=version.name, version=version.version, **step._asdict()) for step in new]
+            journal.append_many(events)
 
     def migrations(self, name: str) -> dict[int, list[MigrationStep]]:
         """Return by which migrations each version of a name was ever loaded; raises as `versions` does."""
@@ -382,8 +382,8 @@ def parse(ref: str) -> Reference:
     >>> parse("intents@3"), parse("intents")
     (Reference(name='intents', at='3'), Reference(name='intents', at='newest'))
     """
-    name, _, at = ref.partition("@")
-    return Reference(name, at or NEWEST)
+    name, _, version_or_alias = ref.partition("@")
+    return Reference(name, version_or_alias or NEWEST)
 
 
 def check_name(text: str, what: str) -> None:

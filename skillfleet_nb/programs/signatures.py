@@ -56,14 +56,14 @@ class SignatureVersion:
         """
         if Version(start) > Version(self.version):
             raise InputError(f"it was made for version {start} and the code has {self.version}: update the code")
-        known = sorted({*self.migrations, self.version}, key=Version)
-        if start not in known:
-            ways = ", ".join(v for v in known if v != self.version) or "no version"
+        versions = sorted({*self.migrations, self.version}, key=Version)
+        if start not in versions:
+            ways = ", ".join(v for v in versions if v != self.version) or "no version"
             raise InputError(
                 f"it was made for version {start}, and there are migrations from {ways} to {self.version}: "
                 f"add one to signature_version({self.version!r}, migrations={{{start!r}: …}})"
             )
-        steps = known[known.index(start) :]
+        steps = versions[versions.index(start) :]
         return [(one, other, self.migrations[one]) for one, other in pairwise(steps)]
 
 
@@ -102,7 +102,7 @@ class SavedPredictor:
         """
         if old not in self.fields or new in self.fields:
             raise InputError(f"cannot rename field {old!r} to {new!r}: its fields are {', '.join(self.fields)}")
-        self.fields = {new if name == old else name: told for name, told in self.fields.items()}
+        self.fields = {new if name == old else name: field for name, field in self.fields.items()}
         self.demos = [{new if name == old else name: value for name, value in demo.items()} for demo in self.demos]
 
     def drop(self, name: str) -> None:
@@ -142,19 +142,19 @@ def signature_version(
     >>> version_of(Sort)
     ('Sort', '1.1')
     """
-    given = dict(migrations or {})
-    for text in (version, *given):
+    steps = dict(migrations or {})
+    for text in (version, *steps):
         try:
             Version(text)
         except InvalidVersion:
             raise InputError(f"signature version {text!r}: write numbers and dots, for example '1.2'") from None
-    if late := [start for start in given if Version(start) >= Version(version)]:
+    if late := [start for start in steps if Version(start) >= Version(version)]:
         raise InputError(
             f"a migration from {late[0]} cannot lead to version {version}: name the version it starts from"
         )
 
     def declare(signature: Signature) -> Signature:
-        setattr(signature, _VERSION, SignatureVersion(version, given))
+        setattr(signature, _VERSION, SignatureVersion(version, steps))
         mark = f"{signature.__module__}:{signature.__qualname__}@{version}"
         for info in signature.fields.values():
             info.json_schema_extra = {**(info.json_schema_extra or {}), _MARK: mark}
@@ -180,8 +180,8 @@ def declared(signature: Signature) -> SignatureVersion | None:
         cls = reduce(getattr, rest.rpartition("@")[0].split("."), sys.modules[module])
     except (KeyError, AttributeError):  # a class within a function, or of a module that was unloaded
         cls = signature
-    found: SignatureVersion | None = getattr(cls, _VERSION, None)
-    return found
+    version: SignatureVersion | None = getattr(cls, _VERSION, None)
+    return version
 
 
 def fields_of(signature: Signature) -> tuple[FieldShape, ...]:
@@ -208,7 +208,7 @@ def type_text(annotation: object) -> str:
     >>> type_text(list[str]), type_text(Literal["a.b"]), type_text(Version)
     ('list[str]', "Literal['a.b']", 'Version')
     """
-    return _MODULES.sub(lambda found: found[1] or "", formatannotation(annotation))
+    return _MODULES.sub(lambda match: match[1] or "", formatannotation(annotation))
 
 
 def fingerprint(fields: Sequence[FieldShape], instructions: str) -> str:

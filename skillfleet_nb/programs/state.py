@@ -232,7 +232,7 @@ def saved_fields(state: Mapping[str, Any], predictor: str) -> tuple[FieldShape, 
 
 def saved_versions(state: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Return name and version of the signature of each predictor whose class declared one."""
-    return {name: (told[0], told[1]) for name, told in _envelope(state).get("signatures", {}).items()}
+    return {name: (pair[0], pair[1]) for name, pair in _envelope(state).get("signatures", {}).items()}
 
 
 def saved_models(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -251,8 +251,8 @@ def saved_with(state: Mapping[str, Any]) -> str | None:
 
 def program_class(state: Mapping[str, Any]) -> str | None:
     """Return the class of the program that a state was made from, as ``module.name``; None where it is not known."""
-    told = _envelope(state).get("program")
-    return None if told is None else str(told)
+    name = _envelope(state).get("program")
+    return None if name is None else str(name)
 
 
 def unsaved_of(state: Mapping[str, Any]) -> list[str]:
@@ -316,8 +316,8 @@ def _modules(name: str, module: object, seen: set[int]) -> Iterator[tuple[str, A
 
 
 def _model_choice(lm: Any) -> dict[str, Any]:
-    given = getattr(lm, "kwargs", {})
-    settings = {name: given[name] for name in _LM_SETTINGS if isinstance(given.get(name), str | int | float)}
+    options = getattr(lm, "kwargs", {})
+    settings = {name: options[name] for name in _LM_SETTINGS if isinstance(options.get(name), str | int | float)}
     return {"model": str(lm.model), "hosted": isinstance(getattr(lm, "engine", None), str), "settings": settings}
 
 

@@ -132,18 +132,18 @@ class _Voting(dspy.Module):  # type: ignore[misc]  # dspy is untyped
     def counted(self, predictions: Sequence[dspy.Prediction | None]) -> Voted:
         """Count the votes; None stands for a member that failed."""
         weights = self.weights if self.weighing == "weighted" and self.weights else [1.0] * len(predictions)
-        given = [
+        answered = [
             (p, w, key) for p, w in zip(predictions, weights, strict=True) if p is not None and (key := self._key(p))
         ]
-        if not given:
+        if not answered:
             raise RuntimeError(f"none of {len(predictions)} members gave an answer")
         behind: dict[tuple[str, ...], float] = defaultdict(float)
-        for _, weight, key in given:
+        for _, weight, key in answered:
             behind[key] += weight
         total = math.fsum(behind.values())
         if total <= 0:  # members that are no better than chance, all of them
-            behind = {key: float(sum(key == k for *_, k in given)) for key in behind}
-            total = float(len(given))
+            behind = {key: float(sum(key == k for *_, k in answered)) for key in behind}
+            total = float(len(answered))
         ranked = sorted(behind.items(), key=lambda item: -item[1])  # of equals the one that was given first
         (key, most), others = ranked[0], ranked[1:]
         agreement = most / total
@@ -152,10 +152,10 @@ class _Voting(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             confidence=self._confidence(agreement),
             agreed=agreement >= self.min_agreement - _SURE,
             tied=bool(others) and others[0][1] >= most - _SURE,
-            answers={self._text(next(p for p, _, own in given if own == k)): w / total for k, w in ranked},
-            failed=len(predictions) - len(given),
+            answers={self._text(next(p for p, _, own in answered if own == k)): w / total for k, w in ranked},
+            failed=len(predictions) - len(answered),
         )
-        winner = max((item for item in given if item[2] == key), key=lambda item: item[1])[0]
+        winner = max((item for item in answered if item[2] == key), key=lambda item: item[1])[0]
         made = Voted(**dict(winner.items()))
         made.vote = vote
         self.statistics.add(vote, len(predictions))
@@ -178,8 +178,8 @@ class _Voting(dspy.Module):  # type: ignore[misc]  # dspy is untyped
     def _confidence(self, agreement: float) -> float | None:
         if not self.calibration:
             return None
-        at = bisect_right([knot for knot, _ in self.calibration], agreement + _SURE)
-        return self.calibration[max(0, at - 1)][1]
+        index = bisect_right([knot for knot, _ in self.calibration], agreement + _SURE)
+        return self.calibration[max(0, index - 1)][1]
 
 
 class Ensemble(_Voting):
@@ -241,8 +241,8 @@ class Ensemble(_Voting):
 
         def run(program: dspy.Module) -> list[tuple[dspy.Prediction | None, float]]:
             evaluate = dspy.Evaluate(devset=rows, metric=metric, num_threads=num_threads, max_errors=len(rows) + 1)
-            found = evaluate(program).results
-            return [(p if list(p.keys()) else None, float(getattr(s, "score", s))) for _, p, s in found]
+            results = evaluate(program).results
+            return [(p if list(p.keys()) else None, float(getattr(s, "score", s))) for _, p, s in results]
 
         return self.learned(rows, [run(program) for program in self.programs], metric)
 
@@ -256,9 +256,9 @@ class Ensemble(_Voting):
         given_answers = {self._key(p) for own in answers for p, _ in own if p is not None}
         self.weights = [accuracy_weight([score for _, score in own], len(given_answers)) for own in answers]
         seen = []
-        for example, given in zip(examples, zip(*answers, strict=True), strict=True):
-            if any(prediction is not None for prediction, _ in given):
-                voted = self.counted([prediction for prediction, _ in given])
+        for example, predictions in zip(examples, zip(*answers, strict=True), strict=True):
+            if any(prediction is not None for prediction, _ in predictions):
+                voted = self.counted([prediction for prediction, _ in predictions])
                 score: Any = metric(example, voted)
                 seen.append((voted.vote.agreement if voted.vote else 0.0, float(getattr(score, "score", score))))
         self.statistics = Statistics()
@@ -351,8 +351,8 @@ class BestOfN(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         """Ask until an attempt is good enough, `n` times at most."""
         rewards: list[float] = []
 
-        def reward(given: dict[str, Any], prediction: dspy.Prediction) -> float:
-            rewards.append(float(self.reward(given, prediction)))
+        def reward(inputs: dict[str, Any], prediction: dspy.Prediction) -> float:
+            rewards.append(float(self.reward(inputs, prediction)))
             return rewards[-1]
 
         # One for each call: it counts failures down on itself.
@@ -391,12 +391,16 @@ def calibrated(seen: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
     if not seen:
         return []
     every = math.fsum(score for _, score in seen) / len(seen)
-    at: dict[float, list[float]] = defaultdict(list)
+    scores_by_agreement: dict[float, list[float]] = defaultdict(list)
     for agreement, score in seen:
-        at[round(agreement, 6)].append(score)
+        scores_by_agreement[round(agreement, 6)].append(score)
     blocks: list[tuple[list[float], float, float]] = []  # agreements, sum of scores, their weight
-    for agreement in sorted(at):
-        block = [agreement], math.fsum(at[agreement]) + 2 * every, len(at[agreement]) + 2.0
+    for agreement in sorted(scores_by_agreement):
+        block = (
+            [agreement],
+            math.fsum(scores_by_agreement[agreement]) + 2 * every,
+            len(scores_by_agreement[agreement]) + 2.0,
+        )
         while blocks and blocks[-1][1] / blocks[-1][2] >= block[1] / block[2]:
             before = blocks.pop()
             block = before[0] + block[0], before[1] + block[1], before[2] + block[2]

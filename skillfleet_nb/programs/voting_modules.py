@@ -39,7 +39,7 @@ class EnsembleFactory(ModuleFactory):
         from skillfleet_nb.programs.voting import Ensemble
 
         c = self.config
-        programs = [program_of(given, self.name) for given in c.programs]
+        programs = [program_of(program, self.name) for program in c.programs]
         made: Program = Ensemble(programs, vote=c.vote, min_agreement=c.min_agreement, fields=c.fields)
         return made
 

@@ -166,24 +166,24 @@ def _together(comparisons: int) -> float:
 def _disagreements(runs: tuple[Run, ...], by_job: list[pd.DataFrame]) -> tuple[pd.DataFrame, tuple[int, int]]:
     import pandas as pd
 
-    there = [at for at, frame in enumerate(by_job) if len(frame)]
-    columns = {f"{what} {at + 1}": by_job[at][what] for at in there for what in ("score", "output")}
+    there = [i for i, frame in enumerate(by_job) if len(frame)]
+    columns = {f"{what} {i + 1}": by_job[i][what] for i in there for what in ("score", "output")}
     if len(there) < 2:  # noqa: PLR2004  a disagreement takes two
         return pd.DataFrame(columns=["example_id", "input", "expected"]), (0, 0)
-    joined = pd.DataFrame(columns).dropna(subset=[f"score {at + 1}" for at in there])
-    scores = joined[[f"score {at + 1}" for at in there]]
+    joined = pd.DataFrame(columns).dropna(subset=[f"score {i + 1}" for i in there])
+    scores = joined[[f"score {i + 1}" for i in there]]
     spread = scores.max(axis=1) - scores.min(axis=1)
     apart = spread > 1e-9  # noqa: PLR2004  more than rounding
-    outputs = joined[[f"output {at + 1}" for at in there]].itertuples(index=False, name=None)
+    outputs = joined[[f"output {i + 1}" for i in there]].itertuples(index=False, name=None)
     answered = pd.Series([len({o for o in row if isinstance(o, str)}) > 1 for row in outputs], joined.index, dtype=bool)
     order = spread[apart].sort_values(ascending=False, kind="stable").index
     frame = joined.loc[order].rename_axis("example_id").reset_index()
     examples: dict[str, Any] = {}
-    for at in there:
+    for i in there:
         if not set(frame.example_id) <= examples.keys():
-            examples |= runs[at].job.examples()
-    for place, (column, told) in enumerate((("input", "inputs"), ("expected", "labels")), 1):
-        values = [getattr(examples[e], told)().toDict() if e in examples else {} for e in frame.example_id]
+            examples |= runs[i].job.examples()
+    for place, (column, method) in enumerate((("input", "inputs"), ("expected", "labels")), 1):
+        values = [getattr(examples[e], method)().toDict() if e in examples else {} for e in frame.example_id]
         frame.insert(place, column, [in_words(v) if v else "" for v in values])
     return frame, (int((~apart).sum()), int((answered & ~apart).sum()))
 

@@ -181,7 +181,7 @@ class Comparison(Readable):
             sentences=[difference.sentence() for difference in self.differences],
             setup=self.setup,
             same_setup=self.same_setup,
-            diffs=[self.diff(at) for at in range(1, len(self.runs))],
+            diffs=[self.diff(i) for i in range(1, len(self.runs))],
             disagreements=self.disagreements,
             agreed=self.agreed,
             split=self.split,

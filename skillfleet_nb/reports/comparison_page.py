@@ -113,7 +113,7 @@ class ComparisonPage(NamedTuple):
     def disagreement_rows(self, most: int, widest: int) -> tuple[list[str], list[list[str]], str]:
         """Return header, rows and title of the examples on which the runs disagree."""
         frame, names = self.disagreements, self.names
-        scored = [at for at in range(len(names)) if f"score {at + 1}" in frame]
+        scored = [i for i in range(len(names)) if f"score {i + 1}" in frame]
         agreed, differently = self.agreed
         n, all_rows = len(frame), len(frame) + agreed
         if not all_rows:
@@ -121,7 +121,7 @@ class ComparisonPage(NamedTuple):
         where = {"test": "test rows", "val": "validation rows"}[self.split or "test"]
         title = f"They disagree on {n:,} of {all_rows:,} {where}"
         if n and len(scored) == 2:  # noqa: PLR2004  a pair
-            one, other = (frame[f"score {at + 1}"] for at in scored)
+            one, other = (frame[f"score {i + 1}"] for i in scored)
             title += (
                 f": {names[scored[0]]} does better on {(one > other).sum():,}, "
                 f"{names[scored[1]]} on {(one < other).sum():,}"
@@ -132,12 +132,12 @@ class ComparisonPage(NamedTuple):
             [
                 one_line(row["input"] or row["example_id"], widest),
                 one_line(row["expected"], widest),
-                *(f"{mark(row[f'score {at + 1}'])} {answer_in_words(row[f'output {at + 1}'], widest)}"
-                  for at in scored),
+                *(f"{mark(row[f'score {i + 1}'])} {answer_in_words(row[f'output {i + 1}'], widest)}"
+                  for i in scored),
             ]
             for row in frame.head(most).to_dict("records")
         ]  # fmt: skip
-        return ["example", "expected", *(names[at] for at in scored)], rows, title
+        return ["example", "expected", *(names[i] for i in scored)], rows, title
 
 
 def _change(before: float | None, after: float | None) -> str:

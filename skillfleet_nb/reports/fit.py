@@ -181,8 +181,8 @@ def _looked_at(name: str, state: ProgramState, onto: Program | None) -> SavedPro
         ways.setdefault(step.predictor, []).append(step)
     if not ways:
         return SavedProgram(name, "fits", "", state, state)
-    told = dict.fromkeys(f"{way[0].signature} {way[0].start} → {way[-1].to}" for way in ways.values())
-    return SavedProgram(name, "migrates", ", ".join(told), state, dump_state(program))
+    steps = dict.fromkeys(f"{way[0].signature} {way[0].start} → {way[-1].to}" for way in ways.values())
+    return SavedProgram(name, "migrates", ", ".join(steps), state, dump_state(program))
 
 
 def history(home: Home, registry: Registry, name: str) -> list[dict[str, Any]]:
@@ -204,13 +204,13 @@ def history(home: Home, registry: Registry, name: str) -> list[dict[str, Any]]:
     for version in registry.versions(name):
         named = saved_versions(load_program(home, version.program_id))
         for predictor, fingerprint in version.signatures.items():
-            told = " ".join(named[predictor]) if predictor in named else fingerprint
+            text = " ".join(named[predictor]) if predictor in named else fingerprint
             rows.append(
                 {
                     "version": version.version,
                     "registered_at": version.at,
                     "predictor": predictor,
-                    "signature": told,
+                    "signature": text,
                     "loaded_as": next(
                         (s.to for s in reversed(migrations.get(version.version, [])) if s.predictor == predictor), ""
                     ),

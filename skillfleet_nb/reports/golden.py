@@ -220,16 +220,16 @@ def check(
     if calls < 0:
         raise InputError(f"{calls} calls cannot be bought: give a number from 0, which asks DSPy's cache alone.")
     kept = _kept(home, version)
-    found = [GoldenAnswer(one["inputs"], one["output"]) for one in kept]
+    golden = [GoldenAnswer(one["inputs"], one["output"]) for one in kept]
     lm = dspy.settings.lm
-    if not found:
+    if not golden:
         return GoldenCheck(version.ref, (), "no answers were kept with it")
     if lm is None and not own_models(program):
-        return GoldenCheck(version.ref, found, "no model is configured")
+        return GoldenCheck(version.ref, golden, "no model is configured")
     if not run_tools and _has_tools(program):
-        return GoldenCheck(version.ref, found, "it has tools, which would be run: ask for it with check=True")
+        return GoldenCheck(version.ref, golden, "it has tools, which would be run: ask for it with check=True")
     answers, bought, why = [], 0, ""
-    for answer in found:
+    for answer in golden:
         try:
             answers.append(_answered(answer, lambda inputs: _from_cache(program, inputs)))
         except _NotCached:

@@ -209,12 +209,12 @@ class _Grading:
 def task_of(rows: Dataset, program: Any = None) -> str:
     """Say in words what a set teaches: the program's instructions, the fields, the values of the label."""
     outputs = [f for f in rows.fields if f not in rows.inputs]
-    told = [p.signature.instructions for p in program.predictors()] if program is not None else []
-    told.append(f"From {', '.join(rows.inputs)}, give {', '.join(outputs) or 'an answer'}.")
+    sentences = [p.signature.instructions for p in program.predictors()] if program is not None else []
+    sentences.append(f"From {', '.join(rows.inputs)}, give {', '.join(outputs) or 'an answer'}.")
     values = sorted({v for v in rows.labels if v is not None})
     if 1 < len(values) <= _MOST_VALUES:
-        told.append(f"{rows.label} is one of: {', '.join(values)}.")
-    return " ".join(told)
+        sentences.append(f"{rows.label} is one of: {', '.join(values)}.")
+    return " ".join(sentences)
 
 
 class ExampleJudge(ModuleFactory):

@@ -79,25 +79,25 @@ class Registered:
         """Keep a program as the next version of a name; see :meth:`skillfleet_nb.Fleet.register`."""
         from skillfleet_nb.reports.stored_programs import StoredProgram
 
-        told: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
         if isinstance(source, str | Path) and Path(source).suffix == ".json":
             state = read_state(source)
         elif isinstance(source, Job | str):
-            state, told = self._of_job(self._program(source.id if isinstance(source, Job) else str(source)))
+            state, facts = self._of_job(self._program(source.id if isinstance(source, Job) else str(source)))
         elif isinstance(source, StoredProgram):
-            state, told = self._of_job(source)
+            state, facts = self._of_job(source)
         else:
             state = dump_state(_program(source))
         if reasons := unsaved_of(state):
             raise InputError(f"this program cannot be registered: {'; '.join(reasons)}.")
         made_with = (state.get("metadata") or {}).get("dependency_versions") or {}
-        told["versions"] = {k: v for k, v in made_with.items() if k in _MADE_WITH}
-        told |= {"note": note} if note else {}
+        facts["versions"] = {k: v for k, v in made_with.items() if k in _MADE_WITH}
+        facts |= {"note": note} if note else {}
         check_name(name, "name")
         if golden is not None:
-            program = source if not told and not isinstance(source, str | Path) else build(state)
-            told["golden"] = goldens.ask_and_keep(self._store.home, program, golden, program_id(state))
-        return self._registry.register(name, state, told)
+            program = source if not facts and not isinstance(source, str | Path) else build(state)
+            facts["golden"] = goldens.ask_and_keep(self._store.home, program, golden, program_id(state))
+        return self._registry.register(name, state, facts)
 
     def versions(self, name: str | None = None) -> pd.DataFrame:
         """List versions as a frame; see :meth:`skillfleet_nb.Fleet.versions`."""
@@ -170,8 +170,8 @@ class Registered:
         try:
             return self._job(name)
         except NotFoundError:
-            known = [*self._registry.names, *dict.fromkeys(queries.job_names(self._store).name)]
-            raise unknown("registered program or job", name, known) from None
+            names = [*self._registry.names, *dict.fromkeys(queries.job_names(self._store).name)]
+            raise unknown("registered program or job", name, names) from None
 
     def decisions(self, job: Job) -> pd.DataFrame:
         """Return what a job's optimizer accepted and what not, in order: the relation ``decisions``."""
@@ -268,11 +268,11 @@ class Registered:
         """Warn of what is to be known before a program is used, and return it; nothing where nothing is."""
         settings = Settings.load(self._store.home.config)
         calls = settings.golden_calls if check is None or check is True else check
-        found = goldens.check(self._store.home, settings, version, program, calls, run_tools=check is not None)
-        if not found.answers or (found.ok and found.checked):
+        outcome = goldens.check(self._store.home, settings, version, program, calls, run_tools=check is not None)
+        if not outcome.answers or (outcome.ok and outcome.checked):
             return ""
-        warnings.warn(found.sentence(), goldens.GoldenWarning, stacklevel=4)
-        return found.sentence()
+        warnings.warn(outcome.sentence(), goldens.GoldenWarning, stacklevel=4)
+        return outcome.sentence()
 
     def live(
         self, ref: str, onto: Onto = None, *, record: float = 0.01, check: bool | int | None = None
@@ -350,18 +350,19 @@ class Registered:
         """
         if force is not None and not force.strip():
             raise InputError("force: say why the alias is moved against the evidence, in a few words.")
-        found = self.evidence(name, alias, version)
-        since = found.moves if since is None else since
-        if since == found.moves > 0 and self._registry.find(f"{name}@{alias}").version == version:
-            return found
-        if since == found.moves and found.objection and force is None and not dry_run:
+        evidence = self.evidence(name, alias, version)
+        since = evidence.moves if since is None else since
+        if since == evidence.moves > 0 and self._registry.find(f"{name}@{alias}").version == version:
+            return evidence
+        if since == evidence.moves and evidence.objection and force is None and not dry_run:
             typed = as_typed(f"program alias {name} {alias} {version} --force REASON")
             raise JobError(
-                f"{name}@{alias} is not moved to version {version}: {found.objection}. {typed} moves it all the same."
+                f"{name}@{alias} is not moved to version {version}: {evidence.objection}. "
+                f"{typed} moves it all the same."
             )
         if not dry_run:
-            self._registry.move(name, alias, version, since=since, evidence=found.text, forced=force)
-        return found
+            self._registry.move(name, alias, version, since=since, evidence=evidence.text, forced=force)
+        return evidence
 
     def rollback(self, name: str, alias: str, to: int | None = None, *, since: int | None = None) -> Move:
         """Set an alias back to the version that it stood for before, or to an earlier one, `to`.
@@ -412,21 +413,21 @@ class Registered:
         setup = {k: spec.get(k) for k in ("optimizer", "metric", "metric_hash", "lm", "seed")} | {"data": data}
         frame = program.scores().sort_values(["split", "example_id"], ascending=[False, True])
         scored = zip(frame.example_id.astype(str), frame.output, strict=True)
-        answers = [(examples[at].inputs().toDict(), output) for at, output in scored if at in examples]
-        told = {"job_id": job.id, "scores": scores, "setup": setup, "note": self._reasons(job, program.id)}
-        return dict(program.state), {**told, "golden": goldens.keep(self._store.home, answers)}
+        answers = [(examples[row].inputs().toDict(), output) for row, output in scored if row in examples]
+        facts = {"job_id": job.id, "scores": scores, "setup": setup, "note": self._reasons(job, program.id)}
+        return dict(program.state), {**facts, "golden": goldens.keep(self._store.home, answers)}
 
     def _reasons(self, job: Job, program_id: str) -> str:
         """Tell why a program was proposed and taken, and those before it, where its optimizer says so."""
         judged = queries.decisions(self._store, job.id)
         taken = judged[judged.accepted].reset_index(drop=True)
-        at = taken.index[taken.program_id == program_id]
-        return " Then: ".join(dict.fromkeys(taken.reasons[: at[-1] + 1])) if len(at) else ""
+        places = taken.index[taken.program_id == program_id]
+        return " Then: ".join(dict.fromkeys(taken.reasons[: places[-1] + 1])) if len(places) else ""
 
 
 def _is_alias(ref: str) -> bool:
-    at = parse(ref).at
-    return at != NEWEST and not at.isdecimal()
+    wanted = parse(ref).at
+    return wanted != NEWEST and not wanted.isdecimal()
 
 
 def _program(source: object) -> dspy.Module:

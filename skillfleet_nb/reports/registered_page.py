@@ -177,9 +177,13 @@ class RegisteredProgram(Readable):
 
     def _drawn(self) -> Markup:
         """Draw the newest versions, this one among them."""
-        at = self.version.version
-        shown = self.versions[-SHOWN:] if at > len(self.versions) - SHOWN else self.versions[max(0, at - SHOWN) : at]
-        drawn = timeline(shown, self.aliases, at)
+        number = self.version.version
+        shown = (
+            self.versions[-SHOWN:]
+            if number > len(self.versions) - SHOWN
+            else self.versions[max(0, number - SHOWN) : number]
+        )
+        drawn = timeline(shown, self.aliases, number)
         return fill("<div style='overflow-x:auto;contain:inline-size'>{}</div>{}", drawn, legend(shown))
 
     def _versions_of(self) -> str:

@@ -44,7 +44,7 @@ def timeline(
     """
     step = max(_STEP_LEAST, min(90, (_WIDTH - _LEFT - _RIGHT) / max(1, len(versions))))
     width = round(_LEFT + _RIGHT + step * len(versions))
-    x = {v.version: round(_LEFT + step * (at + 0.5), 1) for at, v in enumerate(versions)}
+    x = {v.version: round(_LEFT + step * (i + 0.5), 1) for i, v in enumerate(versions)}
     flags, rows = _flags(x, aliases, width)
     top = rows * _FLAG + 8
     scale = _Scale([s for v in versions for s in _scores(v)], top)
@@ -130,7 +130,7 @@ def _flags(
     for version, alias in shown[:_MOST_FLAGS] if len(shown) > 2 * _MOST_FLAGS else shown:
         wide = len(shortened(alias, _LONGEST)) * _CHAR + 12
         left = min(x[version], width - wide - 2)
-        row = next((at for at, end in enumerate(ends) if end < left), len(ends))
+        row = next((i for i, end in enumerate(ends) if end < left), len(ends))
         ends[row : row + 1] = [left + wide + 4]
         laid.append((alias, left, wide, float(row), version))
     rows = max(1, len(ends))

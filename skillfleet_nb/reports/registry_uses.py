@@ -29,11 +29,11 @@ class Use(NamedTuple):
 
 def uses_of(frame: pd.DataFrame) -> Uses:
     """Read what :func:`~skillfleet_nb.store.queries.program_uses` found."""
-    found: dict[str, dict[int, Use]] = {}
+    uses: dict[str, dict[int, Use]] = {}
     for row in frame.to_dict("records"):
-        at = None if is_missing(row["answered_at"]) else row["answered_at"]
-        found.setdefault(row["name"], {})[int(row["version"])] = Use(tuple(row["jobs"]), int(row["answers"]), at)
-    return found
+        moment = None if is_missing(row["answered_at"]) else row["answered_at"]
+        uses.setdefault(row["name"], {})[int(row["version"])] = Use(tuple(row["jobs"]), int(row["answers"]), moment)
+    return uses
 
 
 def in_words(uses: Iterable[Use]) -> str:

@@ -29,8 +29,8 @@ def starts_from(job: Job, jobs: pd.DataFrame) -> str:
     try:
         state = dump_state(job.given)
         program_id = save_program(job.home, state)
-        found = jobs[(jobs.best_program_id == program_id) & (jobs.job_id != job.id)]
-        for row in found.itertuples():
+        sources = jobs[(jobs.best_program_id == program_id) & (jobs.job_id != job.id)]
+        for row in sources.itertuples():
             if Progress(job.home, str(row.job_id)).update().first_program != program_id:
                 tested = "" if is_missing(row.test_score) else f", {points(row.test_score)} on its sealed test"
                 return f"start  the best program of {row.name}{tested}"

@@ -141,9 +141,9 @@ class StoredProgram(Readable):
     def _scores(self) -> pd.DataFrame:
         frame = queries.program_scores(self._store, self.job.id, self.id)
         examples = self.programs.examples if len(frame) else {}
-        for at, (column, told) in enumerate((("input", "inputs"), ("expected", "labels")), 3):
-            values = [getattr(examples[e], told)().toDict() if e in examples else {} for e in frame.example_id]
-            frame.insert(at, column, [in_words(v) for v in values])
+        for place, (column, method) in enumerate((("input", "inputs"), ("expected", "labels")), 3):
+            values = [getattr(examples[e], method)().toDict() if e in examples else {} for e in frame.example_id]
+            frame.insert(place, column, [in_words(v) for v in values])
         return frame
 
     def calls(self, example_id: str) -> list[dict[str, Any]]:
@@ -164,8 +164,8 @@ class StoredProgram(Readable):
 
     def diff(self) -> ProgramDiff:
         """Compare it with the program that the job was given."""
-        given = self.programs.given
-        return diff_programs(self.state if given is None else load_program(self._store.home, given), self.state)
+        baseline = self.programs.given
+        return diff_programs(self.state if baseline is None else load_program(self._store.home, baseline), self.state)
 
     def load(self, onto: Program | None = None) -> Program:
         """Return it as a ``dspy.Module`` to be used.
@@ -266,12 +266,12 @@ def _spaced(text: str) -> str:
 def programs_of(store: Store, settings: Settings, job: Job) -> StoredPrograms:
     """List the programs of a job."""
     frame = queries.job_programs(store, job.id)
-    given, best = (next(iter(frame.program_id[frame[role]]), None) for role in ("given", "best"))
+    baseline, best = (next(iter(frame.program_id[frame[role]]), None) for role in ("given", "best"))
     roles = [" ".join(role for role in ("given", "best") if row[role]) for row in frame.to_dict("records")]
     frame = frame.drop(columns=["given", "best"]).assign(parents=frame["parents"].map(tuple))
     frame.insert(1, "role", roles)
     programs = StoredPrograms(
-        job, frame, given, best, lambda program_id: StoredProgram(store, settings, programs, program_id)
+        job, frame, baseline, best, lambda program_id: StoredProgram(store, settings, programs, program_id)
     )
     return programs
 
@@ -327,8 +327,8 @@ def in_words(fields: Mapping[str, Any]) -> str:
     >>> in_words({"text": "hello"}), in_words({"a": 1, "b": "x"})
     ('hello', 'a: 1 · b: x')
     """
-    told = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for k, v in fields.items()}
-    texts = {k: referred(text) for k, text in told.items()}
+    values = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for k, v in fields.items()}
+    texts = {k: referred(text) for k, text in values.items()}
     return next(iter(texts.values())) if len(texts) == 1 else " · ".join(f"{k}: {v}" for k, v in texts.items())
 
 

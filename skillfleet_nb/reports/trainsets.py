@@ -113,7 +113,7 @@ def record(home: Home, store: Store, report: TrainsetReport) -> None:
     rows = [{k: _plain(v) for k, v in r.items()} for r in ordered.to_dict("records")]
     key = sha256(json.dumps([report.name, rows]).encode()).hexdigest()[:16]
     if queries.last_analysis(store, report.name) != key:
-        parts = [rows[at : at + _ROWS_AN_EVENT] for at in range(0, len(rows), _ROWS_AN_EVENT)]
+        parts = [rows[start : start + _ROWS_AN_EVENT] for start in range(0, len(rows), _ROWS_AN_EVENT)]
         _append(home, "examples", [ExamplesAnalysed(dataset=report.name, key=key, rows=tuple(p)) for p in parts])
 
 

@@ -51,10 +51,10 @@ def check_labels(outputs: Mapping[str, Any], examples: Sequence[Example], metric
             continue
         (value, n), *_ = Counter(repr(e[name]) for e in strays).most_common(1)
         of = f"{n} example{'s' * (n != 1)}"
-        told = f"{name} = {value}, in {of}, is no answer of the program, which gives {_in_words(kind)}"
+        problem = f"{name} = {value}, in {of}, is no answer of the program, which gives {_in_words(kind)}"
         if 2 * len(strays) > len(labelled) and metric is not None and metric.own_score(strays[0]):
-            raise InputError(f"{told}; the metric {metric.name!r} counts none of these as right: {mend}")
-        notes.append(f"{told}; {mend}")
+            raise InputError(f"{problem}; the metric {metric.name!r} counts none of these as right: {mend}")
+        notes.append(f"{problem}; {mend}")
     return notes
 
 
@@ -134,8 +134,8 @@ def _bridged(name: str, kind: Any, strays: Sequence[Example], metric: RunMetric 
 
 
 def _mapping(name: str, kind: Any, strays: Sequence[Example]) -> str:
-    found = {repr(e[name]): _answers(e[name], kind) for e in strays}
-    sure = {value: repr(answers[0]) for value, answers in found.items() if len(answers) == 1}
+    candidates = {repr(e[name]): _answers(e[name], kind) for e in strays}
+    sure = {value: repr(answers[0]) for value, answers in candidates.items() if len(answers) == 1}
     if not sure:
         return f"correct the labels, or the type of {name} in the signature"
     shown = ", ".join(f"{value}: {answer}" for value, answer in sorted(sure.items())[:_SHOWN])

@@ -33,13 +33,13 @@ def models_of(metric: Metric) -> list[Model]:
     """List the models that a metric asks by itself, in the order they are found."""
     import dspy
 
-    found: list[Model] = []
+    models: list[Model] = []
     for thing in _reached(metric):
         lms = [thing] if isinstance(thing, dspy.BaseLM) else []
         if isinstance(thing, dspy.Module):
             lms = [p.lm for p in thing.predictors() if getattr(p, "lm", None) is not None]
-        found += [lm for lm in lms if all(lm is not other for other in found)]
-    return found
+        models += [lm for lm in lms if all(lm is not other for other in models)]
+    return models
 
 
 def unseen_clients(program: Program, metric: Metric | None) -> list[str]:

@@ -147,8 +147,8 @@ class CreateRequest:
             creator = self.creator.deepcopy()
             creator.configure(**config)
         else:
-            given = type(self.creator).__name__
-            raise InputError(f"creator = a {given}: give what sf.skill_creator() makes, or what became of it")
+            kind = type(self.creator).__name__
+            raise InputError(f"creator = a {kind}: give what sf.skill_creator() makes, or what became of it")
         # As they are now: a job that is resumed after it wrote its skill does not meet that as another one.
         similar = closest(task, root) if root.is_dir() else ()
         row = dspy.Example(task=task, similar=[one.model_dump() for one in similar]).with_inputs("task", "similar")
@@ -160,9 +160,9 @@ class CreateRequest:
         )  # fmt: skip
 
 
-def _reviews(given: str | Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _reviews(value: str | Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Part what is asked by the creator from what is asked by the run: the gates, and limits of cost."""
-    parts = [part.strip() for text in ([given] if isinstance(given, str) else given) for part in str(text).split(",")]
+    parts = [part.strip() for text in ([value] if isinstance(value, str) else value) for part in str(text).split(",")]
     gates = tuple(dict.fromkeys(part for part in parts if part in GATES))
     rest = tuple(part for part in parts if part and part not in GATES)
     for part in rest:
@@ -327,8 +327,10 @@ class Creation(Execution):
             result = replace(result, summary=stop.reason)
         else:
             wrong = counted(created.findings, "finding") if created.findings else "nothing found wrong"
-            told = f"{created.name}: quality {points(created.score)}, {wrong}; {created.path} path; in {created.folder}"
-            result = CreationResult.of(replace(result, test_score=created.score, summary=told), created)
+            sentence = (
+                f"{created.name}: quality {points(created.score)}, {wrong}; {created.path} path; in {created.folder}"
+            )
+            result = CreationResult.of(replace(result, test_score=created.score, summary=sentence), created)
         warnings = told_at_the_end(self._session, self._recorder, self.prepared.metric)
         events: list[Payload] = [*(Warned(text=text) for text in warnings)]
         events.append(recorded(result, candidate.program_id, unread))

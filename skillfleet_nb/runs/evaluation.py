@@ -190,11 +190,11 @@ class Evaluation(Execution):
             rows, n = compared.after, len(self.prepared.splits.test)
             mean = mean_interval(rows, seed=self.prepared.spec.seed)
             of_all = counted(len(rows), "row") if len(rows) == n else f"{len(rows):,} of {n:,} rows"
-            told = f"{points(mean.mean)} on {of_all}, 95% interval {points(mean.low)} to {points(mean.high)}"
-            told += f"; {unread}" if unread else ""
+            sentence = f"{points(mean.mean)} on {of_all}, 95% interval {points(mean.low)} to {points(mean.high)}"
+            sentence += f"; {unread}" if unread else ""
             result = replace(
                 result, test_baseline=None, test_delta=None, test_delta_interval=None, p_value=None, verdict=None,
-                test_interval=(mean.low, mean.high), summary=told,
+                test_interval=(mean.low, mean.high), summary=sentence,
             )  # fmt: skip
         warnings = told_at_the_end(self._session, self._recorder, self.prepared.metric)
         events: list[Payload] = [Warned(text=text) for text in warnings]

@@ -134,28 +134,28 @@ def many_failed(rows: Sequence[ExampleScore], last: BaseException | None) -> str
 
 def told_at_the_end(session: Session, recorder: Recorder, metric: RunMetric) -> list[str]:
     """List what the person should know of failures that did not stop the run."""
-    ledger, told = session.ledger, session.readings.told()
+    ledger, sentences = session.ledger, session.readings.told()
     if metric.failures and metric.last_failure is not None:
         text = f"metric {metric.name!r} raised {metric.failures} times, each counted as 0, the last"
-        told.append(f"{text}: {type(metric.last_failure).__name__}: {metric.last_failure}"[:1000])
+        sentences.append(f"{text}: {type(metric.last_failure).__name__}: {metric.last_failure}"[:1000])
     if ledger.unanswered and ledger.last_failure is not None:
         text = f"{ledger.unanswered} requests to a model failed for good"
         text += f", {ledger.refused} of them withheld by the provider" * bool(ledger.refused)
         text += "; predictions that needed them are left out of scores"
-        told.append(f"{text}; the last, to {ledger.last_failed}: {in_short(ledger.last_failure)}")
+        sentences.append(f"{text}; the last, to {ledger.last_failed}: {in_short(ledger.last_failure)}")
     unread = recorder.failed - ledger.unanswered - metric.failures
     if unread > 0:
-        told.append(
+        sentences.append(
             f"{unread} of {recorder.predictions} predictions failed though the model answered, each counted as 0: "
             "its answer could not be read, or the program raised; the job's log names each"
         )
     if ledger.totals.retries:
-        told.append(f"{ledger.totals.retries} attempts at calls failed and were repeated")
+        sentences.append(f"{ledger.totals.retries} attempts at calls failed and were repeated")
     if ledger.fallbacks.answers:
-        told.append(f"{ledger.fallbacks.answers} requests were answered by a fallback")
+        sentences.append(f"{ledger.fallbacks.answers} requests were answered by a fallback")
     if ledger.duplicates:
-        told.append(
+        sentences.append(
             f"{ledger.duplicates} requests were bought while the same one was in flight: DSPy asks again for a "
             "prediction that takes more than 120 s, and equal examples are asked at once"
         )
-    return told
+    return sentences

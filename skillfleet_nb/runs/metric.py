@@ -209,15 +209,15 @@ class RunMetric:
     ) -> Score:
         if is_unbought(pred):
             return _shared(0.0, "Not scored: the candidate could no longer win.")
-        told = self.on_score if self.on_score is not None and pred_name is None else _nobody
+        report = self.on_score if self.on_score is not None and pred_name is None else _nobody
         if pred is None:  # SIMBA scores a failed call this way
-            told(example, None)
+            report(example, None)
             return _shared(0.0, "The program failed on this input.")
         try:
             answer = self._call(example, pred, trace, pred_name, pred_trace)
         except Exception as exc:  # DSPy counts it as a failed prediction: whose failure it was is told at the end
             self.failures, self.last_failure = self.failures + 1, exc
-            told(example, None)
+            report(example, None)
             raise
         try:
             score = read_score(answer, self.name)
@@ -227,7 +227,7 @@ class RunMetric:
             if self.on_fault is not None:
                 self.on_fault(str(exc))
             raise RunStopped(StopKind.METRIC, str(exc)) from exc
-        told(example, score)
+        report(example, score)
         return score
 
 

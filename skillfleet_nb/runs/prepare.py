@@ -212,13 +212,13 @@ def in_time(settle: Callable[[], Prepared], minutes: float | None) -> Prepared:
         raise JobError(f"{stop.reason}; nothing was bought") from None
 
 
-def checked_fallbacks(given: object) -> tuple[Model, ...]:
+def checked_fallbacks(value: object) -> tuple[Model, ...]:
     """Take one model or several, in the order they take over; refuse what is none."""
     import dspy
 
-    if given is None:
+    if value is None:
         return ()
-    lms = list(given) if isinstance(given, list | tuple) else [given]
+    lms = list(value) if isinstance(value, list | tuple) else [value]
     for lm in lms:
         if not isinstance(lm, dspy.BaseLM):
             raise InputError(f"fallback_lm is {lm!r}: give a dspy.LM, or a list of them in the order they take over")

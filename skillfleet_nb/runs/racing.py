@@ -184,11 +184,11 @@ class Race:
         with self._turn:
             if self._scores[place] is None:
                 self._scores[place] = score
-            while self._known < self._n and (known := self._scores[self._known]) is not None:
-                self._sum += known
+            while self._known < self._n and (next_score := self._scores[self._known]) is not None:
+                self._sum += next_score
                 self._known += 1
                 if self._test is not None:
-                    self._test.add(known)
+                    self._test.add(next_score)
                 if self.bound is None and self._known < self._n and (bound := self._most()) is not None:
                     self.bound, self._over_at = bound, self._known
             self._turn.notify_all()
@@ -200,8 +200,8 @@ class Race:
             return most
         if self._test is None or self._test.capital < 1 / ALPHA:
             return None
-        told = (self._sum + self._window) / self._n  # what the optimizer would see at most
-        return self._best.mean if told < self._best.mean else None
+        ceiling = (self._sum + self._window) / self._n  # what the optimizer would see at most
+        return self._best.mean if ceiling < self._best.mean else None
 
 
 def _key(inputs: Mapping[str, object]) -> frozenset[tuple[str, int]]:
@@ -268,12 +268,12 @@ class Racing:
 
         if not self._may_race(evaluate, inputs):
             return None
-        given = inputs.get("devset")
-        rows, best = list(given or evaluate.devset), self._search.best.get(split)
+        devset = inputs.get("devset")
+        rows, best = list(devset or evaluate.devset), self._search.best.get(split)
         if best is None or any(id(row) not in best.scores for row in rows):
             return None
         weights: list[float] = []
-        if given is None:  # the order of a list that somebody holds is not ours to change
+        if devset is None:  # the order of a list that somebody holds is not ours to change
             rows, weights = self._in_order(rows)
             inside.callback(setattr, evaluate, "devset", evaluate.devset)
             evaluate.devset = rows
@@ -298,7 +298,7 @@ class Racing:
     def _in_order(self, rows: list[Example]) -> tuple[list[Example], list[float]]:
         """Put hard examples first: surely, or where a test needs chance with the weights that are returned."""
         own = self._search
-        ease = {id(row): told.ease if (told := own.told.get(id(row))) else 0.5 for row in rows}
+        ease = {id(row): history.ease if (history := own.told.get(id(row))) else 0.5 for row in rows}
         if self.mode != "on" or len(rows) < _TESTED_FROM:
             return sorted(rows, key=lambda row: ease[id(row)]), []
         own.races += 1

@@ -120,8 +120,8 @@ class Recorder:
             self.taken.program, self.taken.chosen = decision.program, True
         if (program_id, parent_id) not in self._decided:  # a replayed one is not recorded again
             self._decided.add((program_id, parent_id))
-            told = {"accepted": decision.accepted, "reasons": decision.reasons, "evidence": decision.evidence}
-            self._emit(CandidateDecided(program_id=program_id, parent_id=parent_id, **told))
+            verdict = {"accepted": decision.accepted, "reasons": decision.reasons, "evidence": decision.evidence}
+            self._emit(CandidateDecided(program_id=program_id, parent_id=parent_id, **verdict))
 
     def begin(self, program: Program, examples: Sequence[Example]) -> Trying | None:
         """Tell that `program` is being scored on these examples; None where they are not the run's."""

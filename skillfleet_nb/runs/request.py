@@ -288,20 +288,20 @@ class TuneRequest:
             If data and metric are neither given nor kept.
         """
         own = {"source", "rounds", "min_gain"}
-        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own}
-        given = {key: value for key, value in given.items() if value is not None}
+        options = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own}
+        options = {key: value for key, value in options.items() if value is not None}
         params = {key: value for key in ("rounds", "min_gain") if (value := getattr(self, key)) is not None}
-        given = {"name": name, **given, "program": program, "optimizer": "tune_signature", "params": params}
+        options = {"name": name, **options, "program": program, "optimizer": "tune_signature", "params": params}
         if kept is None:
-            if missing := [f"--{key}" for key in ("train", "metric") if key not in given]:
+            if missing := [f"--{key}" for key in ("train", "metric") if key not in options]:
                 raise InputError(f"{name}: no data or metric was kept with it: give {' and '.join(missing)}")
-            return RunRequest(**given)
+            return RunRequest(**options)
         if self.train is not None:
-            given |= {"val": self.val, "test": self.test}  # the old ones do not go with new training data
+            options |= {"val": self.val, "test": self.test}  # the old ones do not go with new training data
         limits: dict[str, Any] = dict.fromkeys(
             ("budget_usd", "max_calls", "max_tokens", "max_minutes", "target", "max_parallel")
         )
-        return replace(kept, **limits | {"review": (), "tags": (), "domain": None} | given)
+        return replace(kept, **limits | {"review": (), "tags": (), "domain": None} | options)
 
 
 def takes(
@@ -316,8 +316,8 @@ def takes(
         me = next(iter(own.parameters.values()))
         options = inspect.signature(request).parameters.values()
         text = inspect.cleandoc(method.__doc__ or "")
-        at = min(at for at in (text.find("Returns\n---"), text.find("Raises\n---")) if at >= 0)
-        method.__doc__ = f"{text[:at]}Parameters\n----------\n{_parameters(request)}\n\n{text[at:]}"
+        end = min(end for end in (text.find("Returns\n---"), text.find("Raises\n---")) if end >= 0)
+        method.__doc__ = f"{text[:end]}Parameters\n----------\n{_parameters(request)}\n\n{text[end:]}"
         method.__signature__ = own.replace(parameters=[me, *options])  # type: ignore[attr-defined]  # read by inspect
         return method
 

@@ -26,7 +26,7 @@ CREATE_SKILL = "create_skill"
 """What stands in the place of an optimizer in a job that creates a skill."""
 
 
-def tags_of(given: Sequence[str]) -> tuple[str, ...]:
+def tags_of(tags: Sequence[str]) -> tuple[str, ...]:
     """Tidy the tags of a job; one text is one tag, and commas part several.
 
     Raises
@@ -39,7 +39,7 @@ def tags_of(given: Sequence[str]) -> tuple[str, ...]:
     >>> tags_of("support"), tags_of(["support, v2", "v2"])
     (('support',), ('support', 'v2'))
     """
-    texts = [given] if isinstance(given, str) else list(given)
+    texts = [tags] if isinstance(tags, str) else list(tags)
     wrong = next((t for t in texts if not isinstance(t, str) or not t.strip(" ,")), None)
     if wrong is not None:
         raise InputError(f"tag {wrong!r}: give words, for example tags=['support', 'v2']")
@@ -66,7 +66,7 @@ class Review(BaseModel):
     cost_usd: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, given: str | Sequence[str] | Review | None) -> Review:
+    def of(cls, review: str | Sequence[str] | Review | None) -> Review:
         """Read when a run is to ask: ``"accept"``, ``"cost=0.50"``, several of them, or ``"none"``.
 
         Raises
@@ -79,9 +79,9 @@ class Review(BaseModel):
         >>> Review.of(["accept", "cost=0.5"])
         Review(accept=True, cost_usd=(0.5,))
         """
-        if isinstance(given, Review):
-            return given
-        parts = [given] if isinstance(given, str) else list(given or ())
+        if isinstance(review, Review):
+            return review
+        parts = [review] if isinstance(review, str) else list(review or ())
         if parts == ["none"]:
             return cls()
         accept, costs = False, set()

@@ -83,8 +83,8 @@ class CheckedTask:
     @property
     def lms(self) -> tuple[Model, ...]:
         """Every model that may be called, those included that predictors of the program or the metric bring along."""
-        given = with_their_fallbacks([self.lm, self.prompt_lm, *self.fallback_lms, *self.judges])
-        return (*given, *own_models(self.program))
+        lms = with_their_fallbacks([self.lm, self.prompt_lm, *self.fallback_lms, *self.judges])
+        return (*lms, *own_models(self.program))
 
     @cached_property
     def judges(self) -> tuple[Model, ...]:
@@ -213,8 +213,8 @@ def check_task(
     )
 
 
-def _first(*given: object) -> object:
-    return next((one for one in given if one is not None), None)
+def _first(*values: object) -> object:
+    return next((one for one in values if one is not None), None)
 
 
 def _cut(request: TaskRequest, program: Program) -> tuple[Splits[Example], list[Issue]]:
@@ -277,16 +277,16 @@ def checked_splits(
     """Read, check and cut the data of a program; return what the person should know of it as well."""
     from skillfleet_nb.data import check_examples, first_row, make_splits, records, to_examples
 
-    given = {
+    datasets = {
         name: records(rows, name)
         for name, rows in {"train": train, "val": val, "test": test}.items()
         if rows is not None
     }
-    inputs = input_fields(program, *first_row(given["train"])) if program is not None else []
-    examples = {name: to_examples(rows, input_fields=inputs, name=name) for name, rows in given.items()}
-    found = [f for name, rows in examples.items() for f in check_examples(rows, name=name)]
+    inputs = input_fields(program, *first_row(datasets["train"])) if program is not None else []
+    examples = {name: to_examples(rows, input_fields=inputs, name=name) for name, rows in datasets.items()}
+    findings = [f for name, rows in examples.items() for f in check_examples(rows, name=name)]
     splits = make_splits(examples["train"], examples.get("val"), examples.get("test"), seed=seed)
-    return splits, found
+    return splits, findings
 
 
 def input_fields(program: Program, declared: Sequence[str] = (), fields: Sequence[str] = ()) -> list[str]:

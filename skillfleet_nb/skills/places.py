@@ -96,7 +96,7 @@ def _skills_within(folder: Path, levels: int) -> list[Path]:
     if _holds_skill(folder):
         return [folder]
     inside = [f for f in _folders(folder) if f.name not in _NEVER and not f.is_symlink()] if levels else []
-    return [found for child in inside for found in _skills_within(child, levels - 1)]
+    return [place for child in inside for place in _skills_within(child, levels - 1)]
 
 
 def _submodules(root: Path) -> Iterator[str]:

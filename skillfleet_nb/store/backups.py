@@ -82,8 +82,8 @@ def find(home: Home, name: str | Path) -> Path:
     InputError
         If it holds no journal.
     """
-    inside, given = home.backups / name, expanded(name).absolute()
-    folder = next((place for place in (inside, given) if place.is_dir()), None)
+    inside, path = home.backups / name, expanded(name).absolute()
+    folder = next((place for place in (inside, path) if place.is_dir()), None)
     if folder is None:
         raise unknown("backup", str(name), names(home), hint=f"{as_typed('db status')} lists them.")
     if not (folder / "journal").is_dir():

@@ -82,13 +82,13 @@ class Blobs:
         """
         named = references(text)
         wanted = named[0].digest if named else text.strip().removesuffix("…")
-        known = sorted(self.folder.glob(f"{wanted}*")) if wanted.isalnum() else []
-        if len(known) != 1:
-            what = f"{len(known)} blobs begin with" if known else "no blob has"
+        files = sorted(self.folder.glob(f"{wanted}*")) if wanted.isalnum() else []
+        if len(files) != 1:
+            what = f"{len(files)} blobs begin with" if files else "no blob has"
             raise NotFoundError(
                 f"{what} {wanted[:_LONGEST_NAME]!r}: give a reference, or its hash, as `lm_calls.prompt` tells them"
             )
-        data = known[0].read_bytes()
+        data = files[0].read_bytes()
         return Blob(named[0].type if named else blobs.type_of(data), data)
 
 
@@ -107,10 +107,10 @@ def packing(kept: Blobs) -> Any:
 def unpacking(kept: Blobs) -> Any:
     """Make the method by which an unpickler takes them in again."""
 
-    def persistent_load(_: object, told: tuple[str, str]) -> str:
-        whole = kept.put_back(told[1])
-        if whole == told[1]:
-            raise NotFoundError(f"a blob is gone that the job was given: {told[1][:_LONGEST_NAME]}")
+    def persistent_load(_: object, reference: tuple[str, str]) -> str:
+        whole = kept.put_back(reference[1])
+        if whole == reference[1]:
+            raise NotFoundError(f"a blob is gone that the job was given: {reference[1][:_LONGEST_NAME]}")
         return whole
 
     return persistent_load

@@ -134,8 +134,8 @@ def _lines(segment: Segment, *, hashed: bool) -> Iterator[tuple[bytes, int]]:
 def _compare(old: Segment, new: Segment) -> None:
     """Refuse unless a new form says, line by line, what the old one says."""
     end = 0
-    for expected, found in zip_longest(_lines(old, hashed=new.hashed), raw_lines(new)):
-        if expected != found:
+    for expected, actual in zip_longest(_lines(old, hashed=new.hashed), raw_lines(new)):
+        if expected != actual:
             raise HomeError(
                 f"'{new.path}' does not read back as '{old.path.name}' (behind byte {end}): "
                 f"'{old.path.name}' was left as it is; check the disk and the memory of this machine."

@@ -121,14 +121,14 @@ class SegmentProgress:
 def unfolded(con: duckdb.DuckDBPyConnection, listing: Iterable[tuple[str, Segment]]) -> list[tuple[str, Segment]]:
     """Pick from a listing by `scan` the segments that hold lines not folded yet, as (stream, segment) in order."""
     rows = con.execute("SELECT job_id, segment, bytes, seen FROM fleet.raw.segments").fetchall()
-    known = {(job_id, segment): (offset, seen) for job_id, segment, offset, seen in rows}
-    found = []
+    folded = {(job_id, segment): (offset, seen) for job_id, segment, offset, seen in rows}
+    pending = []
     for stream, segment in listing:
-        offset, seen = known.get((stream, segment.name), (0, 0))
+        offset, seen = folded.get((stream, segment.name), (0, 0))
         # a writer may have taken a torn line back and written a whole one of the same length
         if segment.size > seen or (segment.size > offset and _ends_a_line(segment)):
-            found.append((stream, segment))
-    return sorted(found)
+            pending.append((stream, segment))
+    return sorted(pending)
 
 
 def fold_batch(con: duckdb.DuckDBPyConnection, home: Home) -> tuple[int, int, bool]:
@@ -142,12 +142,12 @@ def fold_batch(con: duckdb.DuckDBPyConnection, home: Home) -> tuple[int, int, bo
     todo = unfolded(con, scan(home))
     if not todo:
         return 0, 0, False
-    known = _progress(con)
+    folded = _progress(con)
     taken: list[tuple[SegmentProgress, Event]] = []
     touched: list[SegmentProgress] = []
     bad, room = 0, BATCH_BYTES
     for stream, segment in todo:
-        progress = known.get((stream, segment.name)) or SegmentProgress(stream, segment.name)
+        progress = folded.get((stream, segment.name)) or SegmentProgress(stream, segment.name)
         offset, bad_lines = progress.bytes, progress.bad_lines
         events = _read(segment, progress, BATCH_EVENTS - len(taken), room)
         taken += [(progress, event) for event in events]
@@ -256,8 +256,8 @@ def _convert(
                 one["output"] = output[0] if output else None
                 rows.setdefault("scores", []).append((progress.job_id, event, one))
         if kind == "examples":
-            found = [row | {"dataset": payload["dataset"]} for row in payload["rows"]]
-            rows.setdefault("examples", []).extend((progress.job_id, event, one) for one in found)
+            examples = [row | {"dataset": payload["dataset"]} for row in payload["rows"]]
+            rows.setdefault("examples", []).extend((progress.job_id, event, one) for one in examples)
         if kind in _TABLES:
             rows.setdefault(_TABLES[kind], []).append((progress.job_id, event, payload))
     tables = {}

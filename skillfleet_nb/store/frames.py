@@ -31,11 +31,11 @@ def frame_of(relation: duckdb.DuckDBPyRelation) -> pd.DataFrame:
 
     types = relation.types
     if any(handed_over := [_handed_over(kind) for kind in types]):
-        told = [
+        columns = [
             f"CAST(#{i} AS {other}) AS {_quoted(name)}" if other else f"#{i}"
             for i, (name, other) in enumerate(zip(relation.columns, handed_over, strict=True), 1)
         ]
-        relation = relation.project(", ".join(told))
+        relation = relation.project(", ".join(columns))
     table = relation.to_arrow_table()
     frame = pd.DataFrame({i: _series(table.column(i), kind) for i, kind in enumerate(types)})
     frame.columns = pd.Index(table.column_names)
@@ -127,8 +127,8 @@ def _written(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
     with duckdb.connect() as scratch:
         scratch.execute("SET TimeZone = 'UTC'")
-        told = scratch.from_arrow(pa.table({"told": column})).project("CAST(told AS VARCHAR) AS told")
-        return told.to_arrow_table().column(0)
+        written = scratch.from_arrow(pa.table({"told": column})).project("CAST(told AS VARCHAR) AS told")
+        return written.to_arrow_table().column(0)
 
 
 def _quoted(name: str) -> str:

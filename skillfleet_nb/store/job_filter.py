@@ -59,12 +59,12 @@ def condition(
     return " and ".join(asked) or "true", list(asked.values())
 
 
-def _day(what: str, given: str | date | None, *, after: bool = False) -> datetime | None:
+def _day(what: str, value: str | date | None, *, after: bool = False) -> datetime | None:
     """Find where a day begins in UTC, or where it is over."""
-    if given is None or given == "":
+    if value is None or value == "":
         return None
     try:
-        day = date.fromisoformat(given) if isinstance(given, str) else given
+        day = date.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
-        raise InputError(f"{what} = {given!r}: give a day such as {datetime.now(UTC):%Y-%m-%d}") from None
+        raise InputError(f"{what} = {value!r}: give a day such as {datetime.now(UTC):%Y-%m-%d}") from None
     return datetime.combine(day, time(), UTC) + timedelta(days=after)

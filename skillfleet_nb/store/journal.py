@@ -80,10 +80,10 @@ class _Clock:
         self._last = datetime.now(UTC), time.monotonic()
 
     def now(self) -> datetime:
-        at, passed = self._last
+        last, passed = self._last
         here = time.monotonic()
-        self._last = told = max(datetime.now(UTC), at + timedelta(seconds=here - passed)), here
-        return told[0]
+        self._last = reading = max(datetime.now(UTC), last + timedelta(seconds=here - passed)), here
+        return reading[0]
 
 
 class Journal:

@@ -30,17 +30,17 @@ def named(query: str) -> tuple[str, list[str]]:
     """
     names: dict[str, None] = {}
 
-    def bound(found: re.Match[str]) -> str:
-        name = found["name"] or found["braced"]
+    def bound(match: re.Match[str]) -> str:
+        name = match["name"] or match["braced"]
         if name is None:
-            return found[0]
+            return match[0]
         names[name] = None
         return f"${name}"
 
     return _PARTS.sub(bound, query), list(names)
 
 
-def values(names: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def values(names: list[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
     """Pick what is bound to a query.
 
     Raises
@@ -50,9 +50,9 @@ def values(names: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """
     picked = {}
     for name in names:
-        if name not in given:
+        if name not in namespace:
             raise QueryError(f":{name} has no value: define the variable {name} first, or give parameters={{...}}.")
-        value = given[name]
+        value = namespace[name]
         if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
             value = value.item()  # of NumPy
         parts = list(value) if isinstance(value, list | tuple | set) else [value]

@@ -106,12 +106,12 @@ def last_seq(path: Path) -> int:
     return max((s.max for s in statistics if s is not None and s.has_min_max), default=0)
 
 
-def without_prompts(line: bytes, at: int) -> bytes:
+def without_prompts(line: bytes, offset: int) -> bytes:
     """Return a line with hashes in place of prompts, responses and outputs, as if they had not been recorded.
 
     A line that holds no event could hold a piece of either: only its end is kept.  `at` is its place.
     """
-    event = read_event(line, at)
+    event = read_event(line, offset)
     if event is None:
         return b"\n" if line.endswith(b"\n") else b""
     payload = dict(event.fields)

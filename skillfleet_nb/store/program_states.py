@@ -67,8 +67,8 @@ def load_program(home: Home, program_id: str) -> dict[str, Any]:
     """
     path = home.programs_dir / f"{program_id}.json"
     if not _ID.fullmatch(program_id) or not path.is_file():
-        known = (p.stem for p in home.programs_dir.glob("*.json")) if home.programs_dir.is_dir() else ()
-        raise unknown("program", program_id, known, hint="`select program_id from programs` lists them.")
+        names = (p.stem for p in home.programs_dir.glob("*.json")) if home.programs_dir.is_dir() else ()
+        raise unknown("program", program_id, names, hint="`select program_id from programs` lists them.")
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest()[:16] != program_id:
         raise NotFoundError(f"program {program_id!r} is damaged: '{path}' does not match its hash. Delete the file.")

@@ -31,8 +31,8 @@ def request(home: Home, stream: str, command: str, **body: str) -> None:
         If the home cannot be written.
     """
     path = home.ensure().journal_dir(stream) / "control.jsonl"
-    told = {"at": datetime.now(UTC), "command": command, **({"body": encodable(body)} if body else {})}
-    line = orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE)
+    entry = {"at": datetime.now(UTC), "command": command, **({"body": encodable(body)} if body else {})}
+    line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)

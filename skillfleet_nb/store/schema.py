@@ -115,13 +115,13 @@ def m005_estimates(con: duckdb.DuckDBPyConnection) -> None:
 
 def m006_recommendations(con: duckdb.DuckDBPyConnection) -> None:
     """Take in what was recommended and what was chosen."""
-    told = "features JSON, optimizer VARCHAR, params JSON, calls DOUBLE[], cost_usd DOUBLE[], wall_s DOUBLE[]"
+    columns = "features JSON, optimizer VARCHAR, params JSON, calls DOUBLE[], cost_usd DOUBLE[], wall_s DOUBLE[]"
     con.execute(f"""
         CREATE TABLE fleet.raw.recommended (
-            job_id VARCHAR, seq BIGINT, logged_at TIMESTAMPTZ, recommendation_id VARCHAR, {told},
+            job_id VARCHAR, seq BIGINT, logged_at TIMESTAMPTZ, recommendation_id VARCHAR, {columns},
             expected_score DOUBLE, confidence DOUBLE, budget_usd DOUBLE, quality_target DOUBLE, max_minutes DOUBLE);
         CREATE TABLE fleet.raw.choices (
-            job_id VARCHAR, seq BIGINT, logged_at TIMESTAMPTZ, recommendation_id VARCHAR, how VARCHAR, {told})""")
+            job_id VARCHAR, seq BIGINT, logged_at TIMESTAMPTZ, recommendation_id VARCHAR, how VARCHAR, {columns})""")
 
 
 def m007_tags(con: duckdb.DuckDBPyConnection) -> None:
@@ -289,11 +289,11 @@ def define_relations(con: duckdb.DuckDBPyConnection, dead: Iterable[str], query:
 
 def tables(con: duckdb.DuckDBPyConnection) -> list[str]:
     """Name the tables of the attached database that hold what was folded of streams."""
-    found = con.execute(
+    rows = con.execute(
         "SELECT table_name FROM duckdb_columns() WHERE database_name = 'fleet' AND schema_name = 'raw' "
         "AND column_name = 'job_id'"
     )
-    return sorted(str(name) for (name,) in found.fetchall())
+    return sorted(str(name) for (name,) in rows.fetchall())
 
 
 def pending(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = MIGRATIONS) -> tuple[Migration, ...]:

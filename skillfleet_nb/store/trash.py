@@ -37,17 +37,17 @@ def put(home: Home, job_id: str, name: str) -> Deleted:
     HomeError
         If the home cannot be written.
     """
-    place, told = home.journal_dir(job_id), would_put(home, job_id, name)
+    place, entry = home.journal_dir(job_id), would_put(home, job_id, name)
     with writing(home.trash):
         home.trash.mkdir(exist_ok=True)
-        atomic_write(home.trash / f"{job_id}.json", orjson.dumps(asdict(told)))
+        atomic_write(home.trash / f"{job_id}.json", orjson.dumps(asdict(entry)))
         try:
             with locked(place / "alive.lock"):
                 place.rename(home.trash / job_id)
         except Busy:
             (home.trash / f"{job_id}.json").unlink(missing_ok=True)
             raise JobError(f"job {name!r} is at work: cancel it, or wait until it ends.") from None
-    return told
+    return entry
 
 
 def would_put(home: Home, job_id: str, name: str) -> Deleted:
@@ -66,10 +66,10 @@ def deleted(home: Home) -> list[Deleted]:
     """List the jobs in the trash, the last one first."""
     if not home.trash.is_dir():
         return []
-    found = [
-        Deleted(**{**told, "at": datetime.fromisoformat(told["at"])})
+    entries = [
+        Deleted(**{**entry, "at": datetime.fromisoformat(entry["at"])})
         for file in home.trash.glob("*.json")
         if (home.trash / file.stem).is_dir()
-        for told in [orjson.loads(file.read_bytes())]
+        for entry in [orjson.loads(file.read_bytes())]
     ]
-    return sorted(found, key=lambda one: one.at, reverse=True)
+    return sorted(entries, key=lambda one: one.at, reverse=True)

@@ -34,8 +34,8 @@ def curate(fleet: Fleet, what: str, jobs: Sequence[str], text: str = "") -> Done
     first = fleet.job(jobs[0])
     name, note = first.name, first.progress.note
     if what == "rename":
-        told = f"{name} is now {c.rename(first.id, text).name}"
-        return Done(told, lambda: f"called so again: {c.rename(first.id, name).name}")
+        message = f"{name} is now {c.rename(first.id, text).name}"
+        return Done(message, lambda: f"called so again: {c.rename(first.id, name).name}")
     if what == "note":
         c.note(first.id, text)
         return Done(f"noted of {name}", lambda: f"the note of {c.note(first.id, note).name} is as before")
@@ -53,10 +53,10 @@ def curate(fleet: Fleet, what: str, jobs: Sequence[str], text: str = "") -> Done
     raise unknown("action", what, ACTIONS)
 
 
-def _after(told: str, done: object) -> str:
+def _after(message: str, done: object) -> str:
     """Tell what was done."""
     del done
-    return told
+    return message
 
 
 def _tag(fleet: Fleet, jobs: Sequence[str], text: str) -> Done:

@@ -239,10 +239,10 @@ class Dashboard(Face):
                 self._tell(undo())
                 self._renew()
         elif jobs:
-            told, self._undo = curate(self._fleet, what, jobs, str(message.get("text") or ""))
+            done, self._undo = curate(self._fleet, what, jobs, str(message.get("text") or ""))
             if what == "delete" and self.box.path[:1] and self.box.path[0] in jobs:
                 self.box.path = []
-            self._tell(told, undo=True)
+            self._tell(done, undo=True)
             self._renew()
 
     def _tell(self, text: str, *, undo: bool = False) -> None:

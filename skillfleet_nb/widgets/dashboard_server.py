@@ -40,9 +40,9 @@ class OnceToken(VoilaIdentityProvider):  # type: ignore[misc]  # Voilà has no t
         del handler
         return None
 
-    def spend(self, given: str) -> bool:
+    def spend(self, token: str) -> bool:
         """Take a token; tell whether it was the right one, for the first time."""
-        taken = not self.is_spent and hmac.compare_digest(given.encode(), str(self.token).encode())
+        taken = not self.is_spent and hmac.compare_digest(token.encode(), str(self.token).encode())
         self.is_spent = self.is_spent or taken
         return taken
 
@@ -121,9 +121,9 @@ class DashboardServer(Voila):  # type: ignore[misc]  # Voilà has no types
     def init_handlers(self) -> list[Any]:
         """Put the door, the page and what keeps the kernel first."""
         notebook = os.path.relpath(self.notebook_path, self.root_dir)
-        given = {"notebook_path": notebook, "template_paths": self.template_paths, "config": self.config}
-        given |= {"voila_configuration": self.voila_configuration, "opened": Opened()}
-        ours = [("/login", Door), ("/voila/api/shutdown/(.*)", Stay), ("/", Page, given)]
+        options = {"notebook_path": notebook, "template_paths": self.template_paths, "config": self.config}
+        options |= {"voila_configuration": self.voila_configuration, "opened": Opened()}
+        ours = [("/login", Door), ("/voila/api/shutdown/(.*)", Stay), ("/", Page, options)]
         return [*ours, *super().init_handlers()]
 
 

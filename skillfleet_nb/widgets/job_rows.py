@@ -55,9 +55,9 @@ def rows_of(jobs: pd.DataFrame) -> dict[str, list[Any]]:
     return plain
 
 
-def packed(rows: Mapping[str, list[Any]], **told: object) -> bytes:
+def packed(rows: Mapping[str, list[Any]], **facts: object) -> bytes:
     """Write rows for a page as JSON, with what else there is to tell."""
-    return orjson.dumps({"columns": rows, "n": len(rows["id"]), **told}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps({"columns": rows, "n": len(rows["id"]), **facts}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def changed(old: Mapping[str, list[Any]], new: Mapping[str, list[Any]]) -> tuple[dict[str, list[Any]], list[str]]:
@@ -68,7 +68,7 @@ def changed(old: Mapping[str, list[Any]], new: Mapping[str, list[Any]]) -> tuple
         row for row in zip(*(new[name] for name in names), strict=True) if before.get(row[names.index("id")]) != row
     ]
     now = set(new["id"])
-    return {name: [row[at] for row in differ] for at, name in enumerate(names)}, [j for j in before if j not in now]
+    return {name: [row[i] for row in differ] for i, name in enumerate(names)}, [j for j in before if j not in now]
 
 
 def _ago(seconds: float) -> str:
@@ -105,5 +105,5 @@ def found(rows: Mapping[str, list[Any]], filters: Mapping[str, str]) -> list[int
     places = list(range(len(rows["id"])))
     for field, text in filters.items():
         if text.strip():
-            places = [at for at in places if fits(field, text, rows[field][at])]
+            places = [row for row in places if fits(field, text, rows[field][row])]
     return places

@@ -112,11 +112,11 @@ class Monitor:
     def answer(self, text: str = "", choice: str | None = None) -> None:
         """Answer what the job asks; one that cannot be read is said why, and the question stays."""
         try:
-            given = self.job.answer(text, choice)
+            answer = self.job.answer(text, choice)
         except SkillfleetError as exc:
             self.say(str(exc))
         else:
-            self.say(f"answered: {given.choice}")
+            self.say(f"answered: {answer.choice}")
 
     def say(self, note: str) -> None:
         """Show a note, in place of the last one."""

@@ -69,8 +69,8 @@ def opened(fleet: Fleet, path: Sequence[str]) -> Page:
         return Page(path=[job.id, program.id], title=title, crumbs=up, html=str(program.html(lines=False)),
                     list=_examples(program), use=best_name(job.name))  # fmt: skip
     up.append((title, [job.id, program.id]))
-    told = f"an example of {job.name}"
-    return Page(path=list(path), title=told, crumbs=up, html=str(_example(program, path[2])), list=NOTHING, use="")
+    heading = f"an example of {job.name}"
+    return Page(path=list(path), title=heading, crumbs=up, html=str(_example(program, path[2])), list=NOTHING, use="")
 
 
 def _programs(fleet: Fleet, job_id: str) -> Listed:
@@ -107,9 +107,9 @@ def _example(program: StoredProgram, example_id: str) -> Markup:
     if mine.empty:
         raise unknown("example", example_id, scores.example_id.head(5))
     example = program.programs.examples.get(example_id)
-    given = {} if example is None else example.inputs().toDict()
+    inputs = {} if example is None else example.inputs().toDict()
     wanted = {} if example is None else example.labels().toDict()
-    facts = [[name, _text(value)] for name, value in given.items()]
+    facts = [[name, _text(value)] for name, value in inputs.items()]
     facts += [[f"{name} (expected)", _text(value)] for name, value in wanted.items()]
     for row in mine.to_dict("records"):
         facts.append([f"answer on {row['split']}", answer_in_words(row["output"], 10_000)])

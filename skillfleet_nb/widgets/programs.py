@@ -111,8 +111,8 @@ class ProgramBrowser(Face):
         try:
             names = input_fields(self.program.load(self._onto))
         except SkillfleetError as exc:
-            told = f"to try or use it here, give the program: ProgramBrowser(…, onto=program) ({exc})"
-            self._form.children = (w.HTML(preformatted(told)),)
+            hint = f"to try or use it here, give the program: ProgramBrowser(…, onto=program) ({exc})"
+            self._form.children = (w.HTML(preformatted(hint)),)
             return
         if list(self._fields) != names:
             self._fields = {n: w.Textarea(description=n, rows=2, **_wide()) for n in names}
@@ -121,14 +121,14 @@ class ProgramBrowser(Face):
         button = w.Button(description="Try it", button_style="primary")
         button.on_click(self._tried)
         title = w.HTML("<strong>try it</strong>")
-        given = [examples] if len(examples.options) > 1 else []
-        self._form.children = (title, *given, *self._fields.values(), button, self._reply)
+        choice = [examples] if len(examples.options) > 1 else []
+        self._form.children = (title, *choice, *self._fields.values(), button, self._reply)
 
     def _examples(self) -> list[tuple[str, str]]:
         """List examples it was scored on, the worst first."""
-        known = self.programs.examples
+        examples = self.programs.examples
         scores = self.program.scores().sort_values(["score", "split"], kind="stable")
-        rows = [row for row in scores.to_dict("records") if row["example_id"] in known][:_EXAMPLES]
+        rows = [row for row in scores.to_dict("records") if row["example_id"] in examples][:_EXAMPLES]
         listed = {
             row["example_id"]: f"{row['split']} {mark(row['score'])} {answer_in_words(row['output'], 30)} ← "
             f"{one_line(row['input'], 80)}" for row in rows
@@ -165,13 +165,13 @@ class ProgramBrowser(Face):
         keep.on_click(lambda _: self._do(partial(self.save, file.value), loads.format(file.value)))
         return w.VBox([w.HBox([name, use, file, keep], layout=w.Layout(**_WRAPPED)), self._told])
 
-    def _do(self, what: Callable[..., object], told: str) -> None:
+    def _do(self, what: Callable[..., object], message: str) -> None:
         try:
-            self._twice(told, lambda replace: what(replace=replace))
+            self._twice(message, lambda replace: what(replace=replace))
         except SkillfleetError as exc:
             self._told.value = preformatted(str(exc))
         else:
-            self._told.value = fill("<div>{}{}</div>", told, self.program.id)
+            self._told.value = fill("<div>{}{}</div>", message, self.program.id)
 
 
 def _wide() -> dict[str, Any]:

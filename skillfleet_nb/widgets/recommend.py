@@ -177,15 +177,15 @@ def _row(o: Option, mine: str) -> list[str]:
     return [mark, *o.row(), o.why_not]
 
 
-def _ladder(values: list[float], given: float | None, name: Callable[[float], str]) -> list[tuple[str, float]]:
+def _ladder(values: list[float], chosen: float | None, name: Callable[[float], str]) -> list[tuple[str, float]]:
     """Make the steps of a slider: round numbers around what the options need, what was given, and no limit."""
     most, least = max([v for v in values if v > 0], default=1.0), min([v for v in values if v > 0], default=0.1)
-    steps, at = set(), 10.0 ** math.floor(math.log10(least) - 0.3)
-    while at < 20 * most:
-        steps |= {round(at * s, 8) for s in _STEPS if 0.5 * least <= at * s <= 4 * most}
-        at *= 10
-    if given is not None:
-        steps.add(given)
+    steps, step = set(), 10.0 ** math.floor(math.log10(least) - 0.3)
+    while step < 20 * most:
+        steps |= {round(step * s, 8) for s in _STEPS if 0.5 * least <= step * s <= 4 * most}
+        step *= 10
+    if chosen is not None:
+        steps.add(chosen)
     return [*((name(v), v) for v in sorted(steps)), (_NO_LIMIT, math.inf)]
 
 

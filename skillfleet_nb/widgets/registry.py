@@ -150,19 +150,19 @@ class RegistryBrowser(Face):
         """Have the timeline show the open version."""
         if self._open is None:
             return
-        at, n = self._open.version.version, len(self._open.versions)
-        if not self._until - SHOWN < at <= self._until:
-            self._until = n if at > n - SHOWN else max(at, SHOWN)
+        number, n = self._open.version.version, len(self._open.versions)
+        if not self._until - SHOWN < number <= self._until:
+            self._until = n if number > n - SHOWN else max(number, SHOWN)
 
     def _opened(self) -> RegisteredProgram:
         if self._open is None:
             raise InputError("no program is open: open one by its name first")
         return self._open
 
-    def _moved(self, told: str) -> None:
+    def _moved(self, message: str) -> None:
         self._asked = None
         self.refresh()
-        self.box.told = str(fill("<div>{}</div>", told))
+        self.box.told = str(fill("<div>{}</div>", message))
 
     def _on_message(self, page: object, content: Mapping[str, Any], buffers: object) -> None:
         """Do what was clicked; a mistake is told on the page."""

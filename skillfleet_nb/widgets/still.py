@@ -153,11 +153,11 @@ def _verdict(p: Picture) -> Markup:
         )  # fmt: skip
     span = max(abs(low), abs(high), abs(delta), 5.0) * 1.1
     drawn = interval_svg(delta, low, high, -span, span)
-    told = (
+    sentence = (
         f"{delta:+.1f} points on the sealed test ({before:.1f} → {after:.1f}), "
         f"95% interval {low:+.1f} to {high:+.1f}, {r['p']}{unread}"
     )
-    return fill("<div style='margin:6px 0'><b>{}</b>: {}<br>{}</div>", r["verdict"], told, drawn)
+    return fill("<div style='margin:6px 0'><b>{}</b>: {}<br>{}</div>", r["verdict"], sentence, drawn)
 
 
 def interval_svg(
@@ -166,8 +166,8 @@ def interval_svg(
     """Draw a value with its interval on an axis from `left` to `right`, with a line at `zero`."""
     width, height, edge = 300, 24, 6
 
-    def x(at: float) -> float:
-        return round(edge + (width - 2 * edge) * (at - left) / (right - left), 1)
+    def x(value: float) -> float:
+        return round(edge + (width - 2 * edge) * (value - left) / (right - left), 1)
 
     colour = GREEN if zero is None or low > zero else "#d55e00" if high < zero else BLUE
     line = "" if zero is None else f"<path d='M{x(zero)} 1V{height - 1}' stroke='currentColor' stroke-dasharray='3 2'/>"

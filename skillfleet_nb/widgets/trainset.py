@@ -153,13 +153,13 @@ class TrainsetView(Face):
         InputError
             If there is no such row, no home, or the rating is out of range.
         """
-        at = self._frame.index[self._frame["row"] == row]
-        if at.empty:
+        index = self._frame.index[self._frame["row"] == row]
+        if index.empty:
             raise InputError(f"row {row} was not analysed.")
         if self._fleet is None:
             raise InputError("ratings are kept in a home: make the view with its fleet, TrainsetView(report, fleet).")
-        self._fleet.data.rate(str(self._frame.loc[at[0], "example_id"]), rating)
-        self._frame.loc[at, "rating"] = rating
+        self._fleet.data.rate(str(self._frame.loc[index[0], "example_id"]), rating)
+        self._frame.loc[index, "rating"] = rating
         self._turn()
 
     def to_variable(self, name: str, *, replace: bool = False) -> list[Any]:
@@ -180,8 +180,8 @@ class TrainsetView(Face):
         overview = w.HTML(join([head, _row(self._overview_charts()), facts(self.report)]))
         quality = w.VBox([self._saving(), self.table])
         tabs = w.Tab([overview, quality, self._coverage(), self._twins(), w.HTML(history(self.report))])
-        for at, title in enumerate(["Overview", "Quality", "Coverage", "Duplicates and conflicts", "History"]):
-            tabs.set_title(at, title)
+        for i, title in enumerate(["Overview", "Quality", "Coverage", "Duplicates and conflicts", "History"]):
+            tabs.set_title(i, title)
         tabs.add_class("sf-trainset")
         return tabs
 
@@ -216,7 +216,7 @@ class TrainsetView(Face):
 
     def _coverage(self) -> Any:
         data = map_data(self.report)
-        told = [g.text() for g in self.report.underrepresented] + [r.text() for r in self.report.uncovered]
+        gaps = [g.text() for g in self.report.underrepresented] + [r.text() for r in self.report.uncovered]
         chart = _offline_chart()(chart=map_chart(data), embed_options={"actions": False})
 
         def select(change: Change) -> None:
@@ -226,7 +226,7 @@ class TrainsetView(Face):
         names = selection_names(data)
         for name in names:
             chart.selections.observe(select, [name])
-        said = items(told, title="Gaps") if told else "nothing is under-represented by more than chance"
+        said = items(gaps, title="Gaps") if gaps else "nothing is under-represented by more than chance"
         shown = f"; {len(data):,} of {self.report.analysed:,} rows are shown" * (len(data) < self.report.analysed)
         hint = f"<div>rows selected on the map are those of the table under “Quality”{shown}</div>"
         room = w.Box([chart], layout=w.Layout(overflow="auto"))  # a narrow page scrolls the charts, not the notebook
@@ -272,8 +272,8 @@ class TrainsetView(Face):
 
     def _turn(self, change: Change | None = None) -> None:
         del change
-        at = min(max(self.table.page, 0), self.table.pages - 1) * _PAGE
-        page = self._frame.loc[self._found.index[at : at + _PAGE]].drop(columns=["found"])
+        start = min(max(self.table.page, 0), self.table.pages - 1) * _PAGE
+        page = self._frame.loc[self._found.index[start : start + _PAGE]].drop(columns=["found"])
         plain = page.astype(object).where(page.notna(), None)
         self.table.rows = [
             {str(k): v.item() if hasattr(v, "item") else v for k, v in row.items()} for row in plain.to_dict("records")

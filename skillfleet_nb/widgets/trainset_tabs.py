@@ -27,15 +27,15 @@ def twins(report: TrainsetReport) -> Markup:
     """Rows that contradict or repeat each other, group by group."""
     texts = {row: one_line(text) for row, text in zip(report.examples["row"], report.examples["text"], strict=True)}
     parts = []
-    for title, found in (("Conflicts", report.conflicts), ("Duplicates", report.duplicates)):
+    for title, groups in (("Conflicts", report.conflicts), ("Duplicates", report.duplicates)):
         rows = [
-            [f"{f.similarity:.3f}" if at == 0 else "", str(row), str(label), texts[row]]
-            for f in found[:_SHOWN]
-            for at, (row, label) in enumerate(zip(f.rows, f.labels, strict=True))
+            [f"{f.similarity:.3f}" if i == 0 else "", str(row), str(label), texts[row]]
+            for f in groups[:_SHOWN]
+            for i, (row, label) in enumerate(zip(f.rows, f.labels, strict=True))
         ]
-        more = f", {_SHOWN} shown" if len(found) > _SHOWN else ""
+        more = f", {_SHOWN} shown" if len(groups) > _SHOWN else ""
         if rows:
-            head = f"{title}: {len(found):,}{more}"
+            head = f"{title}: {len(groups):,}{more}"
             parts.append(table(["cosine", "row", "label", "example"], rows, title=head, numeric=[0, 1]))
         else:
             parts.append(fill("<div>no {}</div>", title.lower()))

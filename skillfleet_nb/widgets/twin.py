@@ -41,8 +41,8 @@ def show_with_twin(view: Any, html: Callable[[], str], text: Callable[[], str]) 
     twin = secrets.token_hex(4)
     live, metadata = _bundle(w.VBox([view, Veil(twin=twin)]))
     display({**live, "text/plain": "", "text/html": ""}, metadata=metadata, raw=True)
-    told = text()
-    display({"text/html": kept(html(), told, twin), "text/plain": told}, raw=True)
+    plain = text()
+    display({"text/html": kept(html(), plain, twin), "text/plain": plain}, raw=True)
 
 
 def kept(html: str, text: str, twin: str = "") -> Markup:

@@ -32,7 +32,7 @@ def tune_signature(run: Rehearsal, *, rounds: int, examples: int, sample: int) -
         if repeats and run.happens(max(run.repeats, _REPEATS)):
             continue
         repeats, shown = shown >= failed, shown * 2  # whoever sees the same again may propose the same
-        candidate = tuple(State((number, at)) for at in range(shape.predictors))
+        candidate = tuple(State((number, predictor)) for predictor in range(shape.predictors))
         run.evaluate(candidate, "val", shape.val)
         if run.happens(accepted):
             program, score, shown = candidate, score + (1 - score) * run.rng.uniform(0.15, 0.6), examples

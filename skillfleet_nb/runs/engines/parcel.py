@@ -296,11 +296,11 @@ def _culprit(value: object) -> tuple[list[str], str, Any]:
     through: list[str] = []
     name, held, met = "", value, {id(value)}
     while True:
-        found = next(((n, h) for n, h in _held(held) if id(h) not in met and not _travels(h)), None)
-        if found is None:
+        culprit = next(((n, h) for n, h in _held(held) if id(h) not in met and not _travels(h)), None)
+        if culprit is None:
             return through, name, held
         through += [name] if name else []
-        name, held = found
+        name, held = culprit
         met.add(id(held))
 
 

@@ -152,7 +152,7 @@ def _slot(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> int
     # Locks, so that the slot of a killed worker is free at once.
     folder = home.root / "slots"
     folder.mkdir(exist_ok=True)
-    told = 0
+    announced = 0
     while not is_cancelled():
         slots = Settings.load(home.config).max_parallel or os.cpu_count() or 1
         for number in range(slots):
@@ -160,9 +160,9 @@ def _slot(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> int
                 return locks.acquire(folder / f"{number}.lock")
             except locks.Busy:
                 continue
-        if told != slots:
+        if announced != slots:
             journal.append(Phase(text=f"waiting: {slots} jobs run at a time (setting max_parallel)"))
-            told = slots
+            announced = slots
         time.sleep(_LOOK_S)
     raise RunStopped(StopKind.CANCELLED, "cancelled")
 

@@ -33,8 +33,8 @@ class Curation:
         The handles of this process by id: that of a deleted job is let go of.
     """
 
-    def __init__(self, store: Store, find: Callable[[str], Job], known: MutableMapping[str, Job]) -> None:
-        self._store, self._find, self._known = store, find, known
+    def __init__(self, store: Store, find: Callable[[str], Job], jobs: MutableMapping[str, Job]) -> None:
+        self._store, self._find, self._known = store, find, jobs
 
     def rename(self, job: str, name: str) -> Job:
         """Call a job by another name, one that no other job of the home has.
@@ -46,39 +46,39 @@ class Curation:
         InputError
             If the name is empty or taken.
         """
-        found, name = self._find(job), name.strip()
+        renamed, name = self._find(job), name.strip()
         if not name:
             raise InputError("a job's name has a letter in it: give another")
-        known = queries.job_names(self._store)
-        taken = known[(known.name == name) & (known.job_id != found.id)]
+        names = queries.job_names(self._store)
+        taken = names[(names.name == name) & (names.job_id != renamed.id)]
         if not taken.empty:
             raise InputError(f"{name!r} is the name of job {taken.job_id.iloc[0]} already: give another")
-        self._write(Curated(job=found.id, name=name))
-        return found
+        self._write(Curated(job=renamed.id, name=name))
+        return renamed
 
     def note(self, job: str, text: str) -> Job:
         """Keep what is to be remembered of a job; an empty text takes it away; raises `NotFoundError`."""
-        found = self._find(job)
-        self._write(Curated(job=found.id, note=text.strip()))
-        return found
+        noted = self._find(job)
+        self._write(Curated(job=noted.id, note=text.strip()))
+        return noted
 
     def tag(self, jobs: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> list[Job]:
         """Give jobs tags to be found by, and take others away; raises `NotFoundError` or `InputError`."""
         more, less = tags_of(add), set(tags_of(remove))
-        found = self._all(jobs)
+        tagged = self._all(jobs)
         edits = []
-        for job in found:
+        for job in tagged:
             tags = tuple(dict.fromkeys([*(t for t in job.progress.tags if t not in less), *more]))
             if tags != job.progress.tags:
                 edits.append(Curated(job=job.id, tags=tags))
         self._write(*edits)
-        return found
+        return tagged
 
     def archive(self, jobs: Sequence[str], *, undo: bool = False) -> list[Job]:
         """Put jobs out of sight of lists, or back into them; they stay in every count; raises `NotFoundError`."""
-        found = self._all(jobs)
-        self._write(*(Curated(job=job.id, archived=not undo) for job in found if job.progress.archived == undo))
-        return found
+        archived = self._all(jobs)
+        self._write(*(Curated(job=job.id, archived=not undo) for job in archived if job.progress.archived == undo))
+        return archived
 
     def delete(self, jobs: Sequence[str]) -> list[Deleted]:
         """Move jobs into the home's trash, where :meth:`restore` finds them.
@@ -97,11 +97,11 @@ class Curation:
 
     def would_delete(self, jobs: Sequence[str]) -> list[Deleted]:
         """Tell what :meth:`delete` would move; raises as that does."""
-        found = self._all(jobs)
-        busy = next((job.name for job in found if not job.state.is_finished()), None)
+        doomed = self._all(jobs)
+        busy = next((job.name for job in doomed if not job.state.is_finished()), None)
         if busy is not None:
             raise JobError(f"{busy!r} is at work: {as_typed(f'cancel {busy}')}, or wait until it ends")
-        return [trash.would_put(self._store.home, job.id, job.name) for job in found]
+        return [trash.would_put(self._store.home, job.id, job.name) for job in doomed]
 
     def deleted(self) -> list[Deleted]:
         """List the jobs in the trash, the last one first."""
@@ -120,15 +120,15 @@ class Curation:
         there = self.deleted()
         if not there:
             raise JobError("the trash is empty: nothing was deleted, or it was emptied")
-        found = []
+        restored = []
         for job in jobs or (there[0].job_id,):
             one = next((d for d in there if job in {d.job_id, d.name}), None)
             if one is None:
                 raise unknown("deleted job", job, [d.name for d in there])
-            found.append(one)
-        for one in dict.fromkeys(found):
+            restored.append(one)
+        for one in dict.fromkeys(restored):
             trash.put_back(self._store.home, one.job_id)
-        return found
+        return restored
 
     def _all(self, jobs: Sequence[str]) -> list[Job]:
         """Find jobs, each once; nothing is changed where one of them is not found."""

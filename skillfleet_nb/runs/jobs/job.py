@@ -389,7 +389,7 @@ class Job(Readable):
         rows += [("note", w) for w in p.warnings]
         if p.error and p.error not in p.state_in_words:
             rows.append(("error", p.error))
-        return rows + [("next", told) for told in [self.next_step()] if told]
+        return rows + [("next", step) for step in [self.next_step()] if step]
 
     def next_step(self) -> str:
         """Say how to go on where a finished job scored low and has not just tuned; empty elsewhere."""

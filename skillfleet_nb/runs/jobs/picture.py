@@ -119,14 +119,14 @@ def _points(score: float | None) -> float | None:
 def _used(p: Progress) -> list[dict[str, Any]]:
     budget = p.spec.get("budget") or {}
     minutes = p.elapsed_s / 60
-    known = {
+    limits = {
         "cost": (p.cost_usd, budget.get("usd"), money),
         "calls": (p.calls, budget.get("calls"), "{:,.0f}".format),
         "tokens": (p.totals.tokens, budget.get("tokens"), "{:,.0f}".format),
         "time": (minutes, budget.get("minutes"), lambda m: duration(60 * m)),
     }
-    told = []
-    for what, (used, limit, words) in known.items():
+    bars = []
+    for what, (used, limit, words) in limits.items():
         if limit is None and what == "time":
             continue  # it is shown anyway
         text = words(used)
@@ -134,8 +134,8 @@ def _used(p: Progress) -> list[dict[str, Any]]:
             text += f" of {limit:g} min" if what == "time" else f" of {words(limit)}"
         if what == "calls" and p.cached:
             text += f", {p.cached:,} cached"
-        told.append({"what": what, "used": used, "limit": limit, "text": text})
-    return told
+        bars.append({"what": what, "used": used, "limit": limit, "text": text})
+    return bars
 
 
 def _tried(p: Progress) -> dict[str, Any] | None:
@@ -162,7 +162,7 @@ def _result(p: Progress) -> dict[str, Any] | None:
         return None
     r = p.result or Result()
     changed = p.first_program is not None and p.best_program not in {None, p.first_program}
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "verdict": r.verdict,
         "unread": r.unread,
         "summary": r.summary or p.error or p.stop_reason or "",
@@ -171,12 +171,12 @@ def _result(p: Progress) -> dict[str, Any] | None:
         "programs": [p.first_program, p.best_program] if changed else None,
     }
     if r.verdict and r.p_value is not None:
-        told |= {
+        fields |= {
             "test": [_points(r.test_baseline), _points(r.test_score)],
             "delta": [_points(r.test_delta), _points(r.test_delta_low), _points(r.test_delta_high)],
             "p": p_in_words(r.p_value),
         }
-    return told
+    return fields
 
 
 def changes(home: Home, before: str, after: str) -> Markup:

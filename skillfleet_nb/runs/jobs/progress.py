@@ -110,12 +110,12 @@ class Progress(JobRecord):
 
     def members_frame(self) -> pd.DataFrame | None:
         """Return a row for each member of a job of several searches; None for any other."""
-        told = [lane.told for lane in self.lanes.values() if lane.told is not None]
-        if not told:
+        members = [lane.told for lane in self.lanes.values() if lane.told is not None]
+        if not members:
             return None
         import pandas as pd
 
-        return pd.DataFrame([m.model_dump(exclude={"kind"}) for m in told])
+        return pd.DataFrame([m.model_dump(exclude={"kind"}) for m in members])
 
     @property
     def _done(self) -> int:
@@ -128,8 +128,8 @@ class Progress(JobRecord):
             return "paused"
         if self.state is JobState.PENDING_HITL:
             return "waiting for your answer"
-        told = "" if self.stop_reason in {None, str(self.state)} else f": {self.stop_reason}"
-        return f"{self.state}{told}"
+        reason = "" if self.stop_reason in {None, str(self.state)} else f": {self.stop_reason}"
+        return f"{self.state}{reason}"
 
     def line(self) -> str:
         """Say in one line where the job is."""

@@ -142,10 +142,10 @@ def _draft(program: Any) -> str:
 def _details(baseline: Candidate, versions: list[Candidate], totals: Totals) -> dict[str, str]:
     shown = versions[-1]
     start, now = baseline.scores.get("val"), shown.scores.get("val")
-    told = {"validation": f"{points(start, _UNSCORED)} → {points(now, _UNSCORED)}"}
+    details = {"validation": f"{points(start, _UNSCORED)} → {points(now, _UNSCORED)}"}
     if len(versions) > 1:
-        told["version before"] = points(versions[-2].scores.get("val"), _UNSCORED)
-    told["cost so far"] = f"{money(totals.cost_usd)}, {totals.calls:,} calls"
+        details["version before"] = points(versions[-2].scores.get("val"), _UNSCORED)
+    details["cost so far"] = f"{money(totals.cost_usd)}, {totals.calls:,} calls"
     if len(dict(shown.program.named_predictors())) > 1:
-        told["predictors"] = ", ".join(name for name, _ in shown.program.named_predictors())
-    return told
+        details["predictors"] = ", ".join(name for name, _ in shown.program.named_predictors())
+    return details

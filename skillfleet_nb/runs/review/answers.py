@@ -80,26 +80,26 @@ def read_answer(said: str, keywords: Mapping[Choice, Sequence[str]], asks: Asks 
     if literal is not None and (choice := choice_of.get(literal[1].casefold())) is not None:
         return Answer(choice, literal[2].strip())
     spoken = [word.casefold().replace("\u2019", "'") for word in _WORD.findall(text)]
-    found: dict[Choice, str] = {}
+    choices: dict[Choice, str] = {}
     for before, word in zip(["", *spoken], spoken, strict=False):
         if (choice := choice_of.get(word)) is None:
             continue
         if before in _NEGATIONS:
             raise InputError(f"{one_line(text, 60)!r} can be read in two ways ({before} {word}): say {ways}")
-        found.setdefault(choice, word)
-    if len(found) > 1:
-        said_both = " and ".join(f"{choice} ({found[choice]})" for choice in CHOICES if choice in found)
+        choices.setdefault(choice, word)
+    if len(choices) > 1:
+        said_both = " and ".join(f"{choice} ({choices[choice]})" for choice in CHOICES if choice in choices)
         raise InputError(f"{one_line(text, 60)!r} says both {said_both}: answer with one")
-    if found:
-        return Answer(next(iter(found)), text)
+    if choices:
+        return Answer(next(iter(choices)), text)
     if asks == "clarify":
         return Answer("proceed", text)
     raise InputError(f"{one_line(text, 60)!r} says neither to go on nor to stop: say {ways}")
 
 
-def checked_choice(given: str) -> Choice:
+def checked_choice(text: str) -> Choice:
     """Refuse what is no choice; raises `NotFoundError` with the nearest one."""
     for choice in CHOICES:
-        if given == choice:
+        if text == choice:
             return choice
-    raise unknown("choice", given, CHOICES)
+    raise unknown("choice", text, CHOICES)

@@ -90,8 +90,8 @@ def ask(question: str, kind: Asks = "confirm", details: Mapping[str, Any] | None
         raise JobError(
             "ask() was called outside of a run: it asks whoever watches a job, from a program or metric of that job"
         )
-    told = {str(label): str(value) for label, value in (details or {}).items()}
-    answer: Answer = reviewer.step(question.strip(), kind, told)
+    shown = {str(label): str(value) for label, value in (details or {}).items()}
+    answer: Answer = reviewer.step(question.strip(), kind, shown)
     return answer
 
 
@@ -109,16 +109,16 @@ def answer(home: Home, p: Progress, said: str, choice: str | None, keywords: Map
         raise JobError(f"job {p.name!r} asks nothing: it is {p.state_in_words}")
     asked = p.question
     if choice is None:
-        given = read_answer(said, keywords, asked.asks)
-        literal = given.text != said.strip()
+        reply = read_answer(said, keywords, asked.asks)
+        literal = reply.text != said.strip()
     else:
-        given, literal = Answer(checked_choice(choice), said.strip()), True
-    _refuse_empty(given, asked, literal=literal)
+        reply, literal = Answer(checked_choice(choice), said.strip()), True
+    _refuse_empty(reply, asked, literal=literal)
     before = p.answers.get(asked.review_id)
     if _given(home, p.job_id, asked.review_id, before.heard if before else 0) is not None:
         raise JobError(f"job {p.name!r}: its question was answered already; the first answer counts")
-    request(home, p.job_id, "answer", review=asked.review_id, choice=given.choice, text=given.text)
-    return given
+    request(home, p.job_id, "answer", review=asked.review_id, choice=reply.choice, text=reply.text)
+    return reply
 
 
 def _given(home: Home, stream: str, review_id: str, heard: int) -> Answer | None:
@@ -133,14 +133,14 @@ def _given(home: Home, stream: str, review_id: str, heard: int) -> Answer | None
     return None
 
 
-def _refuse_empty(given: Answer, asked: ReviewAsked, *, literal: bool) -> None:
-    if asked.asks == "clarify" and given.choice == "proceed" and not given.text:
+def _refuse_empty(reply: Answer, asked: ReviewAsked, *, literal: bool) -> None:
+    if asked.asks == "clarify" and reply.choice == "proceed" and not reply.text:
         raise InputError("the question wants an answer in words")
-    if given.choice != "revise":
+    if reply.choice != "revise":
         return
-    if asked.about == "cost" and not _NUMBER.search(given.text):
+    if asked.about == "cost" and not _NUMBER.search(reply.text):
         raise InputError("revise: name the new limit in USD, in the box or as 'revise: 2.50'")
-    if asked.about == "accept" and not (literal and given.text):
+    if asked.about == "accept" and not (literal and reply.text):
         raise InputError("revise: write the new instruction, in the box or as 'revise: Classify by intent.'")
 
 
@@ -175,13 +175,13 @@ class Reviewer:
         stream: str,
         reporter: Reporter,
         ledger: Ledger,
-        known: Mapping[str, Answer],
+        answers: Mapping[str, Answer],
         declined: Mapping[str, int],
         look: Callable[[], None],
     ) -> None:
         self.review = review
         self._home, self._stream, self._reporter, self._ledger, self._look = home, stream, reporter, ledger, look
-        self._known, self._declined = dict(known), declined
+        self._known, self._declined = dict(answers), declined
         self._turn = threading.RLock()
         if review.cost_usd:
             ledger.checkpoint_usd, ledger.on_checkpoint = review.cost_usd[0], self._before_paying
@@ -205,10 +205,10 @@ class Reviewer:
                     self._reporter.emit(question, StateChanged(state=JobState.PENDING_HITL), sync=True)
                     answer = self._wait(question.review_id)
                     heard = len(read_requests(self._home, self._stream))
-                    told = ReviewAnswered(
+                    event = ReviewAnswered(
                         review_id=question.review_id, choice=answer.choice, text=answer.text, heard=heard
                     )
-                    self._reporter.emit(told, StateChanged(state=JobState.RUNNING), sync=True)
+                    self._reporter.emit(event, StateChanged(state=JobState.RUNNING), sync=True)
                 self._known[question.review_id] = answer
         return answer
 
@@ -257,8 +257,8 @@ class Reviewer:
                     later = [usd for usd in self.review.cost_usd if usd > limit]
                     self._ledger.checkpoint_usd = min(later, default=None)
                     return
-                found = _NUMBER.search(answer.text)
-                to = float(found[0]) if found else 0.0
+                match = _NUMBER.search(answer.text)
+                to = float(match[0]) if match else 0.0
                 if to > limit:
                     self._ledger.checkpoint_usd = to
                     return
@@ -267,9 +267,9 @@ class Reviewer:
     def _wait(self, review_id: str) -> Answer:
         nap = threading.Event()
         while True:
-            given = _given(self._home, self._stream, review_id, self._declined.get(review_id, 0))
-            if given is not None:
-                return given
+            reply = _given(self._home, self._stream, review_id, self._declined.get(review_id, 0))
+            if reply is not None:
+                return reply
             self._look()
             self._refuse_stopped()
             nap.wait(_POLL_S)

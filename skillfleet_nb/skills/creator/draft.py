@@ -146,8 +146,8 @@ class Draft:
         """Take sections that say something, each once; what is left out is told."""
         kept: dict[str, Part] = {}
         dropped = []
-        for given in parts:
-            part = Part(_plain(given.heading).lstrip("# ").strip(), _section(given.content))
+        for written in parts:
+            part = Part(_plain(written.heading).lstrip("# ").strip(), _section(written.content))
             if not part.heading:
                 continue
             if len(part.words.split()) < _LEAST_WORDS:
@@ -238,18 +238,18 @@ def judged(draft: Draft, task: str, further: Sequence[str] = (), embed: Embed | 
     skill = draft.skill
     score = score_skill(skill, reference=task, embed=embed, style=draft.plan.style)
     # Links and sections of a hub are of its files as well, which are checked where they are written.
-    found = [f.message for f in skill.validate("v2").findings if f.severity == "error" and f.code != "SF402"]
+    problems = [f.message for f in skill.validate("v2").findings if f.severity == "error" and f.code != "SF402"]
     written = "\n".join([draft.opening, *(f"{part.heading}\n{part.content}" for part in draft.parts)])
     if not draft.parts:
-        found.append("nothing was written: no section says anything")
+        problems.append("nothing was written: no section says anything")
     elif all(part.words in _words(task) for part in draft.parts):
-        found.append("every section only repeats the task")
+        problems.append("every section only repeats the task")
     asked = terms(task)
     spoken = {word[:_STEM] for word in terms(written)}
     missing = [word for word in asked if word[:_STEM] not in spoken]
     if draft.parts and len(asked) >= _FEWEST and len(missing) > (1 - _LEAST_COVERED) * len(asked):
-        found.append(f"it says nothing of {', '.join(missing[:_SHOWN])}, of which the task speaks")
-    grave = list(dict.fromkeys([*found, *further]))
+        problems.append(f"it says nothing of {', '.join(missing[:_SHOWN])}, of which the task speaks")
+    grave = list(dict.fromkeys([*problems, *further]))
     return Judged(
         draft, score, (*grave, *draft.dropped, *draft.plan.notes), len(grave), score.improvements[:_MOST_ADVICE]
     )
@@ -282,6 +282,6 @@ def _section(text: str) -> str:
     lines = text.split("\n")
     for heading in outline(text).headings:
         if heading.level <= _LEVEL:
-            at = heading.line - 1
-            lines[at] = f"### {heading.title}"
+            line = heading.line - 1
+            lines[line] = f"### {heading.title}"
     return "\n".join(lines).strip()

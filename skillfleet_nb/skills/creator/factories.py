@@ -28,8 +28,8 @@ class CreatorConfig(ModuleConfig):
 
     @field_validator("review", "templates", mode="before")
     @classmethod
-    def _one_or_several(cls, given: object) -> object:
-        return (given,) if isinstance(given, str) else given
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
 
 class SkillCreatorFactory(ModuleFactory):
@@ -48,8 +48,8 @@ class SkillCreatorFactory(ModuleFactory):
         c = self.config
         if c.template is not None:
             preview(c.template, *c.templates)  # an unknown one is told before anything is asked
-        given = {name: getattr(c, name) for name in type(c).model_fields}
-        made: Program = SkillCreator(**given)
+        options = {name: getattr(c, name) for name in type(c).model_fields}
+        made: Program = SkillCreator(**options)
         return made
 
     def role_of(self, predictor: str) -> TaskRole | None:

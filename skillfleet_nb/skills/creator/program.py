@@ -132,8 +132,8 @@ class SkillGeneration(dspy.Module):  # type: ignore[misc]
 
     def in_sections(self, task: str, plan: SkillPlan, notes: str) -> Draft:
         """Write it section by section."""
-        given = self.outline(task=task, plan=plan.text(), notes=notes).sections or []
-        heads = list(dict.fromkeys(" ".join(str(head).lstrip("#").split()) for head in given))[:_MOST_SECTIONS]
+        outlined = self.outline(task=task, plan=plan.text(), notes=notes).sections or []
+        heads = list(dict.fromkeys(" ".join(str(head).lstrip("#").split()) for head in outlined))[:_MOST_SECTIONS]
         heads = [head for head in heads if head]
         texts = (
             self.section(heading=head, task=task, plan=plan.text(), outline=heads, notes=notes).content
@@ -170,8 +170,8 @@ class SkillValidation(dspy.Module):  # type: ignore[misc]
         """Return what the model finds, by the `checks` asked for."""
         text = draft.files["SKILL.md"]
         asked = {"semantic_validation": self.semantic, "style_review": self.style}
-        found = [problem for check in checks for problem in asked[check](task=task, skill=text).problems or []]
-        return [shortened(" ".join(str(problem).split()), 300) for problem in found if str(problem).strip()]
+        problems = [problem for check in checks for problem in asked[check](task=task, skill=text).problems or []]
+        return [shortened(" ".join(str(problem).split()), 300) for problem in problems if str(problem).strip()]
 
 
 class CreatedSkill(dspy.Prediction):  # type: ignore[misc]
@@ -276,9 +276,9 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         intent, notes = self._intent(task, notes, decision, there)
         template, suggested = self._template(task)
         plan, notes = self._plan(task, intent, notes)
-        told = self.complexity.evaluate(task=task, plan=plan.text())
-        complexity = min(1.0, max(0.0, float(told.complexity or 0.0)))
-        branch = self.rules.branch(complexity, simple=bool(told.is_simple), template=suggested)
+        verdict = self.complexity.evaluate(task=task, plan=plan.text())
+        complexity = min(1.0, max(0.0, float(verdict.complexity or 0.0)))
+        branch = self.rules.branch(complexity, simple=bool(verdict.is_simple), template=suggested)
         if self.path != "auto":
             branch = Branch(self.path, f"path {self.path} was asked for")  # type: ignore[arg-type]
         best, drafts = self._drafted(task, plan, template, branch, notes)
@@ -308,40 +308,41 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         if not similar:
             return "new"
         lines = "\n".join(f"{one.name}: {one.description}" for one in similar)
-        told = self.understanding.compare(task=task, existing=lines)
-        return f"extend {similar[0].name}" if told.decision == "extend" else "new"
+        verdict = self.understanding.compare(task=task, existing=lines)
+        return f"extend {similar[0].name}" if verdict.decision == "extend" else "new"
 
     def _intent(self, task: str, notes: str, decision: str, similar: Sequence[Similar]) -> tuple[str, str]:
         for turn in range(1, _MOST_ROUNDS + 1):
-            told = self.understanding.intent(task=task, notes=notes)
+            intent = self.understanding.intent(task=task, notes=notes)
             shown = {
-                "task": task, "intent": told.intent, "domain": told.domain, "level": told.level, "kind": told.kind,
+                "task": task, "intent": intent.intent,
+                "domain": intent.domain, "level": intent.level, "kind": intent.kind,
                 **({"similar": "; ".join(f"{one.name} ({one.score:.2f})" for one in similar)} if similar else {}),
                 "proposed": decision,
             }  # fmt: skip
             said = self._asked("intent", "Is this what the skill is for?", shown, turn)
             if not said:
-                return " ".join(str(told.intent or "").split()), notes
+                return " ".join(str(intent.intent or "").split()), notes
             notes = f"{notes}\n{said}".strip()
-        return " ".join(str(told.intent or "").split()), notes
+        return " ".join(str(intent.intent or "").split()), notes
 
     def _template(self, task: str) -> tuple[Template | None, str | None]:
         if self.chosen_template is not None:
             return preview(self.chosen_template, *self.templates), self.chosen_template
-        known = {template.name: template for template in list_templates(*self.templates)}
-        lines = "\n".join(f"{name}: {template.description}" for name, template in known.items())
-        told = str(self.understanding.template(task=task, templates=f"{lines}\n{_NONE}: no template fits").template)
-        found = known.get(told.strip().strip("`'\"").lower())
-        return found, found.name if found is not None else None
+        templates = {template.name: template for template in list_templates(*self.templates)}
+        lines = "\n".join(f"{name}: {template.description}" for name, template in templates.items())
+        answer = str(self.understanding.template(task=task, templates=f"{lines}\n{_NONE}: no template fits").template)
+        template_chosen = templates.get(answer.strip().strip("`'\"").lower())
+        return template_chosen, template_chosen.name if template_chosen is not None else None
 
     def _plan(self, task: str, intent: str, notes: str) -> tuple[SkillPlan, str]:
         for turn in range(1, _MOST_ROUNDS + 1):
             asked = "\n".join(filter(None, [task, f"Note: {notes}" if notes else ""]))
-            told = self.understanding.plan(task_description=asked)
-            style: Style = told.skill_style if told.skill_style in STYLES else "minimal"
+            answer = self.understanding.plan(task_description=asked)
+            style: Style = answer.skill_style if answer.skill_style in STYLES else "minimal"
             plan = SkillPlan.of(
-                task, name=told.name, description=told.description, taxonomy_path=told.taxonomy_path, style=style,
-                keywords=told.keywords,
+                task, name=answer.name, description=answer.description, taxonomy_path=answer.taxonomy_path, style=style,
+                keywords=answer.keywords,
             )  # fmt: skip
             shown = {"intent": intent, "plan": plan.text()}
             said = self._asked("plan", "Is the skill to be called and described like this?", shown, turn)
@@ -381,15 +382,15 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
 
     def _revised(self, last: Judged, task: str, plan: SkillPlan, findings: Sequence[str]) -> Draft:
         todo = [*findings, *last.further] or ["Say more exactly what to do."]
-        told = self.validation.revise(body=last.draft.body, task=task, plan=plan.text(), findings=todo)
-        return Draft.of_body(plan, told.revised or "")
+        answer = self.validation.revise(body=last.draft.body, task=task, plan=plan.text(), findings=todo)
+        return Draft.of_body(plan, answer.revised or "")
 
     def _asked(self, gate: Gate, question: str, shown: Mapping[str, Any], turn: int) -> str:
         if gate not in self.review or self.ask is None:
             return ""
-        told = {word: str(value) for word, value in shown.items()}
+        details = {word: str(value) for word, value in shown.items()}
         # The same question with the same details is one question: the turn tells a further one from it.
-        return self.ask(gate, question, told | ({"version": str(turn)} if turn > 1 else {}))
+        return self.ask(gate, question, details | ({"version": str(turn)} if turn > 1 else {}))
 
 
 def checked_task(task: object) -> str:

@@ -109,16 +109,16 @@ class PhaseRules(BaseModel):
         template
             The template that fits it, None where none does.
         """
-        told = f"complexity {complexity:.2f}"
+        measured = f"complexity {complexity:.2f}"
         if complexity > self.expert.above_complexity:
-            return Branch("expert", f"{told} is above {self.expert.above_complexity:g}")
+            return Branch("expert", f"{measured} is above {self.expert.above_complexity:g}")
         fast = self.fast
         missing = [
-            *([f"{told} is above {fast.max_complexity:g}"] if complexity > fast.max_complexity else []),
+            *([f"{measured} is above {fast.max_complexity:g}"] if complexity > fast.max_complexity else []),
             *(["it was not called simple"] if fast.needs_simple and not simple else []),
             *(["no template fits"] if fast.needs_template and template is None else []),
         ]
         if missing:
             return Branch("normal", ", ".join(missing))
         fits = f" and fits the template {template}" if template else ""
-        return Branch("fast", f"{told}: it is simple{fits}")
+        return Branch("fast", f"{measured}: it is simple{fits}")

@@ -64,8 +64,8 @@ def closest(task: str, root: str | os.PathLike[str], k: int = 3) -> tuple[Simila
     spread = Counter(word for words in said for word in words)
     rarity = {word: math.log1p(len(skills) / n) for word, n in spread.items()}
     asked = terms(task)
-    found = [_compared(skill, words, asked, rarity) for skill, words in zip(skills, said, strict=True)]
-    return tuple(sorted((one for one in found if one.score >= _LEAST), key=lambda one: (-one.score, one.path))[:k])
+    compared = [_compared(skill, words, asked, rarity) for skill, words in zip(skills, said, strict=True)]
+    return tuple(sorted((one for one in compared if one.score >= _LEAST), key=lambda one: (-one.score, one.path))[:k])
 
 
 def terms(text: str) -> Counter[str]:

@@ -215,8 +215,8 @@ def lm_advisor(lm: Model | None = None) -> Callable[[str], Proposal]:
             with dspy.context(**({"lm": lm} if lm is not None else {})):
                 answer = predict(skill=text)
         except (ValueError, TypeError, dspy.utils.exceptions.AdapterParseError) as error:
-            told = Redactor([lm or dspy.settings.lm]).text(str(error))
-            return Proposal(reason=f"the advice could not be read ({one_line(told, 200)})")
+            message = Redactor([lm or dspy.settings.lm]).text(str(error))
+            return Proposal(reason=f"the advice could not be read ({one_line(message, 200)})")
         return Proposal(answer.style, answer.weights, answer.reason)
 
     return advise

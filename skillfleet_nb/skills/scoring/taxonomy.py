@@ -140,9 +140,9 @@ def _name(planned: object, wanted: object) -> float:
 
 _FIELD_MEASURES: Final[dict[str, Callable[[object, object], float]]] = {
     "name": _name,
-    "skill_style": lambda given, wanted: float(str(given or "").strip().lower() == str(wanted).strip().lower()),
-    "keywords": lambda given, wanted: _f1(_keywords(given), _keywords(wanted)),
-    "description": lambda given, wanted: min(1.0, _f1(_words(given), _words(wanted)) / DESCRIPTION_ENOUGH),
+    "skill_style": lambda answered, wanted: float(str(answered or "").strip().lower() == str(wanted).strip().lower()),
+    "keywords": lambda answered, wanted: _f1(_keywords(answered), _keywords(wanted)),
+    "description": lambda answered, wanted: min(1.0, _f1(_words(answered), _words(wanted)) / DESCRIPTION_ENOUGH),
 }
 
 
