@@ -7,7 +7,6 @@ model's sampling, the order in which threads reach it, and the judge of a metric
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -135,12 +134,11 @@ def listen(home: Home, task: CheckedTask, asked: NoiseRequest) -> NoiseFloor:
     """Run a task's program twice on the same examples, the model's cache left aside, and record what differs."""
     rows = [*task.splits.train, *task.splits.val]
     examples = random.Random(asked.seed).sample(rows, min(asked.n, len(rows)))
-    # A model without DSPy's cache answers anew as it is.
-    anew = replace(task, lm=task.lm.copy(cache=False)) if hasattr(task.lm, "cache") else task
+    anew = task.anew()
     limits = Limits(usd=asked.budget_usd)
     with Session.opened(home, task.settings, "noise", task.lms, limits=limits) as session:
         gate = session.gate()
-        arms = [answers_of(session, gate, anew, task.program, examples) for _ in range(2)]
+        arms = [answers_of(session, gate, anew, anew.program, examples) for _ in range(2)]
         if gate.closed is not None:
             raise SkillfleetError(f"two runs on {len(examples)} examples were not ended: {gate.closed[1]}")
         scores = [(a.score, b.score) for a, b in zip(*arms, strict=True) if a.score is not None and b.score is not None]

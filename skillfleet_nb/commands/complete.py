@@ -157,6 +157,7 @@ class _Names:
             "REF": self._references,
             "REGISTERED": lambda: (Offer(name, "program") for name in self._fleet().registry.names),
             "CHECKED": lambda: (Offer(str(n), "value") for n in dict.fromkeys(self._fleet().drift.history().name)),
+            "GOLDEN": lambda: (Offer(name, "value") for name in self._fleet().golden_sets.names),
             "TEST": lambda: (Offer(name, "value") for name in self._fleet().ab_tests.names),
             "SPLIT": lambda: (Offer(one, "value") for one in ("50:50", "90:10", "ramp", "adaptive")),
             "LIMIT": lambda: (Offer(one, "value") for one in ("cost<=1.2x", "latency<=1.5x")),

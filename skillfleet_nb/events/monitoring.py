@@ -1,8 +1,10 @@
-"""Events of programs in use: A/B tests, checks for drift."""
+"""Events of programs in use: golden sets, A/B tests, checks for drift."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.events.payload import Payload
 
@@ -11,6 +13,61 @@ DRIFT: Final = "drift"
 
 AB_TESTS: Final = "ab"
 """The stream of the journal that says which tests there are, and how each is split; answers stand in others."""
+
+
+GOLDEN: Final = "golden"
+"""The stream of the journal with the golden sets and how they were used."""
+
+
+class GoldenRow(BaseModel):
+    """An example of a golden set: what is asked and expected, and what the set's version answered twice.
+
+    `score` and `again` are those of the two times; `same` says whether both answers were the same.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    example_id: str
+    inputs: dict[str, Any]
+    expected: dict[str, Any]
+    output: dict[str, Any] | None = None
+    score: float | None = None
+    again: float | None = None
+    same: bool | None = None
+
+
+class GoldenAdded(Payload):
+    """A version of a golden set, which never changes; versions of a name count from 1.
+
+    `ref` is the registered version that `rows` were answered by, of the model `lm` and scored by `metric`; None, as
+    `dspy`, where they were not.
+    """
+
+    kind: Literal["golden"] = "golden"
+    name: str
+    version: int
+    content: str
+    rows: tuple[GoldenRow, ...]
+    ref: str | None = None
+    program_id: str | None = None
+    lm: str | None = None
+    metric: str | None = None
+    metric_hash: str | None = None
+    dspy: str | None = None
+    by: str = ""
+
+
+class GoldenAsked(Payload):
+    """A golden set was asked again, for a check or a gate: scores by example, and how many answers had changed."""
+
+    kind: Literal["golden_asked"] = "golden_asked"
+    name: str
+    version: int
+    why: str
+    ref: str | None
+    program_id: str
+    lm: str
+    changed: int
+    scores: dict[str, float]
 
 
 class ABStarted(Payload):
@@ -109,5 +166,5 @@ class DriftChecked(Payload):
     share: float | None
 
 
-MonitoringPayload = DriftChecked | ABStarted | ABSplit | ABEnded | ABAnswered | ABScored
+MonitoringPayload = GoldenAdded | GoldenAsked | DriftChecked | ABStarted | ABSplit | ABEnded | ABAnswered | ABScored
 """Every kind of fact about programs in use."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 import threading
 from contextlib import contextmanager
@@ -15,18 +14,18 @@ from skillfleet_nb.events.monitoring import ABEnded, ABSplit, ABStarted
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.monitoring.betting import plan
 from skillfleet_nb.monitoring.guardrails import read_guardrail
-from skillfleet_nb.programs.registry import check_name
-from skillfleet_nb.store import Journal, follow
+from skillfleet_nb.monitoring.stream import writing
+from skillfleet_nb.programs.registry import check_name, person
+from skillfleet_nb.store import follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from skillfleet_nb.store import Home
+    from skillfleet_nb.store import Home, Journal
 
 RAMP = (0.01, 0.05, 0.25, 0.5)
 """Shares of new units that a ramp gives the candidate, one after the other."""
-_WAIT_S = 10.0
 _CLOSE = 1e-6
 _LEAST_SHARE = 0.01
 
@@ -133,16 +132,12 @@ class ABTests:
             if over is not None and not (how == "promoted" and over.how == "stopped"):
                 raise JobError(f"the A/B test {test.name!r} is over: {over.how}, {over.why}.")
             fields = {"name": test.name, "run": test.started.run, "how": how, "winner": winner, "why": why}
-            journal.append(ABEnded.model_validate(fields | {"by": _person()}), sync=True)
+            journal.append(ABEnded.model_validate(fields | {"by": person()}), sync=True)
         return self.find(test.name)
 
     @contextmanager
     def _writing(self) -> Iterator[Journal]:
-        try:
-            journal = Journal(self._home, AB_TESTS, wait_s=_WAIT_S, join=True)
-        except JobError:
-            raise JobError(f"others have been changing tests of {self._home} for {_WAIT_S:g} s: try again.") from None
-        with journal:
+        with writing(self._home, AB_TESTS, "changing tests") as journal:
             self._up_to_date()
             yield journal
 
@@ -211,7 +206,7 @@ def checked_start(
             "rows": rows,
             "margin": margin,
             "metric": metric,
-            "by": _person(),
+            "by": person(),
             **options,
         }
     )
@@ -239,10 +234,3 @@ def _shares(split: Sequence[float] | str | None, n: int) -> tuple[tuple[float, .
     if not all(share >= _LEAST_SHARE for share in shares):
         raise InputError(f"split={split!r}: every variant gets at least 1 % of the units.")
     return shares, "fixed"
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
-        return ""

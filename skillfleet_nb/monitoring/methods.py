@@ -1,4 +1,4 @@
-"""What the facade says of programs in use: the methods of ``Fleet`` that speak of A/B tests and drift."""
+"""What the facade says of programs in use: the methods of ``Fleet`` that speak of golden sets, drift and A/B tests."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.monitoring.ab import AB
     from skillfleet_nb.monitoring.ab_report import ABStatus
     from skillfleet_nb.monitoring.drift import Drift, DriftReport
+    from skillfleet_nb.monitoring.golden_sets import GoldenSet, GoldenSets
     from skillfleet_nb.monitoring.route import ABRoute
     from skillfleet_nb.reports.registered import Registered
     from skillfleet_nb.runs.jobs.job import Job
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class MonitoringMethods(ABC):
-    """Shortcuts to the facade's A/B tests and checks for drift."""
+    """Shortcuts to the facade's golden sets, checks for drift and A/B tests."""
 
     store: Store
 
@@ -48,6 +49,17 @@ class MonitoringMethods(ABC):
         from skillfleet_nb.monitoring.drift import Drift
 
         return Drift(self.store, self.registry, self.job)
+
+    @cached_property
+    def golden_sets(self) -> GoldenSets:
+        """Golden sets: examples that never change, with what a version answered to them."""
+        from skillfleet_nb.monitoring.golden_sets import GoldenSets
+
+        return GoldenSets(self.store, self.registry, self.job)
+
+    def golden(self, name: str) -> GoldenSet:
+        """Find a golden set, ``name@version``, or the last version of a name; raises `NotFoundError`."""
+        return self.golden_sets.find(name)
 
     def check_drift(
         self,

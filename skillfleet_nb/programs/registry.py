@@ -253,7 +253,7 @@ class Registry:
                     program_id=save_program(self._home, state),
                     program=program_class(state) or "",
                     signatures=fingerprints(state),
-                    by=_person(),
+                    by=person(),
                     **(facts or {}),
                 )
                 journal.append(event, sync=True)
@@ -327,7 +327,7 @@ class Registry:
                 how="rollback" if rollback else "set",
                 evidence=evidence,
                 forced=forced,
-                by=_person(),
+                by=person(),
             )
             journal.append(event, sync=True)
         return self.history(name, alias)[-1]
@@ -415,7 +415,8 @@ def _version(name: str, named: _Name, number: int) -> ProgramVersion:
     return named.versions[number - 1]
 
 
-def _person() -> str:
+def person() -> str:
+    """Name who is at work, for what is recorded; empty where that has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in containers

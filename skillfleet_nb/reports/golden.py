@@ -79,8 +79,7 @@ class GoldenAnswer:
             return [f"it fails: {self.error}"]
         if self.now is None:
             return []
-        names = [name for name in dict.fromkeys([*self.was, *self.now]) if name not in _UNSTEADY]
-        changed = [name for name in names if self.was.get(name) != self.now.get(name)]
+        changed = changed_fields(self.was, self.now)
         return [f"{name}: {_told(self.was.get(name))} → {_told(self.now.get(name))}" for name in changed]
 
 
@@ -149,6 +148,12 @@ class GoldenCheck(Readable):
     def html(self) -> str:
         """Show it as HTML."""
         return fill("{}<div>{}</div>", table(["input", "now"], self._rows()) if self.answers else "", self.sentence())
+
+
+def changed_fields(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name the outputs that are not as they were; how an answer was reasoned is worded anew each time."""
+    names = [name for name in dict.fromkeys([*was, *now]) if name not in _UNSTEADY]
+    return [name for name in names if was.get(name) != now.get(name)]
 
 
 def keep(home: Home, pairs: Iterable[tuple[Mapping[str, Any], str | None]]) -> str | None:

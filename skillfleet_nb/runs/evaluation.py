@@ -132,7 +132,7 @@ def prepare_evaluation(asked: EvaluateRequest, settings: Settings) -> PreparedEv
     request = asked.run()
     if request.record_prompts is not None:
         settings = settings.model_copy(update={"record_prompts": request.record_prompts})
-    task = check_task(request, settings, cut=_whole)
+    task = check_task(request, settings, cut=whole)
     checked_budget(request.budget, task.unpriced)
     against = None if asked.against is None else checked_program(asked.against).deepcopy()
     settled = replace(
@@ -143,7 +143,8 @@ def prepare_evaluation(asked: EvaluateRequest, settings: Settings) -> PreparedEv
     return PreparedEvaluation(**{**task.parts(), "request": settled, "optimizer": nothing, "against": against})
 
 
-def _whole(request: TaskRequest, program: Program) -> tuple[Splits[Example], list[Issue]]:
+def whole(request: TaskRequest, program: Program) -> tuple[Splits[Example], list[Issue]]:
+    """Read data that is scored as a whole; raises `InputError` where there is none."""
     from skillfleet_nb.data import check_examples, first_row, records, to_examples
 
     rows = records(request.train, "data")

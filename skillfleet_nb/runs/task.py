@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +136,13 @@ class CheckedTask:
         """What is the same for the same program, training data and model."""
         return _hash([self.program_hash, self.data_hashes["train"], str(self.lm.model)])
 
+    def anew(self) -> CheckedTask:
+        """Return it with models that answer anew, DSPy's cache left aside; one without a cache does so as it is."""
+        program = _own_copy(self.program)
+        for predictor in program.predictors():
+            predictor.lm = _uncached(predictor.lm)
+        return replace(self, lm=_uncached(self.lm), program=program)
+
     def for_optimizer(self) -> Task:
         """Return it as an optimizer is given it; its models are not metered yet."""
         metric: Any = self.metric  # None where nothing is to be scored
@@ -211,6 +218,10 @@ def check_task(
         num_threads=request.num_threads or settings.num_threads or dspy.settings.num_threads or 1,
         notes=tuple(notes),
     )
+
+
+def _uncached(lm: Any) -> Any:
+    return lm.copy(cache=False) if hasattr(lm, "cache") else lm
 
 
 def _first(*values: object) -> object:

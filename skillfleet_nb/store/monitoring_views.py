@@ -1,4 +1,4 @@
-"""What people ask of programs in use: views over the events of A/B tests and of checks for drift."""
+"""What people ask of programs in use: views over the events of golden sets, A/B tests and checks for drift."""
 
 from __future__ import annotations
 
@@ -45,6 +45,50 @@ MONITORING_VIEWS = {
         )
         SELECT run, unit, arg_min(variant, "at") AS variant, arg_min(epoch, "at") AS epoch, min("at") AS first_at
         FROM seen GROUP BY run, unit""",
+    # A use is a check or a gate that asked the set, or a job that scored examples of it.
+    "golden_history": """
+        WITH added AS (
+            SELECT payload->>'name' AS name, (payload->>'version')::BIGINT AS version, logged_at AS "at",
+                payload->>'ref' AS program, payload->>'lm' AS model, payload->>'metric' AS metric,
+                unnest((payload->'rows')::JSON[]) AS r
+            FROM raw.events WHERE kind = 'golden'
+        ), ids AS (SELECT name, version, "at", metric, r->>'example_id' AS example_id FROM added)
+        SELECT name, version, any_value("at") AS "at", 'added' AS how, any_value(program) AS program, NULL AS job_id,
+            any_value(model) AS model, any_value(metric) AS metric, count(*) AS examples,
+            avg((r->>'score')::DOUBLE) AS mean_score, NULL::BIGINT AS changed
+        FROM added GROUP BY name, version
+        UNION ALL
+        SELECT payload->>'name', (payload->>'version')::BIGINT, logged_at, payload->>'why', payload->>'ref', NULL,
+            payload->>'lm', NULL, len(json_keys(payload->'scores')),
+            list_avg([x::DOUBLE FOR x IN json_extract_string(payload->'scores', '$.*')]),
+            (payload->>'changed')::BIGINT
+        FROM raw.events WHERE kind = 'golden_asked'
+        UNION ALL
+        SELECT name, version, max(j."at"), 'job', NULL, s.job_id, NULL, NULL, count(DISTINCT example_id),
+            avg(score), NULL
+        FROM ids JOIN scores AS s USING (example_id)
+        JOIN (SELECT job_id, min(logged_at) AS "at" FROM raw.jobs GROUP BY job_id) AS j USING (job_id)
+        GROUP BY name, version, s.job_id""",
+    "golden_examples": """
+        WITH kept AS (
+            SELECT payload->>'name' AS name, (payload->>'version')::BIGINT AS version, logged_at AS added_at,
+                unnest((payload->'rows')::JSON[]) AS r
+            FROM raw.events WHERE kind = 'golden'
+        ), used AS (
+            SELECT payload->>'name' AS name, (payload->>'version')::BIGINT AS version,
+                unnest(json_keys(payload->'scores')) AS example_id, logged_at AS "at",
+                unnest([x::DOUBLE FOR x IN json_extract_string(payload->'scores', '$.*')]) AS score
+            FROM raw.events WHERE kind = 'golden_asked'
+        ), ran AS (SELECT example_id, count(DISTINCT job_id) AS jobs FROM scores GROUP BY example_id)
+        SELECT kept.name AS name, kept.version AS version, r->>'example_id' AS example_id, r->'inputs' AS inputs,
+            r->'expected' AS expected, r->'output' AS output, (r->>'score')::DOUBLE AS score,
+            (r->>'again')::DOUBLE AS again, (r->>'same')::BOOLEAN AS same, any_value(added_at) AS added_at,
+            count(used."at") AS uses, coalesce(any_value(jobs), 0) AS jobs, avg(used.score) AS mean_score,
+            max(used."at") AS last_used_at
+        FROM kept LEFT JOIN used ON used.name = kept.name AND used.version = kept.version
+            AND used.example_id = r->>'example_id'
+        LEFT JOIN ran ON ran.example_id = r->>'example_id'
+        GROUP BY ALL""",
     "drift_checks": """
         SELECT payload->>'of' AS name, (payload->>'look')::BIGINT AS look, logged_at AS "at",
             (payload->>'p_value')::DOUBLE AS p_value, (payload->>'spent')::DOUBLE AS spent,

@@ -250,6 +250,11 @@ def m024_drift(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m025_golden_sets(con: duckdb.DuckDBPyConnection) -> None:
+    """Show golden sets and how they were used: views alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -269,6 +274,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m022_skill_paths,
     m023_full_costs_of_recommended,
     m024_drift,
+    m025_golden_sets,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

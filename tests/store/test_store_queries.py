@@ -19,6 +19,8 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "program_uses": queries.program_uses,
     "ab_tests": queries.ab_tests,
     "drift_checks": queries.drift_checks,
+    "golden_sets": queries.golden_sets,
+    "golden_history": queries.golden_history,
     "ab_scores": lambda s: queries.ab_scores(s, "none"),
     "ab_units": lambda s: queries.ab_units(s, "none"),
     "skill_paths": queries.skill_paths,

@@ -10,7 +10,14 @@ from skillfleet_nb.store.queries._advice import Experience, experience, is_recom
 from skillfleet_nb.store.queries._calls import calls_by_model, calls_that_end_with, failed_calls, latencies
 from skillfleet_nb.store.queries._examples import example_history, grades, last_analysis, ratings
 from skillfleet_nb.store.queries._jobs import job_names, job_setups, jobs, open_questions
-from skillfleet_nb.store.queries._monitoring import ab_scores, ab_tests, ab_units, drift_checks
+from skillfleet_nb.store.queries._monitoring import (
+    ab_scores,
+    ab_tests,
+    ab_units,
+    drift_checks,
+    golden_history,
+    golden_sets,
+)
 from skillfleet_nb.store.queries._programs import (
     decisions,
     job_programs,
@@ -46,6 +53,8 @@ __all__ = [
     "failed_calls",
     "failed_examples",
     "given_and_best_scores",
+    "golden_history",
+    "golden_sets",
     "grades",
     "is_recommended",
     "job_names",

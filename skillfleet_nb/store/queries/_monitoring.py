@@ -51,3 +51,26 @@ def ab_units(store: Store, run: str) -> pd.DataFrame:
 def drift_checks(store: Store, name: str | None = None) -> pd.DataFrame:
     """Rows of ``drift_checks``, of a name or of all, the oldest first."""
     return store.frame('FROM drift_checks WHERE $name IS NULL OR name = $name ORDER BY "at", look', {"name": name})
+
+
+def golden_sets(store: Store) -> pd.DataFrame:
+    """Each version of a golden set, the newest first, with how often it was used.
+
+    Columns: `name`, `version`, `examples`, `program`, `model`, `metric`, `mean_score`, `uses`, `added_at`,
+    `last_used_at`.
+    """
+    return store.frame(
+        """
+        SELECT name, version, max(examples) FILTER (how = 'added') AS examples,
+            any_value(program) FILTER (how = 'added') AS program, any_value(model) FILTER (how = 'added') AS model,
+            any_value(metric) FILTER (how = 'added') AS metric,
+            any_value(mean_score) FILTER (how = 'added') AS mean_score,
+            count(*) FILTER (how <> 'added') AS uses, min("at") FILTER (how = 'added') AS added_at,
+            max("at") FILTER (how <> 'added') AS last_used_at
+        FROM golden_history GROUP BY name, version ORDER BY added_at DESC"""
+    )
+
+
+def golden_history(store: Store) -> pd.DataFrame:
+    """Rows of ``golden_history``, the oldest first."""
+    return store.frame('FROM golden_history ORDER BY "at", name, version')
