@@ -265,8 +265,8 @@ class GoldenSets:
         """
         if golden.kept.metric_hash not in {None, task.metric_hash}:
             raise InputError(
-                f"golden set {golden.ref} was scored by another metric, {golden.kept.metric}: give that one, or score it "
-                f"anew: {as_typed(f'golden add {golden.kept.name} --score-now --metric METRIC')}"
+                f"golden set {golden.ref} was scored by another metric, {golden.kept.metric}: give that one, or score "
+                f"it anew: {as_typed(f'golden add {golden.kept.name} --score-now --metric METRIC')}"
             )
         (answered,) = self._asked(task, 1)
         changed = sum(_differ(row.output, now) for row, now in zip(golden.rows, answered.outputs, strict=True))

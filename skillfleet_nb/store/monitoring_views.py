@@ -45,6 +45,13 @@ MONITORING_VIEWS = {
         )
         SELECT run, unit, arg_min(variant, "at") AS variant, arg_min(epoch, "at") AS epoch, min("at") AS first_at
         FROM seen GROUP BY run, unit""",
+    "drift_checks": """
+        SELECT payload->>'of' AS name, (payload->>'look')::BIGINT AS look, logged_at AS "at",
+            (payload->>'p_value')::DOUBLE AS p_value, (payload->>'spent')::DOUBLE AS spent,
+            (payload->>'alpha')::DOUBLE AS alpha, (payload->>'divergence')::DOUBLE AS divergence,
+            (payload->>'alarm')::BOOLEAN AS alarm, (payload->>'n')::BIGINT AS n,
+            (payload->>'n_reference')::BIGINT AS n_reference, (payload->>'share')::DOUBLE AS share
+        FROM raw.events WHERE kind = 'drift'""",
     # A use is a check or a gate that asked the set, or a job that scored examples of it.
     "golden_history": """
         WITH added AS (
@@ -89,12 +96,5 @@ MONITORING_VIEWS = {
             AND used.example_id = r->>'example_id'
         LEFT JOIN ran ON ran.example_id = r->>'example_id'
         GROUP BY ALL""",
-    "drift_checks": """
-        SELECT payload->>'of' AS name, (payload->>'look')::BIGINT AS look, logged_at AS "at",
-            (payload->>'p_value')::DOUBLE AS p_value, (payload->>'spent')::DOUBLE AS spent,
-            (payload->>'alpha')::DOUBLE AS alpha, (payload->>'divergence')::DOUBLE AS divergence,
-            (payload->>'alarm')::BOOLEAN AS alarm, (payload->>'n')::BIGINT AS n,
-            (payload->>'n_reference')::BIGINT AS n_reference, (payload->>'share')::DOUBLE AS share
-        FROM raw.events WHERE kind = 'drift'""",
 }
 """Query of each relation, in the order in which they rest on each other."""
