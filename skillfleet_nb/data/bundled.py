@@ -14,7 +14,11 @@ from skillfleet_nb.errors import unknown
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-_FILES = {"intents": "intents.csv", "skill_planning": "skill_planning.json"}
+_FILES = {
+    "intents": "intents.csv",
+    "skill_planning": "skill_planning.json",
+    "skill_complexity": "skill_complexity.json",
+}
 
 
 def bundled(name: str) -> list[dict[str, Any]]:
@@ -24,7 +28,8 @@ def bundled(name: str) -> list[dict[str, Any]]:
     ----------
     name
         ``"intents"``: help desk messages with one of eight intents; ``"skill_planning"``: what a
-        skill should do, and its plan.  ``data/README.md`` tells the fields of each.
+        skill should do, and its plan; ``"skill_complexity"``: how complex these are to write.
+        ``data/README.md`` tells the fields of each.
 
     Returns
     -------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.offline.compose import composer, offered
 from skillfleet_nb.offline.evidence import LabelModel, read_manner
 from skillfleet_nb.offline.induce import ListModel, TextModel
 from skillfleet_nb.offline.notes import plain, read_notes, read_prose
@@ -26,6 +28,7 @@ HINT = "hint_"
 _FEW = 4
 _MANY_LABELS = 0.6
 _LABEL_CHARS = 80
+_MAY_BE_EMPTY = re.compile(r"\bempty (?:where|if|when)\b")
 # Formats of JSON schema with a value that is valid whatever the input says.
 _FORMATS = {
     "date": "2000-01-01",
@@ -161,6 +164,9 @@ class Learner:
             return lambda _sources, _sample: _FORMATS[schema["format"]]
         labels = self._labels(field, examples)
         model = TextModel(field, examples, self._prose)
+        compose = composer(field, self._given)
+        if compose is not None:
+            return lambda sources, _sample: compose(sources)[: schema.get("maxLength")]
         if labels and _copied_right(examples) >= model.trust:
             chooser = self._model(field, labels, examples)
             return lambda sources, sample: self._pick(chooser, sources, sample)
@@ -190,7 +196,10 @@ class Learner:
             return lambda sources, sample: [make(sources, sample) for make in makers]
         items = _resolve(schema.get("items") or {}, schema)
         if items.get("type") in {None, "string"} and "enum" not in items and "properties" not in items:
-            model = ListModel([(sources, [plain(v) for v in value]) for sources, value in lists])
+            shown = [(sources, [plain(v) for v in value]) for sources, value in lists]
+            if not shown and _MAY_BE_EMPTY.search(field.desc):
+                return lambda _sources, _sample: []
+            model = ListModel(shown, offered(field))
             return lambda sources, _sample: model.make(sources)
         if _reference(schema.get("items")) in seen:
             return lambda _sources, _sample: []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 
+from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import shortened
 from skillfleet_nb.skills.creator.draft import Draft, Judged, Part, SkillPlan, judged
@@ -29,6 +30,12 @@ Domain = Literal["software", "data", "operations", "security", "design", "writin
 Level = Literal["beginner", "intermediate", "advanced"]
 Kind = Literal["guide", "workflow", "tool", "reference"]
 _NONE = "none"
+_SECTIONS = (
+    "five to ten headings: 'Overview', 'When to Use', and of these what the task needs, or others: 'Quick Start', "
+    "'Steps', 'Examples', 'Key Insights', 'Common Mistakes', 'Anti-patterns', 'Red Flags'"
+)
+_COMPLEXITY = {"simple": 0.2, "normal": 0.5, "complex": 0.9}
+_FOR_TESTS = 40  # planning tasks that no prompt may show
 _MOST_SECTIONS = 10
 _FEWEST_WORDS = 3
 _MOST_ROUNDS = 20  # of one gate: a person who revises more often starts anew
@@ -70,10 +77,22 @@ class SkillUnderstanding(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             "ChooseTemplate",
             "Choose the template that a new skill fits, or none.",
             task=_TASK,
-            templates=(str, dspy.InputField(desc="templates, one a line: its name, then what it is for")),
             template=(str, dspy.OutputField(desc="the name of a template, or none")),
             reason=(str, dspy.OutputField(desc="why, in a sentence")),
         )
+
+
+def weighed_examples() -> list[dspy.Example]:
+    """Return the project's planning tasks as examples of how complex a task is; the first forty are left for tests."""
+    labels = {row["name"]: row["label"] for row in bundled("skill_complexity")}
+    return [
+        dspy.Example(
+            task=row["task_description"],
+            is_simple=labels[row["expected_name"]] == "simple",
+            complexity=_COMPLEXITY[labels[row["expected_name"]]],
+        ).with_inputs("task")
+        for row in bundled("skill_planning")[_FOR_TESTS:]
+    ]
 
 
 class SkillComplexity(dspy.Module):  # type: ignore[misc]
@@ -83,13 +102,14 @@ class SkillComplexity(dspy.Module):  # type: ignore[misc]
         super().__init__()
         self.evaluate = _predict(
             "EvaluateComplexity",
-            "Tell how complex a skill is to write, before it is written.",
+            "Tell how complex a skill is to write, before it is written: simple is a short card or a list of links, "
+            "complex is where several systems, or steps that rest on each other, have to go together.",
             task=_TASK,
-            plan=_PLAN,
             is_simple=(bool, dspy.OutputField(desc="whether one short page from a template will do")),
             complexity=(float, dspy.OutputField(desc="from 0, a single command, to 1, several systems that interact")),
             reason=(str, dspy.OutputField(desc="why, in a sentence")),
         )
+        self.evaluate.demos = weighed_examples()
 
 
 class SkillGeneration(dspy.Module):  # type: ignore[misc]
@@ -108,15 +128,17 @@ class SkillGeneration(dspy.Module):  # type: ignore[misc]
         )
         self.outline = _predict(
             "OutlineSkill",
-            "Outline an agent skill: its sections, such as an overview and when to use it, in the order they are read.",
+            "Outline an agent skill: the sections that its task needs, in the order they are read.",
             task=_TASK,
             plan=_PLAN,
             notes=_NOTES,
-            sections=(list[str], dspy.OutputField(desc="five to eight headings")),
+            sections=(list[str], dspy.OutputField(desc=_SECTIONS)),
         )
         self.section = _predict(
             "WriteSection",
-            "Write one section of an agent skill: what an agent could not know by itself, exact and short.",
+            "Write one section of an agent skill: what an agent could not know by itself, exact and short. An overview "
+            "states the core principle; a procedure has numbered steps; code stands in blocks with their language and "
+            "is complete; what must always or never be done is said firmly, a wrong way beside the right one.",
             heading=(str, dspy.InputField(desc="of the section to write")),
             task=_TASK,
             plan=_PLAN,
@@ -276,7 +298,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         intent, notes = self._intent(task, notes, decision, there)
         template, suggested = self._template(task)
         plan, notes = self._plan(task, intent, notes)
-        verdict = self.complexity.evaluate(task=task, plan=plan.text())
+        verdict = self.complexity.evaluate(task=task)
         complexity = min(1.0, max(0.0, float(verdict.complexity or 0.0)))
         branch = self.rules.branch(complexity, simple=bool(verdict.is_simple), template=suggested)
         if self.path != "auto":
@@ -330,10 +352,13 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         if self.chosen_template is not None:
             return preview(self.chosen_template, *self.templates), self.chosen_template
         templates = {template.name: template for template in list_templates(*self.templates)}
-        lines = "\n".join(f"{name}: {template.description}" for name, template in templates.items())
-        answer = str(self.understanding.template(task=task, templates=f"{lines}\n{_NONE}: no template fits").template)
-        template_chosen = templates.get(answer.strip().strip("`'\"").lower())
-        return template_chosen, template_chosen.name if template_chosen is not None else None
+        what = "; ".join(f"{name}: {template.description}" for name, template in templates.items())
+        predict = self.understanding.template
+        signature = predict.signature.with_updated_fields(
+            "template", type_=Literal[(*templates, _NONE)], desc=f"{what}; {_NONE}: no template fits"
+        )
+        chosen = templates.get(predict(task=task, signature=signature).template)
+        return chosen, chosen.name if chosen is not None else None
 
     def _plan(self, task: str, intent: str, notes: str) -> tuple[SkillPlan, str]:
         for turn in range(1, _MOST_ROUNDS + 1):
@@ -363,7 +388,10 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         best = last = self._judged(draft, task, checks)
         drafts = 1
         while not fast and drafts <= self.rules.revisions and not last.is_enough(self.rules.enough):
-            last = self._judged(self._revised(last, task, plan, last.findings), task, checks)
+            revised = self._revised(last, task, plan, last.findings)
+            if revised == last.draft:  # a model that changes nothing when told what is wrong will not the next time
+                break
+            last = self._judged(revised, task, checks)
             best, drafts = max(best, last, key=lambda one: one.rank), drafts + 1
         for turn in range(1, _MOST_ROUNDS + 1):
             shown = {

@@ -56,7 +56,7 @@ def test_a_result_of_another_process_is_the_same(tmp_path: Path) -> None:
     assert (there.created, there.folder, there.summary) == (here.created, here.folder, here.summary)
     assert there.program.named_predictors()
     assert "finding" in job.text()
-    assert "nothing was written" in job.text()
+    assert "section 'Quick Start' is empty" in job.text()
 
 
 def test_a_name_that_is_taken_gets_a_number_unless_it_is_forced(tmp_path: Path) -> None:

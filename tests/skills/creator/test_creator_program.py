@@ -72,7 +72,7 @@ def test_the_best_draft_is_kept_where_a_revision_is_worse() -> None:
         writer(content=lambda p: "" if "Red flags\n" in p else f"Rotate API keys: {p[25:60]}", revised="No.")
     )
     assert len([h for h in made.skill.outline.headings if h.level == 2]) >= 4
-    assert made.drafts == 3
+    assert made.drafts == 2  # the revision of "No." changes nothing, which ends it
 
 
 @pytest.mark.parametrize("empty", ["", "   ", "<!-- -->"])

@@ -89,7 +89,7 @@ def writer(**answers: Any) -> dspy.LM:
 def nonsense() -> dspy.LM:
     """Make a model that answers nonsense of the right type."""
     typed = {"domain": "other", "level": "beginner", "kind": "guide", "skill_style": "minimal", "decision": "new",
-             "is_simple": "False", "complexity": 0.5}  # fmt: skip
+             "is_simple": "False", "complexity": 0.5, "template": "none"}  # fmt: skip
     lists = {"keywords", "sections", "problems"}
 
     def write(name: str, prompt: str) -> Any:

@@ -1,0 +1,151 @@
+"""Writing documents by what a prompt holds: a section takes what the sources say under its heading, and no more.
+
+A model with weights would add what it knows; this one knows nothing, so a section on which the sources are silent
+stays empty.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from skillfleet_nb.offline.text import STOP_WORDS, sentences, stem, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from skillfleet_nb.offline.prompt import Field
+
+    Sources = dict[str, str]
+
+_HEADING: Final = re.compile(r"^#{1,6}\s+(.+?)\s*#*$")
+_SECTION: Final = re.compile(r"^##\s+(.+?)\s*#*$", re.MULTILINE)
+_QUOTED: Final = re.compile(r"(?<!\w)['\"“`]([^'\"”`\n]{2,40})['\"”`](?!\w)")
+_LISTED: Final = re.compile(r"[:(](?=\s|\w)([^.:()\n]*,[^.:()\n]*)")
+_MEMBER: Final = re.compile(r",\s*(?:and\s+|or\s+|then\s+)?|\s+and\s+|;\s*")
+_MANNER: Final = frozenset({"outline", "plan", "pattern", "template", "templates"})  # how to write, not what of
+_SUMMARY: Final = frozenset({"overview", "summary", "introduction", "purpose", "about"})
+_STEPS: Final = frozenset(map(stem, ("steps", "procedure", "phases", "workflow", "checklist")))
+_ALIKE: Final = 0.6  # of a heading's words, in what is taken for it
+_MOST_BLOCKS: Final = 2
+_CODE = "```"
+
+
+class Block(NamedTuple):
+    """A passage of a source: the heading it stands under, empty where there is none, and its text."""
+
+    heading: str
+    text: str
+
+
+def offered(field: Field) -> list[str]:
+    """Return the items of a list that its description offers in quotes.
+
+    Examples
+    --------
+    >>> from skillfleet_nb.offline.prompt import Field
+    >>> offered(Field("sections", "headings, such as 'Overview', 'Quick Start'", {}))
+    ['Overview', 'Quick Start']
+    """
+    found = list(dict.fromkeys(_QUOTED.findall(field.desc)))
+    return found if len(found) > 1 else []
+
+
+def composer(field: Field, inputs: Iterable[str]) -> Callable[[Sources], str] | None:
+    """Return what writes `field` as a part of a document, or None where it is none.
+
+    A field beside a `heading` is a section; one beside a `body` and `findings` is that body revised; one whose
+    description speaks of sections is a document with those of another input.
+    """
+    given = set(inputs)
+    if "heading" in given:
+        return lambda sources: section(sources.get("heading", ""), _material(sources, "heading"))
+    if {"body", "findings"} <= given:
+        return _revised
+    if "section" in field.desc and "template" in given:
+        return _on_a_pattern
+    return None
+
+
+def section(heading: str, material: Sequence[Block]) -> str:
+    """Write what the material says under a heading; empty where it says nothing.
+
+    Examples
+    --------
+    >>> said = [Block("", "Rotate keys: list them, issue new ones, revoke the old. Use when a key leaked.")]
+    >>> section("When to Use", said), section("Red Flags", said)
+    ('- Use when a key leaked.', '')
+    """
+    asked = _stems(heading)
+    if asked & _SUMMARY:
+        return _summary(material)
+    alike = [block.text for block in material if block.heading and _share(asked, _stems(block.heading)) >= _ALIKE]
+    if alike:
+        return "\n\n".join(alike[:_MOST_BLOCKS])
+    if asked & _STEPS and (steps := _members(material)):
+        return "\n".join(f"{n}. {step[0].upper()}{step[1:]}" for n, step in enumerate(steps, 1))
+    whole = set(map(stem, words(heading)))
+    said = [s for block in material if _CODE not in block.text for s in sentences(block.text)]
+    return "\n".join(f"- {s}" for s in said if _share(whole, set(map(stem, words(s)))) >= _ALIKE)
+
+
+def blocks(text: str) -> list[Block]:
+    """Part a text at its headings, those in code left alone."""
+    found, heading, lines, fenced = [], "", list[str](), False
+    for line in [*text.splitlines(), "# "]:
+        fenced ^= line.lstrip().startswith(_CODE)
+        match = None if fenced else _HEADING.match(line)
+        if match is None and line != "# ":
+            lines.append(line)
+            continue
+        if body := "\n".join(lines).strip():
+            found.append(Block(heading, body))
+        heading, lines = match[1] if match else "", []
+    return found
+
+
+def _material(sources: Sources, *without: str) -> list[Block]:
+    left_out = _MANNER.union(without)
+    return [block for name, text in sources.items() if name not in left_out for block in blocks(text)]
+
+
+def _on_a_pattern(sources: Sources) -> str:
+    material = _material(sources)
+    return _joined((head, section(head, material)) for head in _SECTION.findall(sources.get("template", "")))
+
+
+def _revised(sources: Sources) -> str:
+    """Keep the body, and add the sections that the findings name and the sources fill."""
+    body = sources.get("body", "").strip()
+    there = {head.lower() for head in _SECTION.findall(body)}
+    asked = [head for head in dict.fromkeys(_QUOTED.findall(sources.get("findings", ""))) if head.lower() not in there]
+    material = _material(sources, "body", "findings")
+    added = _joined((head, section(head, material)) for head in asked)
+    return "\n\n".join(filter(None, [body, added]))
+
+
+def _joined(parts: Iterable[tuple[str, str]]) -> str:
+    return "\n\n".join(f"## {heading}\n\n{text}" for heading, text in parts if text)
+
+
+def _summary(material: Sequence[Block]) -> str:
+    """Take the first two sentences of the first source that say what, and not when."""
+    text = next((block.text for block in material if not block.heading), "")
+    said = sentences(text)
+    return " ".join(([s for s in said if not s.lower().startswith("use ")] or said)[:2])
+
+
+def _members(material: Sequence[Block]) -> list[str]:
+    """Return the longest enumeration behind a colon or in brackets of what stands under no heading."""
+    lists = [m[1] for block in material if not block.heading for m in _LISTED.finditer(block.text)]
+    parted = [[one.strip() for one in _MEMBER.split(listed) if one.strip()] for listed in lists]
+    return max(parted, key=len, default=[])
+
+
+def _stems(text: str) -> set[str]:
+    tokens = words(text)
+    return {stem(word) for word in tokens if word not in STOP_WORDS} or {stem(word) for word in tokens}
+
+
+def _share(asked: set[str], there: set[str]) -> float:
+    return len(asked & there) / len(asked) if asked else 0.0
