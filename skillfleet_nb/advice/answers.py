@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.typing import Example, Prediction, Program
 
 
-class Answer(NamedTuple):
+class Scored(NamedTuple):
     """What a program answered, and its score in [0, 1]; both None where it failed."""
 
     prediction: Prediction | None
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
 def answers_of(
     session: Session, gate: Gate, task: CheckedTask, program: Program, examples: Sequence[Example]
-) -> list[Answer]:
+) -> list[Scored]:
     """Run a program on examples with the models and threads of a task; return nothing where calls were refused."""
     import dspy
 
@@ -43,6 +43,6 @@ def answers_of(
         except RunStopped:
             return []
     return [
-        Answer(prediction, float(score)) if prediction is not None and list(prediction.keys()) else Answer(None, None)
+        Scored(prediction, float(score)) if prediction is not None and list(prediction.keys()) else Scored(None, None)
         for _, prediction, score in rows
     ]

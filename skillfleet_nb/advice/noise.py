@@ -24,7 +24,7 @@ from skillfleet_nb.power import rows_needed, smallest_difference
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from skillfleet_nb.advice.answers import Answer
+    from skillfleet_nb.advice.answers import Scored
     from skillfleet_nb.advice.requests import NoiseRequest
     from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.runs.task import CheckedTask
@@ -158,7 +158,7 @@ def listen(home: Home, task: CheckedTask, asked: NoiseRequest) -> NoiseFloor:
 
 
 def _judged_again(
-    session: Session, gate: Gate, task: CheckedTask, examples: Sequence[Example], arm: Sequence[Answer]
+    session: Session, gate: Gate, task: CheckedTask, examples: Sequence[Example], arm: Sequence[Scored]
 ) -> float | None:
     """Have the metric score the same answers again; return the variance of the difference, None if it asks nobody."""
     metric = task.metric

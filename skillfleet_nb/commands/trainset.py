@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command, group, written
 from skillfleet_nb.commands.views import Note, Table
+from skillfleet_nb.data.suggestions import missing
 from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _duplicates(c: Context, a: argparse.Namespace) -> object:
 def _gaps(c: Context, a: argparse.Namespace) -> Note:
     report = _report(c, a)
     gaps = [gap.text() for gap in report.underrepresented] + [region.text() for region in report.uncovered]
-    gaps += [r for r in report.recommendations if "single example" in r or "no candidate" in r]
+    gaps += missing(report.singles, report.never_solved)
     return Note("\n".join(gaps) or f"{report.name}: nothing is under-represented by more than chance")
 
 

@@ -186,7 +186,8 @@ def _report(
     conflicts, duplicates = ([_alike(p, rows) for p in pairs] for pairs in (twins.conflicts, twins.duplicates))
     suspects = _suspects(frame)
     counts = Counter(c for c in rows.categories if c is not None)
-    singles = [category for category, n in counts.items() if n == 1]
+    single = [category for category, n in counts.items() if n == 1]
+    singles = {rows.category_field or "label": single} if single else {}
     ranked = frame.iloc[order].reset_index(drop=True)
     return TrainsetReport(
         name=name,
@@ -206,12 +207,13 @@ def _report(
             suspects=suspects,
             never_solved=never,
             harmful=harmful,
-            singles={rows.category_field or "label": singles} if singles else {},
+            singles=singles,
         ),
         conflicts=conflicts,
         duplicates=duplicates,
         suspects=suspects,
         never_solved=never,
+        singles=singles,
         facets=rows.facets(),
         label=rows.label,
         inputs=list(rows.inputs),

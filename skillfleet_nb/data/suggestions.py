@@ -70,17 +70,23 @@ def recommend(
         )
     advice += [gap.text() for gap in gaps]
     advice += [region.text() for region in regions]
-    for field, values in singles.items():
-        advice.append(
-            f"{counted(len(values), 'value')} of {field} {'has' if len(values) == 1 else 'have'} a single example "
-            f"({_listed(values[:5])}): no split can learn and test them"
-        )
-    if never_solved:
-        advice.append(f"{counted(len(never_solved), 'example')} that no candidate ever solved: {_see(never_solved)}")
+    advice += missing(singles, never_solved)
     if harmful:
         advice.append(
             f"{counted(len(harmful), 'example')} that lowered scores as a demo (an estimate): {_see(harmful)}"
         )
+    return advice
+
+
+def missing(singles: Mapping[str, Sequence[str]], never_solved: Sequence[int]) -> list[str]:
+    """Say which values have one row only, and which rows nothing has solved."""
+    advice = [
+        f"{counted(len(values), 'value')} of {field} {'has' if len(values) == 1 else 'have'} a single example "
+        f"({_listed(values[:5])}): no split can learn and test them"
+        for field, values in singles.items()
+    ]
+    if never_solved:
+        advice.append(f"{counted(len(never_solved), 'example')} that no candidate ever solved: {_see(never_solved)}")
     return advice
 
 

@@ -57,6 +57,8 @@ class TrainsetReport(Readable, BaseModel):
         Likely label errors, most suspicious first.
     never_solved
         Rows that no candidate of any run has solved.
+    singles
+        By field, the values that have one row.
     facets
         Counts of the values of short fields.
     label, inputs, categories
@@ -85,6 +87,7 @@ class TrainsetReport(Readable, BaseModel):
     duplicates: list[Likeness]
     suspects: list[Suspect]
     never_solved: list[int]
+    singles: dict[str, list[str]]
     facets: dict[str, dict[str, int]]
     label: str | None
     inputs: list[str]

@@ -16,6 +16,7 @@ from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.events.monitoring import ABAnswered, ABScored
 from skillfleet_nb.lm.prices import Tokens, price_of
 from skillfleet_nb.monitoring.assignment import new_call, read_call, unit_hash, variant_of
+from skillfleet_nb.monitoring.guardrails import read_guardrail
 from skillfleet_nb.store import Journal, follow, new_stream
 from skillfleet_nb.store.backups import streams
 
@@ -73,7 +74,7 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
         self._units: dict[str, tuple[int, int]] = {}
         self._followed: dict[str, Follower] = {}
         self._given, self._next_review = 0, _REVIEW_EVERY
-        self._counts_cost = any(one.startswith("cost") for one in self._test.started.guardrails)
+        self._counts_cost = any(read_guardrail(one).what == "cost" for one in self._test.started.guardrails)
         self._prices = Settings.load(home.config).prices
         self._look(self._test)
         self._next_look = time.monotonic() + _LOOK_S

@@ -163,7 +163,9 @@ class RunMetric:
             return False
         except InputError as exc:
             cause = exc.__cause__
-            if isinstance(cause, AttributeError | KeyError) and "Example" not in str(cause):
+            read_of = getattr(cause, "obj", None)  # what an attribute was asked of
+            is_row = isinstance(read_of, dspy.Example) and not isinstance(read_of, dspy.Prediction)
+            if isinstance(cause, AttributeError | KeyError) and not is_row:
                 return False
             raise
         return True
