@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -219,6 +220,7 @@ def count_tokens(text: object, lm: Model) -> float:
     return media + (len(words) / 4 if encoding is None else len(encoding.encode(words, disallowed_special=())))
 
 
+@lru_cache(maxsize=1)
 def _encoding() -> Any:
     """Load the tokenizer that LiteLLM ships; None where it is not there."""
     import os
