@@ -279,6 +279,10 @@ MIGRATIONS: tuple[Migration, ...] = (
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 
 
+_EMPTY = "empty_fleet"
+_CHECKPOINT = "CHECKPOINT fleet"  # replaying DDL from a write-ahead log has had defects: leave none there
+
+
 def define_relations(con: duckdb.DuckDBPyConnection, dead: Iterable[str], query: str | None = None) -> None:
     """Lay the public relations before a connection, the jobs `dead` as interrupted.
 
@@ -310,12 +314,7 @@ def pending(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = 
     HomeError
         If a newer version made the database.
     """
-    import duckdb
-
-    try:
-        done = {name for (name,) in con.execute("SELECT name FROM fleet.raw.migrations").fetchall()}
-    except duckdb.CatalogException:
-        return migrations
+    done = _done(con, "fleet")
     newer = done - {m.__name__ for m in migrations}
     if newer:
         raise HomeError(
@@ -328,19 +327,45 @@ def pending(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = 
 def migrate(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
     """Bring the attached database to the last schema; raises as `pending` does."""
     needed = pending(con, migrations)
-    # A new database is laid in one go: a third of the time, at the first question to a home.
-    steps = [needed] if needed == migrations else [(migration,) for migration in needed]
-    for step in filter(None, steps):
+    if needed == migrations:
+        _lay(con, migrations)
+        return
+    for migration in needed:
         with transaction(con):
-            for migration in step:
-                migration(con)
-            names = [migration.__name__ for migration in step]
-            con.execute("INSERT INTO fleet.raw.migrations SELECT unnest(?), now()", [names])
-            if step[-1] is migrations[-1]:
-                for view, query in VIEWS.items():
-                    con.execute(f"CREATE OR REPLACE VIEW fleet.{view} AS {query}")
-        # replaying DDL from a write-ahead log has had defects: leave none there
-        con.execute("CHECKPOINT fleet")
+            _apply(con, (migration,), migrations)
+        con.execute(_CHECKPOINT)
+
+
+def _lay(con: duckdb.DuckDBPyConnection, migrations: tuple[Migration, ...]) -> None:
+    """Fill a new database in one go; the connection keeps an empty one, for to copy it takes a tenth of the time."""
+    is_kept = _done(con, _EMPTY) == {m.__name__ for m in migrations}
+    with transaction(con):
+        if is_kept:
+            con.execute(f"COPY FROM DATABASE {_EMPTY} TO fleet")
+            con.execute("UPDATE fleet.raw.migrations SET applied_at = now()")
+        else:
+            _apply(con, migrations, migrations)
+    con.execute(_CHECKPOINT)
+    if not is_kept:
+        con.execute(f"ATTACH OR REPLACE ':memory:' AS {_EMPTY}; COPY FROM DATABASE fleet TO {_EMPTY}")
+
+
+def _apply(con: duckdb.DuckDBPyConnection, some: tuple[Migration, ...], migrations: tuple[Migration, ...]) -> None:
+    for migration in some:
+        migration(con)
+    con.execute("INSERT INTO fleet.raw.migrations SELECT unnest(?), now()", [[m.__name__ for m in some]])
+    if some[-1] is migrations[-1]:
+        for view, query in VIEWS.items():
+            con.execute(f"CREATE OR REPLACE VIEW fleet.{view} AS {query}")
+
+
+def _done(con: duckdb.DuckDBPyConnection, database: str) -> set[str]:
+    """Name the migrations that an attached database has had."""
+    import duckdb
+
+    with suppress(duckdb.CatalogException):  # it has no table yet, or is not attached
+        return {name for (name,) in con.execute(f"SELECT name FROM {database}.raw.migrations").fetchall()}  # noqa: S608  ours
+    return set()
 
 
 @contextmanager

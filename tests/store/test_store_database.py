@@ -71,6 +71,35 @@ def test_the_newest_old_database_has_the_schema_of_this_version(tmp_path: Path, 
     assert old.frame(query).equals(fill(home).frame(query))
 
 
+def test_a_database_that_is_copied_has_all_of_one_that_is_laid() -> None:
+    import duckdb
+
+    con = duckdb.connect(config={"python_enable_replacements": "false"})
+    catalogues = []
+    for _ in range(2):
+        con.execute("ATTACH ':memory:' AS fleet")
+        schema.migrate(con)
+        catalogues.append(
+            [
+                sorted(map(str, con.execute(f"SELECT {what} WHERE database_name = 'fleet'").fetchall()))
+                for what in (
+                    "schema_name, view_name, sql FROM duckdb_views()",
+                    "schema_name, table_name, sql FROM duckdb_tables()",
+                    "table_name, column_name, data_type, is_nullable, column_default FROM duckdb_columns()",
+                    "table_name, constraint_text FROM duckdb_constraints()",
+                    "table_name, sql FROM duckdb_indexes()",
+                    "sequence_name FROM duckdb_sequences()",
+                )
+            ]
+        )
+        assert schema.pending(con) == ()
+        con.execute("DETACH fleet")
+    assert con.execute("SELECT count(*) FROM duckdb_databases() WHERE database_name = 'empty_fleet'").fetchone() == (1,)
+    laid, copied = catalogues
+    assert copied == laid
+    assert len(laid[0]) >= len(schema.VIEWS)
+
+
 def test_a_second_migration_keeps_the_rows_and_runs_once(home: Home) -> None:
     before = tables(fill(home))
     newer = Store(home, migrations=(*schema.MIGRATIONS, m900_latency))
