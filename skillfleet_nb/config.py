@@ -109,6 +109,8 @@ class Settings(BaseSettings):
     golden_calls
         Calls that may be bought, as a program is loaded through an alias, to look whether it still answers as it did
         when it was registered; with 0 that is looked up in DSPy's cache alone.
+    alert_webhook
+        Address that is told of alarms, ``https://…``: a POST of JSON with numbers and a sentence; None tells nobody.
     answer_proceed, answer_revise, answer_cancel
         Words by which an answer to a question of a run is read; single words, none in two of them.
     compact_after_days
@@ -147,6 +149,7 @@ class Settings(BaseSettings):
     sql_memory_gb: float = Field(default=2.0, ge=0.1)
     tune_below: float = Field(default=0.75, ge=0, le=1)
     golden_calls: int = Field(default=0, ge=0)
+    alert_webhook: str | None = Field(default=None, pattern=r"^https?://\S+$")
     answer_proceed: Words = ("yes", "ok", "okay", "continue", "approve", "accept", "save", "y")
     answer_revise: Words = ("revise", "change", "edit", "modify", "fix", "update")
     answer_cancel: Words = ("cancel", "abort", "stop", "quit", "no", "n")

@@ -23,6 +23,7 @@ from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.format import expanded
 from skillfleet_nb.lm.task_models import OFFLINE
+from skillfleet_nb.monitoring.drift_report import KINDS
 from skillfleet_nb.modules.registry import names as modules
 from skillfleet_nb.plugins import points
 
@@ -157,6 +158,7 @@ class _Names:
             "REF": self._references,
             "REGISTERED": lambda: (Offer(name, "program") for name in self._fleet().registry.names),
             "CHECKED": lambda: (Offer(str(n), "value") for n in dict.fromkeys(self._fleet().drift.history().name)),
+            "KINDS": lambda: (Offer(kind, "value") for kind in KINDS),
             "GOLDEN": lambda: (Offer(name, "value") for name in self._fleet().golden_sets.names),
             "TEST": lambda: (Offer(name, "value") for name in self._fleet().ab_tests.names),
             "SPLIT": lambda: (Offer(one, "value") for one in ("50:50", "90:10", "ramp", "adaptive")),

@@ -144,26 +144,39 @@ class ABScored(Payload):
     score: float
 
 
-class DriftChecked(Payload):
-    """Inputs of one program were compared with a reference; the `look`-th check of the same name, from 1.
+class DriftFound(BaseModel):
+    """What a check found of a kind of drift.
 
-    `alpha` is the risk of a false alarm over all checks of that name, `spent` what this one may spend of it.  `n` live
-    inputs were compared with `n_reference`; `share` is the part that a drift must have to be told with so many, None
-    where they are too few for any.
+    `spent` is the risk of a false alarm of this test.  `n` inputs, answers or examples were compared with
+    `n_reference`; `share` is the part that a drift must have to be told with so many, None where they are too few for
+    any, or it is not known.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    kind: str
+    p_value: float
+    spent: float
+    divergence: float
+    alarm: bool
+    n: int
+    n_reference: int
+    share: float | None = None
+    sentence: str = ""
+
+
+class DriftChecked(Payload):
+    """A program was checked for drift; the `look`-th check of the same name, from 1.
+
+    `alpha` is the risk of a false alarm over all checks of that name, `spent` what this one may spend of it, which its
+    kinds share.
     """
 
     kind: Literal["drift"] = "drift"
     of: str
     look: int
-    kinds: tuple[str, ...]
     alpha: float
     spent: float
-    p_value: float
-    divergence: float
-    alarm: bool
-    n: int
-    n_reference: int
-    share: float | None
+    findings: tuple[DriftFound, ...]
 
 
 MonitoringPayload = GoldenAdded | GoldenAsked | DriftChecked | ABStarted | ABSplit | ABEnded | ABAnswered | ABScored

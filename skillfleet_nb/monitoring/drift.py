@@ -1,142 +1,62 @@
-"""Drift of inputs: whether what a program is asked now still is what it was made for."""
+"""Checks for drift: whether a program is still asked what it was made for, and still answers as well."""
 
 from __future__ import annotations
 
-import math
 from contextlib import suppress
-from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
 
 from skillfleet_nb.data.load import to_examples
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
-from skillfleet_nb.events.monitoring import DRIFT, DriftChecked
-from skillfleet_nb.format import counted, one_line, percent
-from skillfleet_nb.html import Readable, fill, join, table, text_table
+from skillfleet_nb.events.monitoring import DRIFT, DriftChecked, DriftFound
+from skillfleet_nb.format import counted
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.monitoring.two_sample import compare
-from skillfleet_nb.store import Journal, queries
+from skillfleet_nb.monitoring.alerts import raise_alarm
+from skillfleet_nb.monitoring.drift_golden import check_model, model_drift, quality_drift
+from skillfleet_nb.monitoring.drift_inputs import input_drift
+from skillfleet_nb.monitoring.drift_outputs import output_drift
+from skillfleet_nb.monitoring.drift_report import KINDS, DriftReport, Finding
+from skillfleet_nb.monitoring.stream import writing
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import dspy
     import pandas as pd
-    from numpy.typing import NDArray
 
     from skillfleet_nb.charts.chart import Chart
+    from skillfleet_nb.monitoring.drift_watch import DriftWatch
+    from skillfleet_nb.monitoring.golden_sets import Asked, GoldenSet, GoldenSets
+    from skillfleet_nb.programs.registry import ProgramVersion
     from skillfleet_nb.reports.registered import Registered
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Store
-    from skillfleet_nb.typing import Rows
+    from skillfleet_nb.typing import Metric, Model, Rows
 
-KINDS = ("input",)
-"""Kinds of drift that are looked for."""
+    Alert = Callable[[DriftReport], object]
 
 _LEAST = 5
-_SHOWN = 5
 _WAIT_S = 60.0
 _FIRST_LOOKS = 30
-_NEW = 0.2  # share of new inputs that is planned for
-_POWER = 0.8
-_USUAL = 0.05  # share of the reference that lies as far out as new inputs do, at best
 
 
-class Moved(NamedTuple):
-    """A live input from where there are more than there were, and the reference's nearest to it."""
+class _Sides(NamedTuple):
+    """Rows of the reference and live ones, and what their fields are."""
 
-    live: str
-    nearest: str
-    similarity: float
+    reference: Sequence[dspy.Example]
+    live: Sequence[dspy.Example]
+    inputs: list[str] | None
+    outputs: Mapping[str, Any] | None  # with their types; None where the rows say which are inputs
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class DriftReport(Readable):
-    """What a check says.
+class _Rescored(NamedTuple):
+    """A golden set asked again: by the version that is checked, and by its own, where these are looked at."""
 
-    Attributes
-    ----------
-    of, look
-        What was checked, and its number among the checks of that name; None and 1 for a check by itself.
-    kinds
-        Kinds of drift that were looked for.
-    alarm
-        Whether drift is told: the p-value is at most `spent`.
-    p_value
-        Chance of a difference as large, were live inputs and reference from the same source.
-    alpha, spent
-        Risk of a false alarm over all checks of the name, and of this one.
-    divergence
-        How far apart they are, in [0, 1]; it says how far, not how surely.
-    n, n_reference
-        Inputs that were compared.
-    share
-        Smallest share of new inputs that so many tell in 8 of 10 checks, at best; None where none.
-    rows
-        Live inputs that tell a share of 20 % so.
-    moved
-        Live inputs from where there are more than there were.
-    left
-        Inputs of the reference from where there are fewer.
-    """
-
-    of: str | None
-    look: int
-    kinds: tuple[str, ...]
-    alarm: bool
-    p_value: float
-    alpha: float
-    spent: float
-    divergence: float
-    n: int
-    n_reference: int
-    share: float | None
-    rows: int
-    moved: Sequence[Moved]
-    left: Sequence[str]
-
-    @property
-    def is_small(self) -> bool:
-        """Whether so few live inputs would hardly tell a drift of 20 %."""
-        return self.n < self.rows
-
-    @property
-    def ok(self) -> bool:
-        """Whether there is no alarm."""
-        return not self.alarm
-
-    def sentence(self) -> str:
-        """Say in one line what it came to."""
-        by = f"p = {self.p_value:.2g} against {self.spent:.2g}"
-        on = f"{counted(self.n, 'live input')} against {self.n_reference:,}"
-        if self.alarm:
-            return f"the inputs have drifted: {by}, {on}; divergence {self.divergence:.2f}"
-        if self.is_small:
-            least = "no share of new inputs" if self.share is None else f"new inputs only from {percent(self.share)} on"
-            return f"too few to tell: {by}; {on} show {least}; {self.rows:,} show 20 % of them"
-        return f"no drift is told: {by}, {on}; divergence {self.divergence:.2f}"
-
-    def _rows(self) -> list[list[str]]:
-        return [[one_line(m.live), one_line(m.nearest), f"{m.similarity:.2f}"] for m in self.moved]
-
-    def text(self) -> str:
-        """Return it as text."""
-        if not self.alarm:
-            return self.sentence()
-        head = ["more than before", "nearest before", "similarity"]
-        gone = "\n".join(["fewer than before:", *(f"- {one_line(text)}" for text in self.left)])
-        return f"{self.sentence()}\n\n{text_table(head, self._rows(), numeric=[2])}\n\n{gone}"
-
-    __repr__ = Readable.__str__
-
-    def html(self) -> str:
-        """Return it as HTML."""
-        if not self.alarm:
-            return fill("<div>{}</div>", self.sentence())
-        more = table(["more than before", "nearest before", "similarity"], self._rows(), numeric=[2])
-        fewer = table(["fewer than before"], [[one_line(text)] for text in self.left])
-        return fill("<div><b>{}</b></div>{}", self.sentence(), join([more, fewer]))
+    golden: GoldenSet
+    version: ProgramVersion
+    now: Asked | None
+    own: Asked | None
+    model: str
 
 
 class Drift:
@@ -150,51 +70,123 @@ class Drift:
         Its registered programs.
     job
         Finds a job.
+    golden
+        Its golden sets.
     """
 
-    def __init__(self, store: Store, registered: Registered, job: Callable[[str], Job]) -> None:
-        self._store, self._registered, self._job = store, registered, job
+    def __init__(
+        self, store: Store, registered: Registered, job: Callable[[str], Job], golden: Callable[[], GoldenSets]
+    ) -> None:
+        self._store, self._registered, self._job, self._golden = store, registered, job, golden
+        self._watches: dict[str, DriftWatch] = {}
 
     def check(
         self,
         reference: Rows | str,
-        live: Rows,
+        live: Rows | None = None,
         *,
-        kinds: Sequence[str] = KINDS,
+        kinds: Sequence[str] = KINDS[:1],
         alpha: float = 0.01,
         seed: int = 0,
         of: str | None = None,
+        golden: str | None = None,
+        metric: Metric | None = None,
+        lm: Model | None = None,
+        alert: Alert | None = None,
         progress: Callable[[int, int], None] | None = None,
+        rows: Rows | None = None,
     ) -> DriftReport:
-        """Compare live inputs with a reference; see :meth:`skillfleet_nb.Fleet.check_drift`."""
-        for kind in kinds:
-            if kind not in KINDS:
-                raise unknown("kind of drift", kind, KINDS)
-        if not 0 < alpha < 1:
-            raise InputError(f"alpha={alpha!r}: give a risk between 0 and 1, for example 0.01.")
-        names = None
-        if isinstance(reference, str):
-            of = of or reference
-            names, reference = self._reference(reference)
-        texts = _texts(reference, live, names)
-        from skillfleet_nb.lm.embed import Embedder
+        """Look for drift; see :meth:`skillfleet_nb.Fleet.check_drift`.
 
-        vectors = Embedder.of(self._store.home.ensure().root, progress)([*texts[0], *texts[1]])
+        Parameters
+        ----------
+        rows
+            The reference's rows, where a registered program's own are not meant.
+        progress
+            Told how many inputs are embedded.
+        """
+        kinds = _checked(kinds, alpha)
+        version = self._registered.show(reference).version if isinstance(reference, str) else None
+        of = of or (reference if isinstance(reference, str) else None)
+        asked = self._rescored(version, golden, metric, lm, kinds)
+        sides = self._sides(reference, version, live, rows, kinds)
+        texts = _texts(sides) if "input" in kinds and sides is not None else None
+        vectors = None
+        if texts is not None:
+            from skillfleet_nb.lm.embed import Embedder
+
+            made = Embedder.of(self._store.home.ensure().root, progress)([*texts[0], *texts[1]])
+            vectors = made[: len(texts[0])], made[len(texts[0]) :]
+        answers = None if "output" not in kinds or sides is None else self._answers(sides, version)
+
+        def tested(look: int, spending: float) -> DriftReport:
+            each, findings = spending / len(kinds), dict[str, Finding]()
+            more: dict[str, Any] = {}
+            if texts is not None and vectors is not None:
+                by_input = input_drift(texts, vectors, each, seed)
+                findings["input"] = by_input.finding
+                more |= {"moved": by_input.moved, "left": by_input.left, "vectors": vectors}
+            if answers is not None:
+                by_output = output_drift(*answers, each, seed)
+                findings["output"], more["shares"] = by_output.finding, by_output.shares
+            if asked is not None:
+                findings |= _by_golden(asked, each, seed)
+            return DriftReport(of, look, [findings[kind] for kind in kinds], alpha, spending, **more)
+
         if of is None:
-            return _report(None, 1, texts, vectors, alpha, alpha, seed)
-        try:
-            journal = Journal(self._store.home, DRIFT, wait_s=_WAIT_S, join=True)
-        except JobError:
-            raise JobError(f"others have been checking for drift for {_WAIT_S:g} s: try again.") from None
-        with journal:
-            look = len(queries.drift_checks(self._store, of)) + 1
-            report = _report(of, look, texts, vectors, alpha, spent(alpha, look), seed)
-            fields = {name: getattr(report, name) for name in DriftChecked.model_fields if name != "kind"}
-            journal.append(DriftChecked.model_validate(fields), sync=True)
+            report = tested(1, alpha)
+        else:
+            with writing(self._store.home, DRIFT, "checking for drift", _WAIT_S) as journal:
+                earlier = queries.drift_checks(self._store, of)
+                look = 1 if earlier.empty else int(earlier.look.max()) + 1
+                report = tested(look, spent(alpha, look))
+                event = DriftChecked(
+                    of=of, look=look, alpha=alpha, spent=report.spent, findings=tuple(map(_recorded, report.findings))
+                )
+                journal.append(event, sync=True)
+        raise_alarm(self._store.home, report, alert)
         return report
 
+    def watch(self, name: str, live: object = None, *, every: str | float = "1h", **options: Any) -> DriftWatch:
+        """Check a registered program again and again, in this process, until it is stopped.
+
+        Parameters
+        ----------
+        name
+            The registered program, as for :meth:`check`.
+        live
+            Rows, or a function that returns those of each time.
+        every
+            Seconds from one check to the next, or a text such as ``"90s"``, ``"15m"``, ``"1h"`` or ``"1d"``.
+        options
+            As for :meth:`check`; also `times`, after how many checks it ends by itself.
+
+        Raises
+        ------
+        JobError
+            If the name is watched already.
+        InputError
+            If `every` is no time.
+        """
+        from skillfleet_nb.monitoring.drift_watch import DriftWatch
+
+        running = self._watches.get(name)
+        if running is not None and running.is_running:
+            stop = as_typed(f"drift watch {name} --stop")
+            raise JobError(f"{name} is watched already, {running.sentence()}: {stop} ends it.")
+        self._registered.show(name)
+        watch = self._watches[name] = DriftWatch(self.check, name, live, every, options)
+        watch.start()
+        return watch
+
+    def watched(self, name: str) -> DriftWatch:
+        """Find the watch of a name that was begun in this process; raises `NotFoundError` where there is none."""
+        if name not in self._watches:
+            raise unknown("watch", name, self._watches, hint="A watch lives in the process that began it.")
+        return self._watches[name]
+
     def history(self, name: str | None = None) -> pd.DataFrame:
-        """List checks, the oldest first: the relation ``drift_checks``.
+        """List checks, the oldest first, a row for each kind: the relation ``drift_checks``.
 
         Raises
         ------
@@ -214,18 +206,106 @@ class Drift:
 
         return drift_chart(self.history(name), name)
 
-    def _reference(self, ref: str) -> tuple[list[str], Any]:
-        """Return the inputs that a registered version was trained on, and their fields."""
-        from skillfleet_nb.runs.task import input_fields
+    def _rescored(
+        self,
+        version: ProgramVersion | None,
+        name: str | None,
+        metric: Metric | None,
+        lm: Model | None,
+        kinds: Sequence[str],
+    ) -> _Rescored | None:
+        """Ask a golden set again for the kinds that need it, one time where the set's own version is checked."""
+        if not {"quality", "model"} & set(kinds):
+            return None
+        if version is None:
+            raise InputError("quality and the model are checked of a registered program: give NAME@ALIAS as reference.")
+        sets = self._golden()
+        golden = sets.find(name or version.name)
+        if not golden.is_scored:
+            raise InputError(golden.sentence())
+        same = golden.kept.program_id == version.program_id
+        own_version = version if same else self._registered.show(golden.kept.ref or "").version
+        task = sets.task(golden, own_version, metric, lm)
+        model = str(task.lm.model)
+        if "model" in kinds:
+            check_model(golden, model)  # before anything is bought
+        own = sets.ask(golden, task, own_version, "drift") if same or "model" in kinds else None
+        now = own
+        if not same and "quality" in kinds:
+            now = sets.ask(golden, sets.task(golden, version, metric, lm), version, "drift")
+        return _Rescored(golden, version, now if "quality" in kinds else None, own if "model" in kinds else None, model)
 
-        version, rows = self._registered.show(ref).version, None
+    def _sides(
+        self,
+        reference: Rows | str,
+        version: ProgramVersion | None,
+        live: Rows | None,
+        rows: Rows | None,
+        kinds: Sequence[str],
+    ) -> _Sides | None:
+        """Read the rows that are compared; None where only a golden set is asked."""
+        if not {"input", "output"} & set(kinds):
+            return None
+        if live is None:
+            raise InputError("drift of inputs and outputs is told of live rows: give them (--inputs DATA).")
+        names = outputs = None
+        if version is not None:
+            from skillfleet_nb.runs.task import input_fields, output_types
+
+            program = self._registered.load(version.ref, check=False)
+            names, outputs = input_fields(program), output_types(program)
+            rows = self._trained_on(version) if rows is None and "input" in kinds else rows
+            reference = [] if rows is None else rows
+        sides = [
+            to_examples(given, input_fields=(names or ()) if "input" in kinds else (), name=name)
+            for name, given in {"reference": reference, "live inputs": live}.items()
+        ]
+        return _Sides(sides[0], sides[1], names, outputs)
+
+    def _trained_on(self, version: ProgramVersion) -> Any:
+        """Return the rows that a registered version was trained on."""
         if version.job_id is not None:
             with suppress(JobError, NotFoundError):  # its data was not kept, or it was deleted
-                rows = self._job(version.job_id).parcel().request.train
-        if rows is None:
-            typed = as_typed(f"drift check {ref} --inputs LIVE --reference DATA")
-            raise InputError(f"{version.ref} comes from no job whose data was kept: {typed}")
-        return input_fields(self._registered.load(version.ref, check=False)), rows
+                return self._job(version.job_id).parcel().request.train
+        line = as_typed(f"drift check {version.ref} --inputs LIVE --reference DATA")
+        raise InputError(f"{version.ref} comes from no job whose data was kept: {line}")
+
+    def _answers(
+        self, sides: _Sides, version: ProgramVersion | None
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Mapping[str, Any]]:
+        """Return answers of the reference and live ones, and their fields with their types."""
+        types = sides.outputs
+        if types is None:
+            labels = [set(example.labels().keys()) for example in (*sides.reference, *sides.live) if _declares(example)]
+            types = dict.fromkeys(sorted(set().union(*labels))) if labels else {}
+            if not types:
+                raise InputError(
+                    "drift of outputs: say which fields are inputs, with dspy.Example(…).with_inputs(…), or give a "
+                    "registered program as the reference."
+                )
+        live = [{name: row.get(name) for name in types} for row in sides.live]
+        if not any(name in row for row in sides.live for name in types):
+            raise InputError(f"live rows have no answers: give them with the program's outputs ({', '.join(types)}).")
+        reference = [{name: row.get(name) for name in types} for row in sides.reference]
+        if version is not None:
+            reference = self._answered_before(version) or reference
+        for name, rows in {"answers of the reference": reference, "live answers": live}.items():
+            if len(rows) < _LEAST:
+                raise InputError(f"{name}: {counted(rows, 'row')}; give at least {_LEAST}, better a hundred.")
+        return reference, live, types
+
+    def _answered_before(self, version: ProgramVersion) -> list[dict[str, Any]]:
+        """Return what a version answered on its golden set, else in its job; nothing where neither is known."""
+        import json
+
+        with suppress(NotFoundError):
+            golden = self._golden().find(version.name)
+            if golden.is_scored and golden.kept.program_id == version.program_id:
+                return [row.output or {} for row in golden.rows]
+        if version.job_id is None:
+            return []
+        scored = queries.program_scores(self._store, version.job_id, version.program_id)
+        return [json.loads(text) if isinstance(text, str) and text.startswith("{") else {} for text in scored.output]
 
 
 def spent(alpha: float, look: int) -> float:
@@ -245,56 +325,51 @@ def spent(alpha: float, look: int) -> float:
     return part / size
 
 
-def rows_to_tell(share: float, alpha: float) -> int:
-    """Return the live inputs that tell a share of new ones in 8 of 10 checks, where they lie far out: the best case."""
-    usual, more = _USUAL, _USUAL + (1 - _USUAL) * share
-    beta = NormalDist().inv_cdf(_POWER) * math.sqrt(more * (1 - more))
-    return math.ceil(((NormalDist().inv_cdf(1 - alpha) * math.sqrt(usual * (1 - usual)) + beta) / (more - usual)) ** 2)
+def _by_golden(asked: _Rescored, each: float, seed: int) -> dict[str, Finding]:
+    findings = {}
+    if asked.now is not None:
+        findings["quality"] = quality_drift(asked.golden, asked.now, asked.version.ref, each, seed)
+    if asked.own is not None:
+        findings["model"] = model_drift(asked.golden, asked.own, asked.model, each)
+    return findings
 
 
-def _report(
-    of: str | None,
-    look: int,
-    texts: tuple[list[str], list[str]],
-    vectors: NDArray[np.float32],
-    alpha: float,
-    spending: float,
-    seed: int,
-) -> DriftReport:
-    n = len(texts[1])
-    reference, live = vectors[:-n], vectors[-n:]
-    comparison = compare(reference, live, alpha=spending, seed=seed)
-    top = np.argsort(-comparison.moved)[:_SHOWN]
-    nearest = [int((reference @ live[i]).argmax()) for i in top]
-    moved = [
-        Moved(texts[1][i], texts[0][near], float(reference[near] @ live[i]))
-        for i, near in zip(top, nearest, strict=True)
-    ]
-    left = [texts[0][i] for i in np.argsort(-comparison.left)[:_SHOWN]]
-    shares = (share / 100 for share in range(1, 101))
-    share = next((one for one in shares if rows_to_tell(one, spending) <= n), None)
-    alarm, rows = comparison.p_value <= spending, rows_to_tell(_NEW, spending)
-    facts = (alarm, comparison.p_value, alpha, spending, comparison.divergence, n, len(texts[0]), share, rows)
-    return DriftReport(of, look, KINDS, *facts, moved, left)
+def _checked(kinds: Sequence[str], alpha: float) -> list[str]:
+    names = list(dict.fromkeys([kinds] if isinstance(kinds, str) else kinds))
+    for kind in names:
+        if kind not in KINDS:
+            raise unknown("kind of drift", kind, KINDS)
+    if not names:
+        raise InputError(f"kinds={kinds!r}: give one or more of {', '.join(KINDS)}.")
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha={alpha!r}: give a risk between 0 and 1, for example 0.01.")
+    return names
 
 
-def _texts(reference: object, live: object, names: list[str] | None) -> tuple[list[str], list[str]]:
+def _recorded(finding: Finding) -> DriftFound:
+    fields = {name: getattr(finding, name) for name in DriftFound.model_fields if name != "sentence"}
+    return DriftFound.model_validate(fields | {"sentence": finding.sentence()})
+
+
+def _declares(example: dspy.Example) -> bool:
+    return bool(getattr(example, "_input_keys", None))
+
+
+def _texts(sides: _Sides) -> tuple[list[str], list[str]]:
     """Make a text of each input; raises `InputError` where the two have different fields, or one is too small."""
-    sides = {"reference": reference, "live inputs": live}
-    first, second = (_inputs(rows, name, names) for name, rows in sides.items())
+    both = {"reference": sides.reference, "live inputs": sides.live}
+    for name, examples in both.items():
+        if len(examples) < _LEAST:
+            raise InputError(f"{name}: {counted(examples, 'row')}; give at least {_LEAST}, better a hundred.")
+    first, second = ([dict(e.inputs().toDict() or e.toDict()) for e in examples] for examples in both.values())
     fields = [sorted(set().union(*rows)) for rows in (first, second)]
-    if names is None and fields[0] != fields[1]:
-        said = [", ".join(one) or "none" for one in fields]
-        raise InputError(f"the reference has the fields {said[0]}, live inputs {said[1]}: give the same inputs alone.")
-    used = names or fields[0]
+    if sides.inputs is None and fields[0] != fields[1]:
+        names = [", ".join(one) or "none" for one in fields]
+        raise InputError(
+            f"the reference has the fields {names[0]}, live inputs {names[1]}: give the same inputs alone."
+        )
+    used = sides.inputs or fields[0]
     return [_text(row, used) for row in first], [_text(row, used) for row in second]
-
-
-def _inputs(rows: object, name: str, names: list[str] | None) -> list[dict[str, Any]]:
-    examples = to_examples(rows, input_fields=names or (), name=name)
-    if len(examples) < _LEAST:
-        raise InputError(f"{name}: {counted(examples, 'row')}; give at least {_LEAST}, better a hundred.")
-    return [dict(one.inputs().toDict() or one.toDict()) for one in examples]
 
 
 def _text(row: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -269,7 +269,7 @@ class GoldenSets:
                 f"it anew: {as_typed(f'golden add {golden.kept.name} --score-now --metric METRIC')}"
             )
         (answered,) = self._asked(task, 1)
-        changed = sum(_differ(row.output, now) for row, now in zip(golden.rows, answered.outputs, strict=True))
+        changed = sum(differ(row.output, now) for row, now in zip(golden.rows, answered.outputs, strict=True))
         ids = [row.example_id for row in golden.rows]
         event = GoldenAsked(
             name=golden.kept.name, version=golden.kept.version, why=why, ref=version.ref, program_id=version.program_id,
@@ -299,7 +299,7 @@ class GoldenSets:
         first, again = self._asked(task, 2)
         answers = zip(rows, first.outputs, first.scores, again.outputs, again.scores, strict=True)
         scored = tuple(
-            row.model_copy(update={"output": a, "score": x, "again": y, "same": not _differ(a, b)})
+            row.model_copy(update={"output": a, "score": x, "again": y, "same": not differ(a, b)})
             for row, a, x, b, y in answers
         )
         name = None if task.metric is None else task.metric.name
@@ -378,7 +378,8 @@ def _output(prediction: dspy.Prediction | None) -> dict[str, Any] | None:
     return None if prediction is None else orjson.loads(output_json(prediction) or "{}")
 
 
-def _differ(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> bool:
+def differ(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> bool:
+    """Tell whether two answers differ; None is one that failed."""
     return (was is None) != (now is None) or bool(changed_fields(was or {}, now or {}))
 
 

@@ -7,19 +7,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import dspy
 
     from skillfleet_nb.monitoring.ab import AB
     from skillfleet_nb.monitoring.ab_report import ABStatus
-    from skillfleet_nb.monitoring.drift import Drift, DriftReport
+    from skillfleet_nb.monitoring.drift import Drift
+    from skillfleet_nb.monitoring.drift_report import DriftReport
     from skillfleet_nb.monitoring.golden_sets import GoldenSet, GoldenSets
     from skillfleet_nb.monitoring.route import ABRoute
     from skillfleet_nb.reports.registered import Registered
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Store
-    from skillfleet_nb.typing import Metric, Program, Rows
+    from skillfleet_nb.typing import Metric, Model, Program, Rows
 
 
 class MonitoringMethods(ABC):
@@ -45,10 +46,10 @@ class MonitoringMethods(ABC):
 
     @cached_property
     def drift(self) -> Drift:
-        """Checks for drift: whether live inputs still are what a program was made for."""
+        """Checks for drift: of inputs, outputs, quality and the model."""
         from skillfleet_nb.monitoring.drift import Drift
 
-        return Drift(self.store, self.registry, self.job)
+        return Drift(self.store, self.registry, self.job, lambda: self.golden_sets)
 
     @cached_property
     def golden_sets(self) -> GoldenSets:
@@ -64,43 +65,61 @@ class MonitoringMethods(ABC):
     def check_drift(
         self,
         reference: Rows | str,
-        live: Rows,
+        live: Rows | None = None,
         *,
         kinds: Sequence[str] = ("input",),
         alpha: float = 0.01,
         seed: int = 0,
         of: str | None = None,
+        golden: str | None = None,
+        metric: Metric | None = None,
+        lm: Model | None = None,
+        alert: Callable[[DriftReport], object] | None = None,
     ) -> DriftReport:
-        """Test whether live inputs come from where the reference's came from.
+        """Test whether a program is still asked what it was made for, and answers as it did.
 
         Parameters
         ----------
         reference
-            Rows, or a registered program, ``name@alias``: the rows its job trained on.
+            Rows, or a registered program, ``name@alias``: the rows its job trained on, and its answers.
         live
-            Rows of inputs, five at least.
+            Rows of inputs, and for ``"output"`` of answers, five at least.
         kinds
-            ``"input"`` is the one that is looked for.
+            What is looked for: ``"input"`` (live inputs come from elsewhere), ``"output"`` (other answers come),
+            ``"quality"`` (the program scores lower on its golden set), ``"model"`` (the same model answers the same
+            prompts otherwise).  The last two buy the calls of a golden set.
         alpha
-            Risk of a false alarm: of this check, or over all checks of the name `of` together.
+            Risk of a false alarm: of this check, or over all checks of the name `of` together; its kinds share it.
         seed
             Of the permutations.
         of
             Name under which checks are kept and share `alpha`; by default the registered program.
+        golden
+            The golden set; by default that of the program's name.
+        metric, lm
+            Of the golden set, by default those of the program's job.
+        alert
+            Called with the report if it is an alarm.
 
         Returns
         -------
         DriftReport
-            With `alarm`, `p_value`, `divergence` and ``sentence()``.
+            With `alarm`, `p_value`, `divergence`, `kinds`, `drifted` and ``sentence()``; ``report["quality"]`` is what
+            was found of a kind.
 
         Raises
         ------
         InputError, NotFoundError
-            If there are too few inputs, the fields differ, or an argument cannot be used.
+            If there are too few rows, the fields differ, there is no golden set, or an argument cannot be used.
+        LMError
+            If the golden set is not answered.
         MissingExtraError
             If there is no model to embed with.
         """
-        return self.drift.check(reference, live, kinds=kinds, alpha=alpha, seed=seed, of=of)
+        return self.drift.check(
+            reference, live, kinds=kinds, alpha=alpha, seed=seed, of=of, golden=golden, metric=metric, lm=lm,
+            alert=alert,
+        )  # fmt: skip
 
     def start_ab(
         self,

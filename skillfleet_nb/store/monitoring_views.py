@@ -46,12 +46,16 @@ MONITORING_VIEWS = {
         SELECT run, unit, arg_min(variant, "at") AS variant, arg_min(epoch, "at") AS epoch, min("at") AS first_at
         FROM seen GROUP BY run, unit""",
     "drift_checks": """
-        SELECT payload->>'of' AS name, (payload->>'look')::BIGINT AS look, logged_at AS "at",
-            (payload->>'p_value')::DOUBLE AS p_value, (payload->>'spent')::DOUBLE AS spent,
-            (payload->>'alpha')::DOUBLE AS alpha, (payload->>'divergence')::DOUBLE AS divergence,
-            (payload->>'alarm')::BOOLEAN AS alarm, (payload->>'n')::BIGINT AS n,
-            (payload->>'n_reference')::BIGINT AS n_reference, (payload->>'share')::DOUBLE AS share
-        FROM raw.events WHERE kind = 'drift'""",
+        WITH checks AS (
+            SELECT payload->>'of' AS name, (payload->>'look')::BIGINT AS look, logged_at AS "at",
+                (payload->>'alpha')::DOUBLE AS alpha, unnest((payload->'findings')::JSON[]) AS f
+            FROM raw.events WHERE kind = 'drift'
+        )
+        SELECT name, look, f->>'kind' AS kind, "at", (f->>'p_value')::DOUBLE AS p_value,
+            (f->>'spent')::DOUBLE AS spent, alpha, (f->>'divergence')::DOUBLE AS divergence,
+            (f->>'alarm')::BOOLEAN AS alarm, (f->>'n')::BIGINT AS n, (f->>'n_reference')::BIGINT AS n_reference,
+            (f->>'share')::DOUBLE AS share, f->>'sentence' AS sentence
+        FROM checks""",
     # A use is a check or a gate that asked the set, or a job that scored examples of it.
     "golden_history": """
         WITH added AS (

@@ -255,6 +255,11 @@ def m025_golden_sets(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m026_kinds_of_drift(con: duckdb.DuckDBPyConnection) -> None:
+    """Show what a check for drift found of each kind: a view alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -275,6 +280,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m023_full_costs_of_recommended,
     m024_drift,
     m025_golden_sets,
+    m026_kinds_of_drift,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

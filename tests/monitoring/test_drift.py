@@ -14,7 +14,8 @@ from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.errors import InputError, NotFoundError
-from skillfleet_nb.monitoring.drift import rows_to_tell, spent
+from skillfleet_nb.monitoring.drift import spent
+from skillfleet_nb.monitoring.drift_inputs import rows_to_tell
 from skillfleet_nb.monitoring.two_sample import compare
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ def vectors(rng: np.random.Generator, n: int, *, centres: int = 0) -> np.ndarray
 @pytest.mark.parametrize(("n", "centres"), [(100, 0), (30, 12)])
 def test_p_values_are_as_rare_as_they_say(n: int, centres: int) -> None:
     rng, p = np.random.default_rng(0), []
-    for seed in range(60):
+    for seed in range(40):
         reference, live = vectors(rng, 60, centres=centres), vectors(rng, n, centres=centres)
         p.append(compare(reference, live, alpha=0.05, seed=seed).p_value)
-    assert np.mean(np.array(p) <= 0.05) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 60)
+    assert np.mean(np.array(p) <= 0.05) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 40)
     assert np.mean(np.array(p) <= 0.5) == pytest.approx(0.5, abs=0.2)
 
 
@@ -48,11 +49,23 @@ def test_new_inputs_are_told_and_pointed_at() -> None:
     assert compare(reference, live, alpha=0.001).p_value == found.p_value, "the same seed, the same answer"
 
 
+def test_a_few_that_lie_apart_a_crowd_and_more_of_the_known_are_each_told() -> None:
+    rng = np.random.default_rng(5)
+    reference, usual = vectors(rng, 300), vectors(rng, 80)
+    scattered, crowd, more = usual.copy(), usual.copy(), usual.copy()
+    scattered[:20] *= 3
+    crowd[:20] = 1 + 0.05 * vectors(rng, 20)
+    more[:40] = more[:40] * 0.5
+    p = [compare(reference, live, alpha=0.01).p_value for live in (usual, scattered, crowd, more)]
+    assert p[0] > 0.01
+    assert max(p[1:]) <= 0.01
+
+
 def test_many_vectors_are_compared_in_blocks_as_exactly() -> None:
     rng = np.random.default_rng(2)
-    p = [compare(vectors(rng, 3000), vectors(rng, 1501), alpha=0.05, seed=s).p_value for s in range(6)]
+    p = [compare(vectors(rng, 1600), vectors(rng, 801), alpha=0.05, seed=s).p_value for s in range(3)]
     assert min(p) > 0.01
-    assert compare(vectors(rng, 3000), vectors(rng, 1501) + np.float32(0.1), alpha=0.05).p_value <= 0.01
+    assert compare(vectors(rng, 1600), vectors(rng, 801) + np.float32(0.15), alpha=0.05).p_value <= 0.01
 
 
 def test_inputs_that_are_all_the_same_are_no_alarm() -> None:
@@ -77,19 +90,20 @@ def test_a_check_is_kept_shown_and_told_by_its_exit_code(tmp_path: Path, rows: l
     shell = InteractiveShell.instance()
     shell.run_line_magic("load_ext", "skillfleet_nb")
     texts = [{"text": row["text"]} for row in rows]
-    live = [{"text": f"Please write a poem about the sea and the {n} winds."} for n in range(40)]
-    shell.push({"known": texts[:60], "alike": texts[60:75], "poems": live})
+    live = [{"text": f"Please write a poem about the sea and the {n} winds."} for n in range(24)]
+    shell.push({"known": texts[:40], "alike": texts[40:50], "poems": live})
     line = f"drift check intents@1 --reference known --alpha 0.05 --home {fleet.home.root} --inputs"
     assert str(shell.run_line_magic("skillfleet", f"{line} alike")).startswith("too few to tell: p = ")
     report = shell.run_line_magic("skillfleet", f"{line} poems")
     assert (report.alarm, report.ok, report.look, report.spent) == (True, False, 2, spent(0.05, 2))
-    assert "the inputs have drifted: p = " in str(report)
+    assert "the inputs have drifted, 24 live inputs against 40: p = " in str(report)
     assert all("poem" in moved.live for moved in report.moved)
-    checks = fleet.sql("select name, look, alarm, n from drift_checks order by look")
-    assert checks.to_numpy().tolist() == [["intents@1", 1, False, 15], ["intents@1", 2, True, 40]]
+    checks = fleet.sql("select name, look, kind, alarm, n from drift_checks order by look")
+    assert checks.to_numpy().tolist() == [["intents@1", 1, "input", False, 10], ["intents@1", 2, "input", True, 24]]
+    assert report.map().data.side.value_counts().to_dict() == {"reference": 40, "live": 24}
     assert fleet.drift.chart("intents@1").svg.startswith("<svg")
     (tmp_path / "live.csv").write_text("text\n" + "\n".join(row["text"] for row in live))
-    (tmp_path / "known.csv").write_text("text\n" + "\n".join(row["text"].replace(",", " ") for row in texts[:60]))
+    (tmp_path / "known.csv").write_text("text\n" + "\n".join(row["text"].replace(",", " ") for row in texts[:40]))
     files = ["--inputs", str(tmp_path / "live.csv"), "--reference", str(tmp_path / "known.csv")]
     assert main(["drift", "check", "intents@1", "--home", str(fleet.home.root), "--alpha", "0.05", *files]) == 1
     with pytest.raises(UsageError, match="intents@1 comes from no job whose data was kept"):

@@ -50,7 +50,9 @@ def ab_units(store: Store, run: str) -> pd.DataFrame:
 
 def drift_checks(store: Store, name: str | None = None) -> pd.DataFrame:
     """Rows of ``drift_checks``, of a name or of all, the oldest first."""
-    return store.frame('FROM drift_checks WHERE $name IS NULL OR name = $name ORDER BY "at", look', {"name": name})
+    return store.frame(
+        'FROM drift_checks WHERE $name IS NULL OR name = $name ORDER BY "at", look, kind', {"name": name}
+    )
 
 
 def golden_sets(store: Store) -> pd.DataFrame:
