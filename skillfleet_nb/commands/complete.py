@@ -23,8 +23,8 @@ from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.format import expanded
 from skillfleet_nb.lm.task_models import OFFLINE
-from skillfleet_nb.monitoring.drift_report import KINDS
 from skillfleet_nb.modules.registry import names as modules
+from skillfleet_nb.monitoring.drift_report import KINDS
 from skillfleet_nb.plugins import points
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from skillfleet_nb.runs.task import LM_SETUP, OFFLINE_SETUP
 
 if TYPE_CHECKING:
     import pandas as pd
+    from markupsafe import Markup
 
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.runs.jobs.job import Job
@@ -62,7 +63,17 @@ class Parts(Readable):
 
     def html(self) -> str:
         """Show it as HTML."""
-        return "".join(a._repr_html_() for a in self.answers)
+        return join(_as_html(a) for a in self.answers)
+
+
+def _as_html(answer: Any) -> Markup:
+    """Return an answer as HTML; a chart, which shows itself by richer means where it stands alone, as its picture."""
+    from markupsafe import Markup
+
+    made, picture = answer._repr_html_(), getattr(answer, "svg", None)
+    if made is not None:
+        return Markup(made)  # noqa: S704  an answer's own HTML, escaped where it was made
+    return preformatted(as_text(answer)) if picture is None else fill("<div>{}</div>", picture)
 
 
 def as_text(answer: object) -> str:

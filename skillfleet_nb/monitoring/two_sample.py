@@ -162,6 +162,6 @@ def _blocks(features: Vectors, size: int) -> Vectors:
 
 
 def _distances(apart: Sums) -> Sums:
-    """Return, of each labelling: the squared distance of both means under all kernels, and how isolated the second is."""
+    """Return, of each labelling: how far both means lie apart in the kernels' space, and how isolated the second is."""
     made: Sums = np.stack([(apart[:, :-1] ** 2).sum(axis=1), apart[:, -1]], axis=1)
     return made

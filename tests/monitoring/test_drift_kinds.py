@@ -254,7 +254,9 @@ def test_a_watch_checks_shows_alarms_and_stops(
     finally:
         watch.stop()
     assert "watch of parity@production, ended: 1 check, 1 alarm; acme/support-1 has changed" in str(watch)
-    report = str(shell.run_line_magic("skillfleet", f"drift report parity@production --home {fleet.home.root}"))
+    answer = shell.run_line_magic("skillfleet", f"drift report parity@production --home {fleet.home.root}")
+    report, page = str(answer), answer._repr_html_()
+    assert (page.count("<svg"), page.count("<table")) == (1, 1), "charts among other answers are pictures"
     assert "parity@production: 1 checks, 1 alarms; the last one:\n  model: acme/support-1 has changed" in report
     for wrong, said in (("--every never", "every='never': give a time"), ("--times 0", "--times 0: give a number")):
         with pytest.raises(UsageError, match=said):
