@@ -70,6 +70,33 @@ class TaskModels(BaseModel):
         return {role: model for role in TASK_ROLES if (model := getattr(self, role)) is not None}
 
 
+class ServerSettings(BaseModel):
+    """What the server allows to whoever starts runs and asks from elsewhere.
+
+    Parameters
+    ----------
+    imports
+        Packages and modules that a request may name programs, metrics, data and tools of, as ``module:attribute``.
+    max_body_mb
+        Megabytes of the body of a request.
+    requests_per_minute
+        Requests that change or cost something which one user may make within a minute.
+    sql_seconds, sql_rows
+        Seconds and rows of a query that was sent; what is more is refused or left out.
+    user_budget_usd
+        USD that the runs which one user started may cost in all; each must then have a budget.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    imports: tuple[Annotated[str, Field(pattern=r"^[^\W\d]\w*(\.[^\W\d]\w*)*$")], ...] = ()
+    max_body_mb: float = Field(default=20.0, gt=0, le=1000)
+    requests_per_minute: int = Field(default=120, ge=1)
+    sql_seconds: float = Field(default=30.0, gt=0)
+    sql_rows: int = Field(default=10_000, ge=1)
+    user_budget_usd: float | None = Field(default=None, gt=0)
+
+
 class Settings(BaseSettings):
     """What a person may set once for every job of a home.
 
@@ -88,6 +115,8 @@ class Settings(BaseSettings):
         million tokens, input and output.
     task_models
         Models by what they are asked for; see :class:`TaskModels`.
+    server
+        What the server allows; see :class:`ServerSettings`.
     lm_timeout_s
         Seconds after which an attempt at a call is given up and tried again.
     lm_grace_s
@@ -138,6 +167,7 @@ class Settings(BaseSettings):
     keep_jobs_days: NonNegativeFloat | None = None
     prices: dict[str, tuple[NonNegativeFloat, NonNegativeFloat]] = Field(default_factory=dict)
     task_models: TaskModels = Field(default_factory=TaskModels)
+    server: ServerSettings = Field(default_factory=ServerSettings)
     lm_timeout_s: float = Field(default=600.0, gt=0)
     lm_grace_s: float = Field(default=30.0, ge=0)
     lm_retry_delay_s: float = Field(default=1.0, ge=0)
@@ -239,5 +269,9 @@ def _fault(settings: type[BaseModel], error: dict[str, Any], file: Path) -> str:
 
 def _names(settings: type[BaseModel], place: Sequence[str]) -> list[str]:
     """Name what may stand beside a setting, as whole names."""
-    group = (settings, TaskModels, TaskModel)[len(place) - 1]
+    parts: dict[str, tuple[type[BaseModel], ...]] = {
+        "task_models": (TaskModels, TaskModel),
+        "server": (ServerSettings,),
+    }
+    group = (settings, *parts.get(place[0], ()))[len(place) - 1]
     return [".".join([*place[:-1], name]) for name in group.model_fields]

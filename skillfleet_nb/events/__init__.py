@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field
 
+from skillfleet_nb.events.audit import AUDIT as AUDIT
+from skillfleet_nb.events.audit import Requested as Requested
 from skillfleet_nb.events.curation import CURATION as CURATION
 from skillfleet_nb.events.curation import Curated as Curated
 from skillfleet_nb.events.members import MemberTold as MemberTold
@@ -423,7 +425,7 @@ AnyPayload = Annotated[
     | CandidateDecided | MemberTold | ShareTold | SkillCreated | Result | ReviewAsked | ReviewAnswered
     | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen
     | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved
-    | SignatureMigrated | Answered | Curated | MonitoringPayload,
+    | SignatureMigrated | Answered | Curated | Requested | MonitoringPayload,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

@@ -56,7 +56,7 @@ class Home:
         return str(self.root.relative_to(cwd) if self.root.is_relative_to(cwd) else self.root)
 
     @classmethod
-    def find(cls, path: str | Path | None = None) -> Home:
+    def find(cls, path: str | Path | None = None, *, start: Path | None = None) -> Home:
         """Find the home: `path`, else ``$SKILLFLEET_HOME``, else the nearest ``.skillfleet`` above.
 
         Without any of them the home will be ``.skillfleet`` in the working folder.
@@ -65,6 +65,8 @@ class Home:
         ----------
         path
             The home folder itself; need not exist.
+        start
+            Where to look from, in place of the working folder.
 
         Raises
         ------
@@ -72,7 +74,7 @@ class Home:
             If the place is not a folder, the home was made by a newer version, or it is one that nobody named
             and somebody else made.
         """
-        home = cls.nearest(path)
+        home = cls.nearest(path, start=start)
         if not (path or os.environ.get("SKILLFLEET_HOME")) and not home.is_trusted:
             raise HomeError(
                 f"home '{home.root}' came with its folder, from somebody else or another place: look through it, then "
@@ -81,13 +83,13 @@ class Home:
         return home
 
     @classmethod
-    def nearest(cls, path: str | Path | None = None) -> Home:
+    def nearest(cls, path: str | Path | None = None, *, start: Path | None = None) -> Home:
         """Find the home as :meth:`find` does, whoever made it."""
         location = path or os.environ.get("SKILLFLEET_HOME")
         if location:
             root = expanded(location).absolute()
         else:
-            cwd = Path.cwd()
+            cwd = (start or Path.cwd()).absolute()
             above = (folder / _NAME for folder in (cwd, *cwd.parents))
             root = next((place for place in above if place.is_dir()), cwd / _NAME)
         home = cls(root)

@@ -101,7 +101,14 @@ class Store:
             raise unknown("relation", relation, schema.RELATIONS)
         return [str(name) for name in self.sql(f"FROM (DESCRIBE {relation})").column_name]
 
-    def sql(self, query: str, parameters: Mapping[str, object] | None = None) -> pd.DataFrame:
+    def sql(
+        self,
+        query: str,
+        parameters: Mapping[str, object] | None = None,
+        *,
+        seconds: float | None = None,
+        rows: int | None = None,
+    ) -> pd.DataFrame:
         """Answer a person's query, which can only read.
 
         Parameters
@@ -112,6 +119,10 @@ class Store:
             and ``exports`` can be read too, by absolute path.
         parameters
             Values by name, bound to ``:name`` and ``{{name}}`` in the query; others than it names may be there.
+        seconds
+            In place of ``Settings.sql_seconds``, where that is more.
+        rows
+            Rows of the answer at most; the others are not read.
 
         Raises
         ------
@@ -132,11 +143,11 @@ class Store:
             def run(con: duckdb.DuckDBPyConnection) -> pd.DataFrame:
                 begin(con)
                 guard.check(con, query)
-                return _frame(con, query, bound)
+                return _frame(con, query, bound, rows)
 
             return self._access.read(run, allowed=allowed)
 
-        return Query(work).result(settings.sql_seconds)
+        return Query(work).result(min(settings.sql_seconds, seconds or settings.sql_seconds))
 
     def rebuild(self) -> FoldReport:
         """Delete the database and fold the whole journal again; raises as `fold` does."""
@@ -387,11 +398,12 @@ class Store:
         )
 
 
-def _frame(con: duckdb.DuckDBPyConnection, query: str, params: _Params) -> pd.DataFrame:
+def _frame(con: duckdb.DuckDBPyConnection, query: str, params: _Params, rows: int | None = None) -> pd.DataFrame:
     import duckdb
 
     try:
-        return frame_of(con.sql(query, params=params))
+        relation = con.sql(query, params=params)
+        return frame_of(relation if rows is None else relation.limit(rows))
     except duckdb.Error as error:
         if is_damage(error):
             raise

@@ -34,6 +34,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "given_and_best_scores": lambda s: queries.given_and_best_scores(s, ["none"]),
     "example_means": lambda s: queries.example_means(s, ["none"]),
     "failed_examples": lambda s: queries.failed_examples(s, "none", limit=3),
+    "calls": lambda s: queries.calls(s, "none", limit=3),
     "calls_by_model": lambda s: queries.calls_by_model(s, ["none"]),
     "latencies": lambda s: queries.latencies(s, ["none"]),
     "calls_that_end_with": lambda s: queries.calls_that_end_with(s, "none", ["x"], within=9, limit=3),
@@ -48,6 +49,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "recommendations": queries.recommendations,
 }
 OTHERS: dict[str, tuple[Callable[[Store], object], object]] = {
+    "committed_usd": (lambda s: queries.committed_usd(s, "ann"), 0.0),
     "ratings": (queries.ratings, {}),
     "grades": (lambda s: queries.grades(s, "none"), {}),
     "last_analysis": (lambda s: queries.last_analysis(s, "none"), None),

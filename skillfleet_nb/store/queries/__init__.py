@@ -7,9 +7,9 @@ counts 0 where scores are averaged.
 """
 
 from skillfleet_nb.store.queries._advice import Experience, experience, is_recommended, recommendations
-from skillfleet_nb.store.queries._calls import calls_by_model, calls_that_end_with, failed_calls, latencies
+from skillfleet_nb.store.queries._calls import calls, calls_by_model, calls_that_end_with, failed_calls, latencies
 from skillfleet_nb.store.queries._examples import example_history, grades, last_analysis, ratings
-from skillfleet_nb.store.queries._jobs import job_names, job_setups, jobs, open_questions
+from skillfleet_nb.store.queries._jobs import committed_usd, job_names, job_setups, jobs, open_questions
 from skillfleet_nb.store.queries._monitoring import (
     ab_scores,
     ab_tests,
@@ -43,8 +43,10 @@ __all__ = [
     "ab_tests",
     "ab_units",
     "best_scores",
+    "calls",
     "calls_by_model",
     "calls_that_end_with",
+    "committed_usd",
     "decisions",
     "drift_checks",
     "example_history",

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from skillfleet_nb.store.store import Store
 
 
+def calls(store: Store, job_id: str, *, limit: int, offset: int = 0) -> pd.DataFrame:
+    """Rows of ``lm_calls`` of a job, in order."""
+    return store.frame(
+        'FROM lm_calls WHERE job_id = ? ORDER BY "at", call_id LIMIT ? OFFSET ?', [job_id, limit, offset]
+    )
+
+
 def calls_by_model(store: Store, ids: Iterable[str]) -> pd.DataFrame:
     """What each role and model of jobs took.
 

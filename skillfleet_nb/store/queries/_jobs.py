@@ -77,3 +77,22 @@ def open_questions(store: Store) -> pd.DataFrame:
         "SELECT name, question, asks, asked_at, job_id FROM reviews JOIN jobs USING (job_id) "
         "WHERE answered_at IS NULL AND state = 'pending_hitl' ORDER BY asked_at"
     )
+
+
+def committed_usd(store: Store, user: str) -> float:
+    """USD that the jobs which a user of the server started have cost, or may yet cost while they run.
+
+    Whose cost is not known counts with its limit.
+    """
+    frame = store.frame(
+        """
+        WITH started AS (
+            SELECT payload->>'job' AS job_id, max((payload->>'budget_usd')::DOUBLE) AS budget FROM events
+            WHERE kind = 'requested' AND payload->>'user' = ? AND payload->>'job' IS NOT NULL GROUP BY ALL
+        )
+        SELECT coalesce(sum(CASE WHEN finished_at IS NULL OR cost_usd IS NULL
+            THEN greatest(coalesce(budget, 0), coalesce(cost_usd, 0)) ELSE cost_usd END), 0.0) AS usd
+        FROM started JOIN jobs USING (job_id)""",
+        [user],
+    )
+    return float(frame.usd.iloc[0])

@@ -1,0 +1,85 @@
+"""A server as a process of its own, which ends with the command that started it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HERE = "127.0.0.1"
+_START_S, _POLL_S, _END_S = 120.0, 0.2, 10.0
+_SHOWN = 1_000  # characters of a log
+
+
+def free_port(wanted: int | None) -> int:
+    """Check that a port is free, or find one.
+
+    Raises
+    ------
+    InputError
+        If it is taken.
+    """
+    with socket.socket() as probe:
+        try:
+            probe.bind((HERE, wanted or 0))
+        except (OSError, OverflowError) as exc:
+            raise InputError(f"--port {wanted}: {exc}; give another, or none for a free one") from exc
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def ended_by_term() -> Iterator[None]:
+    """Let SIGTERM end the body as an interrupt does: else it would end this process alone, and leave the server."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def await_start(server: subprocess.Popen[bytes], address: str, log: Path, what: str) -> None:
+    """Wait until a server answers whoever has no token.
+
+    Raises
+    ------
+    InputError
+        If it does not start, with the end of its log.
+    """
+    until = time.monotonic() + _START_S
+    while server.poll() is None and time.monotonic() < until:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()  # noqa: S310  our own
+        except urllib.error.HTTPError:  # it keeps its door shut
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(_POLL_S)
+        else:
+            return
+    output = " ".join(log.read_text("utf-8", "replace")[-_SHOWN:].split())
+    raise InputError(f"{what} did not start: {output or 'it said nothing'}")
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """End a server; it ends its kernels."""
+    if server.poll() is None:
+        server.terminate()
+        try:
+            server.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()

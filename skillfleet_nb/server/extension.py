@@ -1,0 +1,44 @@
+"""Loading: the routes put beside those of the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server.utils import url_path_join
+
+from skillfleet_nb.server.handlers import Document, Handler, Health, Unknown
+from skillfleet_nb.server.route import PREFIX, pattern
+from skillfleet_nb.server.routes import routes
+from skillfleet_nb.server.service import Service
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+    from skillfleet_nb.server.route import Route
+
+
+def load(server: ServerApp) -> None:
+    """Put the routes beside the server's own; the home is not looked for before somebody asks."""
+    service = Service(Path(server.root_dir))
+    base = server.web_app.settings["base_url"]
+    server.web_app.add_handlers(".*$", handlers(service, base))  # type: ignore[no-untyped-call]
+    server.log.info("Skillfleet answers at %s", url_path_join(base, PREFIX))
+
+
+def handlers(service: Service, base_url: str) -> list[Any]:
+    """Return what answers at which address."""
+    by_path: dict[str, dict[str, Route]] = {}
+    for one in routes():
+        for path in (f"{PREFIX}/{one.path}", *one.aliases):
+            by_path.setdefault(path, {})[one.method] = one
+    shared = {"service": service}
+    found: list[Any] = [
+        (url_path_join(base_url, PREFIX, "health"), Health, shared),
+        (url_path_join(base_url, PREFIX, r"openapi\.json"), Document, shared),
+    ]
+    found += [
+        (url_path_join(base_url, pattern(path)), Handler, {**shared, "routes": methods})
+        for path, methods in by_path.items()
+    ]
+    return [*found, (url_path_join(base_url, "skillfleet/(.*)"), Unknown, shared)]

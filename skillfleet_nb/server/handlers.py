@@ -1,0 +1,278 @@
+"""Handlers of Jupyter Server, one a path: who asks is looked at first, then what, then the route answers on a thread.
+
+Jupyter's own identity provider says who it is, its authorizer what they may, and its handlers look at the host, the
+origin and the XSRF cookie of whoever comes with a cookie and no token.
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import formatdate
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from jupyter_server.auth.decorator import allow_unauthenticated
+from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import ensure_async
+from pydantic import ValidationError
+from tornado import web
+
+from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.security import Redactor
+from skillfleet_nb.server.answers import encoded
+from skillfleet_nb.server.caching import position
+from skillfleet_nb.server.problems import TYPE, Problem, RefusedError, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import BaseModel
+
+    from skillfleet_nb.server.route import Permission, Route
+    from skillfleet_nb.server.service import Service
+
+_ANONYMOUS = re.compile(r"[0-9a-f]{32}")  # how Jupyter names whoever has nothing but its token
+TOKEN_USER = "token"  # noqa: S105  a name, no token
+_MB = 1_000_000
+
+
+class Base(APIHandler):
+    """What every handler of this extension does before it answers."""
+
+    def initialize(self, service: Service) -> None:
+        """Take what all requests share."""
+        self.service = service
+
+    def set_default_headers(self) -> None:
+        """Say that nothing is to be guessed or kept."""
+        super().set_default_headers()
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+
+    @property
+    def user(self) -> str:
+        """Who asks, by name; whoever only has the server's token is told apart from nobody."""
+        name = str(getattr(self.current_user, "username", "") or "")
+        return TOKEN_USER if _ANONYMOUS.fullmatch(name) else name
+
+    async def admit(self, permission: Permission, resource: str) -> None:
+        """Let in who may do this.
+
+        Raises
+        ------
+        RefusedError
+            Naming what is missing.
+        """
+        if self.current_user is None:
+            raise RefusedError(
+                HTTPStatus.UNAUTHORIZED,
+                "no token, or a wrong one: send the header 'Authorization: token TOKEN' with the server's token, which "
+                "`jupyter server list` tells on its machine",
+                **{"WWW-Authenticate": "token"},
+            )
+        allowed = self.authorizer.is_authorized(self, self.current_user, permission, resource)
+        if not await ensure_async(allowed):
+            raise RefusedError(
+                HTTPStatus.FORBIDDEN,
+                f"{self.user} may not {permission} {resource.partition(':')[2]}: "
+                "ask who runs the server for another role",
+            )
+
+    def refuse(self, exc: BaseException, route: Route | None = None) -> None:
+        """Answer with what was wrong."""
+        if isinstance(exc, web.HTTPError):
+            self.write_error(exc.status_code, exc_info=(type(exc), exc, None))
+            return
+        if not isinstance(exc, SkillfleetError | RefusedError | ValidationError):
+            self.log.error("skillfleet: %s", Redactor().text(repr(exc)), exc_info=exc)
+        self._write_problem(problem(exc, route), getattr(exc, "headers", {}))
+
+    def _write_problem(self, told: Problem, headers: Mapping[str, str]) -> None:
+        self.set_status(told.status)
+        for name, value in headers.items():
+            self.set_header(name, value)
+        self.finish_json(encoded(told), TYPE)
+
+    def finish_json(self, body: bytes, content_type: str = "application/json") -> None:
+        """Send a body that is JSON."""
+        self.set_header("Content-Type", content_type)
+        super(APIHandler, self).finish(body)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Say what Jupyter or Tornado refuse in the same form."""
+        exc = kwargs.get("exc_info", (None, None, None))[1]
+        detail = (getattr(exc, "log_message", None) or "") if isinstance(exc, web.HTTPError) else ""
+        status = HTTPStatus(status_code)
+        fallback = (
+            "the server has a defect: its log says more" if status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
+        )
+        told = Problem(title=status.phrase, status=status_code, detail=detail or fallback or status.description)
+        self._write_problem(told, {})
+
+
+@web.stream_request_body
+class Handler(Base):
+    """Answers the routes of a path."""
+
+    def initialize(self, service: Service, routes: Mapping[str, Route]) -> None:  # type: ignore[override]
+        """Take what all requests share, and the routes of the path by method."""
+        super().initialize(service)
+        self._routes = routes
+        self._body = bytearray()
+        self._is_too_large, self._most = False, 0
+        self._refused: Exception | None = None
+
+    async def prepare(self) -> None:  # type: ignore[override]  # as APIHandler does
+        """Look at who asks, before any of the body is read; who is refused is told so once it is read.
+
+        An answer that comes before would be lost: the server would close the connection on what is still sent.
+        """
+        try:
+            await super().prepare()
+            if self.current_user is not None and not self._reads:
+                megabytes = await self.service.off_loop(lambda: self.service.fleet.settings.server.max_body_mb)
+                self._most = int(megabytes * _MB)
+        except Exception as exc:  # noqa: BLE001  told as any other
+            self._refused = exc
+
+    @property
+    def _reads(self) -> bool:
+        return self.request.method in {"GET", "HEAD"}
+
+    def data_received(self, chunk: bytes) -> None:
+        """Take in a piece of the body; what is too much is let go."""
+        self._is_too_large = self._is_too_large or len(self._body) + len(chunk) > self._most
+        if not self._is_too_large:
+            self._body += chunk
+
+    @allow_unauthenticated  # answered as a problem, not with a page to log in at
+    async def get(self, **path: str) -> None:
+        """Answer a route that reads."""
+        await self._answer(path)
+
+    @allow_unauthenticated
+    async def post(self, **path: str) -> None:
+        """Answer a route that does something."""
+        await self._answer(path)
+
+    put = patch = delete = post  # told which methods there are
+
+    async def _answer(self, path: dict[str, str]) -> None:
+        route = self._routes.get(str(self.request.method))
+        if route is None:
+            allowed = ", ".join(self._routes)
+            detail = f"{self.request.method} is not for this address: use {allowed}"
+            self.refuse(RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, detail, Allow=allowed))
+            return
+        try:
+            await self.admit(route.permission, route.resource)
+            asked = self._asked(route)
+            if route.kept is None:
+                answer = await self.service.off_loop(self.service.answer, route, path, asked, self.user)
+                self._send(route, await self.service.off_loop(encoded, answer))
+            else:
+                await self._answer_kept(route, path, asked)
+        except Exception as exc:  # noqa: BLE001  whatever a route raises is told
+            self.refuse(exc, route)
+
+    def _asked(self, route: Route) -> BaseModel:
+        """Read the query or the body, if nothing was refused before it was read."""
+        if self._refused is not None:
+            raise self._refused
+        if self._is_too_large:
+            raise RefusedError(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the body is larger than the {self._most:,} bytes that are allowed: name a file of the server's in "
+                "place of rows, or raise max_body_mb under [server] in config.toml",
+            )
+        if route.reads_query:
+            given = {
+                name: [v.decode("utf-8", "replace") for v in values]
+                for name, values in self.request.query_arguments.items()
+            }
+            given.pop("token", None)
+            if twice := [name for name, values in given.items() if len(values) > 1]:
+                raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{twice[0]} is given twice: give it once")
+            return route.takes.model_validate_strings({name: values[0] for name, values in given.items()})
+        content_type = self.request.headers.get("Content-Type", "application/json").partition(";")[0].strip()
+        if self._body and content_type != "application/json":
+            detail = f"the body is {content_type}: send it as application/json"
+            raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+        return route.takes.model_validate_json(bytes(self._body) or b"{}", strict=True)
+
+    async def _answer_kept(self, route: Route, path: dict[str, str], asked: BaseModel) -> None:
+        """Answer what stays the same until something is written: with 304, where the client has it."""
+        service, job = self.service, path.get("job")
+        now = await service.off_loop(position, service.fleet, route, job)
+        if now is not None:
+            self.set_header("ETag", now.etag)
+            self.set_header("Cache-Control", "private, no-cache")
+            if now.at is not None:
+                self.set_header("Last-Modified", formatdate(now.at, usegmt=True))
+            if self.check_etag_header():
+                self.set_status(HTTPStatus.NOT_MODIFIED)
+                super(APIHandler, self).finish()
+                return
+        address = f"{route.name} {sorted(path.items())} {asked!r}"
+        body = None if now is None else service.bodies.get(address, now.etag)
+        if body is None:
+            answer = await service.off_loop(service.answer, route, path, asked, self.user)
+            body = await service.off_loop(encoded, answer)
+            if now is not None and await service.off_loop(position, service.fleet, route, job) == now:
+                service.bodies.put(address, now.etag, body)
+            else:  # written meanwhile: the answer belongs to neither position
+                self.clear_header("ETag")
+                self.clear_header("Last-Modified")
+        self._send(route, body)
+
+    def _send(self, route: Route, body: bytes) -> None:
+        self.set_status(route.status)
+        if route.status == HTTPStatus.CREATED and isinstance(made := orjson.loads(body), dict) and "id" in made:
+            self.set_header("Location", f"{self.base_url}skillfleet/api/v1/jobs/{made['id']}")
+        self.finish_json(body)
+
+    def compute_etag(self) -> str | None:
+        """Leave Tornado's own out, which is of the body: a position is told before there is one."""
+        return None
+
+
+class Health(Base):
+    """Says that the server answers; the one thing that is told to anybody."""
+
+    @allow_unauthenticated
+    def get(self) -> None:
+        """Tell which version this is."""
+        self.finish_json(encoded({"status": "ok", "version": version("skillfleet-nb"), "api": 1}))
+
+
+class Document(Base):
+    """The OpenAPI document."""
+
+    @allow_unauthenticated
+    async def get(self) -> None:
+        """Return it to whoever may read."""
+        from skillfleet_nb.server.openapi import document
+
+        try:
+            await self.admit("read", "skillfleet:openapi")
+            self.finish_json(await self.service.off_loop(lambda: orjson.dumps(document(self.base_url))))
+        except Exception as exc:  # noqa: BLE001  told as any other
+            self.refuse(exc)
+
+
+class Unknown(Base):
+    """Anything below the extension's address that is no route."""
+
+    @allow_unauthenticated
+    async def get(self, *_: str) -> None:
+        """Say so."""
+        address = f"{self.base_url}skillfleet/api/v1/openapi.json"
+        self.refuse(
+            RefusedError(
+                HTTPStatus.NOT_FOUND, f"there is nothing at {self.request.path}: {address} lists what there is"
+            )
+        )
+
+    post = put = patch = delete = get

@@ -1,0 +1,93 @@
+"""The OpenAPI 3.1 document, read off the routes."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from skillfleet_nb.server.problems import TYPE, Problem
+from skillfleet_nb.server.route import PREFIX, Nothing, Route, Rows
+from skillfleet_nb.server.routes import routes
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_REF = "#/components/schemas/{model}"
+
+
+def document(base_url: str = "/") -> dict[str, Any]:
+    """Describe every route: what it takes, what it answers, and who may ask.
+
+    Examples
+    --------
+    >>> document()["openapi"]
+    '3.1.0'
+    """
+    every = routes()
+    used = {one.takes for one in every if not one.reads_query and one.takes is not Nothing}
+    given = {one.gives for one in every if one.gives is not None}
+    models: set[type[BaseModel]] = {*used, *given, Problem, Rows}
+    modes: list[Any] = [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)]
+    names, schemas = models_json_schema(modes, ref_template=_REF, schema_generator=GenerateJsonSchema)
+    paths: dict[str, Any] = {}
+    for one in every:
+        paths.setdefault(f"/{one.path}", {})[one.method.lower()] = _operation(one, names)
+    health: dict[str, Any] = {"summary": "whether the server answers", "operationId": "get_health", "security": []}
+    health["responses"] = {"200": {"description": "it does", "content": _json({"type": "object"})}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Skillfleet NB", "version": version("skillfleet-nb"), "description": (__doc__ or "").strip()},
+        "servers": [{"url": f"{base_url}{PREFIX}"}],
+        "security": [{"token": []}],
+        "paths": {"/health": {"get": health}, **dict(sorted(paths.items()))},
+        "components": {
+            "schemas": schemas.get("$defs", {}),
+            "securitySchemes": {
+                "token": {
+                    "type": "apiKey", "in": "header", "name": "Authorization",
+                    "description": "`token TOKEN`, with the token of the Jupyter server",
+                }
+            },
+        },
+    }  # fmt: skip
+
+
+def _operation(one: Route, names: dict[Any, Any]) -> dict[str, Any]:
+    problem = {"description": "why not", "content": {TYPE: {"schema": names[Problem, "validation"]}}}
+    gives = {"type": "object"} if one.gives is None else names[one.gives, "validation"]
+    told: dict[str, Any] = {
+        "operationId": one.name,
+        "summary": one.summary,
+        "tags": [one.path.partition("/")[0]],
+        "x-permission": one.permission,
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for name in one.parameters
+        ],
+        "responses": {str(one.status): {"description": "done", "content": _json(gives)}, "default": problem},
+    }
+    if one.kept is not None:
+        told["responses"]["304"] = {"description": "it is as the client has it"}
+    if one.reads_query:
+        schema = one.takes.model_json_schema(ref_template=_REF)
+        required = schema.get("required", ())
+        told["parameters"] += [
+            {"name": name, "in": "query", "required": name in required, "schema": _without_null(part)}
+            for name, part in schema.get("properties", {}).items()
+        ]
+    elif one.takes is not Nothing:
+        told["requestBody"] = {"required": True, "content": _json(names[one.takes, "validation"])}
+    return told
+
+
+def _json(schema: object) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Leave out that a parameter may be null, which an address cannot say."""
+    kinds = [part for part in schema.get("anyOf", ()) if part.get("type") != "null"]
+    rest = {name: part for name, part in schema.items() if name not in {"anyOf", "default", "title"}}
+    return {**kinds[0], **rest} if len(kinds) == 1 else rest

@@ -1,0 +1,156 @@
+"""What all requests share: the fleet, the threads that wait for it, limits, and the audit of who asked for what."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property, partial
+from http import HTTPStatus
+from math import ceil
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from skillfleet_nb.errors import InputError, JobError, SkillfleetError
+from skillfleet_nb.events import AUDIT
+from skillfleet_nb.messages import SHELL, read_in
+from skillfleet_nb.server.caching import Bodies
+from skillfleet_nb.server.problems import RefusedError, problem
+from skillfleet_nb.server.route import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+    from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.server.materials import Materials
+    from skillfleet_nb.server.route import Route
+
+_T = TypeVar("_T")
+_THREADS = 8
+_MINUTE_S = 60.0
+_WAIT_S = 10.0  # for others who write to the audit at this moment
+
+
+class Service:
+    """Answers requests off the event loop.
+
+    Parameters
+    ----------
+    root
+        The server's folder: paths in requests lie below it, and the home is looked for from there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.bodies = Bodies()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="skillfleet-server")
+        self._asked: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._spending = Lock()
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """The fleet of the home that belongs to the server's folder; found at the first request."""
+        from skillfleet_nb.fleet import Fleet
+
+        return Fleet(start=self.root)
+
+    @cached_property
+    def materials(self) -> Materials:
+        """Finds what requests name."""
+        from skillfleet_nb.server.materials import Materials
+
+        return Materials(self.fleet, self.root)
+
+    async def off_loop(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Do what waits, for a file or a model, on a thread."""
+
+        def run() -> _T:
+            with read_in(SHELL):
+                return work(*arguments)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+    def answer(self, route: Route, path: Mapping[str, str], asked: BaseModel, user: str) -> object:
+        """Answer a request; one that changes or costs something is recorded, whatever becomes of it."""
+        work = partial(route.answer, Call(self.fleet, asked, path, user, self.materials, self.root))
+        if route.permission == "read":
+            return work()
+        self._limit(user)
+        record = partial(self._record, route, path, asked, user)
+        try:
+            if self.fleet.settings.server.user_budget_usd is not None and route.asks != "never":
+                with self._spending:  # two at the same time could both find room
+                    self._check_budget(route, asked, user)
+                    answer = work()
+                    record(answer=answer)
+                    return answer
+            answer = work()
+        except Exception as exc:
+            with suppress(SkillfleetError):  # what is told is why it failed
+                record(failed=exc)
+            raise
+        record(answer=answer)
+        return answer
+
+    def _limit(self, user: str) -> None:
+        most, now = self.fleet.settings.server.requests_per_minute, time.monotonic()
+        asked = self._asked[user]
+        while asked and now - asked[0] > _MINUTE_S:
+            asked.popleft()
+        if len(asked) >= most:
+            wait = ceil(_MINUTE_S - (now - asked[0]))
+            raise RefusedError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{user} has asked for {most} changes within a minute, and no more are allowed: wait {wait} s, "
+                "or raise requests_per_minute under [server] in config.toml",
+                **{"Retry-After": str(wait)},
+            )
+        asked.append(now)
+
+    def _check_budget(self, route: Route, asked: BaseModel, user: str) -> None:
+        """Refuse what may cost a user more than is allowed."""
+        from skillfleet_nb.store import queries
+
+        limit = self.fleet.settings.server.user_budget_usd
+        if limit is None:
+            return
+        if route.asks in {"probe", "judge"} and not getattr(asked, route.asks):
+            return
+        if route.asks != "job":
+            hint = " with probe = 0" if route.asks == "probe" else ""
+            raise InputError(f"each user may spend {limit:g} USD here, in jobs alone: ask this{hint} from a notebook")
+        wanted = getattr(asked, "budget_usd", None)
+        if wanted is None:
+            raise InputError(f"each user may spend {limit:g} USD here: give a budget_usd")
+        committed = queries.committed_usd(self.fleet.store, user)
+        if committed + wanted > limit:
+            raise JobError(
+                f"{user} may spend {limit:g} USD here and has spent or reserved {committed:.4g}: give a budget_usd of "
+                f"{max(0.0, limit - committed):.4g} at most"
+            )
+
+    def _record(
+        self, route: Route, path: Mapping[str, str], asked: BaseModel, user: str,
+        *, answer: object = None, failed: Exception | None = None,
+    ) -> None:  # fmt: skip
+        """Write down who asked for what."""
+        from skillfleet_nb.events import Requested
+        from skillfleet_nb.store import Journal
+
+        told = None if failed is None else problem(failed, route)
+        event = Requested(
+            user=user,
+            route=f"{route.method} {route.path}",
+            target=", ".join(path.values()),
+            status=route.status if told is None else told.status,
+            error=None if told is None else told.detail,
+            job=getattr(answer, "id", None) if route.asks == "job" else None,
+            budget_usd=getattr(asked, "budget_usd", None) if route.asks == "job" else None,
+        )
+        with Journal(self.fleet.home, AUDIT, wait_s=_WAIT_S, join=True) as journal:
+            journal.append(event, sync=True)

@@ -1,0 +1,149 @@
+"""Who may what: roles, imports, limits of users, cookies; and that all of it is written down."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from skillfleet_nb import Fleet
+from skillfleet_nb.errors import InputError, JobError
+from skillfleet_nb.events import AUDIT, JobCreated, Requested
+from skillfleet_nb.server.materials import Materials
+from skillfleet_nb.server.problems import RefusedError
+from skillfleet_nb.server.routes import routes
+from skillfleet_nb.server.service import Service
+from skillfleet_nb.server.wire import Described
+from skillfleet_nb.store import Journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Server  # type: ignore[attr-defined]
+
+START = next(one for one in routes() if one.name == "post_jobs")
+CANCEL = next(one for one in routes() if one.name == "post_jobs_job_cancel")
+
+
+def test_a_viewer_looks_and_spends_nothing(server: Server, task: dict[str, Any]) -> None:
+    assert server.viewer.get("/jobs").status_code == 200
+    assert server.viewer.post("/sql", json={"query": "from jobs"}).status_code == 200
+    for one in routes():
+        if one.permission != "read":
+            path = one.path.replace("{job}", "x").replace("{test}", "x")
+            told = server.viewer.request(one.method, f"/{path}", json=task)
+            assert told.status_code == 403, path
+            assert f"viewer may not {one.permission}" in told.json()["detail"]
+    assert server.viewer.post(f"{server.address}/api/kernels", json={}).status_code == 403
+
+
+def test_changes_are_written_down_with_who_asked(server: Server, finished: dict[str, Any]) -> None:
+    server.owner.post("/jobs/nowhere/cancel")
+    server.owner.post("/jobs/parity/cancel")
+    rows = Fleet(server.home).sql(
+        "select payload->>'user' as \"user\", payload->>'route' as route, payload->>'target' as target, "
+        "(payload->>'status')::int as status, payload->>'job' as job from events where kind = 'requested'"
+    )
+    told = {tuple(row) for row in rows.astype(object).where(rows.notna(), None).itertuples(index=False)}
+    assert ("token", "POST jobs", "", 201, finished["id"]) in told
+    assert ("token", "POST jobs/{job}/cancel", "nowhere", 404, None) in told
+    assert ("token", "POST jobs/{job}/cancel", "parity", 200, None) in told
+
+
+def test_a_browser_needs_the_xsrf_cookie_and_its_own_origin(server: Server) -> None:
+    with httpx.Client(base_url=server.api) as browser:
+        browser.get("/jobs", params={"token": server.owner.headers["Authorization"].partition(" ")[2]})
+        assert browser.get("/jobs").status_code == 200, "the cookie lets in"
+        assert browser.post("/jobs/parity/cancel").status_code == 403, "and changes nothing without the XSRF header"
+        elsewhere = browser.get("/jobs", headers={"Origin": "https://elsewhere.example"})
+        assert elsewhere.status_code in {403, 404}
+        assert elsewhere.headers.get("Access-Control-Allow-Origin", "") == ""
+
+
+@pytest.fixture
+def materials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Materials:
+    fleet = Fleet(tmp_path / "home")
+    fleet.home.ensure().config.write_text('[server]\nimports = ["colours"]\n')
+    (tmp_path / "colours.py").write_text(
+        "import os\nfrom os import getcwd\nimport dspy\nprogram = dspy.Predict('a -> b')\n_hidden = 1\n"
+        "def metric(example, prediction, trace=None): return True\nclass Deep:\n    metric = metric\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return Materials(fleet, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("math:sqrt", "this server imports colours"),
+        ("colours2:metric", "this server imports colours"),
+        ("colours:os", "not colours's own"),
+        ("colours:os.getcwd", "not colours's own"),
+        ("colours:getcwd", "not colours's own"),
+        ("colours:_hidden", "underscore"),
+        ("colours:metric.__globals__", "underscore"),
+        ("colours:", "underscore"),
+    ],
+)
+def test_only_what_is_an_allowed_packages_own_is_imported(materials: Materials, name: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        materials.metric(name)
+
+
+def test_what_is_allowed_is_found(materials: Materials) -> None:
+    assert materials.metric("colours:Deep.metric").__name__ == "metric"
+    assert list(materials.program("colours:program").signature.fields) == ["a", "b"]
+    with pytest.raises(InputError, match=r"name an instance of dspy\.Module"):
+        materials.program("colours:metric")
+    described = Described(signature="text -> label: Literal['a', 'b'], sure: float", module="ChainOfThought")
+    assert list(materials.program(described).predict.signature.output_fields) == ["reasoning", "label", "sure"]
+
+
+@pytest.mark.parametrize(
+    "signature", ["a -> b: os.PathLike", "a: colours.Deep -> b", "a -> ", "a: list[list[int]] -> b"]
+)
+def test_a_described_signature_has_plain_types(signature: str) -> None:
+    with pytest.raises(ValueError, match="signature"):
+        Described(signature=signature)
+
+
+def test_a_user_has_a_limit_in_usd(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    home = service.fleet.home.ensure()
+    home.config.write_text("[server]\nuser_budget_usd = 1.0\n")
+    created = JobCreated(name="a", optimizer="gepa", program="p", metric="m", engine="process", seed=0, budget_usd=0.7)
+    with Journal(home, AUDIT) as audit:
+        audit.append(Requested(user="ann", route="POST jobs", status=201, job="a-1", budget_usd=0.7))
+
+    def ask(user: str, **options: Any) -> None:
+        body = {"program": {"signature": "a -> b"}, "train": "t", "metric": "m", "optimizer": "gepa", **options}
+        service.answer(START, {}, START.takes.model_validate(body), user)
+
+    with Journal(home, "a-1") as running:
+        running.append(created)
+        with pytest.raises(InputError, match="give a budget_usd"):
+            ask("ann")
+        with pytest.raises(JobError, match=r"ann may spend 1 USD .* reserved 0\.7: give a budget_usd of 0\.3 at most"):
+            ask("ann", budget_usd=0.4)
+        with pytest.raises(InputError, match="is no file of examples"):  # it has got past the limit
+            ask("ann", budget_usd=0.3)
+        with pytest.raises(InputError, match="is no file of examples"):
+            ask("ben", budget_usd=1.0)
+    with pytest.raises(InputError, match="is no file of examples"):  # the job is gone, and has cost nothing
+        ask("ann", budget_usd=1.0)
+
+
+def test_a_user_has_a_limit_of_changes_a_minute(tmp_path: Path) -> None:
+    service = Service(tmp_path)
+    service.fleet.home.ensure().config.write_text("[server]\nrequests_per_minute = 2\n")
+    nothing = SimpleNamespace()
+    for _ in range(2):
+        with pytest.raises(LookupError):
+            service.answer(CANCEL, {"job": "x"}, nothing, "ann")
+    with pytest.raises(RefusedError, match="wait 60 s") as refused:
+        service.answer(CANCEL, {"job": "x"}, nothing, "ann")
+    assert refused.value.headers == {"Retry-After": "60"}
+    with pytest.raises(LookupError):
+        service.answer(CANCEL, {"job": "x"}, nothing, "ben")
