@@ -151,8 +151,10 @@ def _register(c: Context, a: argparse.Namespace) -> object:
         version = c.fleet.register(c.program_or_name(a.source), a.name, a.note, golden=c.rows(a.golden, "golden"))
     repeated = "" if version.version > before else ", which it was already"
     scored = "" if version.is_scored else "; it is not scored on a test split"
+    aliases = [alias for alias, n in c.fleet.registry.aliases(version.name).items() if n == version.version]
     set_alias = as_typed(f"program alias {version.name} production {version.version}")
-    return Note(f"registered {version.ref}{repeated}{scored}\n{set_alias} puts it to use")
+    use = f"it is {', '.join(aliases)}" if aliases else f"{set_alias} puts it to use"
+    return Note(f"registered {version.ref}{repeated}{scored}\n{use}")
 
 
 @command(

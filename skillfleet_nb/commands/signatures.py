@@ -29,7 +29,8 @@ better instructions and field descriptions with its reasons, and what is proven 
 What is registered is tuned on the data, with the metric and the model, that were kept with the job it comes from,
 unless others are given; what is accepted becomes the next version of its name, and aliases stay where they are."""
 _CHECK = """Look whether saved programs fit the code of today: the last version of each registered name and those that
-aliases stand for, or the JSON files of a folder. Fails where one does not fit, for use in CI."""
+aliases stand for, or the JSON files of a folder. Fails where one does not fit, for use in CI; with --migration also
+where one has still to be migrated."""
 _MIGRATE = """Bring saved programs to the versions that the code's signatures declare with sf.signature_version.
 
 Without --apply it is only told. A registered program becomes the next version of its name, and aliases stay where they
@@ -41,11 +42,12 @@ are; a file is written anew, and what it was is kept beside it as .bak."""
     "whether saved programs fit the code",
     _FOLDER,
     _ONTO,
+    argument("--migration", action="store_true", help="fail too where a program has still to be migrated"),
     about=_CHECK,
-    examples=("signatures check", "signatures check --root saved/"),
+    examples=("signatures check", "signatures check --root saved/ --migration"),
 )
 def _check(c: Context, a: argparse.Namespace) -> object:
-    return c.fleet.registry.check(a.root, c.object(a.onto, "program") if a.onto else None)
+    return c.fleet.registry.check(a.root, c.object(a.onto, "program") if a.onto else None, migration=a.migration)
 
 
 @command(
@@ -127,8 +129,8 @@ def _kept(c: Context, job: Job, name: str | None) -> str:
 @command(
     "signatures history",
     "the signatures of each version of a registered program",
-    argument("name", metavar="REGISTERED", help="name of a registered program"),
-    examples=("signatures history support-intents",),
+    argument("name", metavar="REGISTERED", help="a registered program, or a signature with declared versions"),
+    examples=("signatures history support-intents", "signatures history Classify"),
 )
 def _history(c: Context, a: argparse.Namespace) -> object:
     return Table(c.fleet.registry.signatures(a.name))

@@ -63,15 +63,18 @@ class FitReport(Readable):
         Every program that was looked at.
     done
         What was written, as pairs of a name and what became of it; empty for a check or a dry run.
+    as_saved
+        Whether a program that has still to be migrated is none that fits.
     """
 
     programs: Sequence[SavedProgram]
     done: Sequence[tuple[str, str]] = ()
+    as_saved: bool = False
 
     @property
     def ok(self) -> bool:
-        """Whether nothing differs."""
-        return all(program.fit != "differs" for program in self.programs)
+        """Whether everything fits, or migrations that are declared bring it there."""
+        return all(p.fit == "fits" or (p.fit == "migrates" and not self.as_saved) for p in self.programs)
 
     def _rows(self) -> list[list[str]]:
         became = dict(self.done)
@@ -100,7 +103,14 @@ class FitReport(Readable):
         return fill("{}<div style='opacity:.7'>{}</div>", shown, self._below())
 
 
-def check(home: Home, registry: Registry, folder: str | Path | None = None, onto: Program | None = None) -> FitReport:
+def check(
+    home: Home,
+    registry: Registry,
+    folder: str | Path | None = None,
+    onto: Program | None = None,
+    *,
+    migration: bool = False,
+) -> FitReport:
     """Look whether saved programs fit the code.
 
     Parameters
@@ -111,13 +121,16 @@ def check(home: Home, registry: Registry, folder: str | Path | None = None, onto
         Look at the JSON files of programs in this folder, and below it, instead.
     onto
         The program that they are put onto; by default each one's class, found by its name.
+    migration
+        Take one that has still to be migrated for one that does not fit.
 
     Raises
     ------
     InputError
         If the folder is none.
     """
-    return FitReport([_looked_at(name, state, onto) for name, state in _saved(home, registry, folder)])
+    looked_at = [_looked_at(name, state, onto) for name, state in _saved(home, registry, folder)]
+    return FitReport(looked_at, as_saved=migration)
 
 
 def migrate_all(
@@ -126,7 +139,7 @@ def migrate_all(
     """Bring saved programs to the versions of their signatures that the code declares.
 
     A registered one becomes the next version of its name, and aliases stay where they are; a file is written anew,
-    whole or not at all, beside a copy of what it was.  Parameters and errors are those of :func:`check`.
+    whole or not at all, beside a copy of what it was.  The other parameters and errors are those of :func:`check`.
 
     Parameters
     ----------
@@ -186,41 +199,50 @@ def _looked_at(name: str, state: ProgramState, onto: Program | None) -> SavedPro
 
 
 def history(home: Home, registry: Registry, name: str) -> list[dict[str, Any]]:
-    """Return the signatures of each version of a registered name, oldest first: what changed, when, score and why.
+    """Return the signatures of each version of a registered program, oldest first: what changed, when, score and why.
 
-    Each has `version`, `registered_at`, `predictor`, `signature` (name and version where declared, else the
-    fingerprint), `loaded_as` (the last version of the code that it was migrated to as it was loaded; empty where it
-    never was), `changed` (whether it is another than before), `test` (score in [0, 1] or None) and `reason`, which is
-    its note.
+    `name` is a registered one's, or that of a signature with declared versions: of all that was registered with it.
+    Each has `program` (its registered name), `version`, `registered_at`, `predictor`, `signature` (name and version
+    where declared, else the fingerprint), `loaded_as` (the last version of the code that it was migrated to as it was
+    loaded; empty where it never was), `changed` (whether it is another than before), `test` (score in [0, 1] or None)
+    and `reason`, which is its note.
 
     Raises
     ------
     NotFoundError
         If there is no such name.
     """
-    rows: list[dict[str, Any]] = []
+    if name in registry.names:
+        return [row for row, _ in _signatures_of(home, registry, name)]
+    rows = [row for one in registry.names for row, declared in _signatures_of(home, registry, one) if declared == name]
+    if not rows:
+        registry.versions(name)  # which says what there is
+    return rows
+
+
+def _signatures_of(home: Home, registry: Registry, name: str) -> Iterator[tuple[dict[str, Any], str | None]]:
+    """Yield the signatures of a registered program, each with its class's name where that declares versions."""
     before: dict[str, str] = {}
     migrations = registry.migrations(name)
     for version in registry.versions(name):
         named = saved_versions(load_program(home, version.program_id))
         for predictor, fingerprint in version.signatures.items():
-            text = " ".join(named[predictor]) if predictor in named else fingerprint
-            rows.append(
-                {
-                    "version": version.version,
-                    "registered_at": version.at,
-                    "predictor": predictor,
-                    "signature": text,
-                    "loaded_as": next(
-                        (s.to for s in reversed(migrations.get(version.version, [])) if s.predictor == predictor), ""
-                    ),
-                    "changed": before.get(predictor) not in {None, fingerprint},
-                    "test": version.scores.get("test"),
-                    "reason": version.note,
-                }
-            )
+            declared = named.get(predictor)
+            row = {
+                "program": name,
+                "version": version.version,
+                "registered_at": version.at,
+                "predictor": predictor,
+                "signature": " ".join(declared) if declared else fingerprint,
+                "loaded_as": next(
+                    (s.to for s in reversed(migrations.get(version.version, [])) if s.predictor == predictor), ""
+                ),
+                "changed": before.get(predictor) not in {None, fingerprint},
+                "test": version.scores.get("test"),
+                "reason": version.note,
+            }
+            yield row, declared[0] if declared else None
         before = dict(version.signatures)
-    return rows
 
 
 def _nothing() -> str:

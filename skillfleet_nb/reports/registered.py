@@ -128,9 +128,11 @@ class Registered:
         """Return the state of a version: its instructions and demos, as ``dspy`` loads them."""
         return load_program(self._store.home, self._registry.find(ref).program_id)
 
-    def check(self, folder: str | Path | None = None, onto: Program | None = None) -> FitReport:
+    def check(
+        self, folder: str | Path | None = None, onto: Program | None = None, *, migration: bool = False
+    ) -> FitReport:
         """Look whether saved programs fit the code; see :func:`skillfleet_nb.reports.fit.check`."""
-        return fit.check(self._store.home, self._registry, folder, onto)
+        return fit.check(self._store.home, self._registry, folder, onto, migration=migration)
 
     def migrate_all(
         self, folder: str | Path | None = None, onto: Program | None = None, *, apply: bool = False

@@ -25,7 +25,7 @@ from skillfleet_nb.programs.state import dump_state
 from skillfleet_nb.store import Home, Store, queries
 from skillfleet_nb.widgets.registry import RegistryBrowser
 
-EDITS, CALLS, VERSIONS, WRITERS, SECONDS = 200, 200_000, 10_000, 8, 60
+EDITS, CALLS, VERSIONS, WRITERS, SECONDS = 200, 1_000_000, 10_000, 8, 60
 NAMES = ["text", "lang", "tone", "intent", "team", "reason", "source", "date"]
 TYPES: list[Any] = [str, int, list[str]]
 

@@ -90,6 +90,7 @@ def test_registered_programs_become_new_versions_and_aliases_stay(fleet: sf.Flee
     assert [(p.name, p.fit, p.told) for p in fleet.registry.check().programs] == [
         ("intents@1", "migrates", "Classify 1.0 → 2.0")
     ]
+    assert (fleet.registry.check().ok, fleet.registry.check(migration=True).ok) == (True, False)
     fleet.registry.migrate_all(apply=True)
     assert fleet.registry.aliases("intents") == {"production": 1}
     assert fleet.versions("intents").note[0] == "intents@1 migrated: Classify 1.0 → 2.0"
@@ -101,6 +102,7 @@ def test_registered_programs_become_new_versions_and_aliases_stay(fleet: sf.Flee
     history = fleet.registry.signatures("intents")
     assert history.signature.tolist() == ["Classify 1.0", "Classify 2.0"]
     assert history.changed.tolist() == [False, True]
+    assert fleet.registry.signatures("Classify").equals(history), "asked by the name of the signature"
     for ref in ("intents@1", "intents@2"):
         assert list(fleet.program(ref).sort.signature.fields) == ["text", "label"]  # type: ignore[attr-defined]
 
