@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, Parts, Table
+from skillfleet_nb.data.load import records
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.messages import as_typed
 
@@ -45,6 +46,7 @@ _ab = group(
     argument(
         "--guardrail", dest="guardrails", action="append", default=[], metavar="LIMIT", help="cost<=1.2x, latency<=2x"
     ),
+    argument("--units", type=int, metavar="N", help="units there will be: says what so many can tell"),
     argument("--replay", metavar="DATA", help="answer these logged rows now, each a unit, and score them"),
     argument("--lm", metavar="LM", help="with --replay: variable, 'offline', or model name; default: dspy's"),
     argument("--max-calls", type=int, metavar="N", help="with --replay: calls that may be bought"),
@@ -57,10 +59,12 @@ _ab = group(
 def _start(c: Context, a: argparse.Namespace) -> object:
     metric = None if a.metric is None else c.metric(a.metric)
     rows = c.rows(a.replay, "replay")
-    options = {k: getattr(a, k) for k in ("split", "alpha", "effect", "power", "margin", "guardrails")}
+    options = {k: getattr(a, k) for k in ("split", "alpha", "effect", "power", "margin", "guardrails", "units")}
     lm = c.lm(a.lm)
     if rows is not None and metric is None:
         raise InputError("--replay scores what is answered: name the metric with --metric.")
+    if rows is not None and options["units"] is None:
+        options["units"] = len(records(rows, "replay"))
     status = c.fleet.start_ab(a.name, _variants(a.variants), metric=metric, **options)
     if rows is None or metric is None:
         use = f'route = fleet.ab("{a.name}"); answer = route(unit="user-17", …); route.feedback(answer, score)'
@@ -85,7 +89,7 @@ def _variants(words: list[str]) -> dict[str, str]:
     "ab status",
     "how a test stands, at any time",
     argument("name", nargs="?", metavar="TEST", help="the test; all are listed without one"),
-    argument("--plot", action="store_true", help="draw the confidence sequence as well"),
+    argument("--plot", action="store_true", help="draw the confidence sequence, and how the split changed, as well"),
     about=_STATUS,
     examples=("ab status checkout", "%skillfleet ab status checkout --plot"),
 )
@@ -94,7 +98,10 @@ def _status(c: Context, a: argparse.Namespace) -> object:
         listed = c.fleet.ab_tests.listing()
         return Table(listed[["name", "state", "variants", "strategy", "started_at", "ended_at", "winner", "why"]])
     status = c.fleet.ab_status(a.name)
-    return Parts([status, status.chart()]) if a.plot else status
+    if not a.plot:
+        return status
+    changes = len(status.test.splits) > 1
+    return Parts([status, status.chart(), *([status.timeline()] if changes else [])])
 
 
 @command(

@@ -75,8 +75,9 @@ class ABStarted(Payload):
 
     `run` tells tests of the same name apart, and is what units are assigned by.  `variants` has the version behind
     each label, the one that others are compared with first; `split` the share of each.  `effect` is the difference of
-    mean scores that is planned for, `rows` the scored units by which it is told as often as `power` asks; `margin` is
-    set where the question is whether the others are no worse than that.
+    mean scores that is planned for, `rows` the scored units by which it is told as often as `power` asks, at the
+    `variance` of a score that `basis` says where it is known from; `units` are all there will be, where that is known.
+    `margin` is set where the question is whether the others are no worse than that.
     """
 
     kind: Literal["ab_started"] = "ab_started"
@@ -89,6 +90,9 @@ class ABStarted(Payload):
     power: float
     effect: float
     rows: int
+    variance: float = 0.25
+    basis: str = ""
+    units: int | None = None
     margin: float | None = None
     guardrails: tuple[str, ...] = ()
     metric: str | None = None

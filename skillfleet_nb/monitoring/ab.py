@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
 from skillfleet_nb.messages import as_typed
+from skillfleet_nb.monitoring.ab_planning import spread_of
 from skillfleet_nb.monitoring.ab_report import ABStatus, status
 from skillfleet_nb.monitoring.ab_tests import RAMP, ABTest, ABTests, checked_start
 from skillfleet_nb.programs.registry import Registry, parse
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     import dspy
     import pandas as pd
 
+    from skillfleet_nb.monitoring.ab_planning import Spread
+    from skillfleet_nb.monitoring.golden_sets import GoldenSets
     from skillfleet_nb.monitoring.route import ABRoute
     from skillfleet_nb.programs.registry import Move
     from skillfleet_nb.reports.registered import Registered
@@ -40,10 +44,12 @@ class AB:
         Of the home.
     registered
         Its registered programs.
+    golden
+        Its golden sets, on whose scores tests are planned.
     """
 
-    def __init__(self, store: Store, registered: Registered) -> None:
-        self._store, self._registered = store, registered
+    def __init__(self, store: Store, registered: Registered, golden: Callable[[], GoldenSets]) -> None:
+        self._store, self._registered, self._golden = store, registered, golden
         self._registry, self._tests = Registry(store.home), ABTests(store.home)
         self._reviewing = threading.Lock()
 
@@ -64,6 +70,7 @@ class AB:
         effect: float = 0.05,
         power: float = 0.9,
         margin: float | None = None,
+        units: int | None = None,
     ) -> ABStatus:
         """Start a test; see :meth:`skillfleet_nb.Fleet.start_ab`."""
         labels = [chr(ord("A") + place) for place in range(len(variants))]
@@ -80,6 +87,8 @@ class AB:
             power=power,
             margin=margin,
             metric=called,
+            units=units,
+            spread=self._spread(next(iter(refs.values()), None)),
         )
         return self._status(self._tests.start(asked))
 
@@ -188,6 +197,14 @@ class AB:
         finally:
             self._reviewing.release()
         return test
+
+    def _spread(self, control: str | None) -> Spread:
+        """Return how far the control's scores lie apart on the golden set of its name, where that has one."""
+        golden = None
+        if control is not None:
+            with suppress(NotFoundError):
+                golden = self._golden().find(parse(control).name)
+        return spread_of(golden)
 
     def _status(self, test: ABTest) -> ABStatus:
         contents = {label: self._registry.find(ref).content_id for label, ref in test.started.variants.items()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skillfleet_nb.charts.chart import Chart
-from skillfleet_nb.charts.style import BLUE, HEIGHT, INK, VERMILION, WIDTH, nothing, titled
+from skillfleet_nb.charts.style import BLUE, HEIGHT, INK, VERMILION, WIDTH, nothing, titled, told_apart
 from skillfleet_nb.monitoring.betting import path
 
 if TYPE_CHECKING:
@@ -69,6 +69,39 @@ def sequence_chart(status: ABStatus) -> Chart:
     title, data = f"A/B test {status.name}", sequence_data(status)
     drawn = sequence(data, floor=-100 * (asked.margin or 0.0), planned=asked.rows, title=title)
     return Chart(title, data, drawn)
+
+
+def timeline_data(status: ABStatus) -> pd.DataFrame:
+    """Return how new units were split over time: `at`, `variant`, its `share` in percent, and `why` it was changed."""
+    import pandas as pd
+
+    test = status.test
+    steps = list(zip(test.split_at, test.splits, test.split_why, strict=True))
+    last = status.scores["at"].max() if len(status.scores) else steps[-1][0]
+    steps += [(last, steps[-1][1], "")] if last > steps[-1][0] else []
+    rows = [
+        {"at": at, "variant": label, "share": 100 * share, "why": why}
+        for at, split, why in steps
+        for label, share in zip(test.labels[1:], split[1:], strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def timeline_chart(status: ABStatus) -> Chart:
+    """Make the chart of how new units were split."""
+    import altair as alt
+
+    title, data = f"Split of {status.name}", timeline_data(status)
+    apart = told_apart("variant", status.test.labels[1:])
+    base = alt.Chart(data).encode(
+        x=alt.X("at:T", title=None),
+        y=alt.Y("share:Q", title="share of new units (%)", scale=alt.Scale(domain=[0, 100])),
+    )
+    line = base.mark_line(interpolate="step-after", strokeWidth=2).encode(color=apart["color"])
+    marks = base.transform_filter("datum.why != ''").mark_point(filled=True, size=70, opacity=1)
+    points = marks.encode(tooltip=["at:T", "variant", alt.Tooltip("share:Q", format=".0f"), "why"], **apart)
+    how = "Each point is a step: what new units got from then on."
+    return Chart(title, data, alt.layer(line, points).properties(width=WIDTH, height=HEIGHT, title=titled(title, how)))
 
 
 def _formatted(*names: str) -> list[Any]:

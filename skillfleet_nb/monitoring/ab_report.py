@@ -11,6 +11,7 @@ import numpy as np
 
 from skillfleet_nb.format import counted, one_line, percent, points, points_change
 from skillfleet_nb.html import Readable, fill, table, text_table
+from skillfleet_nb.monitoring.ab_planning import Spread, size_of
 from skillfleet_nb.monitoring.betting import Bets, difference_bets, interval
 from skillfleet_nb.monitoring.guardrails import Watch, read_guardrail, watch
 from skillfleet_nb.store import queries
@@ -141,7 +142,7 @@ class ABStatus(Readable):
     def _verdict(self) -> str:
         margin, control, winner = self.test.started.margin, self.test.control, self.winner
         if not self.n:
-            return f"nothing is scored yet; {self.test.started.rows:,} scored units are planned"
+            return f"nothing is scored yet; {self.plan()}"
         best = max(self.differences, key=lambda d: d.mean) if winner in {None, control} else None
         d = best or next(one for one in self.differences if one.variant == winner)
         by = f"{points_change(d.mean)} points ({_bounds(d)} at every look)"
@@ -152,6 +153,25 @@ class ABStatus(Readable):
             no = "not worse" if winner == d.variant else "worse"
             return f"{d.variant} is {no} than {control} by {points(margin)} points: {by} {on}"
         return f"{d.variant} is {'better' if winner == d.variant else 'worse'} than {control}: {by} {on}"
+
+    def plan(self) -> str:
+        """Say how many scored units tell what is to be told, and what those that there will be tell."""
+        asked, share = self.test.started, self.test.started.split
+        effect = asked.margin or asked.effect
+        text = f"{asked.rows:,} scored units are planned, by which {points(effect)} points are told"
+        text += f", of {asked.basis}" if asked.basis else ""
+        if asked.units is None:
+            return text
+        fewest = min(share[:2]) / sum(share[:2]) if asked.strategy == "fixed" else 0.5
+        spread = Spread(asked.variance, asked.basis)
+        least = size_of(effect, self.alpha, asked.power, fewest, spread, asked.units).smallest
+        return f"{text}; {counted(asked.units, 'unit')} tell differences from {points(least)} points on"
+
+    def timeline(self) -> Chart:
+        """Draw how new units were split over time."""
+        from skillfleet_nb.monitoring.ab_chart import timeline_chart
+
+        return timeline_chart(self)
 
     def chart(self) -> Chart:
         """Draw the confidence sequence over time."""

@@ -12,7 +12,7 @@ from skillfleet_nb.errors import InputError, JobError, unknown
 from skillfleet_nb.events import AB_TESTS
 from skillfleet_nb.events.monitoring import ABEnded, ABSplit, ABStarted
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.monitoring.betting import plan
+from skillfleet_nb.monitoring.ab_planning import size_of, spread_of
 from skillfleet_nb.monitoring.guardrails import read_guardrail
 from skillfleet_nb.monitoring.stream import writing
 from skillfleet_nb.programs.registry import check_name, person
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from skillfleet_nb.monitoring.ab_planning import Spread
     from skillfleet_nb.store import Home, Journal
 
 RAMP = (0.01, 0.05, 0.25, 0.5)
@@ -42,8 +43,8 @@ class ABTest:
         When it began (UTC).
     splits
         Share of new units for each variant, one item an epoch.
-    split_at
-        When each began.
+    split_at, split_why
+        When each began, and why.
     ended
         How it ended; None while it runs.
     """
@@ -52,6 +53,7 @@ class ABTest:
     at: datetime
     splits: list[tuple[float, ...]]
     split_at: list[datetime] = field(default_factory=list)
+    split_why: list[str] = field(default_factory=list)
     ended: ABEnded | None = None
 
     @property
@@ -101,7 +103,9 @@ class ABTests:
         if name not in tests:
             raise unknown("A/B test", name, tests, hint=f"{as_typed('ab start NAME A=REF B=REF')} starts one.")
         test = tests[name]
-        return replace(test, splits=list(test.splits), split_at=list(test.split_at))  # which does not change any more
+        return replace(  # which does not change any more
+            test, splits=list(test.splits), split_at=list(test.split_at), split_why=list(test.split_why)
+        )
 
     def start(self, asked: ABStarted) -> ABTest:
         """Start a test; raises `JobError` where one of its name runs."""
@@ -149,7 +153,7 @@ class ABTests:
 
     def _take(self, payload: object, at: datetime) -> None:
         if isinstance(payload, ABStarted):
-            self._tests[payload.name] = ABTest(payload, at, [payload.split], [at])
+            self._tests[payload.name] = ABTest(payload, at, [payload.split], [at], ["start"])
         elif isinstance(payload, ABSplit | ABEnded):
             test = self._tests.get(payload.name)
             if test is None or test.started.run != payload.run:
@@ -159,6 +163,7 @@ class ABTests:
             elif payload.epoch == test.epoch + 1:
                 test.splits.append(payload.split)
                 test.split_at.append(at)
+                test.split_why.append(payload.why)
 
 
 def checked_start(
@@ -172,6 +177,8 @@ def checked_start(
     power: float = 0.9,
     margin: float | None = None,
     metric: str | None = None,
+    units: int | None = None,
+    spread: Spread | None = None,
 ) -> ABStarted:
     """Check what is asked of a test, and plan it; parameters are those of :meth:`skillfleet_nb.Fleet.start_ab`.
 
@@ -189,10 +196,11 @@ def checked_start(
         if value is not None and not 0 < value < 1:
             raise InputError(f"{what}={value!r}: give a number between 0 and 1, for example 0.05.")
     shares, strategy = _shares(split, len(variants))
-    rows = plan(margin or effect, alpha / (len(variants) - 1), power, share=0.5).rows
+    spread = spread or spread_of(None)
+    if units is not None and (isinstance(units, bool) or units < 1):
+        raise InputError(f"units={units!r}: give the units that there will be, from 1.")
     fewest = min(shares[:2]) / sum(shares[:2]) if strategy == "fixed" else 0.5
-    if fewest < 0.5:  # noqa: PLR2004
-        rows = plan(margin or effect, alpha / (len(variants) - 1), power, share=fewest).rows
+    rows = size_of(margin or effect, alpha / (len(variants) - 1), power, fewest, spread, units).rows
     options = {"strategy": strategy, "guardrails": tuple(str(read_guardrail(one)) for one in guardrails)}
     return ABStarted.model_validate(
         {
@@ -204,6 +212,9 @@ def checked_start(
             "power": power,
             "effect": effect,
             "rows": rows,
+            "variance": spread.variance,
+            "basis": spread.basis,
+            "units": units,
             "margin": margin,
             "metric": metric,
             "by": person(),

@@ -169,6 +169,28 @@ def plan(effect: float, alpha: float, power: float, *, share: float = 0.5, varia
     return Plan(math.ceil(rows), math.ceil(expected), math.ceil(quantiles**2 * spread / effect**2))
 
 
+def smallest_effect(
+    rows: int, alpha: float, power: float, *, share: float = 0.5, variance: float = 0.25
+) -> float | None:
+    """Return the smallest difference that so many scored units tell as often as `power` asks; None where none.
+
+    Parameters are those of :func:`plan`.
+
+    Examples
+    --------
+    >>> round(smallest_effect(plan(0.1, 0.05, 0.9).rows, 0.05, 0.9), 3), smallest_effect(5, 0.05, 0.9)
+    (0.1, None)
+    """
+    low, high = 0.0, 1.0
+    if plan(high, alpha, power, share=share, variance=variance).rows > rows:
+        return None
+    for _ in range(_HALVINGS // 2):
+        middle = (low + high) / 2
+        enough = plan(middle, alpha, power, share=share, variance=variance).rows <= rows
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
 def _before(y: Floats, counted: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """Return mean and variance of the scores that count, as they were known before each."""
     n = 1 + _earlier(counted.astype(float))

@@ -24,6 +24,7 @@ NEW = 0.2
 POWER = 0.8
 _USUAL = 0.05  # share of the reference that lies as far out as new inputs do, at best
 _SHOWN = 5
+_STATISTICS = 2  # of the test, which share its risk
 
 
 class InputDrift(NamedTuple):
@@ -50,8 +51,9 @@ def input_drift(
         Details(("more than before", "nearest before", "similarity"), rows),
         Details(("fewer than before",), [[one_line(text)] for text in left]),
     )
-    share = next((one / 100 for one in range(1, 101) if rows_to_tell(one / 100, spent) <= n), None)
-    needed = rows_to_tell(NEW, spent)
+    risk = spent / _STATISTICS
+    share = next((one / 100 for one in range(1, 101) if rows_to_tell(one / 100, risk) <= n), None)
+    needed = rows_to_tell(NEW, risk)
     on = f"{counted(n, 'live input')} against {len(reference):,}"
     least = "no share of new inputs" if share is None else f"new inputs only from {percent(share)} on"
     finding = Finding(

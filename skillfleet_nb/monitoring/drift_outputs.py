@@ -88,7 +88,7 @@ def output_drift(reference: Answers, live: Answers, types: Mapping[str, Any], sp
     order = sorted(range(len(parts)), key=lambda place: (result.each[place], -far[place]))[:_SHOWN]
     rows = [[parts[p].field, parts[p].what, *_before_and_now(parts[p], n), f"{result.each[p]:.2g}"] for p in order]
     on = f"{counted(n, 'live answer')} against {len(reference):,}"
-    needed, first = _rows_to_tell(_CHANGE, spent, len(reference)), parts[order[0]]
+    needed, first = _rows_to_tell(_CHANGE, spent / len(parts), len(reference)), parts[order[0]]
     least = f"{on} hardly show a change of {percent(_CHANGE)} of the answers"
     more = "the reference is too small for any number of them" if needed is None else f"{needed:,} show it"
     finding = Finding(

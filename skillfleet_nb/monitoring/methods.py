@@ -38,7 +38,7 @@ class MonitoringMethods(ABC):
         """A/B tests of registered programs."""
         from skillfleet_nb.monitoring.ab import AB
 
-        return AB(self.store, self.registry)
+        return AB(self.store, self.registry, lambda: self.golden_sets)
 
     @abstractmethod
     def job(self, name_or_id: str) -> Job:
@@ -133,6 +133,7 @@ class MonitoringMethods(ABC):
         effect: float = 0.05,
         power: float = 0.9,
         margin: float | None = None,
+        units: int | None = None,
     ) -> ABStatus:
         """Start an A/B test of registered programs.
 
@@ -156,6 +157,8 @@ class MonitoringMethods(ABC):
             Difference of mean scores that is planned for, and the chance to find it with the planned units.
         margin
             Asks whether the others are no worse than the control by this much, instead of which is better.
+        units
+            Units that there will be, where that is known: so few that they tell no difference at all are refused.
 
         Raises
         ------
@@ -172,7 +175,7 @@ class MonitoringMethods(ABC):
         """
         return self.ab_tests.start(
             name, variants, split=split, metric=metric, alpha=alpha, guardrails=guardrails, effect=effect, power=power,
-            margin=margin,
+            margin=margin, units=units,
         )  # fmt: skip
 
     def ab(self, name: str, signature: Program | type[dspy.Signature] | None = None) -> ABRoute:

@@ -21,7 +21,7 @@ from skillfleet_nb import Fleet, offline_lm
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
 from skillfleet_nb.events.monitoring import ABAnswered
 from skillfleet_nb.monitoring import ab, ab_tests
-from skillfleet_nb.monitoring.ab_chart import sequence_data
+from skillfleet_nb.monitoring.ab_chart import sequence_data, timeline_data
 from skillfleet_nb.monitoring.guardrails import read_guardrail, watch
 from skillfleet_nb.store import Journal
 
@@ -155,9 +155,27 @@ def test_a_ramp_goes_on_and_units_keep_what_they_had(fleet: Fleet, monkeypatch: 
     assert splits.b.tolist() == [0.01, 0.05, 0.25, 0.5][: len(splits)]
     assert len(splits) > 1
     assert "scored units of B at 1%, no guardrail broken" in splits.why[1]
+    timeline = timeline_data(fleet.ab_status("t"))
+    assert timeline[timeline.why != ""].share.tolist() == [1, 5, 25, 50][: len(splits)]
+    assert fleet.ab_status("t").timeline().svg.startswith("<svg")
     elsewhere = routed(Fleet(fleet.home.root), "t")
     assert {unit: elsewhere.variant(unit) for unit in range(100)} == before
     assert fleet.ab_status("t").mismatch == ""
+
+
+def test_a_test_is_planned_on_the_scores_of_the_golden_set_and_says_what_its_units_tell(fleet: Fleet) -> None:
+    blind = fleet.start_ab("blind", AB, units=400)
+    assert blind.sentence().startswith("nothing is scored yet; 6,278 scored units are planned, by which 5.0 points are")
+    assert "400 units tell differences from 19.8 points on" in blind.sentence()
+    rows = [{"text": f"text {n}", "intent": "text"} for n in range(100)]
+    fleet.golden_sets.add(
+        "intents", rows, metric=lambda e, p, trace=None: e.text != "text 7", lm=offline_lm(), score=True
+    )
+    known = fleet.start_ab("known", AB)
+    assert known.test.started.rows < 0.3 * blind.test.started.rows
+    assert "of scores as on golden set intents@1 (99.0; asked twice, 0 of 100 examples differed)" in known.sentence()
+    with pytest.raises(InputError, match="units=0: give the units"):
+        fleet.start_ab("none", AB, units=0)
 
 
 def test_an_adaptive_test_gives_more_to_what_seems_better(fleet: Fleet) -> None:
@@ -240,18 +258,22 @@ def right(example: dspy.Example, answer: dspy.Prediction, trace: object = None) 
 def test_the_magic_replays_logged_rows_and_says_how_it_stands(fleet: Fleet) -> None:
     shell = InteractiveShell.instance()
     shell.run_line_magic("load_ext", "skillfleet_nb")
-    logged = [{"text": f"text {n}", "intent": "a"} for n in range(12)]
-    shell.push({"logged": logged, "right": right, "lm": offline_lm()})
+    logged = [{"text": f"text {n}", "intent": "a"} for n in range(20)]
+    shell.push({"logged": logged, "few": logged[:12], "right": right, "lm": offline_lm()})
     home = f"--home {fleet.home.root}"
     start = f"ab start t A=intents@1 B=intents@2 --replay logged --metric right --lm lm {home}"
     status = shell.run_line_magic("skillfleet", start)
-    assert (status.n, status.test.started.metric) == (12, "right")
-    assert fleet.sql("select count(*) as n from lm_calls where job_id like 'replay%'").n[0] == 12
+    assert (status.n, status.test.started.metric) == (20, "right")
+    assert fleet.sql("select count(*) as n from lm_calls where job_id like 'replay%'").n[0] == 20
     assert "no winner yet" in str(shell.run_line_magic("skillfleet", f"ab status t {home}"))
     assert "running" in str(shell.run_line_magic("skillfleet", f"ab status {home}"))
     for line, says in (
         ("ab start u A=intents@1 intents@2", "variant 'intents@2': write LABEL=REF"),
         ("ab start u A=intents@1 B=intents@2 --replay logged", "name the metric with --metric"),
+        (
+            "ab start u A=intents@1 B=intents@2 --replay few --metric right",
+            "12 units tell no difference at all",
+        ),
         ("ab promote t", "%skillfleet ab promote t --force REASON promotes"),
     ):
         with pytest.raises(UsageError, match=says):
