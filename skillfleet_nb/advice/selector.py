@@ -354,12 +354,12 @@ def _option(p: Prospect, why: str, best: Prospect) -> Option:
 def _together(several: Together, best: Prospect) -> Option:
     import numpy as np
 
-    mean = float(np.mean(several.draws))
     low, high = (float(q) for q in np.quantile(several.draws, (0.1, 0.9)))
     return Option(
         name=several.name, optimizer=Portfolio.name, params=several.params, cost_usd=several.cost_usd,
-        wall_s=several.wall_s, calls=several.calls, expected_score=mean, score=(low, high),
-        runs=min(p.expects.evidence for p in several.members), difference=mean - _score(best.expects.mean),
+        wall_s=several.wall_s, calls=several.calls, score=(low, high), difference=several.gain,
+        expected_score=_score(best.expects.mean + several.gain),  # the mean of a few draws may be below that of one
+        runs=min(p.expects.evidence for p in several.members),
     )  # fmt: skip
 
 

@@ -357,6 +357,7 @@ def test_where_no_name_is_supported_a_set_is_named_with_its_cost() -> None:
     assert several.cost_usd is not None
     assert several.cost_usd.expected == pytest.approx(1.5 * unsure[0].forecast.cost_usd.expected)  # type: ignore[union-attr]
     assert several.difference > 0.05
+    assert several.expected_score - made.expected_score == pytest.approx(several.difference), "one account of both"
     assert "run these 3, racing, for about $4.8" in made.text()
     high = unsure[0].forecast.cost_usd.high  # type: ignore[union-attr]
     least = Selector(unsure, {"n": 300, "lm": "acme/one"}, 0.4).choose(budget_usd=high)
