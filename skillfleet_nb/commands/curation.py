@@ -5,6 +5,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.commands.asking import agreed
 from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note, amount
 from skillfleet_nb.errors import InputError
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
 
 _NAME = argument("name", metavar="JOB", help="name or id")
 _NAMES = argument("names", nargs="+", metavar="JOB", help="names or ids")
-_TRASH = """Move jobs into the home's trash, or bring them back.
+_TRASH = """Move jobs into the home's trash, bring them back, or empty the trash.
 
 A deleted job is in no list, count or advice. Its folder stays whole in `trash/` of the home until you empty that;
-`--undo` brings it back, by name, or without one the job that was deleted last."""
+`--undo` brings it back, by name, or without one the job that was deleted last. `--empty-trash` says what it would
+delete for good and asks: all jobs in the trash, and images and files that nothing else in the home refers to."""
 
 
 @command(
@@ -91,17 +93,21 @@ def _archive(c: Context, a: argparse.Namespace) -> Note:
 
 @command(
     "delete",
-    "move jobs into the trash, or bring them back",
+    "move jobs into the trash, bring them back, or empty it",
     argument("names", nargs="*", metavar="JOB", help="names or ids"),
     argument("--dry-run", action="store_true", help="only tell what would be moved"),
     argument("--undo", action="store_true", help="bring them back; without a name, the one deleted last"),
+    argument("--empty-trash", action="store_true", help="delete for good what is in the trash"),
+    argument("--yes", action="store_true", help="empty it without asking"),
     about=_TRASH,
-    examples=("delete intents --dry-run", "delete intents", "delete --undo"),
+    examples=("delete intents --dry-run", "delete intents", "delete --undo", "delete --empty-trash --dry-run"),
     task="Keep",
     place=24,
 )
 def _delete(c: Context, a: argparse.Namespace) -> Note:
     curation = c.fleet.curation
+    if a.empty_trash:
+        return _emptied(c, a)
     if a.undo:
         back = curation.deleted() if a.dry_run else curation.restore(a.names)
         return Note(
@@ -118,6 +124,22 @@ def _delete(c: Context, a: argparse.Namespace) -> Note:
         return Note(f"would move {what} into the trash")
     undo = f"delete {_quoted(d.name for d in gone)} --undo"
     return Note(f"moved {what} into the trash; {as_typed(undo)} brings them back")
+
+
+def _emptied(c: Context, a: argparse.Namespace) -> Note:
+    if a.names or a.undo:
+        raise InputError("delete --empty-trash deletes all that is in the trash: it takes no names and no --undo")
+    gone = c.fleet.curation.would_empty()
+    if not (gone.jobs or gone.blobs):
+        return Note("the trash is empty")
+    names = f" ({', '.join(one.name for one in gone.jobs)})" if gone.jobs else ""
+    what = f"{counted(len(gone.jobs), 'job')}{names} and {counted(gone.blobs, 'file')} of blobs, {amount(gone.bytes)}"
+    if a.dry_run:
+        return Note(f"would delete {what} for good")
+    if not (a.yes or agreed(f"Delete {what} for good?")):
+        raise InputError(f"delete --empty-trash would delete {what} for good: --yes does it")
+    c.fleet.curation.empty()
+    return Note(f"deleted {what} for good")
 
 
 def _quoted(names: Iterable[str]) -> str:

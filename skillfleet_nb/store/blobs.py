@@ -41,7 +41,7 @@ class Blobs:
         return self._home.blobs
 
     def keep(self, blob: Blob) -> None:
-        """Keep data, unless it is there.
+        """Keep data; where it is there already, note that it was met again.
 
         Raises
         ------
@@ -49,9 +49,10 @@ class Blobs:
             If the home cannot be written.
         """
         path = self.folder / blob.name
-        if path.exists():
-            return
         with writing(path):
+            if path.exists():
+                path.touch()  # or it might be swept as the event that refers to it is written
+                return
             self._home.ensure()
             path.parent.mkdir(exist_ok=True)
             atomic_write(path, blob.data)

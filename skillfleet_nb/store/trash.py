@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,12 +12,19 @@ from typing import TYPE_CHECKING
 import orjson
 
 from skillfleet_nb.errors import JobError
+from skillfleet_nb.store import parquet
 from skillfleet_nb.store.backups import size
 from skillfleet_nb.store.home import atomic_write, writing
 from skillfleet_nb.store.locks import Busy, locked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from skillfleet_nb.store.home import Home
+
+_DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_SETTLED_S = 3600.0  # a blob is kept before the event that refers to it is written
 
 
 @dataclass(frozen=True)
@@ -73,3 +83,67 @@ def deleted(home: Home) -> list[Deleted]:
         for entry in [orjson.loads(file.read_bytes())]
     ]
     return sorted(entries, key=lambda one: one.at, reverse=True)
+
+
+@dataclass(frozen=True)
+class Emptied:
+    """What is given up for good: jobs of the trash, and files of ``blobs/`` that nothing else refers to.
+
+    `bytes` is the size of both on disk.
+    """
+
+    jobs: list[Deleted]
+    blobs: int
+    bytes: int
+
+
+def would_empty(home: Home) -> Emptied:
+    """Tell what :func:`empty` would give up now."""
+    jobs, blobs = deleted(home), _unreferenced(home)
+    return Emptied(jobs, len(blobs), sum(one.bytes for one in jobs) + sum(blob.stat().st_size for blob in blobs))
+
+
+def empty(home: Home) -> Emptied:
+    """Delete what lies in the trash for good, and the blobs that nothing else refers to.
+
+    A job is put out of reach in one step before its files go, so that one that is left half-way is in no list.
+
+    Raises
+    ------
+    HomeError
+        If the home cannot be written.
+    """
+    gone = would_empty(home)
+    with writing(home.trash):
+        for one in gone.jobs:
+            (home.trash / f"{one.job_id}.json").unlink(missing_ok=True)
+        if home.trash.is_dir():
+            shutil.rmtree(home.trash)
+        for blob in _unreferenced(home):
+            blob.unlink(missing_ok=True)
+    return gone
+
+
+def _unreferenced(home: Home) -> list[Path]:
+    """List the blobs that only the trash refers to, or nothing; none that was kept or met again of late."""
+    if not home.blobs.is_dir():
+        return []
+    settled = time.time() - _SETTLED_S
+    left = {b.name.partition(".")[0].encode(): b for b in home.blobs.iterdir() if b.stat().st_mtime < settled}
+    for text in _texts(home) if left else ():
+        for digest in _DIGEST.findall(text):
+            left.pop(digest, None)
+    return sorted(left.values())
+
+
+def _texts(home: Home) -> Iterator[bytes]:
+    """Yield what may hold references: everything in the home but its trash, blobs and database."""
+    apart = {home.trash, home.blobs}
+    for place in home.root.iterdir():
+        if place in apart or place.name.startswith(home.database.name):
+            continue
+        for file in [place] if place.is_file() else place.rglob("*"):
+            if file.suffix == ".parquet":
+                yield from (line for line, _ in parquet.raw_lines(file))
+            elif file.is_file():
+                yield file.read_bytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +12,9 @@ from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
 from skillfleet_nb.commands.complete import offers
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
-from skillfleet_nb.events import JobCreated, JobState, Result, StateChanged
+from skillfleet_nb.events import JobCreated, JobState, Result, StateChanged, Warned
 from skillfleet_nb.store import Home, Journal
+from skillfleet_nb.store.blobs import Blobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +96,43 @@ def test_a_deleted_job_is_gone_and_comes_back_whole(fleet: Fleet) -> None:
     assert fleet.sql("select * from jobs order by job_id").equals(before)
     with pytest.raises(JobError, match="trash is empty"):
         fleet.curation.restore()
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_the_emptied_trash_takes_along_what_only_its_jobs_refer_to(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str], *, compacted: bool
+) -> None:
+    def kept(text: str) -> str:
+        data = base64.b64encode(text.encode() * 20).decode()
+        return Blobs(fleet.home).taken_out(f"data:text/plain;base64,{data}".encode()).decode()
+
+    def typed(*line: str) -> str:
+        assert main(["delete", "--empty-trash", *line, "--home", str(fleet.home.root)]) == 0
+        return capsys.readouterr().out
+
+    gone, shared, of_file, new = (kept(word) for word in ("gone", "shared", "of a file", "just met"))
+    for name, texts in {"first-1": [gone, shared], "second-1": [shared]}.items():
+        with Journal(fleet.home, name) as journal:
+            journal.append_many([Warned(text=text) for text in texts])
+    (fleet.home.root / "programs").mkdir(exist_ok=True)
+    (fleet.home.root / "programs" / "x.json").write_text(of_file)
+    if compacted:
+        assert fleet.store.compact(everything=True)
+    for blob in fleet.home.blobs.iterdir():
+        os.utime(blob, (0, 0))
+    kept("just met")
+    fleet.curation.delete(["first"])
+    assert typed("--dry-run").startswith("would delete 1 job (first) and 1 file of blobs")
+    assert main(["delete", "--empty-trash", "--home", str(fleet.home.root)]) == 2, "nobody can be asked"
+    assert "--yes does it" in capsys.readouterr().err
+    assert [one.name for one in fleet.curation.deleted()] == ["first"]
+    assert typed("--yes").startswith("deleted 1 job (first) and 1 file of blobs")
+    assert typed() == "the trash is empty\n"
+    blobs = Blobs(fleet.home)
+    assert [blobs.put_back(one) == one for one in (gone, shared, of_file, new)] == [True, False, False, False]
+    assert fleet.curation.deleted() == []
+    assert set(fleet.jobs()["name"]) == {"second", "at"}
+    assert main(["delete", "second", "--empty-trash", "--home", str(fleet.home.root)]) == 2
 
 
 def test_a_job_at_work_is_not_deleted(fleet: Fleet) -> None:

@@ -1,4 +1,4 @@
-"""Jobs put in order: renamed, tagged, noted, archived, deleted and brought back."""
+"""Jobs put in order: renamed, tagged, noted, archived, deleted, brought back and given up for good."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Store
-    from skillfleet_nb.store.trash import Deleted
+    from skillfleet_nb.store.trash import Deleted, Emptied
 
 _WAIT_S = 10.0  # for others who write at this moment; one takes some milliseconds
 
@@ -129,6 +129,14 @@ class Curation:
         for one in dict.fromkeys(restored):
             trash.put_back(self._store.home, one.job_id)
         return restored
+
+    def would_empty(self) -> Emptied:
+        """Tell what :meth:`empty` would delete."""
+        return trash.would_empty(self._store.home)
+
+    def empty(self) -> Emptied:
+        """Delete for good what lies in the trash, and the images and files that only its jobs refer to."""
+        return trash.empty(self._store.home)
 
     def _all(self, jobs: Sequence[str]) -> list[Job]:
         """Find jobs, each once; nothing is changed where one of them is not found."""
