@@ -38,7 +38,7 @@ $JUPYTER_TOKEN, or a new one; who comes with $SKILLFLEET_VIEWER_TOKEN may look a
     about=_ABOUT,
     examples=("serve", "serve --port 8888 --root project"),
     task="Learn from runs",
-    place=11,
+    place=12,
 )
 def _serve(c: Context, a: argparse.Namespace) -> Note:
     if c.stays:

@@ -11,6 +11,7 @@ from skillfleet_nb.server.handlers import Document, Handler, Health, Unknown
 from skillfleet_nb.server.route import PREFIX, pattern
 from skillfleet_nb.server.routes import routes
 from skillfleet_nb.server.service import Service
+from skillfleet_nb.server.stream import Stream
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -37,6 +38,7 @@ def handlers(service: Service, base_url: str) -> list[Any]:
         (url_path_join(base_url, PREFIX, "health"), Health, shared),
         (url_path_join(base_url, PREFIX, r"openapi\.json"), Document, shared),
     ]
+    found.append((url_path_join(base_url, PREFIX, pattern("jobs/{job}/stream")), Stream, shared))
     found += [
         (url_path_join(base_url, pattern(path)), Handler, {**shared, "routes": methods})
         for path, methods in by_path.items()

@@ -80,14 +80,14 @@ class Base(APIHandler):
                 "ask who runs the server for another role",
             )
 
-    def refuse(self, exc: BaseException, route: Route | None = None) -> None:
+    def refuse(self, exc: BaseException, *, is_named_in_path: bool = False) -> None:
         """Answer with what was wrong."""
         if isinstance(exc, web.HTTPError):
             self.write_error(exc.status_code, exc_info=(type(exc), exc, None))
             return
         if not isinstance(exc, SkillfleetError | RefusedError | ValidationError):
             self.log.error("skillfleet: %s", Redactor().text(repr(exc)), exc_info=exc)
-        self._write_problem(problem(exc, route), getattr(exc, "headers", {}))
+        self._write_problem(problem(exc, is_named_in_path=is_named_in_path), getattr(exc, "headers", {}))
 
     def _write_problem(self, told: Problem, headers: Mapping[str, str]) -> None:
         self.set_status(told.status)
@@ -175,7 +175,7 @@ class Handler(Base):
             else:
                 await self._answer_kept(route, path, asked)
         except Exception as exc:  # noqa: BLE001  whatever a route raises is told
-            self.refuse(exc, route)
+            self.refuse(exc, is_named_in_path=bool(path))
 
     def _asked(self, route: Route) -> BaseModel:
         """Read the query or the body, if nothing was refused before it was read."""

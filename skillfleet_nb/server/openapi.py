@@ -36,6 +36,7 @@ def document(base_url: str = "/") -> dict[str, Any]:
         paths.setdefault(f"/{one.path}", {})[one.method.lower()] = _operation(one, names)
     health: dict[str, Any] = {"summary": "whether the server answers", "operationId": "get_health", "security": []}
     health["responses"] = {"200": {"description": "it does", "content": _json({"type": "object"})}}
+    paths["/jobs/{job}/stream"] = {"get": _stream(names)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Skillfleet NB", "version": version("skillfleet-nb"), "description": (__doc__ or "").strip()},
@@ -55,18 +56,14 @@ def document(base_url: str = "/") -> dict[str, Any]:
 
 
 def _operation(one: Route, names: dict[Any, Any]) -> dict[str, Any]:
-    problem = {"description": "why not", "content": {TYPE: {"schema": names[Problem, "validation"]}}}
     gives = {"type": "object"} if one.gives is None else names[one.gives, "validation"]
     told: dict[str, Any] = {
         "operationId": one.name,
         "summary": one.summary,
         "tags": [one.path.partition("/")[0]],
         "x-permission": one.permission,
-        "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-            for name in one.parameters
-        ],
-        "responses": {str(one.status): {"description": "done", "content": _json(gives)}, "default": problem},
+        "parameters": [_in_path(name) for name in one.parameters],
+        "responses": {str(one.status): {"description": "done", "content": _json(gives)}, "default": _problem(names)},
     }
     if one.kept is not None:
         told["responses"]["304"] = {"description": "it is as the client has it"}
@@ -80,6 +77,33 @@ def _operation(one: Route, names: dict[Any, Any]) -> dict[str, Any]:
     elif one.takes is not Nothing:
         told["requestBody"] = {"required": True, "content": _json(names[one.takes, "validation"])}
     return told
+
+
+def _stream(names: dict[Any, Any]) -> dict[str, Any]:
+    """Describe the one route whose answer is no JSON."""
+    last = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer", "minimum": 0}}
+    after = {"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 10**12}}
+    told = {"description": "milestones and states, as they come", "content": {"text/event-stream": {"schema": {}}}}
+    return {
+        "operationId": "get_jobs_job_stream",
+        "summary": "follow a job until it ends",
+        "tags": ["jobs"],
+        "x-permission": "read",
+        "parameters": [_in_path("job"), last, after],
+        "responses": {
+            "200": told,
+            "204": {"description": "it has ended, and all is known"},
+            "default": _problem(names),
+        },
+    }
+
+
+def _problem(names: dict[Any, Any]) -> dict[str, Any]:
+    return {"description": "why not", "content": {TYPE: {"schema": names[Problem, "validation"]}}}
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
 def _json(schema: object) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
@@ -20,9 +19,6 @@ from skillfleet_nb.errors import (
 from skillfleet_nb.format import visible
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.server.route import Answer
-
-if TYPE_CHECKING:
-    from skillfleet_nb.server.route import Route
 
 TYPE = "application/problem+json"
 _STATUS: tuple[tuple[type[SkillfleetError], HTTPStatus], ...] = (
@@ -53,7 +49,7 @@ class RefusedError(Exception):
         self.status, self.headers = status, headers
 
 
-def problem(exc: BaseException, route: Route | None = None) -> Problem:
+def problem(exc: BaseException, *, is_named_in_path: bool = False) -> Problem:
     """Say an error as a problem; one that is a defect says no more than that."""
     if isinstance(exc, RefusedError):
         return _problem(exc.status, str(exc))
@@ -62,7 +58,7 @@ def problem(exc: BaseException, route: Route | None = None) -> Problem:
     if not isinstance(exc, SkillfleetError):
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server has a defect: its log says more")
     status = next((s for kind, s in _STATUS if isinstance(exc, kind)), HTTPStatus.UNPROCESSABLE_ENTITY)
-    if isinstance(exc, NotFoundError) and route is not None and route.parameters:
+    if isinstance(exc, NotFoundError) and is_named_in_path:
         status = HTTPStatus.NOT_FOUND
     return _problem(status, str(exc), type(exc).__name__)
 

@@ -17,6 +17,7 @@ from skillfleet_nb.errors import InputError, JobError, SkillfleetError
 from skillfleet_nb.events import AUDIT
 from skillfleet_nb.messages import SHELL, read_in
 from skillfleet_nb.server.caching import Bodies
+from skillfleet_nb.server.feed import Feeds
 from skillfleet_nb.server.problems import RefusedError, problem
 from skillfleet_nb.server.route import Call
 
@@ -47,7 +48,7 @@ class Service:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.bodies = Bodies()
+        self.bodies, self.feeds = Bodies(), Feeds()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="skillfleet-server")
         self._asked: defaultdict[str, deque[float]] = defaultdict(deque)
         self._spending = Lock()
@@ -142,7 +143,7 @@ class Service:
         from skillfleet_nb.events import Requested
         from skillfleet_nb.store import Journal
 
-        told = None if failed is None else problem(failed, route)
+        told = None if failed is None else problem(failed, is_named_in_path=bool(path))
         event = Requested(
             user=user,
             route=f"{route.method} {route.path}",

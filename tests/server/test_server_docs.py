@@ -24,7 +24,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "server.md").read_text("u
 @pytest.mark.skipif(which("curl") is None, reason="curl is not installed")
 def test_the_examples_run(server: Server) -> None:
     shell = [block for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL) if "…" not in block]
-    assert len(shell) == 2
+    assert len(shell) == 3
     token = server.owner.headers["Authorization"].partition(" ")[2]
     env = {**os.environ, "SKILLFLEET_SERVER": server.address, "SKILLFLEET_TOKEN": token}
     for block in shell:

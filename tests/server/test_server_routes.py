@@ -21,7 +21,8 @@ def test_health_is_told_to_anybody_and_nothing_else_is(server: Server) -> None:
         told = server.stranger.request(one.method, one.path.replace("{job}", "x").replace("{test}", "x"))
         assert told.status_code in {401, 403}, one.path  # 403 where a request without a token lacks the XSRF cookie too
         assert told.headers["content-type"] == "application/problem+json"
-    wrong = server.client("wrong").get("/jobs")
+    with server.client("wrong") as client:
+        wrong = client.get("/jobs")
     assert wrong.status_code == 401
     assert "Authorization: token TOKEN" in wrong.json()["detail"]
 
@@ -46,11 +47,11 @@ def test_a_run_that_is_started_over_http_is_a_job_as_any_other(server: Server, f
 
 @pytest.mark.usefixtures("finished")
 def test_lists_are_filtered_and_come_in_pages(server: Server) -> None:
-    assert [row["name"] for row in server.owner.get("/jobs", params={"state": "completed"}).json()["rows"]] == [
-        "parity"
-    ]
+    completed = server.owner.get("/jobs", params={"state": "completed", "text": "par"}).json()
+    assert [row["name"] for row in completed["rows"]] == ["parity"]
     assert server.owner.get("/jobs", params={"tag": "none"}).json()["rows"] == []
-    assert server.owner.get("/jobs", params={"offset": 5}).json() == {"rows": [], "total": 1, "offset": 5}
+    beyond = server.owner.get("/jobs", params={"text": "parity", "offset": 5}).json()
+    assert beyond == {"rows": [], "total": 1, "offset": 5}
     old = server.owner.get(f"{server.address}/api/v2/jobs").json()
     assert old == server.owner.get("/jobs").json()
 
@@ -132,7 +133,10 @@ def test_skills_are_read_below_the_servers_folder_alone(server: Server) -> None:
 def test_the_document_describes_every_route() -> None:
     told = document()
     described = {(method.upper(), path) for path, one in told["paths"].items() for method in one}
-    assert described == {(one.method, f"/{one.path}") for one in routes()} | {("GET", "/health")}
+    assert described == {(one.method, f"/{one.path}") for one in routes()} | {
+        ("GET", "/health"),
+        ("GET", "/jobs/{job}/stream"),
+    }
     names = [one["operationId"] for path in told["paths"].values() for one in path.values()]
     assert len(names) == len(set(names))
     assert told["components"]["schemas"]["RunRequest"]["required"] == ["program", "train", "metric", "optimizer"]
