@@ -8,9 +8,11 @@ written visibly: in the pieces of this module, and in the texts of :class:`Reada
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from skillfleet_nb import design
 from skillfleet_nb.format import visible
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
+_WORDS, _ENDS_OF_WORDS, _LONG_NAME = re.compile(r"(\s+)"), re.compile(r"(?<=[_/,-])(?=\w)"), 24
 SEVERITY: Final = {"error": "rgba(220,60,60,.25)", "warning": "rgba(220,160,40,.25)", "info": "rgba(80,140,220,.2)"}
 NO_MATH: Final = "mathjax_ignore tex2jax_ignore"  # class: pages read what stands between two $ as a formula
 
@@ -54,7 +57,8 @@ def _templates() -> Environment:
     made = Environment(
         loader=PackageLoader("skillfleet_nb"), autoescape=True, undefined=StrictUndefined, finalize=_seen
     )
-    made.globals.update(no_math=NO_MATH)
+    made.globals.update(no_math=NO_MATH, design=design)
+    made.filters["breakable"] = breakable
     return made
 
 
@@ -82,6 +86,20 @@ def fill(source: LiteralString, *values: object, **named: object) -> Markup:
 
     shown = {name: _seen(value) for name, value in named.items()}
     return Markup(source).format(*map(_seen, values), **shown)  # noqa: S704  a literal
+
+
+def breakable(text: str) -> Markup:
+    """Let a long name break where its words end, and nowhere else; it is copied as it is.
+
+    Examples
+    --------
+    >>> str(breakable("a <b> the_intents_of_the_help_desk"))
+    'a &lt;b&gt; the_<wbr>intents_<wbr>of_<wbr>the_<wbr>help_<wbr>desk'
+    """
+    from markupsafe import Markup
+
+    pieces = [_ENDS_OF_WORDS.split(word) if len(word) > _LONG_NAME else [word] for word in _WORDS.split(visible(text))]
+    return Markup("").join(Markup("<wbr>").join(parts) for parts in pieces)
 
 
 def join(pieces: Iterable[str]) -> Markup:

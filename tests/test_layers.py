@@ -25,12 +25,14 @@ FRONT_DOOR = "skillfleet_nb"
 LAYERS: list[set[str]] = [
     {
         "blobs",
+        "design",
         "errors",
         "events",
         "envelope",
         "projection",
         "format",
         "html",
+        "example",
         "typing",
         "messages",
         "config",

@@ -111,7 +111,7 @@ class Forecast(Readable, BaseModel):
         def span(i: Interval, written: Callable[[float], str]) -> list[str]:
             return [written(i.expected), f"{written(i.low)} to {written(i.high)}"]
 
-        rows = [["calls bought", *span(self.calls, _count)]]
+        rows = [["calls made", *span(self.calls, _count)]]
         rows += [[f"  {role}", *span(i, _count)] for role, i in self.by_role.items() if i.high]
         rows.append(["calls from the cache", *span(self.cached, _count)])
         rows.append(["tokens", *span(self.tokens, _count)])

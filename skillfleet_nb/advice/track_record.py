@@ -154,7 +154,7 @@ class SelectorReport(Readable, BaseModel):
             ["recommendations", f"{self.recommended}: {use}"],
             ["chosen by hand", str(self.manual)],
             ["within 2 points of the best", f"{_said(self.right, '{:.0f}%')} of {self.known} whose best is known"],
-            ["mean regret", _said(self.regret, "{:.1f} points")],
+            ["behind the best, on average", _said(self.regret, "{:.1f} points")],
             ["mean gain, recommended", _said(self.gain_auto, "{:+.1f} points")],
             ["mean gain, by hand", _said(self.gain_manual, "{:+.1f} points")],
         ]

@@ -7,7 +7,18 @@ A chart of jobs is one file here: what :func:`~skillfleet_nb.charts.kind.kind` d
 from skillfleet_nb.charts.accessor import Charts
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.convergence import convergence, convergence_data, sparkline
-from skillfleet_nb.charts.drawing import to_script, to_spec, to_svg
+from skillfleet_nb.charts.drawing import to_live, to_script, to_spec, to_svg
 from skillfleet_nb.charts.kind import kinds
 
-__all__ = ["Chart", "Charts", "convergence", "convergence_data", "kinds", "sparkline", "to_script", "to_spec", "to_svg"]
+__all__ = [
+    "Chart",
+    "Charts",
+    "convergence",
+    "convergence_data",
+    "kinds",
+    "sparkline",
+    "to_live",
+    "to_script",
+    "to_spec",
+    "to_svg",
+]

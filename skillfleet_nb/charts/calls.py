@@ -6,18 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import kind
-from skillfleet_nb.charts.style import (
-    BLUE,
-    HEIGHT,
-    INK,
-    PURPLE,
-    VERMILION,
-    WIDTH,
-    nothing,
-    panel_title,
-    shortened,
-    titled,
-)
+from skillfleet_nb.charts.style import HEIGHT, WIDTH, nothing, panel_title, shortened, titled
+from skillfleet_nb.design import BLUE, GREY, PURPLE, VERMILION
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -27,7 +17,7 @@ if TYPE_CHECKING:
 
 _ROLES = {"task": BLUE, "prompt": VERMILION, "reflection": PURPLE}
 _MOST_BARS, _MOST_PANELS = 30, 6
-_MEASURES = {"cost_usd": "cost (USD)", "calls": "LM calls bought"}
+_MEASURES = {"cost_usd": "cost (USD)", "calls": "LM calls made"}
 
 
 def cost_data(calls: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +73,7 @@ def costs(data: pd.DataFrame, *, title: str = "") -> Any:
     bars = base.mark_bar(height=14).encode(
         x=x.scale(domain=[0, most * 1.6 or 1]),
         color=alt.Color(
-            "role:N", title="role", scale=alt.Scale(domain=[*_ROLES, "other"], range=[*_ROLES.values(), INK])
+            "role:N", title="role", scale=alt.Scale(domain=[*_ROLES, "other"], range=[*_ROLES.values(), GREY])
         ).legend(None),
         tooltip=[
             "job", "role", "model", alt.Tooltip("calls:Q", format=","), alt.Tooltip("cached:Q", format=","),
@@ -181,7 +171,7 @@ def latencies(data: pd.DataFrame, *, title: str = "") -> Any:
                 width=WIDTH, height=HEIGHT - 60 if len(panels) == 1 else 70, title=panel_title(f"{panel}: {typical}")
             )
         )
-    how = "Of calls that were bought and answered. Solid line: the median; dashed: 95% of answers came within."
+    how = "Of calls that were made and answered. Solid line: the median; dashed: 95% of answers came within."
     return alt.vconcat(*plots, spacing=12).resolve_scale(x="shared").properties(title=titled(title, how))
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts.drawing import to_html, to_pdf, to_png, to_spec, to_svg
+from skillfleet_nb.charts.drawing import to_html, to_live, to_pdf, to_png, to_spec, to_svg
 from skillfleet_nb.errors import ChartError, InputError
 from skillfleet_nb.format import is_missing, visible
 from skillfleet_nb.html import Readable, text_table
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ROWS = 20
 _MIME = "application/vnd.vegalite.v5+json"
-_OPTIONS = {"renderer": "svg", "actions": {"export": True, "source": False, "compiled": False, "editor": False}}
+_OPTIONS = {"renderer": "svg", "actions": False}  # its menu has no name that a screen reader could say
 SUFFIXES = (".svg", ".png", ".pdf", ".html", ".json")
 
 
@@ -110,7 +110,7 @@ class Chart(Readable):
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
         # No text/html: JupyterLab would prefer it.  The PDF spares nbconvert a search for Inkscape.
         del include, exclude
-        bundle = {_MIME: self.spec, "text/plain": visible(self.text())}
+        bundle = {_MIME: to_live(self.spec), "text/plain": visible(self.text())}
         try:
             pictures = {"image/svg+xml": self.svg, "application/pdf": base64.b64encode(to_pdf(self.svg)).decode()}
         except ChartError as exc:  # the page may still draw it, and there is the table

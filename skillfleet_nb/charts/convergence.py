@@ -8,19 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import kind
-from skillfleet_nb.charts.style import (
-    BLUE,
-    HEIGHT,
-    INK,
-    VERMILION,
-    WIDTH,
-    dashed,
-    nothing,
-    score_axis,
-    titled,
-    told_apart,
-    trial_axis,
-)
+from skillfleet_nb.charts.style import HEIGHT, WIDTH, dashed, nothing, score_axis, titled, told_apart, trial_axis
+from skillfleet_nb.design import BLUE, GREY, VERMILION
 from skillfleet_nb.runs.jobs.curve import Curve, score_scale
 from skillfleet_nb.store import queries
 
@@ -94,7 +83,7 @@ def convergence(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     dots = base.mark_point(filled=True, size=36, opacity=1).encode(
         x=x,
         y=y,
-        **told_apart("kind", kinds, [BLUE, VERMILION, INK][: len(kinds)], ["circle", "square", "cross"][: len(kinds)]),
+        **told_apart("kind", kinds, [BLUE, VERMILION, GREY][: len(kinds)], ["circle", "square", "cross"][: len(kinds)]),
         tooltip=["trial", alt.Tooltip("score:Q", format=".1f"), alt.Tooltip("kind", title="scored on")],
     )
     line = base.mark_line(interpolate="step-after", color=BLUE, strokeWidth=2).encode(

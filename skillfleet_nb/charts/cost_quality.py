@@ -9,13 +9,15 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from skillfleet_nb.design import BLUE, GREEN, GREY, SMALL, VERMILION
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COLOURS = {"recommended": "#0072b2", "possible": "#009e73", "beyond a limit": "#999999"}  # Okabe and Ito
-_INK = "#888888"  # has contrast on white and on black
+_COLOURS = {"recommended": BLUE, "possible": GREEN, "beyond a limit": GREY}
+_INK = "currentColor"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 160.0, 12.0, 52.0
-_LINE = 12.0  # between two names
+_LINE = 14.0  # between two names
 _LEAST = 1e-6  # a cost axis with a logarithm has no zero
 
 
@@ -67,8 +69,10 @@ def cost_quality_svg(
     plot = _Plot(data, budget if data[0]["unit"] == "USD" else None, width, height)
     title = "cost against expected score of every candidate"
     return (
-        f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{title}' style='width:100%;max-width:{width}px' "
-        f"font-family='sans-serif' font-size='10' fill='{_INK}'>{plot.axes()}{plot.marks()}{plot.legend()}</svg>"
+        "<div style='overflow-x:auto' tabindex='0' role='region' aria-label='chart'>"
+        f"<svg viewBox='0 0 {width} {height}' role='img' aria-label='{title}' "
+        f"style='display:block;width:100%;min-width:{width - 60}px;max-width:{width}px' font-family='sans-serif' "
+        f"font-size='{SMALL}' fill='currentColor'>{plot.axes()}{plot.marks()}{plot.legend()}</svg></div>"
     )
 
 
@@ -100,14 +104,14 @@ class _Plot:
         for cost in _decades(self._from, self._to):
             label = f"${cost:,.4g}" if unit == "USD" else f"{cost:,.0f}"
             parts.append(f"<text x='{self._x(cost):.1f}' y='{bottom + 13}' text-anchor='middle'>{label}</text>")
-        label = f"{'cost' if unit == 'USD' else 'calls bought'}, expected with 80% interval"
+        label = f"{'cost' if unit == 'USD' else 'calls made'}, expected with 80% interval"
         parts.append(f"<text x='{(_LEFT + right) / 2}' y='{bottom + 28}' text-anchor='middle'>{label}</text>")
         turned = f"translate(11,{(_TOP + bottom) / 2}) rotate(-90)"
         parts.append(f"<text transform='{turned}' text-anchor='middle'>expected score (points)</text>")
         if self._budget:
             x = self._x(self._budget)
-            parts.append(f"<path d='M{x:.1f},{_TOP}V{bottom}' stroke='#d55e00' stroke-dasharray='4 3'/>")
-            parts.append(f"<text x='{x - 3:.1f}' y='{_TOP + 8}' text-anchor='end' fill='#d55e00'>budget</text>")
+            parts.append(f"<path d='M{x:.1f},{_TOP}V{bottom}' stroke='{VERMILION}' stroke-dasharray='4 3'/>")
+            parts.append(f"<text x='{x - 3:.1f}' y='{_TOP + 8}' text-anchor='end'>budget</text>")
         return "".join(parts)
 
     def marks(self) -> str:
@@ -125,7 +129,8 @@ class _Plot:
                 f"<path d='{joined}' fill='none' stroke-opacity='.3'/>"
                 f"<path d='M{low:.1f},{y:.1f}H{high:.1f}' stroke-opacity='.6' stroke-width='1.5'/>"
                 f"{_symbol(row['kind'], x, y)}"
-                f"<text x='{beside:.1f}' y='{name_y + 3:.1f}' stroke='none'{weight}>{escape(row['name'])}</text></g>"
+                f"<text x='{beside:.1f}' y='{name_y + 3:.1f}' stroke='none' fill='currentColor'{weight}>"
+                f"{escape(row['name'])}</text></g>"
             )
         return "".join(parts)
 

@@ -7,7 +7,7 @@ in a specification, it holds only what a picture can: XML knows no control chara
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     import altair as alt
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 from skillfleet_nb.charts.renderer import renderer
 from skillfleet_nb.charts.style import CONFIG
+from skillfleet_nb.design import INK, LIVE_INK
 from skillfleet_nb.format import visible
 
 _VERSION = "5.8"  # of Vega-Lite, the nearest to JupyterLab's that vl-convert holds
@@ -37,6 +38,19 @@ def to_spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
     described = {"description": ". ".join([title["text"], *title.get("subtitle", [])])} if "text" in title else {}
     whole: dict[str, Any] = _readable({**described, **spec, "$schema": _SCHEMA, "config": {**config, **own}})
     return whole
+
+
+def to_live(spec: dict[str, Any]) -> dict[str, Any]:
+    """Give a specification that a page draws as SVG the page's own ink, whatever its theme."""
+    return cast("dict[str, Any]", _inked(spec))
+
+
+def _inked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: inner if name in {"data", "datasets"} else _inked(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_inked(inner) for inner in value]
+    return LIVE_INK if value == INK else value
 
 
 def _readable(value: Any) -> Any:
@@ -72,7 +86,7 @@ def to_pdf(svg: str) -> bytes:
 def to_html(spec: dict[str, Any]) -> str:
     """Make a page that draws a specification by itself: its scripts are in it, and it asks for nothing."""
     # The scripts it brings are of Vega-Lite 6, which draws the same; said so, the page has nothing to warn of.
-    newest = {**_readable(spec), "$schema": _SCHEMA.replace("v5", "v6")}
+    newest = {**to_live(_readable(spec)), "$schema": _SCHEMA.replace("v5", "v6")}
     page = renderer().make("page", newest).decode()
     return page.replace("<head>", "<head><meta name='color-scheme' content='light dark'>", 1)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import Takes, kind
-from skillfleet_nb.charts.style import BLUE, WIDTH, nothing, titled
+from skillfleet_nb.charts.style import WIDTH, nothing, titled
+from skillfleet_nb.design import BLUE
 from skillfleet_nb.format import counted
 from skillfleet_nb.store import queries
 

@@ -47,7 +47,7 @@ def lanes(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     import altair as alt
 
     names = list(dict.fromkeys(data["lane"]))
-    x = alt.X("calls:Q", title="calls the job had bought", scale=alt.Scale(zero=False, nice=True))
+    x = alt.X("calls:Q", title="calls the job had made", scale=alt.Scale(zero=False, nice=True))
     base = alt.Chart(data).encode(x=x, y=score_axis("best", [*data["score"], *data["best"]], "best so far (points)"))
     line = base.mark_line(interpolate="step-after", strokeWidth=2).encode(**dashed("lane", names))
     dots = base.mark_point(filled=True, size=40, opacity=1).encode(
@@ -58,7 +58,7 @@ def lanes(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     return (line + dots).properties(width=WIDTH, height=HEIGHT, title=titled(title, f"{how} {note}".strip()))
 
 
-@kind("lanes", "the searches of a job of several optimizers, side by side: best so far by calls bought")
+@kind("lanes", "the searches of a job of several optimizers, side by side: best so far by calls made")
 def of_jobs(jobs: Jobs) -> Chart:
     """Plot the searches of jobs that make several at the same time."""
     data = lanes_data(jobs.labelled(queries.trials(jobs.store, jobs.labels)))

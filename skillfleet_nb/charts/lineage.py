@@ -6,18 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import Takes, kind
-from skillfleet_nb.charts.style import (
-    BLUE,
-    HEIGHT,
-    INK,
-    VERMILION,
-    WIDTH,
-    nothing,
-    score_axis,
-    titled,
-    told_apart,
-    trial_axis,
-)
+from skillfleet_nb.charts.style import HEIGHT, WIDTH, nothing, score_axis, titled, told_apart, trial_axis
+from skillfleet_nb.design import BLUE, GREY, VERMILION
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -29,8 +19,8 @@ if TYPE_CHECKING:
 
 _MOST = 150
 _KINDS = {
-    "as given": (INK, "square"),
-    "candidate": (INK, "circle"),
+    "as given": (GREY, "square"),
+    "candidate": (GREY, "circle"),
     "ancestor of the best": (BLUE, "triangle-up"),
     "best": (VERMILION, "diamond"),
 }

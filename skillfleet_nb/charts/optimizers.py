@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import Takes, kind
-from skillfleet_nb.charts.style import BLUE, INK, VERMILION, WIDTH, nothing, shortened, titled, told_apart
+from skillfleet_nb.charts.style import WIDTH, nothing, shortened, titled, told_apart
+from skillfleet_nb.design import BLUE, GREY, VERMILION
 from skillfleet_nb.format import counted
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def optimizers(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     y = alt.Y("label:N", title=None, sort=data["label"].tolist(), axis=alt.Axis(grid=True))
     base = alt.Chart(data)
     x = alt.X("low:Q", title="gain on the sealed test (points)")
-    looks = told_apart("verdict", _VERDICTS, [BLUE, INK, VERMILION], ["triangle-up", "circle", "triangle-down"])
+    looks = told_apart("verdict", _VERDICTS, [BLUE, GREY, VERMILION], ["triangle-up", "circle", "triangle-down"])
     bars = base.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q", y=y, color=looks["color"])
     dots = base.mark_point(filled=True, size=80, opacity=1).encode(
         x="delta:Q",

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import Takes, kind
-from skillfleet_nb.charts.style import BLUE, INK, VERMILION, WIDTH, nothing, panel_title, titled
+from skillfleet_nb.charts.style import WIDTH, nothing, panel_title, titled
+from skillfleet_nb.design import BLUE, GREY, VERMILION
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def outcome_map(data: pd.DataFrame, *, title: str = "", counts: dict[str, int] |
 def _panel(cells: pd.DataFrame, rows: list[str], n: int) -> Any:
     import altair as alt
 
-    step = max(WIDTH / n, 1.0) if n > WIDTH / 20 else 20.0
+    room = WIDTH - _NAMES  # beside the names of rows
+    step = max(room / n, 1.0) if n > room / 20 else 20.0
     base = alt.Chart(cells).encode(
         x=alt.X("at:O", axis=None),
         y=alt.Y("candidate:N", title=None, sort=rows, axis=alt.Axis(domain=False, ticks=False, minExtent=_NAMES)),
@@ -139,7 +141,7 @@ def _panel(cells: pd.DataFrame, rows: list[str], n: int) -> Any:
     legend = alt.Legend(
         title=None, columns=4, labelExpr=f"{{fixed: '+ fixed', broke: '{_MINUS} broke'}}[datum.label] || datum.label"
     )
-    shades = alt.Scale(domain=list(_ORDER), range=[BLUE, VERMILION, INK, "#c4c4c4"])
+    shades = alt.Scale(domain=list(_ORDER), range=[BLUE, VERMILION, GREY, "#c4c4c4"])
     rects = base.mark_rect(stroke=None).encode(
         color=alt.Color("outcome:N", scale=shades, legend=legend),
         tooltip=["example", "candidate", "outcome", "before", "score"],

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import Choice, Takes, kind
-from skillfleet_nb.charts.style import HEIGHT, INK, WIDTH, nothing, score_axis, titled, told_apart
+from skillfleet_nb.charts.style import HEIGHT, WIDTH, nothing, score_axis, titled, told_apart
+from skillfleet_nb.design import INK
 from skillfleet_nb.format import counted
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _MOST = 300
 COSTS = {"usd": "cost_usd", "calls": "lm_calls", "minutes": "wall_s"}
-_AXES = {"usd": "cost of the job (USD)", "calls": "LM calls bought", "minutes": "time (minutes)"}
+_AXES = {"usd": "cost of the job (USD)", "calls": "LM calls made", "minutes": "time (minutes)"}
 SCORES = {"test": "score on the sealed test (points)", "validation": "best score on validation (points)"}
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import kind
-from skillfleet_nb.charts.style import BLUE, HEIGHT, INK, VERMILION, WIDTH, nothing, panel_title, shortened, titled
+from skillfleet_nb.charts.style import HEIGHT, WIDTH, nothing, panel_title, shortened, titled
+from skillfleet_nb.design import BLUE, GREY, INK, VERMILION
 from skillfleet_nb.format import counted
 from skillfleet_nb.store import queries
 
@@ -71,7 +72,7 @@ def scores(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     means = data.drop_duplicates(["job", "program"]).pivot_table(index="job", columns="program", values="mean")
     split = {"test": "the sealed test", "val": "validation"}.get(str(data["split"].iloc[0]), "train")
     mean_of = {job: f"mean {means[GIVEN][job]:.1f} → {means[BEST][job]:.1f}" for job in jobs}
-    programs = alt.Scale(domain=[GIVEN, BEST], range=[INK, BLUE])
+    programs = alt.Scale(domain=[GIVEN, BEST], range=[GREY, BLUE])
     x = alt.X("scored:N", title="score of an example (points)", sort=order, axis=alt.Axis(labelAngle=0))
     bars = (
         alt.Chart(data)

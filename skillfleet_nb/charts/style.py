@@ -1,9 +1,8 @@
 """How charts look: colours that colour-blind readers tell apart, and ink that reads on light and dark pages.
 
-A chart cannot know the page it is shown on: the same output is opened in a light JupyterLab, a dark
-VS Code and a printed PDF.  So its ground is transparent and its ink one grey, of about the same
-contrast to white (4.3 : 1) as to the dark themes' black (3.9 to 4.4 : 1).  Series differ in colour and
-in shape or dash as well.
+A picture cannot know the page it is shown on: the same output is opened in a light JupyterLab, a dark
+VS Code and a printed PDF.  So its ground is transparent and its ink one grey, which reads on both.  What a page
+draws itself has the page's ink (see ``drawing.to_live``).  Series differ in colour and in shape or dash as well.
 """
 
 from __future__ import annotations
@@ -11,14 +10,13 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.design import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-INK = "#7a7a7a"
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
-"""Of Okabe and Ito's palette, those with contrast to both white and black first."""
 
-WIDTH, HEIGHT = 520, 220  # pixels of a plot
+WIDTH, HEIGHT = 470, 220  # pixels of a plot
 _SERIES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4])  # with six colours, 30 different lines
@@ -27,7 +25,8 @@ _WIDE = 10_000  # numbers from here on need room
 _BRIEF = 12  # characters of names of which four stand beside one another
 _SHORT = 28  # and of which two do
 _NAME = 36  # characters of a name that is part of a label
-_SUBTITLE = 92  # characters of a line under the title
+_SUBTITLE = 84  # characters of a line under the title
+_ALONE = 68  # and of one that stands in place of a chart
 
 CONFIG: Mapping[str, Any] = {
     "background": "transparent",
@@ -159,7 +158,7 @@ def nothing(what: str) -> Any:
     import altair as alt
     import pandas as pd
 
-    lines = wrap(what, _SUBTITLE)
+    lines = wrap(what, _ALONE)
     return (
         alt.Chart(pd.DataFrame({"text": ["\n".join(lines)]}))
         .mark_text(align="left", fontSize=13, lineBreak="\n", x=0, y=12, baseline="middle")

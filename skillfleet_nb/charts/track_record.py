@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts.style import BLUE, INK, ORANGE, VERMILION, WIDTH, nothing, titled, told_apart
+from skillfleet_nb.charts.style import WIDTH, nothing, titled, told_apart
+from skillfleet_nb.design import BLUE, INK, ORANGE, VERMILION
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts.style import BLUE, CONFIG, GREEN, INK, ORANGE, VERMILION, panel_title
+from skillfleet_nb.charts.style import CONFIG, panel_title
 from skillfleet_nb.data.scoring import HIGH, LOW
+from skillfleet_nb.design import BLUE, GREEN, INK, ORANGE, VERMILION
 from skillfleet_nb.format import one_line
 
 if TYPE_CHECKING:
@@ -83,7 +84,13 @@ def quality_chart(data: pd.DataFrame) -> Any:
         alt.Chart(data)
         .mark_bar(binSpacing=1)
         .encode(
-            x=alt.X("low:Q", bin="binned", title="quality", scale=alt.Scale(domain=[0, 1])),
+            x=alt.X(
+                "low:Q",
+                bin="binned",
+                title="quality",
+                scale=alt.Scale(domain=[0, 1]),
+                axis=alt.Axis(values=[0, 0.2, 0.4, 0.6, 0.8, 1]),
+            ),
             x2="high:Q",
             y=alt.Y("rows:Q", title="rows"),
             color=_by_band(),
@@ -118,7 +125,12 @@ def length_chart(data: pd.DataFrame) -> Any:
         alt.Chart(data)
         .mark_bar(color=BLUE, binSpacing=1)
         .encode(
-            x=alt.X("characters:Q", bin=alt.Bin(maxbins=30), title="characters"),
+            x=alt.X(
+                "characters:Q",
+                bin=alt.Bin(maxbins=30),
+                title="characters",
+                axis=alt.Axis(labelOverlap="greedy", labelSeparation=8),
+            ),
             y=alt.Y("count():Q", title="rows"),
         )
         .properties(width=300, height=140, title="length of the inputs")
@@ -208,7 +220,8 @@ def _by_state() -> Any:
 def _by_band() -> Any:
     import altair as alt
 
-    return alt.Color("band:N", title=None, scale=alt.Scale(domain=list(BANDS), range=[GREEN, ORANGE, VERMILION]))
+    scale = alt.Scale(domain=list(BANDS), range=[GREEN, ORANGE, VERMILION])
+    return alt.Color("band:N", scale=scale, legend=alt.Legend(title=None, columns=len(BANDS)))
 
 
 def _band(quality: float) -> str:

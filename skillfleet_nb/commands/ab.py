@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command, group
@@ -49,7 +50,7 @@ _ab = group(
     argument("--units", type=int, metavar="N", help="units there will be: says what so many can tell"),
     argument("--replay", metavar="DATA", help="answer these logged rows now, each a unit, and score them"),
     argument("--lm", metavar="LM", help="with --replay: variable, 'offline', or model name; default: dspy's"),
-    argument("--max-calls", type=int, metavar="N", help="with --replay: calls that may be bought"),
+    argument("--max-calls", type=int, metavar="N", help="with --replay: calls that may be made"),
     about=_START,
     examples=(
         "ab start checkout A=support-intents@production B=support-intents@candidate --guardrail cost<=1.2x",
@@ -71,6 +72,10 @@ def _start(c: Context, a: argparse.Namespace) -> object:
         return Parts([status, Note(use)])
     count = c.counting("replaying")
     return c.fleet.ab_tests.replay(a.name, rows, metric, lm=lm, max_calls=a.max_calls, count=count)
+
+
+def _in_words(variants: str) -> str:
+    return ", ".join(f"{label} = {ref}" for label, ref in json.loads(variants).items())
 
 
 def _variants(words: list[str]) -> dict[str, str]:
@@ -96,6 +101,7 @@ def _variants(words: list[str]) -> dict[str, str]:
 def _status(c: Context, a: argparse.Namespace) -> object:
     if a.name is None:
         listed = c.fleet.ab_tests.listing()
+        listed = listed.assign(variants=listed.variants.map(_in_words))
         return Table(listed[["name", "state", "variants", "strategy", "started_at", "ended_at", "winner", "why"]])
     status = c.fleet.ab_status(a.name)
     if not a.plot:

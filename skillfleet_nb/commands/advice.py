@@ -139,7 +139,7 @@ def _noise(c: Context, a: argparse.Namespace) -> NoiseFloor:
 
 @command(
     "selector report",
-    "accuracy, regret, calibration, forecast errors, use",
+    "how often it was right, points lost, forecast errors, use",
     examples=("selector report",),
 )
 def _report(c: Context, a: argparse.Namespace) -> SelectorReport:

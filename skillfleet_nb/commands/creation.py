@@ -38,7 +38,7 @@ path, by phase_rules.toml of the home. No skill that is there is overwritten wit
     argument("--force", action="store_true", help="replace a skill of that name; a backup is kept"),
     argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's"),
     argument("--budget", dest="budget_usd", type=float, metavar="USD", help="hard limit in USD"),
-    argument("--max-calls", type=int, metavar="N", help="hard limit on bought calls"),
+    argument("--max-calls", type=int, metavar="N", help="hard limit on calls"),
     argument("--max-tokens", type=int, metavar="N", help="hard limit on tokens"),
     argument("--max-minutes", type=float, metavar="M", help="hard limit on time"),
     argument("--name", metavar="NAME", help="what to call the job"),

@@ -29,7 +29,7 @@ A job without --data is tested on its own sealed test split, against the program
     argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: the job's, or dspy's"),
     argument("--threads", dest="num_threads", type=int, metavar="N", help="threads"),
     argument("--budget", dest="budget_usd", type=float, metavar="USD", help="hard limit in USD"),
-    argument("--max-calls", type=int, metavar="N", help="hard limit on bought calls"),
+    argument("--max-calls", type=int, metavar="N", help="hard limit on calls"),
     argument("--max-tokens", type=int, metavar="N", help="hard limit on tokens"),
     argument("--max-minutes", type=float, metavar="M", help="hard limit on time"),
     argument("--name", metavar="NAME", help="what to call the job"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.asking import agreed
 from skillfleet_nb.commands.grammar import argument, command
-from skillfleet_nb.commands.views import Note
+from skillfleet_nb.commands.views import Note, SplitsView
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers.ensemble import VOTES
 from skillfleet_nb.reports.start import starts_from
@@ -68,7 +68,7 @@ TASK = (
     ),
     argument("--fallback-lm", action="append", metavar="LM", help="model that takes over from one that fails"),
     argument("--budget", dest="budget_usd", type=float, metavar="USD", help="hard limit in USD"),
-    argument("--max-calls", type=int, metavar="N", help="hard limit on bought calls"),
+    argument("--max-calls", type=int, metavar="N", help="hard limit on calls"),
     argument("--max-tokens", type=int, metavar="N", help="hard limit on tokens"),
     argument("--max-minutes", type=float, metavar="M", help="hard limit on time"),
     argument(
@@ -115,7 +115,7 @@ def _optimize(c: Context, a: argparse.Namespace) -> Job | None:
     job = c.call(c.fleet.optimize, a)
     if a.output:
         c.namespace[a.output] = job
-    c.say(Note(f"{job.splits}\n{starts_from(job, c.fleet.jobs())}"))
+    c.say(SplitsView(job.splits, starts_from(job, c.fleet.jobs())))
     if not a.no_wait and a.engine != "process":
         c.wait(job)
     return job
@@ -149,7 +149,7 @@ def _take_ensemble(a: argparse.Namespace) -> None:
     "go on with a job after a crash, a cancel or with a larger budget",
     argument("name_or_id", metavar="JOB", help="name or id"),
     argument("--budget", dest="budget_usd", type=float, metavar="USD", help="new limit in USD, over all attempts"),
-    argument("--max-calls", type=int, metavar="N", help="new limit on bought calls, over all attempts"),
+    argument("--max-calls", type=int, metavar="N", help="new limit on calls, over all attempts"),
     argument("--max-tokens", type=int, metavar="N", help="new limit on tokens, over all attempts"),
     argument("--max-minutes", type=float, metavar="M", help="new limit on time, over all attempts"),
     argument("--program", metavar="PROGRAM", help="the program, where it was not kept with the job"),

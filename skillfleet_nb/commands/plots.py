@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.charts import kinds
 from skillfleet_nb.charts.chart import picture_file
 from skillfleet_nb.commands.grammar import argument, command, written
-from skillfleet_nb.commands.views import Note
+from skillfleet_nb.commands.views import Note, Written
 
 if TYPE_CHECKING:
     import argparse
@@ -75,5 +75,5 @@ def _plot(c: Context, a: argparse.Namespace) -> object:
     task="Keep",
     place=1,
 )
-def _export(c: Context, a: argparse.Namespace) -> Note:
-    return Note(f"wrote {c.fleet.reports.export(a.names, a.html)}")
+def _export(c: Context, a: argparse.Namespace) -> Written:
+    return Written(c.fleet.reports.export(a.names, a.html, progress=c.counting("drawing charts")))

@@ -161,7 +161,7 @@ def _register(c: Context, a: argparse.Namespace) -> object:
     "program check",
     "does a registered version still answer as it did?",
     argument("name", metavar="REF", help="NAME@VERSION or NAME@ALIAS, or NAME for its last version"),
-    argument("--max-calls", type=int, metavar="N", help="calls that may be bought; default: golden_calls, which is 0"),
+    argument("--max-calls", type=int, metavar="N", help="calls that may be made; default: golden_calls, which is 0"),
     argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's, else its job's"),
     argument("--onto", metavar="PROGRAM", help="the program it is put onto; default: its own class"),
     about=_CHECK,

@@ -79,7 +79,7 @@ def _migrate(c: Context, a: argparse.Namespace) -> object:
     argument("--rounds", type=int, metavar="N", help="proposals at most (3)"),
     argument("--min-gain", type=float, metavar="GAIN", help="least gain of what is accepted, in [0, 1] (0.05)"),
     argument("--budget", dest="budget_usd", type=float, metavar="USD", help="hard limit in USD"),
-    argument("--max-calls", type=int, metavar="N", help="hard limit on bought calls"),
+    argument("--max-calls", type=int, metavar="N", help="hard limit on calls"),
     argument("--max-tokens", type=int, metavar="N", help="hard limit on tokens"),
     argument("--max-minutes", type=float, metavar="M", help="hard limit on time"),
     argument("--name", metavar="NAME", help="what to call the job"),

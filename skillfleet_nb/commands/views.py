@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from shlex import quote
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote as url_quote
 
 from skillfleet_nb.commands.tasks import by_task, listing, more_help
+from skillfleet_nb.events import JobState
 from skillfleet_nb.format import ago, duration, is_missing, money, one_line, points, seen_from_here, visible
 from skillfleet_nb.html import Readable, fill, join, preformatted, progress_bar, table, text_table
 from skillfleet_nb.messages import as_typed
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
 
 _WIDEST, _WIDEST_NAME = 60, 40  # characters of a cell
 _NAMED = 5  # jobs of a state that the overview names
-_STATE_WORDS = {"pending_hitl": "waiting for your answer", "pending": "about to start"}
 _NEXT = {"pending_hitl": "answer", "running": "watch", "pending": "watch", "interrupted": "resume"}
 """Jobs that the overview names, and the command for each."""
 
@@ -50,6 +53,51 @@ class Note:
 
 
 @dataclass(frozen=True)
+class SplitsView(Readable):
+    """What a job is given: its splits, as `Splits.describe` tells them, and the program that it starts from."""
+
+    described: str
+    start: str
+
+    def text(self) -> str:
+        """Return a line a split, and the start."""
+        return f"{self.described}\n{self.start}"
+
+    __repr__ = Readable.__str__
+
+    def html(self) -> Markup:
+        """Show the splits as a table; what describes one stands two spaces apart."""
+        rows = [re.split(r" {2,}", line.strip()) for line in self.described.splitlines()]
+        rows = [[f"{name} (sealed)" if sealed else name, *facts] for name, *facts, sealed in map(_sealed, rows)]
+        return join([table([], rows), fill("<div>{}</div>", self.start)])
+
+
+def _sealed(split: list[str]) -> list[str]:
+    """Put at the end of what describes a split whether it is sealed, else nothing."""
+    return split if split[-1].startswith("sealed") else [*split, ""]
+
+
+@dataclass(frozen=True)
+class Written(Readable):
+    """A file that was written; a page links to what lies below the working folder, as a notebook does."""
+
+    file: Path
+
+    def text(self) -> str:
+        """Say which."""
+        return f"wrote {self.file}"
+
+    __repr__ = Readable.__str__
+
+    def html(self) -> str:
+        """Show it as HTML."""
+        place = self.file if not self.file.is_absolute() else Path(seen_from_here(self.file))
+        if place.is_absolute() or ".." in place.parts:
+            return fill("<div>wrote {}</div>", str(self.file))
+        return fill("<div>wrote <a href='{}' target='_blank'>{}</a></div>", url_quote(place.as_posix()), str(self.file))
+
+
+@dataclass(frozen=True)
 class Parts(Readable):
     """Several answers, one after the other."""
 
@@ -66,14 +114,19 @@ class Parts(Readable):
         return join(_as_html(a) for a in self.answers)
 
 
+def _in_words(state: str) -> str:
+    return JobState(state).in_words
+
+
 def _as_html(answer: Any) -> Markup:
-    """Return an answer as HTML; a chart, which shows itself by richer means where it stands alone, as its picture."""
+    """Return an answer as HTML; a chart is its picture, which reads on light and dark pages."""
     from markupsafe import Markup
 
-    made, picture = answer._repr_html_(), getattr(answer, "svg", None)
-    if made is not None:
-        return Markup(made)  # noqa: S704  an answer's own HTML, escaped where it was made
-    return preformatted(as_text(answer)) if picture is None else fill("<div>{}</div>", picture)
+    svg: Markup | None = getattr(answer, "svg", None)
+    if svg is not None:
+        return fill("<div style='overflow-x:auto' tabindex='0' role='region' aria-label='chart'>{}</div>", svg)
+    html = answer._repr_html_()
+    return preformatted(as_text(answer)) if html is None else Markup(html)  # noqa: S704  escaped where it was made
 
 
 def as_text(answer: object) -> str:
@@ -165,7 +218,7 @@ class JobTable(Table):
         return [
             [
                 _cell(r.name, _WIDEST_NAME),
-                "paused" if r.paused else str(r.state),
+                "paused" if r.paused else JobState(r.state).in_words,
                 str(r.optimizer),
                 _change(r.baseline_score, r.best_score),
                 _change(r.test_baseline, r.test_score),
@@ -302,8 +355,8 @@ class Overview(Readable):
     lm: str | None
 
     def _facts(self, jobs: pd.DataFrame) -> list[list[str]]:
-        counts = jobs.state.mask(jobs.paused, "paused").value_counts()
-        parts = [f"{n:,} {_STATE_WORDS.get(str(state), str(state))}" for state, n in counts.items()]
+        counts = jobs.state.map(_in_words).mask(jobs.paused, "paused").value_counts()
+        parts = [f"{n:,} {state}" for state, n in counts.items()]
         home = seen_from_here(self.fleet.home.root)
         return [
             ["home", home if self.fleet.home.root.exists() else f"{home}, made when there is something to keep"],
@@ -322,7 +375,7 @@ class Overview(Readable):
         for state, command in _NEXT.items():
             for name in jobs[jobs.state == state].name.head(_NAMED):
                 line = f"{way} {command} {quote(str(name))}"
-                rows.append([_cell(name, _WIDEST_NAME), _STATE_WORDS.get(state, state), line])
+                rows.append([_cell(name, _WIDEST_NAME), _in_words(state), line])
         return rows
 
     def _first_run(self) -> str:

@@ -55,7 +55,7 @@ class Gap(BaseModel):
         low, high = self.add
         count = f"{low} to {high}" if high > low else str(low)
         have = "there is 1" if self.rows == 1 else f"there are {self.rows}"
-        return f"add {count} *{self.category}* example{'s' if high > 1 else ''}: {have}"
+        return f"add {count} {self.category} example{'s' if high > 1 else ''}: {have}"
 
 
 class Region(BaseModel):

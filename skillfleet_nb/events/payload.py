@@ -28,6 +28,19 @@ class JobState(StrEnum):
         """
         return self in _FINISHED
 
+    @property
+    def in_words(self) -> str:
+        """What a person reads.
+
+        Examples
+        --------
+        >>> JobState.PENDING_HITL.in_words, JobState.COMPLETED.in_words
+        ('waiting for your answer', 'completed')
+        """
+        return {JobState.PENDING_HITL: "waiting for your answer", JobState.PENDING: "about to start"}.get(
+            self, str(self)
+        )
+
 
 _FINISHED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED})
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skillfleet_nb.charts.chart import Chart
-from skillfleet_nb.charts.style import BLUE, HEIGHT, INK, VERMILION, WIDTH, nothing, titled, told_apart
+from skillfleet_nb.charts.style import HEIGHT, WIDTH, nothing, titled, told_apart
+from skillfleet_nb.design import BLUE, INK, VERMILION
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import one_line
 

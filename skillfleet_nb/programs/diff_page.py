@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.example import example_html
 from skillfleet_nb.format import counted
 from skillfleet_nb.html import NO_MATH, fill, join, passage
 from skillfleet_nb.programs.changes import LONG, outside_space, pieces
@@ -124,8 +125,8 @@ def _demos(word: str, tag: str, demos: Sequence[Demo]) -> Markup:
         return join([])
     listed = []
     for demo in demos:
-        body = "\n".join(f"{name}: {value}" for name, value in demo)
-        listed.append(fill("<li>{}</li>", passage(_marked(tag, body) if tag else body)))
+        body = example_html(demo)
+        listed.append(fill("<li>{}</li>", _marked(tag, body) if tag else body))
     count = fill("<strong>{} {}</strong>", counted(demos, "demo"), word)
     return _folded(count, fill("<ol>{}</ol>", join(listed)), fold=True)
 
@@ -134,7 +135,7 @@ def _no_demos() -> Markup:
     return fill("<p>no demos</p>")
 
 
-def _marked(tag: str, text: str) -> Markup:
+def _marked(tag: str, text: str | Markup) -> Markup:
     style = {"ins": _INS, "del": _DEL, "mark": _MARK}[tag]
     return fill('<{tag} style="{style}">{text}</{tag}>', tag=tag, style=style, text=text)
 

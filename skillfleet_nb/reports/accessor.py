@@ -64,7 +64,13 @@ class Reports:
         settings = Settings.load(self._store.home.config)
         return compare(self._store, settings, [self._find(name) for name in jobs], jobs)
 
-    def export(self, jobs: Job | str | Sequence[Job | str], path: str | Path) -> Path:
+    def export(
+        self,
+        jobs: Job | str | Sequence[Job | str],
+        path: str | Path,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Path:
         """Write a report of jobs as one HTML file, which needs no network and holds no key.
 
         Parameters
@@ -73,6 +79,8 @@ class Reports:
             One or more jobs, by name or id or as they are.
         path
             A file that ends in .html.
+        progress
+            Called with how many charts are drawn, and of how many.
 
         Raises
         ------
@@ -85,7 +93,7 @@ class Reports:
 
         named = [jobs] if isinstance(jobs, str | Job) else jobs
         chosen = [self._find(job) if isinstance(job, str) else job for job in named]
-        return write_report(chosen, self._charts, self._store, path)
+        return write_report(chosen, self._charts, self._store, path, progress)
 
 
 class Programs:

@@ -6,19 +6,28 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.config import Settings
+from skillfleet_nb.design import LINE
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.format import duration, is_missing, money, one_line, points
+from skillfleet_nb.example import answer_fields, example_html, single
+from skillfleet_nb.format import counted, duration, is_missing, money, points
+from skillfleet_nb.html import fill, join
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.power import rows_needed
-from skillfleet_nb.reports.program_page import answer_in_words
 from skillfleet_nb.reports.stored_programs import programs_of
+from skillfleet_nb.runs.spec import CREATE_SKILL
 from skillfleet_nb.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dspy import Example
+    from markupsafe import Markup
+
     from skillfleet_nb.advice.recommendation import Option
+    from skillfleet_nb.example import Read
     from skillfleet_nb.runs.jobs.job import Job
 
-_EXAMPLES, _LONGEST = 5, 300
+_EXAMPLES = 5
 _SOLVED = 0.5
 _WORTH = 0.05  # the gain, in [0, 1], that more rows are reckoned for
 _Z95 = 1.96
@@ -26,13 +35,19 @@ _MOST_ROWS = 20_000
 
 
 class Failing(NamedTuple):
-    """An example that the best program gets wrong, in words."""
+    """An example that the best program gets wrong."""
 
-    input: str
-    expected: str
-    answer: str
+    inputs: Mapping[str, Any]
+    expected: Mapping[str, Any]
+    answer: Mapping[str, Any]
     feedback: str
     score: float
+
+    def fields(self) -> list[tuple[str, Any]]:
+        """Return what is to be read of it, in order."""
+        fields = [*self.inputs.items(), ("expected", single(self.expected)), ("answer", single(self.answer))]
+        fields += [("feedback", self.feedback)] if self.feedback else []
+        return [(name, value) for name, value in fields if value not in ({}, "")]
 
 
 def failing(job: Job) -> tuple[list[Failing], int]:
@@ -44,6 +59,8 @@ def failing(job: Job) -> tuple[list[Failing], int]:
         The worst ones, and how many there are.
     """
     best = job.progress.best_program
+    if job.progress.optimizer == CREATE_SKILL:
+        return [], 0  # its findings stand on its card
     try:
         store = Store(job.home)
         programs = programs_of(store, Settings.load(job.home.config), job)
@@ -56,16 +73,28 @@ def failing(job: Job) -> tuple[list[Failing], int]:
     rows = rows.drop_duplicates("example_id")  # it may have been scored in several trials
     rows = rows[rows.score.fillna(0.0) < _SOLVED]
 
-    def words(value: Any) -> str:
-        return "" if is_missing(value) else one_line(str(value), _LONGEST)
-
     return [
         Failing(
-            words(r["input"]) or f"example {str(r['example_id'])[:8]}", words(r["expected"]),
-            answer_in_words(r["output"], _LONGEST), words(r["feedback"]), 0.0 if is_missing(r["score"]) else r["score"],
+            *_of(programs.examples.get(r["example_id"]), str(r["example_id"])), answer_fields(r["output"]),
+            "" if is_missing(r["feedback"]) else str(r["feedback"]), 0.0 if is_missing(r["score"]) else r["score"],
         )
         for r in rows.head(_EXAMPLES).to_dict("records")
     ], len(rows)  # fmt: skip
+
+
+def _of(example: Example | None, example_id: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return inputs and labels of an example; of one that was not kept, the beginning of its id."""
+    if example is None:
+        return {"example": example_id[:8]}, {}
+    return example.inputs().toDict(), example.labels().toDict()
+
+
+def failing_html(failing: Sequence[Failing], n: int, read: Read | None = None) -> Markup:
+    """Show the worst of `n` examples that are still failed on; `read` as for `example_html`."""
+    title = f"{counted(n, 'example')} it still fails on" + (f", the worst {len(failing)}" if n > len(failing) else "")
+    row = f"padding:4px 0;border-bottom:1px solid {LINE}"
+    listed = join(fill("<div style='{}'>{}</div>", row, example_html(one.fields(), read)) for one in failing)
+    return fill("<details open><summary>{}</summary>{}</details>", title, listed)
 
 
 def next_steps(job: Job) -> list[str]:

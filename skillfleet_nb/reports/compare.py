@@ -12,10 +12,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.example import in_words
 from skillfleet_nb.format import is_missing, one_line
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.reports.comparison import NONE, Comparison, Difference, Run
-from skillfleet_nb.reports.stored_programs import in_words
 from skillfleet_nb.stats import paired_comparison, unpaired_comparison
 from skillfleet_nb.store import queries
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from skillfleet_nb.events import JobState
+from skillfleet_nb.example import answer_in_words
 from skillfleet_nb.format import duration, money, one_line, points
 from skillfleet_nb.html import NO_MATH, fill, items, join, table, text_table
-from skillfleet_nb.reports.program_page import answer_in_words, mark
+from skillfleet_nb.reports.program_page import mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,11 +101,11 @@ class ComparisonPage(NamedTuple):
     def outcome(self) -> list[tuple[str, list[str]]]:
         """Return what each run came to, a word and a value for each run in every row."""
         rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
-            ("state", lambda f: str(f["state"])),
+            ("state", lambda f: JobState(f["state"]).in_words),
             ("validation", lambda f: _change(f["baseline_score"], f["best_score"])),
             ("test (sealed)", lambda f: _change(f["test_baseline"], f["test_score"])),
             ("against the given program", lambda f: f["verdict"] or "not tested"),
-            ("LM calls", lambda f: f"{f['lm_calls'] or 0:,} bought, {f['cached_calls'] or 0:,} cached"),
+            ("LM calls", lambda f: f"{f['lm_calls'] or 0:,} made, {f['cached_calls'] or 0:,} from the cache"),
             ("cost", lambda f: money(f["cost_usd"])),
             ("cost without the cache", lambda f: money(f["full_cost_usd"])),
             ("time", lambda f: "-" if f["wall_s"] is None else duration(f["wall_s"])),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.runs.jobs.job import Job
+from skillfleet_nb.runs.spec import CREATE_SKILL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,9 @@ def resolved(asked: EvaluateRequest, find: Callable[[str], Job], registry: Regis
 def can_be_tested(job: Job) -> bool:
     """Tell whether a job ended with a program that was not tested, though it could be."""
     p = job.progress
-    if not p.state.is_finished() or p.best_program is None or (p.result is not None and p.result.verdict):
+    if p.optimizer == CREATE_SKILL or not p.state.is_finished() or p.best_program is None:
+        return False
+    if p.result is not None and p.result.verdict:
         return False
     try:
         return bool(job.parcel().request.test)

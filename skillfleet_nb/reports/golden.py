@@ -223,7 +223,7 @@ def check(
     import dspy
 
     if calls < 0:
-        raise InputError(f"{calls} calls cannot be bought: give a number from 0, which asks DSPy's cache alone.")
+        raise InputError(f"{calls} calls cannot be made: give a number from 0, which asks DSPy's cache alone.")
     kept = _kept(home, version)
     golden = [GoldenAnswer(one["inputs"], one["output"]) for one in kept]
     lm = dspy.settings.lm
@@ -242,7 +242,7 @@ def check(
             if left <= 0 or lm is None:
                 answers.append(answer)
                 typed = as_typed(f"program check {version.ref} --max-calls {KEPT}")
-                why = f"the cache does not hold all, and {counted(calls, 'call')} may be bought: {typed} asks anew"
+                why = f"the cache does not hold all, and {counted(calls, 'call')} may be made: {typed} asks anew"
                 continue
             try:
                 tried = ask(

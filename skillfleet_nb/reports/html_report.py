@@ -12,20 +12,21 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.charts import to_script
+from skillfleet_nb.charts import to_live, to_script
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.format import money, points
 from skillfleet_nb.html import fill, items, join, preformatted, render, table
+from skillfleet_nb.reports.after_run import failing, failing_html
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     from markupsafe import Markup
 
-    from skillfleet_nb.charts import Charts
+    from skillfleet_nb.charts import Chart, Charts
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Store
 
@@ -36,7 +37,13 @@ _MOST_TRIALS, _MOST_ERRORS, _LONGEST = 300, 20, 400
 _POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
-def write_report(jobs: Sequence[Job], charts: Charts, store: Store, path: str | Path) -> Path:
+def write_report(
+    jobs: Sequence[Job],
+    charts: Charts,
+    store: Store,
+    path: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
     """Write a report of jobs as one HTML file.
 
     Parameters
@@ -47,6 +54,8 @@ def write_report(jobs: Sequence[Job], charts: Charts, store: Store, path: str | 
         Of the jobs' home.
     path
         Ends in .html.
+    progress
+        Called with how many charts are drawn, and of how many.
 
     Raises
     ------
@@ -61,13 +70,30 @@ def write_report(jobs: Sequence[Job], charts: Charts, store: Store, path: str | 
     if not target.parent.is_dir():  # before the work is done
         raise InputError(f"cannot write {str(target)!r}: there is no such folder; make it, or name another")
     try:
-        target.write_text(_page(jobs, charts, store), "utf-8")
+        target.write_text(_page(jobs, _Drawing(charts, progress, jobs), store), "utf-8")
     except OSError as exc:
         raise InputError(f"cannot write {str(target)!r}: {exc.strerror}; write it elsewhere") from exc
     return target
 
 
-def _page(jobs: Sequence[Job], charts: Charts, store: Store) -> str:
+class _Drawing:
+    """Draws charts, and counts them."""
+
+    def __init__(self, charts: Charts, progress: Callable[[int, int], None] | None, jobs: Sequence[Job]) -> None:
+        self._charts, self._progress, self._drawn = charts, progress, 0
+        self._all = len(jobs) * len(_OF_A_JOB) + (len(_OF_SEVERAL) if len(jobs) > 1 else 0)
+
+    def plot(self, kind: str, *jobs: Job) -> Chart:
+        chart = self._charts.plot(kind, *jobs)
+        if not chart.data.empty:
+            _ = chart.svg  # drawn now, for the count to be true
+        self._drawn += 1
+        if self._progress is not None:
+            self._progress(self._drawn, self._all)
+        return chart
+
+
+def _page(jobs: Sequence[Job], charts: _Drawing, store: Store) -> str:
     from importlib.metadata import version
 
     title = f"Report of {jobs[0].name}" if len(jobs) == 1 else f"Report of {len(jobs)} jobs"
@@ -96,7 +122,7 @@ def _script() -> str:
     return script.replace("</script", "<\\/script")
 
 
-def _job(job: Job, charts: Charts, store: Store) -> dict[str, object]:
+def _job(job: Job, charts: _Drawing, store: Store) -> dict[str, object]:
     p = job.progress
     return {
         "id": job.id,
@@ -104,6 +130,7 @@ def _job(job: Job, charts: Charts, store: Store) -> dict[str, object]:
         "verdict": (p.result.summary if p.result else "") or p.error or p.state_in_words,
         "summary": table([], job.summary()),
         "diff": _diff(job),
+        "failing": _failing(job),
         "charts": [(f"{job.id}-{kind}", charts.plot(kind, job)) for kind in _OF_A_JOB],
         "trials": _trials(store, job.id),
         "failures": _failures(job, store),
@@ -116,7 +143,7 @@ def _json(spec: dict[str, Any]) -> Markup:
     """Write a chart's specification as JSON that cannot end the element it stands in."""
     from markupsafe import Markup
 
-    return Markup(json.dumps(spec).replace("<", "\\u003c"))  # noqa: S704  text of a script, not of the page
+    return Markup(json.dumps(to_live(spec)).replace("<", "\\u003c"))  # noqa: S704  text of a script, not of the page
 
 
 def _missing(why: str) -> Markup:
@@ -128,6 +155,11 @@ def _diff(job: Job) -> Markup:
         return job.diff().html()
     except SkillfleetError as exc:
         return _missing(str(exc))
+
+
+def _failing(job: Job) -> Markup:
+    worst, n = failing(job)
+    return failing_html(worst, n) if worst else _missing("None that is known.")
 
 
 def _trials(store: Store, job_id: str) -> Markup:

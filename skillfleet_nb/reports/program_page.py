@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.example import answer_in_words, example_html
 from skillfleet_nb.format import counted, one_line, points, whole
 from skillfleet_nb.html import NO_MATH, fill, join, passage, table, text_table
 from skillfleet_nb.messages import as_typed
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
 
+    from skillfleet_nb.example import Read
     from skillfleet_nb.programs.changes import Demo
 
 SHORT_ID = 8
@@ -80,11 +81,11 @@ def program_text(
 
 def program_html(
     facts: Sequence[Sequence[str]], state: Mapping[str, Any], scores: pd.DataFrame, changes: Markup | None,
-    lines: Sequence[str],
+    lines: Sequence[str], read: Read | None = None,
 ) -> Markup:  # fmt: skip
     """Return a program as HTML; `changes` are those to the given program, `lines` how to use it."""
     parts = [table([], [list(row) for row in facts])]
-    parts += predictors_html(state)
+    parts += predictors_html(state, read)
     if changes is not None:
         parts.append(_folded("changes to the given program", changes))
     header, rows, below = scored_rows(scores, _ROWS)
@@ -108,14 +109,14 @@ def predictors_text(state: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def predictors_html(state: Mapping[str, Any]) -> list[Markup]:
-    """Return the instructions of each predictor as HTML, its demos folded."""
+def predictors_html(state: Mapping[str, Any], read: Read | None = None) -> list[Markup]:
+    """Return the instructions of each predictor as HTML, its demos folded; `read` as for `example_html`."""
     parts = []
     for name, instructions, demos in _predictors(state):
         of = f" of {name}" if name else ""
         parts.append(fill("<p><strong>instructions{}</strong></p>{}", of, passage(instructions)))
         if demos:
-            listed = join(fill("<li>{}</li>", passage("\n".join(f"{k}: {v}" for k, v in demo))) for demo in demos)
+            listed = join(fill("<li>{}</li>", example_html(demo, read)) for demo in demos)
             parts.append(_folded(f"{counted(demos, 'demo')}{of}", fill("<ol>{}</ol>", listed)))
     return parts
 
@@ -125,33 +126,16 @@ def scored_rows(scores: pd.DataFrame, most: int) -> tuple[list[str], list[list[s
     worst = scores.sort_values(["score", "split", "example_id"], kind="stable").head(most)
     header = ["split", "score", "answer", "expected", "input"]
     rows = [
-        [r["split"], mark(r["score"]), answer_in_words(r["output"]), *(one_line(r[k], _WIDER) for k in header[3:])]
+        [
+            r["split"],
+            mark(r["score"]),
+            answer_in_words(r["output"], _WIDER),
+            *(one_line(r[k], _WIDER) for k in header[3:]),
+        ]
         for r in worst.to_dict("records")
     ]
     n = len(scores)
     return header, rows, f"{n:,} example{'s' * (n != 1)}, the worst first" + (f"; {most} shown" if n > most else "")
-
-
-def answer_in_words(output: object, most: int = _WIDER) -> str:
-    """Write a recorded output for a person.
-
-    Examples
-    --------
-    >>> answer_in_words('{"intent":"bug"}'), answer_in_words("sha256:12"), answer_in_words(None)
-    ('bug', '(not recorded)', '')
-    """
-    if not isinstance(output, str):
-        return ""
-    if output.startswith("sha256:"):
-        return "(not recorded)"
-    try:
-        fields = json.loads(output)
-    except ValueError:
-        return one_line(output, most)
-    texts = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in fields.items()}
-    if len(texts) == 1:
-        return one_line(next(iter(texts.values())), most)
-    return one_line(" · ".join(f"{k}: {v}" for k, v in texts.items()), most)
 
 
 def mark(score: float) -> str:

@@ -7,6 +7,7 @@ for (const figure of document.querySelectorAll("figure[data-chart]")) {
   vegaEmbed(live, spec, { mode: "vega-lite", renderer: "svg", actions }).then(
     () => {
       figure.querySelector(".picture").replaceWith(live);
+      live.querySelector("summary")?.setAttribute("aria-label", "save the picture");
       figure.dataset.live = "yes";
     },
     (error) => console.warn("a chart stays a picture:", error),

@@ -33,8 +33,8 @@ def starts_from(job: Job, jobs: pd.DataFrame) -> str:
         for row in sources.itertuples():
             if Progress(job.home, str(row.job_id)).update().first_program != program_id:
                 tested = "" if is_missing(row.test_score) else f", {points(row.test_score)} on its sealed test"
-                return f"start  the best program of {row.name}{tested}"
+                return f"starts from the best program of {row.name}{tested}"
     except SkillfleetError:
-        return "start  your program"
+        return "starts from your program"
     demos = describe(state).n_demos
-    return f"start  your program as it is, with {f'{demos:,} demo' + 's' * (demos != 1) if demos else 'no demos'}"
+    return f"starts from your program as it is, with {f'{demos:,} demo' + 's' * (demos != 1) if demos else 'no demos'}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.blobs import referred
 from skillfleet_nb.errors import InputError, JobError, unknown
+from skillfleet_nb.example import in_words
 from skillfleet_nb.format import is_missing, points
 from skillfleet_nb.html import Readable
 from skillfleet_nb.messages import as_typed
@@ -18,6 +17,7 @@ from skillfleet_nb.programs.state import describe, save_state
 from skillfleet_nb.reports.program_page import SHORT_ID, program_html, program_text, programs_table, use_lines
 from skillfleet_nb.runs.tryout import ask
 from skillfleet_nb.store import load_program, queries
+from skillfleet_nb.store.blobs import Blobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -234,7 +234,8 @@ class StoredProgram(Readable):
     def html(self, *, lines: bool = True) -> Markup:
         """Show it as HTML; `lines` adds how to use it."""
         changes = None if self.is_given else self.diff().html()
-        return program_html(self._facts(), self.state, self.scores(), changes, use_lines(self.id) if lines else ())
+        how = use_lines(self.id) if lines else ()
+        return program_html(self._facts(), self.state, self.scores(), changes, how, Blobs(self._store.home).read)
 
     def _facts(self) -> list[list[str]]:
         role = {
@@ -317,19 +318,6 @@ def find(
         hint = f"Give a job for its best program, or an id: {as_typed('programs JOB')} lists them."
         raise unknown("program", name_or_id, allowed, hint=hint)
     return programs_of(store, settings, job_of(str(fits.job_id.iloc[0])))[str(fits.program_id.iloc[0])]
-
-
-def in_words(fields: Mapping[str, Any]) -> str:
-    """Write an example's fields as a line of text; the name of a single one goes without saying.
-
-    Examples
-    --------
-    >>> in_words({"text": "hello"}), in_words({"a": 1, "b": "x"})
-    ('hello', 'a: 1 · b: x')
-    """
-    values = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False, default=str) for k, v in fields.items()}
-    texts = {k: referred(text) for k, text in values.items()}
-    return next(iter(texts.values())) if len(texts) == 1 else " · ".join(f"{k}: {v}" for k, v in texts.items())
 
 
 def _number(value: float) -> float | None:

@@ -293,7 +293,7 @@ class Execution:
         return Stop(StopKind.ERROR, f"{what} failed: {in_one_line(self._session.redactor.error(exc))}")
 
     def _best(self, baseline: Candidate, returned: Program | None, stop: Stop, gate: Gate) -> Candidate:
-        """Choose by validation: the returned program, unless another full evaluation beat it.
+        """Choose by validation: the returned program, unless another full evaluation beat it; yours where none did.
 
         An optimizer with a rule of its own has chosen already.
         """
@@ -305,9 +305,8 @@ class Execution:
             self._unless_left(gate, partial(self._scorer.validate, contender.program, gate))
         top = self._recorder.best("val") or baseline
         top.chosen = True
-        if contender is not None and contender.scores.get("val", -1.0) >= top.scores["val"]:
-            return contender
-        return top
+        ties = contender is not None and contender.scores.get("val", -1.0) >= top.scores["val"]
+        return contender if contender is not None and ties and top is not baseline else top
 
     def _accepted(self, baseline: Candidate, best: Candidate, stop: Stop, gate: Gate) -> tuple[Candidate, Stop]:
         """Have the best program accepted by a person; declined, it is not the result."""

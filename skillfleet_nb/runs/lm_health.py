@@ -155,7 +155,7 @@ def told_at_the_end(session: Session, recorder: Recorder, metric: RunMetric) -> 
         sentences.append(f"{ledger.fallbacks.answers} requests were answered by a fallback")
     if ledger.duplicates:
         sentences.append(
-            f"{ledger.duplicates} requests were bought while the same one was in flight: DSPy asks again for a "
+            f"{ledger.duplicates} requests were sent while the same one was in flight: DSPy asks again for a "
             "prediction that takes more than 120 s, and equal examples are asked at once"
         )
     return sentences

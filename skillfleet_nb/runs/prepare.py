@@ -209,7 +209,7 @@ def in_time(settle: Callable[[], Prepared], minutes: float | None) -> Prepared:
     try:
         return run_within(settle, minutes)
     except RunStopped as stop:
-        raise JobError(f"{stop.reason}; nothing was bought") from None
+        raise JobError(f"{stop.reason}; no call was made") from None
 
 
 def checked_fallbacks(value: object) -> tuple[Model, ...]:

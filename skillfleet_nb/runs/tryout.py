@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.design import QUIET
 from skillfleet_nb.errors import InputError, JobError, LMError, unknown
 from skillfleet_nb.events import ProgramTried
+from skillfleet_nb.example import example_html
 from skillfleet_nb.format import duration, money
-from skillfleet_nb.html import Readable, table, text_table
+from skillfleet_nb.html import Readable, fill, join, text_table
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.lm.faults import advice, in_one_line, in_short
 from skillfleet_nb.lm.limits import RunStopped
@@ -19,11 +21,15 @@ from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.runs.outputs import output_json
 from skillfleet_nb.runs.task import checked_lm, input_fields
+from skillfleet_nb.store.blobs import Blobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from markupsafe import Markup
+
     from skillfleet_nb.config import Settings
+    from skillfleet_nb.example import Read
     from skillfleet_nb.lm.limits import Limits
     from skillfleet_nb.store import Home
     from skillfleet_nb.typing import Model, Program
@@ -45,6 +51,8 @@ class Tryout(Readable):
         USD; None where a price is unknown.
     seconds
         Wall time.
+    read
+        Finds the images and sounds that it holds.
     """
 
     prediction: Any
@@ -53,6 +61,7 @@ class Tryout(Readable):
     cached: int
     cost_usd: float | None
     seconds: float
+    read: Read | None = field(default=None, repr=False)
 
     def _rows(self) -> list[list[str]]:
         items = self.prediction.items() if hasattr(self.prediction, "items") else [("output", self.prediction)]
@@ -69,9 +78,11 @@ class Tryout(Readable):
 
     __repr__ = Readable.__str__
 
-    def html(self) -> str:
+    def html(self) -> Markup:
         """Show it as HTML."""
-        return table([], [*self._rows(), ["took", self.cost()]])
+        fields = self.prediction.items() if hasattr(self.prediction, "items") else [("output", self.prediction)]
+        took = fill("<div style='opacity:{}'>{}</div>", QUIET, self.cost())
+        return join([example_html([(str(name), value) for name, value in fields], self.read), took])
 
 
 def ask(
@@ -126,7 +137,7 @@ def ask(
         session.emit(tried.model_copy(update={"output": _recorded(prediction, settings)}), sync=True)
     totals = session.ledger.totals
     seconds = time.perf_counter() - started
-    return Tryout(prediction, str(lm.model), totals.calls, totals.cached, totals.cost_usd, seconds)
+    return Tryout(prediction, str(lm.model), totals.calls, totals.cached, totals.cost_usd, seconds, Blobs(home).read)
 
 
 def typed_inputs(program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:

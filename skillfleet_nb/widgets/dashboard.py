@@ -18,6 +18,7 @@ import traitlets as t
 
 from skillfleet_nb.charts.convergence import convergence_data
 from skillfleet_nb.commands.views import RunHistory
+from skillfleet_nb.design import stylesheet
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
 from skillfleet_nb.events import JobState
 from skillfleet_nb.html import fill, join
@@ -49,7 +50,7 @@ class JobGrid(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untype
     """What a page and the kernel share."""
 
     _esm = _STATIC / "dashboard.js"
-    _css = (_VENDOR / "tabulator_simple.min.css").read_text("utf-8") + (_STATIC / "dashboard.css").read_text("utf-8")
+    _css = (_VENDOR / "tabulator_simple.min.css").read_text("utf-8") + stylesheet(_STATIC / "dashboard.css")
     library = t.Unicode().tag(sync=True)
     filters = t.Dict(value_trait=t.Unicode()).tag(sync=True)
     chosen = t.List(t.Unicode()).tag(sync=True)

@@ -6,6 +6,7 @@ import keyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from skillfleet_nb.design import LEADING, TEXT
 from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,11 +55,19 @@ class Face:
         return {**(data or {}), "text/html": self._repr_html_(), "text/plain": repr(self)}, metadata
 
 
+def framed(html: str = "") -> str:
+    """Return HTML for a widget that is no wider than the page, what is wider scrolls within it, in lines of text.
+
+    A widget's own lines are as high as its buttons.
+    """
+    return f"<div style='contain:inline-size;font-size:{TEXT}px;line-height:{LEADING}'>{html}</div>"
+
+
 def page(html: str = "") -> Any:
-    """Make a widget that shows HTML no wider than the page: what is wider scrolls within it."""
+    """Make a widget that shows HTML as :func:`framed` does."""
     import ipywidgets as w
 
-    return w.HTML(f"<div style='contain:inline-size;line-height:1.4'>{html}</div>")
+    return w.HTML(framed(html))
 
 
 def checked_name(name: str) -> str:

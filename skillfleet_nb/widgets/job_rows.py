@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from skillfleet_nb.events import JobState
 from skillfleet_nb.format import duration, is_missing, money, points, points_change, whole
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def rows_of(jobs: pd.DataFrame) -> dict[str, list[Any]]:
         Rows of the relation ``jobs``.
     """
     plain = {to: jobs[column].astype(object).where(jobs[column].notna(), None).tolist() for to, column in _FROM.items()}
-    plain["state"] = jobs["state"].mask(jobs["paused"], "paused").tolist()
+    plain["state"] = jobs["state"].map(_in_words).mask(jobs["paused"], "paused").tolist()
     plain["task"] = [f"{program} · {metric}" for program, metric in zip(jobs["program"], jobs["metric"], strict=True)]
     plain["started"] = (jobs["created_at"].astype("int64") / 1e6).round(1).tolist()
     plain["tags"] = [", ".join(tags) for tags in jobs["tags"]]
@@ -107,3 +108,7 @@ def found(rows: Mapping[str, list[Any]], filters: Mapping[str, str]) -> list[int
         if text.strip():
             places = [row for row in places if fits(field, text, rows[field][row])]
     return places
+
+
+def _in_words(state: str) -> str:
+    return JobState(state).in_words

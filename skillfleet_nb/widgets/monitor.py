@@ -18,9 +18,11 @@ import orjson
 import traitlets as t
 
 from skillfleet_nb.commands.views import ProgressLine
+from skillfleet_nb.design import stylesheet
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.reports.after_run import failing, next_steps
 from skillfleet_nb.runs.jobs.picture import changes
+from skillfleet_nb.store.blobs import Blobs
 from skillfleet_nb.widgets.actions import ACTIONS, Actions, best_name
 from skillfleet_nb.widgets.clicks import let_in
 from skillfleet_nb.widgets.face import Twice
@@ -51,7 +53,7 @@ class MonitorPage(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is un
     """What the page gets, one JSON text; what it says comes back as messages."""
 
     _esm = _STATIC / "monitor.js"
-    _css = _STATIC / "monitor.css"
+    _css = stylesheet(_STATIC / "monitor.css")
     state = t.Unicode("").tag(sync=True)
 
 
@@ -189,7 +191,7 @@ class Monitor:
             return still(picture, diff, hint)
         if self._after is None:
             steps = [*next_steps(self.job), *filter(None, [self.job.next_step()])]
-            self._after = After(*failing(self.job), steps)
+            self._after = After(*failing(self.job), steps, Blobs(self.job.home).read)
         return still(picture, diff, hint, self._after)
 
     def _compared(self, picture: Picture) -> Markup | None:

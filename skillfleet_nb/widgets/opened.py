@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from skillfleet_nb.commands.views import JobReport
 from skillfleet_nb.errors import unknown
+from skillfleet_nb.example import answer_fields, answer_in_words, example_html, response_fields, single
 from skillfleet_nb.format import duration, is_missing, money, one_line, points, whole
-from skillfleet_nb.html import fill, join, passage, table
-from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, mark
+from skillfleet_nb.html import fill, join, passage
+from skillfleet_nb.reports.program_page import SHORT_ID, mark
+from skillfleet_nb.store.blobs import Blobs
 from skillfleet_nb.widgets.actions import best_name
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
+    from skillfleet_nb.example import Read
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.reports.stored_programs import StoredProgram
 
@@ -106,17 +109,17 @@ def _example(program: StoredProgram, example_id: str) -> Markup:
     mine = scores[scores.example_id == example_id]
     if mine.empty:
         raise unknown("example", example_id, scores.example_id.head(5))
+    read = Blobs(program.job.home).read
     example = program.programs.examples.get(example_id)
-    inputs = {} if example is None else example.inputs().toDict()
-    wanted = {} if example is None else example.labels().toDict()
-    facts = [[name, _text(value)] for name, value in inputs.items()]
-    facts += [[f"{name} (expected)", _text(value)] for name, value in wanted.items()]
+    fields = [] if example is None else list(example.inputs().toDict().items())
+    fields += [] if example is None else [("expected", single(example.labels().toDict()))]
     for row in mine.to_dict("records"):
-        facts.append([f"answer on {row['split']}", answer_in_words(row["output"], 10_000)])
-        facts.append(["score", mark(row["score"])])
-        facts += [] if is_missing(row["feedback"]) else [["feedback", str(row["feedback"])]]
+        fields.append((f"answer on {row['split']}", single(answer_fields(row["output"]))))
+        fields.append(("score", mark(row["score"])))
+        fields += [] if is_missing(row["feedback"]) else [("feedback", str(row["feedback"]))]
     calls = program.calls(example_id)
-    return join([table([], facts), fill("<h4>Calls</h4>{}", _tree(calls[:_CALLS]) or _none())])
+    tree = _tree(calls[:_CALLS], read) or _none()
+    return join([example_html(fields, read), fill("<h4>Calls</h4>{}", tree)])
 
 
 def _none() -> Markup:
@@ -125,7 +128,7 @@ def _none() -> Markup:
     )
 
 
-def _tree(calls: Sequence[dict[str, Any]]) -> Markup | str:
+def _tree(calls: Sequence[dict[str, Any]], read: Read) -> Markup | str:
     """Show calls in order; one that was asked with the answer of another lies in it."""
     if not calls:
         return ""
@@ -137,12 +140,14 @@ def _tree(calls: Sequence[dict[str, Any]]) -> Markup | str:
         first["model"], "from the cache" if first["cached"] else money(first["cost_usd"]), f"{n_in} → {n_out} tokens",
         duration(first["latency_s"]),
     ])  # fmt: skip
+    prompt = passage(_text(first["prompt"]))
+    answer = example_html(response_fields(_text(first["response"])), read)
     shown = [
-        fill("<details{}><summary>{}</summary>{}</details>", "" if name == "prompt" else " open", name, passage(text))
-        for name, text in (("prompt", _text(first["prompt"])), ("answer", _text(first["response"])))
+        fill("<details open><summary>answer</summary>{}</details>", answer),
+        fill("<details><summary>prompt</summary>{}</details>", prompt),
     ]
-    one = fill("<li><strong>{}</strong>{}{}</li>", head, join(shown), _tree(inside))
-    return join([fill("<ol style='padding-left:1.5em'>{}</ol>", one), _tree(beside)])
+    one = fill("<li><strong>{}</strong>{}{}</li>", head, join(shown), _tree(inside, read))
+    return join([fill("<ol style='padding-left:1.5em'>{}</ol>", one), _tree(beside, read)])
 
 
 def _uses(call: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as w
 
 from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.example import answer_in_words
 from skillfleet_nb.format import one_line, points
 from skillfleet_nb.html import fill, preformatted
-from skillfleet_nb.reports.program_page import SHORT_ID, answer_in_words, mark
+from skillfleet_nb.reports.program_page import SHORT_ID, mark
 from skillfleet_nb.reports.stored_programs import StoredPrograms
 from skillfleet_nb.runs.task import input_fields
 from skillfleet_nb.widgets.actions import best_name

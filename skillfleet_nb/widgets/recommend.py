@@ -11,7 +11,7 @@ import ipywidgets as w
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
 from skillfleet_nb.format import duration, money
 from skillfleet_nb.html import fill, items, preformatted, table
-from skillfleet_nb.widgets.face import Face
+from skillfleet_nb.widgets.face import Face, framed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,8 @@ class RecommendationCard(Face):
         self._first, self._fleet = recommendation, fleet
         usd = [o.cost_usd.high for o in recommendation.options if o.cost_usd]
         minutes = [o.wall_s.high / 60 for o in recommendation.options]
-        wide, style = w.Layout(width="420px"), {"description_width": "110px"}
+        wide = w.Layout(width="100%", max_width="420px", min_width="0")
+        style = {"description_width": "100px"}
         self.budget = w.SelectionSlider(
             options=_ladder(usd, recommendation.budget_usd, _dollars), description="budget", layout=wide, style=style,
             value=_or_inf(recommendation.budget_usd), continuous_update=True, disabled=not any(usd),
@@ -64,8 +65,10 @@ class RecommendationCard(Face):
             style=style, readout_format=".2f", continuous_update=True,
         )  # fmt: skip
         self.sort = w.Dropdown(options=_SORTS, value="score", description="sort by", layout=w.Layout(width="220px"))
-        self.choice = w.Dropdown(description="run", layout=w.Layout(width="330px"))
-        self.button = w.Button(description="Run this", button_style="primary", icon="play")
+        self.choice = w.Dropdown(description="run", layout=w.Layout(width="330px", max_width="100%"))
+        self.button = w.Button(
+            description="Run this", button_style="primary", icon="play", layout=w.Layout(width="130px")
+        )
         self._facts, self._table, self._chart, self._told = w.HTML(), w.HTML(), w.HTML(), w.HTML()
         for slider in (self.budget, self.minutes, self.quality):
             slider.observe(self._moved, ["value"])
@@ -73,8 +76,14 @@ class RecommendationCard(Face):
         self.choice.observe(lambda _: self._named(), ["value"])
         self.button.on_click(self._clicked)
         self._show(recommendation)
-        sliders = w.VBox([self.budget, self.minutes, self.quality, self._facts])
-        side = w.VBox([w.HBox([self.choice, self.button]), self._told, self._chart])
+        sliders = w.VBox(
+            [self.budget, self.minutes, self.quality, self._facts],
+            layout=w.Layout(flex="1 1 380px", max_width="560px", min_width="0"),
+        )
+        side = w.VBox(
+            [w.HBox([self.choice, self.button], layout=w.Layout(flex_flow="row wrap")), self._told, self._chart],
+            layout=w.Layout(flex="1 1 460px", min_width="0"),
+        )
         top = w.Box([sliders, side], layout=w.Layout(display="flex", flex_flow="row wrap", grid_gap="16px"))
         self.box = w.VBox([top, self.sort, self._table])
         self.box.add_class("sf-recommend")
@@ -133,14 +142,14 @@ class RecommendationCard(Face):
         self.button.disabled = False
         rows = [list(row) for row in made.summary()]
         why = items([*made.reasons, *made.notes], title="Why")
-        self._facts.value = fill("<div style='max-width:34em'>{}{}</div>", table([], rows), why)
+        self._facts.value = framed(fill("<div style='max-width:34em'>{}{}</div>", table([], rows), why))
         mine = made.chosen.name
         names = [mine, *(o.name for o in made.options if o.name != mine)]
         self.choice.options = [(f"{n} (recommended)" if n == mine else n, n) for n in names]
         self.choice.value = mine
         self._named()
         self._list()
-        self._chart.value = made.svg
+        self._chart.value = framed(made.svg)
 
     def _named(self) -> None:
         made = self.recommendation
@@ -159,7 +168,7 @@ class RecommendationCard(Face):
         options = sorted(made.options, key=keys[self.sort.value])
         rows = [_row(o, mine) for o in options]
         header = ["", "optimizer", "cost", "time", "expected score", "difference", ""]
-        self._table.value = table(header, rows, title="Everything compared (intervals of 80%)")
+        self._table.value = framed(table(header, rows, title="Everything compared (intervals of 80%)"))
 
     def _clicked(self, button: w.Button) -> None:
         del button
@@ -173,7 +182,7 @@ class RecommendationCard(Face):
 
 
 def _row(o: Option, mine: str) -> list[str]:
-    mark = "→" if o.name == mine else "" if o.feasible else "no"
+    mark = "→" if o.name == mine else "" if o.feasible else "✕"
     return [mark, *o.row(), o.why_not]
 
 

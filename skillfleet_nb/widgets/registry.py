@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets as t
 
+from skillfleet_nb.design import stylesheet
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, SkillfleetError
 from skillfleet_nb.format import counted
 from skillfleet_nb.html import fill, render, table
@@ -34,7 +35,7 @@ class RegistryPage(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is u
     """Pieces of HTML, shown as they are; what is clicked in them comes back as messages."""
 
     _esm = _STATIC / "registry.js"
-    _css = _STATIC / "registry.css"
+    _css = stylesheet(_STATIC / "registry.css")
     listing = t.Unicode("").tag(sync=True)
     opened = t.Unicode("").tag(sync=True)
     panel = t.Unicode("").tag(sync=True)

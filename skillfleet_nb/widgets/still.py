@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from skillfleet_nb.design import BLUE, GREEN, ORANGE, SMALL, VERMILION
 from skillfleet_nb.format import counted, duration
 from skillfleet_nb.html import NO_MATH, fill, items, join, progress_bar, render, table
-from skillfleet_nb.runs.spec import EVALUATE
+from skillfleet_nb.reports.after_run import failing_html
+from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from markupsafe import Markup
 
+    from skillfleet_nb.example import Read
     from skillfleet_nb.reports.after_run import Failing
     from skillfleet_nb.runs.jobs.picture import Picture
 
-BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"  # Okabe and Ito: told apart by colour-blind readers
-_W, _H, _LEFT, _BOTTOM, _TOP, _RIGHT = 560, 190, 36, 30, 8, 10
+_W, _H, _LEFT, _BOTTOM, _TOP, _RIGHT = 440, 190, 38, 32, 8, 10  # a narrow page, on which its text is not made smaller
 
 
 class After(NamedTuple):
@@ -27,6 +29,7 @@ class After(NamedTuple):
     failing: Sequence[Failing] = ()
     n_failing: int = 0
     steps: Sequence[str] = ()
+    read: Read | None = None  # finds the images and sounds of examples
 
 
 def still(
@@ -74,14 +77,14 @@ def still(
         items(after.steps, title="What to do next") if after.steps else "",
         question,
         ""
-        if p["finished"] and p["optimizer"] == EVALUATE
+        if p["finished"] and p["optimizer"] in {EVALUATE, CREATE_SKILL}
         else progress_bar(score_in_words(p), None if p["finished"] else p["share"]),
         svg(p) if p["trials"] or p["curve"]["full"] else "",
         fill("<div>{}</div>", " · ".join(facts)),
-        table(LANES, lane_rows(p), numeric=[2, 3]) if p["lanes"] else "",
+        _lanes(p) if p["lanes"] else "",
         items(p["notes"], title=counted(p["notes"], "note"), fold=True) if p["notes"] else "",
         _changes(diff, is_open=p["finished"]) if diff else "",
-        _failing(after) if after.failing else "",
+        failing_html(after.failing, after.n_failing, after.read) if after.failing else "",
         fill("<div style='opacity:.8'>{}</div>", hint) if hint else "",
     ]
     return fill("<div class='{}' style='max-width:60em;overflow-wrap:break-word'>{}</div>", NO_MATH, join(parts))
@@ -96,17 +99,13 @@ def _changes(diff: Markup, *, is_open: bool) -> Markup:
     )  # fmt: skip
 
 
-def _failing(after: After) -> Markup:
-    rows = [[f.input, f.expected, f.answer, f.feedback] for f in after.failing]
-    header = ["input", "expected", "answer", "feedback"]
-    if not any(f.feedback for f in after.failing):
-        header, rows = header[:3], [row[:3] for row in rows]
-    title = f"{after.n_failing:,} example{'s' * (after.n_failing != 1)} it still fails on"
-    title += f", the worst {len(rows)}" if after.n_failing > len(rows) else ""
-    return fill("<details open><summary>{}</summary>{}</details>", title, table(header, rows))
-
-
 LANES = ["search", "state", "trials", "best", "why"]
+
+
+def _lanes(p: Picture) -> Markup:
+    rows, has_reasons = lane_rows(p), any(lane["why"] for lane in p["lanes"])
+    header = LANES if has_reasons else LANES[:-1]
+    return table(header, [row[: len(header)] for row in rows], numeric=[2, 3])
 
 
 def lane_rows(p: Picture) -> list[list[str]]:
@@ -154,7 +153,7 @@ def _verdict(p: Picture) -> Markup:
     span = max(abs(low), abs(high), abs(delta), 5.0) * 1.1
     drawn = interval_svg(delta, low, high, -span, span)
     sentence = (
-        f"{delta:+.1f} points on the sealed test ({before:.1f} → {after:.1f}), "
+        f"{delta:+.1f} points on {r['on']} ({before:.1f} → {after:.1f}), "
         f"95% interval {low:+.1f} to {high:+.1f}, {r['p']}{unread}"
     )
     return fill("<div style='margin:6px 0'><b>{}</b>: {}<br>{}</div>", r["verdict"], sentence, drawn)
@@ -169,7 +168,7 @@ def interval_svg(
     def x(value: float) -> float:
         return round(edge + (width - 2 * edge) * (value - left) / (right - left), 1)
 
-    colour = GREEN if zero is None or low > zero else "#d55e00" if high < zero else BLUE
+    colour = GREEN if zero is None or low > zero else VERMILION if high < zero else BLUE
     line = "" if zero is None else f"<path d='M{x(zero)} 1V{height - 1}' stroke='currentColor' stroke-dasharray='3 2'/>"
     parts = [
         f"<path d='M{edge} 12H{width - edge}' stroke='currentColor' stroke-opacity='.25'/>", line,
@@ -197,7 +196,9 @@ def svg(p: Picture) -> Markup:
         return round(_TOP + (_H - _TOP - _BOTTOM) * (high - score) / (high - low), 1)
 
     def text(at_x: float, at_y: float, said: str, anchor: str) -> str:
-        return f"<text x='{at_x}' y='{at_y}' text-anchor='{anchor}' fill='currentColor' font-size='11'>{said}</text>"
+        return (
+            f"<text x='{at_x}' y='{at_y}' text-anchor='{anchor}' fill='currentColor' font-size='{SMALL}'>{said}</text>"
+        )
 
     def across(score: float, style: str) -> str:
         return f"<path d='M{_LEFT} {y(score)}H{_W - _RIGHT}' fill='none' {style}/>"
@@ -206,8 +207,8 @@ def svg(p: Picture) -> Markup:
     for n in range(round((high - low) / step) + 1):
         score = low + n * step
         parts.append(across(score, "stroke='currentColor' stroke-opacity='.15'"))
-        parts.append(text(_LEFT - 5, y(score) + 4, f"{score:g}", "end"))
-    every = max(1, math.ceil(last / 8))
+        parts.append(text(_LEFT - 9, y(score) + 4, f"{score:g}", "end"))
+    every = max(1, math.ceil(last / 6))
     parts += [text(x(t), _H - _BOTTOM + 14, f"{t:,}", "middle") for t in range(0, last + 1, every)]
     parts.append(text((_LEFT + _W - _RIGHT) / 2, _H - 3, "trial", "middle"))
     if p["baseline"] is not None:

@@ -22,10 +22,11 @@ from skillfleet_nb.charts.trainset import (
     selection_names,
 )
 from skillfleet_nb.data.scoring import HIGH, LOW
+from skillfleet_nb.design import stylesheet
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import counted, one_line
 from skillfleet_nb.html import fill, items, join, preformatted, table
-from skillfleet_nb.widgets.face import Face, Twice, put
+from skillfleet_nb.widgets.face import Face, Twice, page, put
 from skillfleet_nb.widgets.trainset_tabs import facts, history, twins
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class ExampleTable(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is u
     """One page of examples; Python keeps the page in step with the filter."""
 
     _esm = _STATIC / "example_table.js"
-    _css = _STATIC / "example_table.css"
+    _css = stylesheet(_STATIC / "example_table.css")
     rows = t.List().tag(sync=True)
     found = t.Int(0).tag(sync=True)
     page = t.Int(0).tag(sync=True)
@@ -177,9 +178,9 @@ class TrainsetView(Face):
 
     def _laid_out(self) -> Any:
         head = table([], self.report.overview(), title=f"Training set {self.report.name}")
-        overview = w.HTML(join([head, _row(self._overview_charts()), facts(self.report)]))
+        overview = page(join([head, _row(self._overview_charts()), facts(self.report)]))
         quality = w.VBox([self._saving(), self.table])
-        tabs = w.Tab([overview, quality, self._coverage(), self._twins(), w.HTML(history(self.report))])
+        tabs = w.Tab([overview, quality, self._coverage(), self._twins(), page(history(self.report))])
         for i, title in enumerate(["Overview", "Quality", "Coverage", "Duplicates and conflicts", "History"]):
             tabs.set_title(i, title)
         tabs.add_class("sf-trainset")
@@ -209,10 +210,10 @@ class TrainsetView(Face):
 
     def _twins(self) -> Any:
         if not (repeats := self.repeats):
-            return w.HTML(twins(self.report))
+            return page(twins(self.report))
         button = w.Button(description=f"Tick out {counted(len(repeats), 'repeat')}", layout=w.Layout(width="220px"))
         button.on_click(lambda _: self.exclude(repeats))
-        return w.VBox([button, w.HTML(twins(self.report))])
+        return w.VBox([button, page(twins(self.report))])
 
     def _coverage(self) -> Any:
         data = map_data(self.report)
@@ -230,7 +231,7 @@ class TrainsetView(Face):
         shown = f"; {len(data):,} of {self.report.analysed:,} rows are shown" * (len(data) < self.report.analysed)
         hint = f"<div>rows selected on the map are those of the table under “Quality”{shown}</div>"
         room = w.Box([chart], layout=w.Layout(overflow="auto"))  # a narrow page scrolls the charts, not the notebook
-        return w.VBox([room, w.HTML(hint), w.HTML(fill("<div style='overflow-wrap:anywhere'>{}</div>", said))])
+        return w.VBox([room, page(hint), page(said)])
 
     def _brushed_on(
         self, data: pd.DataFrame, box: Mapping[str, list[float]], picked: Sequence[Mapping[str, str]] = ()
@@ -295,7 +296,10 @@ class TrainsetView(Face):
 
 
 def _row(svgs: list[Markup]) -> Markup:
-    boxes = join(fill("<div>{}</div>", svg) for svg in svgs)
+    boxes = join(
+        fill("<div style='max-width:100%;overflow-x:auto' tabindex='0' role='region' aria-label='chart'>{}</div>", svg)
+        for svg in svgs
+    )
     return fill("<div style='display:flex;flex-wrap:wrap;gap:16px'>{}</div>", boxes)
 
 

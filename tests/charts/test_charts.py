@@ -21,6 +21,7 @@ from skillfleet_nb import Fleet, charts
 from skillfleet_nb.charts import Chart, convergence, convergence_data, kinds
 from skillfleet_nb.charts.jobs import Jobs
 from skillfleet_nb.cli import main
+from skillfleet_nb.design import INK
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.events import JobCreated
 from skillfleet_nb.store import Home, Journal
@@ -40,7 +41,8 @@ def test_every_chart_of_a_job_is_drawn_without_a_network(fleet: Fleet, kind: str
     assert set(bundle) == {V5, "image/svg+xml", "application/pdf", "text/plain"}, "JupyterLab would prefer text/html"
     assert bundle[V5]["$schema"].endswith("/v5.json")
     assert bundle[V5]["description"].startswith(chart.title)
-    assert metadata[V5]["embed_options"]["actions"]["editor"] is False, "it would send data to another site"
+    assert metadata[V5]["embed_options"]["actions"] is False, "its editor would send data to another site"
+    assert INK not in json.dumps(bundle[V5]["config"]), "a page draws it in its own ink"
     assert json.loads(json.dumps(bundle))["text/plain"] == str(chart)
     svg = bundle["image/svg+xml"]
     assert svg.startswith("<svg")

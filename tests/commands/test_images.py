@@ -211,7 +211,8 @@ def test_data_is_written_once_beside_the_journal_and_shown_nowhere(
         free_of_data(file.read_bytes().decode("latin-1"))
     assert {f.read_bytes() for f in fleet.home.blobs.iterdir()} == {*PICTURES, *PAPERS}
 
-    best = fleet.job("few").best_program(dspy.Predict(Spot))
+    tried = fleet.programs.of("few")
+    best = tried[next(iter(tried.frame.program_id[tried.frame.n_demos > 0]))].load(dspy.Predict(Spot))
     engine.sent.clear()
     with dspy.context(lm=lm):
         best(picture=rows[7].picture, paper=rows[0].paper)

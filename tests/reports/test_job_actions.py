@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from made_up import Counting, counted_lm
+from made_up import Counting, Data, counted_lm, program
 
+from skillfleet_nb.commands import Context, run
+from skillfleet_nb.commands.views import Note, Parts, Written
+from skillfleet_nb.example import single
 from skillfleet_nb.reports.after_run import failing, next_steps
 from skillfleet_nb.widgets.actions import Actions
 from skillfleet_nb.widgets.face import TakenError, Twice
@@ -86,3 +89,51 @@ def test_a_job_without_a_gain_says_what_to_do_next(lab: Lab) -> None:
         "where name = 'few' and split = 'test' and program_id = best_program_id and scores.score < 0.5"
     )
     assert (n, len(found)) == (scores.n[0], min(5, n))
+    assert list(dict(found[0].fields())) == ["text", "expected", "answer", "feedback"]
+    shown = few.html()
+    assert all(f"expected:</span> <span dir='auto'>{single(one.expected)}" in shown for one in found)
+
+
+def test_where_nothing_beats_the_given_program_it_is_kept_and_said_so(lab: Lab) -> None:
+    """Also where what the optimizer returns scores the same."""
+    job = lab.run("equal", metric=half)
+    assert job.result().best_score == job.result().baseline_score == 0.5
+    assert job.progress.best_program == job.progress.first_program
+    assert "<b>kept yours</b>: nothing proved better" in job.html()
+    assert "interval" not in job.html().partition("What to do next")[0]
+    assert "tested" not in str(next_steps(job))
+
+
+def half(example: object, prediction: object, trace: object = None) -> float:
+    del example, prediction, trace
+    return 0.5
+
+
+def test_an_evaluation_tells_what_it_was_scored_on(lab: Lab) -> None:
+    job = lab.fleet.evaluate(
+        program(), data=Data().splits()["test"], metric=half, lm=lab.lm, against="few", name="on some"
+    )
+    job.result()
+    n = len(Data().splits()["test"])
+    assert f"points on {n} rows (50.0 → 50.0)" in job.html()
+    assert "sealed" not in job.html()
+
+
+def test_a_report_is_written_with_its_progress_and_a_link(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawn: list[tuple[int, int]] = []
+    context = Context(
+        lambda _: lab.fleet, {}, lambda *_, **__: None, print, lambda _: lambda n, m: drawn.append((n, m))
+    )
+    written = run(["export", "few", "--html", "a report.html"], context)
+    assert drawn == [(n, 7) for n in range(1, 8)]
+    assert "<a href='a%20report.html' target='_blank'>a report.html</a>" in written.html()
+    assert "it still fails on" in (tmp_path / "a report.html").read_text("utf-8")
+    assert "<a " not in Written(tmp_path.parent / "away.html").html(), "a page cannot lead out of its folder"
+
+
+def test_answers_of_several_parts_show_their_charts(lab: Lab) -> None:
+    shown = str(Parts([Note("first"), lab.fleet.charts.convergence("few")])._repr_html_())
+    assert shown.index("first") < shown.index("<svg")

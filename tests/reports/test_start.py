@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def test_a_run_names_the_job_whose_best_program_it_was_given(lab: Lab) -> None:
     rules = lab.fleet.job("rules")
-    assert starts_from(rules, lab.fleet.jobs()) == "start  your program as it is, with no demos"
+    assert starts_from(rules, lab.fleet.jobs()) == "starts from your program as it is, with no demos"
     onward = lab.run("onward", given=rules.program)
     told = starts_from(onward, lab.fleet.jobs())
-    assert told == f"start  the best program of rules, {100 * rules.result(0).test_score:.1f} on its sealed test"
+    assert told == f"starts from the best program of rules, {100 * rules.result(0).test_score:.1f} on its sealed test"
     assert starts_from(lab.again.job("onward"), lab.fleet.jobs()) == told

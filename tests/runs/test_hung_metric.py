@@ -110,7 +110,7 @@ def test_a_program_that_hangs_in_a_process_of_its_own_is_cancelled_and_its_proce
 
 def test_what_hangs_before_a_run_begins_is_ended_by_its_limit_on_time(tmp_path: Path, hanging: Hanging) -> None:
     hanging.free = 0
-    with pytest.raises(JobError, match=r"0.01 minutes, which went before the run began: .*nothing was bought"):
+    with pytest.raises(JobError, match=r"0.01 minutes, which went before the run began: .*no call was made"):
         started(tmp_path, hanging, max_minutes=0.01)
     assert Fleet(tmp_path / "home").jobs().empty
 
@@ -119,7 +119,7 @@ def test_what_hangs_before_an_evaluation_begins_is_ended_too(tmp_path: Path, han
     hanging.free = 0
     lm, engine = counted_lm()
     fleet = Fleet(tmp_path / "home")
-    with pytest.raises(JobError, match=r"0.01 minutes, which went before the run began: .*nothing was bought"):
+    with pytest.raises(JobError, match=r"0.01 minutes, which went before the run began: .*no call was made"):
         fleet.evaluate(program(), Data().splits()["test"], hanging, lm=lm, max_minutes=0.01)
     assert (engine.calls, fleet.jobs().empty) == (0, True)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _MOST_STRETCHES = 75  # of a kind, with two points each: more than a page has room to tell apart
 _MOST_RISES = 200
 _TICKS = 4
+_LEAST = 5.0  # points that an axis spans: noise does not look like a gain
 
 Point = tuple[int, float]
 
@@ -116,13 +117,13 @@ def score_scale(scores: list[float]) -> tuple[float, float, float]:
     Examples
     --------
     >>> score_scale([62.5, 87.5]), score_scale([50.0]), score_scale([])
-    ((60.0, 90.0, 10.0), (49.0, 51.0, 0.5), (0.0, 100.0, 50.0))
+    ((60.0, 90.0, 10.0), (46.0, 54.0, 2.0), (0.0, 100.0, 50.0))
     """
     if not scores:
         return 0.0, 100.0, 50.0
     low, high = min(scores), max(scores)
-    if high - low < 1:
-        low, high = max(0.0, low - 1), min(100.0, high + 1)
+    if (room := _LEAST - (high - low)) > 0:
+        low, high = max(0.0, low - room / 2), min(100.0, high + room / 2)
     rough = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough)

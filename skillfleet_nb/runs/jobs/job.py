@@ -384,7 +384,7 @@ class Job(Readable):
             rows.append(("validation", f"{points(p.baseline)} → {points(p.best)}"))
         rows += created_rows(p.created) if p.created is not None else _result_rows(p)
         failed = f", {p.totals.failed} failed" if p.totals.failed else ""
-        rows.append(("LM calls", f"{p.calls:,} bought, {p.cached:,} cached{failed}"))
+        rows.append(("LM calls", f"{p.calls:,} made, {p.cached:,} from the cache{failed}"))
         rows += [("cost", money(p.cost_usd)), ("time", duration(p.elapsed_s))]
         rows += [("note", w) for w in p.warnings]
         if p.error and p.error not in p.state_in_words:

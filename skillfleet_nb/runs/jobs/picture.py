@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import READ, Result, Trial
-from skillfleet_nb.format import duration, money, points
+from skillfleet_nb.format import counted, duration, money, points
 from skillfleet_nb.html import fill
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import diff_programs
+from skillfleet_nb.runs.spec import EVALUATE
 from skillfleet_nb.stats import p_in_words
 from skillfleet_nb.store import load_program
 
@@ -166,7 +167,7 @@ def _result(p: Progress) -> dict[str, Any] | None:
         "verdict": r.verdict,
         "unread": r.unread,
         "summary": r.summary or p.error or p.stop_reason or "",
-        "kept": p.optimizer != "evaluate" and p.best_program is not None and p.best_program == p.first_program,
+        "kept": p.optimizer != EVALUATE and p.best_program is not None and p.best_program == p.first_program,
         "score": None if r.test_low is None else [_points(s) for s in (r.test_score, r.test_low, r.test_high)],
         "programs": [p.first_program, p.best_program] if changed else None,
     }
@@ -175,6 +176,9 @@ def _result(p: Progress) -> dict[str, Any] | None:
             "test": [_points(r.test_baseline), _points(r.test_score)],
             "delta": [_points(r.test_delta), _points(r.test_delta_low), _points(r.test_delta_high)],
             "p": p_in_words(r.p_value),
+            "on": counted(int(p.spec.get("sizes", {}).get("test", 0)), "row")
+            if p.optimizer == EVALUATE
+            else "the sealed test",
         }
     return fields
 

@@ -127,9 +127,9 @@ class Progress(JobRecord):
         if self.paused:
             return "paused"
         if self.state is JobState.PENDING_HITL:
-            return "waiting for your answer"
-        reason = "" if self.stop_reason in {None, str(self.state)} else f": {self.stop_reason}"
-        return f"{self.state}{reason}"
+            return self.state.in_words
+        said = {None, str(self.state), "error"}  # what went wrong stands below
+        return f"{self.state.in_words}{'' if self.stop_reason in said else f': {self.stop_reason}'}"
 
     def line(self) -> str:
         """Say in one line where the job is."""

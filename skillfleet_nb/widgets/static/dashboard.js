@@ -197,7 +197,7 @@ function scattered(rows) {
   const names = [...new Set(placed.map((r) => r.optimizer))].sort();
   const colour = (name) => COLOURS[names.indexOf(name) % COLOURS.length];
   return {
-    x: priced ? "cost (USD)" : "calls bought", y: on_test ? "test (points)" : "validation (points)",
+    x: priced ? "cost (USD)" : "calls made", y: on_test ? "test (points)" : "validation (points)",
     format: priced ? (x) => `$${+x.toPrecision(3)}` : (x) => whole(x),
     marks: placed.map((r) => ({
       job: r.id, x: cost(r), y: score(r), colour: colour(r.optimizer),
@@ -292,7 +292,7 @@ function render({ model, el }) {
   const analysis = node("div", { className: "sf-charts" });
   const page = paged(model, say);
   const charts = node("div", { className: "sf-charts" }, scatter.figure, curves.figure);
-  el.classList.add("sf-dash");
+  el.classList.add("sf-face", "sf-dash");
   el.append(bar, notice, doing, room, charts, analysis, page.root);
   let table = null, total = 0, active = null, quiet = false, ended = false;
 

@@ -86,7 +86,7 @@ function render({ model, el }) {
   }
 
   model.on("change:rows change:excluded change:page change:found change:only change:sort", draw);
-  el.classList.add("sf-examples");
+  el.classList.add("sf-face", "sf-examples");
   el.append(node("div", { className: "sf-bar" }, query, only, sort, dropAll, keepAll), node("table", {}, node("thead", {}, head), body),
     node("div", { className: "sf-bar" }, before, after, told));
   draw();

@@ -122,7 +122,7 @@ function curve(figure, picked) {
 function meter(what) {
   const value = node("span");
   const fill = node("div");
-  const bar = node("div", { className: "sf-bar", role: "progressbar", "aria-label": what, "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
+  const bar = node("div", { className: "sf-meter-bar", role: "progressbar", "aria-label": what, "aria-valuemin": 0, "aria-valuemax": 100 }, fill);
   const line = node("div", {}, node("div", { className: "sf-meter-line" }, node("span", { className: "sf-quiet" }, what), value), bar);
   return {
     line,
@@ -184,7 +184,7 @@ function render({ model, el }) {
   const still = node("div", { hidden: true });
   const actions = node("div", { className: "sf-buttons sf-actions", role: "group", hidden: true }); // for what is next
   const answer = node("div", { className: "sf-answer", hidden: true });
-  const root = node("section", { className: "sf-monitor" }, live, still, actions, notice, answer);
+  const root = node("section", { className: "sf-face sf-monitor" }, live, still, actions, notice, answer);
   const hides = node("style"); // the kept still of the same monitor gives way as long as this view lives
   el.append(hides, root);
 
@@ -321,7 +321,8 @@ function render({ model, el }) {
     if (now_lanes !== last_lanes) {
       last_lanes = now_lanes;
       lanes.hidden = !s.lanes.length;
-      const row = (cells, kind) => node("tr", {}, ...cells.map((text) => node(kind, {}, `${text}`)));
+      const told = s.lanes.some((l) => l.why) ? 5 : 4; // few searches have a reason to tell
+      const row = (cells, kind) => node("tr", {}, ...cells.slice(0, told).map((text) => node(kind, {}, `${text}`)));
       lanes.replaceChildren(
         node("thead", {}, row(["search", "state", "trials", "best", "why"], "th")),
         node("tbody", {}, ...s.lanes.map((l) => row([l.name, l.state, l.trials, l.best === null ? "" : l.best.toFixed(1), l.why], "td"))),

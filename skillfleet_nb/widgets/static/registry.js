@@ -98,7 +98,7 @@ function render({ model, el }) {
 
   for (const name of PARTS) model.on(`change:${name}`, () => show(name));
   model.on("change:heard", heard);
-  el.classList.add("sf-registry");
+  el.classList.add("sf-face", "sf-registry");
   el.dataset.lmSuppressShortcuts = "true"; // JupyterLab's keys, which it hears before anybody else
   el.append(bar, parts.listing, parts.opened, parts.panel, parts.told, notice);
   PARTS.forEach(show);
