@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.offline import offline_lm
     from skillfleet_nb.programs.signatures import signature_version
     from skillfleet_nb.programs.voting import BestOfN, Ensemble, MajorityVote
+    from skillfleet_nb.remote.fleet import RemoteFleet
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.review.reviewer import ask
     from skillfleet_nb.skills import Skill
@@ -27,6 +28,7 @@ __all__ = [
     "Job",
     "MajorityVote",
     "Monitor",
+    "RemoteFleet",
     "Skill",
     "ask",
     "offline_lm",
@@ -42,6 +44,7 @@ _HOMES = {
     "Job": "skillfleet_nb.runs.jobs.job",
     "MajorityVote": "skillfleet_nb.programs.voting",
     "Monitor": "skillfleet_nb.widgets.monitor",
+    "RemoteFleet": "skillfleet_nb.remote.fleet",
     "Skill": "skillfleet_nb.skills",
     "ask": "skillfleet_nb.runs.review.reviewer",
     "offline_lm": "skillfleet_nb.offline",

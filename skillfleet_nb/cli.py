@@ -44,10 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(tokens: list[str]) -> int:
     from skillfleet_nb.commands import Context, one_line, run
+    from skillfleet_nb.commands.remote import check_offered, made, taken_off
 
     try:
+        context = Context(_fleet, {}, wait, _print, counting, stays=False)
+        address, tokens = taken_off(tokens)
+        if address is not None and tokens:
+            check_offered(tokens, address)
+            context = made(address, context)
         with taken():
-            answer = run(tokens, Context(_fleet, {}, wait, _print, counting, stays=False), prog=SHELL)
+            answer = run(tokens, context, prog=SHELL)
     except SkillfleetError as exc:
         if "--debug" in tokens:
             raise

@@ -115,8 +115,8 @@ class Settings(BaseSettings):
         million tokens, input and output.
     task_models
         Models by what they are asked for; see :class:`TaskModels`.
-    server
-        What the server allows; see :class:`ServerSettings`.
+    serving
+        What a server of the home allows; see :class:`ServerSettings`.
     lm_timeout_s
         Seconds after which an attempt at a call is given up and tried again.
     lm_grace_s
@@ -167,7 +167,7 @@ class Settings(BaseSettings):
     keep_jobs_days: NonNegativeFloat | None = None
     prices: dict[str, tuple[NonNegativeFloat, NonNegativeFloat]] = Field(default_factory=dict)
     task_models: TaskModels = Field(default_factory=TaskModels)
-    server: ServerSettings = Field(default_factory=ServerSettings)
+    serving: ServerSettings = Field(default_factory=ServerSettings)
     lm_timeout_s: float = Field(default=600.0, gt=0)
     lm_grace_s: float = Field(default=30.0, ge=0)
     lm_retry_delay_s: float = Field(default=1.0, ge=0)
@@ -271,7 +271,7 @@ def _names(settings: type[BaseModel], place: Sequence[str]) -> list[str]:
     """Name what may stand beside a setting, as whole names."""
     parts: dict[str, tuple[type[BaseModel], ...]] = {
         "task_models": (TaskModels, TaskModel),
-        "server": (ServerSettings,),
+        "serving": (ServerSettings,),
     }
     group = (settings, *parts.get(place[0], ()))[len(place) - 1]
     return [".".join([*place[:-1], name]) for name in group.model_fields]

@@ -25,7 +25,9 @@ __all__ = [
     "LMError",
     "MissingExtraError",
     "NotFoundError",
+    "NotRemoteError",
     "QueryError",
+    "ServerError",
     "SkillfleetError",
     "UnwritableError",
     "unknown",
@@ -73,6 +75,14 @@ class JobError(SkillfleetError, RuntimeError):
 
 class ChartError(SkillfleetError, RuntimeError):
     """A chart cannot be drawn: what it shows is no picture, or the process that draws died of it."""
+
+
+class ServerError(SkillfleetError, ConnectionError):
+    """A server that cannot be reached, or refuses: its address, its token, its limits."""
+
+
+class NotRemoteError(SkillfleetError, AttributeError):
+    """Something of a fleet that no server offers."""
 
 
 def unknown(what: str, value: str, allowed: Iterable[str], *, hint: str = "") -> NotFoundError:

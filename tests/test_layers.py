@@ -45,7 +45,7 @@ LAYERS: list[set[str]] = [
     {"programs", "skills", "data", "modules"},
     {"runs", "optimizers", "charts"},
     {"reports", "advice", "monitoring"},
-    {"fleet"},
+    {"fleet", "remote"},
     {"commands", "magics", "widgets", "cli", "server"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -160,12 +160,17 @@ def is_final(job: Job) -> bool:
 def rows(frame: pd.DataFrame, offset: int = 0, limit: int | None = None) -> Rows:
     """Return some rows of a frame, and how many there are."""
     part = frame.iloc[offset : None if limit is None else offset + limit]
-    return Rows(rows=records(part), total=len(frame), offset=offset)
+    return Rows(columns=columns(frame), rows=records(part), total=len(frame), offset=offset)
+
+
+def columns(frame: pd.DataFrame) -> list[str]:
+    """Name the columns of a frame."""
+    return [str(name) for name in frame.columns]
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a frame as plain values."""
-    names = [str(name) for name in frame.columns]
+    names = columns(frame)
     return [
         {name: plain(value) for name, value in zip(names, row, strict=True)} for row in frame.itertuples(index=False)
     ]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _ANONYMOUS = re.compile(r"[0-9a-f]{32}")  # how Jupyter names whoever has nothing but its token
 TOKEN_USER = "token"  # noqa: S105  a name, no token
 _MB = 1_000_000
+_FINAL_S = 300  # how long nobody need ask again about a job that is complete; a note or a tag may yet be added
 
 
 class Base(APIHandler):
@@ -49,6 +50,7 @@ class Base(APIHandler):
         """Say that nothing is to be guessed or kept."""
         super().set_default_headers()
         self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Skillfleet-API", "1")
         self.set_header("Cache-Control", "no-store")
 
     @property
@@ -132,7 +134,7 @@ class Handler(Base):
         try:
             await super().prepare()
             if self.current_user is not None and not self._reads:
-                megabytes = await self.service.off_loop(lambda: self.service.fleet.settings.server.max_body_mb)
+                megabytes = await self.service.off_loop(lambda: self.service.fleet.settings.serving.max_body_mb)
                 self._most = int(megabytes * _MB)
         except Exception as exc:  # noqa: BLE001  told as any other
             self._refused = exc
@@ -185,7 +187,7 @@ class Handler(Base):
             raise RefusedError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"the body is larger than the {self._most:,} bytes that are allowed: name a file of the server's in "
-                "place of rows, or raise max_body_mb under [server] in config.toml",
+                "place of rows, or raise max_body_mb under [serving] in config.toml",
             )
         if route.reads_query:
             given = {
@@ -225,6 +227,8 @@ class Handler(Base):
             else:  # written meanwhile: the answer belongs to neither position
                 self.clear_header("ETag")
                 self.clear_header("Last-Modified")
+        if now is not None and job is not None and await service.off_loop(service.is_final, job):
+            self.set_header("Cache-Control", f"private, max-age={_FINAL_S}")
         self._send(route, body)
 
     def _send(self, route: Route, body: bytes) -> None:

@@ -1,7 +1,7 @@
 """What a request names, made an object: what is registered, a file of the server's folder, what may be imported.
 
 Nothing that is sent is unpickled or run.  ``module:attribute`` is imported only from packages that the home's
-``config.toml`` lists under ``[server] imports``, by which its owner vouches for them.
+``config.toml`` lists under ``[serving] imports``, by which its owner vouches for them.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Materials:
         if given not in {point.name for point in points(METRICS)}:
             raise NotFoundError(
                 f"metric {given!r} is not registered: name one that is, {', '.join(p.name for p in points(METRICS))}, "
-                "or module:attribute of what [server] imports allows"
+                "or module:attribute of what [serving] imports allows"
             )
         return resolve_metric(given, {})
 
@@ -129,13 +129,13 @@ class Materials:
 
     def _imported(self, given: str, what: str) -> Any:
         """Import ``module:attribute``, if its module may be, and what it finds there is that module's own."""
-        allowed = Settings.load(self.fleet.home.config).server.imports
+        allowed = Settings.load(self.fleet.home.config).serving.imports
         module, _, path = given.partition(":")
         if not _is_within(module, allowed):
             listed = ", ".join(allowed) or "nothing"
             raise InputError(
-                f"{what} {given!r}: this server imports {listed}; its owner adds packages to imports under [server] in "
-                "config.toml"
+                f"{what} {given!r}: this server imports {listed}; its owner adds packages to imports under [serving] "
+                "in config.toml"
             )
         names = path.split(".")
         if not all(name.isidentifier() and not name.startswith("_") for name in names):

@@ -58,6 +58,7 @@ class Answer(BaseModel):
 class Rows(Answer):
     """Rows of a relation, as objects by column."""
 
+    columns: list[str]
     rows: list[dict[str, Any]]
     total: int | None = Field(default=None, description="how many there are in all, where that is known")
     offset: int = 0

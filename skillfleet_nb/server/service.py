@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from skillfleet_nb.errors import InputError, JobError, SkillfleetError
 from skillfleet_nb.events import AUDIT
 from skillfleet_nb.messages import SHELL, read_in
+from skillfleet_nb.server.answers import is_final
 from skillfleet_nb.server.caching import Bodies
 from skillfleet_nb.server.feed import Feeds
 from skillfleet_nb.server.problems import RefusedError, problem
@@ -76,6 +77,10 @@ class Service:
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
+    def is_final(self, job: str) -> bool:
+        """Tell whether nothing will be added to what a job did."""
+        return is_final(self.fleet.job(job))
+
     def answer(self, route: Route, path: Mapping[str, str], asked: BaseModel, user: str) -> object:
         """Answer a request; one that changes or costs something is recorded, whatever becomes of it."""
         work = partial(route.answer, Call(self.fleet, asked, path, user, self.materials, self.root))
@@ -84,7 +89,7 @@ class Service:
         self._limit(user)
         record = partial(self._record, route, path, asked, user)
         try:
-            if self.fleet.settings.server.user_budget_usd is not None and route.asks != "never":
+            if self.fleet.settings.serving.user_budget_usd is not None and route.asks != "never":
                 with self._spending:  # two at the same time could both find room
                     self._check_budget(route, asked, user)
                     answer = work()
@@ -99,7 +104,7 @@ class Service:
         return answer
 
     def _limit(self, user: str) -> None:
-        most, now = self.fleet.settings.server.requests_per_minute, time.monotonic()
+        most, now = self.fleet.settings.serving.requests_per_minute, time.monotonic()
         asked = self._asked[user]
         while asked and now - asked[0] > _MINUTE_S:
             asked.popleft()
@@ -108,7 +113,7 @@ class Service:
             raise RefusedError(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 f"{user} has asked for {most} changes within a minute, and no more are allowed: wait {wait} s, "
-                "or raise requests_per_minute under [server] in config.toml",
+                "or raise requests_per_minute under [serving] in config.toml",
                 **{"Retry-After": str(wait)},
             )
         asked.append(now)
@@ -117,7 +122,7 @@ class Service:
         """Refuse what may cost a user more than is allowed."""
         from skillfleet_nb.store import queries
 
-        limit = self.fleet.settings.server.user_budget_usd
+        limit = self.fleet.settings.serving.user_budget_usd
         if limit is None:
             return
         if route.asks in {"probe", "judge"} and not getattr(asked, route.asks):

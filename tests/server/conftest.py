@@ -24,7 +24,7 @@ def same(example, prediction, trace=None):
     return example.label == prediction.label
 """
 CONFIG = """
-[server]
+[serving]
 imports = ["house"]
 max_body_mb = 0.2
 sql_rows = 50

@@ -39,7 +39,7 @@ def test_the_examples_run(server: Server) -> None:
 def test_the_settings_are_those_there_are(tmp_path: Path) -> None:
     (settings,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "config.toml").write_text(settings)
-    told = Settings.load(tmp_path / "config.toml").server
+    told = Settings.load(tmp_path / "config.toml").serving
     assert set(type(told).model_fields) == told.model_fields_set
 
 

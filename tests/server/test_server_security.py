@@ -65,7 +65,7 @@ def test_a_browser_needs_the_xsrf_cookie_and_its_own_origin(server: Server) -> N
 @pytest.fixture
 def materials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Materials:
     fleet = Fleet(tmp_path / "home")
-    fleet.home.ensure().config.write_text('[server]\nimports = ["colours"]\n')
+    fleet.home.ensure().config.write_text('[serving]\nimports = ["colours"]\n')
     (tmp_path / "colours.py").write_text(
         "import os\nfrom os import getcwd\nimport dspy\nprogram = dspy.Predict('a -> b')\n_hidden = 1\n"
         "def metric(example, prediction, trace=None): return True\nclass Deep:\n    metric = metric\n"
@@ -112,7 +112,7 @@ def test_a_described_signature_has_plain_types(signature: str) -> None:
 def test_a_user_has_a_limit_in_usd(tmp_path: Path) -> None:
     service = Service(tmp_path)
     home = service.fleet.home.ensure()
-    home.config.write_text("[server]\nuser_budget_usd = 1.0\n")
+    home.config.write_text("[serving]\nuser_budget_usd = 1.0\n")
     created = JobCreated(name="a", optimizer="gepa", program="p", metric="m", engine="process", seed=0, budget_usd=0.7)
     with Journal(home, AUDIT) as audit:
         audit.append(Requested(user="ann", route="POST jobs", status=201, job="a-1", budget_usd=0.7))
@@ -137,7 +137,7 @@ def test_a_user_has_a_limit_in_usd(tmp_path: Path) -> None:
 
 def test_a_user_has_a_limit_of_changes_a_minute(tmp_path: Path) -> None:
     service = Service(tmp_path)
-    service.fleet.home.ensure().config.write_text("[server]\nrequests_per_minute = 2\n")
+    service.fleet.home.ensure().config.write_text("[serving]\nrequests_per_minute = 2\n")
     nothing = SimpleNamespace()
     for _ in range(2):
         with pytest.raises(LookupError):

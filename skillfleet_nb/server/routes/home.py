@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from skillfleet_nb.server.answers import records
+from skillfleet_nb.server.answers import columns, records
 from skillfleet_nb.server.route import Answer, Asked, Call, route
 
 
@@ -30,8 +30,7 @@ class Answered(Answer):
 
 @route("POST", "sql", "ask anything of the recorded facts; it only reads", "read", takes=Query, gives=Answered)
 def _sql(c: Call[Query]) -> object:
-    limits = c.fleet.settings.server
+    limits = c.fleet.settings.serving
     most = min(limits.sql_rows, c.asked.rows or limits.sql_rows)
     frame = c.fleet.sql(c.asked.query, c.asked.parameters, seconds=limits.sql_seconds, rows=most + 1)
-    columns = [str(name) for name in frame.columns]
-    return Answered(columns=columns, rows=records(frame.iloc[:most]), truncated=len(frame) > most)
+    return Answered(columns=columns(frame), rows=records(frame.iloc[:most]), truncated=len(frame) > most)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from skillfleet_nb.runs.creation import CreateRequest
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest
-from skillfleet_nb.server.answers import Came, JobNow, came_to, job_now, records, rows
+from skillfleet_nb.server.answers import Came, JobNow, came_to, columns, job_now, records, rows
 from skillfleet_nb.server.route import Answer, Asked, Call, Nothing, Page, Rows, Told, route
 from skillfleet_nb.server.wire import wired
 from skillfleet_nb.store import queries
@@ -116,13 +116,24 @@ def _calls(c: Call[Page]) -> object:
     job, page = c.fleet.job(c.path["job"]), c.asked
     frame = queries.calls(c.fleet.store, job.id, limit=page.limit, offset=page.offset)
     total = job.progress.calls + job.progress.cached
-    return Rows(rows=records(frame), total=total, offset=page.offset)
+    return Rows(columns=columns(frame), rows=records(frame), total=total, offset=page.offset)
 
 
 class Log(Answer):
     """What an optimizer printed and logged."""
 
     log: str
+
+
+class Diff(Answer):
+    """What changed in the prompts, as a terminal shows it."""
+
+    diff: str
+
+
+@route("GET", "jobs/{job}/diff", "what changed in the prompts", "read", gives=Diff, kept="job")
+def _diff(c: Call[Nothing]) -> object:
+    return Diff(diff=str(c.fleet.job(c.path["job"]).diff()))
 
 
 class Tail(Asked):

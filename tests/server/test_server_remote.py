@@ -1,0 +1,145 @@
+"""A fleet that is elsewhere: the same methods and commands, the same answers and errors."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import skillfleet_nb as sf
+from skillfleet_nb import Fleet
+from skillfleet_nb.cli import main
+from skillfleet_nb.errors import InputError, JobError, NotFoundError, QueryError, ServerError, SkillfleetError
+from skillfleet_nb.remote.fleet import RemoteFleet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import Server  # type: ignore[attr-defined]
+
+
+def same(example: Any, prediction: Any, trace: Any = None) -> bool:
+    """A metric that stands in a module: it travels by its name."""
+    return bool(example.label == prediction.label)
+
+
+@pytest.fixture
+def token(server: Server) -> str:
+    return str(server.owner.headers["Authorization"].partition(" ")[2])
+
+
+@pytest.fixture
+def there(server: Server, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteFleet]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    fleet = sf.RemoteFleet(server.address, token)
+    yield fleet
+    fleet.close()
+
+
+def test_a_remote_run_comes_to_what_a_local_one_does(
+    server: Server, there: RemoteFleet, task: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = Fleet(server.home)
+    states: list[str] = []
+    job = there.optimize(**task | {"name": "elsewhere", "train": Path(server.root / "data.csv")})
+    job.follow(lambda kind, data: states.append(data["state"]) if kind == "state" else None)
+    assert job.wait(300)
+    assert states[-1] == "completed"
+    monkeypatch.syspath_prepend(str(server.root))
+    mine, theirs = local.job("elsewhere").result(), job.result()
+    names = [n for n in vars(mine) if n not in {"program", "members", "wall_s"}]
+    assert {n: getattr(theirs, n) for n in names} == {n: getattr(mine, n) for n in names}
+    assert theirs.program.dump_state() == mine.program.dump_state()
+    assert asyncio.run(_awaited(job)).verdict == mine.verdict
+    assert there.trials(job.id).score.tolist() == local.trials(job.id).score.tolist()
+    assert str(job.diff()) == str(local.job("elsewhere").diff())
+    assert set(there.jobs().columns) == set(local.jobs().columns)
+    assert there.jobs(text="elsewhere").created_at.tolist() == local.jobs(text="elsewhere").created_at.tolist()
+    assert there.sql("select name from jobs where name = :n", {"n": "elsewhere"}).name.tolist() == ["elsewhere"]
+    with pytest.raises(JobError, match="there is nothing left to resume"):
+        there.resume("elsewhere")
+    again = there.resume("elsewhere", as_new=True, seed=1)
+    again.cancel()
+    assert again.wait(300)
+    assert again.name == "elsewhere-2"
+
+
+async def _awaited(job: Any) -> Any:
+    return await job
+
+
+@pytest.mark.usefixtures("finished")
+def test_methods_are_coroutines_too(there: RemoteFleet) -> None:
+    assert "parity" in set(asyncio.run(there.aio.jobs(state="completed")).name)
+
+
+def test_errors_are_those_of_the_package(server: Server, there: RemoteFleet, task: dict[str, Any]) -> None:
+    cases: list[tuple[type[SkillfleetError], str, Any]] = [
+        (NotFoundError, "unknown job 'nowhere'", lambda: there.job("nowhere")),
+        (NotFoundError, "did you mean 'gepa'", lambda: there.optimize(**task | {"optimizer": "gepaa"})),
+        (QueryError, "refused", lambda: there.sql("drop table jobs")),
+        (InputError, "over 50 rows", lambda: there.sql("from range(60)")),
+        (InputError, "does not travel: name it", lambda: there.optimize(**task | {"program": object()})),
+        (InputError, "this server imports house", lambda: there.optimize(**task | {"metric": same})),
+        (SkillfleetError, "is not there over HTTP", lambda: there.golden_sets),
+        (ServerError, "no token, or a wrong one", lambda: RemoteFleet(server.address, "wrong", cache_s=None).jobs()),
+        (ServerError, "has no Skillfleet", lambda: RemoteFleet(f"{server.address}/lab", cache_s=None).jobs()),
+        (
+            ServerError,
+            "cannot reach http://127.0.0.1:9",
+            lambda: RemoteFleet("http://127.0.0.1:9", cache_s=None).jobs(),
+        ),
+        (ServerError, "give its address", lambda: RemoteFleet("here", "t")),
+    ]
+    for kind, text, ask in cases:
+        with pytest.raises(kind, match=text):
+            ask()
+
+
+def test_a_complete_job_is_shown_from_disk(
+    server: Server, finished: dict[str, Any], there: RemoteFleet, token: str
+) -> None:
+    first = there.job("parity").text()
+    assert there.age_s == 0
+    again = sf.RemoteFleet(server.address, token)
+    assert again.job(finished["id"]).id == finished["id"]
+    shown = again.job("parity").text()
+    assert shown == first + f"\ncached {again.age_s:.0f} s ago"
+    always = sf.RemoteFleet(server.address, token, cache_s=0)
+    assert always.job("parity").text() == first, "asked with its tag"
+    viewer = sf.RemoteFleet(server.address, "wrong")
+    with pytest.raises(ServerError, match="wrong one"):
+        viewer.job("parity")
+    for fleet in (again, always, viewer):
+        fleet.close()
+
+
+def test_commands_work_on_a_servers_jobs(
+    server: Server,
+    token: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SKILLFLEET_HOME")
+    monkeypatch.setenv("SKILLFLEET_SERVER", server.address)
+    monkeypatch.setenv("SKILLFLEET_TOKEN", token)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "mine.csv").write_text((server.root / "data.csv").read_text())
+
+    def typed(line: str) -> tuple[int, str, str]:
+        return main(line.split()), *capsys.readouterr()
+
+    run = "optimize house:program --train mine.csv --metric house:same --optimizer labeled_fewshot --lm offline"
+    status, out, err = typed(f"{run} --name typed")
+    assert status == 0, err
+    assert "verdict" in out
+    assert "typed · labeled_fewshot" in err
+    assert "typed" in typed("--no-cache jobs")[1]
+    status, out, err = typed(f"--server {server.address} --token {token} db reset")
+    assert (status, out) == (2, "")
+    assert "db is about this machine" in err
+    assert not (tmp_path / ".skillfleet").exists()
