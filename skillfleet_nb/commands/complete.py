@@ -159,6 +159,8 @@ class _Names:
             "REGISTERED": lambda: (Offer(name, "program") for name in self._fleet().registry.names),
             "CHECKED": lambda: (Offer(str(n), "value") for n in dict.fromkeys(self._fleet().drift.history().name)),
             "KINDS": lambda: (Offer(kind, "value") for kind in KINDS),
+            "POLICY": lambda: (Offer(name, "value") for name in self._fleet().learning.names),
+            "TRIGGER": lambda: (Offer(one, "value") for one in ("drift", "model", "feedback:50", "every:7d")),
             "GOLDEN": lambda: (Offer(name, "value") for name in self._fleet().golden_sets.names),
             "TEST": lambda: (Offer(name, "value") for name in self._fleet().ab_tests.names),
             "SPLIT": lambda: (Offer(one, "value") for one in ("50:50", "90:10", "ramp", "adaptive")),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.commands.context import Context
     from skillfleet_nb.monitoring.drift_report import DriftReport
-    from skillfleet_nb.monitoring.drift_watch import DriftWatch
+    from skillfleet_nb.monitoring.ticker import Ticker
 
 _CHECK = """Test whether a registered program is still asked what it was made for, and answers as it did.
 
@@ -80,7 +80,7 @@ def _check(c: Context, a: argparse.Namespace) -> object:
     about=_WATCH,
     examples=("drift watch support-intents@production --inputs live.parquet --every 1h", "drift watch intents --stop"),
 )
-def _watch(c: Context, a: argparse.Namespace) -> DriftWatch:
+def _watch(c: Context, a: argparse.Namespace) -> Ticker:
     if a.stop:
         watch = c.fleet.drift.watched(a.name)
         watch.stop()
@@ -92,12 +92,16 @@ def _watch(c: Context, a: argparse.Namespace) -> DriftWatch:
         live()  # what cannot be read is said now
     asked = {**_asked(c, a), "alert": c.say, "times": a.times}
     watch = c.fleet.drift.watch(a.name, live, every=a.every, **asked)
-    if not c.stays:
-        interrupts = keep_from_here()
-        while not watch.wait(_POLL_S):
-            if interrupts.count:
-                watch.stop()
-    return watch
+    return watch if c.stays else held(watch)
+
+
+def held(ticker: Ticker) -> Ticker:
+    """Wait in a shell until something that goes on is over, which an interrupt asks for."""
+    interrupts = keep_from_here()
+    while not ticker.wait(_POLL_S):
+        if interrupts.count:
+            ticker.stop()
+    return ticker
 
 
 @command(

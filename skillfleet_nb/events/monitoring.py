@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from skillfleet_nb.events.learning import LearningPayload
 from skillfleet_nb.events.payload import Payload
 
 DRIFT: Final = "drift"
@@ -183,5 +184,7 @@ class DriftChecked(Payload):
     findings: tuple[DriftFound, ...]
 
 
-MonitoringPayload = GoldenAdded | GoldenAsked | DriftChecked | ABStarted | ABSplit | ABEnded | ABAnswered | ABScored
+MonitoringPayload = (
+    LearningPayload | GoldenAdded | GoldenAsked | DriftChecked | ABStarted | ABSplit | ABEnded | ABAnswered | ABScored
+)
 """Every kind of fact about programs in use."""

@@ -16,6 +16,8 @@ from skillfleet_nb.monitoring.drift_inputs import input_drift
 from skillfleet_nb.monitoring.drift_outputs import output_drift
 from skillfleet_nb.monitoring.drift_report import KINDS, DriftReport, Finding
 from skillfleet_nb.monitoring.stream import writing
+from skillfleet_nb.monitoring.ticker import Ticker
+from skillfleet_nb.programs.registry import Registry
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from skillfleet_nb.charts.chart import Chart
-    from skillfleet_nb.monitoring.drift_watch import DriftWatch
     from skillfleet_nb.monitoring.golden_sets import Asked, GoldenSet, GoldenSets
     from skillfleet_nb.programs.registry import ProgramVersion
     from skillfleet_nb.reports.registered import Registered
@@ -78,7 +79,8 @@ class Drift:
         self, store: Store, registered: Registered, job: Callable[[str], Job], golden: Callable[[], GoldenSets]
     ) -> None:
         self._store, self._registered, self._job, self._golden = store, registered, job, golden
-        self._watches: dict[str, DriftWatch] = {}
+        self._registry = Registry(store.home)
+        self._watches: dict[str, Ticker] = {}
 
     def check(
         self,
@@ -106,7 +108,7 @@ class Drift:
             Told how many inputs are embedded.
         """
         kinds = _checked(kinds, alpha)
-        version = self._registered.show(reference).version if isinstance(reference, str) else None
+        version = self._registry.find(reference) if isinstance(reference, str) else None
         of = of or (reference if isinstance(reference, str) else None)
         asked = self._rescored(version, golden, metric, lm, kinds)
         sides = self._sides(reference, version, live, rows, kinds)
@@ -147,7 +149,9 @@ class Drift:
         raise_alarm(self._store.home, report, alert)
         return report
 
-    def watch(self, name: str, live: object = None, *, every: str | float = "1h", **options: Any) -> DriftWatch:
+    def watch(
+        self, name: str, live: object = None, *, every: str | float = "1h", times: int | None = None, **options: Any
+    ) -> Ticker:
         """Check a registered program again and again, in this process, until it is stopped.
 
         Parameters
@@ -158,8 +162,10 @@ class Drift:
             Rows, or a function that returns those of each time.
         every
             Seconds from one check to the next, or a text such as ``"90s"``, ``"15m"``, ``"1h"`` or ``"1d"``.
+        times
+            After how many checks it ends by itself; None goes on.
         options
-            As for :meth:`check`; also `times`, after how many checks it ends by itself.
+            As for :meth:`check`.
 
         Raises
         ------
@@ -168,18 +174,21 @@ class Drift:
         InputError
             If `every` is no time.
         """
-        from skillfleet_nb.monitoring.drift_watch import DriftWatch
+
+        def once() -> tuple[bool, str]:
+            report = self.check(name, live() if callable(live) else live, **options)
+            return report.ok, report.sentence()
 
         running = self._watches.get(name)
         if running is not None and running.is_running:
             stop = as_typed(f"drift watch {name} --stop")
             raise JobError(f"{name} is watched already, {running.sentence()}: {stop} ends it.")
-        self._registered.show(name)
-        watch = self._watches[name] = DriftWatch(self.check, name, live, every, options)
+        self._registry.find(name)
+        watch = self._watches[name] = Ticker(once, f"watch of {name}", "check", every, times)
         watch.start()
         return watch
 
-    def watched(self, name: str) -> DriftWatch:
+    def watched(self, name: str) -> Ticker:
         """Find the watch of a name that was begun in this process; raises `NotFoundError` where there is none."""
         if name not in self._watches:
             raise unknown("watch", name, self._watches, hint="A watch lives in the process that began it.")
@@ -224,7 +233,7 @@ class Drift:
         if not golden.is_scored:
             raise InputError(golden.sentence())
         same = golden.kept.program_id == version.program_id
-        own_version = version if same else self._registered.show(golden.kept.ref or "").version
+        own_version = version if same else self._registry.find(golden.kept.ref or "")
         task = sets.task(golden, own_version, metric, lm)
         model = str(task.lm.model)
         if "model" in kinds:

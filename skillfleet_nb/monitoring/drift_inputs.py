@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NEW = 0.2
 """Share of new inputs that is planned for."""
 POWER = 0.8
-_USUAL = 0.05  # share of the reference that lies as far out as new inputs do, at best
+_USUAL = 0.08  # share of the reference that lies as far out as new inputs do, at best
 _SHOWN = 5
 _STATISTICS = 2  # of the test, which share its risk
 

@@ -23,7 +23,7 @@ from skillfleet_nb.html import Readable, fill, table, text_table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.monitoring.stream import writing
 from skillfleet_nb.power import rows_needed, smallest_difference
-from skillfleet_nb.programs.registry import NEWEST, check_name, parse, person
+from skillfleet_nb.programs.registry import NEWEST, Registry, check_name, parse, person
 from skillfleet_nb.reports.golden import changed_fields
 from skillfleet_nb.runs.outputs import output_json
 from skillfleet_nb.store import follow, queries
@@ -105,9 +105,14 @@ class GoldenSet(Readable):
         return variance or min(1.0, _RULE_OF_THREE / len(self.rows))
 
     @property
+    def smallest_gain(self) -> float | None:
+        """The smallest gain of the mean that is told in 8 of 10 cases, in [0, 1]; None where none is."""
+        return smallest_difference(len(self.rows), self.noise)
+
+    @property
     def smallest(self) -> float | None:
         """The smallest drop of the mean that a check tells in 8 of 10 cases, in [0, 1]; None where it tells none."""
-        drop = smallest_difference(len(self.rows), self.noise)
+        drop = self.smallest_gain
         return drop if drop is not None and drop <= self.mean else None
 
     @property
@@ -175,6 +180,7 @@ class GoldenSets:
 
     def __init__(self, store: Store, registered: Registered, job: Callable[[str], Job]) -> None:
         self._store, self._registered, self._job = store, registered, job
+        self._registry = Registry(store.home)
         self._follower, self._reading = follow(store.home, GOLDEN), threading.Lock()
         self._sets: dict[str, list[GoldenSet]] = {}
 
@@ -247,7 +253,7 @@ class GoldenSets:
         if program is None and name in self._registered.names:
             production = "production" in self._registered.aliases(name)
             program = f"{name}@production" if production else name
-        return self._registered.show(program or name).version
+        return self._registry.find(program or name)
 
     def task(self, golden: GoldenSet, version: ProgramVersion, metric: Metric | None, lm: Model | None) -> CheckedTask:
         """Put a set before a version, checked, with nothing asked yet; raises as :meth:`add` does."""

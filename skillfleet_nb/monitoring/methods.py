@@ -1,10 +1,10 @@
-"""What the facade says of programs in use: the methods of ``Fleet`` that speak of golden sets, drift and A/B tests."""
+"""What the facade says of programs in use: golden sets, drift, A/B tests and continuous learning."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from skillfleet_nb.monitoring.drift import Drift
     from skillfleet_nb.monitoring.drift_report import DriftReport
     from skillfleet_nb.monitoring.golden_sets import GoldenSet, GoldenSets
+    from skillfleet_nb.monitoring.learn_page import LearnPage
+    from skillfleet_nb.monitoring.learn_policy import Policy
+    from skillfleet_nb.monitoring.learning import Learning
     from skillfleet_nb.monitoring.route import ABRoute
     from skillfleet_nb.reports.registered import Registered
     from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.runs.request import RunRequest
     from skillfleet_nb.store import Store
     from skillfleet_nb.typing import Metric, Model, Program, Rows
 
@@ -43,6 +47,14 @@ class MonitoringMethods(ABC):
     @abstractmethod
     def job(self, name_or_id: str) -> Job:
         """Find a job."""
+
+    @abstractmethod
+    def resume(self, *name_or_id: Any, **options: Any) -> Job:
+        """Go on with a job."""
+
+    @abstractmethod
+    def _run(self, request: RunRequest) -> Job:
+        """Start a job."""
 
     @cached_property
     def drift(self) -> Drift:
@@ -120,6 +132,36 @@ class MonitoringMethods(ABC):
             reference, live, kinds=kinds, alpha=alpha, seed=seed, of=of, golden=golden, metric=metric, lm=lm,
             alert=alert,
         )  # fmt: skip
+
+    @cached_property
+    def learning(self) -> Learning:
+        """Continuous learning: policies, feedback, and what came of them."""
+        from skillfleet_nb.monitoring.learning import Learning
+
+        return Learning(self.store, self.registry, self.golden_sets, self.job, self._run, self.resume)
+
+    def learn(self, policy: Policy | str) -> LearnPage:
+        """Set a policy of continuous learning, or go on with the one of a program.
+
+        Parameters
+        ----------
+        policy
+            A :class:`skillfleet_nb.monitoring.learn_policy.Policy` is set; of a program's name the policy is run, as
+            far as it goes.
+
+        Returns
+        -------
+        LearnPage
+            What it did, why, what it cost and how to undo it.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            If there is no such program, golden set or policy, or it cannot be trained anew.
+        JobError
+            If another process is running the policy.
+        """
+        return self.learning.run(policy) if isinstance(policy, str) else self.learning.set(policy)
 
     def start_ab(
         self,

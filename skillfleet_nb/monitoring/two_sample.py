@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _WIDTHS = (0.35, 0.6, 1.0)  # of the kernels, in medians of the distances
 _FREQUENCIES = 128  # of each kernel: each gives a cosine and a sine
 _FOR_MEDIAN = 400
-_ANCHORS, _NEAREST = 2000, 3
+_ANCHORS, _NEAREST, _FURTHEST = 2000, 3, 8
 _BLOCKS = 2000  # of vectors that change places together
 _TINY, _SAME, _DIGITS = 1e-9, 1e-6, 6  # up to which a spread is rounding, and two numbers are one
 _CELLS = 4_000_000  # of a block of permutations, 16 MB
@@ -122,7 +122,10 @@ def _features(vectors: Vectors, rng: np.random.Generator) -> Vectors:
 
 
 def _isolation(vectors: Vectors, rng: np.random.Generator) -> Vectors:
-    """Rank vectors by the mean distance to their nearest ones of the pooled sample, or of a part of it; in [0, 1]."""
+    """Rank vectors by the mean distance to their nearest ones of the pooled sample, or of a part of it; in [0, 1].
+
+    Ranks are taken to a power, so that those that lie furthest out count: where a few are new, it is them.
+    """
     anchors = rng.permutation(len(vectors))[:_ANCHORS]
     squares, far, near = (vectors**2).sum(axis=1), np.empty(len(vectors)), min(_NEAREST, len(vectors) - 1)
     for start in range(0, len(vectors), _ANCHORS):
@@ -133,7 +136,7 @@ def _isolation(vectors: Vectors, rng: np.random.Generator) -> Vectors:
         far[start : start + _ANCHORS] = np.sqrt(nearest).mean(axis=1).round(5)
     order = np.sort(far)
     ranks = (np.searchsorted(order, far, "left") + np.searchsorted(order, far, "right")) / (2 * len(far))
-    return ranks.astype(np.float32)
+    return (ranks**_FURTHEST).astype(np.float32)
 
 
 def _permuted(features: Vectors, n: int, wanted: int, rng: np.random.Generator) -> Iterator[Sums]:

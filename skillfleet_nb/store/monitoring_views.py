@@ -100,5 +100,22 @@ MONITORING_VIEWS = {
             AND used.example_id = r->>'example_id'
         LEFT JOIN ran ON ran.example_id = r->>'example_id'
         GROUP BY ALL""",
+    "learn_steps": """
+        SELECT payload->>'name' AS name, (payload->>'cycle')::BIGINT AS cycle, payload->>'step' AS step,
+            logged_at AS "at", payload->>'text' AS "text", payload->>'job_id' AS job_id,
+            (payload->>'baseline')::BIGINT AS baseline, (payload->>'version')::BIGINT AS version,
+            (payload->>'passed')::BOOLEAN AS passed, (payload->>'calls')::BIGINT AS calls,
+            (payload->>'cost_usd')::DOUBLE AS cost_usd, payload->>'by' AS "by"
+        FROM raw.events WHERE kind = 'learn'""",
+    # Of what is said twice of an answer, the first counts.
+    "feedback": """
+        SELECT name, id, min("at") AS "at", arg_min(score, "at") AS score, arg_min(inputs, "at") AS inputs,
+            arg_min(correction, "at") AS correction, arg_min("by", "at") AS "by", count(*) AS times
+        FROM (
+            SELECT payload->>'name' AS name, payload->>'id' AS id, logged_at AS "at",
+                (payload->>'score')::DOUBLE AS score, payload->'inputs' AS inputs,
+                nullif(payload->'correction', 'null') AS correction, payload->>'by' AS "by"
+            FROM raw.events WHERE kind = 'feedback'
+        ) GROUP BY name, id""",
 }
 """Query of each relation, in the order in which they rest on each other."""

@@ -20,7 +20,7 @@ from skillfleet_nb.cli import main
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.monitoring.alerts import AlertWarning
 from skillfleet_nb.monitoring.drift_outputs import output_drift
-from skillfleet_nb.monitoring.drift_watch import seconds
+from skillfleet_nb.monitoring.ticker import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -263,7 +263,7 @@ def test_a_watch_checks_shows_alarms_and_stops(
             shell.run_line_magic("skillfleet", f"drift watch parity@production {wrong} --home {fleet.home.root}")
     missing = fleet.drift.watch("parity@1", list, every=0.001, times=2, kinds=["output"])
     assert missing.wait(20)
-    assert (missing.checks, missing.ok) == (2, True)
+    assert (missing.done, missing.ok) == (2, True)
     assert "live rows have no answers" in missing.trouble
 
 

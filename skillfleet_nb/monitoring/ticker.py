@@ -1,80 +1,80 @@
-"""A watch: checks for drift again and again, on a thread of this process, until it is stopped."""
+"""Work that is done again and again, on a thread of this process, until it is stopped: no daemon stays behind."""
 
 from __future__ import annotations
 
 import re
 import threading
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.format import counted, duration
 from skillfleet_nb.html import Readable, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from skillfleet_nb.monitoring.drift_report import DriftReport
+    from collections.abc import Callable
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _WRITTEN = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([smhd]?)\s*")
 
 
-class DriftWatch(Readable):
-    """Checks again and again; made by ``fleet.drift.watch``.
+class Ticker(Readable):
+    """Does some work at once, and then again and again.
 
     Parameters
     ----------
-    check
-        Makes a check.
-    name, live, every, options
-        As for ``fleet.drift.watch``.
+    work
+        What is done; it returns whether all is well, and what there is to say.
+    what, unit
+        What it is called, and what one time of it is.
+    every
+        Seconds from one time to the next, or a text such as ``"90s"``, ``"15m"``, ``"1h"`` or ``"1d"``.
+    times
+        After how many it ends by itself; None goes on.
 
     Attributes
     ----------
-    report
-        The last one; None before the first.
-    checks, alarms
-        How many there were.
+    done, alarms
+        How many times there were, and how many of them were not well.
     first
-        Set once the first check is made, or could not be.
+        Set once the first time is over.
+    last
+        What the last time had to say.
     trouble
-        Why the last check could not be made; empty where it was.
+        Why the last time could not be; empty where it was.
+
+    Raises
+    ------
+    InputError
+        If `every` is no time.
     """
 
     def __init__(
-        self, check: Callable[..., DriftReport], name: str, live: object, every: str | float, options: Mapping[str, Any]
+        self, work: Callable[[], tuple[bool, str]], what: str, unit: str, every: str | float, times: int | None = None
     ) -> None:
-        self.name, self.every_s = name, seconds(every)
-        self.report: DriftReport | None = None
-        self.checks = self.alarms = 0
-        self.trouble, self.first = "", threading.Event()
-        self._check, self._live, self._options = check, live, dict(options)
-        self._times: int | None = self._options.pop("times", None)
-        self._end = threading.Event()
-        self._thread = threading.Thread(
-            target=copy_context().run, args=(self._go_on,), name=f"drift watch {name}", daemon=True
-        )
+        self.what, self.every_s, self.done, self.alarms = what, seconds(every), 0, 0
+        self.last, self.trouble, self.first = "", "", threading.Event()
+        self._work, self._unit, self._times, self._end = work, unit, times, threading.Event()
+        # in the context of who begins it, so that the model configured there answers
+        self._thread = threading.Thread(target=copy_context().run, args=(self._go_on,), name=what, daemon=True)
 
     @property
     def is_running(self) -> bool:
-        """Whether there will be another check."""
+        """Whether there will be another time."""
         return self._thread.is_alive() and not self._end.is_set()
 
     @property
     def ok(self) -> bool:
-        """Whether no check was an alarm."""
+        """Whether all was well every time."""
         return not self.alarms
 
     def start(self) -> None:
-        """Begin, with the first check at once."""
+        """Begin."""
         self._thread.start()
 
-    def stop(self, wait_s: float = 0.0) -> None:
-        """End it: a check that goes on is finished, and another is not begun."""
+    def stop(self) -> None:
+        """End it: what goes on is finished, and not begun again."""
         self._end.set()
-        if wait_s:
-            self._thread.join(wait_s)
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until it has ended; return whether it has."""
@@ -84,8 +84,8 @@ class DriftWatch(Readable):
     def sentence(self) -> str:
         """Say in one line how it stands."""
         now = f"every {duration(self.every_s)}" if self.is_running else "ended"
-        text = f"watch of {self.name}, {now}: {counted(self.checks, 'check')}, {counted(self.alarms, 'alarm')}"
-        last = self.trouble or (self.report.sentence() if self.report is not None else "")
+        text = f"{self.what}, {now}: {counted(self.done, self._unit)}, {counted(self.alarms, 'alarm')}"
+        last = self.trouble or self.last
         return f"{text}; {last}" if last else text
 
     def text(self) -> str:
@@ -101,14 +101,13 @@ class DriftWatch(Readable):
     def _go_on(self) -> None:
         while not self._end.is_set():
             try:
-                live = self._live() if callable(self._live) else self._live
-                self.report, self.trouble = self._check(self.name, live, **self._options), ""
-                self.alarms += self.report.alarm
+                well, self.last = self._work()
+                self.trouble, self.alarms = "", self.alarms + (not well)
             except SkillfleetError as exc:  # a file that is not there this time, a model that does not answer
                 self.trouble = str(exc)
-            self.checks += 1
+            self.done += 1
             self.first.set()
-            if self._times is not None and self.checks >= self._times:
+            if self._times is not None and self.done >= self._times:
                 break
             self._end.wait(self.every_s)
 

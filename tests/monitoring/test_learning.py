@@ -1,0 +1,221 @@
+"""Continuous learning: a policy, a trigger, a job, a gate and a decision, to the same end wherever a process dies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dspy
+import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+
+from skillfleet_nb import Fleet, offline_lm
+from skillfleet_nb.errors import InputError, NotFoundError
+from skillfleet_nb.monitoring.golden_sets import Asked
+from skillfleet_nb.monitoring.learn_gate import gate, most_worse, why_shut
+from skillfleet_nb.monitoring.learn_policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skillfleet_nb.monitoring.golden_sets import GoldenSet
+
+WORDS = ("apple", "brick", "cloud", "drum")
+INTENTS = ["amber", "bronze", "coral", "denim"]  # which word is which is told by examples alone
+ROWS = [{"text": f"The {WORDS[n % 4]} is case {n}.", "intent": INTENTS[n % 4]} for n in range(240)]
+
+
+def metric(example: dspy.Example, pred: dspy.Prediction, trace: object = None) -> bool:
+    return bool(example.intent == pred.intent)
+
+
+def prepared(home: Path) -> Fleet:
+    """Make a home with a program that a job made of too little, in production, and a scored golden set."""
+    fleet = Fleet(home)
+    program = dspy.Predict(f"text -> intent: Literal{INTENTS}")
+    few = fleet.optimize(
+        program, train=ROWS[:32:4], val=ROWS[1:33:4], test=ROWS[32:40], metric=metric, optimizer="labeled_fewshot",
+        params={"k": 1}, lm=offline_lm(), name="few",
+    )  # fmt: skip
+    few.result()
+    fleet.register(few, "intents")
+    fleet.alias("intents", "production", 1)
+    fleet.golden_sets.add("intents", ROWS[40:120], metric=metric, lm=offline_lm(), score=True)
+    return fleet
+
+
+POLICY = Policy("intents", on=("feedback:30",), max_calls=500, optimizer="labeled_fewshot", promote="auto")
+
+
+def corrections(fleet: Fleet, n: int) -> None:
+    """Tell what is right of so many messages; some of them are in the golden set."""
+    fleet.learning.feedback_rows("intents", [{**row, "score": 0} for row in ROWS[110 : 110 + n]])
+
+
+def end(fleet: Fleet) -> Any:
+    """Return what a home has come to: the steps, the versions, the alias."""
+    cycles = fleet.learning.cycles("intents")
+    steps = [(cycle.number, step.step, step.version, step.passed) for cycle in cycles for step, _ in cycle.steps]
+    versions = fleet.versions("intents").content_id.tolist()
+    return steps, versions, fleet.registry.aliases("intents"), len(fleet.jobs())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(prepared(tmp_path_factory.mktemp("learning") / "home").home.root)
+
+
+@pytest.fixture
+def fleet(made: Path, tmp_path: Path) -> Fleet:
+    import shutil
+
+    return Fleet(shutil.copytree(made, tmp_path / "home"))
+
+
+def test_corrections_trigger_a_job_whose_version_passes_the_gate_and_is_promoted(fleet: Fleet) -> None:
+    page = fleet.learn(POLICY)
+    assert page.sentence().endswith("nothing has triggered it")
+    corrections(fleet, 29)
+    assert fleet.learn("intents").state == "waiting"
+    corrections(fleet, 60)
+    page = fleet.learn("intents")
+    assert page.state == "promoted"
+    assert [step.step for step, _ in page.cycles[0].steps] == ["triggered", "started", "trained", "gated", "promoted"]
+    assert fleet.registry.aliases("intents") == {"production": 2}
+    trained = fleet.job("intents-learn-1").parcel().request.train
+    golden = {row.inputs["text"] for row in fleet.golden("intents").rows}
+    assert len(trained) == 8 + 50, "corrections join what was trained on; those of the golden set do not"
+    assert not golden & {row["text"] for row in trained}
+    assert "feedback: 60 corrections since the last cycle" in str(page)
+    assert "program rollback intents production undoes it" in str(page)
+    assert "passed: improved" in fleet.sql("select evidence from alias_history order by move").evidence.tolist()[-1]
+    assert fleet.learn("intents").state == "promoted", "nothing has triggered another one"
+    assert set(fleet.golden_sets.history("intents").how) == {"added", "learn"}
+    told = fleet.sql("select step, count(*) as n from learn_steps group by step order by step").to_numpy().tolist()
+    assert told == [["gated", 1], ["promoted", 1], ["started", 1], ["trained", 1], ["triggered", 1]]
+    assert fleet.sql("select count(*) as n, count(correction) as c from feedback").to_numpy().tolist() == [[60, 60]]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+import test_learning as t
+from skillfleet_nb.store import journal
+from skillfleet_nb.events.learning import LearnStep
+fleet, at = t.Fleet(sys.argv[1]), sys.argv[2]
+append = journal.Journal.append
+def dying(self, payload, **more):
+    step = getattr(payload, "step", None) if isinstance(payload, LearnStep) else None
+    if f"before {{step}}" == at:
+        os._exit(9)
+    number = append(self, payload, **more)
+    if f"after {{step}}" == at:
+        os._exit(9)
+    return number
+journal.Journal.append = dying
+fleet.learn("intents")
+"""
+
+
+def test_wherever_a_process_dies_the_next_one_comes_to_the_same_end(fleet: Fleet, tmp_path: Path) -> None:
+    import shutil
+
+    fleet.learn(POLICY)
+    corrections(fleet, 60)
+    whole = Fleet(shutil.copytree(fleet.home.root, tmp_path / "whole"))
+    whole.learn("intents")
+    script = KILLED.format(folder=str(Path(__file__).parent))
+    for at in ("after triggered", "before promoted"):
+        died = subprocess.run(
+            [sys.executable, "-c", script, str(fleet.home.root), at], env=os.environ, capture_output=True, check=False
+        )
+        assert died.returncode == 9, died.stderr.decode()[-2000:]
+    fleet.learn("intents")
+    assert end(fleet) == end(whole)
+
+
+def test_what_passes_asks_first_where_the_policy_says_so(fleet: Fleet) -> None:
+    shell = InteractiveShell.instance()
+    shell.run_line_magic("load_ext", "skillfleet_nb")
+    home = f"--home {fleet.home.root}"
+
+    def say(line: str) -> Any:
+        return shell.run_line_magic("skillfleet", f"{line} {home}")
+
+    shell.push(
+        {"said": [{"text": r["text"], "intent": r["intent"], "score": 0.5, "id": r["text"]} for r in ROWS[140:200]]}
+    )
+    line = "learn policy intents --on drift --on every:7d --max-calls 500 --optimizer labeled_fewshot"
+    assert "labeled_fewshot within 500 calls, asks before it moves production" in str(say(line))
+    assert "60 rows are kept" in str(say("learn feedback intents --from said"))
+    assert "60 rows, 60 with what is right; mean score 50.0" in str(say("learn status intents"))
+    page = say("learn run intents --now")
+    assert page.state == "asked"
+    assert "learn approve intents moves production to it" in str(page)
+    assert say("learn run intents").state == "asked", "a cycle that asks waits"
+    assert fleet.registry.aliases("intents") == {"production": 1}
+    assert say("learn approve intents").state == "promoted"
+    assert fleet.registry.aliases("intents") == {"production": 2}
+    for wrong, said in (
+        ("learn approve intents", "the policy of intents asks nothing"),
+        ("learn run none", "unknown policy 'none'"),
+        ("learn policy intents --on drift", "give it a limit"),
+        ("learn policy intents --on often --budget 1", "unknown trigger 'often'"),
+        ("learn policy intents --on feedback:many --budget 1", "write feedback:50 or every:7d"),
+        ("learn policy intents --budget 1 --guardrail 'latency<=2x'", "a golden set tells cost alone"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            say(wrong)
+    ticker = fleet.learning.every("intents", 60, times=1)
+    assert ticker.wait(60)
+    assert (ticker.trouble, ticker.done) == ("", 1)
+
+
+def test_an_alarm_of_drift_triggers_and_a_shut_gate_refuses_before_anything_is_bought(fleet: Fleet) -> None:
+    fleet.learn(Policy("intents", on=("drift",), max_calls=500, optimizer="labeled_fewshot", gain=0.9))
+    assert fleet.learn("intents").state == "waiting"
+    live = [{"text": "x", "intent": "bug_report"}] * 60
+    assert fleet.check_drift("intents@production", live, kinds=["output"], alpha=0.2).alarm
+    jobs = len(fleet.jobs())
+    page = fleet.learn("intents")
+    assert page.state == "refused"
+    assert "drift: the outputs have drifted" in str(page)
+    assert "no version can pass: intents@1 with 80 examples shows gains from" in str(page)
+    assert len(fleet.jobs()) == jobs
+    fleet.register(dspy.Predict("text -> intent"), "bare")
+    fleet.alias("bare", "production", 1)
+    with pytest.raises(InputError, match="bare@1 comes from no job"):
+        fleet.learn(Policy("bare", max_calls=5))
+    with pytest.raises(NotFoundError, match="unknown policy 'bare'"):
+        fleet.learn("bare")
+    with pytest.raises(InputError, match="give a score in"):
+        fleet.learning.feedback("intents", {"text": "x"})
+    with pytest.raises(InputError, match="score=7"):
+        fleet.learning.feedback("intents", {"text": "x"}, score=7)
+
+
+def test_a_gate_wants_a_gain_no_more_worse_than_noise_and_unbroken_guardrails(fleet: Fleet) -> None:
+    golden: GoldenSet = fleet.golden("intents")
+    before = Asked([None] * 80, [0.0] * 40 + [1.0] * 40, 80, 1.0)
+
+    def after(scores: Callable[[int], float], usd: float = 1.0) -> Asked:
+        return before._replace(scores=[scores(n) for n in range(80)], cost_usd=usd)
+
+    better = after(lambda n: float(n >= 20))
+    assert gate(golden, before, better, 0.0, ()).passed
+    assert "50.0 points are asked for" in gate(golden, before, better, 0.5, ()).text
+    assert "no gain is told" in gate(golden, before, before, 0.0, ()).text
+    mixed = gate(golden, before, after(lambda n: float(n < 70)), 0.0, ())
+    assert not mixed.passed
+    assert "10 examples are worse, and noise explains 4" in mixed.text
+    assert (
+        "cost<=1.2x is broken: 2x"
+        in gate(golden, before, after(lambda n: float(n >= 20), 2.0), 0.0, ["cost<=1.2x"]).text
+    )
+    assert most_worse(100, 0.0) == 0
+    assert why_shut(golden, 0.0) == ""
