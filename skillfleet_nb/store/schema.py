@@ -260,6 +260,11 @@ def m026_kinds_of_drift(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m027_learning(con: duckdb.DuckDBPyConnection) -> None:
+    """Show the steps of continuous learning, and feedback: views alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -281,6 +286,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m024_drift,
     m025_golden_sets,
     m026_kinds_of_drift,
+    m027_learning,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 
