@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Journal
 
+_OF_VAL = 3  # every so manieth correction is for validation
 _STOPPED = frozenset({JobState.INTERRUPTED})
 
 
@@ -122,9 +123,11 @@ class Pass:
         version = self._learning.registry.find(f"{self._name}@{cycle.baseline}")
         before = learning.request_of(version)
         golden = {row.example_id for row in self._golden.find(policy.golden or self._name).rows}
-        rows = _joined(before.train, [said for said, at in learning.heard(self._name) if at <= cycle.began], golden)
+        said = [one for one, at in learning.heard(self._name) if at <= cycle.began]
+        train, val = _joined(before.train, before.val, said, golden)
         request = replace(
-            before, program=self._registered.load(version.ref, before.program, check=False), train=rows,
+            before, program=self._registered.load(version.ref, before.program, check=False), train=train,
+            val=val, lm=_asked_anew(before.lm, cycle), prompt_lm=_asked_anew(before.prompt_lm, cycle),
             optimizer=policy.optimizer, params=None, budget_usd=policy.budget_usd, max_calls=policy.max_calls,
             max_tokens=None, max_minutes=None, review=(), engine="thread", name=name, tags=("learn", self._name),
             select=None, strategy=None, recommendation=None, race=None,
@@ -158,17 +161,36 @@ class Pass:
             self.tell(cycle.number, "kept", "the policy never moves the alias", version=cycle.version)
 
 
-def _joined(train: Any, heard: Sequence[FeedbackGiven], golden: set[str]) -> list[Any]:
-    """Put corrections to what was trained on; examples of the golden set stay out, which is to judge."""
+def _asked_anew(lm: Any, cycle: Cycle) -> Any:
+    """Have a model answer anew in a cycle, and from DSPy's cache when the cycle is gone on with.
+
+    Behind its name may be another one by now, whose answers the cache does not have.
+    """
     import dspy
 
-    rows = [row for row in train if example_id(*parts(row)) not in golden]
-    known = {example_id(*parts(row)) for row in rows} | golden
-    for said in sorted(heard, key=lambda one: one.id):
-        if said.correction and (key := example_id(said.inputs, said.correction)) not in known:
+    return lm.copy(rollout_id=int(cycle.began.timestamp())) if isinstance(lm, dspy.LM) else lm
+
+
+def _joined(
+    train: Any, val: Any, said: Sequence[FeedbackGiven], golden: set[str]
+) -> tuple[list[Any], list[Any] | None]:
+    """Put corrections to what was trained on, and every third to validation, which else would not see what is new.
+
+    Examples of the golden set stay out of both: they are to judge.
+    """
+    import dspy
+
+    kept = [[row for row in rows if example_id(*parts(row)) not in golden] for rows in (train, val or ())]
+    known = {example_id(*parts(row)) for rows in kept for row in rows} | golden
+    new = []
+    for one in sorted(said, key=lambda one: one.id):
+        if one.correction and (key := example_id(one.inputs, one.correction)) not in known:
             known.add(key)
-            rows.append(dspy.Example(**said.inputs, **said.correction).with_inputs(*said.inputs))
-    return rows
+            new.append(dspy.Example(**one.inputs, **one.correction).with_inputs(*one.inputs))
+    if not val:
+        return [*kept[0], *new], None
+    to_val = new[_OF_VAL - 1 :: _OF_VAL]
+    return [*kept[0], *(row for place, row in enumerate(new, 1) if place % _OF_VAL)], [*kept[1], *to_val]
 
 
 def until_it_ends(job: Job) -> None:

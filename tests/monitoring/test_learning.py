@@ -86,10 +86,11 @@ def test_corrections_trigger_a_job_whose_version_passes_the_gate_and_is_promoted
     assert page.state == "promoted", str(page)
     assert [step.step for step, _ in page.cycles[0].steps] == ["triggered", "started", "trained", "gated", "promoted"]
     assert fleet.registry.aliases("intents") == {"production": 2}
-    trained = fleet.job("intents-learn-1").parcel().request.train
+    asked = fleet.job("intents-learn-1").parcel().request
     golden = {row.inputs["text"] for row in fleet.golden("intents").rows}
-    assert len(trained) == 8 + 50, "corrections join what was trained on; those of the golden set do not"
-    assert not golden & {row["text"] for row in trained}
+    sizes = (len(asked.train), len(asked.val), len(asked.test))
+    assert sizes == (8 + 34, 16 + 16, 16), "corrections join training and validation; those of the golden set neither"
+    assert not golden & {row["text"] for row in (*asked.train, *asked.val)}
     assert "feedback: 60 corrections since the last cycle" in str(page)
     assert "program rollback intents production undoes it" in str(page)
     assert "passed: improved" in fleet.sql("select evidence from alias_history order by move").evidence.tolist()[-1]
