@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb import errors
@@ -43,6 +44,7 @@ class Connection:
         timeout = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_S)
         headers = {"Authorization": f"token {token}"} if token else {}
         self._client = httpx.Client(base_url=f"{self.url}{_PREFIX}", headers=headers, timeout=timeout)
+        weakref.finalize(self, self._client.close)
         self._cache = None if cache_s is None else Cache(self.url, token, cache_s)
         self.age_s = 0.0
 

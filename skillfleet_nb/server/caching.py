@@ -5,18 +5,25 @@ A position is read off the sizes of journal segments, so it is told without a qu
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import asyncio
+from collections import OrderedDict, defaultdict
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from skillfleet_nb.events import CURATION
 from skillfleet_nb.store import is_alive
+from skillfleet_nb.store.fold import scan
 from skillfleet_nb.store.home import is_stream
 from skillfleet_nb.store.segments import segments
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.server.route import Route
+    from skillfleet_nb.store.segments import Segment
+
+_T = TypeVar("_T")
 
 _MOST_KEPT, _LARGEST = 256, 1 << 20
 
@@ -37,30 +44,50 @@ def position(fleet: Fleet, route: Route, job: str | None) -> Position | None:
         alive = is_alive(home, job)
         if alive and route.ticks:
             return None
-        parts = [(job, s.name, s.size) for s in segments(home.journal_dir(job))]
-        parts += [(CURATION, s.name, s.size) for s in segments(home.journal_dir(CURATION))]
-        return Position(_hash(alive, parts), _written(fleet, {job, CURATION}))
-    written = sorted(fleet.store.written(but="\0"))
-    streams = {stream for stream, _, _ in written}
+        return _position(alive, {stream: segments(home.journal_dir(stream)) for stream in (job, CURATION)})
+    streams: dict[str, list[Segment]] = {}
+    for stream, segment in scan(home):
+        streams.setdefault(stream, []).append(segment)
     writers = sorted(stream for stream in streams if is_alive(home, stream))
     if writers and route.ticks:
         return None
-    return Position(_hash(writers, written), _written(fleet, streams))
+    return _position(writers, streams)
 
 
-def _hash(*parts: object) -> str:
-    return f'"{blake2b(repr(parts).encode(), digest_size=12).hexdigest()}"'
+def _position(alive: object, streams: Mapping[str, Sequence[Segment]]) -> Position:
+    sizes = sorted((stream, one.name, one.size) for stream, parts in streams.items() for one in parts)
+    tag = blake2b(repr((alive, sizes)).encode(), digest_size=12).hexdigest()
+    last = [parts[-1].path for parts in streams.values() if parts]
+    return Position(f'"{tag}"', max((path.stat().st_mtime for path in last if path.exists()), default=None))
 
 
-def _written(fleet: Fleet, streams: set[str]) -> float | None:
-    """Tell when a stream was written last."""
-    times = [
-        segment.path.stat().st_mtime
-        for stream in streams
-        for segment in segments(fleet.home.journal_dir(stream))[-1:]
-        if segment.path.exists()
-    ]
-    return max(times, default=None)
+class Shared:
+    """Answers made once for all who ask for the same thing while it waits its turn.
+
+    Who asks while one is being made gets the next one, which begins after they asked: nobody gets what is older than
+    their question, and any number of them wait for two answers at most.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[Hashable, asyncio.Task[Any]] = {}
+        self._turns: defaultdict[Hashable, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def once(self, what: Hashable, make: Callable[[], Awaitable[_T]]) -> _T:
+        """Return what `make` makes, called by whoever asked for it first."""
+
+        async def run() -> _T:
+            async with self._turns[what]:
+                del self._next[what]
+                try:
+                    return await make()
+                finally:
+                    if what not in self._next:  # nobody waits for the turn
+                        self._turns.pop(what, None)
+
+        if what not in self._next:
+            self._next[what] = asyncio.create_task(run())
+        answer: _T = await asyncio.shield(self._next[what])
+        return answer
 
 
 class Bodies:

@@ -26,10 +26,11 @@ from skillfleet_nb.server.caching import position
 from skillfleet_nb.server.problems import TYPE, Problem, RefusedError, problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic import BaseModel
 
+    from skillfleet_nb.server.caching import Position
     from skillfleet_nb.server.route import Permission, Route
     from skillfleet_nb.server.service import Service
 
@@ -52,6 +53,11 @@ class Base(APIHandler):
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Skillfleet-API", "1")
         self.set_header("Cache-Control", "no-store")
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """The methods that are for this address."""
+        return ("GET",)
 
     @property
     def user(self) -> str:
@@ -107,6 +113,8 @@ class Base(APIHandler):
         exc = kwargs.get("exc_info", (None, None, None))[1]
         detail = (getattr(exc, "log_message", None) or "") if isinstance(exc, web.HTTPError) else ""
         status = HTTPStatus(status_code)
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(self.methods))
         fallback = (
             "the server has a defect: its log says more" if status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
         )
@@ -140,6 +148,11 @@ class Handler(Base):
             self._refused = exc
 
     @property
+    def methods(self) -> Sequence[str]:
+        """The methods of its routes."""
+        return tuple(self._routes)
+
+    @property
     def _reads(self) -> bool:
         return self.request.method in {"GET", "HEAD"}
 
@@ -164,7 +177,7 @@ class Handler(Base):
     async def _answer(self, path: dict[str, str]) -> None:
         route = self._routes.get(str(self.request.method))
         if route is None:
-            allowed = ", ".join(self._routes)
+            allowed = ", ".join(self.methods)
             detail = f"{self.request.method} is not for this address: use {allowed}"
             self.refuse(RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, detail, Allow=allowed))
             return
@@ -207,7 +220,14 @@ class Handler(Base):
     async def _answer_kept(self, route: Route, path: dict[str, str], asked: BaseModel) -> None:
         """Answer what stays the same until something is written: with 304, where the client has it."""
         service, job = self.service, path.get("job")
-        now = await service.off_loop(position, service.fleet, route, job)
+
+        async def look() -> Position | None:
+            return await service.off_loop(position, service.fleet, route, job)
+
+        def make() -> bytes:
+            return encoded(service.answer(route, path, asked, self.user))
+
+        now = await service.shared.once((route.kept, route.ticks, job), look)
         if now is not None:
             self.set_header("ETag", now.etag)
             self.set_header("Cache-Control", "private, no-cache")
@@ -220,9 +240,8 @@ class Handler(Base):
         address = f"{route.name} {sorted(path.items())} {asked!r}"
         body = None if now is None else service.bodies.get(address, now.etag)
         if body is None:
-            answer = await service.off_loop(service.answer, route, path, asked, self.user)
-            body = await service.off_loop(encoded, answer)
-            if now is not None and await service.off_loop(position, service.fleet, route, job) == now:
+            body = await service.shared.once(address, lambda: service.off_loop(make))
+            if now is not None and await service.shared.once((route.kept, route.ticks, job), look) == now:
                 service.bodies.put(address, now.etag, body)
             else:  # written meanwhile: the answer belongs to neither position
                 self.clear_header("ETag")

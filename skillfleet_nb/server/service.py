@@ -17,7 +17,7 @@ from skillfleet_nb.errors import InputError, JobError, SkillfleetError
 from skillfleet_nb.events import AUDIT
 from skillfleet_nb.messages import SHELL, read_in
 from skillfleet_nb.server.answers import is_final
-from skillfleet_nb.server.caching import Bodies
+from skillfleet_nb.server.caching import Bodies, Shared
 from skillfleet_nb.server.feed import Feeds
 from skillfleet_nb.server.problems import RefusedError, problem
 from skillfleet_nb.server.route import Call
@@ -49,7 +49,7 @@ class Service:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.bodies, self.feeds = Bodies(), Feeds()
+        self.bodies, self.feeds, self.shared = Bodies(), Feeds(), Shared()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="skillfleet-server")
         self._asked: defaultdict[str, deque[float]] = defaultdict(deque)
         self._spending = Lock()

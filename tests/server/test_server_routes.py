@@ -72,6 +72,7 @@ def test_what_is_wrong_is_told_in_one_line(server: Server, task: dict[str, Any])
         (post("/jobs", json={**task, "engine": "thread"}), 422, "engine: Extra inputs are not permitted"),
         (post("/sql", json={"query": "delete from jobs"}), 422, "refused"),
         (get("/jobs/parity/pause"), 405, "use POST"),
+        (server.owner.request("TRACE", "/jobs"), 405, "invalid"),
     ]
     for told, status, part in cases:
         assert (told.status_code, told.headers["content-type"]) == (status, "application/problem+json"), told.text
@@ -79,6 +80,7 @@ def test_what_is_wrong_is_told_in_one_line(server: Server, task: dict[str, Any])
         assert problem["status"] == status
         assert part in problem["detail"], problem
         assert "\n" not in problem["detail"]
+        assert status != 405 or told.headers["allow"]
 
 
 def test_a_body_that_is_too_large_is_refused(server: Server, task: dict[str, Any]) -> None:
