@@ -89,10 +89,11 @@ def diagnose(
     settings, recorded_in = _settings_of(home), home if checks[0].level == "ok" else None
     lm = lm if lm is not None else dspy.settings.lm or _default(settings)
     checks += [*_lm_checks(lm, recorded_in, settings), *_role_checks(recorded_in, settings)]
+    is_refused = False
     if program is not None:
         checks.append(_attempt("program", lambda: _program(program)))
-        program = program if checks[-1].level == "ok" else None  # nothing can be asked of it
-    if train is not None:
+        is_refused = checks[-1].level != "ok"  # nothing can be asked of it, nor is known what rows it takes
+    if train is not None and not is_refused:
         checks += _data_checks(program, train, metric)
         if program is not None and {c.name: c.level for c in checks}.get("LM answers") == "ok":
             checks += _called(program, train, metric, lm, recorded_in, settings)

@@ -112,10 +112,11 @@ def _optimize(c: Context, a: argparse.Namespace) -> Job | None:
         if not _may_start(a):
             c.say(Note("not started"))
             return None
+    before = c.fleet.jobs()  # not once the job has begun: its card is to be seen at once
     job = c.call(c.fleet.optimize, a)
     if a.output:
         c.namespace[a.output] = job
-    c.say(SplitsView(job.splits, starts_from(job, c.fleet.jobs())))
+    c.say(SplitsView(job.splits, starts_from(job, before)))
     if not a.no_wait and a.engine != "process":
         c.wait(job)
     return job

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.example import answer_in_words, example_html
-from skillfleet_nb.format import counted, one_line, points, whole
+from skillfleet_nb.format import counted, is_missing, one_line, points, whole
 from skillfleet_nb.html import NO_MATH, fill, join, passage, table, text_table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import demos_of
@@ -54,6 +54,18 @@ def programs_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
         shown = table(header, rows, numeric=[2, 3, 4, 5, 6])
         return fill("{}<div style='opacity:.7;overflow-wrap:anywhere'>{}</div>", shown, below)
     return f"{text_table(header, rows, numeric=[2, 3, 4, 5, 6])}\n{below}"
+
+
+def program_name(program_id: str, role: str, trial: float | None) -> str:
+    """Call a program of a job what a person knows it by: its part in the job, or the trial it was first scored in.
+
+    Examples
+    --------
+    >>> program_name("9880dadeb9e4", "best", 11), program_name("9880dadeb9e4", "", 3)
+    ('best, trial 11', 'trial 3')
+    """
+    scored = "" if is_missing(trial) else f"trial {whole(trial)}"
+    return ", ".join(part for part in (role, scored) if part) or program_id[:SHORT_ID]
 
 
 def use_lines(program_id: str) -> list[str]:

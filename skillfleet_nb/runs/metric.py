@@ -252,6 +252,10 @@ def read_score(answer: object, name: str) -> Score:
     """
     value: Any = answer
     feedback = None
+    if inspect.iscoroutine(answer):
+        answer.close()  # or Python warns that nobody awaited it
+        way_out = f"give a function that awaits it: lambda *given: asyncio.run({name}(*given))"
+        raise InputError(f"metric {name!r} is async, and optimizers call metrics as functions: {way_out}")
     if isinstance(answer, dict) or (hasattr(answer, "keys") and hasattr(answer, "get")):
         value, feedback = answer.get("score"), answer.get("feedback")
     elif hasattr(answer, "score"):

@@ -10,7 +10,7 @@ from skillfleet_nb.errors import unknown
 from skillfleet_nb.example import answer_fields, answer_in_words, example_html, response_fields, single
 from skillfleet_nb.format import duration, is_missing, money, one_line, points, whole
 from skillfleet_nb.html import fill, join, passage
-from skillfleet_nb.reports.program_page import SHORT_ID, mark
+from skillfleet_nb.reports.program_page import mark, program_name
 from skillfleet_nb.store.blobs import Blobs
 from skillfleet_nb.widgets.actions import best_name
 
@@ -67,7 +67,9 @@ def opened(fleet: Fleet, path: Sequence[str]) -> Page:
         return Page(path=[job.id], title=job.name, crumbs=up, html=str(html), list=_programs(fleet, job.id), use="")
     program = fleet.programs.find(path[1], job.id)
     up.append((job.name, [job.id]))
-    title = f"program {program.id[:SHORT_ID]} of {job.name}"
+    frame = program.programs.frame
+    row = frame[frame.program_id == program.id].iloc[0]
+    title = f"program {program_name(program.id, row.role, row.trial)} of {job.name}"
     if len(path) == 2:  # noqa: PLR2004  a job and a program
         return Page(path=[job.id, program.id], title=title, crumbs=up, html=str(program.html(lines=False)),
                     list=_examples(program), use=best_name(job.name))  # fmt: skip
@@ -81,12 +83,12 @@ def _programs(fleet: Fleet, job_id: str) -> Listed:
     rows = [
         {
             "path": [job_id, row["program_id"]],
-            "cells": [row["program_id"][:SHORT_ID], row["role"], whole(row["trial"]), points(row["val_score"]),
+            "cells": [program_name(row["program_id"], row["role"], row["trial"]), points(row["val_score"]),
                       points(row["test_score"]), whole(row["n_demos"]), one_line(row["instructions"], _WIDE)],
         }
         for row in frame.to_dict("records")[:_ROWS]
     ]  # fmt: skip
-    header = ["program", "", "trial", "validation", "test", "demos", "instructions"]
+    header = ["program", "validation", "test", "demos", "instructions"]
     return Listed(title="Programs", header=header, rows=rows)
 
 

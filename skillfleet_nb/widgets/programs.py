@@ -9,9 +9,9 @@ import ipywidgets as w
 
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.example import answer_in_words
-from skillfleet_nb.format import one_line, points
+from skillfleet_nb.format import counted, one_line, points
 from skillfleet_nb.html import fill, preformatted
-from skillfleet_nb.reports.program_page import SHORT_ID, mark
+from skillfleet_nb.reports.program_page import mark, program_name
 from skillfleet_nb.reports.stored_programs import StoredPrograms
 from skillfleet_nb.runs.task import input_fields
 from skillfleet_nb.widgets.actions import best_name
@@ -96,10 +96,10 @@ class ProgramBrowser(Face):
     def _options(self) -> list[tuple[str, str]]:
         return [
             (" · ".join(part for part in (
-                row["program_id"][:SHORT_ID] + f" {row['role']}".rstrip(),
+                program_name(row["program_id"], row["role"], row["trial"]),
                 f"validation {points(row['val_score'])}" if points(row["val_score"]) else "",
                 f"test {points(row['test_score'])}" if points(row["test_score"]) else "",
-                f"{row['n_demos']} demos",
+                counted(int(row["n_demos"]), "demo"),
             ) if part), row["program_id"])
             for row in self.programs.frame.to_dict("records")
         ]  # fmt: skip

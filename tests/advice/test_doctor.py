@@ -26,6 +26,22 @@ class Breaks(dspy.Module):
         raise LookupError(f"no such table\nas {answer.intent}")
 
 
+class Waits(dspy.Module):
+    """Can only be awaited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classify = dspy.Predict("text -> intent")
+
+    async def aforward(self, **inputs: Any) -> Any:
+        return await self.classify.acall(**inputs)
+
+
+async def awaited(example: Any, prediction: Any, trace: object = None) -> float:
+    del trace
+    return float(example.intent == prediction.intent)
+
+
 def rows_of(diagnosis: Any) -> dict[str, Any]:
     return {check.name: check for check in diagnosis.checks}
 
@@ -60,6 +76,8 @@ def test_nothing_is_configured(tmp_path: Path) -> None:
         ({"metric": lambda e, p: None}, "metric", "fail", "returned None"),
         ({"metric": lambda e, p: 1 / 0}, "metric", "fail", "raised ZeroDivisionError"),
         ({"metric": 3}, "metric", "fail", "cannot be called"),
+        ({"metric": awaited}, "metric", "fail", "is async, and optimizers call metrics as functions: give a function"),
+        ({"program": Waits()}, "program", "fail", "def forward(self, **inputs): return asyncio.run(self.aforward("),
         ({"program": Breaks()}, "program answers", "fail", "no such table"),
         ({"metric": lambda e, p: p.missing == 1}, "metric scores", "fail", "raised AttributeError"),
     ],

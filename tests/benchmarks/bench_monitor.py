@@ -1,5 +1,6 @@
 """The run monitor in a real JupyterLab page, headless Chromium on the same machine.
 
+0. From the first event of a job to the frame that shows its card.
 1. Event to pixels: from the time in the journal to the second frame after the page has changed, for marks that
    a process of its own writes at random moments: alone, among 500 events a second, and with ten monitors open.
 2. Under those 500 events a second, minutes long: from a click to its answer on the page, and to the kernel's; the
@@ -30,13 +31,14 @@ import psutil
 from conftest import CHROMIUM
 from jupyterlab_page import Lab, LabPage
 
+from skillfleet_nb import Fleet
 from skillfleet_nb.events import JobCreated, JobState, LMCall, Phase, StateChanged, Trial
 from skillfleet_nb.store import Home, Journal, follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RATE, MINUTES, LONG = 500, 10.0, 100_000
+RATE, MINUTES, LONG, SIGHTS = 500, 10.0, 100_000, 9
 _WATCH = """() => {
     window.marks = {};
     for (const phase of document.querySelectorAll('.sf-phase')) {
@@ -57,6 +59,20 @@ _CLICK = """async () => {
     while (button.disabled) await frame();
     return [answered - started, performance.now() - started];
 }"""
+_SIGHT = """() => {
+    window.sights = {};
+    const note = () => requestAnimationFrame(() => requestAnimationFrame(() => {
+        for (const card of document.querySelectorAll('.sf-monitor[aria-label]'))
+            window.sights[card.getAttribute('aria-label').replace('monitor of job ', '')] ??= Date.now();
+    }));
+    const what = {childList: true, subtree: true, attributeFilter: ['aria-label']};
+    new MutationObserver(note).observe(document.body, what);
+}"""
+_TASK = """%load_ext skillfleet_nb
+import dspy, skillfleet_nb as sf
+from skillfleet_nb.data.bundled import bundled
+lm, train, program = sf.offline_lm(latency_s=0.05), bundled("intents")[:120], dspy.Predict("text -> intent")
+metric = lambda example, pred, trace=None: example.intent == pred.intent"""
 _SET_UP = """\
 %load_ext skillfleet_nb
 import os
@@ -179,6 +195,28 @@ def quiet(lab: Lab, home: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def sight(lab: Lab, home: Path) -> list[dict[str, Any]]:
+    """Measure how soon a card is seen after the first event of its job, in a kernel that has shown one before."""
+    names = [f"sight-{n}" for n in range(SIGHTS + 1)]
+    optimize = "%skillfleet optimize program --train train --metric metric --lm lm --optimizer copro --no-wait --name"
+    page = lab.open(notebook(_TASK, *(f"{optimize} {name} --seed {n}" for n, name in enumerate(names))), "sight.ipynb")
+    page.evaluate(_SIGHT)
+    values = []
+    for n, name in enumerate(names):
+        page.run_cell(n + 1 if n else 0)
+        if not n:
+            page.await_kernel()
+            page.run_cell(1)
+        page._page.wait_for_function("name => window.sights[name]", arg=name)
+        job = Fleet(home).job(name)
+        first = min(event.at.timestamp() for event in follow(Home.find(home), job.id).poll())
+        values.append(page.evaluate("name => window.sights[name]", name) - 1000 * first)
+        job.cancel()
+        page.await_kernel()
+    page.close()
+    return [told("first event of a job to its card seen", values[1:], SIGHTS, "< 300")]
+
+
 def ten(lab: Lab, home: Path) -> list[dict[str, Any]]:
     """Measure the same with ten monitors open, each job at 50 events a second."""
     names = [f"ten-{n}" for n in range(10)]
@@ -262,6 +300,7 @@ def run(minutes: float = MINUTES) -> list[dict[str, Any]]:
     with jupyterlab() as (lab, folder):
         home = folder / "home"
         return [
+            *sight(lab, home),
             *quiet(lab, home),
             *loaded(lab, home, minutes),
             *ten(lab, home),

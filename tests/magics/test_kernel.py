@@ -10,6 +10,7 @@ import pytest
 from jupyter_client.manager import KernelManager
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.commands.views import JobTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +149,11 @@ def test_a_job_that_ends_with_its_kernel_is_interrupted_not_cancelled(notebook: 
     cell = notebook.start(f"{OPTIMIZE} --optimizer gepa --set max_metric_calls=5000 --lm lm --name kept")
     notebook.finish(cell, until="baseline")
     notebook.manager.shutdown_kernel()  # which interrupts it first, as restarting does
-    job = Fleet(tmp_path / ".skillfleet").job("kept")
+    fleet = Fleet(tmp_path / ".skillfleet")
+    job = fleet.job("kept")
     assert str(job.state) == "interrupted"
+    assert fleet.jobs().state.tolist() == fleet.sql("select state from jobs").state.tolist() == ["interrupted"]
+    for face in (job.html(), str(job), str(JobTable(fleet.jobs()))):
+        assert "interrupted" in face
+        assert "cancelled" not in face
     assert job.progress.best is not None

@@ -12,10 +12,22 @@ from jupyterlab_page import Lab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Playwright
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """Start headless Chromium, which reaches nothing but this machine."""
+    return playwright.chromium.launch(
+        timeout=300_000,
+        executable_path=str(CHROMIUM),
+        args=[
+            *("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
+            "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # nothing comes from outside
+        ],
+    )
 
 
 @pytest.fixture(scope="session")
@@ -33,16 +45,9 @@ def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}: install it, or set CHROMIUM")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            timeout=300_000,
-            executable_path=str(CHROMIUM),
-            args=[
-                *("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
-                "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # nothing comes from outside
-            ],
-        )
-        yield chromium
-        chromium.close()
+        launched = chromium(playwright)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

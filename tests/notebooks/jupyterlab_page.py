@@ -109,6 +109,10 @@ class LabPage:
         """Wait until every cell has run and the kernel is idle."""
         self._page.wait_for_function(_DONE)
 
+    def await_kernel(self) -> None:
+        """Wait until the kernel is idle, whatever cells have run."""
+        self._page.wait_for_function(_READY)
+
     def run_all(self) -> None:
         """Run every cell, and wait until the kernel is idle."""
         self.start_all()
@@ -148,9 +152,22 @@ class LabPage:
         self._page.evaluate("at => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = at; }", at)
         self._command("notebook:run-cell")
 
-    def resize(self, width: int) -> None:
-        """Make the window so many pixels wide."""
-        self._page.set_viewport_size({"width": width, "height": _PART})
+    def resize(self, width: int, height: int = _PART) -> None:
+        """Make the window so many pixels wide, and high."""
+        self._page.set_viewport_size({"width": width, "height": height})
+
+    def evaluate(self, script: str, given: object = None) -> Any:
+        """Return what a script of the page comes to."""
+        return self._page.evaluate(script, given)
+
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other, wherever the focus is."""
+        for key in keys:
+            self._page.keyboard.press(key)
+
+    def picture(self, at: int, file: Path) -> None:
+        """Keep a picture of the outputs of a cell, counted from 0."""
+        self._page.locator(".jp-Notebook .jp-Cell").nth(at).locator(".jp-Cell-outputWrapper").screenshot(path=str(file))
 
     def violations(self, selector: str) -> list[str]:
         """List what axe-core finds serious or critical in the parts of the page that `selector` names."""

@@ -1,4 +1,4 @@
-"""What a page shows beside the happy path: nothing yet, long and hostile names, mistakes, a job at work."""
+"""What a page shows while a job works, and without a server."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from playwright.sync_api import expect
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jupyterlab_page import Lab, LabPage
+    from jupyterlab_page import Lab
     from playwright.sync_api import Browser
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-LONG_NAME = "_".join(["intents_of_the_help_desk_with_labelled_examples_only"] * 3)
-HOSTILE_NAME = "<img src=x onerror=document.title=7>"
 SET_UP = """\
 %load_ext skillfleet_nb
 import os, tempfile
@@ -43,51 +41,6 @@ def _notebook(*cells: str) -> nbformat.NotebookNode:
     )
 
 
-@pytest.fixture(scope="module")
-def page(lab: Lab) -> LabPage:
-    page = lab.open(
-        _notebook(
-            SET_UP,
-            "%skillfleet jobs",
-            "%skillfleet",
-            "%skillfleet doctor program --train train --metric metric",
-            f"{OPTIMIZE} --optimizer labeled_fewshot --name {LONG_NAME}",
-            f'{OPTIMIZE} --optimizer labeled_fewshot --name "{HOSTILE_NAME}"',
-            "%skillfleet jobs --limit 5",
-            f"{OPTIMIZE} --optimizer gepaa",
-        ),
-        "cases.ipynb",
-    )
-    page.run_all()
-    return page
-
-
-def test_a_fresh_home_says_how_to_begin(page: LabPage) -> None:
-    expect(page.output("%skillfleet jobs").first).to_contain_text("no jobs yet")
-    expect(page.output("%skillfleet jobs").first).to_contain_text("%skillfleet optimize")
-
-
-def test_amounts_are_not_read_as_formulas(page: LabPage) -> None:
-    expect(page.output("%skillfleet doctor").get_by_text("$0 in, $0 out per million tokens")).to_be_visible()
-
-
-def test_a_mistake_is_one_line_with_the_way_out(page: LabPage) -> None:
-    output = page.output(f"{OPTIMIZE} --optimizer gepaa")
-    lines = output.inner_text().strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("UsageError: unknown optimizer 'gepaa': did you mean 'gepa'?")
-
-
-def test_a_long_name_stays_on_the_page_and_a_hostile_one_is_text(page: LabPage) -> None:
-    jobs = page.output("%skillfleet jobs --limit")
-    expect(jobs.get_by_role("cell", name=HOSTILE_NAME)).to_be_visible()
-    assert page.title() != "7"
-    long = page.output(f"{OPTIMIZE} --optimizer labeled_fewshot --name {LONG_NAME}")
-    for shown in (jobs.locator("table").first, long.get_by_role("region", name=f"monitor of job {LONG_NAME}")):
-        box = shown.bounding_box()
-        assert box["x"] + box["width"] <= page.width
-
-
 def test_the_bar_moves_while_a_job_works(lab: Lab) -> None:
     # It would take minutes: the page has all the time to show it at work.
     optimize = f"{OPTIMIZE} --optimizer bootstrap_random_search --lm slow --threads 1"
@@ -102,12 +55,6 @@ def test_the_bar_moves_while_a_job_works(lab: Lab) -> None:
     expect(page.output(OPTIMIZE).get_by_text(re.compile("^cancelled, best of")).filter(visible=True)).to_have_count(1)
     page.screenshots("cancelled")
     assert page.errors() == []
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_cases_are_kept_as_pictures(page: LabPage, theme: str) -> None:
-    page.theme(theme)
-    assert page.screenshots(f"cases-{theme}")
 
 
 def test_the_exported_page_shows_the_same_without_a_server(browser: Browser, notebooks: Path, tmp_path: Path) -> None:

@@ -80,9 +80,3 @@ def test_an_unknown_program_is_one_line_with_the_nearest(page: LabPage) -> None:
     told = page.output("%skillfleet program show fwe").inner_text()
     assert told.startswith("UsageError: unknown program 'fwe': did you mean 'few'?")
     assert page.errors() == []
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_is_kept_as_a_picture(page: LabPage, theme: str) -> None:
-    page.theme(theme)
-    assert page.screenshots(f"compare-{theme}")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jupyterlab_page import Lab
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -199,35 +199,51 @@ def own(browser: Browser, real: Fleet) -> Iterator[DashboardPage]:
     assert own.troubles == []
 
 
-def test_by_the_keyboard_from_the_list_to_a_program_in_use(own: DashboardPage) -> None:
-    page = own.page
-    page.get_by_label("filter by job").focus()
+def tab_to(own: DashboardPage, target: Locator, key: str = "Tab") -> None:
+    """Press the key until the focus is there, as a person without a mouse does, who sees where it is."""
+    for _ in range(80):
+        if target.evaluate("e => e === document.activeElement"):
+            assert target.evaluate("e => getComputedStyle(e).outlineStyle") != "none", "the focus can be seen"
+            return
+        own.page.keyboard.press(key)
+    pytest.fail(f"{key} does not lead to {target}")
+
+
+def test_by_the_keyboard_alone_from_the_list_to_a_program_in_use(own: DashboardPage) -> None:
+    page, press = own.page, own.page.keyboard.press
+    tab_to(own, page.get_by_label("filter by job"))
     page.keyboard.type("FEW")
     own.settle()
     assert own.view.shown == ["few"]
     expect(page.get_by_text("1 of 2 jobs")).to_be_visible()
-    page.get_by_role("button", name="Clear filters").press("Enter")
+    tab_to(own, page.get_by_role("button", name="Clear filters"), "Shift+Tab")
+    press("Enter")
     own.settle()
-    page.get_by_role("button", name="job", exact=True).press("Enter")
+    tab_to(own, page.get_by_role("button", name="job", exact=True))
+    press("Enter")
     expect(page.get_by_role("columnheader", name="job", exact=True)).to_have_attribute("aria-sort", "ascending")
-    page.locator(".tabulator-tableholder").focus()
+    tab_to(own, page.locator(".tabulator-tableholder"))
     for key in ("End", " ", "Enter"):
-        page.keyboard.press(key)
+        press(key)
         page.wait_for_function("() => document.querySelector('.sf-active')")
     own.settle()
     few = own.view._fleet.job("few").id
     assert (own.view.box.chosen, own.view.box.path) == ([few], [few])
     expect(page.get_by_role("heading", name="few")).to_be_focused()
-    page.locator(".sf-list .sf-link").last.press("Enter")
+    tab_to(own, page.locator(".sf-list .sf-link").last)
+    press("Enter")
     own.settle()
-    page.get_by_role("button", name="Use this program").press("Enter")
+    tab_to(own, page.get_by_role("button", name="Use this program"))
+    press("Enter")
     own.settle()
     expect(page.locator(".sf-notice")).to_contain_text("few_best is program")
-    page.locator(".sf-list .sf-link").first.press("Enter")
+    tab_to(own, page.locator(".sf-list .sf-link").first)
+    press("Enter")
     own.settle()
     expect(page.get_by_role("heading", name="an example of few")).to_be_focused()
     expect(page.get_by_text("skillfleet/offline-1 ·").first).to_be_visible()
-    page.get_by_role("button", name="All jobs").press("Enter")
+    tab_to(own, page.get_by_role("button", name="All jobs"), "Shift+Tab")
+    press("Enter")
     own.settle()
     assert own.view.box.path == []
 

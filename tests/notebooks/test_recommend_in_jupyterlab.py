@@ -67,12 +67,6 @@ def test_a_budget_that_is_too_small_is_one_line(page: LabPage) -> None:
     expect(output.get_by_text("Traceback")).not_to_be_visible()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_is_kept_as_a_picture(page: LabPage, theme: str) -> None:
-    page.theme(theme)
-    assert page.screenshots(f"recommend-{theme}")
-
-
 def test_a_slider_changes_everything_and_running_is_recorded(page: LabPage) -> None:
     page.theme("light")
     output = page.output(RECOMMEND)
