@@ -182,7 +182,7 @@ class Handler(Base):
             self.refuse(RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, detail, Allow=allowed))
             return
         try:
-            await self.admit(route.permission, route.resource)
+            await self._admitted(route, path)
             asked = self._asked(route)
             if route.kept is None:
                 answer = await self.service.off_loop(self.service.answer, route, path, asked, self.user)
@@ -191,6 +191,14 @@ class Handler(Base):
                 await self._answer_kept(route, path, asked)
         except Exception as exc:  # noqa: BLE001  whatever a route raises is told
             self.refuse(exc, is_named_in_path=bool(path))
+
+    async def _admitted(self, route: Route, path: dict[str, str]) -> None:
+        try:
+            await self.admit(route.permission, route.resource)
+        except RefusedError as exc:
+            if self.current_user is not None:
+                await self.service.off_loop(self.service.refused, route, path, self.user, exc)
+            raise
 
     def _asked(self, route: Route) -> BaseModel:
         """Read the query or the body, if nothing was refused before it was read."""

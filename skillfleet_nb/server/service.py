@@ -103,6 +103,11 @@ class Service:
         record(answer=answer)
         return answer
 
+    def refused(self, route: Route, path: Mapping[str, str], user: str, why: Exception) -> None:
+        """Write down that somebody asked for what they may not."""
+        if route.permission != "read":
+            self._record(route, path, None, user, failed=why)
+
     def _limit(self, user: str) -> None:
         most, now = self.fleet.settings.serving.requests_per_minute, time.monotonic()
         asked = self._asked[user]
@@ -141,7 +146,7 @@ class Service:
             )
 
     def _record(
-        self, route: Route, path: Mapping[str, str], asked: BaseModel, user: str,
+        self, route: Route, path: Mapping[str, str], asked: BaseModel | None, user: str,
         *, answer: object = None, failed: Exception | None = None,
     ) -> None:  # fmt: skip
         """Write down who asked for what."""

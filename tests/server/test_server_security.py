@@ -37,6 +37,8 @@ def test_a_viewer_looks_and_spends_nothing(server: Server, task: dict[str, Any])
             assert told.status_code == 403, path
             assert f"viewer may not {one.permission}" in told.json()["detail"]
     assert server.viewer.post(f"{server.address}/api/kernels", json={}).status_code == 403
+    refused = Fleet(server.home).sql("from events where kind = 'requested' and payload->>'user' = 'viewer'")
+    assert len(refused) == sum(one.permission != "read" for one in routes())
 
 
 def test_changes_are_written_down_with_who_asked(server: Server, finished: dict[str, Any]) -> None:
