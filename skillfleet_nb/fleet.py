@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.jobs.live import LiveView
     from skillfleet_nb.runs.prepare import Prepared
     from skillfleet_nb.runs.review.answers import Answer
-    from skillfleet_nb.skills.accessor import Skills
+    from skillfleet_nb.runs.skill_work import SkillWork
 
 
 class Fleet(RegistryMethods, MonitoringMethods):
@@ -143,11 +143,11 @@ class Fleet(RegistryMethods, MonitoringMethods):
         return Curation(self.store, self.job, self._jobs)
 
     @cached_property
-    def skills(self) -> Skills:
-        """Agent skills: the index in which similar ones are found."""
-        from skillfleet_nb.skills.accessor import Skills
+    def skills(self) -> SkillWork:
+        """Agent skills: the index in which similar ones are found, skills improved, tasks researched."""
+        from skillfleet_nb.runs.skill_work import SkillWork
 
-        return Skills(self.store)
+        return SkillWork(self.store)
 
     @takes(RunRequest)
     def optimize(self, *program: Any, **options: Any) -> Job:

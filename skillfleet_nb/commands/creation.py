@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.optimize import check_waiting
 from skillfleet_nb.commands.views import Note
-from skillfleet_nb.format import duration, money, points
+from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import duration, money, points, seen_from_here
 from skillfleet_nb.html import Readable, table, text_table
 
 if TYPE_CHECKING:
@@ -24,6 +25,20 @@ _ABOUT = """Create an agent skill for a task: a job, which writes the skill into
 It is understood, planned, written and checked by a model; simple tasks take the fast path, complex ones the expert
 path, by phase_rules.toml of the home. No skill that is there is overwritten without --force."""
 
+_IMPROVE = """Rewrite a skill towards what validation and its score found. Nothing is written without --apply.
+
+What was shown is kept, and --apply writes just that, with a backup; --undo goes back. The front matter and the other
+files stay as they are. Where the model writes nothing better, the skill stays, and you are told."""
+_RESEARCH = """Let an agent search and read the text files of a folder, and nothing else, before a skill is written.
+
+Where they say too little of the task, or show too few examples, it asks you, with options to choose from. skill create
+--docs FOLDER does the same first, and writes with what was found."""
+_ASKING = (
+    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's"),
+    argument("--budget", dest="budget_usd", type=float, metavar="USD", help="hard limit in USD"),
+    argument("--max-calls", type=int, metavar="N", help="hard limit on bought calls"),
+)
+
 
 @command(
     "skill create",
@@ -33,7 +48,11 @@ path, by phase_rules.toml of the home. No skill that is there is overwritten wit
     argument("--template", metavar="NAME", help="the template to use; default: the model chooses, or none"),
     argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates"),
     argument("--path", choices=("auto", "fast", "normal", "expert"), default="auto", help="how much to do (auto)"),
-    argument("--review", action="append", default=[], metavar="WHERE", help="ask you: intent, plan, draft, cost=USD"),
+    argument("--docs", action="append", default=[], metavar="FOLDER", help="documents to research the task in first"),
+    argument(
+        "--review", action="append", default=[], metavar="WHERE",
+        help="ask you: research, intent, plan, draft, cost=USD",
+    ),
     argument("--creator", metavar="PROGRAM", help="a creator of your own, such as an optimised one"),
     argument("--force", action="store_true", help="replace a skill of that name; a backup is kept"),
     argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's"),
@@ -67,6 +86,47 @@ def _create(c: Context, a: argparse.Namespace) -> Job:
     if waits and a.engine != "process":
         c.wait(job)
     return job
+
+
+@command(
+    "skill improve",
+    "rewrite a skill towards what validation found; shows the diff, unless --apply",
+    argument("folder", metavar="FOLDER", help="the skill"),
+    argument("--apply", action="store_true", help="write what was shown; a backup is kept"),
+    argument("--undo", action="store_true", help="put the newest backup back"),
+    argument("--revisions", type=int, default=2, metavar="N", help="how often it is rewritten at most (2)"),
+    *_ASKING,
+    about=_IMPROVE,
+    examples=("skill improve skills/rotate-keys", "skill improve skills/rotate-keys --apply"),
+)
+def _improve(c: Context, a: argparse.Namespace) -> object:
+    if a.undo:
+        if a.apply:
+            raise InputError("--apply and --undo: give one of them")
+        return Note(f"the backup is back; what it replaced is in {seen_from_here(c.fleet.skills.undo(a.folder))}")
+    return c.call(c.fleet.skills.improve, a)
+
+
+@command(
+    "skill research",
+    "look for examples and facts for a skill in your documents, and ask about the rest",
+    argument("task", metavar="TASK", help="what the skill should enable an agent to do, in a sentence"),
+    argument("--root", action="append", default=[], metavar="FOLDER", help="documents to read (docs)"),
+    argument("--max-steps", type=int, default=6, metavar="N", help="how often the agent acts at most (6)"),
+    argument("--min-examples", type=int, default=2, metavar="N", help="examples from which there are enough (2)"),
+    argument("--readiness", type=float, default=0.6, metavar="SHARE", help="from which nothing is asked (0.6)"),
+    argument("--max-questions", type=int, default=3, metavar="N", help="questions at most (3)"),
+    *_ASKING,
+    argument("-o", dest="output", metavar="NAME", help="put what was found into this variable"),
+    about=_RESEARCH,
+    examples=('skill research "Use when API keys must be rotated without downtime" --root docs',),
+)
+def _research(c: Context, a: argparse.Namespace) -> object:
+    a.root = a.root or ["docs"]
+    found = c.call(c.fleet.skills.research, a)
+    if a.output:
+        c.namespace[a.output] = found
+    return found
 
 
 @command(

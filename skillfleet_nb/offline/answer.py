@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.offline.agent import act, is_agent
 from skillfleet_nb.offline.compose import composer, offered
 from skillfleet_nb.offline.evidence import LabelModel, read_manner
 from skillfleet_nb.offline.induce import ListModel, TextModel
@@ -86,6 +87,8 @@ class Learner:
         dict[str, Any]
             A value for every output field, in the order of the signature.
         """
+        if is_agent(self.spec):
+            return act(self.spec, inputs)
         sources = dict(inputs)
         made: dict[str, Any] = {}
         for name, make in self._makers:

@@ -26,9 +26,21 @@ _MEMBER: Final = re.compile(r",\s*(?:and\s+|or\s+|then\s+)?|\s+and\s+|;\s*")
 _MANNER: Final = frozenset({"outline", "plan", "pattern", "template", "templates"})  # how to write, not what of
 _SUMMARY: Final = frozenset({"overview", "summary", "introduction", "purpose", "about"})
 _STEPS: Final = frozenset(map(stem, ("steps", "procedure", "phases", "workflow", "checklist")))
+_SHOWN: Final = frozenset(map(stem, ("example", "sample", "start", "usage")))
+_NEVER: Final = re.compile(r"\b(?:never|do not|don't|must not|cannot|avoid|instead of|rather than)\b", re.IGNORECASE)
+_ALWAYS: Final = re.compile(r"^(?!.*\b(?:never|not|avoid)\b).*\b(?:must|always|only|ensure|make sure)\b", re.IGNORECASE)
+_SPEAKS: Final = (
+    (frozenset(map(stem, ("mistakes", "anti", "pitfalls", "flags", "warnings"))), _NEVER),
+    (frozenset(map(stem, ("insights", "principle", "rules", "takeaways"))), _ALWAYS),
+)
+"""By which words a sentence belongs under a heading of that kind."""
 _ALIKE: Final = 0.6  # of a heading's words, in what is taken for it
 _MOST_BLOCKS: Final = 2
+_MOST_FENCES: Final = 3
+_MOST_SENTENCES: Final = 6
 _CODE = "```"
+_FENCE: Final = re.compile(r"^```[^\n]*\n.*?^```[ \t]*$", re.MULTILINE | re.DOTALL)
+_NO_PROSE: Final = ("|", "<", "- ", "* ", ">")
 
 
 class Block(NamedTuple):
@@ -47,7 +59,7 @@ def offered(field: Field) -> list[str]:
     >>> offered(Field("sections", "headings, such as 'Overview', 'Quick Start'", {}))
     ['Overview', 'Quick Start']
     """
-    found = list(dict.fromkeys(_QUOTED.findall(field.desc)))
+    found = _quoted(field.desc)
     return found if len(found) > 1 else []
 
 
@@ -84,9 +96,15 @@ def section(heading: str, material: Sequence[Block]) -> str:
         return "\n\n".join(alike[:_MOST_BLOCKS])
     if asked & _STEPS and (steps := _members(material)):
         return "\n".join(f"{n}. {step[0].upper()}{step[1:]}" for n, step in enumerate(steps, 1))
+    if asked & _SHOWN:
+        return "\n\n".join(list(dict.fromkeys(_fences(material)))[:_MOST_FENCES])
     whole = set(map(stem, words(heading)))
-    said = [s for block in material if _CODE not in block.text for s in sentences(block.text)]
-    return "\n".join(f"- {s}" for s in said if _share(whole, set(map(stem, words(s)))) >= _ALIKE)
+    said = [s for block in material for s in sentences(_prose(block.text))]
+    told = [s for s in said if _share(whole, set(map(stem, words(s)))) >= _ALIKE]
+    for names, speaks in _SPEAKS:
+        if asked & names:
+            told += [s for s in said if speaks.search(s)]
+    return "\n".join(f"- {s}" for s in list(dict.fromkeys(told))[:_MOST_SENTENCES])
 
 
 def blocks(text: str) -> list[Block]:
@@ -118,7 +136,7 @@ def _revised(sources: Sources) -> str:
     """Keep the body, and add the sections that the findings name and the sources fill."""
     body = sources.get("body", "").strip()
     there = {head.lower() for head in _SECTION.findall(body)}
-    asked = [head for head in dict.fromkeys(_QUOTED.findall(sources.get("findings", ""))) if head.lower() not in there]
+    asked = [head for head in _quoted(sources.get("findings", "")) if head.lower() not in there]
     material = _material(sources, "body", "findings")
     added = _joined((head, section(head, material)) for head in asked)
     return "\n\n".join(filter(None, [body, added]))
@@ -130,9 +148,26 @@ def _joined(parts: Iterable[tuple[str, str]]) -> str:
 
 def _summary(material: Sequence[Block]) -> str:
     """Take the first two sentences of the first source that say what, and not when."""
-    text = next((block.text for block in material if not block.heading), "")
-    said = sentences(text)
-    return " ".join(([s for s in said if not s.lower().startswith("use ")] or said)[:2])
+    for block in sorted(material, key=lambda one: bool(one.heading)):
+        said = [s for s in sentences(_prose(block.text)) if not s.lower().startswith("use ")]
+        if said:
+            return " ".join(said[:2])
+    return ""
+
+
+def _quoted(text: str) -> list[str]:
+    """Return what is quoted in a text, each once, without the marks of a heading."""
+    found = (one.strip("#\\ ").strip() for one in _QUOTED.findall(text))
+    return list({one.lower(): one for one in found if one}.values())
+
+
+def _fences(material: Sequence[Block]) -> list[str]:
+    return [fence for block in material for fence in _FENCE.findall(block.text)]
+
+
+def _prose(text: str) -> str:
+    """Return the lines of a text that are sentences: no code, table or list."""
+    return "\n".join(line for line in _FENCE.sub("", text).splitlines() if not line.lstrip().startswith(_NO_PROSE))
 
 
 def _members(material: Sequence[Block]) -> list[str]:

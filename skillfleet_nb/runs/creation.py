@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typing_extensions import override
@@ -27,6 +28,7 @@ from skillfleet_nb.runs.review.reviewer import ask
 from skillfleet_nb.runs.spec import CREATE_SKILL, CreationResult
 from skillfleet_nb.runs.task import check_task
 from skillfleet_nb.skills.creator import PATHS, PhaseRules, closest, write_skill
+from skillfleet_nb.skills.creator.material import Material
 from skillfleet_nb.skills.creator.rules import FILE
 from skillfleet_nb.skills.creator.writing import checked_root
 from skillfleet_nb.skills.scoring import skill_quality
@@ -45,12 +47,14 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import Home, Journal
     from skillfleet_nb.typing import Example, Model, Prediction, Program
 
-GATES: dict[str, Asks] = {"intent": "preview", "plan": "preview", "draft": "validate"}
+GATES: dict[str, Asks] = {"research": "clarify", "intent": "preview", "plan": "preview", "draft": "validate"}
 """Where the creator can ask a person, and how."""
 _SECTIONS = 6  # of a skill that is written section by section, where nothing is known yet
 _UNDERSTANDING = 4  # calls before anything is written: intent, template, plan, complexity
+_AFTER_RESEARCH = 2  # calls: what was found, and questions
 _TOKENS = (900, 300)  # of a call, sent and answered, where nothing is known yet
 _PHASES = {
+    "SkillResearch": "researching",
     "UnderstandTask": "understanding the task",
     "PlanSkill": "planning",
     "CompareSkills": "comparing with skills that are there",
@@ -79,8 +83,10 @@ class CreateRequest:
         The template to use; by default the model chooses, or none.
     path
         ``"fast"``, ``"normal"``, ``"expert"``, or ``"auto"``: by ``phase_rules.toml`` of the home.
+    docs
+        Folders of documents in which the task is researched before it is written.
     review
-        Where to ask a person: ``"intent"``, ``"plan"``, ``"draft"``, ``"cost=0.50"``, or several of them.
+        Where to ask a person: ``"research"``, ``"intent"``, ``"plan"``, ``"draft"``, ``"cost=0.50"``, or several.
     creator
         A creator of your own, such as an optimised one; by default :func:`skillfleet_nb.skill_creator`.
     templates
@@ -102,6 +108,7 @@ class CreateRequest:
     root: Any = "skills"
     template: str | None = None
     path: str = "auto"
+    docs: str | Sequence[str] = ()
     review: str | Sequence[str] = ()
     creator: Program | None = None
     templates: Sequence[str] = ()
@@ -135,9 +142,12 @@ class CreateRequest:
         if self.path not in {"auto", *PATHS}:
             raise unknown("path", self.path, ["auto", *PATHS])
         gates, costs = _reviews(self.review)
+        docs = tuple(str(Path(one).expanduser().absolute()) for one in _several(self.docs))
+        if docs:
+            Material.under(*docs)  # what is wrong with them is told before anything is asked
         config: dict[str, Any] = {
             "path": self.path, "template": self.template, "templates": tuple(map(str, self.templates)),
-            "review": gates, "ask": asked if gates else None, "rules": PhaseRules.load(home.root / FILE),
+            "docs": docs, "review": gates, "ask": asked if gates else None, "rules": PhaseRules.load(home.root / FILE),
         }  # fmt: skip
         if self.creator is None:
             creator = made("skill_creator", None, config, home)
@@ -160,9 +170,13 @@ class CreateRequest:
         )  # fmt: skip
 
 
+def _several(value: str | Sequence[str]) -> Sequence[str]:
+    return (value,) if isinstance(value, str | Path) else value
+
+
 def _reviews(value: str | Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Part what is asked by the creator from what is asked by the run: the gates, and limits of cost."""
-    parts = [part.strip() for text in ([value] if isinstance(value, str) else value) for part in str(text).split(",")]
+    parts = [part.strip() for text in _several(value) for part in str(text).split(",")]
     gates = tuple(dict.fromkeys(part for part in parts if part in GATES))
     rest = tuple(part for part in parts if part and part not in GATES)
     for part in rest:
@@ -174,6 +188,8 @@ def _reviews(value: str | Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ..
 def asked(gate: str, question: str, shown: Mapping[str, str]) -> str:
     """Ask whoever watches the job; return the text to revise by, empty to go on."""
     answer = ask(question, GATES[gate], shown)
+    if GATES[gate] == "clarify":
+        return answer.text
     return "" if answer.choice == "proceed" else answer.text or "Do it another way."
 
 
@@ -247,6 +263,8 @@ class Forecast(NamedTuple):
         """Reckon them from how the creator goes about it."""
         rules: PhaseRules = program.rules
         before = _UNDERSTANDING + bool(similar) - (program.chosen_template is not None)
+        if program.research is not None:
+            before += program.research.max_steps + _AFTER_RESEARCH
         normal = before + 1 + _SECTIONS
         longest = normal + rules.revisions + len(rules.expert.checks) * (1 + rules.revisions)
         return cls(before + 1, normal, longest)
@@ -348,7 +366,7 @@ def _phase_callback(say: Any) -> Any:
 
         def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
             del call_id, inputs
-            name = getattr(getattr(instance, "signature", None), "__name__", "")
+            name = getattr(getattr(instance, "signature", None), "__name__", type(instance).__name__)
             if name in _PHASES and name != self.last:
                 self.last = name
                 say(_PHASES[name])

@@ -126,7 +126,7 @@ class Draft:
     @classmethod
     def of_body(cls, plan: SkillPlan, body: str) -> Draft:
         """Read a body in Markdown, of which second-level headings are the sections."""
-        body = _body(body)
+        body = bare_body(body)
         lines = body.split("\n")
         heads = [(h.line - 1, h.title) for h in outline(body).headings if h.level <= _LEVEL]
         stops = [*(line for line, _ in heads), len(lines)][1:]
@@ -268,7 +268,7 @@ def _words(text: str) -> str:
     return " ".join(_LETTERS.findall(text.lower()))
 
 
-def _body(text: str) -> str:
+def bare_body(text: str) -> str:
     """Take a model's wrapping off: a code fence around all, and front matter of its own."""
     text = _encodable(text).replace("\r\n", "\n")
     if (fenced := _FENCED.match(text)) is not None:
@@ -278,7 +278,7 @@ def _body(text: str) -> str:
 
 def _section(text: str) -> str:
     """Tidy what stands below a heading: no heading of a section's own level within it."""
-    text = _body(text).strip("\n").rstrip()
+    text = bare_body(text).strip("\n").rstrip()
     lines = text.split("\n")
     for heading in outline(text).headings:
         if heading.level <= _LEVEL:

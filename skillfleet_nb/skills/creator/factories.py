@@ -23,10 +23,11 @@ class CreatorConfig(ModuleConfig):
     templates: tuple[str, ...] = Field((), description="folders of templates of your own")
     root: str | None = Field(None, description="folder of skills, among which similar ones are looked for")
     rules: PhaseRules = Field(PhaseRules(), description="which way a task takes: phase_rules.toml of a home")
-    review: tuple[Literal["intent", "plan", "draft"], ...] = Field((), description="where to ask a person")
+    docs: tuple[str, ...] = Field((), description="folders of documents to research the task in before it is written")
+    review: tuple[Literal["research", "intent", "plan", "draft"], ...] = Field((), description="where to ask a person")
     ask: Any = Field(None, exclude=True, description="asks a person: ask(gate, question, details) -> text to revise by")
 
-    @field_validator("review", "templates", mode="before")
+    @field_validator("review", "templates", "docs", mode="before")
     @classmethod
     def _one_or_several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
@@ -54,7 +55,7 @@ class SkillCreatorFactory(ModuleFactory):
 
     def role_of(self, predictor: str) -> TaskRole | None:
         """Return the kind of work of a predictor."""
-        if predictor.startswith(("understanding.", "complexity.")):
+        if predictor.startswith(("research.", "understanding.", "complexity.")):
             return "understanding"
         if predictor == "validation.revise":
             return "edit"
@@ -66,9 +67,9 @@ class _Phase(ModuleFactory):
 
     def build(self) -> Program:
         """Make the module."""
-        from skillfleet_nb.skills.creator import program
+        from skillfleet_nb.skills.creator import phases
 
-        made: Program = getattr(program, "".join(part.capitalize() for part in self.name.split("_")))()
+        made: Program = getattr(phases, "".join(part.capitalize() for part in self.name.split("_")))()
         return made
 
 
@@ -114,7 +115,7 @@ def skill_creator(**config: Any) -> Program:
     Parameters
     ----------
     **config
-        `path`, `template`, `templates`, `root`, `rules`, `review` and `ask`: see
+        `path`, `template`, `templates`, `root`, `docs`, `rules`, `review` and `ask`: see
         ``%skillfleet modules info skill_creator``.
 
     Returns
