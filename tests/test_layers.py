@@ -51,7 +51,13 @@ LAYERS: list[set[str]] = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 SURFACES = ["commands", "widgets", "magics"]  # lowest first
 PURE = LAYERS[0] | {"skills", "data"}
-LOADED_ON_USE = {"programs/voting.py", "skills/creator/program.py", "monitoring/route.py"}
+LOADED_ON_USE = {
+    "programs/voting.py",
+    "skills/creator/phases.py",
+    "skills/creator/program.py",
+    "skills/creator/research.py",
+    "monitoring/route.py",
+}
 """Files whose public classes are DSPy modules: nothing imports them before they are asked for."""
 HEAVY = {
     "dspy",

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Domain = Literal["software", "data", "operations", "security", "design", "writing", "business", "other"]
 Level = Literal["beginner", "intermediate", "advanced"]
 Kind = Literal["guide", "workflow", "tool", "reference"]
-NO_TEMPLATE = "none"
 _SECTIONS = (
     "five to ten headings: 'Overview', 'When to Use', and of these what the task needs, or others: 'Quick Start', "
     "'Steps', 'Examples', 'Key Insights', 'Common Mistakes', 'Anti-patterns', 'Red Flags'"

@@ -12,14 +12,6 @@ import dspy
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import shortened
 from skillfleet_nb.skills.creator.draft import Draft, Judged, SkillPlan, judged
-from skillfleet_nb.skills.creator.phases import (
-    NO_TEMPLATE,
-    SkillComplexity,
-    SkillGeneration,
-    SkillUnderstanding,
-    SkillValidation,
-)
-from skillfleet_nb.skills.creator.research import SkillResearch
 from skillfleet_nb.skills.creator.rules import Branch, PhaseRules
 from skillfleet_nb.skills.creator.similar import Similar, closest
 from skillfleet_nb.skills.skill import Skill
@@ -33,6 +25,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.skills.templates import Template
 
 Gate = Literal["research", "intent", "plan", "draft"]
+_NONE = "none"
 _FEWEST_WORDS = 3
 _MOST_ROUNDS = 20  # of one gate: a person who revises more often starts anew
 
@@ -98,6 +91,13 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         review: Sequence[Gate] = (),
         ask: Callable[[str, str, Mapping[str, str]], str] | None = None,
     ) -> None:
+        from skillfleet_nb.skills.creator.phases import (
+            SkillComplexity,
+            SkillGeneration,
+            SkillUnderstanding,
+            SkillValidation,
+        )
+
         super().__init__()
         self.root = root
         self.configure(rules or PhaseRules(), path, template, templates, docs, review, ask)
@@ -115,6 +115,8 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         ask: Callable[[str, str, Mapping[str, str]], str] | None,
     ) -> None:
         """Set how it goes about a task; its instructions and demos stay as they are."""
+        from skillfleet_nb.skills.creator.research import SkillResearch
+
         self.rules, self.path, self.chosen_template, self.templates = rules, path, template, tuple(templates)
         self.review, self.ask = tuple(review), ask
         self.docs = tuple(docs)
@@ -219,7 +221,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         what = "; ".join(f"{name}: {template.description}" for name, template in templates.items())
         predict = self.understanding.template
         signature = predict.signature.with_updated_fields(
-            "template", type_=Literal[(*templates, NO_TEMPLATE)], desc=f"{what}; {NO_TEMPLATE}: no template fits"
+            "template", type_=Literal[(*templates, _NONE)], desc=f"{what}; {_NONE}: no template fits"
         )
         chosen = templates.get(predict(task=task, signature=signature).template)
         return chosen, chosen.name if chosen is not None else None
