@@ -98,6 +98,8 @@ def breakable(text: str) -> Markup:
     """
     from markupsafe import Markup
 
+    if isinstance(text, Markup):
+        return text
     pieces = [_ENDS_OF_WORDS.split(word) if len(word) > _LONG_NAME else [word] for word in _WORDS.split(visible(text))]
     return Markup("").join(Markup("<wbr>").join(parts) for parts in pieces)
 

@@ -7,14 +7,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.charts.style import shortened
+from skillfleet_nb.example import in_words
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from skillfleet_nb.store import Store
 
 _MOST = 30
+_READ = 3  # jobs whose examples are read, which takes a while
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,18 @@ class Jobs:
         place = {job_id: number for number, job_id in enumerate(self.labels)}
         frame = frame.sort_values("job_id", key=lambda ids: ids.map(place), kind="stable")
         return frame.assign(job=frame["job_id"].map(self.labels))
+
+    def inputs(self, example_ids: Iterable[str]) -> dict[str, str]:
+        """Tell what examples are, by id; those that no job kept are left out."""
+        from skillfleet_nb.runs.jobs.job import Job
+
+        left, told = set(example_ids), dict[str, str]()
+        for job_id, name in list(self.labels.items())[:_READ]:
+            if left:
+                examples = Job(self.store.home, job_id, name).examples()
+                told |= {i: in_words(examples[i].inputs().toDict()) for i in left & examples.keys()}
+                left -= told.keys()
+        return told
 
     @property
     def left_out(self) -> str:

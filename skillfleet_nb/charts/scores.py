@@ -8,15 +8,18 @@ from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import kind
 from skillfleet_nb.charts.style import HEIGHT, WIDTH, nothing, panel_title, shortened, titled
 from skillfleet_nb.design import BLUE, GREY, INK, VERMILION
-from skillfleet_nb.format import counted
+from skillfleet_nb.format import counted, one_line
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
 
     from skillfleet_nb.charts.jobs import Jobs
 
 _FEW, _BINS, _MOST_JOBS, _HARDEST = 6, 10, 6, 15
+_NAMES, _BRIEF, _ID = 150, 30, 12  # pixels of a name, characters of an input and of an id in it
 GIVEN, BEST = "as given", "best"
 
 
@@ -123,8 +126,8 @@ def difficulty_data(examples: pd.DataFrame) -> pd.DataFrame:
     )[["example", "scored", "mean", "bin", "hard"]].reset_index(drop=True)
 
 
-def difficulty(data: pd.DataFrame, *, title: str = "") -> Any:
-    """Plot :func:`difficulty_data`: how many examples are how hard, and the hardest ones."""
+def difficulty(data: pd.DataFrame, *, title: str = "", inputs: Mapping[str, str] | None = None) -> Any:
+    """Plot :func:`difficulty_data`: how many examples are how hard, and the hardest ones, by their `inputs`."""
     if data.empty:
         return nothing("No example has been scored yet on train or validation.")
     import altair as alt
@@ -142,15 +145,16 @@ def difficulty(data: pd.DataFrame, *, title: str = "") -> Any:
             y=alt.Y("examples:Q", title="examples", axis=alt.Axis(tickMinStep=1, tickCount=4)),
             tooltip=["low", "high", "examples"],
         )
-        .properties(width=WIDTH // 2, height=HEIGHT, title=alt.TitleParams(text="all examples", fontSize=11))
+        .properties(width=WIDTH * 2 // 5, height=HEIGHT, title=alt.TitleParams(text="all examples", fontSize=11))
     )
     hardest = pd.DataFrame(data[data["hard"]])
+    hardest = hardest.assign(example=_named(hardest["example"].tolist(), inputs or {}))
     base = alt.Chart(hardest).encode(
         y=alt.Y(
             "example:N",
             title=None,
             sort=hardest["example"].tolist(),
-            axis=alt.Axis(labelLimit=110, labelExpr="slice(datum.label, 0, 12)"),
+            axis=alt.Axis(labelLimit=_NAMES),
         )
     )
     x = alt.X("mean:Q", title="mean score (points)", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=3))
@@ -158,11 +162,17 @@ def difficulty(data: pd.DataFrame, *, title: str = "") -> Any:
     stems = base.mark_rule(strokeWidth=2, color=INK).encode(x=x, x2=alt.datum(0))
     dots = base.mark_point(filled=True, size=60, color=VERMILION, opacity=1).encode(x=x, tooltip=tooltip)
     worst = (stems + dots).properties(
-        width=WIDTH // 3, height=HEIGHT, title=alt.TitleParams(text=f"the {len(hardest)} hardest", fontSize=11)
+        width=WIDTH // 4, height=HEIGHT, title=alt.TitleParams(text=f"the {len(hardest)} hardest", fontSize=11)
     )
     never = int((data["mean"] == 0).sum())
     how = f"{len(data):,} examples of train and validation; {never:,} of them no candidate scored above 0 on."
     return alt.hconcat(bars, worst, spacing=24).properties(title=titled(title, how))
+
+
+def _named(example_ids: Sequence[str], inputs: Mapping[str, str]) -> list[str]:
+    """Call examples what they are, where that is known; of equal beginnings each with that of its id."""
+    brief = [one_line(inputs[i], _BRIEF) if inputs.get(i) else i[:_ID] for i in example_ids]
+    return [b if brief.count(b) == 1 else f"{b} ({i[:4]})" for b, i in zip(brief, example_ids, strict=True)]
 
 
 @kind("scores", "scores of examples: the program as given against the best")
@@ -180,4 +190,5 @@ def difficulty_of_jobs(jobs: Jobs) -> Chart:
     """Plot how hard candidates found the examples, and the hardest ones."""
     data = difficulty_data(queries.example_means(jobs.store, jobs.labels))
     title = f"Difficulty of the examples of {jobs.title}"
-    return Chart(title, data, difficulty(data, title=title))
+    inputs = jobs.inputs(data["example"][data["hard"]])
+    return Chart(title, data, difficulty(data, title=title, inputs=inputs))

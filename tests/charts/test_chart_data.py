@@ -14,7 +14,7 @@ from skillfleet_nb.charts.lineage import lineage_data
 from skillfleet_nb.charts.optimizers import optimizer_data
 from skillfleet_nb.charts.outcomes import outcome_data, shown_trials
 from skillfleet_nb.charts.pareto import pareto_data
-from skillfleet_nb.charts.scores import difficulty_data, score_data
+from skillfleet_nb.charts.scores import difficulty, difficulty_data, score_data
 
 
 def trials(*rows: tuple[object, ...]) -> pd.DataFrame:
@@ -219,3 +219,6 @@ def test_the_hardest_examples_come_first() -> None:
     assert data.hard.sum() == 15
     assert data.bin.min() == 0
     assert data.bin.max() == 9
+    inputs = {"e0": "I cannot sign in with the key that you sent me", "e1": "I cannot sign in with the key that I lost"}
+    names = difficulty(data, inputs=inputs).to_dict()["hconcat"][1]["layer"][0]["encoding"]["y"]["sort"]
+    assert names[:3] == ["I cannot sign in with the key… (e0)", "I cannot sign in with the key… (e1)", "e2"]

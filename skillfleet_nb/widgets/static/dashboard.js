@@ -106,10 +106,10 @@ function library(model) {
   return kept[model.get("library")];
 }
 
-function ticks(low, high, most) {
+function ticks(low, high, most, least = 0) { // of calls and trials there are no halves: their least step is 1
   const rough = (high - low) / most || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((s) => s >= rough);
+  const step = Math.max(least, [1, 2, 5, 10].map((n) => n * power).find((s) => s >= rough));
   const found = [];
   for (let at = Math.ceil(low / step) * step; at <= high + 1e-9; at += step) found.push(+at.toPrecision(10));
   return found;
@@ -151,14 +151,15 @@ function plot(title, { open }) {
       const more = room * (high - low || 20);
       return [Math.max(0, low - more), high + more];
     };
-    const [x0, x1] = span_of(data.marks.map((m) => m.x), 0.04), [y0, y1] = span_of(data.marks.map((m) => m.y), 0.08);
+    const [x0, x1] = span_of(data.marks.map((m) => m.x), 0.04), [y0, y_above] = span_of(data.marks.map((m) => m.y), 0.08);
+    const y1 = Math.min(100, y_above); // both axes of scores are in points
     const px = (x) => LEFT + ((width - LEFT - RIGHT) * (x - x0)) / (x1 - x0), py = (y) => TOP + ((HEIGHT - TOP - BOTTOM) * (y1 - y)) / (y1 - y0);
     const parts = [];
     for (const y of ticks(y0, y1, 4)) {
       parts.push(drawn("path", { class: "sf-grid", d: `M${LEFT} ${py(y)}H${width - RIGHT}` }));
       parts.push(drawn("text", { x: LEFT - 5, y: py(y) + 4, "text-anchor": "end" }, `${y}`));
     }
-    for (const x of ticks(x0, x1, Math.max(2, Math.floor(width / 110)))) {
+    for (const x of ticks(x0, x1, Math.max(2, Math.floor(width / 110)), last.whole ? 1 : 0)) {
       parts.push(drawn("text", { x: px(x), y: HEIGHT - BOTTOM + 15, "text-anchor": "middle" }, data.format(x)));
     }
     parts.push(drawn("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 3, "text-anchor": "middle" }, data.x));
@@ -198,7 +199,7 @@ function scattered(rows) {
   const colour = (name) => COLOURS[names.indexOf(name) % COLOURS.length];
   return {
     x: priced ? "cost (USD)" : "calls made", y: on_test ? "test (points)" : "validation (points)",
-    format: priced ? (x) => `$${+x.toPrecision(3)}` : (x) => whole(x),
+    whole: !priced, format: priced ? (x) => `$${+x.toPrecision(3)}` : (x) => whole(x),
     marks: placed.map((r) => ({
       job: r.id, x: cost(r), y: score(r), colour: colour(r.optimizer),
       told: `${r.name}, ${r.optimizer}: ${score(r).toFixed(1)} for ${priced ? money(r.cost) : `${whole(r.calls)} calls`}`,
@@ -211,7 +212,7 @@ function scattered(rows) {
 function curved(curves) {
   const dashes = ["", "6 3", "2 2", "8 3 2 3"];
   return {
-    x: "trial", y: "best so far (points)", format: (x) => (Number.isInteger(x) ? whole(x) : ""),
+    x: "trial", y: "best so far (points)", whole: true, format: (x) => whole(x),
     lines: curves.map((c, n) => ({ points: c.best, colour: COLOURS[n % 6], dash: dashes[Math.floor(n / 6) % 4] })),
     marks: curves.flatMap((c, n) => c.trials.map(([trial, score, program]) => ({
       job: c.job, program, x: trial, y: score, colour: COLOURS[n % 6], told: `${c.name}, trial ${trial}: ${score.toFixed(1)}`,
