@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("SKILLFLEET_")},
         "SKILLFLEET_HOME": str(home), "JUPYTER_TOKEN": TOKEN, "SKILLFLEET_VIEWER_TOKEN": VIEWER,
-        "JUPYTER_CONFIG_DIR": str(root / "jupyter"), "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
+        "JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
     }  # fmt: skip
     command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--root", str(root)]
     process = subprocess.Popen(command, env=env, cwd=root, stdout=subprocess.PIPE, text=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +14,20 @@ import pytest
 import skillfleet_nb as sf
 from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
+from skillfleet_nb.commands.serve import _COMMAND
+from skillfleet_nb.commands.server_process import HERE, free_port
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, QueryError, ServerError, SkillfleetError
+from skillfleet_nb.events import JobCreated, JobState, Phase, StateChanged
 from skillfleet_nb.remote.fleet import RemoteFleet
+from skillfleet_nb.store import Home, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import Server  # type: ignore[attr-defined]
+
+
+TOKEN = "of-a-server-that-is-killed"  # noqa: S105  of a server that ends with the test
 
 
 def same(example: Any, prediction: Any, trace: Any = None) -> bool:
@@ -143,3 +153,55 @@ def test_commands_work_on_a_servers_jobs(
     assert (status, out) == (2, "")
     assert "db is about this machine" in err
     assert not (tmp_path / ".skillfleet").exists()
+
+
+def test_a_job_goes_on_and_is_followed_on_when_the_server_is_killed(tmp_path: Path) -> None:
+    home = Home(tmp_path / ".skillfleet").ensure()
+    first, address = started(tmp_path, 0)
+    port = int(address.rpartition(":")[2])
+    told: list[tuple[str, Any]] = []
+    with Journal(home, "on-1") as journal:
+        created = JobCreated(name="on", optimizer="gepa", program="p", metric="m", engine="thread", seed=0)
+        journal.append_many([created, StateChanged(state=JobState.RUNNING)])
+        fleet = RemoteFleet(address, TOKEN, cache_s=None)
+        job = fleet.job("on")
+        heard = threading.Semaphore(0)
+
+        def hear(kind: str, data: Any) -> None:
+            told.append((kind, data))
+            if kind == "milestone":
+                heard.release()
+
+        job.follow(hear)
+        for _ in range(2):
+            heard.acquire()
+        first.kill()
+        first.wait()
+        journal.append_many([Phase(text=f"{n}") for n in range(5)])
+        second, _ = started(tmp_path, port)
+        try:
+            for _ in range(5):
+                heard.acquire()
+            assert not job.wait(0)
+            journal.append(StateChanged(state=JobState.COMPLETED))
+            assert job.wait(60)
+        finally:
+            second.kill()
+            second.wait()
+    milestones = [data["seq"] for kind, data in told if kind == "milestone"]
+    assert milestones == list(range(1, 9)), "each of them, once"
+    assert told[-1] == ("end", {"state": "completed"})
+    fleet.close()
+
+
+def started(root: Path, port: int) -> tuple[subprocess.Popen[str], str]:
+    """Start a server without the command that would end it; return it and its address when it answers."""
+    env = {**os.environ, "JUPYTER_TOKEN": TOKEN, "SKILLFLEET_HOME": str(root / ".skillfleet")}
+    env |= {"JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": str(root / "runtime")}  # other extensions take seconds
+    port = port or free_port(None)
+    options = [f"--ServerApp.root_dir={root}", f"--ServerApp.ip={HERE}", f"--ServerApp.port={port}"]
+    process = subprocess.Popen([*_COMMAND, *options], env=env, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert any("is running at" in line for line in process.stderr)
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    return process, f"http://{HERE}:{port}"
