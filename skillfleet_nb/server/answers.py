@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 from pydantic import BaseModel, Field
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.jobs.job import Job
 
 _OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z
+
+
+Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
+"""A lower and an upper bound."""
 
 
 class Question(Answer):
@@ -63,7 +67,7 @@ class JobNow(Answer):
     tokens: int
     cost_usd: float | None
     elapsed_s: float
-    eta_s: tuple[float, float] | None
+    eta_s: Pair | None
     share_done: float | None
     phase: str
     paused: bool
@@ -77,7 +81,7 @@ class JobNow(Answer):
     started_at: datetime | None
     finished_at: datetime | None
     line: str = Field(description="all of it in one line, as a terminal shows it")
-    summary: list[tuple[str, str]] = Field(description="what matters of it, as pairs of a word and its value")
+    summary: list[list[str]] = Field(description="what matters of it, as pairs of a word and its value")
 
 
 class Came(Answer):
@@ -91,9 +95,9 @@ class Came(Answer):
     test_baseline: float | None
     test_score: float | None
     test_delta: float | None
-    test_delta_interval: tuple[float, float] | None
+    test_delta_interval: Pair | None
     p_value: float | None
-    test_interval: tuple[float, float] | None
+    test_interval: Pair | None
     verdict: str | None
     failed_share: float | None
     summary: str
@@ -110,17 +114,18 @@ class Came(Answer):
 def job_now(job: Job) -> JobNow:
     """Tell where a job is."""
     p = job.progress
-    asked = p.question
+    asked, eta_s = p.question, p.eta_s
     return JobNow(
         id=job.id, name=p.name, state=str(p.state), finished=p.state.is_finished(), optimizer=p.optimizer,
         engine=p.engine, tags=list(p.tags), domain=p.domain, note=p.note, archived=p.archived, attempts=p.attempts,
         trials=p.trials, baseline=p.baseline, best=p.best, best_program=p.best_program, calls=p.calls,
-        cached=p.cached, tokens=p.totals.tokens, cost_usd=p.cost_usd, elapsed_s=p.elapsed_s, eta_s=p.eta_s,
+        cached=p.cached, tokens=p.totals.tokens, cost_usd=p.cost_usd,
+        elapsed_s=p.elapsed_s, eta_s=None if eta_s is None else list(eta_s),
         share_done=p.share_done, phase=p.phase, paused=p.paused,
         question=None if asked is None else Question(**asked.model_dump(exclude={"kind", "programs"})),
         warnings=list(p.warnings), stop_kind=None if p.stop_kind is None else str(p.stop_kind),
         stop_reason=p.stop_reason, error=p.error, verdict=p.result.verdict if p.result else None, splits=p.splits,
-        started_at=p.started_at, finished_at=p.finished_at, line=p.line(), summary=job.summary(),
+        started_at=p.started_at, finished_at=p.finished_at, line=p.line(), summary=[list(row) for row in job.summary()],
     )  # fmt: skip
 
 
@@ -224,5 +229,5 @@ def encoded(answer: object) -> bytes:
     return orjson.dumps(plain(answer), option=_OPTIONS)
 
 
-def _pair(low: float | None, high: float | None) -> tuple[float, float] | None:
-    return None if low is None or high is None else (low, high)
+def _pair(low: float | None, high: float | None) -> list[float] | None:
+    return None if low is None or high is None else [low, high]

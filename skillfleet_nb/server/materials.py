@@ -108,6 +108,7 @@ class Materials:
         root = self.root.resolve()
         try:
             place = (root / given).resolve()
+            place.exists()  # a name that is too long is found out here
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"{given!r} cannot be a path: {error}; give one below the server's folder") from None
         if not place.is_relative_to(root) or any(part.startswith(".") for part in place.relative_to(root).parts):

@@ -75,14 +75,18 @@ def _operation(one: Route, names: dict[Any, Any]) -> dict[str, Any]:
             for name, part in schema.get("properties", {}).items()
         ]
     elif one.takes is not Nothing:
-        told["requestBody"] = {"required": True, "content": _json(names[one.takes, "validation"])}
+        told["requestBody"] = {"required": _is_needed(one.takes), "content": _json(names[one.takes, "validation"])}
     return told
+
+
+def _is_needed(model: type[BaseModel]) -> bool:
+    return any(field.is_required() for field in model.model_fields.values())
 
 
 def _stream(names: dict[Any, Any]) -> dict[str, Any]:
     """Describe the one route whose answer is no JSON."""
     last = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer", "minimum": 0}}
-    after = {"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 10**12}}
+    after = {"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}}
     told = {"description": "milestones and states, as they come", "content": {"text/event-stream": {"schema": {}}}}
     return {
         "operationId": "get_jobs_job_stream",

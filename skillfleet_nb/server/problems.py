@@ -55,6 +55,9 @@ def problem(exc: BaseException, *, is_named_in_path: bool = False) -> Problem:
         return _problem(exc.status, str(exc))
     if isinstance(exc, ValidationError):
         return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, _fault(exc), "InputError")
+    if isinstance(exc, OSError) and not isinstance(exc, SkillfleetError) and exc.filename is not None:
+        detail = f"cannot use {str(exc.filename)!r}: {exc.strerror}; give another path"
+        return _problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, "InputError")
     if not isinstance(exc, SkillfleetError):
         return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server has a defect: its log says more")
     status = next((s for kind, s in _STATUS if isinstance(exc, kind)), HTTPStatus.UNPROCESSABLE_ENTITY)

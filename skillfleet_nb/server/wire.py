@@ -76,6 +76,8 @@ LOADED: dict[str, str] = {
     **dict.fromkeys(("lm", "prompt_lm", "fallback_lm", "judge"), "model"),
 }
 """Fields that name an object, and of which kind."""
+_PLAIN: dict[str, Any] = {"params": dict[str, Any] | None, "root": Name}
+"""Fields whose type in Python says less than what can be sent."""
 _KINDS = {
     "program": "a program: module:attribute, a registered name@version, or a description",
     "rows": "data: a file below the server's folder, module:attribute, the rows themselves, or the split of a job",
@@ -102,7 +104,7 @@ def wired(request: type, *, without: Collection[str] = ()) -> type[BaseModel]:
         if one.name in SERVER_CHOOSES or one.name in without:
             continue
         default = ... if one.default is MISSING else one.default
-        hint = dict[str, Any] | None if one.name == "params" else hints[one.name]
+        hint = _PLAIN.get(one.name, hints[one.name])
         told = _KINDS[LOADED[one.name]] if one.name in LOADED else texts.get(one.name)
         parts[one.name] = (hint, Field(default=default, description=told))
     return create_model(request.__name__, __base__=Asked, __doc__=_first_line(request), **parts)

@@ -127,7 +127,7 @@ def test_skills_are_read_below_the_servers_folder_alone(server: Server) -> None:
     assert server.owner.post("/skills/validate", json={"path": "skills/pdf-tools"}).json()["findings"] is not None
     assert 0 < server.owner.post("/skills/score", json={"path": "skills/pdf-tools"}).json()["score"] < 1
     (server.root / "skills" / "away").symlink_to(server.home.parent.parent)
-    for path in ("..", "/etc", "skills/away", ".skillfleet", "a\0b"):
+    for path in ("..", "/etc", "skills/away", ".skillfleet", "a\0b", "a" * 300):
         told = server.owner.post("/skills/validate", json={"path": path})
         assert told.status_code == 422, told.text
 
