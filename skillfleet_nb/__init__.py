@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.lm.task_models import task_lm
+    from skillfleet_nb.monitoring.learn_policy import LearnPolicy
     from skillfleet_nb.offline import offline_lm
     from skillfleet_nb.programs.signatures import signature_version
     from skillfleet_nb.programs.voting import BestOfN, Ensemble, MajorityVote
@@ -26,6 +27,7 @@ __all__ = [
     "Ensemble",
     "Fleet",
     "Job",
+    "LearnPolicy",
     "MajorityVote",
     "Monitor",
     "RemoteFleet",
@@ -42,6 +44,7 @@ _HOMES = {
     "Ensemble": "skillfleet_nb.programs.voting",
     "Fleet": "skillfleet_nb.fleet",
     "Job": "skillfleet_nb.runs.jobs.job",
+    "LearnPolicy": "skillfleet_nb.monitoring.learn_policy",
     "MajorityVote": "skillfleet_nb.programs.voting",
     "Monitor": "skillfleet_nb.widgets.monitor",
     "RemoteFleet": "skillfleet_nb.remote.fleet",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, Parts, Table
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import counted
 from skillfleet_nb.runs.interrupts import keep_from_here
 
 if TYPE_CHECKING:
@@ -128,13 +129,14 @@ def _history(c: Context, a: argparse.Namespace) -> object:
 def _report(c: Context, a: argparse.Namespace) -> object:
     checks = c.fleet.drift.history(a.name)
     last = checks[checks.look == checks.look.max()]
-    lines = [f"{a.name}: {len(set(checks.look)):,} checks, {int(checks.alarm.sum()):,} alarms; the last one:"]
+    made, alarms = set(checks.look), set(checks.look[checks.alarm.astype(bool)])
+    lines = [f"{a.name}: {counted(made, 'check')}, {counted(alarms, 'alarm')}; the last one:"]
     lines += [f"  {row.kind}: {row.sentence}" for row in last.itertuples()]
     shown = checks[["look", "at", "kind", "p_value", "spent", "divergence", "n", "alarm"]].iloc[::-1]
     return Parts([Note("\n".join(lines)), c.fleet.drift.chart(a.name), Table(shown, limit=20)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReportWithCharts(Parts):
     """A report with its charts; its exit code is the report's."""
 

@@ -9,7 +9,7 @@ from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, Parts
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.monitoring.learn_policy import PROMOTIONS, Policy
+from skillfleet_nb.monitoring.learn_policy import PROMOTIONS, LearnPolicy
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +59,7 @@ _NAME = argument("name", metavar="POLICY", help="the registered program")
 def _policy(c: Context, a: argparse.Namespace) -> object:
     names = ("budget_usd", "max_calls", "optimizer", "promote", "alias", "gain", "guardrails", "golden")
     options: dict[str, Any] = {name: getattr(a, name) for name in names}
-    return c.fleet.learn(Policy(a.name, on=a.on or ("drift",), **options))
+    return c.fleet.learn(LearnPolicy(a.name, on=a.on or ("drift",), **options))
 
 
 @command(

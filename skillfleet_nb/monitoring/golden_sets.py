@@ -341,7 +341,7 @@ class GoldenSets:
         anew, home, asked = task.anew(), self._store.home, []
         with Session.opened(home, task.settings, "golden-answers", task.lms) as session:
             for _ in range(times):
-                before = session.ledger.totals
+                calls, usd = session.ledger.totals.calls, session.ledger.totals.cost_usd or 0.0
                 answers = answers_of(session, session.gate(), anew, anew.program, task.splits.test)
                 if not any(answer.prediction is not None for answer in answers):
                     failure = session.ledger.last_failure
@@ -349,8 +349,8 @@ class GoldenSets:
                     raise LMError(f"the program answers none of {counted(task.splits.test, 'example')}: {why}")
                 outputs = [_output(answer.prediction) for answer in answers]
                 scores, spent = [a.score or 0.0 for a in answers], session.ledger.totals
-                usd = None if spent.cost_usd is None else spent.cost_usd - (before.cost_usd or 0.0)
-                asked.append(Asked(outputs, scores, spent.calls - before.calls, usd))
+                cost = None if spent.cost_usd is None else spent.cost_usd - usd
+                asked.append(Asked(outputs, scores, spent.calls - calls, cost))
         return asked
 
     def _up_to_date(self) -> dict[str, list[GoldenSet]]:

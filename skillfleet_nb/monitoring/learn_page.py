@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from skillfleet_nb.events.learning import FeedbackGiven, LearnStep
-    from skillfleet_nb.monitoring.learn_policy import Policy
+    from skillfleet_nb.monitoring.learn_policy import LearnPolicy
 
 _OVER = frozenset({"refused", "failed", "promoted", "kept", "rejected"})
 _HEADER = ("cycle", "when", "step", "what", "cost")
@@ -88,7 +88,7 @@ class LearnPage(Readable):
         Feedback on the program, and when it was given.
     """
 
-    policy: Policy
+    policy: LearnPolicy
     since: datetime
     cycles: Sequence[Cycle]
     heard: Sequence[tuple[FeedbackGiven, datetime]]

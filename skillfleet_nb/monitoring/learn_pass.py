@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.events.learning import FeedbackGiven, LearnStepName
     from skillfleet_nb.monitoring.learn_page import Cycle
-    from skillfleet_nb.monitoring.learn_policy import Policy
+    from skillfleet_nb.monitoring.learn_policy import LearnPolicy
     from skillfleet_nb.monitoring.learning import Learning
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Journal
@@ -60,7 +60,7 @@ class Pass:
         event = LearnStep(name=self._name, cycle=cycle, step=step, text=text, by=person(), **more)
         self._journal.append(event, sync=True)
 
-    def promote(self, policy: Policy, cycle: Cycle) -> None:
+    def promote(self, policy: LearnPolicy, cycle: Cycle) -> None:
         """Set the alias to the version of a cycle, unless another moved it meanwhile."""
         moves = self._learning.registry.history(self._name, policy.alias)
         standing, number = moves[-1].version, cycle.number
@@ -76,7 +76,7 @@ class Pass:
             )
         self.tell(number, "promoted", f"{policy.alias} is version {cycle.version}", version=cycle.version)
 
-    def _trained(self, policy: Policy, cycle: Cycle) -> Job | None:
+    def _trained(self, policy: LearnPolicy, cycle: Cycle) -> Job | None:
         """Start a cycle's job, or go on with it, and register what it found; None where there is nothing to judge."""
         if cycle.version is not None:
             return self._learning.job(str(cycle.job_id))
@@ -103,7 +103,7 @@ class Pass:
             return None
         return job
 
-    def _found(self, policy: Policy, cycle: Cycle) -> Job:
+    def _found(self, policy: LearnPolicy, cycle: Cycle) -> Job:
         """Find the job of a cycle, and go on with it where it died; else start it."""
         name = f"{self._name}-learn-{cycle.number}"
         learning = self._learning
@@ -118,7 +118,7 @@ class Pass:
         except SkillfleetError:  # it died before it had kept what it was started with, or its model has no cache
             return self._begun(policy, cycle, name)
 
-    def _begun(self, policy: Policy, cycle: Cycle, name: str) -> Job:
+    def _begun(self, policy: LearnPolicy, cycle: Cycle, name: str) -> Job:
         learning = self._learning
         version = self._learning.registry.find(f"{self._name}@{cycle.baseline}")
         before = learning.request_of(version)
@@ -134,7 +134,7 @@ class Pass:
         )  # fmt: skip
         return learning.start(request)
 
-    def _judged(self, policy: Policy, cycle: Cycle) -> None:
+    def _judged(self, policy: LearnPolicy, cycle: Cycle) -> None:
         """Ask the golden set of both versions, and decide."""
         if not cycle.has("gated"):
             golden = self._golden.find(policy.golden or self._name)

@@ -22,7 +22,7 @@ _TRIGGER = re.compile(r"(drift|model)|feedback:([1-9][0-9]*)|every:(\S+)")
 
 
 @dataclass(frozen=True)
-class Policy:
+class LearnPolicy:
     """When a registered program is trained anew, and what becomes of the result.
 
     Parameters
@@ -55,7 +55,7 @@ class Policy:
 
     Examples
     --------
-    >>> Policy("intents", on=("drift", "feedback:20"), max_calls=500).on
+    >>> LearnPolicy("intents", on=("drift", "feedback:20"), max_calls=500).on
     ('drift', 'feedback:20')
     """
 
@@ -95,7 +95,7 @@ class Policy:
         return PolicySet.model_validate({k: v for k, v in vars(self).items() if k != "_"} | {"by": person()})
 
     @classmethod
-    def of(cls, event: PolicySet) -> Policy:
+    def of(cls, event: PolicySet) -> LearnPolicy:
         """Make it again from what was recorded."""
         return cls(**event.model_dump(exclude={"kind", "by"}))
 

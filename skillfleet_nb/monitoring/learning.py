@@ -19,7 +19,7 @@ from skillfleet_nb.format import counted, is_missing
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.monitoring.learn_page import Cycle, LearnPage
 from skillfleet_nb.monitoring.learn_pass import Pass, until_it_ends
-from skillfleet_nb.monitoring.learn_policy import Policy
+from skillfleet_nb.monitoring.learn_policy import LearnPolicy
 from skillfleet_nb.monitoring.stream import writing
 from skillfleet_nb.monitoring.ticker import Ticker, seconds
 from skillfleet_nb.programs.registry import Registry, person
@@ -71,7 +71,7 @@ class Learning:
         """Names that have a policy."""
         return sorted(self._up_to_date())
 
-    def set(self, policy: Policy) -> LearnPage:
+    def set(self, policy: LearnPolicy) -> LearnPage:
         """Set the policy of a program in the place of the one it had.
 
         Raises
@@ -87,9 +87,9 @@ class Learning:
             journal.append(policy.event(), sync=True)
         return self.status(policy.name)
 
-    def policy(self, name: str) -> Policy:
+    def policy(self, name: str) -> LearnPolicy:
         """Find the policy of a program; raises `NotFoundError` where it has none."""
-        return Policy.of(self._set(name)[0])
+        return LearnPolicy.of(self._set(name)[0])
 
     def feedback(
         self,
@@ -225,7 +225,7 @@ class Learning:
     def status(self, name: str) -> LearnPage:
         """Show the policy of a program, what came of it, and how to undo it; raises `NotFoundError` without one."""
         event, at = self._set(name)
-        return LearnPage(Policy.of(event), at, self.cycles(name), self.heard(name))
+        return LearnPage(LearnPolicy.of(event), at, self.cycles(name), self.heard(name))
 
     def cycles(self, name: str) -> list[Cycle]:
         """Return the cycles of a policy, the oldest first."""
@@ -271,7 +271,7 @@ class Learning:
         with writing(self._store.home, FEEDBACK, "giving feedback") as journal:
             journal.append_many(events, sync=True)
 
-    def _other_model(self, policy: Policy) -> str:
+    def _other_model(self, policy: LearnPolicy) -> str:
         import dspy
 
         before = self.registry.find(f"{policy.name}@{policy.alias}").setup.get("lm")

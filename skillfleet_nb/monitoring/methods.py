@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.monitoring.drift_report import DriftReport
     from skillfleet_nb.monitoring.golden_sets import GoldenSet, GoldenSets
     from skillfleet_nb.monitoring.learn_page import LearnPage
-    from skillfleet_nb.monitoring.learn_policy import Policy
+    from skillfleet_nb.monitoring.learn_policy import LearnPolicy
     from skillfleet_nb.monitoring.learning import Learning
     from skillfleet_nb.monitoring.route import ABRoute
     from skillfleet_nb.reports.registered import Registered
@@ -140,13 +140,13 @@ class MonitoringMethods(ABC):
 
         return Learning(self.store, self.registry, self.golden_sets, self.job, self._run, self.resume)
 
-    def learn(self, policy: Policy | str) -> LearnPage:
+    def learn(self, policy: LearnPolicy | str) -> LearnPage:
         """Set a policy of continuous learning, or go on with the one of a program.
 
         Parameters
         ----------
         policy
-            A :class:`skillfleet_nb.monitoring.learn_policy.Policy` is set; of a program's name the policy is run, as
+            A :class:`skillfleet_nb.LearnPolicy` is set; of a program's name the policy is run, as
             far as it goes.
 
         Returns

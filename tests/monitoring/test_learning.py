@@ -17,7 +17,7 @@ from skillfleet_nb import Fleet, offline_lm
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.monitoring.golden_sets import Asked
 from skillfleet_nb.monitoring.learn_gate import gate, most_worse, why_shut
-from skillfleet_nb.monitoring.learn_policy import Policy
+from skillfleet_nb.monitoring.learn_policy import LearnPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def prepared(home: Path) -> Fleet:
     return fleet
 
 
-POLICY = Policy("intents", on=("feedback:30",), max_calls=500, optimizer="labeled_fewshot", promote="auto")
+POLICY = LearnPolicy("intents", on=("feedback:30",), max_calls=500, optimizer="labeled_fewshot", promote="auto")
 
 
 def corrections(fleet: Fleet, n: int) -> None:
@@ -93,6 +93,7 @@ def test_corrections_trigger_a_job_whose_version_passes_the_gate_and_is_promoted
     assert not golden & {row["text"] for row in (*asked.train, *asked.val)}
     assert "feedback: 60 corrections since the last cycle" in str(page)
     assert "program rollback intents production undoes it" in str(page)
+    assert [step.calls for step, _ in page.cycles[0].steps if step.step == "gated"] == [160], "both versions, anew"
     assert "passed: improved" in fleet.sql("select evidence from alias_history order by move").evidence.tolist()[-1]
     assert fleet.learn("intents").state == "promoted", "nothing has triggered another one"
     assert set(fleet.golden_sets.history("intents").how) == {"added", "learn"}
@@ -178,7 +179,7 @@ def test_what_passes_asks_first_where_the_policy_says_so(fleet: Fleet) -> None:
 
 
 def test_an_alarm_of_drift_triggers_and_a_shut_gate_refuses_before_anything_is_bought(fleet: Fleet) -> None:
-    fleet.learn(Policy("intents", on=("drift",), max_calls=500, optimizer="labeled_fewshot", gain=0.9))
+    fleet.learn(LearnPolicy("intents", on=("drift",), max_calls=500, optimizer="labeled_fewshot", gain=0.9))
     assert fleet.learn("intents").state == "waiting"
     live = [{"text": "x", "intent": "bug_report"}] * 60
     assert fleet.check_drift("intents@production", live, kinds=["output"], alpha=0.2).alarm
@@ -191,7 +192,7 @@ def test_an_alarm_of_drift_triggers_and_a_shut_gate_refuses_before_anything_is_b
     fleet.register(dspy.Predict("text -> intent"), "bare")
     fleet.alias("bare", "production", 1)
     with pytest.raises(InputError, match="bare@1 comes from no job"):
-        fleet.learn(Policy("bare", max_calls=5))
+        fleet.learn(LearnPolicy("bare", max_calls=5))
     with pytest.raises(NotFoundError, match="unknown policy 'bare'"):
         fleet.learn("bare")
     with pytest.raises(InputError, match="give a score in"):
