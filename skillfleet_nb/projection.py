@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from skillfleet_nb.events import (
     Curated,
@@ -107,6 +107,14 @@ class LaneRecord:
         """Say in a word where it is; in a portfolio who got nothing waits."""
         state = "waits" if self.told is None else str(self.told.state)
         return "waits" if state == "running" and self.share is not None and not self.share.requests else state
+
+
+class PhaseBegun(NamedTuple):
+    """What a job told that it does now, and the calls and cost until then; calls from the cache count."""
+
+    text: str
+    calls: int
+    cost_usd: float | None
 
 
 @dataclass
@@ -211,6 +219,8 @@ class JobRecord:
     stop_reason: str | None = None
     error: str | None = None
     phase: str = ""
+    phases: list[PhaseBegun] = field(default_factory=list)
+    """Of this attempt, in order."""
     attempts: int = 0
     heard: int = 0
     started_at: datetime | None = None
@@ -250,6 +260,10 @@ class JobRecord:
             handler(self, event.payload, event.at)
         self.seen += 1
         self.last_at = event.at
+
+    def mark(self, text: str) -> PhaseBegun:
+        """Return where the counts stand now, as the beginning of a phase."""
+        return PhaseBegun(text, self.totals.calls + self.totals.cached, self.totals.cost_usd)
 
     def curate(self, p: Curated) -> None:
         """Take in what a person made of the job; these events are not of its stream."""
@@ -308,7 +322,7 @@ class JobRecord:
         self.clock.restart(self.last_at)
         self.calls_before, self.ran_before_s = self.totals.calls + self.totals.cached, self.clock.ran_s
         self.attempts, self.heard, self.spec = p.attempt, p.heard, {**self.spec, "budget": p.budget}
-        self.warnings, self.phase, self.question = [], "", None
+        self.warnings, self.phase, self.phases, self.question = [], "", [], None
 
     def _entered(self, p: StateChanged, at: datetime) -> None:
         self.clock.enter(p.state, at, self.last_at)
@@ -328,6 +342,7 @@ class JobRecord:
     def _phase(self, p: Phase, at: datetime) -> None:
         del at
         self.phase = p.text
+        self.phases.append(self.mark(p.text))
 
     def _warned(self, p: Warned, at: datetime) -> None:
         del at

@@ -17,6 +17,7 @@ from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.tap import tapped_program
 from skillfleet_nb.optimizers import OptimizerParams
 from skillfleet_nb.runs.execution import Execution
+from skillfleet_nb.runs.jobs.steps import PHASES, WRITING_FILES
 from skillfleet_nb.runs.leavable import run_leavable
 from skillfleet_nb.runs.lm_health import told_at_the_end
 from skillfleet_nb.runs.no_search import NoSearch
@@ -53,20 +54,6 @@ _SECTIONS = 6  # of a skill that is written section by section, where nothing is
 _UNDERSTANDING = 4  # calls before anything is written: intent, template, plan, complexity
 _AFTER_RESEARCH = 2  # calls: what was found, and questions
 _TOKENS = (900, 300)  # of a call, sent and answered, where nothing is known yet
-_PHASES = {
-    "SkillResearch": "researching",
-    "UnderstandTask": "understanding the task",
-    "PlanSkill": "planning",
-    "CompareSkills": "comparing with skills that are there",
-    "ChooseTemplate": "choosing a template",
-    "EvaluateComplexity": "weighing how complex it is",
-    "FillTemplate": "filling the template",
-    "OutlineSkill": "outlining",
-    "WriteSection": "writing sections",
-    "CheckMeaning": "checking its meaning",
-    "ReviewStyle": "reviewing its style",
-    "ReviseSkill": "revising",
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -318,7 +305,7 @@ class Creation(Execution):
         """Write the skill, and all that is known of it."""
         run, totals = self.prepared, self.ledger.totals
         params: Any = run.optimizer.params
-        self._reporter.say("writing the files")
+        self._reporter.say(WRITING_FILES)
         place = write_skill(made.files, params.root, force=params.force)
         calls = totals.calls + totals.cached
         seconds = self.ledger.elapsed_s
@@ -367,8 +354,8 @@ def _phase_callback(say: Any) -> Any:
         def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
             del call_id, inputs
             name = getattr(getattr(instance, "signature", None), "__name__", type(instance).__name__)
-            if name in _PHASES and name != self.last:
+            if name in PHASES and name != self.last:
                 self.last = name
-                say(_PHASES[name])
+                say(PHASES[name])
 
     return Phases()

@@ -9,6 +9,7 @@ from skillfleet_nb.design import BLUE, GREEN, ORANGE, SMALL, VERMILION
 from skillfleet_nb.format import counted, duration
 from skillfleet_nb.html import NO_MATH, fill, items, join, progress_bar, render, table
 from skillfleet_nb.reports.after_run import failing_html
+from skillfleet_nb.runs.jobs.steps import Step
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def still(
         svg(p) if p["trials"] or p["curve"]["full"] else "",
         fill("<div>{}</div>", " · ".join(facts)),
         _lanes(p) if p["lanes"] else "",
+        table(Step.header(), p["steps"], numeric=[2, 3]) if p["steps"] else "",
         items(p["notes"], title=counted(p["notes"], "note"), fold=True) if p["notes"] else "",
         _changes(diff, is_open=p["finished"]) if diff else "",
         failing_html(after.failing, after.n_failing, after.read) if after.failing else "",

@@ -15,6 +15,7 @@ from skillfleet_nb.format import counted, duration, money, points
 from skillfleet_nb.html import fill
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import diff_programs
+from skillfleet_nb.runs.jobs.steps import steps
 from skillfleet_nb.runs.spec import EVALUATE
 from skillfleet_nb.stats import p_in_words
 from skillfleet_nb.store import load_program
@@ -57,6 +58,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         - `used`: what has a meter, each with `what`, `used`, `limit` (None: unbounded) and `text`;
         - `failures` as (kind, count), `unread` as (what could not be read, count), `repeats`, `notes`;
         - `lanes`: of several searches at the same time each one's `name`, `state`, `trials`, `best` and `why`;
+        - `steps`: of a job that creates a skill each step's name, state, calls and cost, as text;
         - `tried`: the newest candidate, in words, and the programs to compare;
         - `result`: the verdict in words, once there is one;
         - `question`: what the run asks of a person, as in :class:`~skillfleet_nb.events.ReviewAsked`, None
@@ -91,6 +93,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "repeats": p.totals.retries,
         "notes": p.warnings[-_NOTES:],
         "lanes": _lanes(p),
+        "steps": [list(step) for step in steps(p)],
         "tried": _tried(p),
         "result": _result(p),
         "error": p.error,

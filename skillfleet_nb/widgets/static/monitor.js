@@ -173,12 +173,13 @@ function render({ model, el }) {
   const tried_title = node("summary"), diff = node("div", { className: "sf-diff", tabIndex: 0, role: "region", "aria-label": "changes in the prompts" });
   const tried = node("details", { open: true, hidden: true }, tried_title, diff);
   const lanes = node("table", { className: "sf-lanes", hidden: true, tabIndex: 0, "aria-label": "searches side by side" });
+  const steps = node("table", { className: "sf-lanes", hidden: true, tabIndex: 0, "aria-label": "steps of creating the skill" });
   const notes_title = node("summary"), notes_list = node("ul");
   const notes = node("details", { hidden: true }, notes_title, notes_list);
   const question = node("div", { className: "sf-question", role: "group", hidden: true }); // what the run asks of a person
   const live = node("div", {},
     node("div", { className: "sf-head" }, node("div", {}, title, told), node("div", { className: "sf-buttons" }, pause, stop)),
-    phase, question, whole.line,
+    phase, steps, question, whole.line,
     node("div", { className: "sf-time" }, elapsed, eta),
     node("div", { className: "sf-body" }, figure, meters), lanes, tried, notes);
   const still = node("div", { hidden: true });
@@ -272,7 +273,7 @@ function render({ model, el }) {
     actions.querySelector(`[data-do="${had}"]`)?.focus();
   }
 
-  let last_curve = "", last_diff = "", last_lanes = "", last_width = 0, last_actions = "", last_still = "", last_answer = "";
+  let last_curve = "", last_diff = "", last_lanes = "", last_steps = "", last_width = 0, last_actions = "", last_still = "", last_answer = "";
   function draw() {
     frame = 0;
     const s = state;
@@ -326,6 +327,20 @@ function render({ model, el }) {
       lanes.replaceChildren(
         node("thead", {}, row(["search", "state", "trials", "best", "why"], "th")),
         node("tbody", {}, ...s.lanes.map((l) => row([l.name, l.state, l.trials, l.best === null ? "" : l.best.toFixed(1), l.why], "td"))),
+      );
+    }
+    const now_steps = JSON.stringify(s.steps);
+    if (now_steps !== last_steps) {
+      last_steps = now_steps;
+      steps.hidden = !s.steps.length;
+      const current = new Set(["now", "asks you", "stopped"]);
+      const row = ([name, state, ...took]) => {
+        const at = current.has(state);
+        return node("tr", at ? { "aria-current": "step" } : {}, ...[name, state, ...took].map((text) => node("td", {}, at ? node("b", {}, text) : text)));
+      };
+      steps.replaceChildren(
+        node("thead", {}, node("tr", {}, ...["step", "state", "calls", "cost"].map((text) => node("th", {}, text)))),
+        node("tbody", {}, ...s.steps.map(row)),
       );
     }
     tried.hidden = !s.tried;

@@ -12,7 +12,7 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from writers import BODY, KEYS, TEXTS, nonsense, writer
 
-from skillfleet_nb import Fleet, offline_lm, skill_creator
+from skillfleet_nb import Fleet, Monitor, offline_lm, skill_creator
 from skillfleet_nb.cli import main
 from skillfleet_nb.commands.complete import offers
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
@@ -87,16 +87,32 @@ def test_a_person_is_asked_and_a_no_writes_nothing(tmp_path: Path) -> None:
     _until(job, JobState.PENDING_HITL)
     assert "rotate-api-keys" in job.question.details["plan"]
     assert not (tmp_path / "a").exists()
+    assert [tuple(step[:3]) for step in job.picture()["steps"]] == [
+        ("understand", "done", "2"), ("plan", "asks you", "1"), ("write", "waiting", ""),
+        ("check and revise", "waiting", ""), ("save", "waiting", ""),
+    ]  # fmt: skip
     answered: set[str] = set()
     for said in ("revise: say who is told", "yes", "revise: say who is told", "yes"):
         answered.add(_another_question(job, answered))
         fleet.answer("keys", said)
     assert "## Who is told" in job.result().skill.body
     assert [r for _, r, _ in job.progress.reviews] == ["revise", "proceed", "revise", "proceed"]
+    done = job.picture()["steps"]
+    assert {state for _, state, *_ in done} == {"done"}
+    assert sum(int(calls) for _, _, calls, _ in done) == job.progress.calls
+    assert "check and revise" in Monitor(job).html()
+    assert Fleet().job("keys").picture()["steps"] == done
     declined = fleet.create_skill(KEYS, root=tmp_path / "b", lm=lm, review=["draft"], name="no")
     _until(declined, JobState.PENDING_HITL)
     fleet.answer("no", "no")
     assert declined.result().state is JobState.CANCELLED
+    assert [step[1] for step in declined.picture()["steps"]] == [
+        "done",
+        "done",
+        "stopped",
+        "not reached",
+        "not reached",
+    ]
     assert not (tmp_path / "b").exists()
 
 

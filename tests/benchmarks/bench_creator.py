@@ -1,0 +1,188 @@
+"""Skills created for sixty tasks: valid or not, how good, on which path, and through `kill -9`.
+
+Forty tasks are the project's own (the first of ``skill_planning``), twenty come from elsewhere; their complexity was
+labelled by hand, twice, by the same person.  The model is the offline one, which knows nothing beside what the prompt
+says: its quality tells what the creator does with little, not what a language model would write.
+
+Run: ``python tests/benchmarks creator``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
+
+import dspy
+
+import skillfleet_nb as sf
+from skillfleet_nb import Fleet
+from skillfleet_nb.data.bundled import bundled
+from skillfleet_nb.events import JobState
+from skillfleet_nb.skills import find_skills
+from skillfleet_nb.skills.creator import PhaseRules
+from skillfleet_nb.skills.scoring import skill_quality
+from skillfleet_nb.stats import paired_comparison
+
+HERE = Path(__file__).resolve()
+SHARED, DOCS = HERE.parents[2].parent / "shared" / "data", HERE.parents[2] / "docs"
+OWN, KILLS = 40, 10
+LATENCY_S = 0.1  # so that a process can be killed between two calls
+
+
+def tasks() -> list[tuple[str, str]]:
+    """Return the sixty tasks with their labels."""
+    labels = bundled("skill_complexity")
+    own, n_own = bundled("skill_planning"), len(bundled("skill_planning"))
+    other = json.loads((SHARED / "skill_tasks" / "trainset_v4.json").read_text("utf-8"))
+    texts = [row["task_description"] for row in own[:OWN]]
+    texts += list(dict.fromkeys(row["task_description"] for row in other))[:20]
+    return list(zip(texts, [row["label"] for row in [*labels[:OWN], *labels[n_own:]]], strict=True))
+
+
+def agreement() -> tuple[float, float]:
+    """Return how often the two labels of the sixty agree, and Cohen's kappa."""
+    rows = bundled("skill_complexity")
+    rows = [*rows[:OWN], *rows[len(bundled("skill_planning")) :]]
+    same = statistics.mean(row["first"] == row["second"] for row in rows)
+    share = [[statistics.mean(row[n] == kind for row in rows) for n in ("first", "second")]
+             for kind in ("simple", "normal", "complex")]  # fmt: skip
+    chance = sum(one * other for one, other in share)
+    return same, (same - chance) / (1 - chance)
+
+
+def accuracy() -> float:
+    """Return how often the complexity step sorts a task as its label."""
+    rules, evaluate = PhaseRules(), sf.skill_creator().complexity.evaluate
+    right = 0
+    with dspy.context(lm=sf.offline_lm()):
+        for task, label in tasks():
+            value = evaluate(task=task).complexity
+            high, low = value > rules.expert.above_complexity, value <= rules.fast.max_complexity
+            right += label == ("complex" if high else "simple" if low else "normal")
+    return right / len(tasks())
+
+
+def created(fleet: Fleet, root: Path, which: list[str], **options: Any) -> list[Any]:
+    """Create a skill for each task; the results."""
+    return [fleet.create_skill(task, root=root, lm=sf.offline_lm(), **options).result() for task in which]
+
+
+def sixty(top: Path) -> list[dict[str, Any]]:
+    """Create all sixty, beside a skill that is there."""
+    root, mine = top / "skills", top / "skills" / "asyncio-services" / "SKILL.md"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("---\nname: asyncio-services\ndescription: mine\n---\n# mine\n")
+    before = hashlib.sha256(mine.read_bytes()).digest()
+    made = created(Fleet(top / "home"), root, [task for task, _ in tasks()])
+    conformant = statistics.mean(one.skill.validate("v2").conformant for one in made)
+    outside = sum(Path(one.folder).parent != root for one in made) + len(list(top.iterdir())) - 2
+    lost = len(made) - len({one.folder for one in made}) + (hashlib.sha256(mine.read_bytes()).digest() != before)
+    samples = statistics.mean(one.score().score for one in find_skills(SHARED / "skills_v2"))
+    some = [task for task, _ in tasks()[:20]]
+    read = created(Fleet(top / "home"), top / "researched", some, docs=[str(DOCS), str(SHARED / "skills_v2")])
+    return [
+        row("60 tasks: valid agent skills", 100 * conformant, "%", "≥ 100"),
+        row("60 tasks: files outside of the root", outside, "files", "≤ 0"),
+        row("60 tasks: skills overwritten or lost", lost, "skills", "≤ 0"),
+        row("60 tasks: mean quality; the target is that of the sample skills", 100 * mean(made), "points",
+            f"≥ {100 * samples:.1f}"),
+        row("the first 20: mean quality without documents", 100 * mean(made[:20]), "points"),
+        row("the first 20: mean quality with documents, few of them on the task", 100 * mean(read), "points"),
+    ]  # fmt: skip
+
+
+def mean(made: list[Any]) -> float:
+    """Return the mean quality of results."""
+    return statistics.mean(one.score for one in made)
+
+
+def paths(top: Path) -> list[dict[str, Any]]:
+    """Take both ways for the simple tasks, with the same template; the model takes a while, as models do."""
+    simple = [task for task, label in tasks() if label == "simple"]
+    ways = {}
+    for path in ("fast", "normal"):
+        fleet, lm = Fleet(top / "paths"), sf.offline_lm(latency_s=LATENCY_S, name=f"offline-{path}")
+        started = time.monotonic()
+        made = [fleet.create_skill(t, root=top / path, lm=lm, path=path, template="guide_basic").result()
+                for t in simple]  # fmt: skip
+        ways[path] = made, time.monotonic() - started, sum(one.created.calls for one in made)
+    (fast, fast_s, fast_calls), (normal, normal_s, normal_calls) = ways["fast"], ways["normal"]
+    compared = paired_comparison([one.score for one in normal], [one.score for one in fast])
+    low, high = 100 * compared.low, 100 * compared.high
+    return [
+        row(f"{len(simple)} simple tasks: time the fast path saves", 100 * (1 - fast_s / normal_s), "%", "≥ 50"),
+        row(f"{len(simple)} simple tasks: calls it saves", 100 * (1 - fast_calls / normal_calls), "%", "≥ 50"),
+        row(f"{len(simple)} simple tasks: quality, fast less normal ({low:+.1f} to {high:+.1f})",
+            100 * (mean(fast) - mean(normal)), "points", "≥ -2"),
+    ]  # fmt: skip
+
+
+def kills(top: Path) -> list[dict[str, Any]]:
+    """Kill a creation after each of its calls in turn, and go on; count what was bought in all."""
+    fleet, over, lost = Fleet(top / "killed"), 0, 0
+    for n in range(KILLS):
+        task = f"Rotate API keys of service number {n} without downtime. Use when a key may have leaked."
+        lm = sf.offline_lm(latency_s=LATENCY_S)
+        job = fleet.create_skill(task, root=top / f"s{n}", lm=lm, engine="process", name=f"kill-{n}", path="normal")
+        while job.progress.calls < n + 1 and not job.state.is_finished():
+            job.wait(0.02)
+        if job.pid is not None:
+            os.kill(job.pid, signal.SIGKILL)
+        while not job.state.is_finished():
+            job.wait(0.05)
+        if job.state is not JobState.COMPLETED:
+            fleet.resume(f"kill-{n}", engine="thread").result()
+        again = fleet.job(f"kill-{n}")
+        whole = fleet.create_skill(task, root=top / f"w{n}", lm=lm, path="normal").result()
+        over = max(over, again.progress.calls - whole.created.calls)
+        lost += len(list((top / f"s{n}").iterdir())) != 1
+    return [
+        row(f"{KILLS} kill -9, after each call in turn: calls bought twice at most", over, "calls", "≤ 1"),
+        row(f"{KILLS} kill -9: skills missing, doubled or half written", lost, "skills", "≤ 0"),
+    ]
+
+
+def optimised(top: Path) -> list[dict[str, Any]]:
+    """Optimise the creator on other tasks, and compare it with the one as it comes on a sealed split."""
+    rows = [dspy.Example(task=one["task_description"]).with_inputs("task") for one in bundled("skill_planning")[OWN:]]
+    test = [dspy.Example(task=task).with_inputs("task") for task, _ in tasks()]
+    job = Fleet(top / "optimised").optimize(
+        sf.skill_creator(), train=rows[:14], val=rows[14:], test=test, metric=skill_quality, optimizer="gepa",
+        lm=sf.offline_lm(), max_calls=3_000, max_minutes=4,
+    )  # fmt: skip
+    result = job.result()
+    low, high = (100 * bound for bound in result.test_delta_interval or (0.0, 0.0))
+    return [
+        row(f"the creator optimised with gepa: quality on the sealed sixty ({low:+.1f} to {high:+.1f})",
+            100 * (result.test_delta or 0.0), "points", "≥ 8"),
+    ]  # fmt: skip
+
+
+def row(what: str, value: float, unit: str, target: str = "") -> dict[str, Any]:
+    """Make a row of the table."""
+    return {"what": what, "value": value, "unit": unit, "target": target}
+
+
+def run() -> list[dict[str, Any]]:
+    """Measure all."""
+    same, kappa = agreement()
+    with tempfile.TemporaryDirectory() as folder:
+        top = Path(folder)
+        made = [row("60 tasks: two labels of complexity that agree", 100 * same, "%"),
+                row("60 tasks: the same beyond chance (Cohen's kappa)", kappa, ""),
+                row("60 tasks: sorted as labelled by the complexity step", 100 * accuracy(), "%", "≥ 85")]  # fmt: skip
+        for part in (sixty, paths, kills, optimised):
+            place = top / part.__name__
+            place.mkdir()
+            made += part(place)
+    return made
