@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from skillfleet_nb.config import Settings
-from skillfleet_nb.data.identity import canonical_json, content_hash, example_id
+from skillfleet_nb.data.identity import content_hash, example_id
 from skillfleet_nb.errors import InputError, JobError, LMError, NotFoundError, unknown
 from skillfleet_nb.events.monitoring import GOLDEN, GoldenAdded, GoldenAsked, GoldenRow
-from skillfleet_nb.format import counted, one_line, points
+from skillfleet_nb.example import in_words
+from skillfleet_nb.format import counted, points
 from skillfleet_nb.html import Readable, fill, table, text_table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.monitoring.stream import writing
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 LEAST, MOST = 5, 1000
 """Examples of a golden set."""
 _EFFECT = 0.05  # a drop of quality that rows are told for
-_SHOWN = 10
+_SHOWN, _WIDE = 10, 70  # rows, and characters of a cell
 _RULE_OF_THREE = 3.0  # none of n examples differed: with 95% confidence fewer than 3 in n do
 
 
@@ -141,9 +142,9 @@ class GoldenSet(Readable):
     def _table(self) -> list[list[str]]:
         return [
             [
-                one_line(_in_words(row.inputs)),
-                one_line(_in_words(row.expected)),
-                one_line(_in_words(row.output)),
+                in_words(row.inputs or {}, _WIDE),
+                in_words(row.expected or {}, _WIDE),
+                in_words(row.output or {}, _WIDE),
                 points(row.score),
             ]
             for row in self.rows[:_SHOWN]
@@ -394,9 +395,3 @@ def _is_json(value: object) -> bool:
         return bool(orjson.loads(orjson.dumps(value)) == value)
     except (TypeError, ValueError):
         return False
-
-
-def _in_words(values: Mapping[str, Any] | None) -> str:
-    if values is None:
-        return ""
-    return ", ".join(str(v) if isinstance(v, str) else canonical_json(v) for v in values.values())

@@ -16,6 +16,7 @@ import orjson
 from skillfleet_nb.config import Settings
 from skillfleet_nb.data.load import to_examples
 from skillfleet_nb.errors import InputError, NotFoundError, SkillfleetError
+from skillfleet_nb.example import in_words
 from skillfleet_nb.format import counted, one_line
 from skillfleet_nb.html import Readable, fill, table, text_table
 from skillfleet_nb.lm.faults import in_short
@@ -133,7 +134,7 @@ class GoldenCheck(Readable):
 
     def _rows(self) -> list[list[str]]:
         return [
-            [one_line(_told(dict(a.inputs)), _SHOWN), "; ".join(a.differences) or ("as it was" if a.is_checked else "")]
+            [in_words(a.inputs, _SHOWN), "; ".join(a.differences) or ("as it was" if a.is_checked else "")]
             for a in self.answers
         ]
 

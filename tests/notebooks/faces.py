@@ -108,8 +108,11 @@ _TROUBLES = """(at) => {
     const cell = document.querySelectorAll('.jp-Notebook .jp-Cell')[at], found = [];
     for (const out of cell.querySelectorAll('.jp-OutputArea-output')) {
         const edge = out.getBoundingClientRect();
-        // JupyterLab breaks what is printed anywhere, and charts have a width of their own, within which they scroll.
-        if (/jp-RenderedText|jp-RenderedVega/.test(out.className)) continue;
+        // JupyterLab breaks what is printed anywhere; charts have a width of their own, and scroll on a page below 700.
+        const is_chart = /jp-RenderedVega/.test(out.className);
+        if (is_chart && innerWidth >= 700 && out.scrollWidth > out.clientWidth + 2)
+            found.push(`wider than the page: ${out.scrollWidth} > ${out.clientWidth}`);
+        if (is_chart || /jp-RenderedText/.test(out.className)) continue;
         const walk = document.createTreeWalker(out, NodeFilter.SHOW_TEXT);
         for (let text; (text = walk.nextNode());) {
             const el = text.parentElement;
