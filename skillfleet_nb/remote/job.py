@@ -62,6 +62,7 @@ class RemoteJob(Readable):
         self._asked: tuple[object, ReviewAsked] | None = None
         self._end = threading.Event()
         self._follower: threading.Thread | None = None
+        self._failure: BaseException | None = None
         if told["finished"]:
             self._end.set()
 
@@ -125,9 +126,17 @@ class RemoteJob(Readable):
         ----------
         timeout
             Seconds to wait at most; None waits as long as it takes.
+
+        Raises
+        ------
+        NotFoundError
+            If the job is gone from the server.
         """
         self.follow()
-        return self._end.wait(timeout)
+        ended = self._end.wait(timeout)
+        if self._failure is not None:
+            raise self._failure
+        return ended
 
     def follow(self, show: Callable[[str, Any], None] | None = None) -> None:
         """Follow the job on a thread until it ends; `show` is called with the kind and data of each message."""
@@ -156,7 +165,8 @@ class RemoteJob(Readable):
             except ServerError:
                 pause.wait(wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_S)
-            except SkillfleetError:  # it is gone
+            except BaseException as exc:  # noqa: BLE001  raised by whoever waits
+                self._failure = exc
                 self._end.set()
 
     def _take(self, state: dict[str, Any]) -> None:

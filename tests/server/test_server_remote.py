@@ -19,7 +19,7 @@ from skillfleet_nb.commands.server_process import HERE, free_port
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, QueryError, ServerError, SkillfleetError
 from skillfleet_nb.events import JobCreated, JobState, Phase, StateChanged
 from skillfleet_nb.remote.fleet import RemoteFleet
-from skillfleet_nb.store import Home, Journal
+from skillfleet_nb.store import Home, Journal, read_examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +68,12 @@ def test_a_remote_run_comes_to_what_a_local_one_does(
     assert set(there.jobs().columns) == set(local.jobs().columns)
     assert there.jobs(text="elsewhere").created_at.tolist() == local.jobs(text="elsewhere").created_at.tolist()
     assert there.sql("select name from jobs where name = :n", {"n": "elsewhere"}).name.tolist() == ["elsewhere"]
+    options = {"train": "data.csv", "lm": "offline", "optimizer": "gepa", "probe": 0}
+    asked = there.advice.estimate("house:program", **options)
+    from_here = read_examples(server.root / "data.csv")
+    assert asked == local.advice.estimate(
+        theirs.program.reset_copy(), **options | {"train": from_here, "lm": sf.offline_lm()}
+    )
     with pytest.raises(JobError, match="there is nothing left to resume"):
         there.resume("elsewhere")
     again = there.resume("elsewhere", as_new=True, seed=1)
