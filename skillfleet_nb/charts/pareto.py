@@ -77,13 +77,15 @@ def pareto(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
     names = sorted(data["optimizer"].unique())
     form = {"usd": "$,.3~r", "calls": ",d", "minutes": ",.3~r"}[by]
     step = 1 if by == "calls" else alt.Undefined  # there is no half a call
-    domain = [0, 1] if data["cost"].max() == 0 else alt.Undefined
+    low, high = float(data["cost"].min()), float(data["cost"].max())
+    room = 0.06 * (high - low or high)
+    domain = [max(0.0, low - room), high + room] if high else [0, 1]  # no cost is below zero, nor is the axis
     axis = alt.Axis(format=form, tickCount=6, tickMinStep=step)
-    x = alt.X("cost:Q", title=_AXES[by], axis=axis, scale=alt.Scale(padding=12, domain=domain))
+    x = alt.X("cost:Q", title=_AXES[by], axis=axis, scale=alt.Scale(domain=domain, nice=False))
     y = score_axis("score", data["score"], SCORES[on])
     front = alt.Chart(data[data["front"]]).encode(x=x, y=y, detail="task:N")
     line = front.mark_line(interpolate="step-after", color=INK, strokeDash=[4, 4])
-    middle = (float(data["cost"].min()) + float(data["cost"].max())) / 2  # names point to where there is room
+    middle = (low + high) / 2  # names point to where there is room
     sides: Any = (("<=", "left", 8), (">", "right", -8))
     labels = [
         front.transform_filter(f"datum.cost {side} {middle}")

@@ -13,7 +13,7 @@ from skillfleet_nb.charts.convergence import FULL, convergence_data
 from skillfleet_nb.charts.lineage import lineage_data
 from skillfleet_nb.charts.optimizers import optimizer_data
 from skillfleet_nb.charts.outcomes import outcome_data, shown_trials
-from skillfleet_nb.charts.pareto import pareto_data
+from skillfleet_nb.charts.pareto import pareto, pareto_data
 from skillfleet_nb.charts.scores import difficulty, difficulty_data, score_data
 
 
@@ -208,6 +208,15 @@ def test_the_way_to_the_best_is_found_and_a_circle_ends() -> None:
     many = lineage_data(trials(*((t, "val", True, t / 1000, f"p{t}", (f"p{max(t - 250, 0)}",)) for t in range(1000))))
     assert len(many) == 150
     assert {"p999", "p749", "p499", "p249", "p0"} <= set(many.program)
+
+
+@pytest.mark.parametrize("costs", [[0.0, 0.3], [0.1, 5.27], [0.0], [5.41]])
+def test_the_axis_of_costs_does_not_go_below_zero(costs: list[float]) -> None:
+    same = {"optimizer": "o", "task": "t", "front": True, "by": "usd", "on": "test", "cached": 0}
+    data = pd.DataFrame([{"job": f"j{n}", "cost": cost, "score": 40.0 + n, **same} for n, cost in enumerate(costs)])
+    low, high = pareto(data).to_dict()["layer"][0]["encoding"]["x"]["scale"]["domain"]
+    assert 0 <= low <= min(costs)
+    assert max(costs) < high
 
 
 def test_the_hardest_examples_come_first() -> None:
