@@ -38,7 +38,10 @@ def drift(data: pd.DataFrame, *, title: str = "") -> Any:
     apart = told_apart("kind", kinds)
     x = alt.X("look:O", title=None, axis=alt.Axis(labelAngle=0))
     tips = ["at:T", "kind", "n", alt.Tooltip("divergence:Q", format=".2f"), alt.Tooltip("p_value:Q", format=".2g")]
-    y = alt.Y("p_value:Q", scale=alt.Scale(type="log", domainMax=1), title="p-value")
+    y = alt.Y(
+        "p_value:Q", scale=alt.Scale(type="log", domainMax=1), title="p-value",
+        axis=alt.Axis(grid=False, tickCount=6, format="~g"),
+    )  # fmt: skip
     base = alt.Chart(data).encode(x=x)
     size = alt.condition("datum.alarm", alt.value(160), alt.value(50))
     points = base.mark_point(filled=True, opacity=1).encode(y=y, size=size, tooltip=[*tips, "alarm"], **apart)
@@ -47,9 +50,7 @@ def drift(data: pd.DataFrame, *, title: str = "") -> Any:
         x=alt.X("look:O", title="check", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("divergence:Q", title="divergence", scale=alt.Scale(domain=[0, 1])), tooltip=tips, color=apart["color"],
     )  # fmt: skip
-    how = (
-        "A point on or below the dashed line is an alarm, and drawn large: what each test may spend of the risk of all."
-    )
+    how = "The dashed line is what each test may spend of the risk of all; a point on or below it is an alarm."
     top = alt.layer(line, points).properties(width=WIDTH, height=HEIGHT)
     return alt.vconcat(top, below.properties(width=WIDTH, height=HEIGHT // 3)).properties(title=titled(title, how))
 

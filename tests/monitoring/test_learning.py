@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,11 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from skillfleet_nb import Fleet, offline_lm
 from skillfleet_nb.errors import InputError, NotFoundError
+from skillfleet_nb.events.learning import LearnStep
 from skillfleet_nb.monitoring.golden_sets import Asked
 from skillfleet_nb.monitoring.learn_gate import gate, most_worse, why_shut
 from skillfleet_nb.monitoring.learn_policy import LearnPolicy
+from skillfleet_nb.store import journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,8 +74,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fleet(made: Path, tmp_path: Path) -> Fleet:
-    import shutil
-
     return Fleet(shutil.copytree(made, tmp_path / "home"))
 
 
@@ -104,41 +105,62 @@ def test_corrections_trigger_a_job_whose_version_passes_the_gate_and_is_promoted
 
 KILLED = """
 import os, sys
-from pathlib import Path
 sys.path.insert(0, {folder!r})
 import test_learning as t
-from skillfleet_nb.store import journal
-from skillfleet_nb.events.learning import LearnStep
-fleet, at = t.Fleet(sys.argv[1]), sys.argv[2]
-append = journal.Journal.append
-def dying(self, payload, **more):
-    step = getattr(payload, "step", None) if isinstance(payload, LearnStep) else None
-    if f"before {{step}}" == at:
-        os._exit(9)
-    number = append(self, payload, **more)
-    if f"after {{step}}" == at:
-        os._exit(9)
-    return number
-journal.Journal.append = dying
-fleet.learn("intents")
+t.journal.Journal.append = t.dying_at("after started", lambda: os._exit(9))
+t.Fleet(sys.argv[1]).learn("intents")
 """
 
 
-def test_wherever_a_process_dies_the_next_one_comes_to_the_same_end(fleet: Fleet, tmp_path: Path) -> None:
-    import shutil
+class Died(BaseException):
+    """What ends a pass at a step as a kill does: nothing after it happens."""
 
+
+def dying_at(moment: str, die: Callable[[], object]) -> Any:
+    """Make a journal's `append` that dies before or after it has written a step."""
+    append = journal.Journal.append
+
+    def dying(self: Any, payload: Any, **more: Any) -> int:
+        step = payload.step if isinstance(payload, LearnStep) else None
+        if moment == f"before {step}":
+            die()
+        number = append(self, payload, **more)
+        if moment == f"after {step}":
+            die()
+        return number
+
+    return dying
+
+
+def test_wherever_a_process_dies_the_next_one_comes_to_the_same_end(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fleet.learn(POLICY)
     corrections(fleet, 60)
     whole = Fleet(shutil.copytree(fleet.home.root, tmp_path / "whole"))
     whole.learn("intents")
+
+    def died() -> None:
+        raise Died
+
+    def die_at(moment: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(journal.Journal, "append", dying_at(moment, died))
+            with pytest.raises(Died):
+                Fleet(fleet.home.root).learn("intents")
+
+    for moment in ("before triggered", "after triggered"):
+        die_at(moment)
     script = KILLED.format(folder=str(Path(__file__).parent))
-    for at in ("after triggered", "before promoted"):
-        died = subprocess.run(
-            [sys.executable, "-c", script, str(fleet.home.root), at], env=os.environ, capture_output=True, check=False
-        )
-        assert died.returncode == 9, died.stderr.decode()[-2000:]
-    fleet.learn("intents")
-    assert end(fleet) == end(whole)
+    killed = subprocess.run(
+        [sys.executable, "-c", script, str(fleet.home.root)], env=os.environ, capture_output=True, check=False
+    )
+    assert killed.returncode == 9, killed.stderr.decode()[-2000:]
+    for step in ("trained", "gated", "promoted"):
+        die_at(f"before {step}")
+        die_at(f"after {step}")
+    Fleet(fleet.home.root).learn("intents")
+    assert end(Fleet(fleet.home.root)) == end(whole)
 
 
 def test_what_passes_asks_first_where_the_policy_says_so(fleet: Fleet) -> None:
