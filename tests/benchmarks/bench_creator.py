@@ -154,8 +154,9 @@ def kills(top: Path) -> list[dict[str, Any]]:
 
 def optimised(top: Path) -> list[dict[str, Any]]:
     """Optimise the creator on other tasks, and compare it with the one as it comes on a sealed split."""
-    rows = [dspy.Example(task=one["task_description"]).with_inputs("task") for one in bundled("skill_planning")[OWN:]]
-    test = [dspy.Example(task=task).with_inputs("task") for task, _ in tasks()]
+    rows = [dspy.Example(task=one["task_description"], name=one["expected_name"]).with_inputs("task")
+            for one in bundled("skill_planning")[OWN:]]  # fmt: skip
+    test = [dspy.Example(task=task, name=label).with_inputs("task") for task, label in tasks()]
     job = Fleet(top / "optimised").optimize(
         sf.skill_creator(), train=rows[:14], val=rows[14:], test=test, metric=skill_quality, optimizer="gepa",
         lm=sf.offline_lm(), max_calls=3_000, max_minutes=4,

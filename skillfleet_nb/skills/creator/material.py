@@ -25,6 +25,7 @@ MOST_BYTES: Final = 300_000
 MOST_CHARACTERS: Final = 2_000
 """Of a passage."""
 _TITLE: Final = 3  # words of a heading count as often
+_STEM: Final = 5  # letters by which two forms of a word are one
 _CODE = "```"
 
 
@@ -126,16 +127,15 @@ class Material:
 def readiness(task: str, read: Sequence[Passage], least_examples: int) -> float:
     """Tell how well passages prepare for a task, in [0, 1]: half by its words, half by examples."""
     asked = terms(task)
-    there = terms(" ".join(f"{p.heading} {p.text}" for p in read))
-    covered = len(asked.keys() & there.keys()) / len(asked) if asked else 0.0
+    covered = 1 - len(missing(task, read)) / len(asked) if asked else 0.0
     shown = min(1.0, sum(p.examples for p in read) / least_examples) if least_examples else 1.0
     return (covered + shown) / 2
 
 
 def missing(task: str, read: Iterable[Passage]) -> list[str]:
-    """Return the words of a task that no passage speaks of."""
-    there = terms(" ".join(f"{p.heading} {p.text}" for p in read))
-    return [word for word in terms(task) if word not in there]
+    """Return the words of a task that no passage speaks of, in whatever form."""
+    there = {word[:_STEM] for word in terms(" ".join(f"{p.heading} {p.text}" for p in read))}
+    return [word for word in terms(task) if word[:_STEM] not in there]
 
 
 def _texts(place: Path) -> Iterator[Path]:
