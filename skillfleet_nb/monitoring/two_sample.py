@@ -34,6 +34,7 @@ _TINY, _SAME, _DIGITS = 1e-9, 1e-6, 6  # up to which a spread is rounding, and t
 _CELLS = 4_000_000  # of a block of permutations, 16 MB
 _MOST_PERMUTATIONS = 100_000
 _LEAST_PERMUTATIONS = 999
+_CLEAR = 0.1  # p-value above which more permutations change nothing
 _TO_BE_SURE = 10  # permutations for each expected one that is beyond a p-value of alpha
 
 
@@ -91,9 +92,21 @@ def permutation_test(
     alpha
         Risk that the p-value is to be fine enough for.
     """
+    most = int(np.clip(np.ceil(_TO_BE_SURE / alpha), _LEAST_PERMUTATIONS, _MOST_PERMUTATIONS))
+    # A few permutations tell that nothing is near an alarm.  Exact as well: a p-value up to a given one, where that is
+    # above the limit, means that the first test's is; below it, that the second's is.
+    for wanted in dict.fromkeys((_LEAST_PERMUTATIONS, most)):
+        result = _tested(features, n, statistics, wanted, rng)
+        if result.p_value > _CLEAR:
+            break
+    return result
+
+
+def _tested(
+    features: Vectors, n: int, statistics: Callable[[Sums], Sums], wanted: int, rng: np.random.Generator
+) -> Permuted:
     sums = features.sum(axis=0, dtype=np.float64)
     observed = features[-n:].sum(axis=0, dtype=np.float64)[None]
-    wanted = int(np.clip(np.ceil(_TO_BE_SURE / alpha), _LEAST_PERMUTATIONS, _MOST_PERMUTATIONS))
     labelled = (observed, *_permuted(features, n, wanted, rng))  # one row each, the first as it is
     # block by block: the sums of many features under many permutations are large, their statistics small
     distances = np.concatenate([statistics(part / n - (sums - part) / (len(features) - n)) for part in labelled])
