@@ -7,6 +7,7 @@ origin and the XSRF cookie of whoever comes with a cookie and no token.
 from __future__ import annotations
 
 import re
+import traceback
 from email.utils import formatdate
 from http import HTTPStatus
 from importlib.metadata import version
@@ -94,7 +95,8 @@ class Base(APIHandler):
             self.write_error(exc.status_code, exc_info=(type(exc), exc, None))
             return
         if not isinstance(exc, SkillfleetError | RefusedError | ValidationError):
-            self.log.error("skillfleet: %s", Redactor().text(repr(exc)), exc_info=exc)
+            trace = "".join(traceback.format_exception(exc))
+            self.log.error("skillfleet: %s", Redactor().text(trace))
         self._write_problem(problem(exc, is_named_in_path=is_named_in_path), getattr(exc, "headers", {}))
 
     def _write_problem(self, told: Problem, headers: Mapping[str, str]) -> None:
