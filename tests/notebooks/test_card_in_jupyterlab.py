@@ -52,18 +52,13 @@ def test_one_card_tells_what_a_job_came_to_and_does_what_is_next(lab: Lab) -> No
     card.get_by_role("button", name="Register as intents").click()
     expect(card.get_by_text("registered intents@1")).to_be_visible()
     assert page.violations(".sf-monitor") == []
-    for theme in ("dark", "light"):
-        page.theme(theme)
-        assert page.violations(".sf-monitor") == []
-        page.screenshots(f"card-{theme}")
     card.get_by_role("button", name="Compare with demos").click()
     expect(card.get_by_role("region", name="Scores and cost")).to_be_visible()
-    for width in (480, 700):
-        page.resize(width)
-        box = card.bounding_box()
-        assert box is not None
-        assert box["x"] + box["width"] <= width
-        page.screenshots(f"card-{width}", width)
+    page.resize(480)
+    box = card.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 480, "with its answer"
+    page.screenshots("card-480", 480)
     page.resize(page.width)
     assert page.errors() == []
     assert page.outside == []

@@ -73,15 +73,7 @@ def test_names_are_listed_with_where_they_are_used(page: LabPage) -> None:
     assert page.outside == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_is_kept_as_a_picture_and_can_be_read(page: LabPage, theme: str) -> None:
-    page.theme(theme)
-    assert page.screenshots(f"registry-{theme}")
-    assert page.violations(".sf-registry") == []
-
-
 def test_versions_are_found_in_the_timeline_with_their_evidence(page: LabPage) -> None:
-    page.theme("light")
     output = page.output(LIST)
     output.get_by_label("find registered programs by name").fill("support")
     expect(output.get_by_text("1 name", exact=True)).to_be_visible()
