@@ -12,7 +12,7 @@ from typing_extensions import override
 from skillfleet_nb.data import Splits
 from skillfleet_nb.errors import HomeError, InputError, unknown
 from skillfleet_nb.events import SkillCreated, StopKind, Warned
-from skillfleet_nb.format import counted, money, points
+from skillfleet_nb.format import counted, money, points, seen_from_here
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.tap import tapped_program
 from skillfleet_nb.optimizers import OptimizerParams
@@ -332,9 +332,8 @@ class Creation(Execution):
             result = replace(result, summary=stop.reason)
         else:
             wrong = counted(created.findings, "finding") if created.findings else "nothing found wrong"
-            sentence = (
-                f"{created.name}: quality {points(created.score)}, {wrong}; {created.path} path; in {created.folder}"
-            )
+            where = seen_from_here(created.folder)
+            sentence = f"{created.name}: quality {points(created.score)}, {wrong}; {created.path} path; in {where}"
             result = CreationResult.of(replace(result, test_score=created.score, summary=sentence), created)
         warnings = told_at_the_end(self._session, self._recorder, self.prepared.metric)
         events: list[Payload] = [*(Warned(text=text) for text in warnings)]

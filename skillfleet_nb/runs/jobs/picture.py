@@ -16,7 +16,7 @@ from skillfleet_nb.html import fill
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import diff_programs
 from skillfleet_nb.runs.jobs.steps import steps
-from skillfleet_nb.runs.spec import EVALUATE
+from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.stats import p_in_words
 from skillfleet_nb.store import load_program
 
@@ -67,7 +67,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
     if last is not None and (p.seen, p.state) == (last["seen"], last["state"]) and p.elapsed_s < last["elapsed_s"] + 1:
         return last
     finished = p.state.is_finished()
-    eta = None if finished else p.eta_s
+    eta = None if finished or p.optimizer == CREATE_SKILL else p.eta_s  # its calls are not known before
     return {
         "seen": p.seen,
         "job": p.job_id,

@@ -329,6 +329,7 @@ function render({ model, el }) {
         node("tbody", {}, ...s.lanes.map((l) => row([l.name, l.state, l.trials, l.best === null ? "" : l.best.toFixed(1), l.why], "td"))),
       );
     }
+    figure.hidden = score.hidden = s.steps.length > 0; // a creation has no trials
     const now_steps = JSON.stringify(s.steps);
     if (now_steps !== last_steps) {
       last_steps = now_steps;
