@@ -46,6 +46,7 @@ LAYERS: list[set[str]] = [
     {"runs", "optimizers", "charts"},
     {"reports", "advice", "monitoring"},
     {"fleet", "remote"},
+    {"testing"},
     {"commands", "magics", "widgets", "cli", "server"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -57,6 +58,7 @@ LOADED_ON_USE = {
     "skills/creator/program.py",
     "skills/creator/research.py",
     "monitoring/route.py",
+    "testing/task.py",
 }
 """Files whose public classes are DSPy modules: nothing imports them before they are asked for."""
 HEAVY = {

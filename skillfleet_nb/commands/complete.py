@@ -102,15 +102,11 @@ def offers(text: str, namespace: Mapping[str, Any], fleet: Callable[[], Fleet]) 
     while words and words[0] in parts:
         command, words = parts[words[0]], words[1:]
         parts = dict(command.parts)
-    if parts:
-        top = [] if helps or command is not None else ["help"]
-        matches = (
-            [Offer(name, "command") for name in chain(parts if command else sorted(parts), top)] if not words else []
-        )
-    elif helps or command is None:
-        matches = []
-    else:
-        matches = _arguments(command, words, word, _Names(namespace, fleet, command, words, word))
+    top = [] if helps or command is not None else ["help"]
+    offered = chain(parts if command else sorted(parts), top) if parts and not words else []
+    matches = [Offer(name, "command") for name in offered]
+    if not helps and command is not None and command.run is not None:
+        matches += _arguments(command, words, word, _Names(namespace, fleet, command, words, word))
     return word, [offer for offer in matches if offer.text.startswith(word)]
 
 
@@ -167,6 +163,7 @@ class _Names:
             "LIMIT": lambda: (Offer(one, "value") for one in ("cost<=1.2x", "latency<=1.5x")),
             "ALIAS": lambda: (Offer(alias, "value") for alias in self._aliases()),
             "OPTIMIZER": _optimizers,
+            "CLASS": lambda: chain(self._variables(_is_optimizer), _optimizers()),
             "MODULE": lambda: (Offer(name, "value") for name in modules()),
             "CHART": lambda: (Offer(kind, "value") for kind in kinds()),
             "KEY=VALUE": self._parameters,
@@ -218,7 +215,10 @@ class _Names:
     def _parameters(self) -> Iterable[Offer]:
         from skillfleet_nb.optimizers.registry import available, load
 
-        index = self._words.index("--optimizer") + 1 if "--optimizer" in self._words else len(self._words)
+        named = self._command.path == ("optimizers", "check")
+        index = (
+            self._words.index("--optimizer") + 1 if "--optimizer" in self._words else 0 if named else len(self._words)
+        )
         if index >= len(self._words) or self._words[index] not in available():
             return []
         try:
@@ -247,6 +247,12 @@ class _Names:
             and (p.is_dir() or suffixes is None or p.suffix.lower() in suffixes)
         ]
         return [Offer(f"{lead}{p.name}{'/' if p.is_dir() else ''}", "path") for p in fitting if " " not in p.name]
+
+
+def _is_optimizer(value: object) -> bool:
+    from skillfleet_nb.optimizers import Optimizer
+
+    return isinstance(value, type) and issubclass(value, Optimizer)
 
 
 def _optimizers() -> Iterable[Offer]:

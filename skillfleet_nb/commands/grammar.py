@@ -96,7 +96,7 @@ class Command:
     arguments
         What it takes.
     run
-        Carries it out and returns the answer; None for a group.
+        Carries it out and returns the answer; None for a group that does nothing by itself.
     task, place
         What a person wants to do with it, and where it stands among others for that.
     parts_are

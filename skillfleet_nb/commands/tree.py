@@ -83,8 +83,8 @@ def examples(lines: Sequence[str], prog: str) -> list[str]:
 
 def _parser(command: Command, prog: str) -> _Parser:
     """Make what reads the arguments of a command, or shows the help of a group."""
-    parser = _Parser(prog=f"{prog} {' '.join(command.path)}", description=command.about, examples=command.examples)
-    if command.parts:
+    parser = _Parser(prog=f"{prog} {' '.join(command.path)}", description=_about(command), examples=command.examples)
+    if command.run is None:
         parts = parser.add_subparsers(metavar=command.parts_are)
         for name, part in command.parts.items():
             parts.add_parser(name, help=part.summary)
@@ -93,9 +93,17 @@ def _parser(command: Command, prog: str) -> _Parser:
     return parser
 
 
+def _about(command: Command) -> str | None:
+    """Describe a command, and the parts of one that does something by itself as well."""
+    if command.run is None or not command.parts:
+        return command.about
+    parts = [f"  {' '.join(part.path):<20} {part.summary}" for part in command.parts.values()]
+    return "\n".join([f"{command.about or command.summary}\n\nalso:", *parts])
+
+
 def options_of(command: Command) -> tuple[Argument, ...]:
     """Return the arguments of a command, with those that every command takes."""
-    return command.arguments if command.parts else (*command.arguments, *_EVERYWHERE)
+    return command.arguments if command.run is None else (*command.arguments, *_EVERYWHERE)
 
 
 def split(line: str) -> list[str]:
@@ -245,10 +253,12 @@ def _parse(words: list[str], prog: str) -> argparse.Namespace:
     command, rest = all_commands[words[0]], words[1:]
     while command.parts and rest and rest[0] not in {"-h", "--help"}:
         if rest[0] not in command.parts:
+            if command.run is not None:
+                break
             raise unknown("command", rest[0], command.parts, hint=f"See `{prog} help`.")
         command, rest = command.parts[rest[0]], rest[1:]
     parser = _parser(command, prog)
-    if command.parts:
+    if command.run is None:
         raise _Helped(parser.format_help())
     args, extra = parser.parse_known_args(rest)
     if extra:

@@ -56,21 +56,21 @@ def optimizer_of(point: EntryPoint) -> type[Optimizer]:
         If it cannot be imported, or is not a whole :class:`Optimizer`: with the reason, and what to do.
     """
     loaded = imported(point, "optimizer")
-    if (fault := _fault(loaded, point.name)) is not None:
+    if (fault := fault_of(loaded, point.name)) is not None:
         raise InputError(f"optimizer {point.name!r} cannot be used: {point.value} {fault}; {way_out(point)}")
     cls: type[Optimizer] = loaded
     return cls
 
 
-def _fault(loaded: object, name: str) -> str | None:
-    """Say what keeps a plugin from being an optimizer of that name, if anything does."""
+def fault_of(loaded: object, name: str | None = None) -> str | None:
+    """Say what keeps an object from being an optimizer, of that name where one is given, if anything does."""
     if not (isinstance(loaded, type) and issubclass(loaded, Optimizer)):
         return f"is {loaded!r}, not an Optimizer subclass"
     missing = [n for n in ("name", "summary", "changes") if not hasattr(loaded, n)]
     missing += sorted(loaded.__abstractmethods__)
     if missing:
         return f"does not define {', '.join(missing)}"
-    return None if loaded.name == name else f"calls itself {loaded.name!r}"
+    return None if name in {None, loaded.name} else f"calls itself {loaded.name!r}"
 
 
 def classes() -> dict[str, type[Optimizer] | InputError]:
@@ -106,8 +106,12 @@ def create(name: str, params: Mapping[str, Any] | None = None) -> Optimizer:
     >>> create("labeled_fewshot", {"k": "4"}).params.k
     4
     """
-    cls = load(name)
-    values = dict(params or {})
+    return made(load(name), params or {})
+
+
+def made(cls: type[Optimizer], params: Mapping[str, Any]) -> Optimizer:
+    """Make an optimizer of a class; raises as :func:`create` does for its parameters."""
+    name, values = cls.name, dict(params)
     for key in values:
         if key not in cls.Params.model_fields:
             raise unknown(f"parameter of {name}", key, cls.Params.model_fields)

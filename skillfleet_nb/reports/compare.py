@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _SPLITS: tuple[Literal["test", "val"], ...] = ("test", "val")
 _LABEL = 36  # characters of a name: it heads a column
-_DERIVED = {"expected_calls", "splits"}  # follows from the rest
+_DERIVED = {"expected_calls", "predictors", "splits"}  # follows from the rest
 
 
 def compare(store: Store, settings: Settings, jobs: Sequence[Job], named: Sequence[str]) -> Comparison:

@@ -156,9 +156,9 @@ class RunMetric:
 
         gold = dspy.Prediction(**answer)
         try:
-            with _nobody_asked():
+            with nobody_asked():
                 self.probe(example, gold)
-        except _AsksModel:
+        except AsksModel:
             self.asks_model = True
             return False
         except InputError as exc:
@@ -181,11 +181,11 @@ class RunMetric:
         import dspy
 
         try:
-            with _nobody_asked():
+            with nobody_asked():
                 return float(
                     self.probe(example, dspy.Prediction(**{**dict(example.labels().items()), **(changes or {})}))
                 )
-        except _AsksModel:
+        except AsksModel:
             return None
         except InputError:
             return 0.0
@@ -309,7 +309,7 @@ def _arity_within(fn: Metric, name: str) -> int:
         return _ARGUMENTS
 
 
-class _AsksModel(BaseException):
+class AsksModel(BaseException):
     """A metric called a model, or asked a person, while it was tried for free."""
 
 
@@ -317,11 +317,11 @@ class _NoPerson:
     """Stands for a run's reviewer where there is no run."""
 
     def step(self, *_: object) -> None:
-        raise _AsksModel
+        raise AsksModel
 
 
 @contextmanager
-def _nobody_asked() -> Iterator[None]:
+def nobody_asked() -> Iterator[None]:
     """Stop whatever the body asks, a model of its own or a person, on whatever thread, before it is asked."""
     import dspy
 
@@ -332,4 +332,4 @@ def _nobody_asked() -> Iterator[None]:
             yield
     finally:
         if gate.closed is not None:
-            raise _AsksModel
+            raise AsksModel

@@ -109,6 +109,7 @@ class Prepared(CheckedTask):
             metric_hash=self.metric_hash,
             data_hashes=self.data_hashes,
             sizes=sizes,
+            predictors=self.predictors,
             origins=dict(self.splits.origins),
             splits=self.splits.describe(),
             optimizer=request.optimizer,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.lm.meter import Ledger
     from skillfleet_nb.projection import Totals
 
-_RESERVE = 0.3  # most of any limit that is set aside for scoring the result
+RESERVE = 0.3  # most of any limit that is set aside for scoring the result
 
 
 class Reach:
@@ -67,7 +67,7 @@ def for_the_search(calls: int, sizes: Mapping[str, int], per_run: int) -> int:
     """Return what of a limit on calls is left for the search, as :func:`reserve` will set the rest aside."""
     baseline = sizes["val"] * per_run
     final = baseline + 2 * sizes["test"] * per_run
-    return int(calls - baseline - min(_RESERVE * calls, final))
+    return int(calls - baseline - min(RESERVE * calls, final))
 
 
 def reserve(ledger: Ledger, used: Totals, splits: Splits[Any]) -> Limits:
@@ -76,7 +76,7 @@ def reserve(ledger: Ledger, used: Totals, splits: Splits[Any]) -> Limits:
     times = (len(splits.val) + 2 * len(splits.test)) / len(splits.val)
 
     def share(limit: float | None, used: float) -> float | None:
-        return None if limit is None else min(_RESERVE * limit, times * used)
+        return None if limit is None else min(RESERVE * limit, times * used)
 
     calls = share(limits.calls, used.calls + used.cached)
     tokens = share(limits.tokens, used.input_tokens + used.output_tokens)

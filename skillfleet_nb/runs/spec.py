@@ -117,6 +117,7 @@ class Spec(BaseModel):
     metric_hash: str
     data_hashes: dict[str, str]
     sizes: dict[str, int]
+    predictors: int = 1
     origins: dict[str, str] = Field(default_factory=dict)
     splits: str = ""
     optimizer: str

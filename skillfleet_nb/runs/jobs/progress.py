@@ -84,11 +84,11 @@ class Progress(JobRecord):
     def expected_calls(self) -> tuple[int, int]:
         """How many calls an attempt takes, at least and at most, scoring the result included."""
         low, high = self.spec.get("expected_calls", (0, 0))
-        sizes = self.spec.get("sizes", {})
-        scoring = sizes.get("val", 0) + 2 * sizes.get("test", 0)
-        if not sizes.get("val"):  # an evaluation
-            return sizes.get("test", 0), scoring
-        return low + scoring, high + scoring + sizes.get("val", 0)
+        sizes, per_run = self.spec.get("sizes", {}), self.spec.get("predictors", 1)
+        val, test = (per_run * sizes.get(split, 0) for split in ("val", "test"))
+        if not val:  # an evaluation
+            return test, 2 * test
+        return low + val + 2 * test, high + 2 * val + 2 * test
 
     @property
     def eta_s(self) -> tuple[float, float] | None:

@@ -14,10 +14,17 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 MODULE = "skillfleet_nb.runs.engines.worker"
+_USED = (
+    "diskcache", "dspy.clients.costs", "dspy.clients.disk_serialization", "dspy.clients.engines.streaming",
+    "dspy.clients.execution", "dspy.teleprompt", "gepa", "optuna", "scipy.special", "skillfleet_nb.offline.engine",
+    "skillfleet_nb.programs.voting", "skillfleet_nb.runs.execution", "skillfleet_nb.runs.kinds",
+)  # fmt: skip
+"""What a worker comes to import."""
 
 
 class Preloaded:
@@ -86,13 +93,9 @@ def _serve(theirs: socket.socket) -> list[str]:
 
 
 def _main() -> None:
-    import dspy.teleprompt  # noqa: F401  what follows is imported for the workers
-    import gepa  # noqa: F401
+    for name in _USED:
+        import_module(name)
     import numpy as np
-    import optuna  # noqa: F401
-
-    import skillfleet_nb.runs.execution
-    import skillfleet_nb.runs.prepare  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the tests
     args = _serve(socket.socket(fileno=int(sys.argv[1])))
