@@ -42,11 +42,11 @@ def test_new_inputs_are_told_and_pointed_at() -> None:
     rng = np.random.default_rng(1)
     reference, live = vectors(rng, 300), vectors(rng, 100)
     live[:25] += np.array([3, 3, 0, 0, 0, 0, 0, 0])
-    found = compare(reference, live, alpha=0.001)
+    found = compare(reference, live, alpha=0.005)
     assert found.p_value <= 0.001
     assert 0 < found.divergence < 1
     assert np.isin(np.argsort(-found.moved)[:10], np.arange(25)).mean() >= 0.8
-    assert compare(reference, live, alpha=0.001).p_value == found.p_value, "the same seed, the same answer"
+    assert compare(reference, live, alpha=0.005).p_value == found.p_value, "the same seed, the same answer"
 
 
 def test_a_few_that_lie_apart_a_crowd_and_more_of_the_known_are_each_told() -> None:
