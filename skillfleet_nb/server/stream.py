@@ -51,11 +51,13 @@ class Stream(Base):
     _is_gone = False
 
     def _seen(self) -> int:
-        given = self.request.headers.get("Last-Event-ID", "") or self.get_query_argument("after", "")
-        if given and not (given.isascii() and given.isdigit() and len(given) < 16):  # noqa: PLR2004  2**53
-            detail = f"Last-Event-ID is {given[:40]!r}: give the number of the last milestone, or none"
-            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-        return int(given or 0)
+        """Return the number of the last milestone that the client has, 0 where it has none."""
+        header, query = self.request.headers.get("Last-Event-ID", ""), self.get_query_argument("after", "")
+        for name, given in (("Last-Event-ID", header), ("after", query)):
+            if given and not (given.isascii() and given.isdigit() and len(given) < 16):  # noqa: PLR2004  2**53
+                detail = f"{name} is {given[:40]!r}: give the number of the last milestone, or none"
+                raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+        return int(header or query or 0)
 
     async def _follow(self, feed: Feed, seen: int) -> None:
         await self._news.wait()

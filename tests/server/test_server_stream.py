@@ -57,6 +57,8 @@ def test_a_finished_job_is_told_whole_and_then_it_is_enough(server: Server, fini
     assert done.status_code == 204
     assert server.owner.get("/jobs/nowhere/stream").status_code == 404
     assert server.owner.get(f"/jobs/{finished['id']}/stream", headers={"Last-Event-ID": "x"}).status_code == 422
+    both = {"params": {"after": "x"}, "headers": {"Last-Event-ID": "1"}}
+    assert server.owner.get(f"/jobs/{finished['id']}/stream", **both).status_code == 422
     assert server.stranger.get(f"/jobs/{finished['id']}/stream").status_code == 401
 
 
