@@ -15,7 +15,7 @@ from writers import BODY, KEYS, TEXTS, nonsense, writer
 from skillfleet_nb import Fleet, Monitor, offline_lm, skill_creator
 from skillfleet_nb.cli import main
 from skillfleet_nb.commands.complete import offers
-from skillfleet_nb.errors import InputError, JobError, NotFoundError
+from skillfleet_nb.errors import InputError, JobError, NotFoundError, SkillfleetError
 from skillfleet_nb.events import JobState, StopKind
 
 if TYPE_CHECKING:
@@ -91,6 +91,9 @@ def test_a_person_is_asked_and_a_no_writes_nothing(tmp_path: Path) -> None:
         ("understand", "done", "2"), ("plan", "asks you", "1"), ("write", "waiting", ""),
         ("check and revise", "waiting", ""), ("save", "waiting", ""),
     ]  # fmt: skip
+    with pytest.raises(SkillfleetError, match="no, continue"):
+        fleet.answer("keys", "no, continue")
+    assert job.state is JobState.PENDING_HITL
     answered: set[str] = set()
     for said in ("revise: say who is told", "yes", "revise: say who is told", "yes"):
         answered.add(_another_question(job, answered))
