@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
+from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers.base import (
     AUTO_CANDIDATES,
     Auto,
@@ -24,6 +25,7 @@ from skillfleet_nb.optimizers.rehearsal.gepa import gepa
 if TYPE_CHECKING:
     from gepa.core.callbacks import ProposalEndEvent, ProposalStartEvent
 
+_OF_THE_PROPOSER = {"additional_instructions", "base_instructions", "skills", "truncate_history_outputs"}
 _FULL_EVERY, _MINIBATCH = 5, 35  # dspy 3.4.1, GEPA.auto_budget
 
 
@@ -37,7 +39,26 @@ class GEPAParams(OptimizerParams):
     candidate_selection_strategy: Literal["pareto", "current_best"] = "pareto"
     use_merge: bool = True
     max_merge_invocations: int = Field(5, ge=0)
+    component_selector: Literal["round_robin", "all"] = Field(
+        "round_robin", description="predictors that a reflection rewrites: the next one in turn, or all"
+    )
+    add_format_failure_as_feedback: bool = Field(
+        default=False, description="show the reflection answers that could not be read"
+    )
+    additional_instructions: str | None = Field(None, description="guidance for every proposal")
+    base_instructions: str | None = Field(None, description="what the model that reflects is told, in place of DSPy's")
+    skills: tuple[str, ...] = Field(
+        (), description="reference material for the reflection: files, folders with a SKILL.md, or texts"
+    )
+    truncate_history_outputs: bool = Field(
+        default=False, description="cut long outputs of tools in what is reflected on"
+    )
     stop_at_perfect: bool = Field(default=True, description="stop once validation is perfect: nothing can beat it")
+
+    @field_validator("skills", mode="before")
+    @classmethod
+    def _one_source(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod
@@ -85,6 +106,22 @@ class GEPA(Optimizer):
         return shape.val + _FULL_EVERY * n + _MINIBATCH * trials + full * shape.val
 
     @override
+    def check(self, task: Task) -> None:
+        super().check(task)
+        try:
+            self._proposer(task)
+        except (OSError, ValueError) as exc:
+            raise InputError(f"gepa: skills = {list(self.params.skills)}: {exc}; give files that are there") from exc
+
+    def _proposer(self, task: Task) -> Any:
+        import dspy
+        from dspy.teleprompt.gepa import InstructionProposer
+
+        options = self.params.model_dump(include=_OF_THE_PROPOSER)
+        options["skills"] = list(self.params.skills) or None
+        return InstructionProposer(adapter=task.reading(dspy.JSONAdapter()), **options)
+
+    @override
     def calls(self, shape: Shape) -> Calls:
         p, metric_calls = self.params, self._metric_calls(shape)
         return rehearsed(
@@ -95,13 +132,13 @@ class GEPA(Optimizer):
                 batch=p.reflection_minibatch_size,
                 most_merges=p.max_merge_invocations if p.use_merge else 0,
                 stop_at_perfect=p.stop_at_perfect,
+                rewritten=shape.predictors if p.component_selector == "all" else 1,
             ),
         )
 
     @override
     def build(self, task: Task) -> Any:
         import dspy
-        from dspy.teleprompt.gepa import InstructionProposer
         from gepa.utils import ScoreThresholdStopper
 
         p = self.params
@@ -114,8 +151,8 @@ class GEPA(Optimizer):
             num_threads=task.num_threads,
             seed=task.seed,
             gepa_kwargs=options,
-            instruction_proposer=InstructionProposer(adapter=task.reading(dspy.JSONAdapter())),
-            **p.model_dump(exclude={"stop_at_perfect"}),
+            instruction_proposer=self._proposer(task),
+            **p.model_dump(exclude={"stop_at_perfect", *_OF_THE_PROPOSER}),
         )
 
 

@@ -153,6 +153,33 @@ def test_expected_calls_hold_what_a_run_makes(tmp_path: Any) -> None:
         assert low * 0.5 <= made <= high * 1.1, (optimizer, low, made, high)
 
 
+def test_what_gepa_is_told_beside_the_task_reaches_the_model_that_reflects(tmp_path: Any) -> None:
+    lm, engine = counted_lm()
+    given = {"skills": "A rule of the house.", "additional_instructions": "Write in the imperative."}
+    job = Fleet(tmp_path).optimize(
+        program(), metric=lambda e, p: e.intent == p.intent, optimizer="gepa", lm=lm, **Data().splits(),
+        params={"max_metric_calls": 40, "add_format_failure_as_feedback": True, **given},
+    )  # fmt: skip
+    assert job.result().stop_reason == "the optimizer finished"
+    reflecting = [prompt for prompt in engine.prompts if "A rule of the house." in prompt]
+    assert reflecting
+    assert all("Write in the imperative." in prompt for prompt in reflecting)
+    with pytest.raises(InputError, match=r"gepa: skills = \['./none.md'\]: .*give files that are there"):
+        Fleet(tmp_path).optimize(
+            program(), metric=lambda e, p: True, optimizer="gepa", params={"skills": ["./none.md"]}, lm=lm,
+            **Data().splits(),
+        )  # fmt: skip
+
+
+def test_a_reflection_on_all_predictors_takes_a_proposal_for_each() -> None:
+    shape = Shape(train=40, val=20, predictors=3)
+    proposals = [
+        [use.prompt for use in create("gepa", {"component_selector": which}).calls(shape).runs]
+        for which in ("round_robin", "all")
+    ]
+    assert sum(proposals[1]) == 3 * sum(proposals[0])
+
+
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_each_optimizer_declares_presets_that_it_can_run(name: str) -> None:
     presets = registry.load(name).presets

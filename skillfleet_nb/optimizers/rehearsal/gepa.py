@@ -13,8 +13,10 @@ _MERGED_ON = 5  # validation examples that a merged candidate is tried on first
 _TO_MERGE = 3  # candidates there must be
 
 
-def gepa(run: Rehearsal, *, metric_calls: int, batch: int, most_merges: int, stop_at_perfect: bool) -> None:
-    """Play iterations until `metric_calls` scores are used up."""
+def gepa(
+    run: Rehearsal, *, metric_calls: int, batch: int, most_merges: int, stop_at_perfect: bool, rewritten: int = 1
+) -> None:
+    """Play iterations until `metric_calls` scores are used up; each rewrites so many predictors."""
     shape = run.shape
     run.evaluate(run.start, "val", shape.val)
     used, scores, best, programs, merges = shape.val, [run.score], run.measured, [run.start], 0
@@ -27,9 +29,10 @@ def gepa(run: Rehearsal, *, metric_calls: int, batch: int, most_merges: int, sto
         used += batch
         if run.happens(scores[parent] ** batch):
             continue
-        run.propose(1, batch, float(parent > 0))
+        run.propose(rewritten, batch, float(parent > 0))
         states = list(programs[parent])
-        states[len(programs) % shape.predictors] = State((parent, used))
+        for turn in range(rewritten):
+            states[(len(programs) + turn) % shape.predictors] = State((parent, used))
         child = tuple(states)
         run.evaluate(child, "train", batch)
         used += batch
@@ -44,5 +47,5 @@ def gepa(run: Rehearsal, *, metric_calls: int, batch: int, most_merges: int, sto
             merges += 1
             run.evaluate((State(("merged", merges)),) * shape.predictors, "val", _MERGED_ON)
             used += _MERGED_ON
-    rewritten = len(programs) > 1
-    run.chosen(rewritten=rewritten, changed=rewritten)
+    found = len(programs) > 1
+    run.chosen(rewritten=found, changed=found)
