@@ -39,7 +39,7 @@ CHECKS = (
 """The names of the checks, in their order."""
 _RUNS = {
     "killed": {"resume", "determinism"},
-    "stopped": {"best so far", "budget stop", "no writes elsewhere"},
+    "stopped": {"best so far", "budget stop"},
     "both": {"several predictors", "feedback", "calls forecast", "no writes elsewhere"},
 }
 """Which checks look at which run beside the whole one."""
@@ -272,7 +272,7 @@ class _Suite:
         )
 
     def _no_writes_elsewhere(self) -> _Found:
-        runs = (self._done, self._stopped, self._both)
+        runs = (self._done, self._both)
         written = sorted({path for run in runs for path in run.seen.written})
         if written:
             more = f" and {len(written) - 1:,} more" if len(written) > 1 else ""

@@ -99,11 +99,12 @@ class Sandbox:
         from skillfleet_nb.fleet import Fleet  # here: the processes of runs do without it
 
         self._fleet = Fleet(self._folder / "home")
+        self._jobs: dict[Job, str] = {}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for job in self._fleet.jobs().job_id:
-            self._kill(self._fleet.job(job))
+        for job in self._jobs:
+            self._kill(job)
         sys.path.remove(str(self._folder))
         sys.modules.pop(self._module, None)
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -137,20 +138,24 @@ class Sandbox:
         lm = dspy.LM(f"skillfleet/{self._module}-{name}", engine=engine)
         metric = (task.Told if feedback else task.Exact)(str(self._report(name)), engine)
         program = task.two_predictors() if two else task.one_predictor()
-        options: dict[str, Any] = {"optimizer": self.name, "params": dict(self._params), "lm": lm, "name": name}
+        options: dict[str, Any] = {"optimizer": self.name, "params": dict(self._params), "lm": lm}
         options |= {"metric": metric, "seed": 0, "num_threads": 1, "max_calls": max_calls, "engine": "process"}
-        return self._fleet.optimize(program, **(options | task.splits(SIZES)))
+        job = self._fleet.optimize(program, **(options | task.splits(SIZES)))
+        self._jobs[job] = name
+        return job
 
     def resume(self, job: Job) -> Job:
         """Go on with a run that was killed, in another process."""
-        return self._fleet.resume(job.id)
+        resumed = self._fleet.resume(job.id)
+        self._jobs[resumed] = self._jobs[job]
+        return resumed
 
     def ended(self, job: Job) -> Run:
         """Wait for the end of a run, and tell how it went; one that takes too long is killed."""
         in_time = job.wait(self._timeout_s)
         if not in_time:
             self._kill(job)
-        p, name = job.progress, job.progress.name
+        p, name = job.progress, self._jobs[job]
         trials = [e.payload for e in follow(self._fleet.home, job.id).read() if isinstance(e.payload, Trial)]
         on_val = [trial for trial in trials if trial.split == "val"]
         return Run(
