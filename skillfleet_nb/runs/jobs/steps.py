@@ -64,7 +64,7 @@ def steps(p: JobRecord) -> list[Step]:
         return []
     calls: dict[str, int] = {}
     cost: dict[str, float | None] = {}
-    ends = [*p.phases[1:], p.mark("")]
+    ends = [*p.phases[1:], p.mark("")][: len(p.phases)]  # before the first phase there is none
     for begun, end in zip(p.phases, ends, strict=True):
         if (name := _OF.get(begun.text)) is not None:
             known = cost.get(name, 0.0)
