@@ -21,7 +21,7 @@ _METRIC = """Try a metric on the right answers to examples, and on wrong ones, a
 
 No model is asked; a metric that asks one cannot be tried so. In a shell the exit status is 1 where a check failed."""
 
-_metrics = group("metrics", "metrics: check one of your own", task="Prepare", place=6)
+_metrics = group("metrics", "metrics: check one of your own", task="Prepare", place=9)
 
 
 @command(

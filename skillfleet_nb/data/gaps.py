@@ -50,7 +50,7 @@ class Gap(BaseModel):
         Examples
         --------
         >>> Gap(field="label", category="web", rows=1, share=0.2, p_value=0.01, add=(2, 3)).text()
-        'add 2 to 3 *web* examples: there is 1'
+        'add 2 to 3 web examples: there is 1'
         """
         low, high = self.add
         count = f"{low} to {high}" if high > low else str(low)
@@ -105,7 +105,7 @@ def underrepresented(
     Examples
     --------
     >>> [gap.text() for gap in underrepresented(["a"] * 40 + ["b"] * 38 + ["c"], "label")]
-    ['add 26 to 38 *c* examples: there is 1']
+    ['add 26 to 38 c examples: there is 1']
     """
     from scipy.stats import binom
 

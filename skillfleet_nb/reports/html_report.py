@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts import to_live, to_script
 from skillfleet_nb.errors import InputError, SkillfleetError
-from skillfleet_nb.format import money, points
+from skillfleet_nb.format import is_missing, money, points
 from skillfleet_nb.html import fill, items, join, preformatted, render, table
 from skillfleet_nb.reports.after_run import failing, failing_html
 from skillfleet_nb.security import Redactor
@@ -111,7 +111,9 @@ def _page(jobs: Sequence[Job], charts: _Drawing, store: Store) -> str:
         title=redactor.text(title),
         policy=_POLICY,
         css=(_HERE / "report.css").read_text("utf-8"),
-        body=redactor.text(body),  # the script is not: it is none of ours and holds what looks like anything
+        # A key that may break within is none that the redactor knows.  The script is left as it is: it is none of ours
+        # and holds what looks like anything.
+        body=redactor.text(str(body).replace("<wbr>", "")),
         script=_script(),
     )
 
@@ -182,7 +184,7 @@ def _trial(row: dict[str, Any]) -> list[str]:
         on,
         points(row["score"]),
         points(row["best_so_far"]),
-        str(row["program_id"] or "")[:12],
+        "" if is_missing(row["program_id"]) else str(row["program_id"])[:12],
         parents,
         f"{row['lm_calls']:,}",
         money(row["cost_usd"]),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.commands.grammar import Argument, Command
 
-SERVES = {"dashboard", "demo", "watch"}  # go on until somebody ends them
+SERVES = {("dashboard",), ("demo",), ("watch",), ("serve",), ("drift", "watch")}  # go on until somebody ends them
 # None leads out of the working folder: some commands write to where they are pointed.
 ODD = (
     *(
@@ -139,10 +139,10 @@ def _words(command: Command, rng: random.Random) -> Iterator[str]:
 
 def line(rng: random.Random) -> list[str]:
     """Make up a line."""
-    name, command = rng.choice([(name, one) for name, one in commands().items() if name not in SERVES])
+    name, command = rng.choice([(name, one) for name, one in commands().items() if one.path not in SERVES])
     words = [name]
     while command.parts and rng.random() < 0.95:
-        part, command = rng.choice(list(command.parts.items()))
+        part, command = rng.choice([(name, one) for name, one in command.parts.items() if one.path not in SERVES])
         words.append(part)
     if command.path == ("db", "reset") or rng.random() < 0.03:
         words.append("--help")

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from faces import FACES, HOSTILE_NAME, LONG_NAME, WIDTHS, look, notebook
+from every_face import FACES, HOSTILE_NAME, LONG_NAME, WIDTHS, look, notebook
 from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,8 +64,13 @@ def test_a_first_day(lab: Lab) -> None:
         expect(header).to_have_attribute("aria-sort", direction)
     picture(page, "3-find")
 
-    dashboard.get_by_role("gridcell", name="intents", exact=True).click()
-    link(dashboard, "best").click()
+    row, best = dashboard.get_by_role("gridcell", name="intents", exact=True), link(dashboard, "best")
+    for _ in range(3):  # the grid is laid out anew for the width that the picture left, and may let a click go
+        row.click()
+        with suppress(AssertionError):
+            expect(best).to_be_visible(timeout=10_000)
+            break
+    best.click()
     expect(dashboard.get_by_text("Examples, the worst first", exact=True)).to_be_visible()
     dashboard.locator(".sf-list .sf-link").nth(16).click()
     expect(dashboard.get_by_role("heading", name="an example of intents")).to_be_visible()

@@ -158,9 +158,9 @@ def test_nothing_given_becomes_markup() -> None:
     best = {"<b>name</b>": state(NASTY, [{"text": NASTY}, {"x": {"y": NASTY}}], label=NASTY)}
     page = diff_programs(base, best)._repr_html_()
     seen = parsed(page)
-    allowed = {"div", "section", "h4", "p", "strong", "ins", "del", "details", "summary", "ol", "li"}
+    allowed = {"div", "section", "h4", "p", "strong", "ins", "del", "details", "summary", "ol", "li", "span"}
     assert seen.seen <= allowed
-    assert seen.attributes <= {"style", "class", "aria-label"}
+    assert seen.attributes <= {"style", "class", "aria-label", "dir"}
     assert html.escape("ünï” 漢字 \\u202e 🦊") in page
 
 

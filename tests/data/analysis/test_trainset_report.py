@@ -297,7 +297,7 @@ def test_the_skill_tasks(shared_data: Path, embed: WordVectors) -> None:
     assert report.facets["expected_skill_style"] == {"comprehensive": 38, "navigation_hub": 11, "minimal": 1}
     assert report.facets["source"] == {"synthetic": 26, "golden_example": 15, "extracted_from_existing": 9}
     assert ("expected_skill_style", "minimal") in {(g.field, g.category) for g in report.underrepresented}
-    assert any("*minimal*" in r for r in report.recommendations)
+    assert any("minimal examples: there is 1" in r for r in report.recommendations)
     assert report.top_performers[0].name in {r["expected_name"] for r in rows}
     assert report.examples["clarity"].notna().all()
 

@@ -1,6 +1,6 @@
 """Every face of the product as a cell of one notebook, and what a person would stumble over in a page of them.
 
-``python tests/notebooks/faces.py`` opens them in a real JupyterLab, light and dark, 1,280, 700 and 480 pixels wide,
+``python tests/notebooks/every_face.py`` opens them in a real JupyterLab, light and dark, 1,280, 700 and 480 pixels wide,
 lists what it finds, and keeps a picture of each under ``tests/artifacts/faces``; ``--only NAME …`` takes some.
 """
 
