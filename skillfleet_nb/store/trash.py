@@ -99,8 +99,7 @@ class Emptied:
 
 def would_empty(home: Home) -> Emptied:
     """Tell what :func:`empty` would give up now."""
-    jobs, blobs = deleted(home), _unreferenced(home)
-    return Emptied(jobs, len(blobs), sum(one.bytes for one in jobs) + sum(blob.stat().st_size for blob in blobs))
+    return _emptied(home, _unreferenced(home))
 
 
 def empty(home: Home) -> Emptied:
@@ -113,15 +112,21 @@ def empty(home: Home) -> Emptied:
     HomeError
         If the home cannot be written.
     """
-    gone = would_empty(home)
+    blobs = _unreferenced(home)
+    gone = _emptied(home, blobs)
     with writing(home.trash):
         for one in gone.jobs:
             (home.trash / f"{one.job_id}.json").unlink(missing_ok=True)
         if home.trash.is_dir():
             shutil.rmtree(home.trash)
-        for blob in _unreferenced(home):
+        for blob in blobs:
             blob.unlink(missing_ok=True)
     return gone
+
+
+def _emptied(home: Home, blobs: list[Path]) -> Emptied:
+    jobs = deleted(home)
+    return Emptied(jobs, len(blobs), sum(one.bytes for one in jobs) + sum(blob.stat().st_size for blob in blobs))
 
 
 def _unreferenced(home: Home) -> list[Path]:
