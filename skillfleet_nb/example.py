@@ -51,8 +51,8 @@ class _Media(NamedTuple):
         kind, _, form = self.type.partition("/")
         what = kind if kind in _KINDS else "file"
         form = form.upper() if what != "file" else self.type
-        told = [self.place] if self.size is None else [form, _amount(self.size)]
-        return f"{what} ({', '.join(told)})" if any(told) else what
+        details = [self.place] if self.size is None else [form, _amount(self.size)]
+        return f"{what} ({', '.join(details)})" if any(details) else what
 
     def html(self) -> Markup:
         """Show it, or say what it is."""
@@ -197,7 +197,7 @@ def _value_in_words(value: object) -> str:
         last = f", the last: {in_words(turns[-1])}" if turns else ""
         return f"{len(turns)} turn{'s' * (len(turns) != 1)}{last}"
     text, media = _taken_apart(_as_text(value), None)
-    return _MEDIA.sub(lambda at: media[int(at[1])].in_words(), text)
+    return _MEDIA.sub(lambda match: media[int(match[1])].in_words(), text)
 
 
 def _value_html(value: object, read: Read | None) -> Markup:
@@ -211,10 +211,10 @@ def _value_html(value: object, read: Read | None) -> Markup:
     text, media = _taken_apart(_as_text(value), read)
     pieces = _MEDIA.split(text)
     show = _Media.html if read is not None else lambda one: fill("<i>{}</i>", one.in_words())
-    shown = join(show(media[int(piece)]) if at % 2 else _text_html(piece) for at, piece in enumerate(pieces) if piece)
+    shown = join(show(media[int(piece)]) if i % 2 else _text_html(piece) for i, piece in enumerate(pieces) if piece)
     if len(text) <= _LONG:
         return shown
-    begin = one_line(_MEDIA.sub(lambda at: media[int(at[1])].in_words(), text[:_LONG]), _BEGINNING)
+    begin = one_line(_MEDIA.sub(lambda match: media[int(match[1])].in_words(), text[:_LONG]), _BEGINNING)
     return _folded(f"{begin} ({len(text):,} characters)", shown, fold=True)
 
 
@@ -232,8 +232,8 @@ def _text_html(text: str) -> Markup:
         return fill("<span dir='auto'>{}</span>", text)
     plain = "<div dir='auto' style='white-space:pre-wrap'>{}</div>"
     return join(
-        fill(code, LINE, piece) if at % 2 else fill(plain, piece.strip("\n"))
-        for at, piece in enumerate(pieces)
+        fill(code, LINE, piece) if i % 2 else fill(plain, piece.strip("\n"))
+        for i, piece in enumerate(pieces)
         if piece.strip()
     )
 
@@ -247,9 +247,9 @@ def _taken_apart(text: str, read: Read | None) -> tuple[str, list[_Media]]:
         media.append(one)
         return f"\x00{len(media) - 1}\x00"
 
-    def custom(found: re.Match[str]) -> str:
-        told = [_of_dspy(part) for part in _parts(found[1])]
-        return "".join(part if isinstance(part, str) else number(part) for part in told) if told else found[0]
+    def custom(match: re.Match[str]) -> str:
+        pieces = [_of_dspy(part) for part in _parts(match[1])]
+        return "".join(part if isinstance(part, str) else number(part) for part in pieces) if pieces else match[0]
 
     kept: dict[str, Blob] = {}
     text = _CUSTOM.sub(custom, text)
@@ -263,9 +263,9 @@ def _taken_apart(text: str, read: Read | None) -> tuple[str, list[_Media]]:
 
     for reference in references(text):
         text = text.replace(str(reference), number(_Media(reference.type, reference.size, data(reference))), 1)
-    for at, one in enumerate(media):  # those of DSPy's types may refer as well
+    for i, one in enumerate(media):  # those of DSPy's types may refer as well
         if one.data is None and (inner := references(one.place)):
-            media[at] = _Media(inner[0].type, inner[0].size, data(inner[0]))
+            media[i] = _Media(inner[0].type, inner[0].size, data(inner[0]))
     return text, media
 
 

@@ -97,7 +97,7 @@ def diagnose(
         checks += _data_checks(program, train, metric)
         if program is not None and {c.name: c.level for c in checks}.get("LM answers") == "ok":
             checks += _called(program, train, metric, lm, recorded_in, settings)
-    checks += [_part(module, *told) for module, told in _OPTIONAL.items()]
+    checks += [_part(module, *option) for module, option in _OPTIONAL.items()]
     checks += _broken_plugins()
     return Diagnosis(tuple(checks))
 

@@ -59,13 +59,13 @@ class Jobs:
         """Tell what examples are, by id; those that no job kept are left out."""
         from skillfleet_nb.runs.jobs.job import Job
 
-        left, told = set(example_ids), dict[str, str]()
+        left, words = set(example_ids), dict[str, str]()
         for job_id, name in list(self.labels.items())[:_READ]:
             if left:
                 examples = Job(self.store.home, job_id, name).examples()
-                told |= {i: in_words(examples[i].inputs().toDict()) for i in left & examples.keys()}
-                left -= told.keys()
-        return told
+                words |= {i: in_words(examples[i].inputs().toDict()) for i in left & examples.keys()}
+                left -= words.keys()
+        return words
 
     @property
     def left_out(self) -> str:

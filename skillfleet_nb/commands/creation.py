@@ -123,10 +123,10 @@ def _improve(c: Context, a: argparse.Namespace) -> object:
 )
 def _research(c: Context, a: argparse.Namespace) -> object:
     a.root = a.root or ["docs"]
-    found = c.call(c.fleet.skills.research, a)
+    research = c.call(c.fleet.skills.research, a)
     if a.output:
-        c.namespace[a.output] = found
-    return found
+        c.namespace[a.output] = research
+    return research
 
 
 @command(

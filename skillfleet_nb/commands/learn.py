@@ -120,6 +120,6 @@ def _reject(c: Context, a: argparse.Namespace) -> object:
 )
 def _feedback(c: Context, a: argparse.Namespace) -> object:
     n = c.fleet.learning.feedback_rows(a.name, c.rows(a.rows, "feedback"))
-    known = a.name in c.fleet.learning.names
-    told = Note(f"{n:,} rows are kept")
-    return Parts([told, Note(c.fleet.learning.status(a.name).feedback())]) if known else told
+    is_known = a.name in c.fleet.learning.names
+    note = Note(f"{n:,} rows are kept")
+    return Parts([note, Note(c.fleet.learning.status(a.name).feedback())]) if is_known else note

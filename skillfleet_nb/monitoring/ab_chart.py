@@ -81,8 +81,8 @@ def timeline_data(status: ABStatus) -> pd.DataFrame:
     last = status.scores["at"].max() if len(status.scores) else steps[-1][0]
     steps += [(last, steps[-1][1], "")] if last > steps[-1][0] else []
     rows = [
-        {"at": at, "variant": label, "share": 100 * share, "why": why}
-        for at, split, why in steps
+        {"at": moment, "variant": label, "share": 100 * share, "why": why}
+        for moment, split, why in steps
         for label, share in zip(test.labels[1:], split[1:], strict=True)
     ]
     return pd.DataFrame(rows)

@@ -266,8 +266,8 @@ class Drift:
             rows = self._trained_on(version) if rows is None and "input" in kinds else rows
             reference = [] if rows is None else rows
         sides = [
-            to_examples(given, input_fields=(names or ()) if "input" in kinds else (), name=name)
-            for name, given in {"reference": reference, "live inputs": live}.items()
+            to_examples(source, input_fields=(names or ()) if "input" in kinds else (), name=name)
+            for name, source in {"reference": reference, "live inputs": live}.items()
         ]
         return _Sides(sides[0], sides[1], names, outputs)
 

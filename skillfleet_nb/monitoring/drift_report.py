@@ -135,12 +135,12 @@ class DriftReport(Readable):
     @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of drift that were looked for."""
-        return tuple(found.kind for found in self.findings)
+        return tuple(finding.kind for finding in self.findings)
 
     @property
     def drifted(self) -> tuple[str, ...]:
         """Kinds of drift that are told."""
-        return tuple(found.kind for found in self.findings if found.alarm)
+        return tuple(finding.kind for finding in self.findings if finding.alarm)
 
     @property
     def alarm(self) -> bool:
@@ -155,7 +155,7 @@ class DriftReport(Readable):
     @cached_property
     def _first(self) -> Finding:
         """Of what is surest."""
-        return min(self.findings, key=lambda found: found.p_value)
+        return min(self.findings, key=lambda finding: finding.p_value)
 
     @property
     def p_value(self) -> float:
@@ -170,15 +170,15 @@ class DriftReport(Readable):
     @property
     def is_small(self) -> bool:
         """Whether there is too little of any kind to hardly tell the drift that is planned for."""
-        return any(found.is_small for found in self.findings)
+        return any(finding.is_small for finding in self.findings)
 
     def __getitem__(self, kind: str) -> Finding:
-        return next(found for found in self.findings if found.kind == kind)
+        return next(finding for finding in self.findings if finding.kind == kind)
 
     def sentence(self) -> str:
         """Say in one line what it came to."""
-        alarms = [found for found in self.findings if found.alarm]
-        return "; ".join(found.sentence() for found in alarms or self.findings)
+        alarms = [finding for finding in self.findings if finding.alarm]
+        return "; ".join(finding.sentence() for finding in alarms or self.findings)
 
     def map(self) -> Chart:
         """Draw inputs of the reference and live ones on a plane; raises `InputError` where none were compared."""
@@ -193,20 +193,20 @@ class DriftReport(Readable):
         return share_chart(self)
 
     def _details(self) -> list[Details]:
-        return [details for found in self.findings if found.alarm for details in found.details]
+        return [details for finding in self.findings if finding.alarm for details in finding.details]
 
     def text(self) -> str:
         """Return it as text."""
-        told = [found.sentence() for found in self.findings]
-        lines = "\n".join(f"{found.kind:<8}{said}" for found, said in zip(self.findings, told, strict=True))
+        sentences = [finding.sentence() for finding in self.findings]
+        lines = "\n".join(f"{finding.kind:<8}{said}" for finding, said in zip(self.findings, sentences, strict=True))
         shown = [text_table(one.header, one.rows) for one in self._details()]
-        return "\n\n".join([told[0] if len(told) == 1 else lines, *shown])
+        return "\n\n".join([sentences[0] if len(sentences) == 1 else lines, *shown])
 
     __repr__ = Readable.__str__
 
     def html(self) -> str:
         """Return it as HTML; an alarm as a banner."""
-        pieces = [fill("<div>{}</div>", f"{found.kind}: {found.sentence()}") for found in self.findings]
+        pieces = [fill("<div>{}</div>", f"{finding.kind}: {finding.sentence()}") for finding in self.findings]
         if not self.alarm:
             return join(pieces)
         name = f"drift of {self.of}" if self.of else "drift"

@@ -192,16 +192,16 @@ class GoldenSets:
 
     def find(self, name: str) -> GoldenSet:
         """Find a set, ``name@version``, or the last version of a name; raises `NotFoundError` where there is none."""
-        name, at = parse(name)
+        name, version = parse(name)
         sets = self._up_to_date()
         if name not in sets:
             raise unknown("golden set", name, sets, hint=f"{as_typed('golden add NAME --from DATA')} makes one.")
         versions = sets[name]
-        if at == NEWEST:
+        if version == NEWEST:
             return versions[-1]
-        if not at.isdecimal() or not 1 <= int(at) <= len(versions):
-            raise NotFoundError(f"golden set {name!r} has no version {at}: its versions are 1 to {len(versions)}.")
-        return versions[int(at) - 1]
+        if not version.isdecimal() or not 1 <= int(version) <= len(versions):
+            raise NotFoundError(f"golden set {name!r} has no version {version}: its versions are 1 to {len(versions)}.")
+        return versions[int(version) - 1]
 
     def add(
         self,

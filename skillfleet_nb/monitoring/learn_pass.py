@@ -181,11 +181,11 @@ def _joined(
     import dspy
 
     kept = [[row for row in rows if example_id(*parts(row)) not in golden] for rows in (train, val or ())]
-    known = {example_id(*parts(row)) for rows in kept for row in rows} | golden
+    ids = {example_id(*parts(row)) for rows in kept for row in rows} | golden
     new = []
     for one in sorted(said, key=lambda one: one.id):
-        if one.correction and (key := example_id(one.inputs, one.correction)) not in known:
-            known.add(key)
+        if one.correction and (key := example_id(one.inputs, one.correction)) not in ids:
+            ids.add(key)
             new.append(dspy.Example(**one.inputs, **one.correction).with_inputs(*one.inputs))
     if not val:
         return [*kept[0], *new], None

@@ -315,6 +315,6 @@ def _feedback(
     if score is not None and not 0 <= float(score) <= 1:
         raise InputError(f"score={score!r}: give a number in [0, 1], or a bool.")
     key = example_id(inputs, correction or {"score": score}) if is_missing(id) else str(id)
-    told = None if correction is None else dict(correction)
+    corrected = None if correction is None else dict(correction)
     value = None if score is None else float(score)
-    return FeedbackGiven(name=name, id=key, inputs=dict(inputs), score=value, correction=told, by=person())
+    return FeedbackGiven(name=name, id=key, inputs=dict(inputs), score=value, correction=corrected, by=person())

@@ -48,10 +48,10 @@ def act(spec: PromptSpec, inputs: Sources) -> dict[str, Any]:
 
 def _arguments(taken: str) -> list[str]:
     try:
-        known = literal(taken)
+        arguments = literal(taken)
     except ValueError:
         return []
-    return list(known) if isinstance(known, dict) else []
+    return list(arguments) if isinstance(arguments, dict) else []
 
 
 def _history(trajectory: str) -> tuple[set[tuple[str, str]], str]:

@@ -59,8 +59,8 @@ def offered(field: Field) -> list[str]:
     >>> offered(Field("sections", "headings, such as 'Overview', 'Quick Start'", {}))
     ['Overview', 'Quick Start']
     """
-    found = _quoted(field.desc)
-    return found if len(found) > 1 else []
+    quotes = _quoted(field.desc)
+    return quotes if len(quotes) > 1 else []
 
 
 def composer(field: Field, inputs: Iterable[str]) -> Callable[[Sources], str] | None:
@@ -69,12 +69,12 @@ def composer(field: Field, inputs: Iterable[str]) -> Callable[[Sources], str] | 
     A field beside a `heading` is a section; one beside a `body` and `findings` is that body revised; one whose
     description speaks of sections is a document with those of another input.
     """
-    given = set(inputs)
-    if "heading" in given:
+    names = set(inputs)
+    if "heading" in names:
         return lambda sources: section(sources.get("heading", ""), _material(sources, "heading"))
-    if {"body", "findings"} <= given:
+    if {"body", "findings"} <= names:
         return _revised
-    if "section" in field.desc and "template" in given:
+    if "section" in field.desc and "template" in names:
         return _on_a_pattern
     return None
 
@@ -100,16 +100,16 @@ def section(heading: str, material: Sequence[Block]) -> str:
         return "\n\n".join(list(dict.fromkeys(_fences(material)))[:_MOST_FENCES])
     whole = set(map(stem, words(heading)))
     said = [s for block in material for s in sentences(_prose(block.text))]
-    told = [s for s in said if _share(whole, set(map(stem, words(s)))) >= _ALIKE]
+    picked = [s for s in said if _share(whole, set(map(stem, words(s)))) >= _ALIKE]
     for names, speaks in _SPEAKS:
         if asked & names:
-            told += [s for s in said if speaks.search(s)]
-    return "\n".join(f"- {s}" for s in list(dict.fromkeys(told))[:_MOST_SENTENCES])
+            picked += [s for s in said if speaks.search(s)]
+    return "\n".join(f"- {s}" for s in list(dict.fromkeys(picked))[:_MOST_SENTENCES])
 
 
 def blocks(text: str) -> list[Block]:
     """Part a text at its headings, those in code left alone."""
-    found, heading, lines, fenced = [], "", list[str](), False
+    texts, heading, lines, fenced = [], "", list[str](), False
     for line in [*text.splitlines(), "# "]:
         fenced ^= line.lstrip().startswith(_CODE)
         match = None if fenced else _HEADING.match(line)
@@ -117,9 +117,9 @@ def blocks(text: str) -> list[Block]:
             lines.append(line)
             continue
         if body := "\n".join(lines).strip():
-            found.append(Block(heading, body))
+            texts.append(Block(heading, body))
         heading, lines = match[1] if match else "", []
-    return found
+    return texts
 
 
 def _material(sources: Sources, *without: str) -> list[Block]:
@@ -157,8 +157,8 @@ def _summary(material: Sequence[Block]) -> str:
 
 def _quoted(text: str) -> list[str]:
     """Return what is quoted in a text, each once, without the marks of a heading."""
-    found = (one.strip("#\\ ").strip() for one in _QUOTED.findall(text))
-    return list({one.lower(): one for one in found if one}.values())
+    quotes = (one.strip("#\\ ").strip() for one in _QUOTED.findall(text))
+    return list({one.lower(): one for one in quotes if one}.values())
 
 
 def _fences(material: Sequence[Block]) -> list[str]:

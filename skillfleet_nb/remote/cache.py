@@ -53,8 +53,8 @@ class Cache:
     def get(self, address: str) -> Kept | None:
         """Return what an address answered last."""
         try:
-            told = json.loads(self._file(address).read_bytes())
-            return Kept(told["etag"], told["body"], float(told["at"]), float(told["fresh_s"]))
+            entry = json.loads(self._file(address).read_bytes())
+            return Kept(entry["etag"], entry["body"], float(entry["at"]), float(entry["fresh_s"]))
         except (OSError, ValueError, KeyError, TypeError):  # not there, or another version's
             return None
 

@@ -50,20 +50,22 @@ class Connection:
 
     def get(self, path: str, **query: object) -> Any:
         """Ask for something; how old the answer is stands in `age_s` afterwards, 0 where the server was asked."""
-        given = {name: str(value) for name, value in query.items() if value is not None}
-        address = f"{path}?{json.dumps(given, sort_keys=True)}"
+        parameters = {name: str(value) for name, value in query.items() if value is not None}
+        address = f"{path}?{json.dumps(parameters, sort_keys=True)}"
         kept = None if self._cache is None else self._cache.get(address)
         self.age_s = 0.0
         if kept is not None and self._cache is not None and self._cache.is_fresh(kept):
             self.age_s = kept.age_s
             return kept.body
-        told = self._ask("GET", path, params=given, headers={} if kept is None else {"If-None-Match": kept.etag})
-        if told.status_code == 304 and kept is not None:  # noqa: PLR2004  as the client has it
+        response = self._ask(
+            "GET", path, params=parameters, headers={} if kept is None else {"If-None-Match": kept.etag}
+        )
+        if response.status_code == 304 and kept is not None:  # noqa: PLR2004  as the client has it
             self._keep(address, Kept(kept.etag, kept.body, time.time(), kept.fresh_s))
             return kept.body
-        body = self._read(told)
-        if (etag := told.headers.get("ETag")) is not None:
-            _, is_there, age = told.headers.get("Cache-Control", "").partition(_MAX_AGE)
+        body = self._read(response)
+        if (etag := response.headers.get("ETag")) is not None:
+            _, is_there, age = response.headers.get("Cache-Control", "").partition(_MAX_AGE)
             self._keep(address, Kept(etag, body, time.time(), float(age.partition(",")[0]) if is_there else 0.0))
         return body
 
@@ -84,11 +86,11 @@ class Connection:
         headers = {"Last-Event-ID": str(after)} if after else {}
         kind, number = "", 0
         try:
-            with self._client.stream("GET", path, headers=headers, timeout=httpx.Timeout(30.0)) as told:
-                if not told.is_success:
-                    told.read()
-                    self._read(told)
-                for line in told.iter_lines():
+            with self._client.stream("GET", path, headers=headers, timeout=httpx.Timeout(30.0)) as response:
+                if not response.is_success:
+                    response.read()
+                    self._read(response)
+                for line in response.iter_lines():
                     name, _, value = line.partition(": ")
                     if name == "id":
                         number = int(value)
@@ -116,9 +118,9 @@ class Connection:
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise self._unreachable(exc) from exc
 
-    def _read(self, told: httpx.Response) -> Any:
+    def _read(self, response: httpx.Response) -> Any:
         """Return what a server answered, or raise what it raised."""
-        api = told.headers.get("Skillfleet-API")
+        api = response.headers.get("Skillfleet-API")
         if api is None:
             raise ServerError(
                 f"{self.url} answers, and has no Skillfleet: install skillfleet-nb beside that Jupyter server, or give "
@@ -128,9 +130,9 @@ class Connection:
             raise ServerError(
                 f"{self.url} speaks version {api}, this client {_API}: install the same skillfleet-nb on both"
             )
-        if told.is_success:
-            return told.json() if told.content else None
-        problem = told.json()
+        if response.is_success:
+            return response.json() if response.content else None
+        problem = response.json()
         kind = getattr(errors, str(problem.get("error")), None)
         is_ours = isinstance(kind, type) and issubclass(kind, SkillfleetError)
         raise (kind if is_ours and kind is not None else ServerError)(str(problem["detail"]))

@@ -105,8 +105,8 @@ class RemoteFleet:
             In one line.
         """
         (name,) = name_or_id or (options.pop("name_or_id"),)
-        told = self._connection.post(f"/jobs/{quote(str(name), safe='')}/resume", sent(options))
-        return RemoteJob(self._connection, told)
+        job = self._connection.post(f"/jobs/{quote(str(name), safe='')}/resume", sent(options))
+        return RemoteJob(self._connection, job)
 
     @takes(CreateRequest)
     def create_skill(self, *task: Any, **options: Any) -> RemoteJob:
@@ -119,8 +119,8 @@ class RemoteFleet:
         """
         return self._started("/skills/create", "task", task, options)
 
-    def _started(self, path: str, first: str, given: tuple[Any, ...], options: dict[str, Any]) -> RemoteJob:
-        body = sent({**dict.fromkeys([first], given[0] if given else options.get(first)), **options})
+    def _started(self, path: str, first: str, values: tuple[Any, ...], options: dict[str, Any]) -> RemoteJob:
+        body = sent({**dict.fromkeys([first], values[0] if values else options.get(first)), **options})
         return RemoteJob(self._connection, self._connection.post(path, body))
 
     def jobs(
@@ -167,12 +167,12 @@ class RemoteFleet:
         QueryError
             If it is not valid, would do more than read, or has more rows than the server sends.
         """
-        told = self._connection.post("/sql", {"query": query, "parameters": dict(parameters or {}), "rows": rows})
-        if told["truncated"] and rows is None:
+        answer = self._connection.post("/sql", {"query": query, "parameters": dict(parameters or {}), "rows": rows})
+        if answer["truncated"] and rows is None:
             raise InputError(
-                f"the answer has over {len(told['rows']):,} rows, which the server does not send: add a limit"
+                f"the answer has over {len(answer['rows']):,} rows, which the server does not send: add a limit"
             )
-        return frame(told)
+        return frame(answer)
 
     def optimizers(self, name: str | None = None) -> pd.DataFrame:
         """List the optimizers that the server has, or the parameters of one."""
@@ -188,12 +188,12 @@ class RemoteFleet:
 
     def _rows(self, path: str, **query: object) -> pd.DataFrame:
         """Return the rows of all pages."""
-        told = self._connection.get(path, limit=_PAGE, **query)
-        rows = list(told["rows"])
-        while len(rows) < told["total"] and told["rows"]:
-            told = self._connection.get(path, limit=_PAGE, offset=len(rows), **query)
-            rows += told["rows"]
-        return frame({**told, "rows": rows})
+        page = self._connection.get(path, limit=_PAGE, **query)
+        rows = list(page["rows"])
+        while len(rows) < page["total"] and page["rows"]:
+            page = self._connection.get(path, limit=_PAGE, offset=len(rows), **query)
+            rows += page["rows"]
+        return frame({**page, "rows": rows})
 
 
 class RemoteAdvice:
@@ -211,7 +211,7 @@ class RemoteAdvice:
         InputError, NotFoundError, LMError, ServerError
             In one line.
         """
-        return Forecast.model_validate(self._told("/estimate", program, options))
+        return Forecast.model_validate(self._advice("/estimate", program, options))
 
     @takes(RecommendRequest)
     def recommend(self, *program: Any, **options: Any) -> Recommendation:
@@ -222,7 +222,7 @@ class RemoteAdvice:
         InputError, LMError, ServerError
             In one line.
         """
-        return Recommendation.model_validate(self._told("/optimization/recommend", program, options))
+        return Recommendation.model_validate(self._advice("/optimization/recommend", program, options))
 
     @takes(HeadroomRequest)
     def headroom(self, *program: Any, **options: Any) -> Headroom:
@@ -233,7 +233,7 @@ class RemoteAdvice:
         InputError, LMError, ServerError
             In one line.
         """
-        return Headroom.model_validate(self._told("/headroom", program, options))
+        return Headroom.model_validate(self._advice("/headroom", program, options))
 
     @takes(NoiseRequest)
     def noise(self, *program: Any, **options: Any) -> NoiseFloor:
@@ -244,13 +244,13 @@ class RemoteAdvice:
         InputError, LMError, ServerError
             In one line.
         """
-        return NoiseFloor.model_validate(self._told("/noise", program, options))
+        return NoiseFloor.model_validate(self._advice("/noise", program, options))
 
     def weights(self) -> pd.DataFrame:
         """Say what each optimizer has been worth."""
         return frame(self._connection.get("/ensemble"))
 
-    def _told(self, path: str, program: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def _advice(self, path: str, program: tuple[Any, ...], options: dict[str, Any]) -> Any:
         return self._connection.post(path, sent({"program": program[0] if program else None, **options}))
 
 
@@ -287,35 +287,35 @@ def sent(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in body.items()}
 
 
-def _rows(given: Any) -> Any:
-    if isinstance(given, str | dict):
-        return given
-    if isinstance(given, Path):
+def _rows(value: Any) -> Any:
+    if isinstance(value, str | dict):
+        return value
+    if isinstance(value, Path):
         from skillfleet_nb.store import read_examples
 
-        return read_examples(given)
-    if hasattr(given, "to_dict"):
-        return given.to_dict("records") if hasattr(given, "columns") else given.to_dict()
-    return [dict(row.items()) if hasattr(row, "items") else row for row in given]
+        return read_examples(value)
+    if hasattr(value, "to_dict"):
+        return value.to_dict("records") if hasattr(value, "columns") else value.to_dict()
+    return [dict(row.items()) if hasattr(row, "items") else row for row in value]
 
 
-def _name(what: str, given: Any) -> Any:
-    if isinstance(given, str | dict):
-        return given
-    module, path = getattr(given, "__module__", None), getattr(given, "__qualname__", None)
+def _name(what: str, value: Any) -> Any:
+    if isinstance(value, str | dict):
+        return value
+    module, path = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if what == "metric" and module not in {None, "__main__"} and path and "<" not in path:
         return f"{module}:{path}"
     raise InputError(
-        f"{what} is {type(given).__name__}, which does not travel: name it, as module:attribute of what the server has "
+        f"{what} is {type(value).__name__}, which does not travel: name it, as module:attribute of what the server has "
         "installed" + (', or describe it: {"signature": "text -> label"}' if what == "program" else "")
     )
 
 
-def frame(told: Mapping[str, Any]) -> pd.DataFrame:
+def frame(table: Mapping[str, Any]) -> pd.DataFrame:
     """Make a frame of rows that were sent, times in UTC."""
     import pandas as pd
 
-    made = pd.DataFrame(told["rows"], columns=told["columns"])
+    made = pd.DataFrame(table["rows"], columns=table["columns"])
     for name in made.columns:
         if str(name).endswith("_at") or name == "at":
             made[name] = pd.to_datetime(made[name], utc=True, format="ISO8601")

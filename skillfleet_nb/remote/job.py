@@ -29,12 +29,12 @@ _AGAIN_S, _LONGEST_S = 0.5, 15.0  # between attempts to follow a job whose serve
 class Text(Readable):
     """What the server tells as text."""
 
-    def __init__(self, told: str) -> None:
-        self._told = told
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def text(self) -> str:
         """Return it."""
-        return self._told
+        return self._text
 
 
 class Progress(SimpleNamespace):
@@ -54,32 +54,32 @@ class RemoteJob(Readable):
         Its identity, and what the person calls it.
     """
 
-    def __init__(self, connection: Connection, told: dict[str, Any]) -> None:
+    def __init__(self, connection: Connection, record: dict[str, Any]) -> None:
         self._connection = connection
-        self.id, self._told = str(told["id"]), told
+        self.id, self._record = str(record["id"]), record
         self._path = f"/jobs/{quote(self.id, safe='')}"
         self._line: str | None = None
         self._asked: tuple[object, ReviewAsked] | None = None
         self._end = threading.Event()
         self._follower: threading.Thread | None = None
         self._failure: BaseException | None = None
-        if told["finished"]:
+        if record["finished"]:
             self._end.set()
 
     @property
     def name(self) -> str:
         """What the person calls the job."""
-        return str(self._told["name"])
+        return str(self._record["name"])
 
     @property
     def progress(self) -> Progress:
         """Where the job is now; while it is waited for, as the stream told it last."""
         if self._follower is None or self._end.is_set():
-            self._told, self._line = self._connection.get(self._path), None
-        told = dict(self._told)
-        line = told.pop("line")
-        told |= {"state": JobState(told["state"]), "told_line": self._line or line}
-        return Progress(**told)
+            self._record, self._line = self._connection.get(self._path), None
+        state = dict(self._record)
+        line = state.pop("line")
+        state |= {"state": JobState(state["state"]), "told_line": self._line or line}
+        return Progress(**state)
 
     @property
     def state(self) -> JobState:
@@ -89,27 +89,27 @@ class RemoteJob(Readable):
     @property
     def ok(self) -> bool:
         """Whether it has not failed, so far."""
-        return JobState(self._told["state"]) is not JobState.FAILED
+        return JobState(self._record["state"]) is not JobState.FAILED
 
     @property
     def splits(self) -> str:
         """What train, val and test hold, in words."""
-        return str(self._told["splits"])
+        return str(self._record["splits"])
 
     @property
     def question(self) -> ReviewAsked | None:
         """What the job asks a person, None where it asks nothing."""
         if not self.progress.question:
             self._asked = None
-        elif self._asked is None or self._asked[0] != self._told["question"]:
+        elif self._asked is None or self._asked[0] != self._record["question"]:
             asked = self._connection.get(f"/hitl/{quote(self.id, safe='')}/prompt")["question"]
-            self._asked = None if asked is None else (self._told["question"], ReviewAsked.model_validate(asked))
+            self._asked = None if asked is None else (self._record["question"], ReviewAsked.model_validate(asked))
         return None if self._asked is None else self._asked[1]
 
     def answer(self, text: str = "", choice: str | None = None) -> Answer:
         """Answer what the job asks; see :meth:`skillfleet_nb.Fleet.answer`."""
-        told = self._connection.post(f"/hitl/{quote(self.id, safe='')}/response", {"text": text, "choice": choice})
-        return Answer(**told)
+        response = self._connection.post(f"/hitl/{quote(self.id, safe='')}/response", {"text": text, "choice": choice})
+        return Answer(**response)
 
     def proposed(self) -> None:
         """Return None: the programs that a question is about are on the server."""
@@ -171,7 +171,7 @@ class RemoteJob(Readable):
 
     def _take(self, state: dict[str, Any]) -> None:
         self._line = str(state["line"])
-        self._told = self._told | {name: state[name] for name in state if name in self._told}
+        self._record = self._record | {name: state[name] for name in state if name in self._record}
 
     def result(self, timeout: float | None = None) -> RunResult:
         """Wait for the job and return what it came to.
@@ -188,17 +188,17 @@ class RemoteJob(Readable):
 
         if not self.wait(timeout):
             raise JobError(f"job {self.name!r} is still {self.state} after {timeout:g} s: wait longer, or .cancel() it")
-        told = dict(self._connection.get(f"{self._path}/result"))
+        ending = dict(self._connection.get(f"{self._path}/result"))
         program: Any = None
         with contextlib.suppress(SkillfleetError):
-            program = None if told["program"] is None else build(told["program"])
-        values = {one.name: told[one.name] for one in fields(RunResult) if one.name in told}
+            program = None if ending["program"] is None else build(ending["program"])
+        values = {one.name: ending[one.name] for one in fields(RunResult) if one.name in ending}
         for name in ("test_delta_interval", "test_interval"):
-            values[name] = None if told[name] is None else tuple(told[name])
-        values |= {"program": program, "state": JobState(told["state"]), "members": _frame(told["members"])}
-        values["stop_kind"] = None if told["stop_kind"] is None else StopKind(told["stop_kind"])
+            values[name] = None if ending[name] is None else tuple(ending[name])
+        values |= {"program": program, "state": JobState(ending["state"]), "members": _frame(ending["members"])}
+        values["stop_kind"] = None if ending["stop_kind"] is None else StopKind(ending["stop_kind"])
         result = RunResult(**values)
-        created = told["created"]
+        created = ending["created"]
         return result if created is None else CreationResult.of(result, SkillCreated.model_validate(created))
 
     def __await__(self) -> Generator[Any, None, RunResult]:

@@ -159,8 +159,8 @@ class SkillWork(Skills):
         Material.under(*folders)  # what is wrong with them is told before anything is asked
         program = SkillResearch(tuple(map(str, folders)), tools, max_steps, min_examples, readiness, max_questions)
         with _metered(self._store.home, program, lm, Limits(usd=budget_usd, calls=max_calls)) as (researcher, bought):
-            found: Found = researcher(task=task).found
-            return found.model_copy(update=bought())
+            research: Found = researcher(task=task).found
+            return research.model_copy(update=bought())
 
     def _place(self, skill: Skill) -> Path:
         name = hashlib.sha256(str((skill.folder or Path()).resolve()).encode()).hexdigest()[:16]

@@ -34,13 +34,13 @@ def handlers(service: Service, base_url: str) -> list[Any]:
         for path in (f"{PREFIX}/{one.path}", *one.aliases):
             by_path.setdefault(path, {})[one.method] = one
     shared = {"service": service}
-    found: list[Any] = [
+    entries: list[Any] = [
         (url_path_join(base_url, PREFIX, "health"), Health, shared),
         (url_path_join(base_url, PREFIX, r"openapi\.json"), Document, shared),
     ]
-    found.append((url_path_join(base_url, PREFIX, pattern("jobs/{job}/stream")), Stream, shared))
-    found += [
+    entries.append((url_path_join(base_url, PREFIX, pattern("jobs/{job}/stream")), Stream, shared))
+    entries += [
         (url_path_join(base_url, pattern(path)), Handler, {**shared, "routes": methods})
         for path, methods in by_path.items()
     ]
-    return [*found, (url_path_join(base_url, "skillfleet/(.*)"), Unknown, shared)]
+    return [*entries, (url_path_join(base_url, "skillfleet/(.*)"), Unknown, shared)]

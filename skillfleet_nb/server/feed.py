@@ -48,9 +48,9 @@ class _Watched(Progress):
         self.heard += 1
         if event.kind in _MILESTONES:
             fields = {name: value for name, value in event.fields.items() if name != "scores"}
-            told = {"seq": event.seq, "at": event.at, "kind": event.kind, "payload": fields}
+            milestone = {"seq": event.seq, "at": event.at, "kind": event.kind, "payload": fields}
             self.numbers.append(event.seq)
-            self.milestones.append(_message("milestone", encoded(told), event.seq))
+            self.milestones.append(_message("milestone", encoded(milestone), event.seq))
 
 
 class Place(NamedTuple):
@@ -138,11 +138,11 @@ class Feed:
             finished = p.state.is_finished()
             if self._heard == p.heard and self._ticks % _CLOCK_TICKS and not finished:
                 return False
-            told = {name: getattr(p, name) for name in _STATE}
+            state = {name: getattr(p, name) for name in _STATE}
             asked = None if p.question is None else p.question.question
-            told |= {"name": p.name, "question": asked, "finished": finished, "line": p.line()}
+            state |= {"name": p.name, "question": asked, "finished": finished, "line": p.line()}
         # the state first: whoever reads between the two gets it twice, and never an old one for the new
-        self._state = _message("state", encoded(told))
+        self._state = _message("state", encoded(state))
         self._heard, self._number = p.heard, self._number + 1
         self.ended = finished
         return True

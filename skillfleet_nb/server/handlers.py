@@ -99,11 +99,11 @@ class Base(APIHandler):
             self.log.error("skillfleet: %s", Redactor().text(trace))
         self._write_problem(problem(exc, is_named_in_path=is_named_in_path), getattr(exc, "headers", {}))
 
-    def _write_problem(self, told: Problem, headers: Mapping[str, str]) -> None:
-        self.set_status(told.status)
+    def _write_problem(self, problem: Problem, headers: Mapping[str, str]) -> None:
+        self.set_status(problem.status)
         for name, value in headers.items():
             self.set_header(name, value)
-        self.finish_json(encoded(told), TYPE)
+        self.finish_json(encoded(problem), TYPE)
 
     def finish_json(self, body: bytes, content_type: str = "application/json") -> None:
         """Send a body that is JSON."""
@@ -120,8 +120,8 @@ class Base(APIHandler):
         fallback = (
             "the server has a defect: its log says more" if status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
         )
-        told = Problem(title=status.phrase, status=status_code, detail=detail or fallback or status.description)
-        self._write_problem(told, {})
+        fault = Problem(title=status.phrase, status=status_code, detail=detail or fallback or status.description)
+        self._write_problem(fault, {})
 
 
 @web.stream_request_body
@@ -213,14 +213,14 @@ class Handler(Base):
                 "place of rows, or raise max_body_mb under [serving] in config.toml",
             )
         if route.reads_query:
-            given = {
+            parameters = {
                 name: [v.decode("utf-8", "replace") for v in values]
                 for name, values in self.request.query_arguments.items()
             }
-            given.pop("token", None)
-            if twice := [name for name, values in given.items() if len(values) > 1]:
+            parameters.pop("token", None)
+            if twice := [name for name, values in parameters.items() if len(values) > 1]:
                 raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{twice[0]} is given twice: give it once")
-            return route.takes.model_validate_strings({name: values[0] for name, values in given.items()})
+            return route.takes.model_validate_strings({name: values[0] for name, values in parameters.items()})
         content_type = self.request.headers.get("Content-Type", "application/json").partition(";")[0].strip()
         if self._body and content_type != "application/json":
             detail = f"the body is {content_type}: send it as application/json"

@@ -51,53 +51,53 @@ class Materials:
             for name, value in options.items()
         }
 
-    def program(self, given: str | Described) -> Any:
+    def program(self, description: str | Described) -> Any:
         """Find or make a program."""
-        if isinstance(given, Described):
-            return self._described(given)
-        if ":" not in given:
-            return self.fleet.program(given)
+        if isinstance(description, Described):
+            return self._described(description)
+        if ":" not in description:
+            return self.fleet.program(description)
         import dspy
 
-        program = self._imported(given, "program")
+        program = self._imported(description, "program")
         if not isinstance(program, dspy.Module):
-            raise InputError(f"program {given!r} is {type(program).__name__}: name an instance of dspy.Module")
+            raise InputError(f"program {description!r} is {type(program).__name__}: name an instance of dspy.Module")
         return program
 
-    def rows(self, given: str | list[dict[str, Any]] | JobSplit) -> Any:
+    def rows(self, source: str | list[dict[str, Any]] | JobSplit) -> Any:
         """Find data."""
-        if isinstance(given, JobSplit):
-            return list(getattr(self.fleet.job(given.job).parcel().request, given.split))
-        if not isinstance(given, str):
-            return given
-        if Path(given).suffix.lower() in SUFFIXES:
+        if isinstance(source, JobSplit):
+            return list(getattr(self.fleet.job(source.job).parcel().request, source.split))
+        if not isinstance(source, str):
+            return source
+        if Path(source).suffix.lower() in SUFFIXES:
             from skillfleet_nb.store import read_examples
 
-            return read_examples(self.path(given))
-        if ":" not in given:
-            raise InputError(f"data {given!r} is no file of examples: give {', '.join(SUFFIXES)}, or the rows")
-        return self._imported(given, "data")
+            return read_examples(self.path(source))
+        if ":" not in source:
+            raise InputError(f"data {source!r} is no file of examples: give {', '.join(SUFFIXES)}, or the rows")
+        return self._imported(source, "data")
 
-    def metric(self, given: str) -> Any:
+    def metric(self, name: str) -> Any:
         """Find a metric."""
-        if ":" in given:
-            return self._imported(given, "metric")
-        if given not in {point.name for point in points(METRICS)}:
+        if ":" in name:
+            return self._imported(name, "metric")
+        if name not in {point.name for point in points(METRICS)}:
             raise NotFoundError(
-                f"metric {given!r} is not registered: name one that is, {', '.join(p.name for p in points(METRICS))}, "
+                f"metric {name!r} is not registered: name one that is, {', '.join(p.name for p in points(METRICS))}, "
                 "or module:attribute of what [serving] imports allows"
             )
-        return resolve_metric(given, {})
+        return resolve_metric(name, {})
 
-    def models(self, given: str | list[str]) -> Any:
+    def models(self, names: str | list[str]) -> Any:
         """Make a model, or several."""
-        if not isinstance(given, str):
-            return [self.models(one) for one in given]
-        if ":" in given.partition("/")[0]:
-            raise InputError(f"lm {given!r}: a request names a model with its provider, a role, or 'offline'")
-        return resolve_lm(given, {}, self.fleet.home)
+        if not isinstance(names, str):
+            return [self.models(one) for one in names]
+        if ":" in names.partition("/")[0]:
+            raise InputError(f"lm {names!r}: a request names a model with its provider, a role, or 'offline'")
+        return resolve_lm(names, {}, self.fleet.home)
 
-    def path(self, given: str) -> Path:
+    def path(self, name: str) -> Path:
         """Find a file or folder of the server's; nothing outside it, and nothing hidden.
 
         Raises
@@ -107,46 +107,48 @@ class Materials:
         """
         root = self.root.resolve()
         try:
-            place = (root / given).resolve()
+            place = (root / name).resolve()
             place.exists()  # a name that is too long is found out here
         except (OSError, ValueError, RuntimeError) as error:
-            raise InputError(f"{given!r} cannot be a path: {error}; give one below the server's folder") from None
+            raise InputError(f"{name!r} cannot be a path: {error}; give one below the server's folder") from None
         if not place.is_relative_to(root) or any(part.startswith(".") for part in place.relative_to(root).parts):
-            raise InputError(f"{given!r} is not below the server's folder, or hidden: give a path within it")
+            raise InputError(f"{name!r} is not below the server's folder, or hidden: give a path within it")
         return place
 
-    def _described(self, given: Described) -> Any:
+    def _described(self, description: Described) -> Any:
         import dspy
 
-        if given.tools and given.module != "ReAct":
-            raise InputError(f"tools are given to {given.module}, which uses none: give module = 'ReAct'")
+        if description.tools and description.module != "ReAct":
+            raise InputError(f"tools are given to {description.module}, which uses none: give module = 'ReAct'")
         try:
-            signature = dspy.Signature(given.signature, given.instructions or None)
-            if given.module == "ReAct":
-                return dspy.ReAct(signature, tools=[self._imported(tool, "tool") for tool in given.tools])
-            return getattr(dspy, given.module)(signature)
+            signature = dspy.Signature(description.signature, description.instructions or None)
+            if description.module == "ReAct":
+                return dspy.ReAct(signature, tools=[self._imported(tool, "tool") for tool in description.tools])
+            return getattr(dspy, description.module)(signature)
         except (ValueError, TypeError, SyntaxError) as error:
-            raise InputError(f"signature {given.signature!r}: {error}; write it as 'text -> label: bool'") from None
+            raise InputError(
+                f"signature {description.signature!r}: {error}; write it as 'text -> label: bool'"
+            ) from None
 
-    def _imported(self, given: str, what: str) -> Any:
+    def _imported(self, text: str, what: str) -> Any:
         """Import ``module:attribute``, if its module may be, and what it finds there is that module's own."""
         allowed = Settings.load(self.fleet.home.config).serving.imports
-        module, _, path = given.partition(":")
+        module, _, path = text.partition(":")
         if not _is_within(module, allowed):
             listed = ", ".join(allowed) or "nothing"
             raise InputError(
-                f"{what} {given!r}: this server imports {listed}; its owner adds packages to imports under [serving] "
+                f"{what} {text!r}: this server imports {listed}; its owner adds packages to imports under [serving] "
                 "in config.toml"
             )
         names = path.split(".")
         if not all(name.isidentifier() and not name.startswith("_") for name in names):
-            raise InputError(f"{what} {given!r}: name what its module shows, without a leading underscore")
+            raise InputError(f"{what} {text!r}: name what its module shows, without a leading underscore")
         for end in range(1, len(names) + 1):
-            found = resolve(f"{module}:{'.'.join(names[:end])}", what, {})
-            is_others = (isclass(found) or isroutine(found)) and not _is_within(found.__module__ or "", allowed)
-            if ismodule(found) or is_others:
-                raise InputError(f"{what} {given!r} is not {module}'s own: name what is defined in an allowed package")
-        return found
+            part = resolve(f"{module}:{'.'.join(names[:end])}", what, {})
+            is_others = (isclass(part) or isroutine(part)) and not _is_within(part.__module__ or "", allowed)
+            if ismodule(part) or is_others:
+                raise InputError(f"{what} {text!r} is not {module}'s own: name what is defined in an allowed package")
+        return part
 
 
 def _is_within(module: str, allowed: tuple[str, ...]) -> bool:

@@ -27,8 +27,8 @@ def document(base_url: str = "/") -> dict[str, Any]:
     """
     every = routes()
     used = {one.takes for one in every if not one.reads_query and one.takes is not Nothing}
-    given = {one.gives for one in every if one.gives is not None}
-    models: set[type[BaseModel]] = {*used, *given, Problem, Rows}
+    answers = {one.gives for one in every if one.gives is not None}
+    models: set[type[BaseModel]] = {*used, *answers, Problem, Rows}
     modes: list[Any] = [(model, "validation") for model in sorted(models, key=lambda model: model.__name__)]
     names, schemas = models_json_schema(modes, ref_template=_REF, schema_generator=GenerateJsonSchema)
     paths: dict[str, Any] = {}
@@ -57,7 +57,7 @@ def document(base_url: str = "/") -> dict[str, Any]:
 
 def _operation(one: Route, names: dict[Any, Any]) -> dict[str, Any]:
     gives = {"type": "object"} if one.gives is None else names[one.gives, "validation"]
-    told: dict[str, Any] = {
+    operation: dict[str, Any] = {
         "operationId": one.name,
         "summary": one.summary,
         "tags": [one.path.partition("/")[0]],
@@ -66,17 +66,17 @@ def _operation(one: Route, names: dict[Any, Any]) -> dict[str, Any]:
         "responses": {str(one.status): {"description": "done", "content": _json(gives)}, "default": _problem(names)},
     }
     if one.kept is not None:
-        told["responses"]["304"] = {"description": "it is as the client has it"}
+        operation["responses"]["304"] = {"description": "it is as the client has it"}
     if one.reads_query:
         schema = one.takes.model_json_schema(ref_template=_REF)
         required = schema.get("required", ())
-        told["parameters"] += [
+        operation["parameters"] += [
             {"name": name, "in": "query", "required": name in required, "schema": _without_null(part)}
             for name, part in schema.get("properties", {}).items()
         ]
     elif one.takes is not Nothing:
-        told["requestBody"] = {"required": _is_needed(one.takes), "content": _json(names[one.takes, "validation"])}
-    return told
+        operation["requestBody"] = {"required": _is_needed(one.takes), "content": _json(names[one.takes, "validation"])}
+    return operation
 
 
 def _is_needed(model: type[BaseModel]) -> bool:
@@ -87,7 +87,7 @@ def _stream(names: dict[Any, Any]) -> dict[str, Any]:
     """Describe the one route whose answer is no JSON."""
     last = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer", "minimum": 0}}
     after = {"name": "after", "in": "query", "schema": {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}}
-    told = {"description": "milestones and states, as they come", "content": {"text/event-stream": {"schema": {}}}}
+    response = {"description": "milestones and states, as they come", "content": {"text/event-stream": {"schema": {}}}}
     return {
         "operationId": "get_jobs_job_stream",
         "summary": "follow a job until it ends",
@@ -95,7 +95,7 @@ def _stream(names: dict[Any, Any]) -> dict[str, Any]:
         "x-permission": "read",
         "parameters": [_in_path("job"), last, after],
         "responses": {
-            "200": told,
+            "200": response,
             "204": {"description": "it has ended, and all is known"},
             "default": _problem(names),
         },

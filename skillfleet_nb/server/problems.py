@@ -75,7 +75,7 @@ def _fault(exc: ValidationError) -> str:
     """Say the first thing that is wrong with what was sent; what it quotes is cut."""
     first = dict(exc.errors(include_url=False, include_context=False)[0])
     place = ".".join(map(str, exc.errors()[0]["loc"])) or "the body"
-    given = repr(first.get("input"))
-    shown = given if len(given) <= 80 else f"{given[:80]}…"  # noqa: PLR2004  a line
+    value = repr(first.get("input"))
+    shown = value if len(value) <= 80 else f"{value[:80]}…"  # noqa: PLR2004  a line
     more = f" ({exc.error_count()} faults in all)" if exc.error_count() > 1 else ""
     return f"{place}: {first['msg']}; given {shown}{more}"

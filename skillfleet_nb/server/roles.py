@@ -37,8 +37,8 @@ class Tokens(PasswordIdentityProvider):
 
     async def get_user_token(self, handler: RequestHandler) -> User | None:
         """Know the viewer by their token, and all others as before."""
-        given = self.get_token(handler) or ""
-        if self.viewer_token and compare_digest(given.encode(), self.viewer_token.encode()):
+        token = self.get_token(handler) or ""
+        if self.viewer_token and compare_digest(token.encode(), self.viewer_token.encode()):
             return User(username=VIEWER, name="Viewer", display_name="Viewer")
         return await super().get_user_token(handler)
 

@@ -153,13 +153,13 @@ class Service:
         from skillfleet_nb.events import Requested
         from skillfleet_nb.store import Journal
 
-        told = None if failed is None else problem(failed, is_named_in_path=bool(path))
+        fault = None if failed is None else problem(failed, is_named_in_path=bool(path))
         event = Requested(
             user=user,
             route=f"{route.method} {route.path}",
             target=", ".join(path.values()),
-            status=route.status if told is None else told.status,
-            error=None if told is None else told.detail,
+            status=route.status if fault is None else fault.status,
+            error=None if fault is None else fault.detail,
             job=getattr(answer, "id", None) if route.asks == "job" else None,
             budget_usd=getattr(asked, "budget_usd", None) if route.asks == "job" else None,
         )

@@ -28,18 +28,18 @@ class Stream(Base):
         try:
             await self.admit("read", "skillfleet:jobs")
             seen = self._seen()
-            found = await self.service.off_loop(lambda: self.service.fleet.job(job))
+            job_handle = await self.service.off_loop(lambda: self.service.fleet.job(job))
         except Exception as exc:  # noqa: BLE001  told as any other
             self.refuse(exc, is_named_in_path=True)
             return
-        feed = self.service.feeds.of(found.home, found.id)
+        feed = self.service.feeds.of(job_handle.home, job_handle.id)
         self._news = await feed.join()
         try:
             await self._follow(feed, seen)
         except (StreamClosedError, asyncio.CancelledError):
             pass  # the client has gone
         finally:
-            self.service.feeds.leave(found.id, feed, self._news)
+            self.service.feeds.leave(job_handle.id, feed, self._news)
 
     def on_connection_close(self) -> None:
         """Wake what waits for news: there is nobody to tell."""
@@ -53,9 +53,9 @@ class Stream(Base):
     def _seen(self) -> int:
         """Return the number of the last milestone that the client has, 0 where it has none."""
         header, query = self.request.headers.get("Last-Event-ID", ""), self.get_query_argument("after", "")
-        for name, given in (("Last-Event-ID", header), ("after", query)):
-            if given and not (given.isascii() and given.isdigit() and len(given) < 16):  # noqa: PLR2004  2**53
-                detail = f"{name} is {given[:40]!r}: give the number of the last milestone, or none"
+        for name, text in (("Last-Event-ID", header), ("after", query)):
+            if text and not (text.isascii() and text.isdigit() and len(text) < 16):  # noqa: PLR2004  2**53
+                detail = f"{name} is {text[:40]!r}: give the number of the last milestone, or none"
                 raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
         return int(header or query or 0)
 
@@ -77,9 +77,9 @@ class Stream(Base):
     async def _send(self, feed: Feed, place: Place) -> None:
         while not self._is_gone:
             self._news.clear()
-            told, place = feed.news(place)
-            if told:
-                self.write(told)
+            messages, place = feed.news(place)
+            if messages:
+                self.write(messages)
             await self.flush()  # returns when the client has taken it
             if feed.is_told(place):
                 self.write(feed.last)

@@ -105,8 +105,8 @@ def wired(request: type, *, without: Collection[str] = ()) -> type[BaseModel]:
             continue
         default = ... if one.default is MISSING else one.default
         hint = _PLAIN.get(one.name, hints[one.name])
-        told = _KINDS[LOADED[one.name]] if one.name in LOADED else texts.get(one.name)
-        parts[one.name] = (hint, Field(default=default, description=told))
+        description = _KINDS[LOADED[one.name]] if one.name in LOADED else texts.get(one.name)
+        parts[one.name] = (hint, Field(default=default, description=description))
     return create_model(request.__name__, __base__=Asked, __doc__=_first_line(request), **parts)
 
 
@@ -116,9 +116,9 @@ def _first_line(request: type) -> str:
 
 def _texts(request: type) -> dict[str, str]:
     """Return what the docstrings of a record and its bases say of each field."""
-    told: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for cls in reversed(inspect.getmro(request)):
         parameters = inspect.cleandoc(cls.__doc__ or "").partition("\n----------\n")[2]
         for names, text in re.findall(r"^([a-z_]+(?:, [a-z_]+)*)\n((?:    .*(?:\n|$))+)", parameters, re.MULTILINE):
-            told |= dict.fromkeys(names.split(", "), " ".join(text.split()))
-    return told
+            texts |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return texts

@@ -54,12 +54,12 @@ def check_metric(
     from skillfleet_nb.data import first_row, records, to_examples
 
     adapted = RunMetric(metric)
-    given = records(examples, "examples")
-    fields = list(inputs) or (list(first_row(given)[0]) if len(given) else [])
-    rows = to_examples(given[:_MOST], input_fields=fields, name="examples") if fields else []
+    table = records(examples, "examples")
+    fields = list(inputs) or (list(first_row(table)[0]) if len(table) else [])
+    rows = to_examples(table[:_MOST], input_fields=fields, name="examples") if fields else []
     if not rows or not dict(rows[0].labels().items()):
         raise InputError(
-            f"{counted(len(given), 'example')} with the inputs {', '.join(fields) or 'none'} hold no value to answer "
+            f"{counted(len(table), 'example')} with the inputs {', '.join(fields) or 'none'} hold no value to answer "
             "with: name the inputs (inputs=, --inputs), and leave the right values beside them"
         )
     suite, checks = _Suite(adapted, rows), []
@@ -94,8 +94,8 @@ class _Suite:
             return Check(name, None, "it asks a model or a person: nothing can be tried for free")
         if name != _NAMES[0] and self._fault:
             return Check(name, None, "it does not score every answer")
-        found: _Found = getattr(self, f"_{name.replace(' ', '_')}")()
-        return Check(name, True, found) if isinstance(found, str) else Check(name, False, *found)
+        outcome: _Found = getattr(self, f"_{name.replace(' ', '_')}")()
+        return Check(name, True, outcome) if isinstance(outcome, str) else Check(name, False, *outcome)
 
     def _scores(self, answers: Sequence[Mapping[str, Any]], trace: object = None) -> list[float]:
         """Score an answer to each example; notes what keeps it from that."""
@@ -128,10 +128,10 @@ class _Suite:
         return f"{counted(len(seen), 'answer')} scored from {min(seen):g} to {max(seen):g}"
 
     def _right_above_wrong(self) -> _Found:
-        told = f"right answers score {fmean(self._right):.2f} on average, wrong ones {fmean(self._wrong):.2f}"
+        averages = f"right answers score {fmean(self._right):.2f} on average, wrong ones {fmean(self._wrong):.2f}"
         if fmean(self._right) <= fmean(self._wrong):
-            return told, "compare what the program answers (pred) with what is right (example): higher is better"
-        return told
+            return averages, "compare what the program answers (pred) with what is right (example): higher is better"
+        return averages
 
     def _determinism(self) -> _Found:
         if (again := self._scores(self._spoiled)) != self._wrong or self._scores(self._answers) != self._right:
@@ -153,10 +153,10 @@ class _Suite:
 
         for row, answer in zip(self._rows, [*self._spoiled], strict=True):
             with nobody_asked():
-                told = self._metric.feedback(row, dspy.Prediction(**answer), None, "predictor", None)
-            if not isinstance(told.feedback, str) or not told.feedback.strip():
+                judgement = self._metric.feedback(row, dspy.Prediction(**answer), None, "predictor", None)
+            if not isinstance(judgement.feedback, str) or not judgement.feedback.strip():
                 return (
-                    f"its feedback on {_short(answer)} is {told.feedback!r}",
+                    f"its feedback on {_short(answer)} is {judgement.feedback!r}",
                     "say in words what is wrong, or leave it out",
                 )
         own = self._metric(self._rows[0], dspy.Prediction(**self._spoiled[0])).feedback
@@ -178,8 +178,8 @@ def _spoiled(answer: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> 
     """Return a wrong answer: of each field a value of another example, of the same kind where there is one."""
     made = {}
     for name, right in answer.items():
-        known = [other[name] for other in others if name in other and other[name] != right]
-        made[name] = known[0] if known else (not right if isinstance(right, bool) else _OTHER)
+        others_values = [other[name] for other in others if name in other and other[name] != right]
+        made[name] = others_values[0] if others_values else (not right if isinstance(right, bool) else _OTHER)
     return made
 
 

@@ -115,8 +115,8 @@ class _Suite:
         if name != CHECKS[0] and not self._starts:
             why = f"the optimizer refuses the task: {self._refused}" if self._refused else "it fails on one predictor"
             return Check(name, None, why)
-        found: _Found = getattr(self, f"_{name.replace(' ', '_')}")()
-        return Check(name, True, found) if isinstance(found, str) else Check(name, self._verdict, *found)
+        outcome: _Found = getattr(self, f"_{name.replace(' ', '_')}")()
+        return Check(name, True, outcome) if isinstance(outcome, str) else Check(name, self._verdict, *outcome)
 
     @property
     def _verdict(self) -> bool | None:
@@ -193,18 +193,18 @@ class _Suite:
         return self._failed(alone, "a metric that returns dspy.Prediction(score, feedback)")
 
     def _calls_forecast(self) -> _Found:
-        told = []
+        forecasts = []
         for run in (self._done, self._both):
             if not run.finished:
                 continue
             low, high = run.expected
-            told.append(f"{run.calls:,} requests of {low:,} to {high:,} forecast")
+            forecasts.append(f"{run.calls:,} requests of {low:,} to {high:,} forecast")
             if not (1 - _SLACK) * low <= run.calls <= (1 + _SLACK) * high:
-                return f"it made {told[-1]}", (
+                return f"it made {forecasts[-1]}", (
                     "play the loop in calls(shape) as it goes, with rehearsed(shape, play); what the cache answers "
                     "counts as well"
                 )
-        return "; ".join(told)
+        return "; ".join(forecasts)
 
     def _best_so_far(self) -> _Found:
         for run in (self._done, self._stopped):

@@ -72,17 +72,17 @@ class Conformance(Readable):
         rows = [[c.name, c.verdict, c.reason, c.next_step] for c in self.checks]
         return pd.DataFrame(rows, columns=["check", "verdict", "reason", "next_step"])
 
-    def _told(self) -> str:
+    def _summary(self) -> str:
         passed = sum(check.passed is True for check in self.checks)
         untried = sum(check.passed is None for check in self.checks)
-        told = f"{self.of}: {passed} of {counted(len(self.checks), 'check')} passed"
-        told += f", {len(self.failed)} failed" if self.failed else ""
-        return told + (f", {untried} could not be tried" if untried else "")
+        sentence = f"{self.of}: {passed} of {counted(len(self.checks), 'check')} passed"
+        sentence += f", {len(self.failed)} failed" if self.failed else ""
+        return sentence + (f", {untried} could not be tried" if untried else "")
 
     def text(self) -> str:
         """Return a line for each check, and below one that failed what to do."""
         width = max(len(check.name) for check in self.checks)
-        lines = [self._told()]
+        lines = [self._summary()]
         for check in self.checks:
             lines.append(f"  {check.verdict:<9}  {check.name:<{width}}  {check.reason}")
             if check.next_step:
@@ -94,4 +94,6 @@ class Conformance(Readable):
     def html(self) -> str:
         """Show it as HTML."""
         rows = [[c.name, c.verdict, c.reason, c.next_step] for c in self.checks]
-        return join([fill("<div><b>{}</b></div>", self._told()), table(["check", "", "what was seen", "next"], rows)])
+        return join(
+            [fill("<div><b>{}</b></div>", self._summary()), table(["check", "", "what was seen", "next"], rows)]
+        )

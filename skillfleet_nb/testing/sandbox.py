@@ -90,10 +90,10 @@ class Sandbox:
         import cloudpickle
 
         (self._folder / "class.pickle").write_bytes(cloudpickle.dumps((self._cls, self.name, os.getpid())))
-        told = self._folder / f"{self._module}-0.dist-info"
-        told.mkdir()
-        (told / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {self._module}\nVersion: 0\n", "utf-8")
-        (told / "entry_points.txt").write_text(_POINTS.format(name=self.name, module=self._module), "utf-8")
+        metadata = self._folder / f"{self._module}-0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {self._module}\nVersion: 0\n", "utf-8")
+        (metadata / "entry_points.txt").write_text(_POINTS.format(name=self.name, module=self._module), "utf-8")
         (self._folder / f"{self._module}.py").write_text(_SOURCE.format(folder=str(self._folder)), "utf-8")
         sys.path.append(str(self._folder))
         from skillfleet_nb.fleet import Fleet  # here: the processes of runs do without it

@@ -25,14 +25,14 @@ _INTENTS = ("access_request", "billing_question", "bug_report", "deployment_help
 
 def splits(sizes: Mapping[str, int]) -> dict[str, list[Example]]:
     """Return the examples: messages in turns of their intents."""
-    known = bundled("intents")
-    by = [[row for row in known if row["intent"] == intent] for intent in _INTENTS]
+    bundled_rows = bundled("intents")
+    by = [[row for row in bundled_rows if row["intent"] == intent] for intent in _INTENTS]
     rows = [dspy.Example(**row).with_inputs("text") for turn in zip(*by, strict=False) for row in turn]
-    given, start = {}, 0
+    parts, start = {}, 0
     for name, size in sizes.items():
-        given[name] = rows[start : start + size]
+        parts[name] = rows[start : start + size]
         start += size
-    return given
+    return parts
 
 
 def one_predictor() -> Program:

@@ -101,7 +101,7 @@ def _watch(work: Callable[[], Program], task: Task) -> Program:
     seen, file = Watched(), Path(metric.fn.report)
     texts = {example.text for example in task.val}
     scored, bought = sum(metric.fn.asked[text] for text in texts), metric.fn.engine.calls
-    before, given = _state(task), [(p.signature, _said(p.signature)) for p in task.program.predictors()]
+    before, signatures = _state(task), [(p.signature, _said(p.signature)) for p in task.program.predictors()]
     hook = _Hook(file.parent)
     sys.addaudithook(hook)
     seen.keep(file)
@@ -120,7 +120,7 @@ def _watch(work: Callable[[], Program], task: Task) -> Program:
         hook.paths, seen.written = None, sorted(set(hook.paths or []))
         after = _state(task)
         seen.changed = [what for what in before if before[what] != after[what]]
-        seen.changed += [f"signature {s.__name__} of the given program" for s, said in given if _said(s) != said]
+        seen.changed += [f"signature {s.__name__} of the given program" for s, said in signatures if _said(s) != said]
         seen.scored = sum(metric.fn.asked[text] for text in texts) - scored
         seen.refused = refusals.count
         seen.bought = metric.fn.engine.calls - bought

@@ -34,7 +34,7 @@ class After(NamedTuple):
 
 
 def still(
-    picture: Picture, diff: Markup | None = None, hint: str = "", after: After | None = None, told: str = ""
+    picture: Picture, diff: Markup | None = None, hint: str = "", after: After | None = None, note: str = ""
 ) -> Markup:
     """Draw a picture of a job as HTML that needs no script.
 
@@ -73,7 +73,7 @@ def still(
     question = fill("<div><b>asks</b>: {}</div>", p["question"]["question"]) if p["question"] else ""
     parts = [
         fill("<div><b>{}</b> · {}</div>", head, p["told"]),
-        fill("<div>{}</div>", told) if told else "",
+        fill("<div>{}</div>", note) if note else "",
         _verdict(p),
         items(after.steps, title="What to do next") if after.steps else "",
         question,

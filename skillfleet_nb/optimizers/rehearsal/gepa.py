@@ -47,5 +47,5 @@ def gepa(
             merges += 1
             run.evaluate((State(("merged", merges)),) * shape.predictors, "val", _MERGED_ON)
             used += _MERGED_ON
-    found = len(programs) > 1
-    run.chosen(rewritten=found, changed=found)
+    is_rewritten = len(programs) > 1
+    run.chosen(rewritten=is_rewritten, changed=is_rewritten)

@@ -67,13 +67,13 @@ def steps(p: JobRecord) -> list[Step]:
     ends = [*p.phases[1:], p.mark("")][: len(p.phases)]  # before the first phase there is none
     for begun, end in zip(p.phases, ends, strict=True):
         if (name := _OF.get(begun.text)) is not None:
-            known = cost.get(name, 0.0)
-            unknown = known is None or begun.cost_usd is None or end.cost_usd is None
-            cost[name] = None if unknown else (known or 0.0) + (end.cost_usd or 0.0) - (begun.cost_usd or 0.0)
+            spent = cost.get(name, 0.0)
+            unknown = spent is None or begun.cost_usd is None or end.cost_usd is None
+            cost[name] = None if unknown else (spent or 0.0) + (end.cost_usd or 0.0) - (begun.cost_usd or 0.0)
             calls[name] = calls.get(name, 0) + end.calls - begun.calls
     now = next((_OF[one.text] for one in reversed(p.phases) if one.text in _OF), "")
     last = max((STEPS.index(name) for name in calls), default=-1)
-    told = []
+    taken_steps = []
     for place, name in enumerate(STEPS):
         if name == _RESEARCH and name not in calls:
             continue
@@ -83,5 +83,5 @@ def steps(p: JobRecord) -> list[Step]:
         elif p.state.is_finished() and name not in calls:
             state = "not needed" if p.created is not None else "not reached"
         taken = (f"{calls[name]:,}", money(cost[name])) if name in calls else ("", "")
-        told.append(Step(name, state, *taken))
-    return told
+        taken_steps.append(Step(name, state, *taken))
+    return taken_steps

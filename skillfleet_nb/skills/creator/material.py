@@ -84,8 +84,8 @@ class Material:
         kept = [(name, path) for name, path in files if path.stat().st_size <= MOST_BYTES][:MOST_FILES]
         left_out = len(files) - len(kept)
         if not kept:
-            given = ", ".join(repr(str(folder)) for folder in folders)
-            raise InputError(f"root = {given}: holds no text to read ({', '.join(sorted(READ))}); give another folder")
+            names = ", ".join(repr(str(folder)) for folder in folders)
+            raise InputError(f"root = {names}: holds no text to read ({', '.join(sorted(READ))}); give another folder")
         read = [p for name, path in kept for p in _passages(name, path.read_text("utf-8", errors="replace"))]
         return cls(tuple(read), left_out)
 

@@ -145,7 +145,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         if similar is None:
             similar = closest(task, self.root) if self.root is not None else ()
         there = [Similar.model_validate(one) for one in similar]
-        found, answers = self._researched(task)
+        research, answers = self._researched(task)
         notes = "\n".join(filter(None, [notes, *answers]))
         decision = self._decision(task, there)
         intent, notes = self._intent(task, notes, decision, there)
@@ -156,7 +156,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         branch = self.rules.branch(complexity, simple=bool(verdict.is_simple), template=suggested)
         if self.path != "auto":
             branch = Branch(self.path, f"path {self.path} was asked for")  # type: ignore[arg-type]
-        notes = "\n\n".join(filter(None, [notes, found.material if found is not None else ""]))
+        notes = "\n\n".join(filter(None, [notes, research.material if research is not None else ""]))
         best, drafts = self._drafted(task, plan, template, branch, notes)
         return CreatedSkill(
             skill_md=best.draft.files["SKILL.md"],
@@ -178,19 +178,19 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
             similar=[one.model_dump() for one in there],
             template=suggested,
             drafts=drafts,
-            readiness=found.readiness if found is not None else None,
-            read=[one.name for one in found.passages] if found is not None else [],
+            readiness=research.readiness if research is not None else None,
+            read=[one.name for one in research.passages] if research is not None else [],
         )
 
     def _researched(self, task: str) -> tuple[Found | None, list[str]]:
         """Look for what the documents say of a task, and ask about the rest; return both."""
         if self.research is None:
             return None, []
-        found: Found = self.research(task=task).found
+        research: Found = self.research(task=task).found
         asked = [
-            (q, self._asked("research", q.question, {"options": " / ".join(q.options)}, 1)) for q in found.questions
+            (q, self._asked("research", q.question, {"options": " / ".join(q.options)}, 1)) for q in research.questions
         ]
-        return found, [f"{q.question} {said}" for q, said in asked if said]
+        return research, [f"{q.question} {said}" for q, said in asked if said]
 
     def _decision(self, task: str, similar: Sequence[Similar]) -> str:
         if not similar:

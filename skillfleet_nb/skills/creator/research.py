@@ -170,11 +170,11 @@ class SkillResearch(dspy.Module):  # type: ignore[misc]  # dspy is untyped
             said = self.clarify(task=task, found=headings, missing=list(lacks)).questions or []
             asked = [one for one in said if one.usable][: self.max_questions]
             notes += ["the model asked nothing that can be answered"] * (not asked)
-        found = Found(
+        research = Found(
             task=task, passages=read, summary=str(answer.summary or ""), readiness=ready, missing=lacks,
             questions=tuple(asked), notes=tuple(notes),
         )  # fmt: skip
-        return dspy.Prediction(found=found, summary=found.summary)
+        return dspy.Prediction(found=research, summary=research.summary)
 
 
 class _Reader:
@@ -197,8 +197,8 @@ class _Reader:
 
     def _open(self, passage: str) -> str:
         """Read a passage that a search named."""
-        found = self._material.passage(passage)
-        if found is None:
+        passage_text = self._material.passage(passage)
+        if passage_text is None:
             return f"there is no passage {passage!r}: search names those there are"
-        self.read[found] = None
-        return found.text
+        self.read[passage_text] = None
+        return passage_text.text
