@@ -19,6 +19,6 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 def _load_jupyter_server_extension(server: ServerApp) -> None:
     """Put the routes beside the server's own."""
-    from skillfleet_nb.server.extension import load
+    from skillfleet_nb.server.door import Door
 
-    load(server)
+    Door(server.web_app, server.root_dir).open()

@@ -1,8 +1,7 @@
-"""Loading: the routes put beside those of the server."""
+"""The handlers of all routes, as they are put beside those of the server."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server.utils import url_path_join
@@ -10,21 +9,11 @@ from jupyter_server.utils import url_path_join
 from skillfleet_nb.server.handlers import Document, Handler, Health, Unknown
 from skillfleet_nb.server.route import PREFIX, pattern
 from skillfleet_nb.server.routes import routes
-from skillfleet_nb.server.service import Service
 from skillfleet_nb.server.stream import Stream
 
 if TYPE_CHECKING:
-    from jupyter_server.serverapp import ServerApp
-
     from skillfleet_nb.server.route import Route
-
-
-def load(server: ServerApp) -> None:
-    """Put the routes beside the server's own; the home is not looked for before somebody asks."""
-    service = Service(Path(server.root_dir))
-    base = server.web_app.settings["base_url"]
-    server.web_app.add_handlers(".*$", handlers(service, base))  # type: ignore[no-untyped-call]
-    server.log.info("Skillfleet answers at %s", url_path_join(base, PREFIX))
+    from skillfleet_nb.server.service import Service
 
 
 def handlers(service: Service, base_url: str) -> list[Any]:

@@ -1,0 +1,48 @@
+"""What every Jupyter server pays for the extension when it starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from skillfleet_nb.server.door import _BELOW
+from skillfleet_nb.server.route import PREFIX
+from skillfleet_nb.server.routes import routes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_START = """
+import json, sys
+from jupyter_server.serverapp import ServerApp
+app = ServerApp(jpserver_extensions={"skillfleet_nb.server": True}, log_level="ERROR")
+app.initialize(argv=[], find_extensions=False, new_httpserver=False)
+ours = [name for name in sys.modules if name.startswith("skillfleet_nb")]
+print(json.dumps([ours, [name for name in ("pydantic", "duckdb", "pandas", "numpy", "dspy") if name in sys.modules]]))
+"""
+
+
+def test_nothing_is_imported_before_somebody_asks(tmp_path: Path) -> None:
+    env = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(tmp_path),
+        "JUPYTER_NO_CONFIG": "1",
+        "JUPYTER_RUNTIME_DIR": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", _START], env=env, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    ours, heavy = json.loads(done.stdout.splitlines()[-1])
+    assert sorted(ours) == ["skillfleet_nb", "skillfleet_nb.server", "skillfleet_nb.server.door"]
+    assert heavy == []
+
+
+def test_the_door_stands_before_every_route() -> None:
+    import re
+
+    for one in routes():
+        for path in (f"{PREFIX}/{one.path}", *one.aliases):
+            assert re.fullmatch(_BELOW, path), path
