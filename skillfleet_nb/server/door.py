@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class Door(Router):
     def __init__(self, application: ServerWebApplication, root: str) -> None:
         self._application, self._root = application, Path(root)
         self._base = str(application.settings["base_url"])
-        self._is_open = False
+        self._is_open, self._since = False, datetime.now(UTC)
 
     def open(self) -> None:
         """Wait for requests."""
@@ -47,5 +48,5 @@ class Door(Router):
         from skillfleet_nb.server.service import Service
 
         self._is_open = True
-        self._application.add_handlers(_EVERY_HOST, handlers(Service(self._root), self._base))  # type: ignore[no-untyped-call]
+        self._application.add_handlers(_EVERY_HOST, handlers(Service(self._root, self._since), self._base))  # type: ignore[no-untyped-call]
         return self._application.find_handler(request)

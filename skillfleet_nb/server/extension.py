@@ -9,7 +9,7 @@ from jupyter_server.utils import url_path_join
 from skillfleet_nb.server.handlers import Document, Handler, Health, Unknown
 from skillfleet_nb.server.route import PREFIX, pattern
 from skillfleet_nb.server.routes import routes
-from skillfleet_nb.server.stream import Stream
+from skillfleet_nb.server.stream import HomeStream, Stream
 
 if TYPE_CHECKING:
     from skillfleet_nb.server.route import Route
@@ -27,7 +27,10 @@ def handlers(service: Service, base_url: str) -> list[Any]:
         (url_path_join(base_url, PREFIX, "health"), Health, shared),
         (url_path_join(base_url, PREFIX, r"openapi\.json"), Document, shared),
     ]
-    entries.append((url_path_join(base_url, PREFIX, pattern("jobs/{job}/stream")), Stream, shared))
+    entries += [
+        (url_path_join(base_url, PREFIX, pattern("jobs/{job}/stream")), Stream, shared),
+        (url_path_join(base_url, PREFIX, "stream"), HomeStream, shared),
+    ]
     entries += [
         (url_path_join(base_url, pattern(path)), Handler, {**shared, "routes": methods})
         for path, methods in by_path.items()

@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from skillfleet_nb.messages import SHELL, read_in
 from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.server.answers import encoded
+from skillfleet_nb.server.home_look import HOME_TICK_S, HomeLook
+from skillfleet_nb.server.sse import message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
     from skillfleet_nb.envelope import Event
+    from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.store import Home
 
 TICK_S = 0.1
@@ -50,7 +56,7 @@ class _Watched(Progress):
             fields = {name: value for name, value in event.fields.items() if name != "scores"}
             milestone = {"seq": event.seq, "at": event.at, "kind": event.kind, "payload": fields}
             self.numbers.append(event.seq)
-            self.milestones.append(_message("milestone", encoded(milestone), event.seq))
+            self.milestones.append(message("milestone", encoded(milestone), event.seq))
 
 
 class Place(NamedTuple):
@@ -61,20 +67,35 @@ class Place(NamedTuple):
 
 
 class Feed:
-    """What is told of one job; made for its first client, and looked at while there are any.
+    """What is told to any number of clients; made for the first one, and looked at while there are any.
 
     Parameters
     ----------
-    home, job_id
-        The job.
+    look
+        Tells what there is to send: the newest state, None where nothing is new; and what ends the stream, None
+        where it goes on.
+    threads
+        Where it looks.
+    tick_s
+        How often.
+    numbers, milestones
+        What every client gets, in order; it grows as it is looked.
     """
 
-    def __init__(self, home: Home, job_id: str, threads: ThreadPoolExecutor) -> None:
-        self._watched = _Watched(home, job_id)
-        self._threads = threads
+    def __init__(
+        self,
+        look: Callable[[], tuple[bytes | None, bytes | None]],
+        threads: ThreadPoolExecutor,
+        tick_s: float = TICK_S,
+        numbers: Sequence[int] = (),
+        milestones: list[bytes] | None = None,
+    ) -> None:
+        self._read, self._threads, self._tick_s = look, threads, tick_s
+        self._numbers, self._milestones = numbers, [] if milestones is None else milestones
         self._clients: set[asyncio.Event] = set()
         self._pump: asyncio.Task[None] | None = None
-        self._state, self._number, self._heard, self._ticks = b"", 0, -1, 0
+        self._state, self._number = b"", 0
+        self.last = b""
         self.ended = False
         self.failed: Exception | None = None
 
@@ -95,26 +116,21 @@ class Feed:
 
     def after(self, seq: int) -> Place:
         """Return the place of a client that has milestones up to a number."""
-        return Place(bisect_right(self._watched.numbers, seq))
+        return Place(bisect_right(self._numbers, seq))
 
     def news(self, place: Place) -> tuple[bytes, Place]:
         """Return what a client has not got yet, and where it is then."""
-        end = min(len(self._watched.milestones), place.milestones + _MOST_AT_ONCE)
-        parts = self._watched.milestones[place.milestones : end]
+        end = min(len(self._milestones), place.milestones + _MOST_AT_ONCE)
+        parts = self._milestones[place.milestones : end]
         if self._number > place.state:
             missed = self._number - place.state - 1 if place.state else 0
-            parts += [_message("dropped", encoded({"states": missed}))] if missed else []
+            parts += [message("dropped", encoded({"states": missed}))] if missed else []
             parts.append(self._state)
         return b"".join(parts), Place(end, self._number)
 
     def is_told(self, place: Place) -> bool:
         """Whether the job has ended, and a client has got all of it."""
-        return self.ended and place == Place(len(self._watched.milestones), self._number)
-
-    @property
-    def last(self) -> bytes:
-        """What ends a stream: a client need not come again."""
-        return _message("end", encoded({"state": str(self._watched.state)}))
+        return self.ended and place == Place(len(self._milestones), self._number)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -127,48 +143,66 @@ class Feed:
                 for news in self._clients:
                     news.set()
             if not self.ended:
-                await asyncio.sleep(TICK_S)
+                await asyncio.sleep(self._tick_s)
         self._pump = None
 
     def _look(self) -> bool:
         """Take in what was written; tell whether there is something to be sent."""
         with read_in(SHELL):
-            p = self._watched.update()
-            self._ticks += 1
-            finished = p.state.is_finished()
-            if self._heard == p.heard and self._ticks % _CLOCK_TICKS and not finished:
-                return False
-            state = {name: getattr(p, name) for name in _STATE}
-            asked = None if p.question is None else p.question.question
-            state |= {"name": p.name, "question": asked, "finished": finished, "line": p.line()}
-        # the state first: whoever reads between the two gets it twice, and never an old one for the new
-        self._state = _message("state", encoded(state))
-        self._heard, self._number = p.heard, self._number + 1
-        self.ended = finished
-        return True
+            state, end = self._read()
+        if state is not None:
+            # the state first: whoever reads between the two gets it twice, and never an old one for the new
+            self._state, self._number = state, self._number + 1
+        if end is not None:
+            self.last, self.ended = end, True
+        return state is not None or self.ended
+
+
+class _JobLook:
+    """Looks at one job."""
+
+    def __init__(self, home: Home, job_id: str) -> None:
+        self.watched = _Watched(home, job_id)
+        self._heard, self._ticks = -1, 0
+
+    def __call__(self) -> tuple[bytes | None, bytes | None]:
+        p = self.watched.update()
+        self._ticks += 1
+        finished = p.state.is_finished()
+        if self._heard == p.heard and self._ticks % _CLOCK_TICKS and not finished:
+            return None, None
+        self._heard = p.heard
+        state = {name: getattr(p, name) for name in _STATE}
+        asked = None if p.question is None else p.question.question
+        state |= {"name": p.name, "question": asked, "finished": finished, "line": p.line()}
+        end = message("end", encoded({"state": str(p.state)})) if finished else None  # a client need not come again
+        return message("state", encoded(state)), end
 
 
 class Feeds:
     """The feeds of all jobs that somebody follows."""
 
     def __init__(self) -> None:
-        self._feeds: dict[str, Feed] = {}
+        self._feeds: dict[str | None, Feed] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="skillfleet-feed")
 
-    def of(self, home: Home, job_id: str) -> Feed:
+    def of_job(self, home: Home, job_id: str) -> Feed:
         """Return the feed of a job; one that has ended is made anew, for the job may go on."""
         feed = self._feeds.get(job_id)
         if feed is None or feed.ended:
-            feed = self._feeds[job_id] = Feed(home, job_id, self._threads)
+            look = _JobLook(home, job_id)
+            seen = look.watched
+            feed = self._feeds[job_id] = Feed(look, self._threads, TICK_S, seen.numbers, seen.milestones)
         return feed
 
-    def leave(self, job_id: str, feed: Feed, news: asyncio.Event) -> None:
+    def of_home(self, fleet: Fleet, since: datetime) -> Feed:
+        """Return the feed of all jobs."""
+        feed = self._feeds.get(None)
+        if feed is None or feed.ended:
+            feed = self._feeds[None] = Feed(HomeLook(fleet, since), self._threads, HOME_TICK_S)
+        return feed
+
+    def leave(self, feed: Feed, news: asyncio.Event) -> None:
         """Let a client go, and the feed with the last one."""
-        if feed.leave(news) and self._feeds.get(job_id) is feed:
-            del self._feeds[job_id]
-
-
-def _message(kind: str, data: bytes, number: int | None = None) -> bytes:
-    """Write a message of an event stream; JSON has no line breaks."""
-    head = f"event: {kind}\n" if number is None else f"id: {number}\nevent: {kind}\n"
-    return head.encode() + b"data: " + data + b"\n\n"
+        if feed.leave(news):
+            self._feeds = {name: other for name, other in self._feeds.items() if other is not feed}

@@ -37,6 +37,7 @@ def document(base_url: str = "/") -> dict[str, Any]:
     health: dict[str, Any] = {"summary": "whether the server answers", "operationId": "get_health", "security": []}
     health["responses"] = {"200": {"description": "it does", "content": _json({"type": "object"})}}
     paths["/jobs/{job}/stream"] = {"get": _stream(names)}
+    paths["/stream"] = {"get": _home_stream(names)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Skillfleet NB", "version": version("skillfleet-nb"), "description": (__doc__ or "").strip()},
@@ -99,6 +100,17 @@ def _stream(names: dict[Any, Any]) -> dict[str, Any]:
             "204": {"description": "it has ended, and all is known"},
             "default": _problem(names),
         },
+    }
+
+
+def _home_stream(names: dict[Any, Any]) -> dict[str, Any]:
+    one = _stream(names)
+    return {
+        **one,
+        "operationId": "get_stream",
+        "summary": "follow the list of jobs, and what calls have cost since the server started",
+        "parameters": [part for part in one["parameters"] if part["in"] != "path"],
+        "responses": {name: part for name, part in one["responses"].items() if name != "204"},
     }
 
 

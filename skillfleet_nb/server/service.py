@@ -24,6 +24,7 @@ from skillfleet_nb.server.route import Call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from pydantic import BaseModel
@@ -45,10 +46,12 @@ class Service:
     ----------
     root
         The server's folder: paths in requests lie below it, and the home is looked for from there.
+    since
+        When the server started.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, since: datetime) -> None:
+        self.root, self.since = root, since
         self.bodies, self.feeds, self.shared = Bodies(), Feeds(), Shared()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="skillfleet-server")
         self._asked: defaultdict[str, deque[float]] = defaultdict(deque)

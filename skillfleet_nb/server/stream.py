@@ -1,4 +1,4 @@
-"""The handler of streams: a job's feed as Server-Sent Events."""
+"""The handlers of streams: a feed as Server-Sent Events."""
 
 from __future__ import annotations
 
@@ -22,24 +22,28 @@ _HEARTBEAT_S = 15.0
 class Stream(Base):
     """Follows a job until it ends; ``Last-Event-ID`` goes on behind a milestone."""
 
+    async def _feed(self, **path: str) -> Feed:
+        """Find what is followed."""
+        job = await self.service.off_loop(lambda: self.service.fleet.job(path["job"]))
+        return self.service.feeds.of_job(job.home, job.id)
+
     @allow_unauthenticated  # answered as a problem, not with a page to log in at
-    async def get(self, job: str) -> None:
+    async def get(self, **path: str) -> None:
         """Send what happens."""
         try:
             await self.admit("read", "skillfleet:jobs")
             seen = self._seen()
-            job_handle = await self.service.off_loop(lambda: self.service.fleet.job(job))
+            feed = await self._feed(**path)
         except Exception as exc:  # noqa: BLE001  told as any other
-            self.refuse(exc, is_named_in_path=True)
+            self.refuse(exc, is_named_in_path=bool(path))
             return
-        feed = self.service.feeds.of(job_handle.home, job_handle.id)
         self._news = await feed.join()
         try:
             await self._follow(feed, seen)
         except (StreamClosedError, asyncio.CancelledError):
             pass  # the client has gone
         finally:
-            self.service.feeds.leave(job_handle.id, feed, self._news)
+            self.service.feeds.leave(feed, self._news)
 
     def on_connection_close(self) -> None:
         """Wake what waits for news: there is nobody to tell."""
@@ -90,3 +94,12 @@ class Stream(Base):
                 await asyncio.wait_for(self._news.wait(), _HEARTBEAT_S)
                 continue
             self.write(b": still here\n\n")
+
+
+class HomeStream(Stream):
+    """Follows all jobs, until the client goes."""
+
+    async def _feed(self, **path: str) -> Feed:
+        del path
+        fleet = await self.service.off_loop(lambda: self.service.fleet)
+        return self.service.feeds.of_home(fleet, self.service.since)

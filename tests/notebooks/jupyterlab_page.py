@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
+LABEXTENSIONS = ROOT / "skillfleet_nb" / "server" / "labextensions"
 ARTIFACTS = ROOT / "tests" / "artifacts"
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
@@ -225,6 +226,7 @@ class Lab:
                     *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
                     *(f"--IdentityProvider.token={self._token}", f"--ServerApp.root_dir={self._notebooks}"),
                     *("--LabApp.expose_app_in_browser=True", "--LabApp.collaborative=False"),
+                    f"--LabApp.extra_labextensions_path={LABEXTENSIONS}",  # those of this tree, not of an installation
                 ],
                 env=_environment(folder),
                 stdout=log,

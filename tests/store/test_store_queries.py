@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "skill_paths": queries.skill_paths,
     "jobs": queries.jobs,
     "job_names": queries.job_names,
+    "latest_jobs": lambda s: queries.latest_jobs(s, 10),
     "job_setups": lambda s: queries.job_setups(s, ["none"]),
     "open_questions": queries.open_questions,
     "trials": lambda s: queries.trials(s, ["none"]),
@@ -50,6 +52,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
 }
 OTHERS: dict[str, tuple[Callable[[Store], object], object]] = {
     "committed_usd": (lambda s: queries.committed_usd(s, "ann"), 0.0),
+    "spent_usd": (lambda s: queries.spent_usd(s, datetime(2020, 1, 1, tzinfo=UTC)), 0.0),
     "ratings": (queries.ratings, {}),
     "grades": (lambda s: queries.grades(s, "none"), {}),
     "last_analysis": (lambda s: queries.last_analysis(s, "none"), None),

@@ -9,7 +9,15 @@ counts 0 where scores are averaged.
 from skillfleet_nb.store.queries._advice import Experience, experience, is_recommended, recommendations
 from skillfleet_nb.store.queries._calls import calls, calls_by_model, calls_that_end_with, failed_calls, latencies
 from skillfleet_nb.store.queries._examples import example_history, grades, last_analysis, ratings
-from skillfleet_nb.store.queries._jobs import committed_usd, job_names, job_setups, jobs, open_questions
+from skillfleet_nb.store.queries._jobs import (
+    committed_usd,
+    job_names,
+    job_setups,
+    jobs,
+    latest_jobs,
+    open_questions,
+    spent_usd,
+)
 from skillfleet_nb.store.queries._monitoring import (
     ab_scores,
     ab_tests,
@@ -65,6 +73,7 @@ __all__ = [
     "jobs",
     "last_analysis",
     "latencies",
+    "latest_jobs",
     "open_questions",
     "outcomes",
     "program_ids",
@@ -75,5 +84,6 @@ __all__ = [
     "ratings",
     "recommendations",
     "skill_paths",
+    "spent_usd",
     "trials",
 ]

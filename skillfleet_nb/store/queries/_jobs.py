@@ -8,7 +8,7 @@ from skillfleet_nb.store.job_filter import condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import date
+    from datetime import date, datetime
 
     import pandas as pd
 
@@ -55,6 +55,26 @@ def jobs(
         archived=archived,
     )  # fmt: skip
     return store.frame(f"FROM jobs WHERE {where} ORDER BY created_at DESC", values)
+
+
+def latest_jobs(store: Store, limit: int) -> pd.DataFrame:
+    """What a list shows of jobs that are not archived: those that are not over, and then the newest."""
+    return store.frame(
+        """
+        SELECT job_id, name, state, optimizer, engine, baseline_score AS baseline, best_score AS best, verdict,
+            lm_calls AS calls, cost_usd, wall_s, created_at, finished_at
+        FROM jobs WHERE NOT archived
+        ORDER BY state IN ('pending', 'running', 'pending_hitl') DESC, created_at DESC LIMIT ?""",
+        [limit],
+    )
+
+
+def spent_usd(store: Store, since: datetime) -> float:
+    """USD that calls of models have cost from a moment on, as far as their prices are known."""
+    frame = store.frame(
+        'SELECT coalesce(sum(cost_usd), 0.0) AS usd FROM lm_calls WHERE NOT cached AND "at" >= ?', [since]
+    )
+    return float(frame.usd.iloc[0])
 
 
 def job_names(store: Store) -> pd.DataFrame:
