@@ -183,6 +183,14 @@ class LabPage:
         cell = self._page.locator(".jp-CodeCell").filter(has=self._page.locator(".cm-line").first.filter(has_text=of))
         return cell.locator(".jp-Cell-outputArea")
 
+    def part(self, selector: str) -> Locator:
+        """Find a part of the page."""
+        return self._page.locator(selector)
+
+    def answer(self, address: str, status: int) -> None:
+        """Let requests to an address be answered with an error, from the next load of the page on."""
+        self._page.route(address, lambda route: route.fulfill(status=status))
+
     def screenshots(self, name: str, width: int = _WIDTH) -> list[Path]:
         """Keep pictures of the whole notebook, top to bottom, under ``tests/artifacts``."""
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
@@ -254,6 +262,11 @@ class Lab:
                 break
             return
         pytest.fail(f"JupyterLab did not start:\n{self._log.read_text('utf-8', 'replace')[-2000:]}")
+
+    @property
+    def home(self) -> Path:
+        """The home of all kernels, and of the server."""
+        return self._notebooks.parent / "home"
 
     def open(self, notebook: NotebookNode, name: str) -> LabPage:
         """Open a copy of `notebook` without its outputs, called `name`, with a kernel of its own."""

@@ -68,9 +68,9 @@ export function plugin(lab, version) {
       const item = cost(open);
       server.follow((news) => { jobs.show(news); item.show(news); commands.notifyCommandChanged(); });
 
-      commands.addCommand("skillfleet:jobs", { label: "Show Jobs", caption: "Open the list of Skillfleet's jobs", execute: open });
+      commands.addCommand("skillfleet:jobs", { label: "Show Skillfleet Jobs", caption: "Open the list of Skillfleet's jobs", execute: open });
       commands.addCommand("skillfleet:watch", {
-        label: "Watch the Newest Job",
+        label: "Watch the Newest Skillfleet Job",
         caption: "Open the monitor of a job: the one that is named, or the newest",
         isEnabled: () => server.news.jobs.length > 0,
         execute: ({ job } = {}) => {

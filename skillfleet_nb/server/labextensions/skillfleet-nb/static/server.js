@@ -25,14 +25,14 @@ export class Server {
       answer = await fetch(new URL(path, this.api), { method, headers, signal, body: body && JSON.stringify(body) });
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new Error("the Jupyter server does not answer");
+      throw new Error("The Jupyter server does not answer");
     }
     if (answer.ok) return answer;
     const problem = answer.headers.get("Content-Type")?.startsWith("application/problem+json") ? await answer.json() : null;
     if (problem) throw new Error(problem.detail);
     throw new Error(answer.status === 404
-      ? "the Jupyter server runs without Skillfleet's extension: pip install 'skillfleet-nb[server]', then restart it"
-      : `the Jupyter server answers ${answer.status}`);
+      ? "The Jupyter server runs without Skillfleet's extension: pip install 'skillfleet-nb[server]', then restart it"
+      : `The Jupyter server answers ${answer.status}`);
   }
 
   async json(path, options) {
@@ -66,7 +66,7 @@ export class Server {
 
   async read() {
     const stream = (this.stream = new AbortController());
-    let problem = "the Jupyter server has closed the connection";
+    let problem = "The Jupyter server has closed the connection";
     try {
       const answer = await this.ask("stream", { signal: stream.signal });
       for await (const [kind, data] of messages(answer.body)) {
