@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import JobError, unknown
+from skillfleet_nb.insights.methods import InsightMethods
 from skillfleet_nb.monitoring.methods import MonitoringMethods
 from skillfleet_nb.reports.registry_methods import RegistryMethods
 from skillfleet_nb.runs.creation import CreateRequest
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.skill_work import SkillWork
 
 
-class Fleet(RegistryMethods, MonitoringMethods):
+class Fleet(RegistryMethods, MonitoringMethods, InsightMethods):
     """Jobs, their facts and their programs, in one home.
 
     Parameters

@@ -44,7 +44,7 @@ LAYERS: list[set[str]] = [
     {"store", "lm", "offline", "local"},
     {"programs", "skills", "data", "modules"},
     {"runs", "optimizers", "charts"},
-    {"reports", "advice", "monitoring"},
+    {"reports", "advice", "monitoring", "insights"},
     {"fleet", "remote"},
     {"testing"},
     {"commands", "magics", "widgets", "cli", "server"},

@@ -16,6 +16,7 @@ from skillfleet_nb.events.audit import AUDIT as AUDIT
 from skillfleet_nb.events.audit import Requested as Requested
 from skillfleet_nb.events.curation import CURATION as CURATION
 from skillfleet_nb.events.curation import Curated as Curated
+from skillfleet_nb.events.insights import InsightPayload
 from skillfleet_nb.events.members import MemberTold as MemberTold
 from skillfleet_nb.events.members import ShareTold as ShareTold
 from skillfleet_nb.events.monitoring import AB_TESTS as AB_TESTS
@@ -425,7 +426,7 @@ AnyPayload = Annotated[
     | CandidateDecided | MemberTold | ShareTold | SkillCreated | Result | ReviewAsked | ReviewAnswered
     | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen
     | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved
-    | SignatureMigrated | Answered | Curated | Requested | MonitoringPayload,
+    | SignatureMigrated | Answered | Curated | Requested | InsightPayload | MonitoringPayload,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

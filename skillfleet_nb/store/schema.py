@@ -265,6 +265,11 @@ def m027_learning(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m028_notes(con: duckdb.DuckDBPyConnection) -> None:
+    """Show notes, and what people decided of insights: views alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -287,6 +292,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m025_golden_sets,
     m026_kinds_of_drift,
     m027_learning,
+    m028_notes,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

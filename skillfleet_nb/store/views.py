@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skillfleet_nb.store.insight_views import INSIGHT_VIEWS
 from skillfleet_nb.store.monitoring_views import MONITORING_VIEWS
 from skillfleet_nb.store.registry_views import REGISTRY_VIEWS
 
@@ -220,5 +221,6 @@ VIEWS = {
         JOIN (SELECT job_id, name FROM jobs) USING (job_id)""",
     **REGISTRY_VIEWS,
     **MONITORING_VIEWS,
+    **INSIGHT_VIEWS,
 }
 """Query of each relation, in the order in which they rest on each other."""

@@ -49,8 +49,20 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "programs_with_demos": queries.programs_with_demos,
     "example_history": queries.example_history,
     "recommendations": queries.recommendations,
+    "run_outcomes": queries.run_outcomes,
+    "answer_costs": lambda s: queries.answer_costs(s, ["none"]),
+    "learning_curves": queries.learning_curves,
+    "unsolved_examples": queries.unsolved_examples,
+    "notes": queries.notes,
+    "pinned_insights": queries.pinned_insights,
 }
 OTHERS: dict[str, tuple[Callable[[Store], object], object]] = {
+    "insight_decisions": (queries.insight_decisions, {}),
+    "jobs_query": (lambda _: queries.jobs_query(["a'b"]), "FROM jobs WHERE job_id IN ('a''b') ORDER BY finished_at"),
+    "examples_query": (
+        lambda _: queries.examples_query(["a"]),
+        "FROM example_history WHERE example_id IN ('a') ORDER BY example_id, run",
+    ),
     "committed_usd": (lambda s: queries.committed_usd(s, "ann"), 0.0),
     "spent_usd": (lambda s: queries.spent_usd(s, datetime(2020, 1, 1, tzinfo=UTC)), 0.0),
     "ratings": (queries.ratings, {}),
