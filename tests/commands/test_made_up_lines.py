@@ -68,7 +68,8 @@ def test_what_cannot_be_written_is_told_before_the_work_is_done(
             assert main([*one.path, *("nothing" for _ in needed), *words]) == 2
             assert f"cannot write '{odd}': " in (said := capsys.readouterr().err)
             assert why in said
-    assert {one.path[0] for one in tried} == {"compare", "export", "notes", "plot", "program", "save", "skill", "trainset"}
+    writers = {one.path[0] for one in tried}
+    assert writers == {"compare", "export", "notes", "plot", "program", "save", "skill", "trainset"}
     assert main(["recommend", "nothing", "--train", "nothing", "--metric", "nothing", "-o", "a b"]) == 2
     assert "-o 'a b': no variable can have this name" in capsys.readouterr().err
 
