@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.grammar import argument, command
-from skillfleet_nb.commands.server_process import HERE, await_start, end, ended_by_term, free_port
+from skillfleet_nb.commands.server_process import HERE, await_start, door, end, ended_by_term, free_port
 from skillfleet_nb.commands.views import Note, RunHistory
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.html import fill
 
 if TYPE_CHECKING:
     import argparse
@@ -76,23 +75,13 @@ def _serve(c: Context, port: int, *, dark: bool, browser: bool) -> Note:
                 await_start(server, address.partition("?")[0], log, "Voilà")
                 c.say(Note(f"the dashboard is at {address}\nCtrl-C ends it"))
                 if browser:
-                    webbrowser.open(_door(Path(folder), address))
+                    webbrowser.open(door(Path(folder), address))
                 server.wait()
         except KeyboardInterrupt:
             pass
         finally:
             end(server)
     return Note("the dashboard has ended")
-
-
-def _door(folder: Path, address: str) -> str:
-    """Return what a browser is started with: a page of this user's alone that leads to the address.
-
-    A browser's arguments can be read by every user of the machine, and the address holds the token.
-    """
-    door = folder / "open.html"  # the folder is private
-    door.write_text(fill("<meta http-equiv='refresh' content='0;url={}'>", address), "utf-8")
-    return door.as_uri()
 
 
 def _notebook(home: str) -> str:

@@ -7,12 +7,13 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import webbrowser
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command
-from skillfleet_nb.commands.server_process import HERE, await_start, end, ended_by_term, free_port
+from skillfleet_nb.commands.server_process import HERE, await_start, door, end, ended_by_term, free_port
 from skillfleet_nb.commands.views import Note
 from skillfleet_nb.errors import InputError
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.commands.context import Context
 
-_ABOUT = """Serve the jobs of a home over HTTP, behind a token, until Ctrl-C ends it.
+_ABOUT = """Serve the jobs of a home over HTTP, behind a token, until Ctrl-C ends it, with a page that follows them.
 
 In JupyterLab the same routes are there without this command: it is for machines that have no notebook. The token is
 $JUPYTER_TOKEN, or a new one; who comes with $SKILLFLEET_VIEWER_TOKEN may look and not spend."""
@@ -35,8 +36,9 @@ $JUPYTER_TOKEN, or a new one; who comes with $SKILLFLEET_VIEWER_TOKEN may look a
     argument(
         "--ip", default=HERE, metavar="ADDRESS", help=f"address to listen at; by default this machine's own, {HERE}"
     ),
+    argument("--no-browser", action="store_true", help="open no page"),
     about=_ABOUT,
-    examples=("serve", "serve --port 8888 --root project"),
+    examples=("serve", "serve --port 8888 --root project --no-browser"),
     task="Learn from runs",
     place=12,
 )
@@ -66,8 +68,10 @@ def _serve(c: Context, a: argparse.Namespace) -> Note:
                 c.say(Note(f"serving {c.fleet.home} at {address}\nexport SKILLFLEET_SERVER={address}"))
                 if "JUPYTER_TOKEN" not in os.environ:
                     c.say(Note(f"export SKILLFLEET_TOKEN={token}"))
-                c.say(Note("Ctrl-C ends it"))
+                c.say(Note(f"its page is {address}/skillfleet\nCtrl-C ends it"))
                 sys.stdout.flush()
+                if not a.no_browser:
+                    webbrowser.open(door(Path(folder), f"{address}/skillfleet?token={token}"))
                 server.wait()
         except KeyboardInterrupt:
             pass

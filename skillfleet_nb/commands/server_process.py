@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.html import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,23 @@ def await_start(server: subprocess.Popen[bytes], address: str, log: Path, what: 
             return
     output = " ".join(log.read_text("utf-8", "replace")[-_SHOWN:].split())
     raise InputError(f"{what} did not start: {output or 'it said nothing'}")
+
+
+def door(folder: Path, address: str) -> str:
+    """Return what a browser is started with: a page of this user's alone that leads to the address.
+
+    A browser's arguments can be read by every user of the machine, and the address holds the token.
+
+    Parameters
+    ----------
+    folder
+        Of this user alone.
+    address
+        Where the page leads.
+    """
+    page = folder / "open.html"
+    page.write_text(fill("<meta http-equiv='refresh' content='0;url={}'>", address), "utf-8")
+    return page.as_uri()
 
 
 def end(server: subprocess.Popen[bytes]) -> None:

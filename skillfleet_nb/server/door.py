@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 
 _EVERY_HOST = ".*$"
-_BELOW = r"(?:skillfleet|api/v[12])/.*"  # the routes, and the addresses they had before
+_BELOW = r"(?:skillfleet(?:/.*)?|api/v[12]/.*)"  # the page and the routes, and the addresses they had before
 
 
 class Door(Router):

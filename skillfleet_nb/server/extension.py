@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server.utils import url_path_join
 
 from skillfleet_nb.server.handlers import Document, Handler, Health, Unknown
+from skillfleet_nb.server.page import Page, Static
 from skillfleet_nb.server.route import PREFIX, pattern
 from skillfleet_nb.server.routes import routes
 from skillfleet_nb.server.stream import HomeStream, Stream
@@ -34,5 +35,9 @@ def handlers(service: Service, base_url: str) -> list[Any]:
     entries += [
         (url_path_join(base_url, pattern(path)), Handler, {**shared, "routes": methods})
         for path, methods in by_path.items()
+    ]
+    entries += [
+        (url_path_join(base_url, "skillfleet/?"), Page),
+        (url_path_join(base_url, r"skillfleet/static/([\w.]+)"), Static),
     ]
     return [*entries, (url_path_join(base_url, "skillfleet/(.*)"), Unknown, shared)]

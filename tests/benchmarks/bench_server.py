@@ -60,7 +60,7 @@ def write_home(home: Home) -> None:
 @contextmanager
 def served(root: Path) -> Iterator[tuple[str, psutil.Process]]:
     env = {**os.environ, "SKILLFLEET_HOME": str(root / ".skillfleet"), "JUPYTER_TOKEN": TOKEN}
-    command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--root", str(root)]
+    command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--no-browser", "--root", str(root)]
     process = subprocess.Popen(command, env=env, cwd=root, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

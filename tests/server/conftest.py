@@ -63,7 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "SKILLFLEET_HOME": str(home), "JUPYTER_TOKEN": TOKEN, "SKILLFLEET_VIEWER_TOKEN": VIEWER,
         "JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
     }  # fmt: skip
-    command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--root", str(root)]
+    command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--no-browser", "--root", str(root)]
     process = subprocess.Popen(command, env=env, cwd=root, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -62,3 +62,13 @@ def test_a_picture_is_what_the_monitor_of_a_notebook_draws(server: Server, finis
     page = server.viewer.get("/monitor").json()
     assert "export default { render }" in page["esm"]
     assert "--sf-blue" in page["css"]
+
+
+def test_the_page_is_for_who_may_read(server: Server) -> None:
+    page = f"{server.address}/skillfleet"
+    assert "page.js" in server.viewer.get(page).text
+    assert server.viewer.get(f"{page}/static/views.js").headers["content-type"] == "text/javascript"
+    assert server.viewer.get(f"{page}/static/package.json").status_code == 404
+    for path in ("", "/static/views.js", "/static/package.json"):
+        answer = server.stranger.get(page + path)
+        assert (answer.status_code, "/login" in answer.headers["location"]) == (302, True)

@@ -1,0 +1,64 @@
+"""The page of ``skillfleet serve`` in a real browser: jobs as they go, their monitor, light, dark and narrow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from jupyterlab_page import violations
+from playwright.sync_api import expect
+
+from skillfleet_nb.events import JobCreated, JobState, Result, StateChanged, Trial
+from skillfleet_nb.store import Home, Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+CREATED = JobCreated(name="intents", optimizer="gepa", program="p", metric="m", engine="thread", seed=0)
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    env = {**os.environ, "SKILLFLEET_HOME": str(tmp_path / ".skillfleet"), "JUPYTER_TOKEN": "the-owner"}
+    env |= {"JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+    command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--no-browser", "--root", str(tmp_path)]
+    process = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("its page is "))
+        yield line.strip().removeprefix("its page is ")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_jobs_are_followed_and_stopped_on_the_page(browser: Browser, address: str, tmp_path: Path) -> None:
+    context = browser.new_context(viewport={"width": 1100, "height": 700}, color_scheme="dark")
+    page = context.new_page()
+    page.goto(f"{address}?token=the-owner")
+    expect(page.get_by_text("No jobs yet.")).to_be_visible()
+    assert "token" not in page.url
+    home = Home.find(tmp_path / ".skillfleet")
+    with Journal(home, "job-1") as journal:
+        trial = Trial(trial=0, split="val", full_eval=True, n_examples=20, score=0.5, program_id="a")
+        journal.append_many([CREATED, StateChanged(state=JobState.RUNNING), trial])
+        expect(page.locator(".sf-score")).to_contain_text("best 50.0")
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            assert violations(page, "body") == []
+        page.set_viewport_size({"width": 420, "height": 700})
+        assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
+        page.get_by_role("button", name="Stop and keep best").click()
+        expect(page.get_by_role("button", name="Stop and keep best")).to_be_disabled()
+        expect(page.locator(".sf-told")).to_be_hidden()
+        assert '"cancel"' in (home.journal_dir("job-1") / "control.jsonl").read_text("utf-8")
+        journal.append_many([Result(best_score=0.5, summary="fine"), StateChanged(state=JobState.CANCELLED)])
+    expect(page.get_by_label("Recent jobs").get_by_text("cancelled")).to_be_visible()
+    context.close()
