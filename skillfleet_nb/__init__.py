@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.review.reviewer import ask
     from skillfleet_nb.skills import Skill
     from skillfleet_nb.skills.creator import skill_creator
+    from skillfleet_nb.tracing.monitored import monitored
     from skillfleet_nb.widgets.monitor import Monitor
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ __all__ = [
     "RemoteFleet",
     "Skill",
     "ask",
+    "monitored",
     "offline_lm",
     "signature_version",
     "skill_creator",
@@ -50,6 +52,7 @@ _HOMES = {
     "RemoteFleet": "skillfleet_nb.remote.fleet",
     "Skill": "skillfleet_nb.skills",
     "ask": "skillfleet_nb.runs.review.reviewer",
+    "monitored": "skillfleet_nb.tracing.monitored",
     "offline_lm": "skillfleet_nb.offline",
     "signature_version": "skillfleet_nb.programs.signatures",
     "skill_creator": "skillfleet_nb.skills.creator",

@@ -24,6 +24,7 @@ from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.store import Home, Store, queries
 from skillfleet_nb.store.blobs import Blobs
+from skillfleet_nb.tracing.methods import TracingMethods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.skill_work import SkillWork
 
 
-class Fleet(RegistryMethods, MonitoringMethods, InsightMethods):
+class Fleet(RegistryMethods, MonitoringMethods, InsightMethods, TracingMethods):
     """Jobs, their facts and their programs, in one home.
 
     Parameters

@@ -44,7 +44,7 @@ LAYERS: list[set[str]] = [
     {"store", "lm", "offline", "local"},
     {"programs", "skills", "data", "modules"},
     {"runs", "optimizers", "charts"},
-    {"reports", "advice", "monitoring", "insights"},
+    {"reports", "advice", "monitoring", "insights", "tracing"},
     {"fleet", "remote"},
     {"testing"},
     {"commands", "magics", "widgets", "cli", "server"},
@@ -59,6 +59,7 @@ LOADED_ON_USE = {
     "skills/creator/research.py",
     "monitoring/route.py",
     "testing/task.py",
+    "tracing/tracer.py",
 }
 """Files whose public classes are DSPy modules: nothing imports them before they are asked for."""
 HEAVY = {

@@ -29,6 +29,7 @@ from skillfleet_nb.events.registry import Answered as Answered
 from skillfleet_nb.events.registry import SignatureMigrated as SignatureMigrated
 from skillfleet_nb.events.registry import VersionRegistered as VersionRegistered
 from skillfleet_nb.events.skills import SkillCreated as SkillCreated
+from skillfleet_nb.events.tracing import Traced as Traced
 
 Role = Literal["task", "prompt", "reflection", "judge"]
 READ: dict[str, str] = {"task": "answers", "prompt": "proposals", "reflection": "proposals", "judge": "grades"}
@@ -426,7 +427,7 @@ AnyPayload = Annotated[
     | CandidateDecided | MemberTold | ShareTold | SkillCreated | Result | ReviewAsked | ReviewAnswered
     | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen
     | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved
-    | SignatureMigrated | Answered | Curated | Requested | InsightPayload | MonitoringPayload,
+    | SignatureMigrated | Answered | Traced | Curated | Requested | InsightPayload | MonitoringPayload,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

@@ -152,12 +152,7 @@ class StoredProgram(Readable):
         They are known by their prompts, which end with the example's inputs and hold the program's instructions; none
         where prompts or examples were not kept.
         """
-        example = self.programs.examples.get(example_id)
-        texts = [v for v in (example.inputs().toDict().values() if example is not None else ()) if isinstance(v, str)]
-        if not texts:
-            return []
-        within = _TAIL + 2 * sum(map(len, texts))
-        frame = queries.calls_that_end_with(self._store, self.job.id, texts, within=within, limit=_MOST_CALLS)
+        frame = calls_for(self._store, self.programs, example_id)
         said = [_spaced(text) for text in describe(self.state).instructions.values()]
         rows = ({str(name): value for name, value in row.items()} for row in frame.to_dict("records"))
         return [row for row in rows if any(text in _spaced(row["prompt"]) for text in said)]
@@ -322,3 +317,16 @@ def find(
 
 def _number(value: float) -> float | None:
     return None if is_missing(value) else float(value)
+
+
+def calls_for(store: Store, programs: StoredPrograms, example_id: str) -> pd.DataFrame:
+    """Return the calls that a job's programs made for an example, in order: rows of ``lm_calls``.
+
+    They are known by their prompts, which end with the example's inputs; none where prompts or examples were not kept.
+    """
+    example = programs.examples.get(example_id)
+    texts = [v for v in (example.inputs().toDict().values() if example is not None else ()) if isinstance(v, str)]
+    if not texts:
+        return queries.calls(store, programs.job.id, limit=0)
+    within = _TAIL + 2 * sum(map(len, texts))
+    return queries.calls_that_end_with(store, programs.job.id, texts, within=within, limit=_MOST_CALLS)

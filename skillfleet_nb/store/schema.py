@@ -270,6 +270,11 @@ def m028_notes(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m029_traces(con: duckdb.DuckDBPyConnection) -> None:
+    """Show what monitored programs did, and each of their calls: views alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -293,6 +298,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m026_kinds_of_drift,
     m027_learning,
     m028_notes,
+    m029_traces,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from skillfleet_nb.store.insight_views import INSIGHT_VIEWS
 from skillfleet_nb.store.monitoring_views import MONITORING_VIEWS
 from skillfleet_nb.store.registry_views import REGISTRY_VIEWS
+from skillfleet_nb.store.tracing_views import TRACING_VIEWS
 
 VIEWS = {
     # What a job bought is added up per segment while folding, so this costs the same at any number of calls.
@@ -222,5 +223,6 @@ VIEWS = {
     **REGISTRY_VIEWS,
     **MONITORING_VIEWS,
     **INSIGHT_VIEWS,
+    **TRACING_VIEWS,
 }
 """Query of each relation, in the order in which they rest on each other."""

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 FRAMES: dict[str, Callable[[Store], object]] = {
     "program_uses": queries.program_uses,
+    "monitored_programs": queries.monitored_programs,
+    "predictions": lambda s: queries.predictions(s, "none", limit=1),
+    "spans": lambda s: queries.spans(s, "none", limit=1),
+    "trial_spans": lambda s: queries.trial_spans(s, "none"),
+    "call_spans": lambda s: queries.call_spans(s, "none", content=True),
     "ab_tests": queries.ab_tests,
     "drift_checks": queries.drift_checks,
     "golden_sets": queries.golden_sets,

@@ -28,6 +28,7 @@ RELATIONS += ("shares", "skill_paths")
 RELATIONS += ("program_versions", "alias_history", "program_aliases", "signature_migrations", "live_answers")
 RELATIONS += ("ab_tests", "ab_splits", "ab_answers", "ab_feedback", "ab_units", "drift_checks")
 RELATIONS += ("golden_history", "golden_examples", "learn_steps", "feedback", "notes", "insight_decisions")
+RELATIONS += ("spans", "predictions")
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sql.md"
 
 

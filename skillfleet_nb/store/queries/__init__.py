@@ -55,6 +55,7 @@ from skillfleet_nb.store.queries._scores import (
     trials,
 )
 from skillfleet_nb.store.queries._skills import skill_paths
+from skillfleet_nb.store.queries._tracing import call_spans, monitored_programs, predictions, spans, trial_spans
 
 __all__ = [
     "Experience",
@@ -63,6 +64,7 @@ __all__ = [
     "ab_units",
     "answer_costs",
     "best_scores",
+    "call_spans",
     "calls",
     "calls_by_model",
     "calls_that_end_with",
@@ -90,10 +92,12 @@ __all__ = [
     "latencies",
     "latest_jobs",
     "learning_curves",
+    "monitored_programs",
     "notes",
     "open_questions",
     "outcomes",
     "pinned_insights",
+    "predictions",
     "program_ids",
     "program_scores",
     "program_uses",
@@ -103,7 +107,9 @@ __all__ = [
     "recommendations",
     "run_outcomes",
     "skill_paths",
+    "spans",
     "spent_usd",
+    "trial_spans",
     "trials",
     "unsolved_examples",
 ]

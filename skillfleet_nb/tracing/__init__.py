@@ -1,0 +1,1 @@
+"""Programs in use and runs, call by call: traces, their trees, and where they go."""
