@@ -6,7 +6,8 @@ A position is read off the sizes of journal segments, so it is told without a qu
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, defaultdict
+import time
+from collections import OrderedDict, defaultdict, deque
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _MOST_KEPT, _LARGEST = 256, 1 << 20
+ANEW_S, FRESH_S = 0.5, 3.0
+"""Of what is asked for many times a second: the age at which it is made anew, at the earliest, and its greatest."""
+_SHARE = 0.1  # of the time that may go into making one again and again, for whoever asks waits for the processor too
+RUSH = 10
+"""How many times a second that is, at least."""
 
 
 class Position(NamedTuple):
@@ -88,6 +94,60 @@ class Shared:
             self._next[what] = asyncio.create_task(run())
         answer: _T = await asyncio.shield(self._next[what])
         return answer
+
+
+class Made(NamedTuple):
+    """An answer as it was sent; its position is None where something was written while it was made."""
+
+    body: bytes
+    position: Position | None
+    cache_control: str
+
+
+class Rush:
+    """Answers to what is asked many times a second: up to `FRESH_S` old, and made anew beside those who ask.
+
+    Who asks less often always gets what is true as they ask.  What was made before a change that somebody learned of
+    here is given to nobody: see :meth:`forget`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._asked: dict[str, deque[float]] = {}
+        self._made: dict[str, tuple[float, float, Made]] = {}  # when its making began, and when the next is due
+        self._changed = 0.0
+
+    def get(self, address: str) -> tuple[Made | None, bool]:
+        """Return the answer that will do, and whether it is time to make the next."""
+        now = self._clock()
+        if len(self._asked) > _MOST_KEPT and address not in self._asked:
+            self._asked.clear()
+            self._made.clear()
+        asked = self._asked.setdefault(address, deque(maxlen=RUSH))
+        asked.append(now)
+        began, due, made = self._made.get(address, (0.0, 0.0, None))
+        is_rush = len(asked) == RUSH and now - asked[0] < 1.0
+        if made is None or not is_rush or began <= self._changed or now - began > FRESH_S:
+            return None, False
+        return made, now > due
+
+    def put(self, address: str, began: float, made: Made) -> None:
+        """Keep an answer whose making began at a moment of the clock."""
+        if len(made.body) <= _LARGEST and address in self._asked:
+            now = self._clock()
+            self._made[address] = (
+                began,
+                min(began + FRESH_S - ANEW_S, max(began + ANEW_S, now + (now - began) / _SHARE)),
+                made,
+            )
+
+    def now(self) -> float:
+        """Return what the clock says."""
+        return self._clock()
+
+    def forget(self) -> None:
+        """Take note that somebody has learned here of something new."""
+        self._changed = self._clock()
 
 
 class Bodies:

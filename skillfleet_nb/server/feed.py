@@ -80,6 +80,8 @@ class Feed:
         How often.
     numbers, milestones
         What every client gets, in order; it grows as it is looked.
+    tell
+        Called before clients are sent something new.
     """
 
     def __init__(
@@ -89,8 +91,9 @@ class Feed:
         tick_s: float = TICK_S,
         numbers: Sequence[int] = (),
         milestones: list[bytes] | None = None,
+        tell: Callable[[], None] = lambda: None,
     ) -> None:
-        self._read, self._threads, self._tick_s = look, threads, tick_s
+        self._read, self._threads, self._tick_s, self._tell = look, threads, tick_s, tell
         self._numbers, self._milestones = numbers, [] if milestones is None else milestones
         self._clients: set[asyncio.Event] = set()
         self._pump: asyncio.Task[None] | None = None
@@ -140,6 +143,7 @@ class Feed:
             except Exception as exc:  # noqa: BLE001  told to whoever listens
                 self.failed, self.ended, has_news = exc, True, True
             if has_news:
+                self._tell()
                 for news in self._clients:
                     news.set()
             if not self.ended:
@@ -180,9 +184,16 @@ class _JobLook:
 
 
 class Feeds:
-    """The feeds of all jobs that somebody follows."""
+    """The feeds of all jobs that somebody follows.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    tell
+        Called before clients are sent something new.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._tell = tell
         self._feeds: dict[str | None, Feed] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="skillfleet-feed")
 
@@ -192,14 +203,14 @@ class Feeds:
         if feed is None or feed.ended:
             look = _JobLook(home, job_id)
             seen = look.watched
-            feed = self._feeds[job_id] = Feed(look, self._threads, TICK_S, seen.numbers, seen.milestones)
+            feed = self._feeds[job_id] = Feed(look, self._threads, TICK_S, seen.numbers, seen.milestones, self._tell)
         return feed
 
     def of_home(self, fleet: Fleet, since: datetime) -> Feed:
         """Return the feed of all jobs."""
         feed = self._feeds.get(None)
         if feed is None or feed.ended:
-            feed = self._feeds[None] = Feed(HomeLook(fleet, since), self._threads, HOME_TICK_S)
+            feed = self._feeds[None] = Feed(HomeLook(fleet, since), self._threads, HOME_TICK_S, tell=self._tell)
         return feed
 
     def leave(self, feed: Feed, news: asyncio.Event) -> None:

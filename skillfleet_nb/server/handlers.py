@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import traceback
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from tornado import web
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.server.answers import encoded
-from skillfleet_nb.server.caching import position
+from skillfleet_nb.server.caching import Made, position
 from skillfleet_nb.server.problems import TYPE, Problem, RefusedError, problem
 
 if TYPE_CHECKING:
@@ -229,36 +230,52 @@ class Handler(Base):
 
     async def _answer_kept(self, route: Route, path: dict[str, str], asked: BaseModel) -> None:
         """Answer what stays the same until something is written: with 304, where the client has it."""
-        service, job = self.service, path.get("job")
-
-        async def look() -> Position | None:
-            return await service.off_loop(position, service.fleet, route, job)
-
-        def make() -> bytes:
-            return encoded(service.answer(route, path, asked, self.user))
-
-        now = await service.shared.once((route.kept, route.ticks, job), look)
-        if now is not None:
-            self.set_header("ETag", now.etag)
-            self.set_header("Cache-Control", "private, no-cache")
-            if now.at is not None:
-                self.set_header("Last-Modified", formatdate(now.at, usegmt=True))
+        address = f"{route.name} {sorted(path.items())} {asked!r}"
+        make = partial(self._make, route, path, asked, address)
+        made, is_old = self.service.rush.get(address)
+        if made is None:
+            made = await make(self.request.headers.get("If-None-Match", ""))
+        elif is_old:
+            self.service.behind(address, make)
+        self.set_header("Cache-Control", made.cache_control)
+        if made.position is not None:
+            self.set_header("ETag", made.position.etag)
+            if made.position.at is not None:
+                self.set_header("Last-Modified", formatdate(made.position.at, usegmt=True))
             if self.check_etag_header():
                 self.set_status(HTTPStatus.NOT_MODIFIED)
                 super(APIHandler, self).finish()
                 return
-        address = f"{route.name} {sorted(path.items())} {asked!r}"
-        body = None if now is None else service.bodies.get(address, now.etag)
-        if body is None:
-            body = await service.shared.once(address, lambda: service.off_loop(make))
-            if now is not None and await service.shared.once((route.kept, route.ticks, job), look) == now:
-                service.bodies.put(address, now.etag, body)
-            else:  # written meanwhile: the answer belongs to neither position
-                self.clear_header("ETag")
-                self.clear_header("Last-Modified")
-        if now is not None and job is not None and await service.off_loop(service.is_final, job):
-            self.set_header("Cache-Control", f"private, max-age={_FINAL_S}")
-        self._send(route, body)
+        self._send(route, made.body)
+
+    async def _make(self, route: Route, path: dict[str, str], asked: BaseModel, address: str, has: str = "") -> Made:
+        """Make an answer; where the client `has` the one of this position, there is no body."""
+        service, job, user = self.service, path.get("job"), self.user
+        began = service.rush.now()
+
+        async def look() -> Position | None:
+            return await service.off_loop(position, service.fleet, route, job)
+
+        def work() -> bytes:
+            return encoded(service.answer(route, path, asked, user))
+
+        now = await service.shared.once((route.kept, route.ticks, job), look)
+        if now is None:
+            body = await service.shared.once(address, lambda: service.off_loop(work))
+            service.rush.put(address, began, made := Made(body, None, "private, no-cache"))
+            return made
+        kept = service.bodies.get(address, now.etag)
+        if kept is None and now.etag in has:
+            return Made(b"", now, "private, no-cache")
+        body = kept if kept is not None else await service.shared.once(address, lambda: service.off_loop(work))
+        if kept is None and await service.shared.once((route.kept, route.ticks, job), look) != now:
+            made = Made(body, None, "private, no-cache")  # written meanwhile: it belongs to neither position
+        else:
+            service.bodies.put(address, now.etag, body)
+            final = job is not None and await service.off_loop(service.is_final, job)
+            made = Made(body, now, f"private, max-age={_FINAL_S}" if final else "private, no-cache")
+        service.rush.put(address, began, made)
+        return made
 
     def _send(self, route: Route, body: bytes) -> None:
         self.set_status(route.status)

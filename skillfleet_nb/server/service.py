@@ -17,13 +17,13 @@ from skillfleet_nb.errors import InputError, JobError, SkillfleetError
 from skillfleet_nb.events import AUDIT
 from skillfleet_nb.messages import SHELL, read_in
 from skillfleet_nb.server.answers import is_final
-from skillfleet_nb.server.caching import Bodies, Shared
+from skillfleet_nb.server.caching import Bodies, Rush, Shared
 from skillfleet_nb.server.feed import Feeds
 from skillfleet_nb.server.problems import RefusedError, problem
 from skillfleet_nb.server.route import Call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -52,10 +52,12 @@ class Service:
 
     def __init__(self, root: Path, since: datetime) -> None:
         self.root, self.since = root, since
-        self.bodies, self.feeds, self.shared = Bodies(), Feeds(), Shared()
+        self.bodies, self.shared, self.rush = Bodies(), Shared(), Rush()
+        self.feeds = Feeds(self.rush.forget)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="skillfleet-server")
         self._asked: defaultdict[str, deque[float]] = defaultdict(deque)
         self._spending = Lock()
+        self._behind: dict[str, asyncio.Task[None]] = {}
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -80,6 +82,18 @@ class Service:
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
+    def behind(self, address: str, make: Callable[[], Awaitable[object]]) -> None:
+        """Make an answer anew while those who ask get the last one; once at a time."""
+        if address in self._behind:
+            return
+
+        async def run() -> None:
+            with suppress(Exception):  # who asks when the last one is too old is told
+                await make()
+            del self._behind[address]
+
+        self._behind[address] = asyncio.create_task(run())
+
     def is_final(self, job: str) -> bool:
         """Tell whether nothing will be added to what a job did."""
         return is_final(self.fleet.job(job))
@@ -89,6 +103,14 @@ class Service:
         work = partial(route.answer, Call(self.fleet, asked, path, user, self.materials, self.root))
         if route.permission == "read":
             return work()
+        try:
+            return self._recorded(work, route, path, asked, user)
+        finally:
+            self.rush.forget()
+
+    def _recorded(
+        self, work: Callable[[], object], route: Route, path: Mapping[str, str], asked: BaseModel, user: str
+    ) -> object:
         self._limit(user)
         record = partial(self._record, route, path, asked, user)
         try:

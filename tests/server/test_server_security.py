@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,7 @@ def test_a_described_signature_has_plain_types(signature: str) -> None:
 
 
 def test_a_user_has_a_limit_in_usd(tmp_path: Path) -> None:
-    service = Service(tmp_path)
+    service = Service(tmp_path, datetime.now(UTC))
     home = service.fleet.home.ensure()
     home.config.write_text("[serving]\nuser_budget_usd = 1.0\n")
     created = JobCreated(name="a", optimizer="gepa", program="p", metric="m", engine="process", seed=0, budget_usd=0.7)
@@ -138,7 +139,7 @@ def test_a_user_has_a_limit_in_usd(tmp_path: Path) -> None:
 
 
 def test_a_user_has_a_limit_of_changes_a_minute(tmp_path: Path) -> None:
-    service = Service(tmp_path)
+    service = Service(tmp_path, datetime.now(UTC))
     service.fleet.home.ensure().config.write_text("[serving]\nrequests_per_minute = 2\n")
     nothing = SimpleNamespace()
     for _ in range(2):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from skillfleet_nb.server.caching import Shared
+from skillfleet_nb.server.caching import ANEW_S, FRESH_S, RUSH, Made, Rush, Shared
 
 
 def test_many_who_ask_at_once_wait_for_two_answers_at_most() -> None:
@@ -65,3 +65,58 @@ def test_a_client_that_goes_away_takes_no_answer_from_others() -> None:
         return await other
 
     assert asyncio.run(story()) == 3
+
+
+class Clock:
+    """A clock that is set."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_is_asked_many_times_a_second_is_kept_for_a_while() -> None:
+    clock = Clock()
+    rush, made = Rush(clock), Made(b"1", None, "no-cache")
+    for number in range(RUSH - 1):
+        assert rush.get("jobs") == (None, False), number
+        rush.put("jobs", clock.now, made)
+    assert rush.get("jobs") == (made, False)
+    assert rush.get("others") == (None, False)
+    clock.now += ANEW_S + 0.01
+    assert rush.get("jobs") == (made, True), "it is time for the next"
+    rush.forget()
+    assert rush.get("jobs") == (None, False), "somebody has learned of something newer"
+    rush.put("jobs", clock.now, made)
+    assert rush.get("jobs") == (None, False), "its making began before that"
+    clock.now += 0.01
+    rush.put("jobs", clock.now, made)
+    assert rush.get("jobs") == (made, False)
+
+
+def test_who_asks_seldom_gets_what_is_true_now() -> None:
+    clock = Clock()
+    rush, made = Rush(clock), Made(b"1", None, "no-cache")
+    for _ in range(3 * RUSH):
+        assert rush.get("jobs") == (None, False)
+        rush.put("jobs", clock.now, made)
+        clock.now += 1.01 / (RUSH - 1)
+
+
+def test_an_answer_that_takes_long_is_made_less_often_and_is_never_too_old() -> None:
+    clock = Clock()
+    rush, made = Rush(clock), Made(b"1", None, "no-cache")
+    for _ in range(RUSH):
+        rush.get("jobs")
+    began = clock.now
+    clock.now += 0.2
+    rush.put("jobs", began, made)
+    ages = []
+    while clock.now - began < 2 * FRESH_S:
+        clock.now += 0.05
+        ages.append((clock.now - began, *rush.get("jobs")))
+    due = min(age for age, kept, is_old in ages if is_old)
+    assert 10 * ANEW_S > due > 2.0, "a tenth of the time goes into it"
+    assert max(age for age, kept, _ in ages if kept is not None) <= FRESH_S
+    assert ages[-1][1:] == (None, False)
