@@ -275,6 +275,11 @@ def m029_traces(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m030_kept(con: duckdb.DuckDBPyConnection) -> None:
+    """Tell which jobs kept the given program: a column of a view."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -299,6 +304,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m027_learning,
     m028_notes,
     m029_traces,
+    m030_kept,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

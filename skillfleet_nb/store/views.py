@@ -30,6 +30,7 @@ VIEWS = {
             FROM raw.results LEFT JOIN state USING (job_id) WHERE seq > coalesce(resumed, 0) GROUP BY job_id
         ), live AS (
             SELECT job_id, arg_min(score, seq) FILTER (trial = 0) AS baseline_score,
+                arg_min(program_id, seq) FILTER (trial = 0) AS given_program_id,
                 max(score) AS best_score, arg_max(program_id, (score, -seq)) AS best_program_id
             FROM raw.trials WHERE split = 'val' AND full_eval GROUP BY job_id
         ), used AS (
@@ -60,7 +61,8 @@ VIEWS = {
             coalesce(r.best_program_id, live.best_program_id) AS best_program_id, s.error,
             coalesce(curated.tags, c.tags, []) AS tags, c.domain, used.unread, used.full_cost_usd,
             nullif(curated.note, '') AS note, coalesce(curated.archived, false) AS archived,
-            coalesce(used.paused AND s.state IN ('running', 'pending_hitl'), false) AS paused
+            coalesce(used.paused AND s.state IN ('running', 'pending_hitl'), false) AS paused,
+            coalesce(r.verdict IS NOT NULL AND r.best_program_id = live.given_program_id, false) AS kept
         FROM created
         LEFT JOIN state USING (job_id) LEFT JOIN result USING (job_id)
         LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id) LEFT JOIN curated USING (job_id)""",

@@ -29,10 +29,11 @@ _FROM = {
     "id": "job_id", "name": "name", "state": "state", "optimizer": "optimizer", "baseline": "baseline_score",
     "best": "best_score", "test": "test_score", "delta": "test_delta", "low": "test_delta_low",
     "high": "test_delta_high", "verdict": "verdict", "calls": "lm_calls", "cost": "cost_usd", "time": "wall_s",
-    "note": "note", "domain": "domain",
+    "note": "note", "domain": "domain", "kept": "kept",
 }  # fmt: skip
 _LIMIT = re.compile(r"([<>])\s*([-+]?[\d.]+)")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_KEPT = "kept yours"
 _IN_POINTS = {"baseline", "best", "test", "delta"}
 _WRITTEN: Mapping[str, Callable[[Any], str]] = {
     **dict.fromkeys(("baseline", "best", "test"), points), "delta": points_change, "calls": whole, "cost": money,
@@ -78,8 +79,10 @@ def _ago(seconds: float) -> str:
     return f"{max(0, int(seconds // size))} {unit} ago"
 
 
-def fits(field: str, text: str, value: Any) -> bool:
+def fits(field: str, text: str, value: Any, *, kept: bool = False) -> bool:
     """Tell whether a cell passes a filter: it holds the text, in capitals or not; a number is ``> 50`` or ``< 3``.
+
+    The gain of a job that `kept` the given program reads ``kept yours``.
 
     Examples
     --------
@@ -96,6 +99,8 @@ def fits(field: str, text: str, value: Any) -> bool:
         shown = ""
     elif field == "started":
         shown = _ago(time.time() - value)
+    elif field == "delta" and kept:
+        shown = _KEPT
     else:
         shown = _WRITTEN.get(field, str)(value)
     return text.strip().lower() in shown.lower()
@@ -106,7 +111,7 @@ def found(rows: Mapping[str, list[Any]], filters: Mapping[str, str]) -> list[int
     places = list(range(len(rows["id"])))
     for field, text in filters.items():
         if text.strip():
-            places = [row for row in places if fits(field, text, rows[field][row])]
+            places = [row for row in places if fits(field, text, rows[field][row], kept=rows["kept"][row])]
     return places
 
 

@@ -13,10 +13,11 @@ from chart_jobs import LONG
 from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
 from skillfleet_nb.commands import dashboard as command
+from skillfleet_nb.commands.server_process import door
 from skillfleet_nb.commands.views import RunHistory
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.widgets import Dashboard
-from skillfleet_nb.widgets.job_rows import changed, packed
+from skillfleet_nb.widgets.job_rows import changed, fits, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,6 +167,13 @@ def test_from_a_shell_what_cannot_be_served_is_one_line(
 
 
 def test_what_a_browser_is_started_with_does_not_hold_the_token(tmp_path: Path) -> None:
-    door = command._door(tmp_path, "http://127.0.0.1:1/?token=abc")
-    assert "abc" not in door
+    opened = door(tmp_path, "http://127.0.0.1:1/?token=abc")
+    assert "abc" not in opened
     assert "url=http://127.0.0.1:1/?token=abc" in (tmp_path / "open.html").read_text()
+
+
+def test_what_was_kept_is_filtered_as_it_is_shown() -> None:
+    assert fits("delta", "kept", 0.0, kept=True)
+    assert not fits("delta", "+0.0", 0.0, kept=True)
+    assert fits("delta", "> -1", 0.0, kept=True)
+    assert not fits("delta", "kept", 0.0)

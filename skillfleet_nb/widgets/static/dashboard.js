@@ -44,8 +44,9 @@ function ago(at) {
   const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"]].find(([n]) => s >= n) || [1, "s"];
   return `${Math.max(0, Math.floor(s / size))} ${unit} ago`;
 }
-const change = (delta, row) => (known(delta)
+const gained = (delta, row) => (known(delta)
   ? `${delta >= 0 ? "+" : "−"}${Math.abs(100 * delta).toFixed(1)} (${points(row.low)} to ${points(row.high)})` : "");
+const change = (delta, row) => (row.kept ? "kept yours" : gained(delta, row));
 
 // Each column: field, title, its least width and how it grows, how soon it gives way on a narrow page, and how it is
 // written; numbers are right-aligned and take < and > in their filter.
