@@ -19,7 +19,7 @@ from skillfleet_nb.messages import SHELL, read_in
 from skillfleet_nb.server.answers import is_final
 from skillfleet_nb.server.caching import Bodies, Rush, Shared
 from skillfleet_nb.server.feed import Feeds
-from skillfleet_nb.server.problems import RefusedError, problem
+from skillfleet_nb.server.problems import RefusedError, problem, without_places
 from skillfleet_nb.server.route import Call
 
 if TYPE_CHECKING:
@@ -97,6 +97,11 @@ class Service:
     def is_final(self, job: str) -> bool:
         """Tell whether nothing will be added to what a job did."""
         return is_final(self.fleet.job(job))
+
+    def without_places(self, text: str) -> str:
+        """Take out of a text where the server's files lie."""
+        fleet: Fleet | None = self.__dict__.get("fleet")  # which may be what was not found
+        return without_places(text, self.root.resolve(), None if fleet is None else fleet.home.root)
 
     def answer(self, route: Route, path: Mapping[str, str], asked: BaseModel, user: str) -> object:
         """Answer a request; one that changes or costs something is recorded, whatever becomes of it."""

@@ -115,6 +115,44 @@ def test_the_help_that_pages_show_is_there() -> None:
         assert help_of(line.split()).startswith(f"usage: %skillfleet {line}")
 
 
+_TYPED = re.compile(r"^\s*(?:\w+ = )?(?:%{1,2}|!)?skillfleet (.+)$", re.MULTILINE)
+
+
+def _typed() -> Iterator[tuple[str, str, bool]]:
+    """Yield the commands that pages and notebooks show: where, what, and whether it is more than a mention."""
+    for file in [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]:
+        text = file.read_text("utf-8")
+        fence = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+        for block in fence.findall(text):
+            yield from ((file.name, re.split(r"\s{3,}", line)[0], True) for line in _TYPED.findall(block))
+        for line in re.findall(r"`%?skillfleet ([^`]+)`", fence.sub("", text)):
+            yield file.name, line, False
+    for file in NOTEBOOKS:
+        for cell in nbformat.read(file, as_version=4).cells:
+            if cell.cell_type == "code":
+                yield from ((file.name, line, True) for line in _TYPED.findall(cell.source))
+
+
+def test_every_command_that_is_shown_is_one_that_there_is() -> None:
+    from skillfleet_nb.commands.tree import _Helped, _parse, split
+    from skillfleet_nb.errors import SkillfleetError
+
+    wrong, n = [], 0
+    for place, line, is_whole in _typed():
+        if "…" in line or line.startswith("help "):
+            continue
+        n += 1
+        try:
+            _parse(split(re.sub(r"[\[\]]", "", line) if is_whole else line), "%skillfleet")
+        except _Helped:
+            pass
+        except SkillfleetError as exc:
+            if is_whole or "arguments are required" not in str(exc):
+                wrong.append(f"{place}: {line}: {exc}")
+    assert wrong == []
+    assert n > 200
+
+
 def _imports(source: str) -> list[tuple[str, list[str]]]:
     """Return the modules of the package that a text imports from, and what of them."""
     parts = re.findall(r"^\s*from (skillfleet_nb[\w.]*) import ([\w, ]+)", source, flags=re.MULTILINE)

@@ -150,3 +150,24 @@ def test_a_user_has_a_limit_of_changes_a_minute(tmp_path: Path) -> None:
     assert refused.value.headers == {"Retry-After": "60"}
     with pytest.raises(LookupError):
         service.answer(CANCEL, {"job": "x"}, nothing, "ben")
+
+
+def test_errors_do_not_tell_where_things_lie_on_the_server(server: Server, task: dict[str, Any]) -> None:
+    (server.root / "broken.csv").write_bytes(b"\xff\xfe,\x00")
+    asked = [
+        ("/jobs", {**task, "train": "nothing.csv"}),
+        ("/jobs", {**task, "train": "broken.csv"}),
+        ("/jobs", {**task, "program": "house:nothing"}),
+        ("/skills/validate", {"path": "nothing"}),
+        ("/sql", {"query": f"from '{server.root}/data.csv'"}),
+        ("/sql", {"query": f"from '{server.home}/config.toml'"}),
+        ("/sql", {"query": "from '/etc/hostname'"}),
+    ]
+    for path, body in asked:
+        answer = server.owner.post(path, json=body)
+        assert answer.status_code == 422, (path, body, answer.text)
+        detail = answer.json()["detail"]
+        assert [p for p in (str(server.root), str(server.home), "/etc/", "site-packages") if p in detail] == [], detail
+    missing = server.owner.post("/jobs", json={**task, "train": "nothing.csv"}).json()["detail"]
+    assert "nothing.csv" in missing
+    assert "/skillfleet/api/v1/openapi.json" in server.owner.get("/nowhere").json()["detail"]
