@@ -1,7 +1,8 @@
 """How much further a learning curve will rise: what another so many calls are likely to add, with an interval.
 
 The best score so far rises in steps.  In the logarithm of calls these come about evenly, as records of a search do (of
-draws alike, the n-th is the best with chance 1/n: Rényi, 1962; Arnold, Balakrishnan and Nagaraja, Records, 1998).  So
+draws alike, the n-th is the best with chance 1/n: Rényi, 1962; Arnold, Balakrishnan and Nagaraja, Records, 1998), once
+the search has begun in earnest.  So
 their number in a further stretch is taken as Poisson at a rate of the run's own, with a gamma prior of the home's other
 runs; each lifts the score by a share of what is left to 1, drawn from the steps that runs of the home made that late.
 """
@@ -16,20 +17,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
 LEVEL = 0.8
 _DRAWS = 4000
-_PRIOR_EXPOSURE = 1.5  # in e-folds of calls: what the home's rate counts for beside the run's own
-_PRIOR_RATE = 0.6  # steps in an e-fold of calls, before a home knows better
+_HEAD = 8.0  # a search begins late: it first collects examples and writes proposals, in calls of the first evaluation
+_PRIOR_EXPOSURE = 0.8  # in e-folds of calls: what the home's rate counts for beside the run's own
+_PRIOR_RATE = 1.5  # steps in an e-fold of calls, before a home knows better
 _PRIOR_STEPS: tuple[tuple[float, ...], ...] = (
     (0.02, 0.05, 0.10, 0.18, 0.30, 0.50),
     (0.02, 0.04, 0.08, 0.14, 0.24, 0.45),
     (0.02, 0.03, 0.06, 0.10, 0.17, 0.35),
 )
 """Shares of what is left to 1 that the first step, the next two, and later ones lift a score by, likewise."""
-_PRIOR_EXPOSURES = 6.0  # e-folds of the home's runs for which that prior rate counts
+_PRIOR_EXPOSURES = 1.6  # e-folds of the home's runs for which that prior rate counts
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,8 @@ class BestSoFar:
 
     def exposure(self, calls: int) -> float:
         """Return how many e-folds of calls the search has had by then."""
-        return math.log(max(calls, 1) / max(self.calls[0], 1)) if calls > self.calls[0] else 0.0
+        start = max(self.calls[0], 1)
+        return math.log((calls + _HEAD * start) / ((1 + _HEAD) * start)) if calls > start else 0.0
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def extrapolate(curve: BestSoFar, calls: int, more: int, past: PastCurves, *, se
     rng = np.random.default_rng(seed)
     calls = max(calls, curve.calls[-1], 1)
     rises, best = len(curve.scores) - 1, curve.scores[-1]
-    ahead = math.log((calls + more) / calls)
+    ahead = curve.exposure(calls + more) - curve.exposure(calls)
     shape = _PRIOR_EXPOSURE * past.rate + rises
     rate = rng.gamma(shape, 1 / (_PRIOR_EXPOSURE + curve.exposure(calls)), _DRAWS)
     rises_ahead = rng.poisson(rate * ahead)
@@ -142,16 +142,8 @@ def extrapolate(curve: BestSoFar, calls: int, more: int, past: PastCurves, *, se
         share = pool[rng.integers(0, pool.size, _DRAWS)]
         left = np.where(rises_ahead > nth, left * (1 - share), left)
     gains = np.sort((1 - best) * (1 - left))
-    low, high = _shortest(gains)
+    low, high = (float(gains[round(q * (_DRAWS - 1))]) for q in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Extrapolation(calls, more, best, float(gains.mean()), low, high, float((rises_ahead > 0).mean()))
-
-
-def _shortest(ordered: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the shortest interval that holds the level of draws: none is likelier outside than inside."""
-    n = math.ceil(LEVEL * ordered.size)
-    widths = ordered[n - 1 :] - ordered[: ordered.size - n + 1]
-    at = int(widths.argmin())
-    return float(ordered[at]), float(ordered[at + n - 1])
 
 
 def _rate(curves: Sequence[tuple[BestSoFar, int]], prior: float) -> float:

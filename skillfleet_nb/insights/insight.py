@@ -102,7 +102,9 @@ class Insights(Readable, BaseModel):
         """Return the insight of an id, or None."""
         return next((one for one in self.insights if one.id == insight_id), None)
 
-    def _below(self) -> str:
+    @property
+    def below(self) -> str:
+        """What was looked at, and how to read it."""
         seen = f"{counted(self.runs, 'run')} of {counted(self.tasks, 'task')}, {counted(self.looked, 'look')}"
         left = f"; {self.dismissed} dismissed" if self.dismissed else ""
         if self.insights:
@@ -116,7 +118,7 @@ class Insights(Readable, BaseModel):
         for one in self.insights:
             decided = f", {one.decision}" if one.decision else ""
             parts.append(f"[{one.confidence}{decided}] {one.text}\n    {one.id}  next: {as_typed(one.command)}")
-        return "\n".join([*parts, self._below()])
+        return "\n".join([*parts, self.below])
 
     __repr__ = Readable.__str__
 
@@ -132,7 +134,7 @@ class Insights(Readable, BaseModel):
                  one.id, f"%%skillfleet sql\n{one.query}")
             for one in self.insights
         ]  # fmt: skip
-        return join([shown, *evidence, fill("<div style='margin:8px 0;opacity:.7'>{}</div>", self._below())])
+        return join([shown, *evidence, fill("<div style='margin:8px 0;opacity:.7'>{}</div>", self.below)])
 
 
 def insights(

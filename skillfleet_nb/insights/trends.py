@@ -141,7 +141,8 @@ class Trends(Readable, BaseModel):
         """Show it as HTML."""
         title = f"What {counted(self.total.runs, 'run')} gained, by {self.by}"
         shown = table(self._header(), self._cells(), title=title, numeric=[1, 2, 4, 6])
-        return join([shown, fill("<div style='overflow-x:auto;margin-top:12px'>{}</div>", self.chart.svg)])
+        drawn = "<div style='overflow-x:auto;margin-top:12px' tabindex='0' role='region' aria-label='chart'>{}</div>"
+        return join([shown, fill(drawn, self.chart.svg)])
 
 
 def trends(outcomes: Sequence[RunOutcome], by: str, relative: float = RELATIVE) -> Trends:

@@ -128,9 +128,12 @@ class Dashboard(Face):
         self.box.chosen = [self._fleet.job(job).id for job in jobs]
 
     def open(self, job: str | None = None, program: str | None = None, example: str | None = None) -> None:
-        """Show the page of a job, of a program of it, or of an example of that; without any, none."""
+        """Show the page of a job, of a program of it, or of an example of that; without any, none.
+
+        ``"@trends"``, ``"@insights"`` and ``"@money"`` are the pages about all runs.
+        """
         path = [part for part in (job, program, example) if part is not None]
-        if job is not None:
+        if job is not None and not job.startswith("@"):
             path[0] = self._fleet.job(job).id
         opened(self._fleet, path)
         self.box.path = path
@@ -234,6 +237,11 @@ class Dashboard(Face):
             file = str(message["file"])
             saved = self._twice(f"save {file}", lambda replace: self.save(file, replace=replace))
             self._tell(f"saved {saved}: program.load({message['file']!r}) reads it")
+        elif what == "decide":
+            decision = message.get("decision")
+            insight = self._fleet.notes.decide(str(message["insight"]), decision)
+            self._tell(f"{decision or 'undecided again'}: {insight.text}")
+            self._draw_page(focus=False)
         elif what == "undo":
             undo, self._undo = self._undo, None
             if undo is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.views import JobReport
 from skillfleet_nb.errors import unknown
@@ -13,6 +13,8 @@ from skillfleet_nb.html import fill, join, passage
 from skillfleet_nb.reports.program_page import mark, program_name
 from skillfleet_nb.store.blobs import Blobs
 from skillfleet_nb.widgets.actions import best_name
+from skillfleet_nb.widgets.home_pages import home_page
+from skillfleet_nb.widgets.page import NOTHING, Listed, Page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,30 +30,8 @@ _ROWS = 200  # of a list
 _CALLS = 20  # shown of an example
 
 
-class Listed(TypedDict):
-    """What lies in what is opened: each row leads to a path."""
-
-    title: str
-    header: list[str]
-    rows: list[dict[str, Any]]
-
-
-class Page(TypedDict):
-    """What is opened: `crumbs` lead back up, `use` is a name for the variable of a program."""
-
-    path: list[str]
-    title: str
-    crumbs: list[tuple[str, list[str]]]
-    html: str
-    list: Listed
-    use: str
-
-
-NOTHING = Listed(title="", header=[], rows=[])
-
-
 def opened(fleet: Fleet, path: Sequence[str]) -> Page:
-    """Make the page of a job, of a program of it, or of an example that the program was scored on.
+    """Make the page of a job, of a program of it, or of an example that the program was scored on; or of all runs.
 
     Raises
     ------
@@ -61,6 +41,8 @@ def opened(fleet: Fleet, path: Sequence[str]) -> Page:
     up: list[tuple[str, list[str]]] = [("All jobs", [])]
     if not path:
         return Page(path=[], title="", crumbs=up, html="", list=NOTHING, use="")
+    if path[0].startswith("@"):
+        return home_page(fleet, path)
     job = fleet.job(path[0])
     if len(path) == 1:
         html = JobReport(job, fleet.trials(job.id)).html()

@@ -17,6 +17,7 @@ from skillfleet_nb.insights.money import point_value, returns
 from skillfleet_nb.insights.pooling import held, pooled, shrunken, wrong_sign
 from skillfleet_nb.insights.trends import trends
 from skillfleet_nb.insights.unsolved import unsolved
+from skillfleet_nb.widgets.opened import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,6 +153,14 @@ def test_a_home_without_a_tested_run_says_what_is_needed_first(tmp_path: Path) -
     for ask in (empty.insights, empty.trends, empty.roi):
         with pytest.raises(JobError, match="optimize"):
             ask()
+    assert "no run of this home has been tested yet" in opened(empty, ["@money"])["html"]
+
+
+def test_the_page_about_money_says_what_a_value_lacks(fleet: Fleet) -> None:
+    assert "in which currency" in opened(fleet, ["@money", "task", "40"])["html"]
+    assert "pays from answers on" in opened(fleet, ["@money", "task", "40 USD"])["html"]
+    with pytest.raises(NotFoundError, match="unknown page"):
+        opened(fleet, ["@monies"])
 
 
 def test_a_task_is_named_by_its_domain_or_a_job_of_it(fleet: Fleet) -> None:

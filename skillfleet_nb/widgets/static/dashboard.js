@@ -235,6 +235,12 @@ function paged(model, say) {
       node("label", {}, "file", file), node("button", { type: "button", onclick: () => say({ do: "save", file: file.value }) }, "Save as JSON"));
   }
 
+  function asking(form) {
+    const field = node("input", { type: "text", value: form.value, placeholder: form.hint, ariaLabel: form.label });
+    return node("form", { className: "sf-row", onsubmit: (event) => { event.preventDefault(); go(field.value ? [...form.path, field.value] : form.path); } },
+      node("label", {}, form.label, field), node("button", { type: "submit" }, "Reckon"));
+  }
+
   function draw(page, focus) {
     root.hidden = !page.path.length;
     if (root.hidden) { root.replaceChildren(); return; }
@@ -242,11 +248,13 @@ function paged(model, say) {
     const crumbs = page.crumbs.map(([text, path]) => node("button", { type: "button", onclick: () => go(path) }, text));
     const html = node("div", { className: "sf-html", tabIndex: 0, role: "region", ariaLabel: page.title });
     html.innerHTML = page.html; // escaped where it was made
+    const acts = (page.acts || []).map((act) => node("button", { type: "button", onclick: () => say(act.message) }, act.text));
     const list = page.list.rows.length ? node("div", { className: "sf-list", tabIndex: 0, role: "region", ariaLabel: page.list.title },
       node("table", {}, node("thead", {}, node("tr", {}, ...page.list.header.map((text) => node("th", { scope: "col" }, text)))),
         node("tbody", {}, ...page.list.rows.map(({ path, cells }) => node("tr", {}, ...cells.map((text, n) => node("td", {},
           n ? text : node("button", { type: "button", className: "sf-link", onclick: () => go(path) }, text)))))))) : null;
     root.replaceChildren(node("div", { className: "sf-row" }, ...crumbs), title, page.use ? using(page) : "",
+      page.form ? asking(page.form) : "", acts.length ? node("div", { className: "sf-row" }, ...acts) : "",
       list ? node("strong", {}, page.list.title) : "", list || "", html);
     if (focus) title.focus();
   }
@@ -295,7 +303,18 @@ function render({ model, el }) {
   const page = paged(model, say);
   const charts = node("div", { className: "sf-charts" }, scatter.figure, curves.figure);
   el.classList.add("sf-face", "sf-dash");
-  el.append(bar, notice, doing, room, charts, analysis, page.root);
+  const pages = [["Jobs", []], ["Trends", ["@trends"]], ["Insights", ["@insights"]], ["Money", ["@money"]]].map(([text, path]) =>
+    [path[0] || "", node("button", { type: "button", onclick: () => page.go(path) }, text)]);
+  const about_jobs = node("div", {}, bar, doing, room, charts, analysis);
+  const turnTo = () => { // a page about all runs stands in the place of the jobs, that of a job below them
+    const at = (model.get("path")[0] || "").startsWith("@") ? model.get("path")[0] : "";
+    const was_hidden = about_jobs.hidden;
+    about_jobs.hidden = Boolean(at);
+    for (const [name, button] of pages) name === at ? button.setAttribute("aria-current", "page") : button.removeAttribute("aria-current");
+    if (was_hidden && !at) table?.redraw(true);
+  };
+  el.append(node("nav", { className: "sf-row sf-pages", ariaLabel: "pages" }, ...pages.map(([, button]) => button)), notice, about_jobs, page.root);
+  turnTo();
   let table = null, total = 0, active = null, quiet = false, ended = false;
 
   const chosen = () => model.get("chosen");
@@ -484,6 +503,7 @@ function render({ model, el }) {
     "change:grouped": () => { grouped.checked = model.get("grouped"); table?.setGroupBy(grouped.checked ? "task" : false); },
     "change:archived": () => { archived.checked = model.get("archived"); },
     "change:chosen": applyChosen,
+    "change:path": turnTo,
     "change:filters": () => table && applyFilters(),
   };
   for (const [what, act] of Object.entries(hears)) model.on(what, act);
