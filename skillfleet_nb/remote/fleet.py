@@ -15,7 +15,9 @@ from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, Nois
 from skillfleet_nb.errors import InputError, NotRemoteError
 from skillfleet_nb.remote.cache import TTL_S
 from skillfleet_nb.remote.connection import Connection
+from skillfleet_nb.remote.insights import RemoteInsights
 from skillfleet_nb.remote.job import RemoteJob
+from skillfleet_nb.remote.rows import all_rows, frame
 from skillfleet_nb.runs.creation import CreateRequest
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
 
@@ -28,10 +30,9 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.review.answers import Answer
 
 _ROWS, _NAMES = {"train", "val", "test"}, {"program", "metric", "lm", "prompt_lm", "creator"}
-_PAGE = 1000
 
 
-class RemoteFleet:
+class RemoteFleet(RemoteInsights):
     """Jobs of a server, with the methods of :class:`~skillfleet_nb.Fleet`.
 
     What cannot travel is named: a program, ``"module:attribute"`` of an installed package, ``"name@version"`` of a
@@ -136,9 +137,9 @@ class RemoteFleet:
         archived: bool | None = None,
     ) -> pd.DataFrame:
         """List jobs, newest first; parameters as those of :meth:`skillfleet_nb.Fleet.jobs`."""
-        return self._rows(
-            "/jobs", state=state, optimizer=optimizer, domain=domain, tag=tag, since=since, until=until, text=text,
-            archived=None if archived is None else str(archived).lower(),
+        return all_rows(
+            self._connection, "/jobs", state=state, optimizer=optimizer, domain=domain, tag=tag, since=since,
+            until=until, text=text, archived=None if archived is None else str(archived).lower(),
         )  # fmt: skip
 
     def job(self, name_or_id: str) -> RemoteJob:
@@ -155,7 +156,7 @@ class RemoteFleet:
 
     def trials(self, job_id: str) -> pd.DataFrame:
         """List the trials of a job in order."""
-        return self._rows(f"/jobs/{quote(job_id, safe='')}/trials")
+        return all_rows(self._connection, f"/jobs/{quote(job_id, safe='')}/trials")
 
     def sql(
         self, query: str, parameters: Mapping[str, object] | None = None, *, rows: int | None = None
@@ -185,15 +186,6 @@ class RemoteFleet:
     def close(self) -> None:
         """Let go of the connections."""
         self._connection.close()
-
-    def _rows(self, path: str, **query: object) -> pd.DataFrame:
-        """Return the rows of all pages."""
-        page = self._connection.get(path, limit=_PAGE, **query)
-        rows = list(page["rows"])
-        while len(rows) < page["total"] and page["rows"]:
-            page = self._connection.get(path, limit=_PAGE, offset=len(rows), **query)
-            rows += page["rows"]
-        return frame({**page, "rows": rows})
 
 
 class RemoteAdvice:
@@ -309,14 +301,3 @@ def _name(what: str, value: Any) -> Any:
         f"{what} is {type(value).__name__}, which does not travel: name it, as module:attribute of what the server has "
         "installed" + (', or describe it: {"signature": "text -> label"}' if what == "program" else "")
     )
-
-
-def frame(table: Mapping[str, Any]) -> pd.DataFrame:
-    """Make a frame of rows that were sent, times in UTC."""
-    import pandas as pd
-
-    made = pd.DataFrame(table["rows"], columns=table["columns"])
-    for name in made.columns:
-        if str(name).endswith("_at") or name == "at":
-            made[name] = pd.to_datetime(made[name], utc=True, format="ISO8601")
-    return made

@@ -211,3 +211,22 @@ def started(root: Path, port: int) -> tuple[subprocess.Popen[str], str]:
     assert any("is running at" in line for line in process.stderr)
     threading.Thread(target=process.stderr.read, daemon=True).start()
     return process, f"http://{HERE}:{port}"
+
+
+def test_what_the_runs_say_is_the_same_there(
+    there: RemoteFleet, server: Server, token: str, finished: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, job = Fleet(server.home), finished["name"]
+    assert there.trends("week", task=job) == here.trends("week", task=job)
+    assert there.roi("40 USD", task=job) == here.roi("40 USD", task=job)
+    assert there.insights(job) == here.insights(job)
+    assert there.forecast_score(job, 50) == here.forecast_score(job, 50)
+    note = there.notes.add("few labels help", [job])
+    assert there.notes.listing()["text"].tolist()[-1] == "few labels help"
+    assert there.notes.remove(note) == "few labels help"
+    with pytest.raises(InputError, match="in which currency"):
+        there.roi(40)
+    with pytest.raises(NotFoundError, match="unknown insight"):
+        there.notes.decide("i-0", "pinned")
+    assert main(["--server", server.address, "--token", token, "trends", "--by", "week"]) == 0
+    assert "mean gain" in capsys.readouterr().out
