@@ -184,37 +184,38 @@ def _confidence(p_value: float, sign: float) -> Confidence | None:
 def _of_look(look: Look, effect: float, p_value: float, sure: Confidence) -> Insight:
     text, command = _told(look, effect)
     return Insight(
-        id=_id(look.about, look.subject, "+" if effect > 0 else "-"), text=text, confidence=sure, effect=effect,
-        p_value=p_value, runs=look.runs, tasks=look.tasks, jobs=look.job_ids, query=queries.jobs_query(look.job_ids),
-        command=command,
+        id=_id(look.question.about, look.question.subject, "+" if effect > 0 else "-"), text=text, confidence=sure,
+        effect=effect, p_value=p_value, runs=look.runs, tasks=look.tasks, jobs=look.job_ids,
+        query=queries.jobs_query(look.job_ids), command=command,
     )  # fmt: skip
 
 
 def _told(look: Look, effect: float) -> tuple[str, str]:
     """Put a look into a sentence, and say what to do about it."""
+    about, subject = look.question.about, look.question.subject
     more, by = ("more" if effect > 0 else "less"), f"{100 * abs(effect):.1f} points"
     on = f"{counted(look.runs, 'run')}, {counted(look.tasks, 'task')}"
     how = "on the same tasks" if look.within else "than others"
-    if look.about == "runs":
+    if about == "runs":
         verb = "gain" if effect > 0 else "lose"
         return f"Runs {verb} {by} on the sealed test on average ({on}).", "trends --by optimizer"
-    if look.about == "optimizer":
-        text = f"{look.subject} gains {by} {more} than other optimizers {'on the same tasks ' * look.within}({on})."
-        return text, "trends --by optimizer"
-    if look.about == "model":
-        return f"Runs of {look.subject} gain {by} {more} {how} ({on}).", "trends --by model"
-    if look.about == "tag":
-        return f"Runs tagged {look.subject} gain {by} {more} {how} ({on}).", "trends --by tag"
-    if look.about == "stop":
+    if about == "optimizer":
+        text = f"{subject} gains {by} {more} than other optimizers {'on the same tasks ' * look.within}({on})."
+        return text, f"estimate PROGRAM --train DATA --optimizer {subject}" if effect > 0 else "trends --by optimizer"
+    if about == "model":
+        return f"Runs of {subject} gain {by} {more} {how} ({on}).", "trends --by model"
+    if about == "tag":
+        return f"Runs tagged {subject} gain {by} {more} {how} ({on}).", "trends --by tag"
+    if about == "stop":
         return f"Runs that their budget ended gain {by} {more} {how} ({on}).", "roi --by optimizer"
     subjects = {
-        "rows": (f"Tasks with more than {look.subject} examples", "trends --by task"),
-        "labels": (f"Tasks with more than {look.subject} labels", "trends --by task"),
-        "baseline": (f"Programs that begin above {look.subject} points", "trends --by task"),
+        "rows": (f"Tasks with more than {subject} examples", "trends --by task"),
+        "labels": (f"Tasks with more than {subject} labels", "trends --by task"),
+        "baseline": (f"Programs that begin above {subject} points", "trends --by task"),
         "predictors": ("Programs of several predictors", "trends --by task"),
     }
-    subject, command = subjects[look.about]
-    return f"{subject} gain {by} {more} than others ({on}; their mean {points_change(look.mean)}).", command
+    tasks, command = subjects[about]
+    return f"{tasks} gain {by} {more} than others ({on}; their mean {points_change(look.mean)}).", command
 
 
 def _of_unsolved(one: Unsolved, p_value: float, sure: Confidence) -> Insight:

@@ -30,13 +30,35 @@ _LEAST_LEVELS = 2
 
 
 @dataclass(frozen=True)
+class Question:
+    """What is asked of runs: those with a name, or above a number, against the others; of all, whether they gain."""
+
+    about: str
+    name: str = ""
+    above: float | None = None
+
+    @property
+    def subject(self) -> str:
+        """What it is about, in a word."""
+        if self.above is None:
+            return self.name
+        return f"{100 * self.above:.0f}" if self.about == "baseline" else f"{self.above:g}"
+
+    def holds(self, outcome: RunOutcome) -> bool:
+        """Tell whether a run is one of those it is about."""
+        if self.above is not None:
+            return (_SIZES[self.about](outcome) or 0.0) > self.above
+        return self.name in _NAMES[self.about](outcome)
+
+
+@dataclass(frozen=True)
 class Look:
     """One look at the outcomes: an effect on gains, in [-1, 1], with what is needed to judge it.
 
     Attributes
     ----------
-    about, subject
-        What was looked at, such as ``"optimizer"`` and ``"gepa"``.
+    question
+        What was asked.
     effect, se, df
         The difference of gains, its standard error and that one's degrees of freedom.
     mean
@@ -49,8 +71,7 @@ class Look:
         Whether it was taken within tasks.
     """
 
-    about: str
-    subject: str
+    question: Question
     effect: float
     se: float
     df: float
@@ -70,70 +91,72 @@ def looks(outcomes: Sequence[RunOutcome]) -> list[Look]:
     """Take every look that there are enough runs for."""
     if len(outcomes) < LEAST_RUNS:
         return []
-    taken = [_overall(outcomes)]
-    for about, subject, ids in _questions(outcomes):
-        look = _compared(about, subject, outcomes, ids)
-        if look is not None:
-            taken.append(look)
-    return taken
+    asked = (look_at(question, outcomes) for question in _questions(outcomes))
+    return [look for look in asked if look is not None]
 
 
-def _overall(outcomes: Sequence[RunOutcome]) -> Look:
+_ALL = "runs"
+_NAMES: dict[str, Callable[[RunOutcome], Iterable[str]]] = {
+    "optimizer": lambda o: (o.optimizer,),
+    "model": lambda o: (o.model,) if o.model else (),
+    "tag": lambda o: o.tags,
+    "stop": lambda o: ("budget",) if o.stop_kind == StopKind.BUDGET else (),
+}
+_SIZES: dict[str, Callable[[RunOutcome], float | None]] = {
+    "rows": lambda o: o.rows,
+    "labels": lambda o: o.labels,
+    "baseline": lambda o: o.baseline,
+    "predictors": lambda o: o.predictors or 1,
+}
+
+
+def look_at(question: Question, outcomes: Sequence[RunOutcome]) -> Look | None:
+    """Ask a question of runs; None where there are too few to say anything."""
+    if len(outcomes) < LEAST_RUNS:
+        return None
+    return _overall(question, outcomes) if question.about == _ALL else _compared(question, outcomes)
+
+
+def _questions(outcomes: Sequence[RunOutcome]) -> Iterator[Question]:
+    """Yield what may be asked of runs."""
+    yield Question(_ALL, "all")
+    for about, names in _NAMES.items():
+        for name in sorted({name for o in outcomes for name in names(o)}):
+            yield Question(about, name)
+    for about, size in _SIZES.items():
+        values = [value for o in outcomes if (value := size(o)) is not None]
+        if len(set(values)) >= _LEAST_LEVELS:
+            yield Question(about, above=1.0 if about == "predictors" else median(values))
+
+
+def _overall(question: Question, outcomes: Sequence[RunOutcome]) -> Look:
     """Look at whether runs gain at all; several runs on a task count once."""
     by_task = _by_task(outcomes)
     means = [fmean(o.gain for o in runs) for runs in by_task]
     variances = [fmean(o.variance for o in runs) for runs in by_task]
     mean = pooled(means, variances)
     return Look(
-        "runs", "all", mean.mean, mean.se, max(len(by_task) - 1, 1), mean.mean, len(outcomes), len(by_task),
+        question, mean.mean, mean.se, max(len(by_task) - 1, 1), mean.mean, len(outcomes), len(by_task),
         tuple(o.job_id for o in outcomes), within=False,
     )  # fmt: skip
 
 
-def _questions(outcomes: Sequence[RunOutcome]) -> Iterator[tuple[str, str, set[str]]]:
-    """Yield what may be asked of runs: a word for it, its subject, and the runs it is about."""
-    named: dict[str, Callable[[RunOutcome], Iterable[str]]] = {
-        "optimizer": lambda o: (o.optimizer,),
-        "model": lambda o: (o.model,) if o.model else (),
-        "tag": lambda o: o.tags,
-    }
-    for about, names in named.items():
-        subjects: dict[str, set[str]] = defaultdict(set)
-        for one in outcomes:
-            for name in names(one):
-                subjects[name].add(one.job_id)
-        for subject, ids in sorted(subjects.items()):
-            yield about, subject, ids
-    yield "stop", "budget", {o.job_id for o in outcomes if o.stop_kind == StopKind.BUDGET}
-    sizes: dict[str, Callable[[RunOutcome], float | None]] = {
-        "rows": lambda o: o.rows,
-        "labels": lambda o: o.labels,
-        "baseline": lambda o: o.baseline,
-    }
-    for about, size in sizes.items():
-        values = {o.job_id: v for o in outcomes if (v := size(o)) is not None}
-        if len(set(values.values())) >= _LEAST_LEVELS:
-            middle = median(values.values())
-            subject = f"{100 * middle:.0f}" if about == "baseline" else f"{middle:g}"
-            yield about, subject, {job for job, v in values.items() if v > middle}
-    yield "predictors", "1", {o.job_id for o in outcomes if (o.predictors or 1) > 1}
-
-
-def _compared(about: str, subject: str, outcomes: Sequence[RunOutcome], ids: set[str]) -> Look | None:
+def _compared(question: Question, outcomes: Sequence[RunOutcome]) -> Look | None:
     """Compare runs with those that are otherwise; None where there are too few."""
-    with_it = [o for o in outcomes if o.job_id in ids]
+    has = question.holds
+    with_it = [o for o in outcomes if has(o)]
     if min(len(with_it), len(outcomes) - len(with_it)) < LEAST_SIDE:
         return None
     pairs = [
         fmean(o.gain for o in mine) - fmean(o.gain for o in others)
         for runs in _by_task(outcomes)
-        if (mine := [o for o in runs if o.job_id in ids]) and (others := [o for o in runs if o.job_id not in ids])
+        if (mine := [o for o in runs if has(o)]) and (others := [o for o in runs if not has(o)])
     ]
     if len(pairs) >= _LEAST_PAIRS:
         effect, se, df, tasks = fmean(pairs), _se(pairs), len(pairs) - 1.0, len(pairs)
     else:
         sides = [
-            [fmean(o.gain for o in runs) for runs in _by_task([o for o in outcomes if (o.job_id in ids) is side])]
+            [fmean(o.gain for o in runs) for runs in _by_task([o for o in outcomes if has(o) is side])]
             for side in (True, False)
         ]
         if pairs or min(map(len, sides)) < LEAST_SIDE:
@@ -144,8 +167,7 @@ def _compared(about: str, subject: str, outcomes: Sequence[RunOutcome], ids: set
         return None
     mean = fmean(o.gain for o in with_it)
     return Look(
-        about,
-        subject,
+        question,
         effect,
         se,
         df,

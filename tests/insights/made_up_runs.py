@@ -24,10 +24,11 @@ def write_runs(home: Path, n: int = 36, *, tasks: int = 9, seed: int = 1) -> Non
         optimizer = OPTIMIZERS[number // tasks % 3]
         gain = 0.03 + 0.08 * (optimizer == "gepa") + rng.gauss(0, 0.02)
         with Journal(Home.find(home), f"job-{number:03d}") as journal:
-            journal.append_many(_run(number, number % tasks, optimizer, gain))
+            journal.append_many(run_events(number, number % tasks, optimizer, gain))
 
 
-def _run(number: int, task: int, optimizer: str, gain: float) -> list[Payload]:
+def run_events(number: int, task: int, optimizer: str, gain: float) -> list[Payload]:
+    """Return the events of a run on a task."""
     before = 0.4 + 0.02 * task
     features = {"task": f"key {task}", "lm": "openai/mini", "n": 20 + 10 * task, "labels": 3, "predictors": 1}
     val = {"split": "val", "full_eval": True, "n_examples": 20}
