@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 CACHE = Path(os.environ.get("SKILLFLEET_BENCH_CACHE") or Path(tempfile.gettempdir()) / "skillfleet-bench")
 JOBS, CALLS = 1000, 5_000_000
-HALVES, SHUFFLES, HOME_RUNS = 20, 400, 60
+HALVES, SHUFFLES, HOME_RUNS = 20, 2000, 60
 ONE_CANDIDATE = {"labeled_fewshot", "bootstrap_fewshot", "knn_fewshot", "infer_rules"}  # there is nothing to go on with
 _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -107,8 +107,8 @@ def outcome_of(number: int, row: dict[str, Any]) -> RunOutcome:
     labels = next((int(part[1:]) for part in row["task"].split("-") if part[:1] == "l" and part[1:].isdigit()), None)
     return RunOutcome(
         job_id=f"job-{number}", name=f"run-{number}", optimizer=row["optimizer"], task=row["task"],
-        task_key=row["task"], model="offline", tags=(row["task"].partition("-")[0],), finished_at=_FIRST + timedelta(hours=number),
-        stop_kind="finished", baseline=row["test_baseline"], gain=gain, low=gain - half, high=gain + half,
+        task_key=row["task"], model="offline", tags=(row["task"].partition("-")[0],),
+        finished_at=_FIRST + timedelta(hours=number), stop_kind="finished", baseline=row["test_baseline"], gain=gain, low=gain - half, high=gain + half,
         cost_usd=row["usd"], lm_calls=row["calls"], rows=sum(row["sizes"][:2]), labels=labels,
         predictors=row["predictors"],
     )  # fmt: skip
