@@ -108,7 +108,8 @@ def outcome_of(number: int, row: dict[str, Any]) -> RunOutcome:
     return RunOutcome(
         job_id=f"job-{number}", name=f"run-{number}", optimizer=row["optimizer"], task=row["task"],
         task_key=row["task"], model="offline", tags=(row["task"].partition("-")[0],),
-        finished_at=_FIRST + timedelta(hours=number), stop_kind="finished", baseline=row["test_baseline"], gain=gain, low=gain - half, high=gain + half,
+        finished_at=_FIRST + timedelta(hours=number), stop_kind="finished",
+        baseline=row["test_baseline"], gain=gain, low=gain - half, high=gain + half,
         cost_usd=row["usd"], lm_calls=row["calls"], rows=sum(row["sizes"][:2]), labels=labels,
         predictors=row["predictors"],
     )  # fmt: skip
