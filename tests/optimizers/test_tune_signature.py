@@ -14,7 +14,7 @@ from made_up import INTENTS, Counting, Data, counted_lm, program, rows, told
 from skillfleet_nb import Fleet, signature_version
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers.failures import LOW, UNREADABLE, Failures, Row, kinds_of
-from skillfleet_nb.optimizers.tune_signature import improved
+from skillfleet_nb.optimizers.reflection import improved
 from skillfleet_nb.programs.signatures import version_of
 
 if TYPE_CHECKING:
