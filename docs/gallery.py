@@ -29,7 +29,7 @@ if __name__ == "__main__":
             ).result()
         compared = list(fleet.jobs().name)
         IMAGES.mkdir(parents=True, exist_ok=True)
-        for kind in (one for one in kinds().values() if one.name != "importance"):
+        for kind in (one for one in kinds().values() if one.name not in {"importance", "lanes", "generations"}):
             jobs = () if kind.takes is Takes.ALL else ("intents-gepa",)
             fleet.charts.plot(kind.name, *jobs).save(IMAGES / f"{kind.name}.svg")
         for n in range(16):
@@ -43,6 +43,18 @@ if __name__ == "__main__":
                 seed=n,
                 name=f"demos-{n}",
             ).result()
+        fleet.optimize(
+            intent_program(sorted({r["intent"] for r in rows})),
+            train=rows,
+            metric=exact_intent,
+            optimizer="evolve",
+            params={"population": 8, "generations": 6, "patience": 6, "max_demos": 8},
+            lm=offline_lm(),
+            seed=3,
+            name="intents-evolve",
+        ).result()
+        fleet.charts.generations("intents-evolve").save(IMAGES / "generations.svg")
+        fleet.charts.pareto("intents-evolve").save(IMAGES / "population.svg")
         several = [f"demos-{n}" for n in range(16)]
         fleet.charts.importance(*several).save(IMAGES / "importance.svg")
         fleet.charts.convergence(*compared).save(IMAGES / "convergence_several.svg")

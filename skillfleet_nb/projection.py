@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from skillfleet_nb.events import (
     Curated,
+    IndividualTold,
     JobCreated,
     JobState,
     MemberTold,
@@ -196,6 +197,8 @@ class JobRecord:
         Ids of the candidates that were kept.
     lanes
         Of a job of several searches, where each is.
+    individuals
+        Of a job that breeds programs, each of every generation, by generation, search and program.
     result
         What the latest attempt came to.
     question
@@ -238,6 +241,7 @@ class JobRecord:
     programs: set[str] = field(default_factory=set)
     first_program: str | None = None
     lanes: dict[str, LaneRecord] = field(default_factory=dict)
+    individuals: dict[tuple[int, str | None, str], IndividualTold] = field(default_factory=dict)
     created: SkillCreated | None = None
     result: Result | None = None
     question: ReviewAsked | None = None
@@ -387,6 +391,10 @@ class JobRecord:
         del at
         self._lane(p.member).share = p
 
+    def _bred(self, p: IndividualTold, at: datetime) -> None:
+        del at
+        self.individuals.setdefault((p.generation, p.member, p.program_id), p)
+
     def _lane(self, member: str) -> LaneRecord:
         return self.lanes.setdefault(member, LaneRecord())
 
@@ -422,6 +430,7 @@ class JobRecord:
         ProgramSaved: _kept,
         MemberTold: _member,
         ShareTold: _shared,
+        IndividualTold: _bred,
         SkillCreated: _made,
         Result: _ended,
         ReviewAsked: _asked,

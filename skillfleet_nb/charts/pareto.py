@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import Choice, Takes, kind
+from skillfleet_nb.charts.population import population, population_data
 from skillfleet_nb.charts.style import HEIGHT, WIDTH, nothing, score_axis, titled, told_apart
 from skillfleet_nb.design import INK
 from skillfleet_nb.format import counted
+from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,13 +121,13 @@ def pareto(data: pd.DataFrame, *, title: str = "", note: str = "") -> Any:
 
 @kind(
     "pareto",
-    "score against cost, with the Pareto front; of all jobs, or those named",
+    "score against cost, with the Pareto front; of all jobs, those named, or one population",
     takes=Takes.ALL,
     by=Choice(tuple(COSTS), "what a job cost"),
     on=Choice(tuple(SCORES), "where it was scored"),
 )
 def of_jobs(jobs: Jobs, *, by: str | None = None, on: str | None = None) -> Chart:
-    """Plot score against cost, with the Pareto front.
+    """Plot score against cost, with the Pareto front; of one job that breeds programs, its population.
 
     Parameters
     ----------
@@ -136,6 +138,11 @@ def of_jobs(jobs: Jobs, *, by: str | None = None, on: str | None = None) -> Char
     on
         Score on ``"test"`` or ``"validation"``; by default the sealed test where there is one.
     """
+    if len(jobs.labels) == 1 and by is None and on is None:  # of one alone its population, if it has one
+        bred = queries.individuals(jobs.store, jobs.labels)
+        if bred["score"].notna().any():
+            data, title = population_data(bred), f"Population of {jobs.title}"
+            return Chart(title, data, population(data, title=title))
     data = pareto_data(jobs.frame, by=by, on=on)
     title = f"Score against cost of {counted(len(data), 'job')}"
     out = len(jobs.frame) - len(data)

@@ -17,6 +17,7 @@ from skillfleet_nb.events.audit import Requested as Requested
 from skillfleet_nb.events.curation import CURATION as CURATION
 from skillfleet_nb.events.curation import Curated as Curated
 from skillfleet_nb.events.insights import InsightPayload
+from skillfleet_nb.events.members import IndividualTold as IndividualTold
 from skillfleet_nb.events.members import MemberTold as MemberTold
 from skillfleet_nb.events.members import ShareTold as ShareTold
 from skillfleet_nb.events.monitoring import AB_TESTS as AB_TESTS
@@ -424,7 +425,7 @@ class ProgramTried(Payload):
 
 AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
-    | CandidateDecided | MemberTold | ShareTold | SkillCreated | Result | ReviewAsked | ReviewAnswered
+    | CandidateDecided | MemberTold | ShareTold | IndividualTold | SkillCreated | Result | ReviewAsked | ReviewAnswered
     | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen
     | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved
     | SignatureMigrated | Answered | Traced | Curated | Requested | InsightPayload | MonitoringPayload,

@@ -1,4 +1,4 @@
-"""Facts of the searches that one job makes at the same time."""
+"""Facts of the searches that one job makes at the same time, and of the programs that one breeds."""
 
 from __future__ import annotations
 
@@ -41,3 +41,25 @@ class ShareTold(Payload):
     best: float | None = None
     tail: float | None = None
     reason: str
+
+
+class IndividualTold(Payload):
+    """A program as it stood in a generation of an evolution.
+
+    `score` is on all of validation, None where screening ended it; `screened` its mean on the examples it was screened
+    on.  It sends about `tokens` with each answer, and its instructions have `length` words.  `front` is 0 where none of
+    its generation is better in one of the three and as good in the others.
+    """
+
+    kind: Literal["individual"] = "individual"
+    generation: int
+    program_id: str
+    operator: str
+    parent_ids: tuple[str, ...] = ()
+    score: float | None = None
+    screened: float | None = None
+    tokens: int
+    length: int
+    front: int | None = None
+    survives: bool
+    member: str | None = None

@@ -241,6 +241,16 @@ def _tune(inputs: Inputs, _k: int) -> dict[str, Any]:
     }
 
 
+def _paraphrase(inputs: Inputs, _k: int) -> dict[str, Any]:
+    """Say an instruction in other words: its notes stay, and it asks for them to be weighed in another manner."""
+    notes, base = read_notes(inputs.get("current_instructions", ""))
+    used = [sentence for _, _, sentence in MANNERS if sentence in base]
+    for sentence in used:
+        base = base.replace(sentence, "").strip()
+    others = [sentence for _, _, sentence in MANNERS if sentence not in used]
+    return {"paraphrase": _instruct(base, notes, manner=others[int(draw(*inputs.values()) * len(others))])}
+
+
 def _shorten(inputs: Inputs, _k: int) -> dict[str, Any]:
     limit = next((int(n.replace(",", "")) for n in re.findall(r"\d[\d,]*", inputs.get("length_limit", ""))), 2000)
     notes, base = read_notes(inputs.get("instruction", ""))
@@ -274,5 +284,6 @@ _PROPOSERS: tuple[tuple[frozenset[str], frozenset[str], Callable[[Inputs, int], 
         frozenset({"current_instructions", "failures"}),
         _tune,
     ),
+    (frozenset({"paraphrase"}), frozenset({"current_instructions", "manner"}), _paraphrase),
     (frozenset({"shortened_instruction"}), frozenset({"instruction"}), _shorten),
 )

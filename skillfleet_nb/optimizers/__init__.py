@@ -5,6 +5,7 @@ What the author of a plugin needs is here, and nothing else of the package is ne
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers.base import (
+    Bred,
     Changes,
     Decision,
     MemberResult,
@@ -23,6 +24,7 @@ from skillfleet_nb.optimizers.registry import available, create, load
 from skillfleet_nb.optimizers.rehearsal import Calls, Rehearsal, Shape, State, Use, rehearsed
 
 __all__ = [
+    "Bred",
     "Calls",
     "Changes",
     "Decision",

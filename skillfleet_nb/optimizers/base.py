@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from skillfleet_nb.optimizers.rehearsal import Calls, Shape
     from skillfleet_nb.typing import Adapter, Example, Model, Prediction, Program
 
+    Named = Program | dict[str, str]  # a candidate: itself, or its instructions by predictor
+
 Changes = Literal["instructions", "demos", "weights"]
 Auto = Literal["light", "medium", "heavy"]
 AUTO_CANDIDATES = {"light": 6, "medium": 12, "heavy": 18}
@@ -204,6 +206,38 @@ class ShareDecision:
     reason: str
 
 
+@dataclass(frozen=True)
+class Bred:
+    """A program as it stands in a generation of an evolution.
+
+    Attributes
+    ----------
+    generation, program
+        In which generation, counted from 0, which program.
+    operator, parents
+        What made it, and of which programs.
+    score, screened
+        On all of validation, None where that was not worth it; and on the part that it was screened on, if it was.
+    tokens, length
+        Tokens that it sends with each answer, about, and words of its instructions.
+    front
+        0 where none of its generation dominates it, 1 where only those do, and so on; None without a score.
+    survives
+        Whether it goes on to the next generation.
+    """
+
+    generation: int
+    program: Program
+    operator: str
+    parents: Sequence[Program]
+    score: float | None
+    screened: float | None
+    tokens: int
+    length: int
+    front: int | None
+    survives: bool
+
+
 class SideBySide(Protocol):
     """What a run offers an optimizer that makes several searches at the same time."""
 
@@ -274,9 +308,11 @@ class Task:
     say
         Tells the person what happens now, in a few words.
     lineage
-        Tells that the candidate with these instructions, by predictor, descends from those parents.
+        Tells that a candidate descends from those parents: each a program, or its instructions by predictor.
     decided
         Tells what an optimizer that `decides` came to on a candidate.
+    bred
+        Tells how a program stands in a generation, of an optimizer that breeds them.
     lanes
         Of an optimizer with `has_members`: counts, shares and records its searches; None while a task is checked.
     reading
@@ -293,8 +329,9 @@ class Task:
     seed: int
     num_threads: int
     say: Callable[[str], None] = field(default=lambda _: None)
-    lineage: Callable[[dict[str, str], Sequence[dict[str, str]]], None] = field(default=lambda *_: None)
+    lineage: Callable[[Named, Sequence[Named]], None] = field(default=lambda *_: None)
     decided: Callable[[Decision], None] = field(default=lambda _: None)
+    bred: Callable[[Bred], None] = field(default=lambda _: None)
     lanes: SideBySide | None = None
     reading: Callable[[Adapter], Adapter] = field(default=lambda adapter: adapter)
 

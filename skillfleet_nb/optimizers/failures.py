@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from skillfleet_nb.data.labels import categories, label_text
 from skillfleet_nb.format import is_missing
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.typing import Example, Prediction
 
+_T = TypeVar("_T")
 UNREADABLE = "the answer could not be read"
 LOW = "scored low, though no field that has a right value differs from it"
 
@@ -83,7 +84,7 @@ class Failures:
         for members in by_kind.values():
             members.sort(key=lambda row: (shown.get(id(row.example), 0), row.score, order[id(row)]))
         turns = sorted(by_kind, key=lambda kind: (-len(by_kind[kind]), kind))
-        return _in_turns([by_kind[kind] for kind in turns], n)
+        return in_turns([by_kind[kind] for kind in turns], n)
 
     def kept(self, n: int, shown: Mapping[int, int], rng: random.Random) -> list[Row]:
         """Choose `n` rows that went right, of every answer in turn, those shown least often first."""
@@ -92,7 +93,7 @@ class Failures:
         for row in sorted(self.right, key=lambda row: (shown.get(id(row.example), 0), order[id(row)])):
             labels = row.example.labels().toDict()
             by_answer.setdefault(label_text(labels) if labels else "", []).append(row)
-        return _in_turns(list(by_answer.values()), n)
+        return in_turns(list(by_answer.values()), n)
 
 
 def kinds_of(row: Row, labels: Iterable[str] = ()) -> tuple[str, ...]:
@@ -142,9 +143,9 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | list | dict) or value is None else str(value)
 
 
-def _in_turns(groups: Sequence[Sequence[Row]], n: int) -> list[Row]:
-    """Take from every group in turn, no row twice, until there are `n`."""
-    taken: dict[int, Row] = {}
+def in_turns(groups: Sequence[Sequence[_T]], n: int) -> list[_T]:
+    """Take from every group in turn, nothing twice, until there are `n`."""
+    taken: dict[int, _T] = {}
     rest = [iter(group) for group in groups]
     while rest and len(taken) < n:
         for group in list(rest):

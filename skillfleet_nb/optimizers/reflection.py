@@ -12,6 +12,7 @@ from skillfleet_nb.lm.faults import in_short, is_unanswered
 from skillfleet_nb.optimizers.failures import Row
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Container, Mapping, Sequence
 
     from skillfleet_nb.optimizers.base import Task
@@ -28,6 +29,13 @@ these failures, without breaking what goes well: keep all that is right in the p
 tell apart what is confused, name what to look for in the input, and say what form each answer has. Instructions are
 read for every input, so they must not be about single examples. Last, give better descriptions for the fields that
 need them, one a line as `name: description`, and leave out those that are good. Names and types of fields stay."""
+
+_REPHRASE = """Say the instructions of a step in other words, in the manner that is asked for. All rules, names, values
+and examples in them stay, and none is added."""
+_MANNERS = (
+    "short and to the point", "step by step", "as a list of rules", "what matters most first",
+    "with the form of the answer said first", "as to a newcomer, everything said plainly",
+)  # fmt: skip
 
 
 class Proposal(NamedTuple):
@@ -103,7 +111,7 @@ class Reflector:
             shown = [[_seen(row, calls, name) for row, calls in part if name in calls] for part in steps]
             if not shown[0] or (names is not None and name not in names):  # not reached, or its failures raised before
                 continue
-            made = self._ask(name, predictor.signature, kinds, *shown, tried)
+            made = self._ask(name, predictor.signature, kinds, shown[0], shown[1], tried)
             if made is None:
                 continue
             new = improved(predictor.signature, made["improved_instructions"], made["field_descriptions"])
@@ -243,3 +251,30 @@ def _short(values: Mapping[str, Any]) -> dict[str, object]:
     return {
         str(key): shortened(value, _SHOWN_CHARS) if isinstance(value, str) else value for key, value in values.items()
     }
+
+
+def paraphrased(task: Task, program: Program, name: str, rng: random.Random) -> Program:
+    """Say the instructions of one predictor in other words, in a copy of a program."""
+    import dspy
+
+    changed = program.deepcopy()
+    predictor = dict(changed.named_predictors())[name]
+    with dspy.context(lm=task.prompt_lm):
+        made = dspy.Predict(_rephraser())(
+            current_instructions=predictor.signature.instructions, manner=rng.choice(_MANNERS)
+        )
+    text = str(made.paraphrase or "").strip()
+    if text:
+        predictor.signature = predictor.signature.with_instructions(text)
+    return changed
+
+
+def _rephraser() -> Any:
+    import dspy
+
+    fields: dict[str, Any] = {
+        "current_instructions": (str, dspy.InputField(desc="instructions of one step of a program")),
+        "manner": (str, dspy.InputField(desc="in what manner to write them")),
+        "paraphrase": (str, dspy.OutputField(desc="the instructions, and nothing else")),
+    }
+    return dspy.Signature(fields, _REPHRASE, "ParaphraseInstructions")

@@ -267,6 +267,7 @@ class Execution:
                     say=self._reporter.say,
                     lineage=self._recorder.descends,
                     decided=self._recorder.decided,
+                    bred=self._recorder.bred,
                     lanes=self._lanes,
                     reading=self._session.readings.reading,
                 )

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.events import CandidateDecided, ExampleScore, Split, Trial, Trying
+from skillfleet_nb.events import CandidateDecided, ExampleScore, IndividualTold, Split, Trial, Trying
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.lm.shares import search
 from skillfleet_nb.runs.jobs.attempts import trial_key
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from skillfleet_nb.lm.meter import Ledger
-    from skillfleet_nb.optimizers import Decision
+    from skillfleet_nb.optimizers import Bred, Decision
+    from skillfleet_nb.optimizers.base import Named
     from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
     from skillfleet_nb.typing import Example, Prediction, Program
 
+_OF_BRED = ("generation", "operator", "score", "screened", "tokens", "length", "front", "survives")
 _TOLERATED = 0.1  # share of unanswered rows up to which a scoring of all examples still counts as one
 
 
@@ -47,8 +49,8 @@ class Recorder:
     Parameters
     ----------
     emit
-        Receives each :class:`~skillfleet_nb.events.Trying`, :class:`~skillfleet_nb.events.Trial` and
-        :class:`~skillfleet_nb.events.CandidateDecided`.
+        Receives each :class:`~skillfleet_nb.events.Trying`, :class:`~skillfleet_nb.events.Trial`,
+        :class:`~skillfleet_nb.events.CandidateDecided` and :class:`~skillfleet_nb.events.IndividualTold`.
     keep
         Stores a program's state and returns its id.
     ids
@@ -72,7 +74,7 @@ class Recorder:
     def __init__(
         self,
         *,
-        emit: Callable[[Trying | Trial | CandidateDecided], object],
+        emit: Callable[[Trying | Trial | CandidateDecided | IndividualTold], object],
         keep: Callable[[Program], str],
         ids: Mapping[int, tuple[str, Split]],
         sizes: Mapping[str, int],
@@ -89,7 +91,7 @@ class Recorder:
         self._best: dict[Split, float] = {}
         self._tolerated: dict[Split, int] = {}
         self._tops: dict[Split, Candidate] = {}
-        self._lineage: dict[frozenset[tuple[str, str]], tuple[str, ...]] = {}
+        self._lineage: dict[str | frozenset[tuple[str, str]], tuple[str, ...]] = {}
         self._by_instructions: dict[frozenset[tuple[str, str]], str] = {}
         self._decided = set(history.decided)
         self.taken: Candidate | None = None
@@ -107,10 +109,24 @@ class Recorder:
         """Number of trials of the job so far."""
         return self._trials
 
-    def descends(self, instructions: dict[str, str], parents: Sequence[dict[str, str]]) -> None:
-        """Note the parents of the candidate with these instructions, by predictor."""
-        parent_ids = (self._by_instructions.get(frozenset(p.items())) for p in parents)
-        self._lineage[frozenset(instructions.items())] = tuple(p for p in parent_ids if p)
+    def descends(self, child: Named, parents: Sequence[Named]) -> None:
+        """Note the parents of a candidate: each a program, or known by its instructions by predictor."""
+        parent_ids = (
+            self._by_instructions.get(frozenset(p.items())) if isinstance(p, dict) else self._keep(p) for p in parents
+        )
+        key = frozenset(child.items()) if isinstance(child, dict) else self._keep(child)
+        self._lineage[key] = tuple(p for p in parent_ids if p)
+
+    def bred(self, bred: Bred) -> None:
+        """Record how a program stands in a generation."""
+        self._emit(
+            IndividualTold(
+                program_id=self._keep(bred.program),
+                parent_ids=tuple(self._keep(parent) for parent in bred.parents),
+                member=search(),
+                **{name: getattr(bred, name) for name in _OF_BRED},
+            )
+        )
 
     def decided(self, decision: Decision) -> None:
         """Record what an optimizer came to on a candidate, and hold the program that it took."""
@@ -182,7 +198,7 @@ class Recorder:
                 bound=bound,
                 member=search(),
                 program_id=program_id,
-                parent_ids=self._lineage.get(instructions, ()),
+                parent_ids=self._lineage.get(program_id, self._lineage.get(instructions, ())),
                 lm_calls=totals.calls,
                 cost_usd=totals.cost_usd,
                 full_cost_usd=totals.full_cost_usd,

@@ -161,6 +161,8 @@ class RunResult:
         Bought calls, calls served from the cache, and USD; cost is None where a price is unknown.
     members
         Of a run of several searches: a row each, as in the relation ``members``.
+    individuals
+        Of a run that breeds programs: a row each of every generation, as in the relation ``individuals``.
     """
 
     program: dspy.Module
@@ -183,6 +185,7 @@ class RunResult:
     cost_usd: float | None = 0.0
     wall_s: float = 0.0
     members: pd.DataFrame | None = None
+    individuals: pd.DataFrame | None = None
 
     def __str__(self) -> str:
         return visible(self.summary)

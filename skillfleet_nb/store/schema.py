@@ -280,6 +280,11 @@ def m030_kept(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m031_individuals(con: duckdb.DuckDBPyConnection) -> None:
+    """Show the individuals of evolutions: a view alone."""
+    del con
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -305,6 +310,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m028_notes,
     m029_traces,
     m030_kept,
+    m031_individuals,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

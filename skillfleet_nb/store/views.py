@@ -211,6 +211,15 @@ VIEWS = {
         FROM (
             SELECT job_id, arg_min(payload, seq) AS s, min(logged_at) AS decided_at FROM raw.events
             WHERE kind = 'share' GROUP BY job_id, payload->>'round', payload->>'member')""",
+    "individuals": """
+        SELECT job_id, (i->>'generation')::INTEGER AS generation, i->>'program_id' AS program_id,
+            i->>'operator' AS operator, (i->'parent_ids')::VARCHAR[] AS parent_ids, (i->>'score')::DOUBLE AS score,
+            (i->>'screened')::DOUBLE AS screened, (i->>'tokens')::BIGINT AS tokens, (i->>'length')::BIGINT AS length,
+            (i->>'front')::INTEGER AS front, (i->>'survives')::BOOLEAN AS survives, i->>'member' AS member, told_at
+        FROM (
+            SELECT job_id, arg_min(payload, seq) AS i, min(logged_at) AS told_at FROM raw.events
+            WHERE kind = 'individual'
+            GROUP BY job_id, payload->>'generation', payload->>'member', payload->>'program_id')""",
     "skill_paths": """
         SELECT job_id, name, s->>'name' AS skill, s->>'folder' AS folder, s->>'path' AS path, s->>'reason' AS reason,
             s->>'template' AS template, (s->>'complexity')::DOUBLE AS complexity, (s->>'score')::DOUBLE AS score,

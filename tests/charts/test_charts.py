@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 V5 = "application/vnd.vegalite.v5+json"
 
 
-@pytest.mark.parametrize("kind", sorted({*kinds()} - {"importance", "lanes"}))  # of eight jobs, and of an ensemble
+@pytest.mark.parametrize("kind", sorted({*kinds()} - {"importance", "lanes", "generations"}))  # of others
 def test_every_chart_of_a_job_is_drawn_without_a_network(fleet: Fleet, kind: str) -> None:
     chart = fleet.charts.plot(kind, "mipro")
     assert len(chart.data)
@@ -60,7 +60,7 @@ def test_where_there_is_nothing_to_draw_the_chart_says_what_is_missing(fleet: Fl
     assert said.split(":")[0] in chart.svg
 
 
-@pytest.mark.parametrize("kind", [k for k in kinds() if k not in {"outcomes", "lineage"}])
+@pytest.mark.parametrize("kind", [k for k in kinds() if k not in {"outcomes", "lineage", "generations"}])
 def test_charts_of_several_jobs_tell_them_apart(fleet: Fleet, kind: str) -> None:
     chart = fleet.charts.plot(kind, "mipro", LONG, "nothing yet")
     if "job" in chart.data:

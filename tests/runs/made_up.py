@@ -33,6 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "infer_rules": {"num_candidates": 3, "num_rules": 4},
     "better_together": {"steps": "labeled_fewshot -> infer_rules"},
     "tune_signature": {"rounds": 2},
+    "evolve": {"population": 3, "generations": 2, "max_demos": 4},
 }
 """Parameters that keep every optimizer quick; knn_fewshot loads an embedding model and is tried on its own."""
 

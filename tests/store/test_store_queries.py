@@ -36,6 +36,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "job_setups": lambda s: queries.job_setups(s, ["none"]),
     "open_questions": queries.open_questions,
     "trials": lambda s: queries.trials(s, ["none"]),
+    "individuals": lambda s: queries.individuals(s, ["none"]),
     "outcomes": lambda s: queries.outcomes(s, "none", [0]),
     "best_scores": lambda s: queries.best_scores(s, ["none"]),
     "given_and_best_scores": lambda s: queries.given_and_best_scores(s, ["none"]),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RELATIONS = ("jobs", "events", "trials", "scores", "lm_calls", "programs")
 RELATIONS += ("reviews", "example_history", "examples", "example_outcomes", "recommendations", "decisions", "members")
-RELATIONS += ("shares", "skill_paths")
+RELATIONS += ("shares", "individuals", "skill_paths")
 RELATIONS += ("program_versions", "alias_history", "program_aliases", "signature_migrations", "live_answers")
 RELATIONS += ("ab_tests", "ab_splits", "ab_answers", "ab_feedback", "ab_units", "drift_checks")
 RELATIONS += ("golden_history", "golden_examples", "learn_steps", "feedback", "notes", "insight_decisions")

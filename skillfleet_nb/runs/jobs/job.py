@@ -78,7 +78,7 @@ class Job(Readable):
                 self._result = execution.run()
                 with suppress(SkillfleetError, OSError):  # by the journal's clock, as everybody tells it
                     p = self.progress
-                    self._result = replace(self._result, wall_s=p.wall_s(), members=p.members_frame())
+                    self._result = replace(self._result, wall_s=p.wall_s(), **p.frames())
             except BaseException as exc:  # noqa: BLE001  told by result()
                 self._failure = exc
             finally:
@@ -221,7 +221,7 @@ class Job(Readable):
             cached_calls=p.cached,
             cost_usd=p.cost_usd,
             wall_s=p.elapsed_s,
-            members=p.members_frame(),
+            **p.frames(),
         )
         return result if p.created is None else CreationResult.of(result, p.created)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import CURATION, Curated, JobState, Trial
 from skillfleet_nb.format import duration, money, points
@@ -12,6 +12,8 @@ from skillfleet_nb.runs.jobs.curve import Curve
 from skillfleet_nb.store import follow, is_alive
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from skillfleet_nb.events import Payload
@@ -110,12 +112,11 @@ class Progress(JobRecord):
 
     def members_frame(self) -> pd.DataFrame | None:
         """Return a row for each member of a job of several searches; None for any other."""
-        members = [lane.told for lane in self.lanes.values() if lane.told is not None]
-        if not members:
-            return None
-        import pandas as pd
+        return _frame([lane.told for lane in self.lanes.values() if lane.told is not None])
 
-        return pd.DataFrame([m.model_dump(exclude={"kind"}) for m in members])
+    def frames(self) -> dict[str, Any]:
+        """Return what a result tells in frames: members of several searches, and individuals that were bred."""
+        return {"members": self.members_frame(), "individuals": _frame(list(self.individuals.values()))}
 
     @property
     def _done(self) -> int:
@@ -146,3 +147,11 @@ class Progress(JobRecord):
             parts += [f"asks: {self.question.question}" if self.question else self.phase]
             parts += ["paused" if self.paused else ""]
         return " · ".join(p for p in parts if p)
+
+
+def _frame(facts: Sequence[Payload]) -> pd.DataFrame | None:
+    if not facts:
+        return None
+    import pandas as pd
+
+    return pd.DataFrame([fact.model_dump(exclude={"kind"}) for fact in facts])

@@ -51,6 +51,7 @@ from skillfleet_nb.store.queries._scores import (
     example_means,
     failed_examples,
     given_and_best_scores,
+    individuals,
     outcomes,
     trials,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "golden_history",
     "golden_sets",
     "grades",
+    "individuals",
     "insight_decisions",
     "is_recommended",
     "job_names",

@@ -17,6 +17,15 @@ def trials(store: Store, ids: Iterable[str], *, limit: int | None = None) -> pd.
     return store.frame("FROM trials WHERE list_contains(?, job_id) ORDER BY job_id, trial LIMIT ?", [list(ids), limit])
 
 
+def individuals(store: Store, ids: Iterable[str]) -> pd.DataFrame:
+    """The programs that jobs bred, by generation: the relation ``individuals``."""
+    return store.frame(
+        "FROM individuals WHERE list_contains(?, job_id) "
+        "ORDER BY job_id, member, generation, score DESC NULLS LAST, program_id",
+        [list(ids)],
+    )
+
+
 def outcomes(store: Store, job_id: str, trial_numbers: Iterable[int]) -> pd.DataFrame:
     """Rows of ``example_outcomes`` of some trials of a job."""
     return store.frame(

@@ -27,10 +27,17 @@ QUICK: dict[str, dict[str, Any]] = SMALL | {
     "simba": {"bsize": 6, "num_candidates": 2, "max_steps": 1},
     "infer_rules": {"num_candidates": 2, "num_rules": 4},
     "tune_signature": {"rounds": 1},
+    "evolve": {"population": 3, "generations": 1, "max_demos": 4},
     "ensemble": _MEMBERS,
     "portfolio": _MEMBERS,
 }
-TRIED = {"gepa": CHECKS, "miprov2": CHECKS[:4], "bootstrap_random_search": CHECKS[:4], "portfolio": CHECKS[:3]}
+TRIED = {
+    "gepa": CHECKS,
+    "evolve": CHECKS,
+    "miprov2": CHECKS[:4],
+    "bootstrap_random_search": CHECKS[:4],
+    "portfolio": CHECKS[:3],
+}
 """What is checked here of some, each check a run or two; of others that they pass with one predictor and several."""
 NOT_TRIED = {"bootstrap_finetune", "knn_fewshot"}  # need a model that can be fine-tuned, and one for embeddings
 
