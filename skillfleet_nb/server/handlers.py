@@ -104,8 +104,8 @@ class Base(APIHandler):
         self.set_status(problem.status)
         for name, value in headers.items():
             self.set_header(name, value)
-        told = problem.model_copy(update={"detail": self.service.without_places(problem.detail)})
-        self.finish_json(encoded(told), TYPE)
+        answer = problem.model_copy(update={"detail": self.service.without_places(problem.detail)})
+        self.finish_json(encoded(answer), TYPE)
 
     def finish_json(self, body: bytes, content_type: str = "application/json") -> None:
         """Send a body that is JSON."""
