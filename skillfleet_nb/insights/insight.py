@@ -154,8 +154,9 @@ def insights(
     everything
         Whether to tell what was dismissed too.
     """
-    taken = looks(outcomes)
-    smaller = shrunken([look.effect for look in taken], [look.se for look in taken])
+    taken = looks(outcomes)  # whether runs gain at all is a mean, and has nothing to be shrunken to
+    smaller = [(look.effect, look.se) for look in taken[:1]]
+    smaller += shrunken([look.effect for look in taken[1:]], [look.se for look in taken[1:]])
     corrected = held([*(look.p_value for look in taken), *(one.p_value for one in unsolved)])
     claims = []
     for look, (effect, sd), p_value in zip(taken, smaller, corrected, strict=False):

@@ -91,8 +91,19 @@ def looks(outcomes: Sequence[RunOutcome]) -> list[Look]:
     """Take every look that there are enough runs for."""
     if len(outcomes) < LEAST_RUNS:
         return []
-    asked = (look_at(question, outcomes) for question in _questions(outcomes))
-    return [look for look in asked if look is not None]
+    every = frozenset(o.job_id for o in outcomes)
+    taken: dict[frozenset[str], Look] = {}
+    for question in _questions(outcomes):
+        look = look_at(question, outcomes)
+        if look is None:
+            continue
+        ids = frozenset(look.job_ids)
+        mirrored = every - ids  # of two optimizers, one gains more by as much as the other gains less
+        if mirrored in taken and look.effect > 0:
+            del taken[mirrored]
+        if mirrored not in taken:
+            taken.setdefault(ids, look)
+    return list(taken.values())
 
 
 _ALL = "runs"

@@ -61,6 +61,16 @@ def test_of_fewer_than_eight_runs_nothing_is_said() -> None:
     assert insights([outcome(n, 0.2, task_key=f"t{n}") for n in range(8)]).insights[0].confidence == "strong"
 
 
+def test_of_two_optimizers_one_comparison_is_told_and_a_mean_is_not_shrunken() -> None:
+    runs = [
+        outcome(n, 0.10 + 0.02 * (n % 2) + 0.001 * (n % 5), optimizer=OPTIMIZERS[n % 2], task_key=f"t{n // 2}")
+        for n in range(16)
+    ]
+    said = insights(runs).insights
+    assert [one.text.split(" gain")[0] for one in said] == ["Runs", "gepa"]
+    assert said[0].effect == pytest.approx(0.112, abs=0.002)
+
+
 def test_many_runs_on_one_task_do_not_pass_for_many_tasks() -> None:
     one_task = insights([outcome(n, 0.2 + 0.01 * (n % 3)) for n in range(30)])
     assert one_task.insights[0].tasks == 1
@@ -105,7 +115,8 @@ def test_money_is_reckoned_as_one_would_by_hand(fleet: Fleet) -> None:
     # 10 points at 50 USD for 1,000 answers are 0.50 USD an answer, which costs 0.10 USD more: 5 / 0.40, rounded up
     assert told.break_even == 13
     measured = fleet.roi("1 USD").total
-    assert measured.extra_usd == pytest.approx((0.05 - 0.02) / 50)
+    # the test of both cost 0.15 USD for 50 answers each, and the program given costs 0.001 an answer
+    assert measured.extra_usd == pytest.approx(0.15 / 50 - 0.001 - 0.001)
 
 
 @pytest.mark.parametrize(

@@ -36,21 +36,24 @@ def run_outcomes(store: Store) -> pd.DataFrame:
 
 
 def answer_costs(store: Store, ids: Iterable[str]) -> pd.DataFrame:
-    """What an answer cost on the sealed test, before and after a run.
+    """What an answer cost without DSPy's cache, of the program given and of the best one.
 
-    Columns: `job_id`, `before_usd` and `after_usd`, each of one example without DSPy's cache; NA where a price is
-    unknown, or the program given stayed the best.
+    Both are tested at the same time, so the best one's are the bill of the test less what the program given cost on
+    validation, where it is the first to be scored.
+
+    Columns: `job_id`, `before_usd` and `after_usd`; NA where a price is unknown, or the program given stayed the best.
     """
     return store.frame(
         """
         WITH bills AS (
-            SELECT job_id, trial, split, n_examples,
-                full_cost_usd - lag(full_cost_usd) OVER (PARTITION BY job_id ORDER BY trial) AS usd
-            FROM trials WHERE list_contains(?, job_id)
+            SELECT job_id, arg_min(full_cost_usd / n_examples, trial) FILTER (split = 'val') AS before_usd,
+                max(full_cost_usd) FILTER (split = 'test') - max(full_cost_usd) FILTER (split <> 'test') AS test_usd,
+                max(n_examples) FILTER (split = 'test') AS n,
+                count(DISTINCT program_id) FILTER (split = 'test') AS programs
+            FROM trials WHERE list_contains(?, job_id) AND n_examples > 0 GROUP BY job_id
         )
-        SELECT job_id, arg_min(usd / n_examples, trial) AS before_usd,
-            CASE WHEN count(*) > 1 THEN arg_max(usd / n_examples, trial) END AS after_usd
-        FROM bills WHERE split = 'test' AND n_examples > 0 GROUP BY job_id ORDER BY job_id""",
+        SELECT job_id, before_usd, CASE WHEN programs = 2 THEN greatest(test_usd / n - before_usd, 0) END AS after_usd
+        FROM bills ORDER BY job_id""",
         [list(ids)],
     )
 
