@@ -8,23 +8,23 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import TOKEN  # type: ignore[attr-defined]
+from test_server_remote import TOKEN as STARTED
 from test_server_remote import started
 
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.remote.fleet import RemoteFleet
 
 if TYPE_CHECKING:
-    from conftest import Server
+    from conftest import Server  # type: ignore[attr-defined]
 
 
 def test_two_servers_on_one_home_answer_the_same(server: Server, finished: dict[str, Any]) -> None:
     process, address = started(server.root, 0)
     try:
-        there = RemoteFleet(address, TOKEN, cache_s=None)
-        with closing(there), server.client(TOKEN) as here:
+        there = RemoteFleet(address, STARTED, cache_s=None)
+        with closing(there):
             assert there.job(finished["name"]).id == finished["id"]
-            stopped = here.post(f"/jobs/{finished['id']}/cancel").json()["told"]
+            stopped = server.owner.post(f"/jobs/{finished['id']}/cancel").json()["told"]
             assert stopped == f"{finished['name']} is completed already"
             rows = there.sql("select count(*) as n from events where kind = 'requested' and payload->>'target' = :job",
                              {"job": finished["id"]})  # fmt: skip
@@ -49,7 +49,7 @@ def test_a_server_of_another_version_is_refused_in_a_line() -> None:
     thread = threading.Thread(target=newer.serve_forever)
     thread.start()
     try:
-        fleet = RemoteFleet(f"http://127.0.0.1:{newer.server_port}", TOKEN, cache_s=None)
+        fleet = RemoteFleet(f"http://127.0.0.1:{newer.server_port}", STARTED, cache_s=None)
         with pytest.raises(SkillfleetError, match="speaks version 2, this client 1: install the same skillfleet-nb"):
             fleet.jobs()
     finally:
