@@ -2,15 +2,18 @@
 # The root file system may be read-only: what is written goes to /work, a volume, and /tmp.
 FROM python:3.12-slim-trixie AS build
 
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 # A layer of its own, for it is the largest and changes least; from this index it comes without CUDA.
 RUN python -m venv /opt/skillfleet \
-    && /opt/skillfleet/bin/pip install --index-url https://download.pytorch.org/whl/cpu torch==2.13.0
+    && /opt/skillfleet/bin/pip install --no-compile --index-url https://download.pytorch.org/whl/cpu torch==2.13.0
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY data data
 COPY skillfleet_nb skillfleet_nb
-RUN /opt/skillfleet/bin/pip install --constraint constraints.txt '.[dashboard,offline,server]' 'jupyterlab>=4.4'
+# Without what nobody runs here: other people's tests, headers, the page of litellm's proxy.
+RUN /opt/skillfleet/bin/pip install --no-compile --constraint constraints.txt '.[dashboard,offline,server]' 'jupyterlab>=4.4' \
+    && find /opt/skillfleet/lib -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' -o -path '*/torch/bin' \
+    -o -path '*/pyarrow/include' -o -path '*/litellm/proxy/_experimental' \) -prune -exec rm -r {} +
 
 FROM python:3.12-slim-trixie
 

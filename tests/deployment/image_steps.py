@@ -56,7 +56,7 @@ def main() -> int:
                 line = re.sub(r"--index-url \S+ ", "", step.replace("/opt/skillfleet", str(place)))
                 line = line.replace("python -m venv", f"{sys.executable} -m venv")
                 tell(f"$ {line}")
-                subprocess.run(line, shell=True, check=True, cwd=ROOT, env={**os.environ, "PIP_NO_COMPILE": "1"})  # noqa: S602  the Dockerfile's own
+                subprocess.run(line, shell=True, check=True, cwd=ROOT)  # noqa: S602  the Dockerfile's own
         tell(f"installed: {weight_mb(place):.0f} MB")
         here = {key: re.sub(r"^/(work|tmp)\b", rf"{name}/\1", value) for key, value in variables().items()}
         env = {**os.environ, **here, "PATH": f"{place}/bin:{os.environ['PATH']}", "JUPYTER_TOKEN": "of-the-check"}
