@@ -13,7 +13,7 @@ COPY skillfleet_nb skillfleet_nb
 # Without what nobody runs here: other people's tests, headers, the page of litellm's proxy.
 RUN /opt/skillfleet/bin/pip install --no-compile --constraint constraints.txt '.[dashboard,offline,server]' 'jupyterlab>=4.4' \
     && find /opt/skillfleet/lib -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' -o -path '*/torch/bin' \
-    -o -path '*/pyarrow/include' -o -path '*/litellm/proxy/_experimental' \) -prune -exec rm -r {} +
+    -o -path '*/pyarrow/include' -o -path '*/litellm/proxy/_experimental/out' \) -prune -exec rm -r {} +
 
 FROM python:3.12-slim-trixie
 
