@@ -8,6 +8,7 @@ written visibly: in the pieces of this module, and in the texts of :class:`Reada
 
 from __future__ import annotations
 
+import base64
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _WORDS, _ENDS_OF_WORDS, _LONG_NAME = re.compile(r"(\s+)"), re.compile(r"(?<=[_/,-])(?=\w)"), 24
+_DRAWING: Final = re.compile(r"<svg\b([^>]*)>(.*?)</svg>", re.DOTALL)
+_ATTRIBUTE: Final = re.compile(r"""([\w:-]+)=(["'])(.*?)\2""", re.DOTALL)
 SEVERITY: Final = {"error": "rgba(220,60,60,.25)", "warning": "rgba(220,160,40,.25)", "info": "rgba(80,140,220,.2)"}
 NO_MATH: Final = "mathjax_ignore tex2jax_ignore"  # class: pages read what stands between two $ as a formula
 
@@ -40,7 +43,7 @@ class Readable:
 
     def _repr_html_(self) -> str | None:
         made = self.html()
-        return None if made is None else str(made)  # ``Markup`` no more: marimo takes no subclass of ``str``
+        return None if made is None else pictured(made)
 
     def __str__(self) -> str:
         return visible(self.text())
@@ -102,6 +105,34 @@ def breakable(text: str) -> Markup:
         return text
     pieces = [_ENDS_OF_WORDS.split(word) if len(word) > _LONG_NAME else [word] for word in _WORDS.split(visible(text))]
     return Markup("").join(Markup("<wbr>").join(parts) for parts in pieces)
+
+
+def pictured(html: str) -> str:
+    """Turn drawings into pictures, which read the same on a page that does not trust the notebook.
+
+    JupyterLab and others drop the tags of an SVG there and leave the words of its axes behind.  A picture does not
+    know its page: what had the page's ink gets one that is read on light and on dark.  The result is no ``Markup``:
+    marimo takes no subclass of ``str``.
+
+    Examples
+    --------
+    >>> pictured("<p>a curve: <svg aria-label='it rises'><text>0.5</text></svg></p>").partition("src=")[0]
+    "<p>a curve: <img alt='it rises' "
+    """
+    return _DRAWING.sub(_picture, str(html))
+
+
+def _picture(drawing: re.Match[str]) -> str:
+    attributes = {name: value for name, _, value in _ATTRIBUTE.findall(drawing[1])}
+    alone = {"xmlns": "http://www.w3.org/2000/svg", "color": design.INK, "font-family": "sans-serif", **attributes}
+    svg = f"<svg{_written(alone)}>{drawing[2]}</svg>"
+    source = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
+    page = {"alt": attributes.get("aria-label", "chart"), "src": source}
+    return f"<img{_written(page | {name: attributes[name] for name in ('width', 'style') if name in attributes})}>"
+
+
+def _written(attributes: Mapping[str, str]) -> str:
+    return "".join(" {}='{}'".format(name, value.replace("'", "&#39;")) for name, value in attributes.items())
 
 
 def join(pieces: Iterable[str]) -> Markup:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from skillfleet_nb.design import LEADING, TEXT
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.html import pictured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ class Face:
         return str(self.answer)
 
     def _repr_html_(self) -> str:
-        return str(self.answer.html())
+        return pictured(self.answer.html())
 
     def _ipython_display_(self) -> None:
         from IPython import get_ipython

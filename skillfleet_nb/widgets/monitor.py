@@ -20,6 +20,7 @@ import traitlets as t
 from skillfleet_nb.commands.views import ProgressLine
 from skillfleet_nb.design import stylesheet
 from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.html import pictured
 from skillfleet_nb.reports.after_run import failing, next_steps
 from skillfleet_nb.runs.jobs.picture import changes
 from skillfleet_nb.store.blobs import Blobs
@@ -136,7 +137,7 @@ class Monitor:
         return self._line()
 
     def _repr_html_(self) -> str:
-        return str(self.html())
+        return pictured(self.html())
 
     def _display_(self) -> Any:
         """Show it in marimo, which knows anywidgets and nothing of IPython's displays."""

@@ -15,7 +15,7 @@ import anywidget
 import ipywidgets as w
 import traitlets as t
 
-from skillfleet_nb.html import fill
+from skillfleet_nb.html import fill, pictured
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +49,8 @@ def kept(html: str, text: str, twin: str = "") -> Markup:
     """Return what a notebook keeps of a view: its HTML, or its text where that would make the notebook large."""
     from markupsafe import Markup
 
-    whole = Markup(html)  # noqa: S704  escaped where it was made
-    if len(html.encode("utf-8", "replace")) > _MOST:
+    whole = Markup(pictured(html))  # noqa: S704  escaped where it was made
+    if len(whole.encode("utf-8", "replace")) > _MOST:
         whole = fill(
             "<pre style='white-space:pre-wrap'>{}</pre><div>run the cell for all of it</div>", text[:_MOST_TEXT]
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 from job_stories import Story
 from made_up import counted_lm, program, rows
@@ -46,9 +49,13 @@ TRAINSET = ("trainset analyze rows", "trainset worst rows")  # these load an emb
 def _shown(answer: Any) -> str:
     """Draw an answer on every surface that it has."""
     draws = [getattr(answer, face, None) for face in ("_repr_html_", "_repr_mimebundle_")]
-    return "".join([as_text(answer), *(str(draw()) for draw in draws if callable(draw))])
+    shown = "".join([as_text(answer), *(str(draw()) for draw in draws if callable(draw))])
+    for source in _PICTURES.findall(shown):
+        ET.fromstring(base64.b64decode(source))  # noqa: S314  a picture that is no XML is not shown
+    return shown
 
 
+_PICTURES = re.compile(r"image/svg\+xml;base64,([^']+)'")
 EXPORT = "export {0} {1} --html {folder}/report.html"
 NAMES = ("job-0", "job-1")
 

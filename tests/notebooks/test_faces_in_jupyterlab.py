@@ -48,7 +48,7 @@ def test_every_face_is_there_and_nothing_comes_from_outside(page: LabPage) -> No
     expect(paused.get_by_text("paused", exact=True)).to_be_visible()
     expect(page.output(FACES["card-running"].splitlines()[0]).get_by_text("s left")).to_be_visible()
     expect(page.output(FACES["card-kept-yours"]).get_by_text("kept yours").first).to_be_visible()
-    expect(page.output(FACES["ab"].splitlines()[0]).locator("svg").first).to_be_visible()
+    expect(page.output(FACES["ab"].splitlines()[0]).locator("img").first).to_be_visible()
     expect(page.output(FACES["export"]).get_by_role("link", name="report.html")).to_be_visible()
     lines = page.output(FACES["mistake"]).inner_text().strip().splitlines()
     assert len(lines) == 1, lines

@@ -118,7 +118,7 @@ def test_names_are_found_and_an_empty_list_says_what_to_do(browsed: Fleet) -> No
 
 def test_html_stands_beside_it_with_the_same_timeline(browsed: Fleet, browser: RegistryBrowser) -> None:
     still = browser._repr_html_()
-    assert "<svg" in still
+    assert "data:image/svg+xml" in still
     assert "data-do" not in still, "nothing is to be clicked where nobody listens"
     assert "the &lt;first&gt;" in still
     assert "data-do='select' data-version='3'" in browser.box.opened
