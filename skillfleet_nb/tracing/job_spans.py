@@ -22,6 +22,8 @@ COLUMNS = (
 """Of the relation ``spans``."""
 
 _SEARCH = "search"
+SEARCH = "search: calls outside of trials"
+"""Name of the trace of what was called for no trial."""
 
 
 def job_spans(store: Store, job_id: str, name: str, calls: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -111,7 +113,7 @@ def _search(calls: pd.DataFrame, is_search: list[bool], job_id: str, name: str) 
     began = (some["at"] - pd.to_timedelta(some.latency_s, unit="s")).min()
     seconds = (some["at"].max() - began).total_seconds()
     facts = {"skillfleet.job_id": job_id}
-    return _root(job_id, _SEARCH, name, name="search: calls outside of trials", at=began, latency_s=seconds,
+    return _root(job_id, _SEARCH, name, name=SEARCH, at=began, latency_s=seconds,
                  attributes=facts)  # fmt: skip
 
 

@@ -11,10 +11,13 @@ from skillfleet_nb.messages import as_typed
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from skillfleet_nb.reports.accessor import Programs
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Store
     from skillfleet_nb.store.blobs import Blobs
+    from skillfleet_nb.tracing.mlflow_sync import Synced
     from skillfleet_nb.tracing.traces import Traces
 
 
@@ -101,3 +104,93 @@ class TracingMethods(ABC):
         spans = job_spans(self.store, job.id, name, calls)
         asked = set(spans[spans.parent_id.notna()].trace_id)
         return Traces(f"{name}, example {example}", spans[spans.trace_id.isin(asked)], read=self.blobs.read)
+
+    def export_traces(
+        self, of: Job | str, endpoint: str | None = None, *, headers: Mapping[str, str] | None = None, limit: int = 1000
+    ) -> int:
+        """Send traces of a job or of a monitored program to a receiver of OTLP/HTTP; return the number of spans.
+
+        Spans keep their ids, so that sending again is harmless where the receiver goes by them.
+
+        Parameters
+        ----------
+        of, limit
+            As for :meth:`traces`.
+        endpoint
+            Address of the receiver; by default ``$OTEL_EXPORTER_OTLP_ENDPOINT``.
+        headers
+            Sent along, such as a key.
+
+        Raises
+        ------
+        NotFoundError, InputError, MissingExtraError, ServerError
+            If there is no such job or program, no address, no exporter, or the receiver is away or refuses.
+        """
+        from skillfleet_nb.tracing.job_spans import job_spans
+        from skillfleet_nb.tracing.otel import exporter, send
+
+        to = exporter(endpoint, headers)
+        try:
+            job = self.job(of) if isinstance(of, str) else of
+        except NotFoundError:
+            return send(self.traces(of, limit=limit).frame, to)
+        return send(job_spans(self.store, job.id, job.name, queries.call_spans(self.store, job.id, content=True)), to)
+
+    def export_mlflow(self, job: Job | str, tracking_uri: str | None = None, *, experiment: str = "skillfleet") -> str:
+        """Make a job a run of MLflow, or tell its run what it does not have yet; return the run's id.
+
+        Parameters
+        ----------
+        job
+            The job, its name or id; it may still run.
+        tracking_uri
+            Address of an MLflow server; by default ``$MLFLOW_TRACKING_URI``.
+        experiment
+            Where the run stands.
+
+        Raises
+        ------
+        NotFoundError, InputError, MissingExtraError
+            If there is no such job, no address, or no MLflow here.
+        ServerError
+            If the server is away, refuses, or has another major version; exporting again tells the rest.
+        """
+        from skillfleet_nb.tracing.mlflow_export import export_job
+        from skillfleet_nb.tracing.mlflow_registry import mirror
+        from skillfleet_nb.tracing.mlflow_server import connected
+
+        one = self.job(job) if isinstance(job, str) else job
+        client, uri = connected(tracking_uri)
+        run_id = export_job(self.store, one, client, uri, experiment)
+        mirror(self.store, client, uri, {one.id: run_id})
+        return run_id
+
+    def sync_mlflow(self, *jobs: str, tracking_uri: str | None = None, experiment: str = "skillfleet") -> Synced:
+        """Tell an MLflow server what it does not have of all jobs, or of some, and of registered programs.
+
+        Raises
+        ------
+        NotFoundError, InputError, MissingExtraError, ServerError
+            As :meth:`export_mlflow` does; a job that cannot be told does not keep the others from it.
+        """
+        from skillfleet_nb.tracing.mlflow_sync import sync_jobs
+
+        return sync_jobs(self.store, self.job, tracking_uri, experiment, jobs)
+
+    def import_mlflow(self, run: str, tracking_uri: str | None = None) -> Job:
+        """Take over a run of ``mlflow.dspy.autolog`` as a job: its parameters, evaluations, rows and programs.
+
+        Calls and cost are not among what such a run has, and times are those of the import.
+
+        Raises
+        ------
+        NotFoundError, InputError
+            If the server has no such run, or it is not DSPy's, not over, or was exported from a home.
+        MissingExtraError, ServerError
+            As :meth:`export_mlflow` does.
+        """
+        from skillfleet_nb.tracing.mlflow_import import import_run
+        from skillfleet_nb.tracing.mlflow_server import connected
+
+        client, uri = connected(tracking_uri)
+        return self.job(import_run(self.store.home, client, uri, run))

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.commands.grammar import Argument, Command
 
-SERVES = {("dashboard",), ("demo",), ("watch",), ("serve",), ("drift", "watch")}  # go on until somebody ends them
+SERVES = {
+    ("dashboard",),
+    ("demo",),
+    ("watch",),
+    ("serve",),
+    ("drift", "watch"),
+    ("mlflow", "sync"),
+}  # go on until somebody ends them
 # None leads out of the working folder: some commands write to where they are pointed.
 ODD = (
     *(

@@ -20,6 +20,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "program_uses": queries.program_uses,
     "monitored_programs": queries.monitored_programs,
     "predictions": lambda s: queries.predictions(s, "none", limit=1),
+    "example_table": lambda s: queries.example_table(s, "none"),
     "spans": lambda s: queries.spans(s, "none", limit=1),
     "trial_spans": lambda s: queries.trial_spans(s, "none"),
     "call_spans": lambda s: queries.call_spans(s, "none", content=True),

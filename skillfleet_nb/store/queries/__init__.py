@@ -56,7 +56,14 @@ from skillfleet_nb.store.queries._scores import (
     trials,
 )
 from skillfleet_nb.store.queries._skills import skill_paths
-from skillfleet_nb.store.queries._tracing import call_spans, monitored_programs, predictions, spans, trial_spans
+from skillfleet_nb.store.queries._tracing import (
+    call_spans,
+    example_table,
+    monitored_programs,
+    predictions,
+    spans,
+    trial_spans,
+)
 
 __all__ = [
     "Experience",
@@ -74,6 +81,7 @@ __all__ = [
     "drift_checks",
     "example_history",
     "example_means",
+    "example_table",
     "examples_query",
     "experience",
     "failed_calls",

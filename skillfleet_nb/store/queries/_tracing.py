@@ -64,3 +64,14 @@ def call_spans(store: Store, job_id: str, *, content: bool) -> pd.DataFrame:
     """Rows of ``lm_calls`` of a job in order, with its texts only where they are asked for: they are large."""
     texts = "" if content else "EXCLUDE (prompt, response)"
     return store.frame(f'SELECT * {texts} FROM lm_calls WHERE job_id = ? ORDER BY "at", call_id', [job_id])  # noqa: S608  ours
+
+
+def example_table(store: Store, job_id: str) -> pd.DataFrame:
+    """How each example was answered in each trial of a job: rows of ``scores`` with the trial's `split`, in order."""
+    return store.frame(
+        """
+        SELECT s.trial, t.split, s.example_id, s.score, s.output, s.feedback
+        FROM scores AS s JOIN (SELECT DISTINCT trial, split FROM trials WHERE job_id = $job) AS t USING (trial)
+        WHERE s.job_id = $job ORDER BY ALL""",
+        {"job": job_id},
+    )
