@@ -40,7 +40,7 @@ $(TEST_READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 demo: $(READY)
 	$(BIN)/skillfleet demo
 
-# Two processes at a time already fill two cores: numeric threads beside them would spend theirs on waiting.
+# The processes already fill the cores: numeric threads beside them would spend theirs on waiting.
 unit browser notebooks: export OMP_NUM_THREADS := 1
 
 # Goes on after a part that fails, and sums up at the end.
@@ -55,8 +55,9 @@ lint: $(TEST_READY)
 types: $(TEST_READY)
 	$(BIN)/mypy
 
+# Three on two cores, for a third of their time they wait: for a disk, another process, a kernel.
 unit: $(TEST_READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser" tests
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not browser" tests
 
 # In processes of their own: Playwright keeps an event loop running on the thread of the tests.
 browser: $(TEST_READY)
@@ -76,8 +77,9 @@ bench-selector: $(TEST_READY)
 	SKILLFLEET_BENCH_CACHE="$${SKILLFLEET_BENCH_CACHE:-$$HOME/.cache/skillfleet-bench}" \
 		$(BIN)/python tests/benchmarks/bench_selector.py --minutes 600
 
-# Interrupted, it goes on where it stopped.
+# Interrupted, it goes on where it stopped.  First, properties that the suite holds, with more examples than it has.
 bench-fire: $(TEST_READY)
+	$(BIN)/python -m pytest --hypothesis-profile thorough tests/skills/test_skill_validation.py tests/programs/test_loading.py
 	$(BIN)/python tests/benchmarks/fire.py
 
 docs: $(TEST_READY)

@@ -34,6 +34,7 @@ settings.register_profile(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+settings.register_profile("thorough", settings.get_profile("steady"), max_examples=500)  # for `make bench-fire`
 settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]

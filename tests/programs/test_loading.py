@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skillfleet_nb.errors import InputError, NotFoundError
@@ -81,7 +81,6 @@ def descriptions(program: dspy.Module) -> dict[str, str]:
     return {name: info.json_schema_extra["desc"] for name, info in predictor.signature.fields.items()}
 
 
-@settings(max_examples=200)
 @given(data=st.data(), shape=shapes(), chain=st.booleans())
 def test_no_field_ever_gets_its_neighbours_text(data: st.DataObject, shape: Shape, chain: bool) -> None:  # noqa: FBT001
     code = data.draw(edited(shape))

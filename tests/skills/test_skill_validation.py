@@ -71,18 +71,17 @@ def test_made_up_documents_get_the_verdict_of_skills_ref(pdf_folder: Path, raw: 
     agree(pdf_folder, raw)
 
 
-@pytest.mark.slow
-def test_two_thousand_documents_get_the_verdict_of_skills_ref(pdf_folder: Path) -> None:
+def test_hundreds_of_documents_get_the_verdict_of_skills_ref(pdf_folder: Path) -> None:
     verdicts: list[bool] = []
 
-    @settings(max_examples=2_000)
+    @settings(max_examples=4 * settings().max_examples)
     @given(raw=documents)
     def check(raw: bytes) -> None:
         verdicts.append(agree(pdf_folder, raw).conformant)
 
     check()
     # Documents that are all refused would show nothing about the others.
-    assert sum(verdicts) > 100
+    assert sum(verdicts) > len(verdicts) / 20
 
 
 HEAD = "---\nname: pdf-forms\ndescription: Use when x.\n"
