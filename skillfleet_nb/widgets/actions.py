@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from skillfleet_nb.fleet import Fleet
+    from skillfleet_nb.insights.score_forecast import ScoreForecast
     from skillfleet_nb.programs.registry import ProgramVersion
     from skillfleet_nb.reports.comparison import Comparison
     from skillfleet_nb.runs.jobs.job import Job
 
 
-ACTIONS = ("use", "save", "test", "compare", "resume", "register")
+ACTIONS = ("use", "save", "test", "compare", "resume", "ahead", "register")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Actions:
             offered.append(Action("compare", f"Compare with {other}", as_typed(f"compare {name} {quote(other)}")))
         if str(p.state) != "completed" and p.optimizer != EVALUATE:
             offered.append(Action("resume", "Resume", as_typed(f"resume {name}")))
+            if p.best_program is not None:
+                offered.append(Action("ahead", "What would more calls add?", as_typed(f"forecast score {name}")))
         if p.best_program is not None:
             register = as_typed(f"program register {name} --as {self._registered()}")
             offered.append(Action("register", f"Register as {self._registered()}", register))
@@ -120,6 +123,10 @@ class Actions:
     def resume(self) -> Job:
         """Go on with the job where it stopped."""
         return self._fleet.resume(self.job.id)
+
+    def ahead(self, calls: int | None = None) -> ScoreForecast:
+        """Say what further calls would add to the best score; raises as ``fleet.forecast_score`` does."""
+        return self._fleet.forecast_score(self.job.id, calls)
 
     def register(self, name: str | None = None) -> ProgramVersion:
         """Keep the best program as the next version of a name."""

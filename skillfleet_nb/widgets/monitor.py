@@ -32,6 +32,8 @@ from skillfleet_nb.widgets.still import After, still
 from skillfleet_nb.widgets.twin import kept
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from markupsafe import Markup
 
     from skillfleet_nb.runs.jobs.job import Job
@@ -120,6 +122,16 @@ class Monitor:
             self.say(str(exc))
         else:
             self.say(f"answered: {answer.choice}")
+
+    def forecast(self, calls: int | None = None) -> None:
+        """Show what `calls` more would add to the best score, while the job runs or afterwards.
+
+        Raises
+        ------
+        JobError, InputError
+            If nothing was scored on all of validation yet; if `calls` is no number of calls.
+        """
+        self.say(self.actions.ahead(calls).sentence())
 
     def say(self, note: str) -> None:
         """Show a note, in place of the last one."""
@@ -296,10 +308,13 @@ class Monitor:
         if what == "use":
             actions.use(replace=replace)
             return f"{best_name(name)} is the best program of {name}"
-        if what == "save":
-            return f"saved {actions.save(replace=replace)}"
-        if what == "register":
-            return f"registered {actions.register().ref}"
+        says: dict[str, Callable[[], str]] = {
+            "save": lambda: f"saved {actions.save(replace=replace)}",
+            "register": lambda: f"registered {actions.register().ref}",
+            "ahead": lambda: actions.ahead().sentence(),
+        }
+        if what in says:
+            return says[what]()
         if what == "compare":
             self._answer = str(actions.compare().html())
             return ""

@@ -6,17 +6,21 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from made_up_runs import OPTIMIZERS, outcome, write_runs
+from made_up_runs import OPTIMIZERS, outcome, run_events, write_runs
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
+from skillfleet_nb.events import StateChanged
 from skillfleet_nb.insights.extrapolation import BestSoFar, PastCurves, extrapolate
 from skillfleet_nb.insights.insight import insights
 from skillfleet_nb.insights.money import point_value, returns
 from skillfleet_nb.insights.pooling import held, pooled, shrunken, wrong_sign
 from skillfleet_nb.insights.trends import trends
 from skillfleet_nb.insights.unsolved import unsolved
+from skillfleet_nb.store import Home, Journal
+from skillfleet_nb.widgets.actions import Actions
+from skillfleet_nb.widgets.monitor import Monitor
 from skillfleet_nb.widgets.opened import opened
 
 if TYPE_CHECKING:
@@ -153,6 +157,18 @@ def test_a_score_ahead_is_told_with_its_interval(fleet: Fleet) -> None:
     assert told.low <= told.gain <= told.high
     with pytest.raises(InputError, match="1 or more"):
         fleet.forecast_score("run-1", 0)
+    monitor = Monitor(fleet.job("run-1"))
+    monitor.forecast(400)
+    assert told.sentence() in repr(monitor)
+
+
+def test_a_job_that_ended_early_offers_to_say_what_more_calls_would_add(tmp_path: Path) -> None:
+    events = run_events(0, 0, "gepa", 0.1)[:-2]
+    with Journal(Home.find(tmp_path / "h"), "job-0") as journal:
+        journal.append_many([*events, StateChanged(state="cancelled", stop_kind="cancelled")])
+    actions = Actions(Fleet(tmp_path / "h").job("job-0"))
+    assert "ahead" in [action.do for action in actions.offered()]
+    assert actions.ahead().more == 80
 
 
 def test_examples_that_nothing_solved_are_found(fleet: Fleet) -> None:
