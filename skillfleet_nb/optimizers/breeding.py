@@ -172,8 +172,8 @@ def demo_pools(
     train
         Examples, each a demo of a predictor whose answers it has.
     runs
-        Of the program on examples that it did best on: by predictor, what it was given and said.  Where that was wholly
-        right, the example itself would say the same.
+        Of the program on examples that it did best on: by predictor, what it was given and said.  Where that was not
+        wholly right, an example that has the answers is shown instead.
     """
     import dspy
 
@@ -184,9 +184,10 @@ def demo_pools(
         own, taken = [], set()
         for row, steps in runs:
             inputs, outputs = steps.get(name, (None, None))
-            if outputs is not None:
-                own.append(dspy.Example(augmented=True, **dict(inputs.items()), **dict(outputs.items())))
-                taken.update([id(row.example)] if row.score >= 1 else [])
+            if outputs is None or (row.score < 1 and wanted <= set(row.example.keys())):
+                continue
+            own.append(dspy.Example(augmented=True, **dict(inputs.items()), **dict(outputs.items())))
+            taken.add(id(row.example))
         labelled = [
             example
             for example in train
