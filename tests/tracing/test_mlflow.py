@@ -130,7 +130,7 @@ def test_what_is_told_again_changes_nothing(fleet: Fleet, client: MlflowClient, 
     assert (synced.runs, synced.same, synced.trouble) == ({}, 1, "")
 
 
-@pytest.mark.parametrize("after", [1, 2, 3])
+@pytest.mark.parametrize("after", [1, 2])
 def test_an_export_that_died_half_way_is_completed_and_doubles_nothing(
     fleet: Fleet, client: MlflowClient, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
@@ -198,6 +198,7 @@ def test_autolog_and_a_run_of_the_home_stand_side_by_side(
     import mlflow
     from mlflow.tracking import MlflowClient
 
+    monkeypatch.chdir(tmp_path)  # MLflow may lay a database of its own where it is used
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(mlflow_uri)
     experiment = mlflow.set_experiment("beside autolog").experiment_id
