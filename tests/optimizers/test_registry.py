@@ -136,23 +136,6 @@ def test_a_metric_of_a_broken_package_is_named(monkeypatch: pytest.MonkeyPatch) 
         resolve.resolve_metric("gone", {})
 
 
-def test_expected_calls_hold_what_a_run_makes(tmp_path: Any) -> None:
-    for optimizer, params in SMALL.items():
-        lm, _ = counted_lm()
-        job = Fleet(tmp_path / optimizer).optimize(
-            program(),
-            metric=lambda e, p: e.intent == p.intent,
-            optimizer=optimizer,
-            params=params,
-            lm=lm,
-            **Data().splits(),
-        )
-        result = job.result()
-        low, high = job.progress.expected_calls
-        made = result.lm_calls + result.cached_calls
-        assert low * 0.5 <= made <= high * 1.1, (optimizer, low, made, high)
-
-
 def test_what_gepa_is_told_beside_the_task_reaches_the_model_that_reflects(tmp_path: Any) -> None:
     lm, engine = counted_lm()
     given = {"skills": "A rule of the house.", "additional_instructions": "Write in the imperative."}

@@ -62,6 +62,13 @@ def test_calls_are_those_that_reached_the_model(finished: Callable[[str], Finish
 
 
 @pytest.mark.parametrize("optimizer", EVERY)
+def test_expected_calls_hold_what_a_run_makes(finished: Callable[[str], Finished], optimizer: str) -> None:
+    run = finished(optimizer)
+    low, high = run.job.progress.expected_calls
+    assert low * 0.5 <= run.result.lm_calls + run.result.cached_calls <= high * 1.1
+
+
+@pytest.mark.parametrize("optimizer", EVERY)
 def test_relations_agree_with_the_result(finished: Callable[[str], Finished], optimizer: str) -> None:
     run = finished(optimizer)
     job, result = run.fleet.jobs().iloc[0], run.result
