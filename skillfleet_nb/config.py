@@ -108,8 +108,6 @@ class Settings(BaseSettings):
         Threads of one evaluation, from 1; None leaves the choice to DSPy.
     max_parallel
         Detached jobs of the home that run at a time, from 1; None is one per processor.
-    max_detached
-        Detached jobs of the home that run or wait, from 1: each is a process.
     prices
         Prices of models that are not in LiteLLM's table, or are wrong there: model name to USD per
         million tokens, input and output.
@@ -161,7 +159,6 @@ class Settings(BaseSettings):
     record_prompts: bool = True
     num_threads: int | None = Field(default=None, ge=1)
     max_parallel: int | None = Field(default=None, ge=1)
-    max_detached: int = Field(default=50, ge=1)
     compact_after_days: NonNegativeFloat = 7.0
     keep_prompts_days: NonNegativeFloat | None = None
     keep_jobs_days: NonNegativeFloat | None = None

@@ -13,6 +13,7 @@ from skillfleet_nb.reports.registry_methods import RegistryMethods
 from skillfleet_nb.runs.creation import CreateRequest
 from skillfleet_nb.runs.engines import parcel
 from skillfleet_nb.runs.engines.launch import start, start_again
+from skillfleet_nb.runs.engines.queue import Queue
 from skillfleet_nb.runs.evaluation import EvaluateRequest, prepare_evaluation
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
@@ -316,6 +317,7 @@ class Fleet(RegistryMethods, MonitoringMethods, InsightMethods, TracingMethods):
         InputError
             If a day is none.
         """
+        Queue(self.home).tend()
         return queries.jobs(
             self.store,
             state=state,
@@ -336,6 +338,7 @@ class Fleet(RegistryMethods, MonitoringMethods, InsightMethods, TracingMethods):
         NotFoundError
             If there is none, with the nearest name.
         """
+        Queue(self.home).tend()
         if name_or_id in self._jobs:
             return self._jobs[name_or_id]
         names = queries.job_names(self.store)

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from skillfleet_nb.events import CURATION
-from skillfleet_nb.store import is_alive
+from skillfleet_nb.store import tickets
 from skillfleet_nb.store.fold import scan
 from skillfleet_nb.store.home import is_stream
 from skillfleet_nb.store.segments import segments
@@ -47,14 +47,14 @@ def position(fleet: Fleet, route: Route, job: str | None) -> Position | None:
     if route.kept is None:
         return None
     if route.kept == "job" and job is not None and is_stream(job) and home.journal_dir(job).is_dir():
-        alive = is_alive(home, job)
+        alive = tickets.is_owned(home, job)
         if alive and route.ticks:
             return None
         return _position(alive, {stream: segments(home.journal_dir(stream)) for stream in (job, CURATION)})
     streams: dict[str, list[Segment]] = {}
     for stream, segment in scan(home):
         streams.setdefault(stream, []).append(segment)
-    writers = sorted(stream for stream in streams if is_alive(home, stream))
+    writers = sorted(stream for stream in streams if tickets.is_owned(home, stream))
     if writers and route.ticks:
         return None
     return _position(writers, streams)

@@ -1,7 +1,7 @@
 """The store: the home, the journal every fact goes to first, and SQL over all of it."""
 
 from skillfleet_nb.envelope import Event
-from skillfleet_nb.store import queries
+from skillfleet_nb.store import locks, queries, tickets
 from skillfleet_nb.store.access import StaleWarning
 from skillfleet_nb.store.datafiles import read_examples
 from skillfleet_nb.store.home import Home
@@ -25,10 +25,12 @@ __all__ = [
     "follow",
     "is_alive",
     "load_program",
+    "locks",
     "new_stream",
     "queries",
     "read_examples",
     "read_requests",
     "request",
     "save_program",
+    "tickets",
 ]

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from skillfleet_nb.errors import HomeError, UnwritableError
 from skillfleet_nb.format import ago, counted
-from skillfleet_nb.store import schema
+from skillfleet_nb.store import schema, tickets
 from skillfleet_nb.store.database import DamagedError, Database
 from skillfleet_nb.store.fold import fold_batch, scan, unfolded
-from skillfleet_nb.store.journal import is_alive
 from skillfleet_nb.store.locks import Busy, HeldByOtherProgram
 from skillfleet_nb.store.records import FoldReport
 
@@ -219,7 +218,7 @@ class Access:
     def dead(self, con: duckdb.DuckDBPyConnection) -> set[str]:
         """Return the jobs that neither finished nor have a live writer."""
         unfinished = con.execute(schema.UNFINISHED_JOBS).fetchall()
-        return {job_id for (job_id,) in unfinished if not is_alive(self._home, job_id)}
+        return {job_id for (job_id,) in unfinished if not tickets.is_owned(self._home, job_id)}
 
 
 def _tell_age(con: duckdb.DuckDBPyConnection, behind: int, why: str) -> None:

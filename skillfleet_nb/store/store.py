@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError, unknown
 from skillfleet_nb.format import expanded
-from skillfleet_nb.store import backups, compaction, guard, schema, trash
+from skillfleet_nb.store import backups, compaction, guard, schema, tickets, trash
 from skillfleet_nb.store.access import READ_WAIT_S, Access
 from skillfleet_nb.store.connections import Allowed
 from skillfleet_nb.store.database import is_damage, quoted
@@ -280,7 +280,7 @@ class Store:
             If the home cannot be written, or is compacted just now.
         """
         streams = backups.streams(self.home.journal)
-        alive = [stream for stream in streams if is_alive(self.home, stream)]
+        alive = [stream for stream in streams if tickets.is_owned(self.home, stream)]
         if alive:
             jobs = self.frame("SELECT job_id, name FROM jobs")
             named = dict(zip(jobs.job_id, jobs.name, strict=True))

@@ -5,7 +5,8 @@
    undisturbed run with the same seed; the bound is what was in flight at the kills.  Program and
    scores must be those of the undisturbed run, or the benchmark fails.
 2. 200 detached jobs are queued with ``max_parallel = 4``.
-3. The memory of a process that follows a job of many events, and that of a waiting worker.
+3. The memory of a process that follows a job of many events.
+4. 1,000 jobs are queued with no place free: what they take in memory, and what the dispatcher does.
 
 Run: ``python tests/benchmarks/bench_jobs.py [--kills 20] [--jobs 200] [--only gepa,copro]``.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -33,9 +35,9 @@ from job_kit import SMALL, LoggedLM, bought, ends, events, kill, setup, until
 from skillfleet_nb import Fleet
 from skillfleet_nb.events import JobCreated, LMCall
 from skillfleet_nb.runs.jobs.progress import Progress
-from skillfleet_nb.store import Journal
+from skillfleet_nb.store import Journal, locks
 
-KILLS, JOBS = 20, 200
+KILLS, JOBS, WAITING = 20, 200, 1000
 
 
 def row(what: str, value: float, unit: str, target: float | str | None) -> dict[str, Any]:
@@ -72,7 +74,6 @@ def killed(optimizer: str, kills: int, folder: Path) -> list[dict[str, Any]]:
 def queued(n: int, folder: Path) -> list[dict[str, Any]]:
     """Queue many jobs and wait for all of them."""
     fleet, model = Fleet(folder / "home"), LoggedLM(folder)
-    fleet.home.ensure().config.write_text(f"max_detached = {n}\n", "utf-8")
     me = psutil.Process()
     given = {"optimizer": "labeled_fewshot", "params": {"k": 2}}
     fleet.jobs()  # what a first question loads is not counted
@@ -80,7 +81,6 @@ def queued(n: int, folder: Path) -> list[dict[str, Any]]:
     before = me.memory_info().rss
     jobs = [fleet.optimize(**setup(model.lm, **given, seed=seed), max_parallel=4) for seed in range(n)]
     asked = time.perf_counter() - started
-    waiting = [psutil.Process(pid).memory_info().rss for job in jobs[-20:] if (pid := job.pid)]
     most = 0
     while True:
         states = fleet.jobs().state.value_counts().to_dict()
@@ -92,9 +92,38 @@ def queued(n: int, folder: Path) -> list[dict[str, Any]]:
     assert most <= 4, most
     return [
         row(f"{n} detached jobs, 4 at a time: all finished", time.perf_counter() - started, "s", None),
-        row("one detached job asked for", 1000 * asked / n, "ms", None),
-        row("memory of a waiting worker", max(waiting) / 2**20, "MiB", 64),
+        row("one detached job asked for", 1000 * asked / len(jobs), "ms", None),
         row(f"growth of the asking process with {n} jobs", (me.memory_info().rss - before) / 2**20, "MiB", None),
+    ]
+
+
+def waiting(n: int, folder: Path) -> list[dict[str, Any]]:
+    """Queue many jobs with no place free, and tell what they take: the dispatcher, and what the asking process grew."""
+    fleet, model, me = Fleet(folder / "home"), LoggedLM(folder), psutil.Process()
+    (fleet.home.ensure().root / "slots").mkdir()
+    slot = locks.acquire(fleet.home.root / "slots" / "0.lock")
+    given = {"optimizer": "labeled_fewshot", "params": {"k": 2}, "max_parallel": 1}
+    fleet.optimize(**setup(model.lm, **given)).cancel()  # what a first one loads is not counted
+    before = me.memory_info().rss
+    jobs = [fleet.optimize(**setup(model.lm, **given, seed=seed)) for seed in range(n)]
+    grown = me.memory_info().rss - before
+    theirs = [p for p in psutil.process_iter(["cmdline"]) if str(fleet.home.root) in (p.info["cmdline"] or [])]
+    assert len(theirs) == 1, "one dispatcher, and nothing else"
+    [dispatcher] = theirs
+    processor, started = sum(dispatcher.cpu_times()[:2]), time.perf_counter()
+    time.sleep(10)
+    busy = (sum(dispatcher.cpu_times()[:2]) - processor) / (time.perf_counter() - started)
+    rss = dispatcher.memory_info().rss
+    looked = time.perf_counter()
+    place = jobs[-1].progress.phase
+    looked = time.perf_counter() - looked
+    assert place == f"waiting: place {n} of {n}, 1 job at a time", place
+    shutil.rmtree(fleet.home.root)  # the dispatcher ends with it
+    os.close(slot)
+    return [
+        row(f"{n:,} waiting jobs: memory of all of them", (grown + rss) / 2**20, "MiB", 300),
+        row(f"{n:,} waiting jobs: share of a processor that the dispatcher takes", 100 * busy, "%", None),
+        row(f"{n:,} waiting jobs: to say which place one has", 1000 * looked, "ms", None),
     ]
 
 
@@ -126,6 +155,7 @@ def run(kills: int = KILLS, jobs: int = JOBS, only: tuple[str, ...] = tuple(SMAL
         rows += followed(100_000, _made(Path(place) / "followed"))
         if jobs:
             rows += queued(jobs, _made(Path(place) / "queued"))
+            rows += waiting(WAITING, _made(Path(place) / "waiting"))
     return rows
 
 

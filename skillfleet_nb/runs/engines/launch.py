@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.events import JobCreated, JobState, Resumed, StateChanged
-from skillfleet_nb.runs.engines import worker
+from skillfleet_nb.runs.engines import processes
 from skillfleet_nb.runs.engines.parcel import Parcel, keep
+from skillfleet_nb.runs.engines.queue import Queue, Ticket
 from skillfleet_nb.runs.interrupts import keep_from_here
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
@@ -38,7 +39,6 @@ def start(home: Home, prepared: Prepared, explain: Callable[[Prepared], Sequence
     """
     request, spec = prepared.request, prepared.spec
     job_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    _refuse_too_many(prepared, home)
     packed = _packed(prepared, home)
     created = JobCreated(
         name=request.name or f"{spec.optimizer}-{job_id[-6:]}",
@@ -73,7 +73,6 @@ def start_again(home: Home, prepared: Prepared, before: Progress, cache_dir: str
     JobError
         If somebody else was faster.
     """
-    _refuse_too_many(prepared, home)
     packed = _packed(prepared, home, cache_dir)
     job = Job(home, before.job_id)
     journal = Journal(home, job.id)
@@ -83,11 +82,6 @@ def start_again(home: Home, prepared: Prepared, before: Progress, cache_dir: str
     heard = len(read_requests(home, job.id))
     resumed = Resumed(attempt=before.attempts + 1, budget=prepared.spec.budget.model_dump(), heard=heard)
     return _launch(job, journal, [resumed, StateChanged(state=JobState.PENDING)], prepared, packed)
-
-
-def _refuse_too_many(prepared: Prepared, home: Home) -> None:
-    if prepared.request.engine == "process":
-        worker.refuse_too_many(home)
 
 
 def _packed(prepared: Prepared, home: Home, cache_dir: str | None = None) -> bytes | None:
@@ -107,10 +101,12 @@ def _launch(job: Job, journal: Journal, events: Sequence[Payload], prepared: Pre
         keep_from_here()
         if packed is not None:
             keep(packed, home, job.id)
-        worker.forget(home, job.id)
+        processes.forget(home, job.id)
         journal.append_many(events, sync=True)
         if prepared.request.engine == "process":
-            worker.spawn(home, journal, prepared.request.max_parallel)
+            Ticket.of_now(job.id, prepared.request.max_parallel).write(home)
+            journal.close()
+            Queue(home).tend()
             return job
         return job.start(prepared.execution(home, journal, EarlierAttempts.of(home, job.id)), journal)
     except BaseException:

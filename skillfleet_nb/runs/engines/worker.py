@@ -1,118 +1,71 @@
 """A run in a process of its own, which outlives the kernel that asked for it.
 
-``python -m skillfleet_nb.runs.engines.worker HOME JOB LOCK`` opens the job's parcel and runs it.  LOCK is the
-descriptor of the job's held ``alive.lock``, inherited, so that the job is never without an owner on
-the way: whoever looks sees it alive until this process ends, however it ends.
+``python -m skillfleet_nb.runs.engines.worker HOME JOB ALIVE SLOT`` opens the job's parcel and runs it.  ALIVE and SLOT
+are descriptors of the job's held ``alive.lock`` and of its slot, inherited, so that the job is never without an owner
+on the way: whoever looks sees it alive until this process ends, however it ends.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import time
+import threading
 import traceback
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.config import Settings
-from skillfleet_nb.errors import JobError
-from skillfleet_nb.events import JobState, Phase, StateChanged, StopKind
+from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.events import JobState, StateChanged, StopKind
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.run_log import clean_output
-from skillfleet_nb.messages import as_typed
+from skillfleet_nb.runs.engines.queue import Queue
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.leavable import leave, run_within
 from skillfleet_nb.security import Redactor
-from skillfleet_nb.store import Home, Journal, is_alive, locks, read_requests
+from skillfleet_nb.store import Home, Journal, read_requests, tickets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from skillfleet_nb.runs.execution import Execution
 
-_MODULE = "skillfleet_nb.runs.engines.worker"  # not __name__: as the worker that is __main__
-_PID = "pid"
-_LOOK_S = 0.5  # how often a waiting job looks for a free slot
+_LOOK_S = 5.0  # how often it looks whether somebody starts what waits
 
 
-def spawn(home: Home, journal: Journal, max_parallel: int | None = None) -> None:
-    """Start a worker on the job of `journal`, which is handed over: the caller must not write to it again.
-
-    Parameters
-    ----------
-    home, journal
-        The home and the job's journal, open.
-    max_parallel
-        In place of the setting: the worker waits until fewer than so many of the home run.
-    """
-    alive = journal.hand_over()
-    env = dict(os.environ)
-    if max_parallel is not None:
-        env["SKILLFLEET_MAX_PARALLEL"] = str(max_parallel)
-    try:
-        with (home.journal_dir(journal.stream) / "output.log").open("ab") as log:
-            # -u: what is printed is in the log at once, and stays there if the process is killed.
-            process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable, "-u", "-m", _MODULE, str(home.root), journal.stream, str(alive)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=env,
-                start_new_session=True,  # no terminal, server or kernel takes it along when it ends
-                pass_fds=[alive],
-            )
-        _pid_file(home, journal.stream).write_text(f"{process.pid}\n", "utf-8")
-    finally:
-        os.close(alive)
-
-
-def refuse_too_many(home: Home) -> None:
-    """Refuse a further worker where as many as may be run or wait: each is a process, also while it waits.
-
-    Raises
-    ------
-    JobError
-        Saying what can be done.
-    """
-    most = Settings.load(home.config).max_detached
-    there = sum(is_alive(home, file.parent.name) for file in home.journal.glob(f"*/{_PID}"))
-    if there >= most:
-        raise JobError(
-            f"{there} detached jobs run or wait here, and no more than {most} may: each is a process of some 40 MB; "
-            f"wait for some, cancel some ({as_typed('jobs --state pending')}), or raise max_detached in {home.config}"
-        )
-
-
-def pid(home: Home, job_id: str) -> int | None:
-    """Tell the process that runs a job, if it is one of its own and lives."""
-    try:
-        number = int(_pid_file(home, job_id).read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return number if is_alive(home, job_id) else None
-
-
-def forget(home: Home, job_id: str) -> None:
-    """Forget the process that ran the job before."""
-    _pid_file(home, job_id).unlink(missing_ok=True)
-
-
-def _pid_file(home: Home, job_id: str) -> Path:
-    return home.journal_dir(job_id) / _PID
-
-
-def main(root: str, job_id: str, alive: int) -> int:
+def main(root: str, job_id: str, alive: int, slot: int) -> int:
     """Run the job to its end; the exit status tells whether it came to anything."""
-    os.set_inheritable(alive, False)  # what the program starts in its turn does not keep the job alive
+    for descriptor in (alive, slot):  # what the program starts in its turn does not keep the job alive
+        os.set_inheritable(descriptor, False)
     home = Home.find(root)
+    tickets.remove(home, job_id)  # whoever started this process may have been killed before it did
+    threading.Thread(target=_watch, args=(home,), name="skillfleet-queue", daemon=True).start()
+    try:
+        return _run(home, job_id, alive)
+    finally:
+        os.close(slot)
+        _tend(home)
+
+
+def _watch(home: Home) -> None:
+    """See to it, while this process runs, that somebody starts what waits: a dispatcher may be killed."""
+    nap = threading.Event()
+    while not nap.wait(_LOOK_S):
+        _tend(home)
+
+
+def _tend(home: Home) -> None:
+    with suppress(SkillfleetError, OSError):  # whoever looks next is told
+        Queue(home).tend()
+
+
+def _run(home: Home, job_id: str, alive: int) -> int:
     with Journal(home, job_id, alive=alive) as journal:
         clean_output(journal.redactor)  # the program's modules and their threads print too
         heard = EarlierAttempts.of(home, job_id).heard
         is_cancelled = partial(_is_cancelled, home, job_id, heard)
         try:
-            slot = _slot(home, journal, is_cancelled)
             execution = _prepare(home, journal, is_cancelled)
         except RunStopped as stop:
             state = JobState.CANCELLED if stop.kind is StopKind.CANCELLED else JobState.FAILED
@@ -124,16 +77,13 @@ def main(root: str, job_id: str, alive: int) -> int:
             failed = StateChanged(state=JobState.FAILED, stop_kind=StopKind.ERROR, stop_reason="error", error=error)
             journal.append(failed, sync=True)
             return 1
-        try:
-            execution.run()  # which tells how it ended itself
-        finally:
-            os.close(slot)
+        execution.run()  # which tells how it ended itself
     return 0
 
 
-def _logged(root: str, job_id: str, alive: int) -> int:
+def _logged(root: str, job_id: str, alive: int, slot: int) -> int:
     try:
-        return main(root, job_id, alive)
+        return main(root, job_id, alive, slot)
     except BaseException:  # noqa: BLE001  this is where the process ends
         _log_error()
         return 1
@@ -145,26 +95,6 @@ def _log_error() -> None:
 
 def _is_cancelled(home: Home, job_id: str, heard: int) -> bool:
     return any(r.command == "cancel" for r in read_requests(home, job_id)[heard:])
-
-
-def _slot(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> int:
-    """Wait until fewer than ``max_parallel`` workers of this home run; raises `RunStopped` if cancelled meanwhile."""
-    # Locks, so that the slot of a killed worker is free at once.
-    folder = home.root / "slots"
-    folder.mkdir(exist_ok=True)
-    announced = 0
-    while not is_cancelled():
-        slots = Settings.load(home.config).max_parallel or os.cpu_count() or 1
-        for number in range(slots):
-            try:
-                return locks.acquire(folder / f"{number}.lock")
-            except locks.Busy:
-                continue
-        if announced != slots:
-            journal.append(Phase(text=f"waiting: {slots} jobs run at a time (setting max_parallel)"))
-            announced = slots
-        time.sleep(_LOOK_S)
-    raise RunStopped(StopKind.CANCELLED, "cancelled")
 
 
 def _prepare(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> Execution:
@@ -190,4 +120,4 @@ def _prepare(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> 
 
 
 if __name__ == "__main__":
-    leave(_logged(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    leave(_logged(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

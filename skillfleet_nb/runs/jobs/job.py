@@ -24,7 +24,7 @@ from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
 from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.stats import p_in_words
-from skillfleet_nb.store import Home, load_program, request
+from skillfleet_nb.store import Home, load_program
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -134,9 +134,9 @@ class Job(Readable):
     @property
     def pid(self) -> int | None:
         """Process that runs the job, where it is detached and runs or waits; None otherwise."""
-        from skillfleet_nb.runs.engines import worker
+        from skillfleet_nb.runs.engines import processes
 
-        return worker.pid(self.home, self.id)
+        return processes.pid(self.home, self.id)
 
     def log(self) -> str:
         """Return what the optimizer printed and logged."""
@@ -288,8 +288,8 @@ class Job(Readable):
             return
         if self._execution is not None and not self._done.is_set():
             self._execution.cancel()
-        else:  # of another process, or gone on with in one
-            request(self.home, self.id, "cancel")
+        else:
+            self._ask_elsewhere("cancel")
 
     def pause(self) -> None:
         """Ask the job to make no further call, with the clock of its limit on time stopped, until :meth:`unpause`.
@@ -310,10 +310,16 @@ class Job(Readable):
         if self.state.is_finished():
             return
         if self._execution is None or self._done.is_set():
-            request(self.home, self.id, what)
+            self._ask_elsewhere(what)
             return
         with suppress(JobError):  # it has just ended
             getattr(self._execution, what)()
+
+    def _ask_elsewhere(self, what: Literal["cancel", "pause", "unpause"]) -> None:
+        """Ask what another process runs, or will run."""
+        from skillfleet_nb.runs.engines import queue
+
+        queue.ask(self.home, self.id, what)
 
     def save(self, path: str | Path) -> Path:
         """Write the best program as JSON that ``dspy`` loads; see :func:`skillfleet_nb.programs.state.save`."""

@@ -9,7 +9,7 @@ from skillfleet_nb.events import CURATION, Curated, JobState, Trial
 from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.projection import JobRecord
 from skillfleet_nb.runs.jobs.curve import Curve
-from skillfleet_nb.store import follow, is_alive
+from skillfleet_nb.store import follow, tickets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class Progress(JobRecord):
     def update(self) -> Progress:
         """Take in the events written since the last time; an orphan reads as interrupted."""
         while True:
-            alive, news = is_alive(self.home, self.job_id), False
+            alive, news = tickets.is_owned(self.home, self.job_id), False
             for event in self._follower.read():
                 news = True
                 self.apply(event)
@@ -47,9 +47,19 @@ class Progress(JobRecord):
                 if isinstance(edit.payload, Curated) and edit.payload.job == self.job_id:
                     self.curate(edit.payload)
             if alive or self.state.is_finished():
+                self._wait()
                 return self
             if not news:  # nobody was there, and nobody has come since
                 self.interrupt()
+
+    def _wait(self) -> None:
+        """Say what a job waits for that has no process yet."""
+        if tickets.is_queued(self.home, self.job_id) and not self.state.is_finished():
+            from skillfleet_nb.runs.engines.queue import place_in_words
+
+            self.phase = place_in_words(self.home, self.job_id)
+        elif self.phase.startswith("waiting: "):
+            self.phase = ""
 
     def _draw(self, trial: Payload) -> None:
         if isinstance(trial, Trial) and trial.split != "test":

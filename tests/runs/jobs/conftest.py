@@ -50,4 +50,4 @@ def _preloading() -> Iterator[Preloaded]:
 def preloaded(_preloading: Preloaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fork workers from a process that has DSPy imported, which is most of a small job's work."""
     beside = SimpleNamespace(Popen=_preloading.start, DEVNULL=subprocess.DEVNULL)
-    monkeypatch.setattr("skillfleet_nb.runs.engines.worker.subprocess", beside)
+    monkeypatch.setattr("skillfleet_nb.runs.engines.processes.subprocess", beside)

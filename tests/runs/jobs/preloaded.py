@@ -34,16 +34,18 @@ class Preloaded:
         self._process: subprocess.Popen[bytes] | None = None
         self._ours: socket.socket
 
-    def start(self, args: list[str], *, stdout: Any, env: dict[str, str], pass_fds: list[int], **_: Any) -> Worker:
-        """Start a worker as `subprocess.Popen` would."""
-        assert args[1:4] == ["-u", "-m", MODULE], args
+    def start(self, args: list[str], *, stdout: Any, pass_fds: list[int], **options: Any) -> Any:
+        """Start a worker as `subprocess.Popen` would; any other process as it does."""
+        if args[1:4] != ["-u", "-m", MODULE]:
+            return subprocess.Popen(args, stdout=stdout, pass_fds=pass_fds, **options)
+        env = options["env"]
         if self._process is None:
             self._ours, theirs = socket.socketpair()
             command = [sys.executable, __file__, str(theirs.fileno())]
             quiet = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # one thread, so it may fork
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=quiet)
             theirs.close()
-        asked = json.dumps([args[4:-1], env, str(Path.cwd())]).encode()
+        asked = json.dumps([args[4:-2], env, str(Path.cwd())]).encode()
         socket.send_fds(self._ours, [len(asked).to_bytes(4, "big")], [*pass_fds, stdout.fileno()])
         self._ours.sendall(asked)
         return Worker(int.from_bytes(self._ours.recv(4), "big"))
@@ -65,7 +67,7 @@ class Worker:
 def _serve(theirs: socket.socket) -> list[str]:
     """Fork a worker for each request; return its arguments in the worker, and nothing when no more are asked for."""
     while True:
-        head, fds, _, _ = socket.recv_fds(theirs, 4, 2)
+        head, fds, _, _ = socket.recv_fds(theirs, 4, 3)
         if not head:
             return []
         length, asked = int.from_bytes(head, "big"), b""
@@ -80,7 +82,7 @@ def _serve(theirs: socket.socket) -> list[str]:
             theirs.sendall(pid.to_bytes(4, "big"))
             continue
         theirs.close()
-        alive, log = fds
+        alive, slot, log = fds
         args, env, folder = json.loads(asked)
         os.setsid()
         os.dup2(log, 1)
@@ -89,7 +91,7 @@ def _serve(theirs: socket.socket) -> list[str]:
         os.environ.clear()
         os.environ.update(env)
         sys.path[0] = folder  # as of every `python -m`
-        return [*args, str(alive)]
+        return [*args, str(alive), str(slot)]
 
 
 def _main() -> None:

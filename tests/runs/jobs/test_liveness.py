@@ -129,23 +129,6 @@ def test_a_worker_that_cannot_start_fails_with_the_reason_and_a_log(
 
 
 @pytest.mark.usefixtures("preloaded")
-def test_broken_settings_end_a_waiting_worker(fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
-    model = logged()
-    model.hold()
-    fleet.home.ensure().config.write_text("max_parallel = 1\n")
-    first = fleet.optimize(**setup(model.lm))
-    until(lambda: model.calls)
-    second = fleet.optimize(**setup(model.lm))
-    until(lambda: "waiting" in second.progress.phase)
-    fleet.home.config.write_text("max_parallel = 'many'\n")
-    assert second.wait()
-    assert second.state == "failed"
-    assert "setting" in str(second.progress.error)
-    fleet.home.config.unlink()
-    kill(first)
-
-
-@pytest.mark.usefixtures("preloaded")
 def test_a_failing_run_ends_once_and_what_was_printed_is_in_its_log(
     fleet: Fleet, logged: Callable[..., LoggedLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
