@@ -338,7 +338,6 @@ class Fleet(RegistryMethods, MonitoringMethods, InsightMethods, TracingMethods):
         NotFoundError
             If there is none, with the nearest name.
         """
-        Queue(self.home).tend()
         if name_or_id in self._jobs:
             return self._jobs[name_or_id]
         names = queries.job_names(self.store)

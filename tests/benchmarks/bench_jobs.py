@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -118,7 +117,8 @@ def waiting(n: int, folder: Path) -> list[dict[str, Any]]:
     place = jobs[-1].progress.phase
     looked = time.perf_counter() - looked
     assert place == f"waiting: place {n} of {n}, 1 job at a time", place
-    shutil.rmtree(fleet.home.root)  # the dispatcher ends with it
+    dispatcher.kill()
+    dispatcher.wait()
     os.close(slot)
     return [
         row(f"{n:,} waiting jobs: memory of all of them", (grown + rss) / 2**20, "MiB", 300),

@@ -473,11 +473,11 @@ def test_an_interrupt_in_a_finalizer_is_not_lost(shell: InteractiveShell, monkey
 def test_an_interrupt_as_the_run_begins_keeps_its_handle(
     shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from skillfleet_nb.runs.engines import worker
+    from skillfleet_nb.runs.engines import processes
 
     lm, _ = counted_lm()
     shell.push({"program": program(), "metric": told, "lm": lm, **Data().splits()})
-    monkeypatch.setattr(worker, "forget", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(processes, "forget", lambda *_: signal.raise_signal(signal.SIGINT))
     ran, _, _ = run(shell, f"{OPTIMIZE} --optimizer gepa --set max_metric_calls=5000 --name early -o job")
     assert ran.success
     job = ran.result

@@ -103,8 +103,8 @@ class Queue:
         """List who waits, who is next first: processes that ask take turns, each in the order in which it asked."""
         read = {}
         for job_id, file, written in tickets.waiting(self.home):
-            known = self._read.get(job_id)
-            read[job_id] = known if known is not None and known[0] == written else (written, Ticket.read(file))
+            earlier = self._read.get(job_id)
+            read[job_id] = earlier if earlier is not None and earlier[0] == written else (written, Ticket.read(file))
         self._read = read
         return in_turn([one for _, one in read.values() if one is not None], self._running())
 

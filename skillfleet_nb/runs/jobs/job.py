@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import JobError, SkillfleetError
 from skillfleet_nb.events import JobState
-from skillfleet_nb.format import duration, money, points, points_change
+from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.html import Readable
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
@@ -22,8 +22,8 @@ from skillfleet_nb.runs.jobs.created import created_rows
 from skillfleet_nb.runs.jobs.live import live_view
 from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
 from skillfleet_nb.runs.jobs.progress import Progress
-from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
-from skillfleet_nb.stats import p_in_words
+from skillfleet_nb.runs.jobs.result_rows import result_rows
+from skillfleet_nb.runs.spec import CREATE_SKILL
 from skillfleet_nb.store import Home, load_program
 
 if TYPE_CHECKING:
@@ -388,7 +388,7 @@ class Job(Readable):
             rows.append(("answered", f"{question} {choice}" + (f": {text}" if text not in {"", choice} else "")))
         if p.baseline is not None and p.best is not None:
             rows.append(("validation", f"{points(p.baseline)} → {points(p.best)}"))
-        rows += created_rows(p.created) if p.created is not None else _result_rows(p)
+        rows += created_rows(p.created) if p.created is not None else result_rows(p)
         failed = f", {p.totals.failed} failed" if p.totals.failed else ""
         rows.append(("LM calls", f"{p.calls:,} made, {p.cached:,} from the cache{failed}"))
         rows += [("cost", money(p.cost_usd)), ("time", duration(p.elapsed_s))]
@@ -433,23 +433,3 @@ class Job(Readable):
             print(self.text())  # noqa: T201  as IPython prints any answer
         elif self.shown_in != shell.execution_count:
             display(live_view(self))
-
-
-def _result_rows(p: Progress) -> list[tuple[str, str]]:
-    """Tell what a job came to, as pairs of a word and its value."""
-    r = p.result
-    if r is None:
-        return []
-    if r.verdict is None or r.p_value is None:
-        return [("verdict", "not tested") if r.test_score is None else ("score", r.summary)]
-    interval = f"{points_change(r.test_delta_low)} to {points_change(r.test_delta_high)}"
-    delta = f"{points_change(r.test_delta)} points, 95% interval {interval}, {p_in_words(r.p_value)}"
-    if p.best_program == p.first_program:
-        delta = "none: nothing proved better than the given program on validation, it is kept"
-    failed = f"; {r.failed_share:.0%} of the predictions failed, counted as 0" if r.failed_share else ""
-    scored = "score" if p.optimizer == EVALUATE else "test (sealed)"
-    return [
-        (scored, f"{points(r.test_baseline)} → {points(r.test_score)}"),
-        ("difference", delta),
-        ("verdict", f"{r.verdict}{failed}" + (f"; {r.unread}" if r.unread else "")),
-    ]

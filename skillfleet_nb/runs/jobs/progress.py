@@ -53,10 +53,11 @@ class Progress(JobRecord):
                 self.interrupt()
 
     def _wait(self) -> None:
-        """Say what a job waits for that has no process yet."""
+        """Say what a job waits for that has no process yet, and see to it that somebody starts it."""
         if tickets.is_queued(self.home, self.job_id) and not self.state.is_finished():
-            from skillfleet_nb.runs.engines.queue import place_in_words
+            from skillfleet_nb.runs.engines.queue import Queue, place_in_words
 
+            Queue(self.home).tend()
             self.phase = place_in_words(self.home, self.job_id)
         elif self.phase.startswith("waiting: "):
             self.phase = ""
