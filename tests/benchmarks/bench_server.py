@@ -1,8 +1,10 @@
 """The server on loopback: lists under load, answers that are still right, streams to many clients, the client's cache.
 
-A home of 100 finished jobs with 10,000 calls each is written first, and served by ``skillfleet serve``.  *jobs* is asked
-50 times a second for ten seconds, once while nothing is written and once while a job writes 20 events a second, so that
-each answer is made anew.  *Streams*: 200 clients follow a job that writes 500 calls and 10 milestones a second for 20
+A home of 100 finished jobs with 10,000 calls each is written first, and served by ``skillfleet serve``.  *jobs* is
+asked 50 times a second for ten seconds, once while nothing is written and once while a job writes 20 events a
+second, so that each answer is made anew.
+
+*Streams*: 200 clients follow a job that writes 500 calls and 10 milestones a second for 20
 seconds, 20 of them reading 4 kB a second; the time of a milestone is from its line in the journal to the client, which
 shares the machine.
 """
