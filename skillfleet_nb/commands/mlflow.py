@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _URI = argument("--tracking-uri", metavar="URL", help="the server; default: $MLFLOW_TRACKING_URI")
 _EXPERIMENT = argument("--experiment", default="skillfleet", metavar="NAME", help="where runs stand: skillfleet")
+_MOST_S = 86_400.0
 _SYNC = """Send an MLflow server what it does not have of the home: jobs, their traces, registered programs and aliases.
 
 With --follow it goes on until it is interrupted. A server that is away meanwhile keeps no run from going on: the
@@ -55,8 +56,8 @@ def _export(c: Context, a: argparse.Namespace) -> Note:
     examples=("mlflow sync --tracking-uri http://127.0.0.1:5000", "mlflow sync --follow"),
 )
 def _sync(c: Context, a: argparse.Namespace) -> object:
-    if a.every <= 0:
-        raise InputError(f"--every {a.every:g}: give seconds, above 0.")
+    if not 0 < a.every <= _MOST_S:
+        raise InputError(f"--every {a.every:g}: give seconds, above 0 and up to a day.")
     last: object = None
     try:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, NotFoundError, unknown
@@ -85,7 +86,7 @@ class TracingMethods(ABC):
             newest = queries.predictions(self.store, program, limit=5).trace_id.str[:8]
             raise unknown("prediction", str(prefix), list(newest), hint=f"They are those of {program!r}.")
         frame["attributes"] = frame.attributes.map(json.loads)
-        note = "" if prefix else as_typed(f"traces {program} --example {frame.trace_id[0][:8]}") + " shows one"
+        note = "" if prefix else as_typed(f"traces {quote(program)} --example {frame.trace_id[0][:8]}") + " shows one"
         return Traces(program, frame, note, self.blobs.read)
 
     def _made(self, job: Job, example: str | None) -> Traces:
@@ -95,7 +96,7 @@ class TracingMethods(ABC):
 
         name = job.name
         if example is None:
-            note = f"{as_typed(f'traces {name} --example ID')} shows what was asked and answered for one example"
+            note = f"{as_typed(f'traces {quote(name)} --example ID')} shows what was asked and answered for one example"
             return Traces(name, job_spans(self.store, job.id, name), note)
         programs = self.programs.of(job.id)
         if example not in programs.examples:
