@@ -68,7 +68,7 @@ def test_the_main_job(shell: InteractiveShell, engine: Counting, tmp_path: Path)
     report, _, _ = run(shell, "%skillfleet job intents")
     for told_of in ("validation", "verdict", "LM calls", "Please adhere"):
         assert told_of in str(report.result), told_of
-    assert "<svg" in report.result._repr_html_() or "<table" in report.result._repr_html_()
+    assert "data:image/svg+xml" in report.result._repr_html_()
 
     saved, _, _ = run(shell, f"%skillfleet save intents {tmp_path / 'best.json'}")
     assert saved.success
