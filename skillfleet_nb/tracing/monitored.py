@@ -158,13 +158,13 @@ class Monitored:
         latency = time.perf_counter() - tracer.started
         try:
             tracer.hand_on(answer)
-            spans = tracer.tree(self.name, self._module_names(), self._price, self._kept)
+            spans = tracer.tree(self.name, self._module_names(), self._price, self._kept, self._reason)
             event = Traced(
                 name=self.name,
                 trace_id=tracer.trace_id,
                 share=self._sample,
                 latency_s=latency,
-                error=None if error is None else f"{type(error).__name__}: {error}",
+                error=self._reason(error, True),
                 alias=version[0],
                 version=version[1],
                 spans=spans,
@@ -173,8 +173,8 @@ class Monitored:
                 self._open().post(lambda: (event,))
             else:
                 self._score_later(event, inputs, answer)
-        except (SkillfleetError, OSError) as trouble:  # recording never breaks an answer
-            self.trouble = f"predictions are not recorded: {trouble}"
+        except Exception as trouble:  # noqa: BLE001  recording never breaks an answer; redact is a person's own code
+            self.trouble = f"predictions are not recorded: {type(trouble).__name__}: {trouble}"
 
     def _score_later(self, event: Traced, inputs: dict[str, Any], answer: object) -> None:
         """Score on a thread of its own, in the caller's context: no answer waits for the metric."""
@@ -197,7 +197,8 @@ class Monitored:
             score = _in_range(self._metric(example, answer) if self._metric is not None else None)
         except Exception as exc:  # noqa: BLE001  whatever a person's metric raises
             self.trouble = f"not scored: {type(exc).__name__}: {exc}"
-        self._unscored -= 1
+        with self._opening:
+            self._unscored -= 1
         try:
             self._open().post(lambda: (event.model_copy(update={"score": score}),))
         except (SkillfleetError, OSError) as trouble:
@@ -218,8 +219,18 @@ class Monitored:
             self._prices[key] = price_of(lm, self._stated)
         return self._prices[key]
 
+    def _keeps(self, is_root: bool) -> bool:  # noqa: FBT001  as the callbacks have it
+        return self._content == "all" or (self._content == "ends" and is_root)
+
+    def _reason(self, error: BaseException | None, is_root: bool) -> str | None:  # noqa: FBT001  a callback
+        """Say what failed; its words may repeat what was asked or answered, and are kept as those are."""
+        if error is None:
+            return None
+        kind = type(error).__name__
+        return f"{kind}: {self._redact(str(error))}" if self._keeps(is_root) else kind
+
     def _kept(self, text: str, is_root: bool) -> str | None:  # noqa: FBT001  a callback
-        if self._content == "all" or (self._content == "ends" and is_root):
+        if self._keeps(is_root):
             return self._redact(text)
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest() if is_root else None
 

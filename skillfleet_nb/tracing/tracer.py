@@ -126,6 +126,7 @@ class Tracer(BaseCallback, UsageTracker):  # type: ignore[misc]  # dspy is untyp
         names: Mapping[int, str],
         price: Callable[[Any], Price | None],
         keep: Callable[[str, bool], str | None],
+        reason: Callable[[BaseException | None, bool], str | None],
     ) -> tuple[dict[str, Any], ...]:
         """Write what was noted, the root first.
 
@@ -137,6 +138,8 @@ class Tracer(BaseCallback, UsageTracker):  # type: ignore[misc]  # dspy is untyp
             What a token of a model costs.
         keep
             Returns what is recorded of a text, of the root or not.
+        reason
+            Returns what is recorded of an error, of the root or not.
         """
         now = time.perf_counter()
         spans = sorted(self._spans.items(), key=lambda one: one[1][0])
@@ -154,7 +157,7 @@ class Tracer(BaseCallback, UsageTracker):  # type: ignore[misc]  # dspy is untyp
                     "parent_id": None if is_root else (span.parent or root or "")[:16],
                     "start_s": began - self.started,
                     "latency_s": (span.ended or now) - began,
-                    "error": None if span.error is None else f"{type(span.error).__name__}: {span.error}",
+                    "error": reason(span.error, is_root),
                     "input": None if sent is None else keep(sent, is_root),
                     "output": None if answer is None else keep(answer, is_root),
                     **fields,

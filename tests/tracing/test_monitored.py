@@ -142,6 +142,35 @@ def test_texts_are_kept_as_asked_and_masked(fleet: Fleet, content: Any, texts: i
     assert b"4242" not in journal
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("all", "ValueError: no card [redacted]"), ("ends", "ValueError: no card [redacted]"), ("none", "ValueError")],
+)
+def test_errors_are_kept_as_the_texts_that_they_repeat(fleet: Fleet, content: Any, said: str) -> None:
+    class Refuses(dspy.Module):
+        def forward(self, text: str) -> dspy.Prediction:
+            raise ValueError(f"no card {text}")
+
+    m = watch(fleet, Refuses(), content=content, redact=[r"\b\d{4}\b"])
+    with pytest.raises(ValueError, match="4242"):
+        m(text="4242")
+    m.close()
+    assert fleet.sql("select error from predictions").error.tolist() == [said]
+    assert fleet.sql("select error from spans").error.tolist() == [said]
+
+
+def test_a_mask_that_fails_breaks_no_answer_and_lets_nothing_through(fleet: Fleet) -> None:
+    def broken(text: str) -> str:
+        raise KeyError(text)
+
+    m = watch(fleet, redact=broken)
+    with dspy.context(lm=sf.offline_lm()):
+        assert m(text="my card 4242 is lost").intent
+    m.close()
+    assert m.trouble.startswith("predictions are not recorded: KeyError")
+    assert fleet.sql("from predictions").empty
+
+
 def test_a_share_is_recorded_and_no_more(fleet: Fleet) -> None:
     m = watch(fleet, dspy.Predict("n -> odd: bool"), sample=0.3, name="odd")
     with dspy.context(lm=sf.offline_lm()):
