@@ -25,7 +25,7 @@ prediction's id. A program is monitored with sf.monitored(program, sample=0.1).
 @command(
     "traces",
     "trees of calls of a job, or of a monitored program",
-    argument("name", metavar="JOB", help="name or id of a job, or what a program is monitored as"),
+    argument("name", metavar="TRACED", help="name or id of a job, or what a program is monitored as"),
     argument("--example", metavar="ID", help="one example of the job, or one prediction of the program"),
     argument("--limit", type=int, default=20, metavar="N", help="predictions shown (20)"),
     argument("--otlp", metavar="URL", help="send them to a receiver of OTLP/HTTP, such as http://127.0.0.1:4318"),

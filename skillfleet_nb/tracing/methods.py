@@ -41,6 +41,11 @@ class TracingMethods(ABC):
     def blobs(self) -> Blobs:
         """Images, audio and files."""
 
+    @property
+    def monitored(self) -> list[str]:
+        """What programs are monitored as, the last asked first."""
+        return list(queries.monitored_programs(self.store).program)
+
     def traces(self, of: Job | str, example: str | None = None, *, limit: int = 20) -> Traces:
         """Show trees of calls: of a job by its trials, of a monitored program by its predictions.
 
@@ -71,7 +76,7 @@ class TracingMethods(ABC):
         try:
             job = self.job(of) if isinstance(of, str) else of
         except NotFoundError:
-            names = list(queries.monitored_programs(self.store).program)
+            names = self.monitored
             if of not in names:
                 jobs = list(dict.fromkeys(queries.job_names(self.store).name))
                 raise unknown("job or monitored program", str(of), [*names, *jobs]) from None

@@ -10,6 +10,7 @@ import dspy
 import pytest
 
 import skillfleet_nb as sf
+from skillfleet_nb.commands.complete import offers
 from skillfleet_nb.errors import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -169,6 +170,15 @@ def test_a_mask_that_fails_breaks_no_answer_and_lets_nothing_through(fleet: Flee
     m.close()
     assert m.trouble.startswith("predictions are not recorded: KeyError")
     assert fleet.sql("from predictions").empty
+
+
+def test_what_is_monitored_is_offered(fleet: Fleet) -> None:
+    m = watch(fleet, dspy.Predict("n -> odd: bool"), name="odd")
+    with dspy.context(lm=sf.offline_lm()):
+        m(n="3")
+    m.close()
+    assert fleet.monitored == ["odd"]
+    assert [one.text for one in offers("traces o", {}, lambda: fleet)[1]] == ["odd"]
 
 
 def test_a_share_is_recorded_and_no_more(fleet: Fleet) -> None:
