@@ -19,6 +19,7 @@ from skillfleet_nb.advice.posterior import Expectation
 from skillfleet_nb.advice.rules import allowed
 from skillfleet_nb.advice.selector import WITHIN, Prospect, Selector
 from skillfleet_nb.errors import InputError, LMError, MissingExtraError
+from skillfleet_nb.html import pictured
 from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.store import queries
 
@@ -93,7 +94,7 @@ def test_what_is_overridden_or_chosen_by_hand_is_recorded_as_that(tmp_path: Path
     assert sorted(told_off.data.what) == ["calls", "cost", "time"]
     assert sure.data.empty
     assert sorted(won.data.chosen) == ["by hand", "overridden"]
-    assert all(chart.svg in said._repr_html_() for chart in said.charts)
+    assert all(pictured(chart.svg) in said._repr_html_() for chart in said.charts)
 
 
 def test_auto_is_advised_on_the_rows_that_the_run_selects(tmp_path: Path) -> None:
