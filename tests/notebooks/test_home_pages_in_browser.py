@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+_CUT = """() => [...document.querySelectorAll('.sf-page :is(td, th)')].filter((cell) => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  return cell.innerText.trim() && !/\\s/.test(cell.innerText.trim()) && range.getClientRects().length > 1;
+}).map((cell) => cell.innerText)"""
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -35,6 +41,7 @@ def test_what_all_runs_say_is_read_judged_and_followed_to_a_job(browser: Browser
         expect(page.get_by_role("heading", name=name)).to_be_visible()
         expect(page.get_by_role("treegrid")).to_be_hidden()
         assert page.evaluate("document.documentElement.scrollWidth") <= 480, "parts scroll, not the page"
+        assert page.evaluate(_CUT) == [], "a word of a table stands on one line"
         assert violations(page, ".sf-dash") == []
         page.screenshot(path=str(ARTIFACTS / f"dashboard-{name.lower()}-dark-480.png"))
     page.get_by_role("textbox", name="a point is worth, over 1,000 answers").fill("40 USD")
