@@ -55,7 +55,7 @@ lint: $(TEST_READY)
 types: $(TEST_READY)
 	$(BIN)/mypy
 
-# Three on two cores, for a third of their time they wait: for a disk, another process, a kernel.
+# Three on two cores: now and then they wait for a disk, another process, a kernel.
 unit: $(TEST_READY)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not browser" tests
 
