@@ -12,6 +12,7 @@ export LITELLM_LOCAL_MODEL_COST_MAP := True
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 export PYTHONDONTWRITEBYTECODE :=
+export PYTHONFAULTHANDLER := 1
 
 help:
 	@echo "make demo       run the main job on the offline LM"

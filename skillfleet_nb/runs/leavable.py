@@ -6,6 +6,7 @@ process; a process that has nothing else to do is ended with it (see :func:`leav
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import os
 import sys
@@ -124,13 +125,21 @@ def _patience_s(gate: Gate) -> float:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process, at once where threads are left in it that Python would wait for, maybe for good.
+    """End this process with `status`, its work being done.
 
-    These are threads of pools, daemons or not: an evaluation that was stopped does not wait for its own.
+    Threads of its own that a program started are waited for, and exit handlers run, as at any end of Python; but
+    for threads of pools, daemons or not, which an evaluation that was stopped does not wait for: where some are
+    left, maybe for good, it ends at once.  What stays undone is the taking down of the interpreter: threads of
+    native libraries live on meanwhile, by which a command that had answered could still end as a crash, and it
+    takes some tenths of a second.
     """
-    if any(thread.name.startswith(_WAITED_FOR) for thread in threading.enumerate()):
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(status)
-    sys.exit(status)
+    threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if not any(thread.name.startswith(_WAITED_FOR) for thread in threads):
+        for thread in threads:
+            if not thread.daemon:
+                thread.join()
+        atexit._run_exitfuncs()  # noqa: SLF001  the standard library runs them by no public name
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)

@@ -178,3 +178,23 @@ def test_a_process_with_nothing_else_to_do_ends_though_a_metric_hangs_in_it(tmp_
     code = SCRIPT.format(paths=sys.path, home=str(tmp_path / "home"))
     ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout.split()[-1]) == (7, "cancelled"), ended.stderr[-2000:]
+
+
+LEAVES = """
+import atexit, threading, time
+from skillfleet_nb.runs.leavable import leave
+atexit.register(print, "handler")
+done = threading.Event()
+def last():
+    done.wait()
+    print("thread")
+threading.Thread(target=last).start()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+threading.Timer(0.1, done.set).start()
+leave(3)
+"""
+
+
+def test_a_process_ends_as_python_does_after_the_threads_of_its_own_and_exit_handlers() -> None:
+    ended = subprocess.run([sys.executable, "-c", LEAVES], check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout.split(), ended.stderr) == (3, ["thread", "handler"], "")
