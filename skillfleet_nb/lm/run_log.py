@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import deque
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.security import Redactor
 
 _WORK = ("skillfleet-work", "skillfleet-user-code", "ThreadPoolExecutor")  # threads that may print for a run
+_STOOD, _STAY = "_skillfleet_stood_for_it", 100
 MARK = "skillfleet_log"  # the name of the DSPy setting that holds a run's log
 
 
@@ -105,10 +107,16 @@ def clean_output(redactor: Redactor) -> None:
 
 
 class _Router:
-    """Stands for `sys.stdout` or `sys.stderr`; everything but writing is the original's."""
+    """Stands for `sys.stdout` or `sys.stderr`; everything but writing is the original's.
+
+    The original holds on to those that stood for it: ``print`` of Python 3.11 does not hold the stream it writes
+    to, and a thread that prints while a run on another one ends would write to one that is gone.
+    """
 
     def __init__(self, original: TextIO) -> None:
         self.original = original
+        with suppress(TypeError):  # one that takes no attributes
+            vars(original).setdefault(_STOOD, deque(maxlen=_STAY)).append(self)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)

@@ -129,9 +129,8 @@ def leave(status: int) -> NoReturn:
 
     Threads of its own that a program started are waited for, and exit handlers run, as at any end of Python; but
     for threads of pools, daemons or not, which an evaluation that was stopped does not wait for: where some are
-    left, maybe for good, it ends at once.  What stays undone is the taking down of the interpreter: threads of
-    native libraries live on meanwhile, by which a command that had answered could still end as a crash, and it
-    takes some tenths of a second.
+    left, maybe for good, it ends at once.  The interpreter is not taken down, which nothing needs any more, and
+    which takes some tenths of a second.
     """
     threads = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
     if not any(thread.name.startswith(_WAITED_FOR) for thread in threads):

@@ -4,6 +4,7 @@ import inspect
 import io
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
@@ -115,3 +116,19 @@ def test_a_thread_that_is_only_just_starting_as_a_run_ends_keeps_the_streams_no_
     late.start()
     watcher.join()
     assert (sys.stdout, sys.stderr) == streams
+
+
+def test_what_stood_for_a_stream_outlives_its_run_for_a_thread_may_be_printing_through_it(tmp_path: Path) -> None:
+    """``print`` of Python 3.11 does not hold the stream it writes to."""
+    stood = []
+
+    def run() -> None:
+        with run_log(tmp_path / "log", Redactor()):
+            stood.extend(weakref.ref(stream) for stream in (sys.stdout, sys.stderr))
+
+    before = sys.stdout, sys.stderr
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert (sys.stdout, sys.stderr) == before
+    assert [type(stream()).__name__ for stream in stood] == ["_Router", "_Router"]
