@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.format import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,6 +80,33 @@ class TaskModels(BaseModel):
         return {role: model for role in TASK_ROLES if (model := getattr(self, role)) is not None}
 
 
+class Rate(BaseModel):
+    """What a provider lets all jobs of a home ask of a model within a minute.
+
+    Parameters
+    ----------
+    requests_per_minute, tokens_per_minute
+        Requests, and tokens of prompts and answers together; at least one of them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.requests_per_minute is None and self.tokens_per_minute is None:
+            raise ValueError("it limits nothing: give requests_per_minute, tokens_per_minute, or both")
+        return self
+
+    @property
+    def in_words(self) -> str:
+        """What a person reads: ``"500 requests and 200,000 tokens a minute"``."""
+        limits = ((self.requests_per_minute, "request"), (self.tokens_per_minute, "token"))
+        return f"{' and '.join(counted(n, what) for n, what in limits if n is not None)} a minute"
+
+
 class ServerSettings(BaseModel):
     """What the server allows to whoever starts runs and asks from elsewhere.
 
@@ -113,6 +150,9 @@ class Settings(BaseSettings):
         million tokens, input and output.
     task_models
         Models by what they are asked for; see :class:`TaskModels`.
+    rates
+        Limits of providers that all jobs of the home keep to together, by patterns of models' names such as
+        ``"openai/*"``, of which the first that fits holds; see :class:`Rate`.
     serving
         What a server of the home allows; see :class:`ServerSettings`.
     lm_timeout_s
@@ -164,6 +204,7 @@ class Settings(BaseSettings):
     keep_jobs_days: NonNegativeFloat | None = None
     prices: dict[str, tuple[NonNegativeFloat, NonNegativeFloat]] = Field(default_factory=dict)
     task_models: TaskModels = Field(default_factory=TaskModels)
+    rates: dict[str, Rate] = Field(default_factory=dict)
     serving: ServerSettings = Field(default_factory=ServerSettings)
     lm_timeout_s: float = Field(default=600.0, gt=0)
     lm_grace_s: float = Field(default=30.0, ge=0)
@@ -268,6 +309,7 @@ def _names(settings: type[BaseModel], place: Sequence[str]) -> list[str]:
     """Name what may stand beside a setting, as whole names."""
     parts: dict[str, tuple[type[BaseModel], ...]] = {
         "task_models": (TaskModels, TaskModel),
+        "rates": (Rate, Rate),  # by pattern
         "serving": (ServerSettings,),
     }
     group = (settings, *parts.get(place[0], ()))[len(place) - 1]

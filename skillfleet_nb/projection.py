@@ -15,6 +15,7 @@ from skillfleet_nb.events import (
     JobCreated,
     JobState,
     MemberTold,
+    Paced,
     Paused,
     Phase,
     ProgramSaved,
@@ -187,6 +188,8 @@ class JobRecord:
     totals
         What all attempts bought; `failures` counts failed calls by the kind of error,
         `unread` answers that could not be read by the role of who asked.
+    limit, waited_s
+        What of a provider's limits calls wait for now, and how many seconds they have waited.
     calls_before, ran_before_s
         Calls, cached ones too, and seconds of the attempts before the latest.
     trials
@@ -233,6 +236,8 @@ class JobRecord:
     totals: Totals = field(default_factory=Totals)
     failures: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
+    limit: str = ""
+    waited_s: float = 0.0
     calls_before: int = 0
     ran_before_s: float = 0.0
     trials: int = 0
@@ -250,6 +255,7 @@ class JobRecord:
     warnings: list[str] = field(default_factory=list)
     seen: int = 0
     """Events taken in."""
+    _waited_before_s: float = 0.0
     _given_score: float | None = None
     _top_score: float | None = None
     _top_program: str | None = None
@@ -327,6 +333,7 @@ class JobRecord:
         self.calls_before, self.ran_before_s = self.totals.calls + self.totals.cached, self.clock.ran_s
         self.attempts, self.heard, self.spec = p.attempt, p.heard, {**self.spec, "budget": p.budget}
         self.warnings, self.phase, self.phases, self.question = [], "", [], None
+        self.limit, self._waited_before_s = "", self.waited_s
 
     def _entered(self, p: StateChanged, at: datetime) -> None:
         self.clock.enter(p.state, at, self.last_at)
@@ -338,10 +345,14 @@ class JobRecord:
         elif p.state is JobState.PENDING:
             self.result = None
         elif p.state.is_finished():
-            self.question = None
+            self.question, self.limit = None, ""
 
     def _paused(self, p: Paused, at: datetime) -> None:
         self.clock.pause(at, on=p.paused)
+
+    def _paced(self, p: Paced, at: datetime) -> None:
+        del at
+        self.limit, self.waited_s = p.limit if p.waiting else "", self._waited_before_s + p.waited_s
 
     def _phase(self, p: Phase, at: datetime) -> None:
         del at
@@ -422,6 +433,7 @@ class JobRecord:
         Resumed: _resumed,
         StateChanged: _entered,
         Paused: _paused,
+        Paced: _paced,
         Phase: _phase,
         Warned: _warned,
         Trying: _trying,

@@ -22,6 +22,7 @@ from skillfleet_nb.events.members import MemberTold as MemberTold
 from skillfleet_nb.events.members import ShareTold as ShareTold
 from skillfleet_nb.events.monitoring import AB_TESTS as AB_TESTS
 from skillfleet_nb.events.monitoring import MonitoringPayload
+from skillfleet_nb.events.pacing import Paced as Paced
 from skillfleet_nb.events.payload import JobState as JobState
 from skillfleet_nb.events.payload import Payload as Payload
 from skillfleet_nb.events.payload import StopKind as StopKind
@@ -424,11 +425,11 @@ class ProgramTried(Payload):
 
 
 AnyPayload = Annotated[
-    JobCreated | Resumed | StateChanged | Paused | Phase | Warned | Trying | Trial | LMCall | Unread | ProgramSaved
-    | CandidateDecided | MemberTold | ShareTold | IndividualTold | SkillCreated | Result | ReviewAsked | ReviewAnswered
-    | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen
-    | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved
-    | SignatureMigrated | Answered | Traced | Curated | Requested | InsightPayload | MonitoringPayload,
+    JobCreated | Resumed | StateChanged | Paused | Paced | Phase | Warned | Trying | Trial | LMCall | Unread
+    | ProgramSaved | CandidateDecided | MemberTold | ShareTold | IndividualTold | SkillCreated | Result | ReviewAsked
+    | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen
+    | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved | SignatureMigrated | Answered
+    | Traced | Curated | Requested | InsightPayload | MonitoringPayload,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

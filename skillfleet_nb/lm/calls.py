@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.events import LMCall, Role
     from skillfleet_nb.lm.fallback import Step
     from skillfleet_nb.lm.prices import Price
+    from skillfleet_nb.store import Schedule
 
 MOST_RECORDED = 200_000
 """Characters of a prompt, or of an answer, that are recorded; longer than any model writes."""
@@ -46,6 +47,9 @@ class Call:
     was_held: bool = False  # it waited while nothing was admitted
     is_waiting: bool = False  # for its next attempt
     role: Role = "task"
+    schedule: Schedule | None = None  # of the limit that it waited for, where it took so many tokens
+    taken_tokens: float = 0.0
+    waited_s: float = 0.0
     call_id: str = ""  # as it is recorded, once it is
     used: Tokens = field(default_factory=Tokens)  # all in all, once it is over
     wasted: Tokens = field(default_factory=Tokens)  # by answers that were thrown away

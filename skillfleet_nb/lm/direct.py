@@ -57,10 +57,12 @@ class _Callbacks(list[Any]):
 
 def _count(gate: Gate, model: str, messages: object, details: dict[str, Any]) -> None:
     provider = (details.get("litellm_params") or {}).get("custom_llm_provider")
-    lm = SimpleNamespace(model=model if not provider or model.startswith(f"{provider}/") else f"{provider}/{model}")
+    name = model if not provider or model.startswith(f"{provider}/") else f"{provider}/{model}"
+    lm = SimpleNamespace(model=name, kwargs={})
     asked = (details.get("optional_params") or {}).get("n")
     call = gate.call(lm, messages, asked if isinstance(asked, int) and asked > 0 else 1)
     call.of, call.was_bought, call.entry = f"{lm.model} (LiteLLM)", True, {"outputs": (), "usage": {}}
     gate.admit(call)
+    gate.pace(lm, call)
     with gate.ledger.flight(call, lm, acting.get() or "task"):
         pass  # its answer is told to nobody

@@ -42,12 +42,16 @@ def everywhere(gate: Gate) -> Iterator[None]:
 def standing_in() -> Iterator[None]:
     """Let what a gate's body started go on so in this body too: a worker that is left behind still asks and starts."""
     import dspy
+    from dspy.clients import execution
 
     with ExitStack() as stack:
         stack.enter_context(replaced(threading.Thread, "start", _inheriting))
         stack.enter_context(replaced(ThreadPoolExecutor, "submit", _in_context))
         stack.enter_context(replaced(dspy.BaseLM, "__call__", _metered))
         stack.enter_context(replaced(dspy.BaseLM, "acall", _metered_async))
+        # between DSPy's cache and the request
+        stack.enter_context(replaced(execution, "_attempt", _paced))
+        stack.enter_context(replaced(execution, "_aattempt", _paced_async))
         stack.enter_context(direct_calls(here))
         yield
 
@@ -106,3 +110,23 @@ def _metered_async(original: Callable[..., Any]) -> Any:
         return await adopted(gate, lm, original).acall(*args, **kwargs)
 
     return acall
+
+
+def _paced(original: Callable[..., Any]) -> Any:
+    @wraps(original)
+    def attempt(lm: Any, *details: Any) -> Any:
+        if (gate := getattr(lm, "_sf_gate", None)) is not None and (call := current.get()) is not None:
+            gate.pace(lm, call)
+        return original(lm, *details)
+
+    return attempt
+
+
+def _paced_async(original: Callable[..., Any]) -> Any:
+    @wraps(original)
+    async def attempt(lm: Any, *details: Any) -> Any:
+        if (gate := getattr(lm, "_sf_gate", None)) is not None and (call := current.get()) is not None:
+            await gate.pace_async(lm, call)
+        return await original(lm, *details)
+
+    return attempt

@@ -11,6 +11,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.errors import HomeError
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.calls import Call, text_of
 from skillfleet_nb.lm.limits import RunStopped
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.lm.limits import Limits
     from skillfleet_nb.lm.meter import Ledger
+    from skillfleet_nb.lm.pacing import Lane, Pacer
     from skillfleet_nb.projection import Totals
     from skillfleet_nb.typing import Model
 
@@ -81,8 +83,8 @@ class Gate:
         if self.ledger.on_wait is not None:
             self.ledger.on_wait()
 
-    def wait(self, call: Call, seconds: float, cause: BaseException) -> None:
-        """Wait before another attempt at a call, after `cause`; raise ``RunStopped`` if the gate closes meanwhile."""
+    def wait(self, call: Call, seconds: float, cause: BaseException | None = None) -> None:
+        """Wait before an attempt at a call, maybe after `cause`; raise ``RunStopped`` if the gate closes meanwhile."""
         until = time.monotonic() + seconds
         turn = self.ledger.turn
         self.check(cause)
@@ -96,7 +98,7 @@ class Gate:
             self.look()
             self.check(cause)
 
-    async def wait_async(self, call: Call, seconds: float, cause: BaseException) -> None:
+    async def wait_async(self, call: Call, seconds: float, cause: BaseException | None = None) -> None:
         """Wait as :meth:`wait` does, without blocking the event loop."""
         import asyncio
 
@@ -106,6 +108,57 @@ class Gate:
             self.look()
             self.check(cause)
             await asyncio.sleep(min(left, _LOOK_S) if left > 0 else _LOOK_S)
+
+    def pace(self, lm: Model, call: Call) -> None:
+        """Wait for the slot of a request that is about to leave, where its provider sets a limit.
+
+        Raises
+        ------
+        RunStopped
+            If the gate closes meanwhile.
+        """
+        pacer = self.ledger.pacer
+        if pacer is None or (lane := pacer.lane(lm)) is None:
+            return
+        began = time.monotonic()
+        if on_event_loop():  # of a call that LiteLLM is about to make there: waiting would stop all others
+            self._slot(pacer, lane, call, began)
+            return
+        self.ledger.wait_for_attempt(call)
+        with lane.turn:
+            self.check()
+            self.wait(call, self._slot(pacer, lane, call, began))
+        pacer.leave(lane, call, began)
+
+    async def pace_async(self, lm: Model, call: Call) -> None:
+        """Wait as :meth:`pace` does, without blocking the event loop."""
+        import asyncio
+
+        pacer = self.ledger.pacer
+        if pacer is None or (lane := pacer.lane(lm)) is None:
+            return
+        began = time.monotonic()
+        self.ledger.wait_for_attempt(call)
+        while not lane.turn.acquire(blocking=False):
+            self.look()
+            self.check()
+            await asyncio.sleep(_TURN_S)
+        try:
+            await self.wait_async(call, self._slot(pacer, lane, call, began))
+        finally:
+            lane.turn.release()
+        pacer.leave(lane, call, began)
+
+    def _slot(self, pacer: Pacer, lane: Lane, call: Call, began: float) -> float:
+        """Take a slot; return in how many seconds it comes."""
+        try:
+            seconds = pacer.take(lane, call, began)
+        except HomeError as exc:
+            self.ledger.stop(StopKind.HOME, str(exc))
+            raise RunStopped(StopKind.HOME, str(exc)) from exc
+        if seconds:  # DSPy asks once more for what takes long: the second waits for the answer to the first
+            self.ledger.shares_answers = True
+        return seconds
 
     def call(self, lm: Model, sent: object, n: int) -> Call:
         """Reckon what `n` completions of `lm` will take; close the gate where a limit in money cannot be kept."""
@@ -132,7 +185,7 @@ class Gate:
     def admit(self, call: Call) -> None:
         """Wait for the call's turn; raise ``RunStopped`` if the gate closes."""
         # On an event loop, waiting would stop the very calls that are waited for.
-        may_wait = not _on_event_loop()
+        may_wait = not on_event_loop()
         while not self._admitted(call, may_wait=may_wait):
             if (ask := self._question(call, may_wait=may_wait)) is not None:
                 ask()
@@ -231,7 +284,8 @@ def _unknown(used: Totals) -> str:
     return f"{calls} took is not known{silent}"
 
 
-def _on_event_loop() -> bool:
+def on_event_loop() -> bool:
+    """Tell whether an event loop runs on this thread."""
     import asyncio
 
     try:

@@ -30,6 +30,8 @@ from skillfleet_nb.projection import Totals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from skillfleet_nb.lm.pacing import Pacer
+
 
 _FIRST_OUTPUT_TOKENS = 256.0  # assumed of a model that has not answered yet, to reserve its cost
 
@@ -116,6 +118,7 @@ class Ledger:
         self._pausing = self._paused = False
         self.shares_answers = False  # of requests that several searches make at the same time
         self.shares = Shares(self.turn)
+        self.pacer: Pacer | None = None  # lets calls wait for limits of their providers
         self._holds = 0
         self._held_since: float | None = None
         self._held_s = 0.0
@@ -346,6 +349,8 @@ class Ledger:
             current.reset(token)
             model = str(getattr(lm, "model", type(lm).__name__))
             outcome, why = self._with_full_cost(call, outcome_of(call, failure)), None
+            if self.pacer is not None:
+                self.pacer.settle(call, outcome)
             try:
                 self._tell(call, outcome, model, role)  # first: what totals tell of has been recorded
             finally:

@@ -18,7 +18,7 @@ def outcome_of(call: Call, failure: BaseException | None) -> CallOutcome:
     """Read what a call took from what DSPy recorded of it, or from its failure."""
     cause = failure.__cause__ if isinstance(failure, RunStopped) and failure.__cause__ else failure
     error = None if cause is None else f"{type(cause).__name__}: {cause}"[:500]
-    entry, seconds = call.entry or {}, time.perf_counter() - call.started
+    entry, seconds = call.entry or {}, time.perf_counter() - call.started - call.waited_s
     used = Tokens.of(entry.get("usage")).plus(call.wasted)
     call.used = used
     cached = bool(entry) and not any(used) and is_cached(call)

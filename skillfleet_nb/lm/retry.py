@@ -73,6 +73,8 @@ class Attempts:
 
     def _delay(self, exc: Exception) -> float:
         """Count a failed attempt, and say how long to wait for the next; raise `exc` where there is none."""
+        if (pacer := self._gate.ledger.pacer) is not None:
+            pacer.heed(self._lm, exc)
         if self._left <= 0 or not is_transient(exc):
             raise exc
         self._left -= 1
@@ -96,11 +98,11 @@ class Attempts:
         if getattr(engine, "answers_here", False) and not getattr(engine, "latency_s", 0.0):
             return once()  # it waits for nothing
         # the deadline is made before the call starts, or its time would be cut short
-        return self._gate.ledger.threads.run(once, _LOOK_S, _Deadline(self._lm, self._gate).look)
+        return self._gate.ledger.threads.run(once, _LOOK_S, _Deadline(self._lm, self._gate, self._call).look)
 
     async def _abounded(self, once: Callable[[], Awaitable[Any]]) -> Any:
         task = asyncio.ensure_future(once())
-        watch = _Deadline(self._lm, self._gate)
+        watch = _Deadline(self._lm, self._gate, self._call)
         try:
             while not (await asyncio.wait({task}, timeout=_LOOK_S))[0]:
                 watch.look()
@@ -113,8 +115,9 @@ class Attempts:
 class _Deadline:
     """Waits with a call in flight: up to its time limit, and not long past a stop of the run."""
 
-    def __init__(self, lm: Any, gate: Gate) -> None:
-        self._lm, self._gate = lm, gate
+    def __init__(self, lm: Any, gate: Gate, call: Call) -> None:
+        self._lm, self._gate, self._call = lm, gate, call
+        self._waited_before_s = call.waited_s
         policy = gate.ledger.retry_policy
         timeout = lm.kwargs.get("timeout")
         self._limit_s = policy.timeout_s
@@ -131,8 +134,13 @@ class _Deadline:
             self._stopped = self._stopped or now
             if now - self._stopped >= self._grace_s:
                 self._gate.check(self._late(now - self._started, "left behind by a stop"))
-        elif now - self._started >= self._limit_s:
-            raise self._late(now - self._started, "setting lm_timeout_s")
+        elif not self._call.is_waiting and now - self._started - self._waited_s >= self._limit_s:
+            raise self._late(now - self._started - self._waited_s, "setting lm_timeout_s")
+
+    @property
+    def _waited_s(self) -> float:
+        """How long this attempt waited for a limit of its provider, which is no time of the provider's."""
+        return self._call.waited_s - self._waited_before_s
 
     def _late(self, waited_s: float, why: str) -> Exception:
         from dspy.utils.exceptions import LMTimeoutError

@@ -20,6 +20,7 @@ from skillfleet_nb.lm.faults import RetryPolicy, advice, in_short, is_dead
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.meter import Ledger
+from skillfleet_nb.lm.pacing import Pacer
 from skillfleet_nb.lm.reading import Readings
 from skillfleet_nb.lm.run_log import MARK, run_log
 from skillfleet_nb.lm.tap import tapped
@@ -129,6 +130,8 @@ class Session:
             spent=earlier.spent if earlier else None,
             spent_s=earlier.seconds if earlier else 0.0,
         )
+        if journal is not None:
+            self.ledger.pacer = Pacer(journal.home, settings.rates, self.emit)
 
     @classmethod
     @contextmanager
@@ -168,6 +171,8 @@ class Session:
         """Let no further call start, and wait for those in flight."""
         self.ledger.stop(StopKind.CANCELLED, "the session is over")
         self.drain()
+        if self.ledger.pacer is not None:
+            self.ledger.pacer.close()
         self.ledger.threads.close()
 
     def drain(self) -> None:

@@ -121,7 +121,7 @@ def job_now(job: Job) -> JobNow:
         trials=p.trials, baseline=p.baseline, best=p.best, best_program=p.best_program, calls=p.calls,
         cached=p.cached, tokens=p.totals.tokens, cost_usd=p.cost_usd,
         elapsed_s=p.elapsed_s, eta_s=None if eta_s is None else list(eta_s),
-        share_done=p.share_done, phase=p.phase, paused=p.paused,
+        share_done=p.share_done, phase=p.doing, paused=p.paused,
         question=None if asked is None else Question(**asked.model_dump(exclude={"kind", "programs"})),
         warnings=list(p.warnings), stop_kind=None if p.stop_kind is None else str(p.stop_kind),
         stop_reason=p.stop_reason, error=p.error, verdict=p.result.verdict if p.result else None, splits=p.splits,

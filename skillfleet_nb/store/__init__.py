@@ -7,6 +7,7 @@ from skillfleet_nb.store.datafiles import read_examples
 from skillfleet_nb.store.home import Home
 from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, new_stream
 from skillfleet_nb.store.program_states import load_program, save_program
+from skillfleet_nb.store.rates import Schedule
 from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
 from skillfleet_nb.store.requests import read_requests, request
 from skillfleet_nb.store.store import Store
@@ -19,6 +20,7 @@ __all__ = [
     "Home",
     "Journal",
     "ResetReport",
+    "Schedule",
     "StaleWarning",
     "Store",
     "StoreStatus",

@@ -104,6 +104,8 @@ class Journal:
 
     Attributes
     ----------
+    home, stream
+        As given.
     redactor
         Takes secrets out of every event: the environment's, and those of models that are added to it.
 
@@ -130,6 +132,7 @@ class Journal:
     def __init__(
         self, home: Home, stream: str, *, alive: int | None = None, wait_s: float = _PROBE_S, join: bool = False
     ) -> None:
+        self.home = home
         self.stream = stream
         self.redactor = Redactor()
         self._blobs = Blobs(home)

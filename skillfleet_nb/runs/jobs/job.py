@@ -391,7 +391,8 @@ class Job(Readable):
         rows += created_rows(p.created) if p.created is not None else result_rows(p)
         failed = f", {p.totals.failed} failed" if p.totals.failed else ""
         rows.append(("LM calls", f"{p.calls:,} made, {p.cached:,} from the cache{failed}"))
-        rows += [("cost", money(p.cost_usd)), ("time", duration(p.elapsed_s))]
+        waited = f", {duration(p.waited_s)} of it waiting for the provider's limit" if p.waited_s >= 1 else ""
+        rows += [("cost", money(p.cost_usd)), ("time", duration(p.elapsed_s) + waited)]
         rows += [("note", w) for w in p.warnings]
         if p.error and p.error not in p.state_in_words:
             rows.append(("error", p.error))

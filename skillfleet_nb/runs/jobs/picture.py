@@ -78,7 +78,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "told": p.state_in_words,
         "finished": finished,
         "paused": p.paused,
-        "phase": "" if finished else p.phase,
+        "phase": "" if finished else p.doing,
         "elapsed_s": round(p.elapsed_s, 2),
         "eta_s": None if eta is None else [round(eta[0], 1), round(eta[1], 1)],
         "share": p.share_done,

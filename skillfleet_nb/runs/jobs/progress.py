@@ -74,6 +74,12 @@ class Progress(JobRecord):
         return self.wall_s(now if self.last_at is None else max(now, self.last_at))  # it may have been set back
 
     @property
+    def doing(self) -> str:
+        """What it does now, and what it waits for."""
+        waits = f"waiting for the provider's limit ({self.limit})" if self.limit else ""
+        return ", ".join(filter(None, (self.phase, waits)))
+
+    @property
     def calls(self) -> int:
         """Calls bought."""
         return self.totals.calls
@@ -155,7 +161,7 @@ class Progress(JobRecord):
         else:
             if (eta := self.eta_s) is not None and eta[1] > 0:
                 parts.append(f"at most {duration(eta[1])} left")
-            parts += [f"asks: {self.question.question}" if self.question else self.phase]
+            parts += [f"asks: {self.question.question}" if self.question else self.doing]
             parts += ["paused" if self.paused else ""]
         return " · ".join(p for p in parts if p)
 

@@ -40,6 +40,7 @@ FAULTS: dict[str, Answer] = {
     "malformed": Answer(200, b'{"id": "x", "choices": [{"mess'),
     "no_choices": Answer(200, b'{"id": "x", "object": "chat.completion", "model": "m", "choices": []}'),
     "rate_limit": _error(429, "rate_limit_exceeded", "Rate limit reached.", **{"Retry-After": "0.02"}),
+    "limited_for_long": _error(429, "rate_limit_exceeded", "Rate limit reached.", **{"Retry-After": "86400"}),
     "server_500": _error(500, "server_error", "The server had an error."),
     "unavailable_503": _error(503, "overloaded", "Overloaded.", **{"Retry-After": "0.02"}),
     "busy_for_long": _error(503, "overloaded", "Overloaded.", **{"Retry-After": "86400"}),

@@ -132,6 +132,24 @@ def test_retry_after_is_kept_over_http(runner: Runner) -> None:
     assert len(runner.server.seen) == 2
 
 
+def test_a_provider_that_says_when_is_asked_by_no_job_of_the_home_before(runner: Runner) -> None:
+    runner.server.first(1, "limited_for_long")
+    first = runner.start()
+    until(lambda: runner.server.failed)
+    until((runner.fleet.home.root / "rates").exists)
+    lm = runner.lm()
+    second = runner.start(lm=lm)
+    assert second.result().state is JobState.COMPLETED, "another model has limits of its own"
+    seen = len(runner.server.seen)
+    third = runner.start(lm=runner.lm(name=runner.server.seen[0]["model"]))
+    limit = until(lambda: third.progress.limit)
+    assert limit == f"openai/{runner.server.seen[0]['model']}, which asked to wait"
+    assert len(runner.server.seen) == seen
+    for job in (first, third):
+        job.cancel()
+        until(lambda job=job: job.progress.state.is_finished())
+
+
 # --- when enough is enough ------------------------------------------------------------------------
 
 Told = list[bool]
