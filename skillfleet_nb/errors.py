@@ -29,6 +29,7 @@ __all__ = [
     "QueryError",
     "ServerError",
     "SkillfleetError",
+    "TamperedError",
     "UnwritableError",
     "unknown",
 ]
@@ -75,6 +76,10 @@ class JobError(SkillfleetError, RuntimeError):
 
 class ChartError(SkillfleetError, RuntimeError):
     """A chart cannot be drawn: what it shows is no picture, or the process that draws died of it."""
+
+
+class TamperedError(SkillfleetError, RuntimeError):
+    """A record is not as it was written: somebody altered, added or removed something."""
 
 
 class ServerError(SkillfleetError, ConnectionError):

@@ -24,11 +24,11 @@ from skillfleet_nb.runs.prepare import in_time
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.store import Home, Store, queries
-from skillfleet_nb.store.blobs import Blobs
+from skillfleet_nb.store.methods import StoreMethods
 from skillfleet_nb.tracing.methods import TracingMethods
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.skill_work import SkillWork
 
 
-class Fleet(RegistryMethods, MonitoringMethods, InsightMethods, TracingMethods):
+class Fleet(StoreMethods, RegistryMethods, MonitoringMethods, InsightMethods, TracingMethods):
     """Jobs, their facts and their programs, in one home.
 
     Parameters
@@ -118,11 +118,6 @@ class Fleet(RegistryMethods, MonitoringMethods, InsightMethods, TracingMethods):
         from skillfleet_nb.modules.accessor import Modules
 
         return Modules(self.home)
-
-    @cached_property
-    def blobs(self) -> Blobs:
-        """Images, audio and files, which prompts refer to: ``fleet.blobs.find(prompt)`` shows the first."""
-        return Blobs(self.home)
 
     @cached_property
     def reports(self) -> Reports:
@@ -399,38 +394,6 @@ class Fleet(RegistryMethods, MonitoringMethods, InsightMethods, TracingMethods):
     def trials(self, job_id: str) -> pd.DataFrame:
         """List the trials of a job in order; columns as in the relation ``trials``."""
         return queries.trials(self.store, [job_id])
-
-    def sql(
-        self,
-        query: str,
-        parameters: Mapping[str, object] | None = None,
-        *,
-        seconds: float | None = None,
-        rows: int | None = None,
-    ) -> pd.DataFrame:
-        """Ask anything of the recorded facts; see ``docs/sql.md`` for the relations.
-
-        Parameters
-        ----------
-        query
-            One statement that only reads.
-        parameters
-            Values by name for ``:name`` and ``{{name}}`` in the query: bound to it, never written into its text.
-        seconds, rows
-            What it may take and answer at most; by default as the settings say, and all rows.
-
-        Raises
-        ------
-        QueryError
-            If it is not valid, or would do more than read.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> Fleet(tempfile.mkdtemp()).sql("select count(*) as n from jobs where name = :name", {"name": "a"}).n[0]
-        0
-        """
-        return self.store.sql(query, parameters, seconds=seconds, rows=rows)
 
     def optimizers(self, name: str | None = None) -> pd.DataFrame:
         """List the installed optimizers: what each changes, does and needs.

@@ -214,6 +214,12 @@ _MAGIC = b"skillfleet-signed-1\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
+def user_folder() -> Path:
+    """Return this user's folder outside of every home: for the key, and what it vouches for."""
+    set_place = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
+    return (Path(set_place) if set_place else expanded("~/.config")) / "skillfleet"
+
+
 def user_key() -> bytes:
     """Return this user's key, which lies outside every home: one that comes with a checkout brings none along.
 
@@ -224,8 +230,7 @@ def user_key() -> bytes:
     JobError
         If others than this user can read or change it.
     """
-    set_place = os.environ.get("XDG_CONFIG_HOME") or (os.environ.get("APPDATA") if os.name == "nt" else None)
-    folder = (Path(set_place) if set_place else expanded("~/.config")) / "skillfleet"
+    folder = user_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = key_at(folder / "key")

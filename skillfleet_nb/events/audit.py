@@ -1,4 +1,4 @@
-"""Events of who asked the server for what."""
+"""Events of who did what: the audit trail of a home."""
 
 from __future__ import annotations
 
@@ -7,21 +7,29 @@ from typing import Final, Literal
 from skillfleet_nb.events.payload import Payload
 
 AUDIT: Final = "audit"
-"""The stream of the journal that holds these events."""
+"""The stream of the journal that holds these events, and no others."""
 
 
-class Requested(Payload):
-    """Somebody asked the server for what changes or costs something.
+class Audited(Payload):
+    """Somebody did, or asked a server for, what changes, reveals, deletes or costs something.
 
-    `route` is the route's method and path, `target` the names in it; `status` is what was answered, `job` the job that
-    was started, `budget_usd` its limit.
+    `action` is a word and its part, as ``job.start``, or the method and path of a server's route, `target` what it was
+    done to, `detail` what else there is to say.  Of a request, `status` is what was answered, `job` the job that was
+    started, `budget_usd` its limit.
+
+    `previous` is the SHA-256 of the line before, `key` tells apart whose key made `seal`, which is an HMAC of all other
+    fields; both are empty where this user has no place for a key.
     """
 
-    kind: Literal["requested"] = "requested"
+    kind: Literal["audited"] = "audited"
     user: str
-    route: str
+    action: str
     target: str = ""
-    status: int
+    detail: str = ""
+    status: int | None = None
     error: str | None = None
     job: str | None = None
     budget_usd: float | None = None
+    previous: str = ""
+    key: str = ""
+    seal: str = ""

@@ -10,8 +10,8 @@ from skillfleet_nb.events.insights import KNOWLEDGE, InsightDecided, NoteKept
 from skillfleet_nb.format import expanded, one_line, points_change
 from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.programs.registry import person
-from skillfleet_nb.store import Journal, queries
+from skillfleet_nb.store import Journal, Trail, queries
+from skillfleet_nb.store.people import person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -131,6 +131,7 @@ class Knowledge:
             target.write_text(text, "utf-8")
         except OSError as exc:
             raise InputError(f"cannot write {str(target)!r}: {exc.strerror}; give a folder that exists") from exc
+        Trail(self._store.home).record("export", str(target), "notes")
         return target
 
     def markdown(self) -> str:

@@ -15,8 +15,9 @@ from skillfleet_nb.messages import as_typed
 from skillfleet_nb.monitoring.ab_planning import size_of, spread_of
 from skillfleet_nb.monitoring.guardrails import read_guardrail
 from skillfleet_nb.monitoring.stream import writing
-from skillfleet_nb.programs.registry import check_name, person
+from skillfleet_nb.programs.registry import check_name
 from skillfleet_nb.store import follow
+from skillfleet_nb.store.people import person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -24,10 +24,11 @@ from skillfleet_nb.html import Readable, fill, table, text_table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.monitoring.stream import writing
 from skillfleet_nb.power import rows_needed, smallest_difference
-from skillfleet_nb.programs.registry import NEWEST, Registry, check_name, parse, person
+from skillfleet_nb.programs.registry import NEWEST, Registry, check_name, parse
 from skillfleet_nb.reports.golden import changed_fields
 from skillfleet_nb.runs.outputs import output_json
 from skillfleet_nb.store import follow, queries
+from skillfleet_nb.store.people import person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,7 +11,7 @@ from skillfleet_nb.events import JobState
 from skillfleet_nb.events.learning import LearnStep
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.monitoring.learn_gate import gate, why_shut
-from skillfleet_nb.programs.registry import person
+from skillfleet_nb.store.people import person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,7 +10,8 @@ from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.events.learning import PolicySet
 from skillfleet_nb.monitoring.guardrails import read_guardrail
 from skillfleet_nb.monitoring.ticker import seconds
-from skillfleet_nb.programs.registry import check_name, person
+from skillfleet_nb.programs.registry import check_name
+from skillfleet_nb.store.people import person
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,8 +22,9 @@ from skillfleet_nb.monitoring.learn_pass import Pass, until_it_ends
 from skillfleet_nb.monitoring.learn_policy import LearnPolicy
 from skillfleet_nb.monitoring.stream import writing
 from skillfleet_nb.monitoring.ticker import Ticker, seconds
-from skillfleet_nb.programs.registry import Registry, person
+from skillfleet_nb.programs.registry import Registry
 from skillfleet_nb.store import follow, queries
+from skillfleet_nb.store.people import person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

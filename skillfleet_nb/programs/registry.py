@@ -7,7 +7,6 @@ makes it cheap enough to be asked at every call of a live program.
 
 from __future__ import annotations
 
-import getpass
 import re
 import threading
 from contextlib import contextmanager
@@ -27,7 +26,8 @@ from skillfleet_nb.programs.state import (
     saved_fields,
     saved_models,
 )
-from skillfleet_nb.store import Journal, follow, save_program
+from skillfleet_nb.store import Journal, Trail, follow, save_program
+from skillfleet_nb.store.people import person
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -257,6 +257,7 @@ class Registry:
                     **(facts or {}),
                 )
                 journal.append(event, sync=True)
+                Trail(self._home).record("program.register", name, f"version {event.version}")
         return self._named(name).by_content[content]
 
     def migrated(self, version: ProgramVersion, steps: Sequence[MigrationStep]) -> None:
@@ -330,6 +331,8 @@ class Registry:
                 by=person(),
             )
             journal.append(event, sync=True)
+            how = f"version {version}, from {event.previous or 'none'}{f', forced: {forced}' if forced else ''}"
+            Trail(self._home).record("program.promote", f"{name}@{alias}", how)
         return self.history(name, alias)[-1]
 
     @contextmanager
@@ -413,11 +416,3 @@ def _version(name: str, named: _Name, number: int) -> ProgramVersion:
     if not 1 <= number <= len(named.versions):
         raise NotFoundError(f"{name} has no version {number}: its versions are 1 to {len(named.versions)}.")
     return named.versions[number - 1]
-
-
-def person() -> str:
-    """Name who is at work, for what is recorded; empty where that has no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
-        return ""

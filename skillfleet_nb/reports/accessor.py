@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.runs.jobs.job import Job
+from skillfleet_nb.store import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +94,9 @@ class Reports:
 
         named = [jobs] if isinstance(jobs, str | Job) else jobs
         chosen = [self._find(job) if isinstance(job, str) else job for job in named]
-        return write_report(chosen, self._charts, self._store, path, progress)
+        page = write_report(chosen, self._charts, self._store, path, progress)
+        Trail(self._store.home).record("export", str(path), f"report of {', '.join(job.name for job in chosen)}")
+        return page
 
 
 class Programs:

@@ -16,7 +16,7 @@ from skillfleet_nb.programs.loading import load_state
 from skillfleet_nb.programs.state import describe, save_state
 from skillfleet_nb.reports.program_page import SHORT_ID, program_html, program_text, programs_table, use_lines
 from skillfleet_nb.runs.tryout import ask
-from skillfleet_nb.store import load_program, queries
+from skillfleet_nb.store import Trail, load_program, queries
 from skillfleet_nb.store.blobs import Blobs
 
 if TYPE_CHECKING:
@@ -215,7 +215,9 @@ class StoredProgram(Readable):
         InputError
             If the path does not end with ``.json`` or cannot be written.
         """
-        return save_state(self.state, path)
+        file = save_state(self.state, path)
+        Trail(self._store.home).record("export", str(path), f"program {self.id} of {self.job.name}")
+        return file
 
     def text(self) -> str:
         """Show it as plain text."""

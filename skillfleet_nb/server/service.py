@@ -14,13 +14,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from skillfleet_nb.errors import InputError, JobError, SkillfleetError
-from skillfleet_nb.events import AUDIT
 from skillfleet_nb.messages import SHELL, read_in
 from skillfleet_nb.server.answers import is_final
 from skillfleet_nb.server.caching import Bodies, Rush, Shared
 from skillfleet_nb.server.feed import Feeds
 from skillfleet_nb.server.problems import RefusedError, problem, without_places
 from skillfleet_nb.server.route import Call
+from skillfleet_nb.store.people import working_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _THREADS = 8
 _MINUTE_S = 60.0
-_WAIT_S = 10.0  # for others who write to the audit at this moment
 
 
 class Service:
@@ -106,12 +105,13 @@ class Service:
     def answer(self, route: Route, path: Mapping[str, str], asked: BaseModel, user: str) -> object:
         """Answer a request; one that changes or costs something is recorded, whatever becomes of it."""
         work = partial(route.answer, Call(self.fleet, asked, path, user, self.materials, self.root))
-        if route.permission == "read":
-            return work()
-        try:
-            return self._recorded(work, route, path, asked, user)
-        finally:
-            self.rush.forget()
+        with working_for(user):
+            if route.permission == "read":
+                return work()
+            try:
+                return self._recorded(work, route, path, asked, user)
+            finally:
+                self.rush.forget()
 
     def _recorded(
         self, work: Callable[[], object], route: Route, path: Mapping[str, str], asked: BaseModel, user: str
@@ -180,18 +180,16 @@ class Service:
         *, answer: object = None, failed: Exception | None = None,
     ) -> None:  # fmt: skip
         """Write down who asked for what."""
-        from skillfleet_nb.events import Requested
-        from skillfleet_nb.store import Journal
+        from skillfleet_nb.events import Audited
 
         fault = None if failed is None else problem(failed, is_named_in_path=bool(path))
-        event = Requested(
+        entry = Audited(
             user=user,
-            route=f"{route.method} {route.path}",
+            action=f"{route.method} {route.path}",
             target=", ".join(path.values()),
             status=route.status if fault is None else fault.status,
             error=None if fault is None else fault.detail,
             job=getattr(answer, "id", None) if route.asks == "job" else None,
             budget_usd=getattr(asked, "budget_usd", None) if route.asks == "job" else None,
         )
-        with Journal(self.fleet.home, AUDIT, wait_s=_WAIT_S, join=True) as journal:
-            journal.append(event, sync=True)
+        self.fleet.audit.append(entry)

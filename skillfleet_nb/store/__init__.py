@@ -3,6 +3,7 @@
 from skillfleet_nb.envelope import Event
 from skillfleet_nb.store import locks, queries, tickets
 from skillfleet_nb.store.access import StaleWarning
+from skillfleet_nb.store.audit import Trail, Verified
 from skillfleet_nb.store.datafiles import read_examples
 from skillfleet_nb.store.home import Home
 from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, new_stream
@@ -24,6 +25,8 @@ __all__ = [
     "StaleWarning",
     "Store",
     "StoreStatus",
+    "Trail",
+    "Verified",
     "follow",
     "is_alive",
     "load_program",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.events import AUDIT
 from skillfleet_nb.format import expanded
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.store.home import ASIDE, is_stream, writing
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 
 def streams(journal: Path) -> list[str]:
-    """Names of the streams in a journal."""
+    """Names of the streams in a journal, but for the audit trail, which stays where it is."""
     if not journal.is_dir():
         return []
-    return sorted(folder.name for folder in journal.iterdir() if is_stream(folder.name) and folder.is_dir())
+    names = (folder.name for folder in journal.iterdir() if is_stream(folder.name) and folder.is_dir())
+    return sorted(name for name in names if name != AUDIT)
 
 
 def names(home: Home) -> list[str]:

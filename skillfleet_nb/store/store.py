@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError, unknown
-from skillfleet_nb.format import expanded
+from skillfleet_nb.format import counted, expanded
 from skillfleet_nb.store import backups, compaction, guard, schema, tickets, trash
 from skillfleet_nb.store.access import READ_WAIT_S, Access
+from skillfleet_nb.store.audit import Trail
 from skillfleet_nb.store.connections import Allowed
 from skillfleet_nb.store.database import is_damage, quoted
 from skillfleet_nb.store.fold import scan, unfolded
@@ -204,6 +205,9 @@ class Store:
             report = compaction.compact(
                 self.home, jobs, settings, everything=everything, dry_run=dry_run, progress=report_progress
             )
+        if not dry_run and (report.compacted or report.dropped):
+            what = f"{len(report.compacted)} compacted, {len(report.hashed)} hashed, {len(report.dropped)} deleted"
+            Trail(self.home).record("home.compact", ", ".join(report.dropped or report.compacted), what)
         if not dry_run and self._keeps_what_went(settings):
             self.rebuild()
         return replace(report, seconds=time.perf_counter() - started)
@@ -289,6 +293,7 @@ class Store:
         if dry_run or not (streams or self.home.programs_dir.is_dir()):
             size = backups.size(self.home.journal) + backups.size(self.home.programs_dir)
             return ResetReport(self.home.backups, tuple(streams), size)
+        Trail(self.home).record("home.reset", "", f"{counted(len(streams), 'job')}")
         with self._alone(), self._access.database.deleted(READ_WAIT_S):
             return backups.move_out(self.home, backups.new_folder(self.home))
 
@@ -320,7 +325,9 @@ class Store:
         folder = backups.find(self.home, backup)
         self.home.ensure()
         with self._alone():
-            return backups.copy_back(self.home, folder)
+            report = backups.copy_back(self.home, folder)
+        Trail(self.home).record("home.restore", str(folder), f"{counted(len(report.jobs), 'job')}")
+        return report
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -363,7 +370,10 @@ class Store:
             con.execute("RESET threads")
             return paths
 
-        return self._access.read(run)
+        try:
+            return self._access.read(run)
+        finally:  # behind it: equal homes give equal files
+            Trail(self.home).record("export", str(target), file_format)
 
     def status(self) -> StoreStatus:
         """Tell the state of the query side without changing it; raises `HomeError` as `frame` does."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, NotFoundError, unknown
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.store import queries
+from skillfleet_nb.store import Trail, queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,8 +139,12 @@ class TracingMethods(ABC):
         try:
             job = self.job(of) if isinstance(of, str) else of
         except NotFoundError:
-            return send(self.traces(of, limit=limit).frame, to)
-        return send(job_spans(self.store, job.id, job.name, queries.call_spans(self.store, job.id, content=True)), to)
+            spans, name = self.traces(of, limit=limit).frame, str(of)
+        else:
+            calls = queries.call_spans(self.store, job.id, content=True)
+            spans, name = job_spans(self.store, job.id, job.name, calls), job.name
+        Trail(self.store.home).record("export", endpoint or "OTLP", f"traces of {name}")
+        return send(spans, to)
 
     def export_mlflow(self, job: Job | str, tracking_uri: str | None = None, *, experiment: str = "skillfleet") -> str:
         """Make a job a run of MLflow, or tell its run what it does not have yet; return the run's id.
@@ -167,6 +171,7 @@ class TracingMethods(ABC):
 
         one = self.job(job) if isinstance(job, str) else job
         client, uri = connected(tracking_uri)
+        Trail(self.store.home).record("export", uri, f"{one.name} to MLflow")
         run_id = export_job(self.store, one, client, uri, experiment)
         mirror(self.store, client, uri, {one.id: run_id})
         return run_id

@@ -11,7 +11,7 @@ import pytest
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, JobError
-from skillfleet_nb.events import AUDIT, JobCreated, Requested
+from skillfleet_nb.events import AUDIT, Audited, JobCreated
 from skillfleet_nb.server.materials import Materials
 from skillfleet_nb.server.problems import RefusedError
 from skillfleet_nb.server.routes import routes
@@ -38,7 +38,7 @@ def test_a_viewer_looks_and_spends_nothing(server: Server, task: dict[str, Any])
             assert told.status_code == 403, path
             assert f"viewer may not {one.permission}" in told.json()["detail"]
     assert server.viewer.post(f"{server.address}/api/kernels", json={}).status_code == 403
-    refused = Fleet(server.home).sql("from events where kind = 'requested' and payload->>'user' = 'viewer'")
+    refused = Fleet(server.home).sql("from events where kind = 'audited' and payload->>'user' = 'viewer'")
     assert len(refused) == sum(one.permission != "read" for one in routes())
 
 
@@ -46,8 +46,8 @@ def test_changes_are_written_down_with_who_asked(server: Server, finished: dict[
     server.owner.post("/jobs/nowhere/cancel")
     server.owner.post("/jobs/parity/cancel")
     rows = Fleet(server.home).sql(
-        "select payload->>'user' as \"user\", payload->>'route' as route, payload->>'target' as target, "
-        "(payload->>'status')::int as status, payload->>'job' as job from events where kind = 'requested'"
+        "select payload->>'user' as \"user\", payload->>'action' as route, payload->>'target' as target, "
+        "(payload->>'status')::int as status, payload->>'job' as job from events where kind = 'audited'"
     )
     told = {tuple(row) for row in rows.astype(object).where(rows.notna(), None).itertuples(index=False)}
     assert ("token", "POST jobs", "", 201, finished["id"]) in told
@@ -118,7 +118,7 @@ def test_a_user_has_a_limit_in_usd(tmp_path: Path) -> None:
     home.config.write_text("[serving]\nuser_budget_usd = 1.0\n")
     created = JobCreated(name="a", optimizer="gepa", program="p", metric="m", engine="process", seed=0, budget_usd=0.7)
     with Journal(home, AUDIT) as audit:
-        audit.append(Requested(user="ann", route="POST jobs", status=201, job="a-1", budget_usd=0.7))
+        audit.append(Audited(user="ann", action="POST jobs", status=201, job="a-1", budget_usd=0.7))
 
     def ask(user: str, **options: Any) -> None:
         body = {"program": {"signature": "a -> b"}, "train": "t", "metric": "m", "optimizer": "gepa", **options}

@@ -26,7 +26,7 @@ def test_two_servers_on_one_home_answer_the_same(server: Server, finished: dict[
             assert there.job(finished["name"]).id == finished["id"]
             stopped = server.owner.post(f"/jobs/{finished['id']}/cancel").json()["told"]
             assert stopped == f"{finished['name']} is completed already"
-            rows = there.sql("select count(*) as n from events where kind = 'requested' and payload->>'target' = :job",
+            rows = there.sql("select count(*) as n from events where kind = 'audited' and payload->>'target' = :job",
                              {"job": finished["id"]})  # fmt: skip
             assert rows.n[0] >= 1, "what one server was asked to change is in the audit that the other tells"
     finally:

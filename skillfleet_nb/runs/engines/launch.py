@@ -14,7 +14,7 @@ from skillfleet_nb.runs.engines.queue import Queue, Ticket
 from skillfleet_nb.runs.interrupts import keep_from_here
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
-from skillfleet_nb.store import Journal, read_requests
+from skillfleet_nb.store import Journal, Trail, read_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,6 +53,7 @@ def start(home: Home, prepared: Prepared, explain: Callable[[Prepared], Sequence
         spec=spec.model_dump(mode="json"),
     )
     events = [created, *explain(prepared)]
+    Trail(home).record("job.start", job_id, created.name)
     return _launch(Job(home, job_id, created.name), Journal(home, job_id), events, prepared, packed)
 
 
@@ -80,6 +81,7 @@ def start_again(home: Home, prepared: Prepared, before: Progress, cache_dir: str
         journal.close()
         raise JobError(f"job {before.name!r} was just resumed by another process: watch it")
     heard = len(read_requests(home, job.id))
+    Trail(home).record("job.resume", job.id, before.name)
     resumed = Resumed(attempt=before.attempts + 1, budget=prepared.spec.budget.model_dump(), heard=heard)
     return _launch(job, journal, [resumed, StateChanged(state=JobState.PENDING)], prepared, packed)
 

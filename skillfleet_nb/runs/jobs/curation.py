@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, JobError, unknown
 from skillfleet_nb.events import CURATION, Curated
+from skillfleet_nb.format import counted
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.spec import tags_of
-from skillfleet_nb.store import Journal, queries, trash
+from skillfleet_nb.store import Journal, Trail, queries, trash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping, Sequence
@@ -35,6 +36,7 @@ class Curation:
 
     def __init__(self, store: Store, find: Callable[[str], Job], jobs: MutableMapping[str, Job]) -> None:
         self._store, self._find, self._known = store, find, jobs
+        self._trail = Trail(store.home)
 
     def rename(self, job: str, name: str) -> Job:
         """Call a job by another name, one that no other job of the home has.
@@ -93,6 +95,7 @@ class Curation:
         moved = self._store.discard({one.job_id: one.name for one in self.would_delete(jobs)})
         for one in moved:
             self._known.pop(one.job_id, None)
+            self._trail.record("job.delete", one.job_id, f"{one.name}, into the trash")
         return moved
 
     def would_delete(self, jobs: Sequence[str]) -> list[Deleted]:
@@ -128,6 +131,7 @@ class Curation:
             restored.append(one)
         for one in dict.fromkeys(restored):
             trash.put_back(self._store.home, one.job_id)
+            self._trail.record("job.restore", one.job_id, one.name)
         return restored
 
     def would_empty(self) -> Emptied:
@@ -136,6 +140,9 @@ class Curation:
 
     def empty(self) -> Emptied:
         """Delete for good what lies in the trash, and the images and files that only its jobs refer to."""
+        doomed = self.would_empty()
+        named = ", ".join(one.job_id for one in doomed.jobs)
+        self._trail.record("trash.empty", named, f"{counted(len(doomed.jobs), 'job')}, {counted(doomed.blobs, 'file')}")
         return trash.empty(self._store.home)
 
     def _all(self, jobs: Sequence[str]) -> list[Job]:

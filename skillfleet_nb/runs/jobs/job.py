@@ -24,7 +24,7 @@ from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
 from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.runs.jobs.result_rows import result_rows
 from skillfleet_nb.runs.spec import CREATE_SKILL
-from skillfleet_nb.store import Home, load_program
+from skillfleet_nb.store import Home, Trail, load_program
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -290,6 +290,8 @@ class Job(Readable):
             self._execution.cancel()
         else:
             self._ask_elsewhere("cancel")
+        with suppress(SkillfleetError):  # whatever becomes of the home, a job can be stopped
+            Trail(self.home).record("job.cancel", self.id, self.name)
 
     def pause(self) -> None:
         """Ask the job to make no further call, with the clock of its limit on time stopped, until :meth:`unpause`.
@@ -323,9 +325,10 @@ class Job(Readable):
 
     def save(self, path: str | Path) -> Path:
         """Write the best program as JSON that ``dspy`` loads; see :func:`skillfleet_nb.programs.state.save`."""
-        if self._result is not None or self._execution is not None:
-            return save(self.program, path)
-        return save_state(self._best_state(), path)
+        is_here = self._result is not None or self._execution is not None
+        file = save(self.program, path) if is_here else save_state(self._best_state(), path)
+        Trail(self.home).record("export", str(path), f"program of {self.name}")
+        return file
 
     def diff(self) -> ProgramDiff:
         """Compare the best program with the one the job was given: instructions and demos.

@@ -108,7 +108,7 @@ def committed_usd(store: Store, user: str) -> float:
         """
         WITH started AS (
             SELECT payload->>'job' AS job_id, max((payload->>'budget_usd')::DOUBLE) AS budget FROM events
-            WHERE kind = 'requested' AND payload->>'user' = ? AND payload->>'job' IS NOT NULL GROUP BY ALL
+            WHERE kind = 'audited' AND payload->>'user' = ? AND payload->>'job' IS NOT NULL GROUP BY ALL
         )
         SELECT coalesce(sum(CASE WHEN finished_at IS NULL OR cost_usd IS NULL
             THEN greatest(coalesce(budget, 0), coalesce(cost_usd, 0)) ELSE cost_usd END), 0.0) AS usd
