@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from skillfleet_nb.messages import SHELL, read_in
 from skillfleet_nb.runs.jobs.progress import Progress
-from skillfleet_nb.server.answers import encoded
 from skillfleet_nb.server.home_look import HOME_TICK_S, HomeLook
-from skillfleet_nb.server.sse import message
+from skillfleet_nb.server.sse import Encoded, message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,8 +42,9 @@ _STATE = (
 class _Watched(Progress):
     """The progress of a job that keeps its milestones as they are sent."""
 
-    def __init__(self, home: Home, job_id: str) -> None:
+    def __init__(self, home: Home, job_id: str, encoded: Encoded) -> None:
         super().__init__(home, job_id)
+        self._encoded = encoded
         self.numbers: list[int] = []
         self.milestones: list[bytes] = []
         self.heard = 0
@@ -56,7 +56,7 @@ class _Watched(Progress):
             fields = {name: value for name, value in event.fields.items() if name != "scores"}
             milestone = {"seq": event.seq, "at": event.at, "kind": event.kind, "payload": fields}
             self.numbers.append(event.seq)
-            self.milestones.append(message("milestone", encoded(milestone), event.seq))
+            self.milestones.append(message("milestone", self._encoded(milestone), event.seq))
 
 
 class Place(NamedTuple):
@@ -127,7 +127,7 @@ class Feed:
         parts = self._milestones[place.milestones : end]
         if self._number > place.state:
             missed = self._number - place.state - 1 if place.state else 0
-            parts += [message("dropped", encoded({"states": missed}))] if missed else []
+            parts += [message("dropped", b'{"states":%d}' % missed)] if missed else []
             parts.append(self._state)
         return b"".join(parts), Place(end, self._number)
 
@@ -165,8 +165,8 @@ class Feed:
 class _JobLook:
     """Looks at one job."""
 
-    def __init__(self, home: Home, job_id: str) -> None:
-        self.watched = _Watched(home, job_id)
+    def __init__(self, home: Home, job_id: str, encoded: Encoded) -> None:
+        self.watched, self._encoded = _Watched(home, job_id, encoded), encoded
         self._heard, self._ticks = -1, 0
 
     def __call__(self) -> tuple[bytes | None, bytes | None]:
@@ -179,8 +179,10 @@ class _JobLook:
         state = {name: getattr(p, name) for name in _STATE}
         asked = None if p.question is None else p.question.question
         state |= {"name": p.name, "question": asked, "finished": finished, "line": p.line()}
-        end = message("end", encoded({"state": str(p.state)})) if finished else None  # a client need not come again
-        return message("state", encoded(state)), end
+        end = (
+            message("end", self._encoded({"state": str(p.state)})) if finished else None
+        )  # a client need not come again
+        return message("state", self._encoded(state)), end
 
 
 class Feeds:
@@ -188,12 +190,14 @@ class Feeds:
 
     Parameters
     ----------
+    encoded
+        Writes what is sent.
     tell
         Called before clients are sent something new.
     """
 
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self._tell = tell
+    def __init__(self, encoded: Encoded, tell: Callable[[], None]) -> None:
+        self._encoded, self._tell = encoded, tell
         self._feeds: dict[str | None, Feed] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="skillfleet-feed")
 
@@ -201,7 +205,7 @@ class Feeds:
         """Return the feed of a job; one that has ended is made anew, for the job may go on."""
         feed = self._feeds.get(job_id)
         if feed is None or feed.ended:
-            look = _JobLook(home, job_id)
+            look = _JobLook(home, job_id, self._encoded)
             seen = look.watched
             feed = self._feeds[job_id] = Feed(look, self._threads, TICK_S, seen.numbers, seen.milestones, self._tell)
         return feed
@@ -210,7 +214,8 @@ class Feeds:
         """Return the feed of all jobs."""
         feed = self._feeds.get(None)
         if feed is None or feed.ended:
-            feed = self._feeds[None] = Feed(HomeLook(fleet, since), self._threads, HOME_TICK_S, tell=self._tell)
+            look = HomeLook(fleet, since, self._encoded)
+            feed = self._feeds[None] = Feed(look, self._threads, HOME_TICK_S, tell=self._tell)
         return feed
 
     def leave(self, feed: Feed, news: asyncio.Event) -> None:

@@ -23,7 +23,6 @@ from tornado import web
 
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.security import Redactor
-from skillfleet_nb.server.answers import encoded
 from skillfleet_nb.server.caching import Made, position
 from skillfleet_nb.server.problems import TYPE, Problem, RefusedError, problem
 
@@ -104,8 +103,7 @@ class Base(APIHandler):
         self.set_status(problem.status)
         for name, value in headers.items():
             self.set_header(name, value)
-        answer = problem.model_copy(update={"detail": self.service.without_places(problem.detail)})
-        self.finish_json(encoded(answer), TYPE)
+        self.finish_json(self.service.encoded(problem), TYPE)
 
     def finish_json(self, body: bytes, content_type: str = "application/json") -> None:
         """Send a body that is JSON."""
@@ -190,7 +188,7 @@ class Handler(Base):
             asked = self._asked(route)
             if route.kept is None:
                 answer = await self.service.off_loop(self.service.answer, route, path, asked, self.user)
-                self._send(route, await self.service.off_loop(encoded, answer))
+                self._send(route, await self.service.off_loop(self.service.encoded, answer))
             else:
                 await self._answer_kept(route, path, asked)
         except Exception as exc:  # noqa: BLE001  whatever a route raises is told
@@ -258,7 +256,7 @@ class Handler(Base):
             return await service.off_loop(position, service.fleet, route, job)
 
         def work() -> bytes:
-            return encoded(service.answer(route, path, asked, user))
+            return service.encoded(service.answer(route, path, asked, user))
 
         now = await service.shared.once((route.kept, route.ticks, job), look)
         if now is None:
@@ -295,7 +293,7 @@ class Health(Base):
     @allow_unauthenticated
     def get(self) -> None:
         """Tell which version this is."""
-        self.finish_json(encoded({"status": "ok", "version": version("skillfleet-nb"), "api": 1}))
+        self.finish_json(orjson.dumps({"status": "ok", "version": version("skillfleet-nb"), "api": 1}))
 
 
 class Document(Base):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.events import JobState
 from skillfleet_nb.runs.jobs.progress import Progress
-from skillfleet_nb.server.answers import encoded, plain, records
-from skillfleet_nb.server.sse import message
+from skillfleet_nb.server.answers import plain, records
+from skillfleet_nb.server.sse import Encoded, message
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -36,10 +36,12 @@ class HomeLook:
         Of the home.
     since
         From when on cost is counted.
+    encoded
+        Writes what is sent.
     """
 
-    def __init__(self, fleet: Fleet, since: datetime) -> None:
-        self._fleet, self._since = fleet, since
+    def __init__(self, fleet: Fleet, since: datetime, encoded: Encoded) -> None:
+        self._fleet, self._since, self._encoded = fleet, since, encoded
         self._rows: list[dict[str, Any]] = []
         self._running: dict[str, Progress] = {}
         self._spent = 0.0  # when the database was asked
@@ -57,7 +59,7 @@ class HomeLook:
         jobs = [self._now(row) for row in self._rows]
         running = sum((p.cost_usd or 0.0) - self._costs[job] for job, p in self._running.items())
         cost = round(self._spent + running, 6)
-        state = message("jobs", encoded({"since": self._since, "cost_usd": cost, "jobs": jobs}))
+        state = message("jobs", self._encoded({"since": self._since, "cost_usd": cost, "jobs": jobs}))
         if state == self._state:
             return None, None
         self._state = state

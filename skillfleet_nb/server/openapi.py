@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from skillfleet_nb.server.problems import TYPE, Problem
-from skillfleet_nb.server.route import PREFIX, Nothing, Route, Rows
+from skillfleet_nb.server.route import LARGEST, PREFIX, Nothing, Route, Rows
 from skillfleet_nb.server.routes import routes
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def document(base_url: str = "/") -> dict[str, Any]:
     health["responses"] = {"200": {"description": "it does", "content": _json({"type": "object"})}}
     paths["/jobs/{job}/stream"] = {"get": _stream(names)}
     paths["/stream"] = {"get": _home_stream(names)}
-    return {
+    described: dict[str, Any] = _bounded({
         "openapi": "3.1.0",
         "info": {"title": "Skillfleet NB", "version": version("skillfleet-nb"), "description": (__doc__ or "").strip()},
         "servers": [{"url": f"{base_url}{PREFIX}"}],
@@ -53,7 +53,19 @@ def document(base_url: str = "/") -> dict[str, Any]:
                 }
             },
         },
-    }  # fmt: skip
+    })  # fmt: skip
+    return described
+
+
+def _bounded(part: Any) -> Any:
+    """Say of each whole number how large it may be."""
+    if isinstance(part, list):
+        return [_bounded(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    bounds = {"minimum": -LARGEST, "maximum": LARGEST} if part.get("type") == "integer" else {}
+    inside = {name: _bounded(one) for name, one in part.items()}
+    return {**{name: most for name, most in bounds.items() if f"exclusiveM{name[1:]}" not in part}, **inside}
 
 
 def _operation(one: Route, names: dict[Any, Any]) -> dict[str, Any]:

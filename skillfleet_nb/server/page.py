@@ -1,4 +1,4 @@
-"""The page of a server without JupyterLab: its list of jobs and their monitor, by the modules of JupyterLab's side."""
+"""The page of a server without JupyterLab: dashboard and monitor, drawn by the modules of JupyterLab's side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jupyter_server.base.handlers import JupyterHandler
 from tornado import web
 
 _FOLDER = Path(__file__).parent / "labextensions" / "skillfleet-nb" / "static"
-_TYPES = {".js": "text/javascript", ".css": "text/css"}
+_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css"}
 _PAGE = """<!doctype html>
 <html lang="en" data-base="{base}"><head><meta charset="utf-8"><title>Skillfleet</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
@@ -36,8 +36,10 @@ class Static(JupyterHandler):
     @web.authenticated
     def get(self, name: str) -> None:
         """Send one of them."""
-        file = _FOLDER / name
-        if name not in {path.name for path in _FOLDER.iterdir()}:
+        from skillfleet_nb.widgets.grid import LIBRARY
+
+        file = {path.name: path for path in (*_FOLDER.iterdir(), LIBRARY)}.get(name)
+        if file is None:
             raise web.HTTPError(404)
         self.set_header("Content-Type", _TYPES[file.suffix])
         self.set_header("Cache-Control", "no-cache")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
-from pathlib import Path
 
 from pydantic import Field, ValidationError
 
@@ -34,9 +32,6 @@ _STATUS: tuple[tuple[type[SkillfleetError], HTTPStatus], ...] = (
 )
 
 
-_ABSOLUTE = re.compile(r"(?<![\w:/.…~-])/[^\s/'\"`,;:()\[\]]+(?:/[^\s/'\"`,;:()\[\]]+)*")
-
-
 class Problem(Answer):
     """Why a request was not carried out."""
 
@@ -52,26 +47,6 @@ class RefusedError(Exception):
     def __init__(self, status: HTTPStatus, detail: str, **headers: str) -> None:
         super().__init__(detail)
         self.status, self.headers = status, headers
-
-
-def without_places(text: str, root: Path, home: Path | None) -> str:
-    """Take out of a text where things lie on the server: what is below its folder is named from there.
-
-    Examples
-    --------
-    >>> without_places("cannot read '/srv/work/rows.csv' or /usr/lib/x.so", Path("/srv/work"), None)
-    "cannot read './rows.csv' or …/x.so"
-    """
-    for place, name in ((home, ".skillfleet"), (root, ".")):
-        if place is not None and place != Path(place.anchor):
-            text = text.replace(str(place), name)
-
-    def shortened(match: re.Match[str]) -> str:
-        first, _, rest = match[0][1:].partition("/")
-        is_place = Path(f"/{first}").exists()  # an address of the server is none
-        return f"…/{(rest or first).rpartition('/')[2]}" if is_place else match[0]
-
-    return _ABSOLUTE.sub(shortened, text)
 
 
 def problem(exc: BaseException, *, is_named_in_path: bool = False) -> Problem:

@@ -6,13 +6,15 @@ Handlers, the OpenAPI document and the checks of who may do what are all read of
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from skillfleet_nb.fleet import Fleet
@@ -32,10 +34,32 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
+LARGEST = 2**53 - 1
+"""Of whole numbers in requests: JSON promises to carry these exactly (RFC 8259), and all that is done with them can."""
+
+
 class Asked(BaseModel):
     """What a request gives: the query of one that only reads, else its body; what is not declared is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _carried_exactly(self) -> Self:
+        for name in type(self).model_fields:
+            if _is_too_large(getattr(self, name)):
+                raise PydanticCustomError(
+                    "too_large", "{name} holds a whole number beyond {most}: give a smaller one",
+                    {"name": name, "most": f"{LARGEST:,}"},
+                )  # fmt: skip
+        return self
+
+
+def _is_too_large(value: object) -> bool:
+    if isinstance(value, int):
+        return abs(value) > LARGEST
+    if isinstance(value, Mapping):
+        return any(map(_is_too_large, value.values()))
+    return isinstance(value, list | tuple) and any(map(_is_too_large, value))
 
 
 class Nothing(Asked):

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from skillfleet_nb.errors import InputError, JobError, SkillfleetError
 from skillfleet_nb.messages import SHELL, read_in
-from skillfleet_nb.server.answers import is_final
+from skillfleet_nb.server.answers import encoded, is_final
 from skillfleet_nb.server.caching import Bodies, Rush, Shared
 from skillfleet_nb.server.feed import Feeds
-from skillfleet_nb.server.problems import RefusedError, problem, without_places
+from skillfleet_nb.server.places import Places
+from skillfleet_nb.server.problems import RefusedError, problem
 from skillfleet_nb.server.route import Call
 from skillfleet_nb.store.people import working_for
 
@@ -52,10 +53,11 @@ class Service:
     def __init__(self, root: Path, since: datetime) -> None:
         self.root, self.since = root, since
         self.bodies, self.shared, self.rush = Bodies(), Shared(), Rush()
-        self.feeds = Feeds(self.rush.forget)
+        self.feeds = Feeds(self.encoded, self.rush.forget)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="skillfleet-server")
         self._asked: defaultdict[str, deque[float]] = defaultdict(deque)
         self._spending = Lock()
+        self._places = Places(root)
         self._behind: dict[str, asyncio.Task[None]] = {}
 
     @cached_property
@@ -63,7 +65,9 @@ class Service:
         """The fleet of the home that belongs to the server's folder; found at the first request."""
         from skillfleet_nb.fleet import Fleet
 
-        return Fleet(start=self.root)
+        fleet = Fleet(start=self.root)
+        self._places = Places(self.root, fleet.home.root)
+        return fleet
 
     @cached_property
     def materials(self) -> Materials:
@@ -97,10 +101,9 @@ class Service:
         """Tell whether nothing will be added to what a job did."""
         return is_final(self.fleet.job(job))
 
-    def without_places(self, text: str) -> str:
-        """Take out of a text where the server's files lie."""
-        fleet: Fleet | None = self.__dict__.get("fleet")  # which may be what was not found
-        return without_places(text, self.root.resolve(), None if fleet is None else fleet.home.root)
+    def encoded(self, answer: object) -> bytes:
+        """Write an answer as it is sent, without the places of the server's files."""
+        return self._places.json(encoded(answer))
 
     def answer(self, route: Route, path: Mapping[str, str], asked: BaseModel, user: str) -> object:
         """Answer a request; one that changes or costs something is recorded, whatever becomes of it."""
@@ -186,7 +189,7 @@ class Service:
         entry = Audited(
             user=user,
             action=f"{route.method} {route.path}",
-            target=", ".join(path.values()),
+            target=", ".join([*path.values(), *getattr(asked, "jobs", ())]),
             status=route.status if fault is None else fault.status,
             error=None if fault is None else fault.detail,
             job=getattr(answer, "id", None) if route.asks == "job" else None,

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
+Encoded: TypeAlias = Callable[[object], bytes]
+"""What writes the data of messages as JSON."""
+
 
 def message(kind: str, data: bytes, number: int | None = None) -> bytes:
     r"""Write one; JSON has no line breaks.

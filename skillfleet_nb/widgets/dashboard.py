@@ -6,42 +6,35 @@ What stands in the traits is small, and the same for the kernel and every page: 
 
 from __future__ import annotations
 
-import math
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anywidget
 import orjson
 import traitlets as t
 
-from skillfleet_nb.charts.convergence import convergence_data
 from skillfleet_nb.commands.views import RunHistory
-from skillfleet_nb.design import stylesheet
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
 from skillfleet_nb.events import JobState
-from skillfleet_nb.html import fill, join
-from skillfleet_nb.store import queries
+from skillfleet_nb.widgets import grid
 from skillfleet_nb.widgets.clicks import let_in
-from skillfleet_nb.widgets.curating import curate
+from skillfleet_nb.widgets.curating import Edit, curate
 from skillfleet_nb.widgets.face import Face, Twice, checked_name, free, put
 from skillfleet_nb.widgets.job_rows import COLUMNS, SHOWN, changed, found, packed, rows_of
 from skillfleet_nb.widgets.opened import opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import pandas as pd
 
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.reports.stored_programs import StoredProgram
+    from skillfleet_nb.widgets.curating import Done
     from skillfleet_nb.widgets.face import Change
 
-_STATIC = Path(__file__).parent / "static"
-_VENDOR = _STATIC / "vendor"
-_GRID, _VERSION = _VENDOR / "tabulator_esm.min.mjs", "Tabulator 6.5.3"
-_CURVES, _MOST_CURVES = 5, 12
 _TURN_S = 2.0
 _UNFINISHED = {str(state) for state in JobState if not state.is_finished()}
 
@@ -49,8 +42,8 @@ _UNFINISHED = {str(state) for state in JobState if not state.is_finished()}
 class JobGrid(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
     """What a page and the kernel share."""
 
-    _esm = _STATIC / "dashboard.js"
-    _css = (_VENDOR / "tabulator_simple.min.css").read_text("utf-8") + stylesheet(_STATIC / "dashboard.css")
+    _esm = grid.MODULE
+    _css = grid.style()
     library = t.Unicode().tag(sync=True)
     filters = t.Dict(value_trait=t.Unicode()).tag(sync=True)
     chosen = t.List(t.Unicode()).tag(sync=True)
@@ -84,9 +77,9 @@ class Dashboard(Face):
         self._lock = threading.RLock()
         self._follower: threading.Thread | None = None
         self._closed = threading.Event()
-        self._undo: Callable[[], str] | None = None
+        self._done: Done | None = None
         self._twice = Twice()
-        self.box = JobGrid(library=_VERSION, **self._remembered())
+        self.box = JobGrid(library=grid.VERSION, **self._remembered())
         let_in(self.box.comm)
         self._jobs, self._rows = self._asked()
         self._follow()
@@ -172,12 +165,7 @@ class Dashboard(Face):
 
     def analyse(self, *jobs: str) -> str:
         """Compare the optimizers of jobs, and tell which parameters mattered, as HTML."""
-        charts = self._fleet.charts
-        drawn = [charts.optimizers(*jobs), charts.importance(*jobs)]
-        return str(join(
-            fill("<div style='overflow-x:auto' tabindex='0' role='region' aria-label='{}'>{}</div>", c.title, c.svg)
-            for c in drawn
-        ))  # fmt: skip
+        return grid.analysis(self._fleet, jobs)
 
     def close(self) -> None:
         """Take the dashboard off its page, and stop looking."""
@@ -201,7 +189,7 @@ class Dashboard(Face):
         self.box.send({"kind": "rows"}, [data])
 
     def _send_library(self) -> None:
-        self.box.send({"kind": "library"}, [_GRID.read_bytes()])
+        self.box.send({"kind": "library"}, [grid.LIBRARY.read_bytes()])
 
     def _heard(self, _: object, message: object, __: object) -> None:
         """Take in what a page asks or does; on whatever thread the kernel reads it."""
@@ -243,15 +231,15 @@ class Dashboard(Face):
             self._tell(f"{decision or 'undecided again'}: {insight.text}")
             self._draw_page(focus=False)
         elif what == "undo":
-            undo, self._undo = self._undo, None
-            if undo is not None:
-                self._tell(undo())
+            done, self._done = self._done, None
+            if done is not None:
+                self._tell(done.take_back(self._fleet))
                 self._renew()
         elif jobs:
-            done, self._undo = curate(self._fleet, what, jobs, str(message.get("text") or ""))
+            self._done = curate(self._fleet, Edit(what, jobs, str(message.get("text") or "")))
             if what == "delete" and self.box.path[:1] and self.box.path[0] in jobs:
                 self.box.path = []
-            self._tell(done, undo=True)
+            self._tell(self._done.told, undo=True)
             self._renew()
 
     def _tell(self, text: str, *, undo: bool = False) -> None:
@@ -274,15 +262,11 @@ class Dashboard(Face):
 
     def _draw_curves(self) -> None:
         """Draw the curves of the chosen jobs, or of the newest that are shown."""
-        there = set(self._rows["id"])
-        ticked = [job for job in self.box.chosen if job in there][:_MOST_CURVES]
-        ids = ticked or [str(job) for job in self.found["job_id"].head(_CURVES)]
         names = dict(zip(self._rows["id"], self._rows["name"], strict=True))
-        curves = _curves(queries.trials(self._fleet.store, ids), names) if ids else []
-        which = "of the chosen jobs" if ticked else f"of the newest {len(curves)}; choose jobs to see theirs"
-        self.box.send(
-            {"kind": "curves", "curves": orjson.loads(orjson.dumps(curves)), "title": f"Learning curves {which}"}
-        )
+        ticked = [job for job in self.box.chosen if job in names]
+        shown = ticked or [str(job) for job in self.found["job_id"].head(grid.NEWEST)]
+        curves = grid.curves(self._fleet, {job: names[job] for job in shown}, chosen=bool(ticked))
+        self.box.send({"kind": "curves", **curves})
 
     def _program(self) -> StoredProgram:
         if len(self.box.path) < 2:  # noqa: PLR2004  a job and a program
@@ -326,19 +310,3 @@ class Dashboard(Face):
                     continue
                 break
         self._follower = None
-
-
-def _curves(trials: pd.DataFrame, names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Take the learning curve of each job: its trials with their programs, and the best so far; scores in points."""
-    data = convergence_data(trials.assign(job=trials["job_id"]))
-    programs = {(job, n): p for job, n, p in zip(trials["job_id"], trials["trial"], trials["program_id"], strict=True)}
-    curves = []
-    for job, of_job in data.groupby("job", sort=False):
-        rows = list(zip(of_job["trial"].tolist(), of_job["score"].tolist(), of_job["best"].tolist(), strict=True))
-        curves.append({
-            "job": job,
-            "name": names[str(job)],
-            "trials": [[n, score, programs.get((job, n))] for n, score, _ in rows],
-            "best": [[n, best] for n, _, best in rows if not math.isnan(best)],
-        })  # fmt: skip
-    return curves

@@ -1,4 +1,4 @@
-"""The page of ``skillfleet serve`` in a real browser: jobs as they go, their monitor, light, dark and narrow."""
+"""The page of ``skillfleet serve`` in a real browser: the dashboard and the monitor, light, dark and narrow."""
 
 from __future__ import annotations
 
@@ -44,11 +44,14 @@ def test_jobs_are_followed_and_stopped_on_the_page(browser: Browser, address: st
     page = context.new_page()
     page.goto(f"{address}?token=the-owner")
     expect(page.get_by_text("No jobs yet.")).to_be_visible()
+    expect(page.get_by_text("no jobs yet", exact=True)).to_be_visible()
     assert "token" not in page.url
     home = Home.find(tmp_path / ".skillfleet")
     with Journal(home, "job-1") as journal:
         trial = Trial(trial=0, split="val", full_eval=True, n_examples=20, score=0.5, program_id="a")
         journal.append_many([CREATED, StateChanged(state=JobState.RUNNING), trial])
+        expect(page.get_by_role("gridcell", name="running")).to_be_visible()  # the grid hears of it by itself
+        page.get_by_title("Watch intents").click()
         expect(page.locator(".sf-score")).to_contain_text("best 50.0")
         for scheme in ("dark", "light"):
             page.emulate_media(color_scheme=scheme)
@@ -57,8 +60,46 @@ def test_jobs_are_followed_and_stopped_on_the_page(browser: Browser, address: st
         assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth")
         page.get_by_role("button", name="Stop and keep best").click()
         expect(page.get_by_role("button", name="Stop and keep best")).to_be_disabled()
-        expect(page.locator(".sf-told")).to_be_hidden()
+        expect(page.locator(".sf-monitor .sf-told")).to_be_hidden()
         assert '"cancel"' in (home.journal_dir("job-1") / "control.jsonl").read_text("utf-8")
         journal.append_many([Result(best_score=0.5, summary="fine"), StateChanged(state=JobState.CANCELLED)])
     expect(page.get_by_label("Recent jobs").get_by_text("cancelled")).to_be_visible()
+    context.close()
+
+
+def test_the_page_has_the_dashboard_of_notebooks(browser: Browser, address: str, tmp_path: Path) -> None:
+    home = Home.find(tmp_path / ".skillfleet")
+    for number, score in enumerate((0.7, 0.9)):
+        with Journal(home, f"job-{number}") as journal:
+            created = CREATED.model_copy(update={"name": f"run {number}"})
+            trial = Trial(trial=0, split="val", full_eval=True, n_examples=20, score=score, program_id="a")
+            ended = [Result(best_score=score, summary="fine"), StateChanged(state=JobState.COMPLETED)]
+            journal.append_many([created, StateChanged(state=JobState.RUNNING), trial, *ended])
+    context = browser.new_context(viewport={"width": 1100, "height": 1400})
+    page = context.new_page()
+    page.goto(f"{address}?token=the-owner")
+    names = page.locator(".tabulator-row .tabulator-cell[tabulator-field=name]")
+    expect(names).to_have_text(["run 1", "run 0"])
+    assert violations(page, "body") == []
+    page.get_by_label("filter by validation").fill("> 80")
+    expect(names).to_have_text(["run 1"])
+    expect(page.get_by_text("Learning curves of the newest 1;")).to_be_visible()
+    page.get_by_role("button", name="Clear filters").click()
+    names.last.click()
+    expect(page.get_by_role("heading", name="run 0")).to_be_visible()
+    page.get_by_role("button", name="Watch", exact=True).click()
+    expect(page.locator(".sf-monitor")).to_contain_text("run 0")
+    page.get_by_role("button", name="Dashboard").click()
+    page.locator(".tabulator-row input[type=checkbox]").first.check()
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_label("new name").fill("the one")
+    page.get_by_role("button", name="Keep").click()
+    expect(page.get_by_text("run 1 is now the one")).to_be_visible()
+    expect(names).to_have_text(["the one", "run 0"])
+    page.get_by_role("button", name="Undo").click()
+    expect(names).to_have_text(["run 1", "run 0"])
+    for name, words in {"Trends": "Trends", "Insights": "What the runs say", "Money": "Return on money"}.items():
+        page.get_by_role("button", name=name, exact=True).click()
+        expect(page.locator(".sf-page")).to_contain_text(words)
+        expect(names.first).to_be_hidden()
     context.close()

@@ -62,6 +62,9 @@ def test_what_is_wrong_is_told_in_one_line(server: Server, task: dict[str, Any])
         (get("/jobs/nowhere"), 404, "unknown job 'nowhere'"),
         (get("/jobs", params={"state": "done"}), 422, "unknown state 'done'"),
         (get("/jobs", params={"limit": 0}), 422, "limit: Input should be greater than or equal to 1; given '0'"),
+        (get("/jobs/parity/forecast", params={"calls": 10**36}), 422, "calls holds a whole number beyond 9,007,199"),
+        (get("/trends", params={"relative": "inf"}), 422, "relative: Input should be a finite number; given 'inf'"),
+        (post("/jobs", json={**task, "params": {"deep": [{"n": -(10**30)}]}}), 422, "params holds a whole number"),
         (get("/jobs", params={"colour": "red"}), 422, "colour: Extra inputs are not permitted"),
         (get("/nothing"), 404, "openapi.json lists what there is"),
         (server.owner.delete("/jobs"), 405, "use GET, POST"),
@@ -140,6 +143,8 @@ def test_the_document_describes_every_route() -> None:
         ("GET", "/jobs/{job}/stream"),
         ("GET", "/stream"),
     }
+    (calls,) = told["paths"]["/jobs/{job}/forecast"]["get"]["parameters"][1:]
+    assert (calls["schema"]["minimum"], calls["schema"]["maximum"]) == (1, 2**53 - 1)
     names = [one["operationId"] for path in told["paths"].values() for one in path.values()]
     assert len(names) == len(set(names))
     assert told["components"]["schemas"]["RunRequest"]["required"] == ["program", "train", "metric", "optimizer"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +14,15 @@ import pytest
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, JobError
-from skillfleet_nb.events import AUDIT, Audited, JobCreated
+from skillfleet_nb.events import AUDIT, Audited, JobCreated, JobState, StateChanged, Warned
 from skillfleet_nb.server.materials import Materials
 from skillfleet_nb.server.problems import RefusedError
 from skillfleet_nb.server.routes import routes
 from skillfleet_nb.server.service import Service
 from skillfleet_nb.server.wire import Described
-from skillfleet_nb.store import Journal
+from skillfleet_nb.store import Home, Journal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Server  # type: ignore[attr-defined]
 
 START = next(one for one in routes() if one.name == "post_jobs")
@@ -145,9 +146,11 @@ def test_a_user_has_a_limit_of_changes_a_minute(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(LookupError):
             service.answer(CANCEL, {"job": "x"}, nothing, "ann")
-    with pytest.raises(RefusedError, match="wait 60 s") as refused:
+    with pytest.raises(RefusedError, match="raise requests_per_minute") as refused:
         service.answer(CANCEL, {"job": "x"}, nothing, "ann")
-    assert refused.value.headers == {"Retry-After": "60"}
+    wait = refused.value.headers["Retry-After"]
+    assert 0 < int(wait) <= 60
+    assert f"wait {wait} s" in str(refused.value)
     with pytest.raises(LookupError):
         service.answer(CANCEL, {"job": "x"}, nothing, "ben")
 
@@ -171,3 +174,31 @@ def test_errors_do_not_tell_where_things_lie_on_the_server(server: Server, task:
     missing = server.owner.post("/jobs", json={**task, "train": "nothing.csv"}).json()["detail"]
     assert "nothing.csv" in missing
     assert "/skillfleet/api/v1/openapi.json" in server.owner.get("/nowhere").json()["detail"]
+
+
+def test_a_job_does_not_tell_where_things_lie_on_the_server(server: Server) -> None:
+    home = Home.find(server.home)
+    why = f"cannot read '{server.root}/secret/rows.csv': {os.__file__} and {sys.executable} know nothing of it"
+    with Journal(home, "placed-1") as journal:
+        journal.append_many([
+            JobCreated(name="placed", optimizer="gepa", program="p", metric="m", engine="thread", seed=0),
+            StateChanged(state=JobState.RUNNING), Warned(text=why),
+            StateChanged(state=JobState.FAILED, stop_reason=why, error=why),
+        ])  # fmt: skip
+    (home.journal_dir("placed-1") / "output.log").write_text(f'Traceback:\n  File "{os.__file__}"\n{server.home}/x')
+    told = {
+        path: server.viewer.get(path).text
+        for path in (
+            "/jobs/placed", "/jobs/placed/log", "/jobs/placed/picture", "/jobs/placed/stream", "/jobs?text=placed",
+            "/dashboard/page?path=placed-1",
+        )
+    }  # fmt: skip
+    told["sql"] = server.viewer.post("/sql", json={"query": "from events where job_id = 'placed-1'"}).text
+    assert all(
+        "rows.csv" in told[path] for path in ("/jobs/placed", "/jobs/placed/picture", "/jobs/placed/stream", "sql")
+    )
+    places = (str(server.root), str(server.home), str(Path(os.__file__).parent))
+    assert [(path, place) for path, text in told.items() for place in places if place in text] == []
+    assert "./secret/rows.csv" in server.viewer.get("/jobs/placed").json()["error"]
+    assert server.viewer.get("/jobs/placed/log").json()["log"] == 'Traceback:\n  File "…/os.py"\n.skillfleet/x'
+    assert Fleet(server.home).job("placed").progress.error == why

@@ -50,7 +50,7 @@ const change = (delta, row) => (row.kept ? "kept yours" : gained(delta, row));
 
 // Each column: field, title, its least width and how it grows, how soon it gives way on a narrow page, and how it is
 // written; numbers are right-aligned and take < and > in their filter.
-const COLUMNS = [
+export const COLUMNS = [
   { field: "name", title: "job", least: 150, grow: 4 },
   { field: "task", title: "task", least: 110, grow: 3 },
   { field: "state", title: "state", least: 90 },
@@ -74,7 +74,7 @@ const FITS = { // what Python's `fits` does as well
   ">": (value, limit) => value > limit,
 };
 
-function fits(text, value, row, { write, scale }) {
+export function fits(text, value, row, { write, scale }) {
   const limit = write && text.trim().match(/^([<>])\s*([-+]?[\d.]+)$/);
   if (limit) return known(value) && FITS[limit[1]](value * (scale || 1), +limit[2]);
   const shown = write ? write(value, row) : value;

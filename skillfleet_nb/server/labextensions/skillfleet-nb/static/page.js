@@ -1,5 +1,6 @@
-// The page of `skillfleet serve`: the list of jobs, and the monitor of the one that was chosen, without JupyterLab.
+// The page of `skillfleet serve`: the dashboard, the jobs as they go, and the monitor of the one that was chosen.
 
+import { dashboard } from "./dashboard.js";
 import { Server } from "./server.js";
 import { Jobs, monitor, node, usd } from "./views.js";
 
@@ -11,28 +12,37 @@ if (address.searchParams.has("token")) { // it has become a cookie
 
 const server = new Server({ baseUrl: document.documentElement.dataset.base, token: "" });
 const main = document.querySelector("main"), cost = document.querySelector("footer");
-let close = () => {}, shown = "";
+const all = node("div"), one = node("div", { hidden: true });
+main.append(all, one);
+let close = () => {}, shown = null;
 
-function watch(job, name) {
+// Show the monitor of the job that the address names, or the dashboard; it stays as it was left.
+function turn() {
+  const job = decodeURIComponent(window.location.hash.slice(1));
+  if (job === shown) return;
   close();
+  close = () => {};
   shown = job;
-  document.title = `${name} · Skillfleet`;
-  main.replaceChildren();
-  close = monitor(main, server, job, name);
+  const name = server.news.jobs.find((other) => other.job_id === job)?.name ?? job;
+  document.title = job ? `${name} · Skillfleet` : "Skillfleet";
+  all.hidden = Boolean(job);
+  one.hidden = !job;
+  one.replaceChildren();
+  if (job) close = monitor(one, server, job, name);
+  job ? home.removeAttribute("aria-current") : home.setAttribute("aria-current", "page");
+  main.scrollTop = 0;
 }
 
-const jobs = new Jobs((job, name) => { window.location.hash = encodeURIComponent(job); watch(job, name); });
-document.querySelector("nav").append(jobs.element);
+const go = (job) => { window.location.hash = encodeURIComponent(job); };
+const home = node("button", { type: "button", className: "sf-lab-home", onclick: () => go("") }, "Dashboard");
+const jobs = new Jobs(go);
+jobs.element.querySelector("h2").after(home);
+document.querySelector("body > nav").append(jobs.element);
+dashboard(all, server, go);
+turn();
 server.follow((news) => {
   jobs.show(news);
   const spent = usd(news.cost_usd);
   cost.textContent = spent && !news.problem ? `${spent} since the server started` : "";
-  const wanted = decodeURIComponent(window.location.hash.slice(1)) || news.jobs[0]?.job_id;
-  const job = news.jobs.find((other) => other.job_id === wanted);
-  if (job && !shown) watch(job.job_id, job.name);
-  else if (!news.jobs.length && !shown) main.replaceChildren(node("p", { className: "sf-lab-notice" }, "What a job is doing is shown here."));
 });
-window.addEventListener("hashchange", () => {
-  const job = server.news.jobs.find((other) => other.job_id === decodeURIComponent(window.location.hash.slice(1)));
-  if (job && job.job_id !== shown) watch(job.job_id, job.name);
-});
+window.addEventListener("hashchange", turn);
