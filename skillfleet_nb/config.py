@@ -42,7 +42,8 @@ class TaskModel(BaseModel):
     Parameters
     ----------
     model
-        As ``dspy.LM`` takes it, such as ``"openai/gpt-4o-mini"``; ``"offline"`` is the offline model.
+        As ``dspy.LM`` takes it, such as ``"openai/gpt-4o-mini"``; ``"offline"`` is the offline model,
+        ``"local"`` the small real one on this machine.
     temperature, max_tokens
         Of its answers.
     fallback

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.config import Settings
-from skillfleet_nb.errors import InputError, SkillfleetError
+from skillfleet_nb.errors import InputError, MissingExtraError, SkillfleetError
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.off_loop import off_loop
@@ -18,6 +18,7 @@ from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.lm.task_models import model_for, models_for
+from skillfleet_nb.local.weights import ENGINE, INSTALL_ENGINE, look_at
 from skillfleet_nb.runs.answerable import check_labels, right_answer
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.task import checked_lm, checked_program, checked_splits, output_types
@@ -36,6 +37,7 @@ _OPTIONAL = {
     "jupyter_server": ("the server for other machines", "pip install 'skillfleet-nb[server]'"),
     "mlflow": ("jobs in MLflow", "pip install 'skillfleet-nb[mlflow]'"),
     "opentelemetry": ("traces sent over OTLP", "pip install 'skillfleet-nb[otel]'"),
+    ENGINE: ("a small real model on this machine", INSTALL_ENGINE),
     "voila": ("the dashboard as a page", "pip install 'skillfleet-nb[dashboard]'"),
 }
 
@@ -100,7 +102,7 @@ def diagnose(
         if program is not None and {c.name: c.level for c in checks}.get("LM answers") == "ok":
             checks += _called(program, train, metric, lm, recorded_in, settings)
     checks += [_part(module, *option) for module, option in _OPTIONAL.items()]
-    checks += _broken_plugins()
+    checks += [*_weights(), *_broken_plugins()]
     return Diagnosis(tuple(checks))
 
 
@@ -283,6 +285,18 @@ def _broken_plugins() -> list[Check]:
 
     broken = {name: str(c) for name, c in classes().items() if isinstance(c, InputError)} | broken_modules()
     return [Check(f"plugin {name}", "warning", *message.rsplit("; ", 1)) for name, message in broken.items()]
+
+
+def _weights() -> list[Check]:
+    """Look at the local model's weights, where there is an engine for them."""
+    name = "weights of the local model"
+    if importlib.util.find_spec(ENGINE) is None:
+        return []
+    try:
+        return [Check(name, "ok", f"{look_at(None).path.name}, as published")]
+    except (InputError, MissingExtraError) as error:
+        problem, _, fix = str(error).partition(": ")
+        return [Check(name, "warning", problem, fix)]
 
 
 def _part(module: str, use: str, install: str) -> Check:

@@ -49,7 +49,7 @@ _ab = group(
     ),
     argument("--units", type=int, metavar="N", help="units there will be: says what so many can tell"),
     argument("--replay", metavar="DATA", help="answer these logged rows now, each a unit, and score them"),
-    argument("--lm", metavar="LM", help="with --replay: variable, 'offline', or model name; default: dspy's"),
+    argument("--lm", metavar="LM", help="with --replay: variable, 'offline', 'local', or model name; default: dspy's"),
     argument("--max-calls", type=int, metavar="N", help="with --replay: calls that may be made"),
     about=_START,
     examples=(

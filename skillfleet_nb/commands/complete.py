@@ -22,7 +22,7 @@ from skillfleet_nb.commands.tree import options_of
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.format import expanded
-from skillfleet_nb.lm.task_models import OFFLINE
+from skillfleet_nb.lm.task_models import OWN
 from skillfleet_nb.modules.registry import names as modules
 from skillfleet_nb.monitoring.drift_report import KINDS
 from skillfleet_nb.plugins import points
@@ -197,7 +197,7 @@ class _Names:
 
     def _models(self) -> Iterable[Offer]:
         roles = self._fleet().settings.task_models.given
-        return chain(self._variables(_is_lm), (Offer(name, "value") for name in (*roles, OFFLINE)))
+        return chain(self._variables(_is_lm), (Offer(name, "value") for name in (*roles, *OWN)))
 
     def _jobs(self) -> Iterable[Offer]:
         if self._command.path == ("delete",) and "--undo" in self._words:

@@ -34,7 +34,7 @@ _RESEARCH = """Let an agent search and read the text files of a folder, and noth
 Where they say too little of the task, or show too few examples, it asks you, with options to choose from. skill create
 --docs FOLDER does the same first, and writes with what was found."""
 _ASKING = (
-    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's"),
+    argument("--lm", metavar="LM", help="variable, 'offline', 'local', or model name; default: dspy's"),
     argument("--budget", dest="budget_usd", type=float, metavar="USD", help="hard limit in USD"),
     argument("--max-calls", type=int, metavar="N", help="hard limit on bought calls"),
 )
@@ -55,7 +55,7 @@ _ASKING = (
     ),
     argument("--creator", metavar="PROGRAM", help="a creator of your own, such as an optimised one"),
     argument("--force", action="store_true", help="replace a skill of that name; a backup is kept"),
-    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's"),
+    argument("--lm", metavar="LM", help="variable, 'offline', 'local', or model name; default: dspy's"),
     argument("--budget", dest="budget_usd", type=float, metavar="USD", help="hard limit in USD"),
     argument("--max-calls", type=int, metavar="N", help="hard limit on calls"),
     argument("--max-tokens", type=int, metavar="N", help="hard limit on tokens"),

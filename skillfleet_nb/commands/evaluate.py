@@ -26,7 +26,7 @@ A job without --data is tested on its own sealed test split, against the program
     argument("--data", metavar="DATA", help="rows to score it on; of a job, by default its test split"),
     argument("--metric", metavar="METRIC", help="of a job, by default its own"),
     argument("--against", metavar="PROGRAM", help="compare with this program on the same rows, pair by pair"),
-    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: the job's, or dspy's"),
+    argument("--lm", metavar="LM", help="variable, 'offline', 'local', or model name; default: the job's, or dspy's"),
     argument("--threads", dest="num_threads", type=int, metavar="N", help="threads"),
     argument("--budget", dest="budget_usd", type=float, metavar="USD", help="hard limit in USD"),
     argument("--max-calls", type=int, metavar="N", help="hard limit on calls"),

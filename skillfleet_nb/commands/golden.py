@@ -34,7 +34,7 @@ _golden = group(
     argument("--from", dest="rows", metavar="DATA", help="examples; default: those of the set's last version"),
     argument("--program", metavar="REF", help="the program; default: NAME@production, or the last version of NAME"),
     argument("--metric", metavar="METRIC", help="default: that of the program's job"),
-    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's, or the job's"),
+    argument("--lm", metavar="LM", help="variable, 'offline', 'local', or model name; default: dspy's, or the job's"),
     argument("--score-now", dest="score", action="store_true", help="have the program answer now, which buys calls"),
     about=_ADD,
     examples=("golden add support-intents --from golden.csv --score-now",),

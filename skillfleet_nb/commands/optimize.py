@@ -36,7 +36,7 @@ TASK = (
     argument("--train", required=True, metavar="DATA"),
     argument("--val", metavar="DATA", help="validation set"),
     argument("--test", metavar="DATA", help="test set; stays sealed until the end of a run"),
-    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: dspy's"),
+    argument("--lm", metavar="LM", help="variable, 'offline', 'local', or model name; default: dspy's"),
     argument("--prompt-lm", metavar="LM", help="model that proposes and reflects"),
     argument("--seed", type=int, default=0, metavar="N"),
     argument("--threads", dest="num_threads", type=int, metavar="N", help="threads of an evaluation"),

@@ -125,7 +125,7 @@ def resolve_rows(text: str, what: str, namespace: Mapping[str, Any], *, mixed: b
 
 
 def resolve_lm(text: str, namespace: Mapping[str, Any], home: Home | None = None) -> Any:
-    """Find or make a language model: a variable, a role of the home's ``[task_models]``, ``offline``, or a model name.
+    """Find or make a language model: a variable, a role of the home's ``[task_models]``, or a model's name.
 
     Raises
     ------
@@ -137,8 +137,8 @@ def resolve_lm(text: str, namespace: Mapping[str, Any], home: Home | None = None
     if (named := named_lm(text, home)) is not None:
         return named
     raise NotFoundError(
-        f"lm {text!r} is no variable: give one, 'offline', a role ({', '.join(TASK_ROLES)}), or a model name such as "
-        "openai/gpt-4o-mini"
+        f"lm {text!r} is no variable: give one, 'offline', 'local', a role ({', '.join(TASK_ROLES)}), or a model name "
+        "such as openai/gpt-4o-mini"
     )
 
 

@@ -72,7 +72,7 @@ def _migrate(c: Context, a: argparse.Namespace) -> object:
     argument("--val", metavar="DATA", help="validation set, on which proposals are judged"),
     argument("--test", metavar="DATA", help="test set; stays sealed until the end"),
     argument("--metric", metavar="METRIC"),
-    argument("--lm", metavar="LM", help="variable, 'offline', or model name; default: as of its job, else dspy's"),
+    argument("--lm", metavar="LM", help="variable, 'offline', 'local', or model name; default: its job's, else dspy's"),
     argument("--prompt-lm", metavar="LM", help="model that proposes"),
     argument("--seed", type=int, metavar="N"),
     argument("--threads", dest="num_threads", type=int, metavar="N", help="threads of an evaluation"),

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from skillfleet_nb.config import TaskModel, TaskRole
     from skillfleet_nb.typing import Model
 
-OFFLINE = "offline"
-"""The offline model, where a model is named."""
+OWN = ("local", "offline")
+"""The package's own models, where a model is named: a small real one, and the scripted one."""
 
 
 class TaskModelWarning(UserWarning):
@@ -75,16 +75,25 @@ def task_lm(role: TaskRole, home: Home | None = None) -> Model:
 
 
 def named_lm(text: str, home: Home | None = None) -> Model | None:
-    """Make the model that a text names: a role, ``offline``, or a model with its provider; None where it is none."""
+    """Make the model that a text names: a role, one of `OWN`, or a model with its provider; None where it is none."""
     import dspy
 
     if text in TASK_ROLES:
         return task_lm(text, home)
-    if text == OFFLINE:
-        from skillfleet_nb.offline import offline_lm
-
-        return offline_lm()
+    if text in OWN:
+        return own_lm(text)
     return dspy.LM(text) if "/" in text else None
+
+
+def own_lm(name: str, **options: Any) -> Model:
+    """Make one of `OWN`; `options` are those of ``local_lm`` or ``offline_lm``."""
+    if name == "local":
+        from skillfleet_nb.local import local_lm
+
+        return local_lm(**options)
+    from skillfleet_nb.offline import offline_lm
+
+    return offline_lm(**options)
 
 
 def model_for(settings: Settings, role: TaskRole) -> Model | None:
@@ -111,14 +120,12 @@ def _made(model: str, setting: TaskModel, role: TaskRole) -> Model:
 
     options = {"temperature": setting.temperature, "max_tokens": setting.max_tokens}
     options_set: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if model == OFFLINE:
-        from skillfleet_nb.offline import offline_lm
-
-        return offline_lm(**options_set)
+    if model in OWN:
+        return own_lm(model, **options_set)
     if "/" not in model:
         raise InputError(
-            f"setting 'task_models.{role}' names the model {model!r}: give 'offline', or a model with its provider, "
-            "such as openai/gpt-4o-mini"
+            f"setting 'task_models.{role}' names the model {model!r}: give 'offline', 'local', or a model with its "
+            "provider, such as openai/gpt-4o-mini"
         )
     try:
         return dspy.LM(model, **options_set)

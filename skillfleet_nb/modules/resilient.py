@@ -30,7 +30,8 @@ class ResilientConfig(ModuleConfig):
     program: Any = Field(description="the program: a dspy.Module, or a signature such as 'text -> label'")
     retries: int = Field(1, ge=0, le=10, description="how often it is asked again where it fails")
     fallback: tuple[Any, ...] = Field(
-        (), description="models asked after that: a dspy.LM, 'openai/gpt-4o-mini', 'offline', or a role of task models"
+        (),
+        description="models asked after that: a dspy.LM, 'openai/gpt-4o-mini', 'offline', 'local', or a role",
     )
     default: dict[str, Any] | None = Field(None, description="the answer where all fail, by output; none raises")
 
@@ -205,7 +206,7 @@ def _model(model: Any) -> Model:
     lm = named_lm(model) if isinstance(model, str) else model
     if not isinstance(lm, dspy.BaseLM):
         raise InputError(
-            f"resilient: fallback = {model!r}: give a dspy.LM, 'offline', a role, or a model name such as "
+            f"resilient: fallback = {model!r}: give a dspy.LM, 'offline', 'local', a role, or a model name such as "
             "openai/gpt-4o-mini"
         )
     return lm

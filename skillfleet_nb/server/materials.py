@@ -94,7 +94,7 @@ class Materials:
         if not isinstance(names, str):
             return [self.models(one) for one in names]
         if ":" in names.partition("/")[0]:
-            raise InputError(f"lm {names!r}: a request names a model with its provider, a role, or 'offline'")
+            raise InputError(f"lm {names!r}: a request names a model with its provider, a role, 'offline' or 'local'")
         return resolve_lm(names, {}, self.fleet.home)
 
     def path(self, name: str) -> Path:

@@ -63,7 +63,7 @@ Rows: TypeAlias = Name | list[dict[str, Any]] | JobSplit
 Metric: TypeAlias = Name
 """A registered name, or ``module:attribute``."""
 Model: TypeAlias = Name
-"""A model with its provider, a role of the home, or ``offline``."""
+"""A model with its provider, a role of the home, ``offline`` or ``local``."""
 
 _IN_PLACE = {
     "Program": Program, "Rows": Rows, "Metric": Metric, "Model": Model,
@@ -82,7 +82,7 @@ _KINDS = {
     "program": "a program: module:attribute, a registered name@version, or a description",
     "rows": "data: a file below the server's folder, module:attribute, the rows themselves, or the split of a job",
     "metric": "a metric: a registered name, or module:attribute",
-    "model": "a model with its provider, such as openai/gpt-4o-mini, a role of the home, or offline",
+    "model": "a model with its provider, such as openai/gpt-4o-mini, a role of the home, offline or local",
 }
 SERVER_CHOOSES = frozenset({"engine", "recommendation", "source", "name_or_id"})
 """Fields that no request gives: where a run is, what is in the path, and what only Python can hold."""

@@ -65,7 +65,10 @@ def test_a_role_without_a_model_is_answered_by_the_default_which_is_told(fleet: 
         ('[task_models.edit]\nmodel = "offline"\ntemperature = "hot"', "setting 'task_models.edit.temperature': Input"),
         ('[task_models.edit]\nmodel = "offline"\nmax_tokens = 0', "given 0 in"),
         ("[task_models.edit]\ntemperature = 1", "setting 'task_models.edit.model' is missing"),
-        ('[task_models.edit]\nmodel = "gpt"', "names the model 'gpt': give 'offline', or a model with its provider"),
+        (
+            '[task_models.edit]\nmodel = "gpt"',
+            "names the model 'gpt': give 'offline', 'local', or a model",
+        ),
         ('[task_models.edit]\nmodel = "openai/"', "setting 'task_models.edit': model 'openai/' has a provider"),
         (
             '[task_models.edit]\nmodel = "openai/o3-mini"\ntemperature = 0.3',
@@ -198,7 +201,7 @@ def test_a_role_stands_where_a_model_is_named(fleet: Fleet) -> None:
     diagnosis = shell.run_line_magic("skillfleet", "doctor --lm validation")
     assert {check.name: check for check in diagnosis.checks}["LM"].found == "skillfleet/offline-1"
     _, found = offers("trainset analyze train --judge ", {}, lambda: fleet)
-    assert [one.text for one in found] == ["validation", "offline"]
+    assert [one.text for one in found] == ["validation", "local", "offline"]
 
 
 def test_the_doctor_asks_each_model(fleet: Fleet) -> None:

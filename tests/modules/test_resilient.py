@@ -101,7 +101,7 @@ def test_then_other_models_then_a_default() -> None:
         ({"program": "text -> failures"}, InputError, "has a field 'failures'"),
         ({"program": "text -> label", "default": {"lable": "x"}}, NotFoundError, "did you mean 'label'?"),
         ({"program": "text -> label, why", "default": {"label": "x"}}, InputError, "default lacks why"),
-        ({"program": "text -> label", "fallback": "gpt"}, InputError, "give a dspy.LM, 'offline', a role"),
+        ({"program": "text -> label", "fallback": "gpt"}, InputError, "give a dspy.LM, 'offline', 'local', a role"),
     ],
 )
 def test_what_cannot_be_is_one_line(config: dict[str, Any], error: type[Exception], said: str) -> None:
