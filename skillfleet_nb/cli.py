@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.format import visible
 from skillfleet_nb.messages import SHELL, read_in
+from skillfleet_nb.runs.collector import collect_rarely
 from skillfleet_nb.runs.interrupts import keep_from_here, taken
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _QUIET_POLLS = 25  # without a terminal, a line every five seconds
 
 def shell() -> NoReturn:
     """Run the command of this process, and end it."""
+    collect_rarely()
     status = main()
     from skillfleet_nb.runs.leavable import leave
 

@@ -20,6 +20,7 @@ from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState, StateChanged, StopKind
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.run_log import clean_output
+from skillfleet_nb.runs.collector import collect_rarely
 from skillfleet_nb.runs.engines.queue import Queue
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.leavable import leave, run_within
@@ -120,4 +121,5 @@ def _prepare(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> 
 
 
 if __name__ == "__main__":
+    collect_rarely()
     leave(_logged(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
