@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from job_kit import bought, ends, events, kill, setup, until
 
 from skillfleet_nb import Fleet
-from skillfleet_nb.errors import JobError
+from skillfleet_nb.errors import JobError, NotFoundError
 from skillfleet_nb.store import locks
 
 if TYPE_CHECKING:
@@ -30,13 +32,19 @@ def test_a_detached_job_never_reads_interrupted_on_its_way(fleet: Fleet, logged:
         other = Fleet(fleet.home.root)
         while not over.is_set():
             for folder in list(other.home.journal.iterdir()) if other.home.journal.exists() else ():
-                if (folder / "000001.jsonl").exists():
-                    seen.add(str(other.job(folder.name).state) if other.home.database.exists() else "")
+                if (folder / "000001.jsonl").exists() and other.home.database.exists():
+                    with suppress(NotFoundError):  # nothing is written yet
+                        seen.add(str(other.job(folder.name).state))
             if (jobs := other.jobs()).size:
                 seen.update(jobs.state)
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
+    watcher = ThreadPoolExecutor(1)
+    looking = watcher.submit(look)
+
+    def until_seen(state: str) -> None:
+        until(lambda: state in seen or looking.done())
+        assert state in seen or looking.result()
+
     (fleet.home.ensure().root / "slots").mkdir()
     slot = locks.acquire(fleet.home.root / "slots" / "0.lock")  # as a job that runs: the next one waits
     try:
@@ -44,14 +52,15 @@ def test_a_detached_job_never_reads_interrupted_on_its_way(fleet: Fleet, logged:
         model.hold()
         given = {"optimizer": "labeled_fewshot", "params": {"k": 2}, "max_parallel": 1}
         job = fleet.optimize(**setup(model.lm, **given))
-        until(lambda: "pending" in seen)
+        until_seen("pending")
         os.close(slot)
-        until(lambda: "running" in seen)
+        until_seen("running")
         model.release()
         job.wait()
     finally:
         over.set()
-        watcher.join()
+        watcher.shutdown()
+    looking.result()
     assert "interrupted" not in seen
     assert {"pending", "running"} <= seen
     assert job.state == "completed"
