@@ -68,11 +68,11 @@ types: $(TEST_READY)
 
 # Three on two cores: now and then they wait for a disk, another process, a kernel.
 unit: $(TEST_READY)
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not browser" tests
+	$(BIN)/python -m pytest -p no:nbmake -n 3 --dist worksteal -m "not browser" tests
 
 # In processes of their own: Playwright keeps an event loop running on the thread of the tests.
 browser: $(TEST_READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/notebooks
+	$(BIN)/python -m pytest -p no:nbmake -n 2 --dist loadfile -m browser tests/notebooks
 
 notebooks: $(TEST_READY)
 	DSPY_CACHEDIR="$$(mktemp -d)" $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=900 notebooks
@@ -90,7 +90,7 @@ bench-selector: $(TEST_READY)
 
 # Interrupted, it goes on where it stopped.  First, properties that the suite holds, with more examples than it has.
 bench-fire: $(TEST_READY)
-	$(BIN)/python -m pytest --hypothesis-profile thorough tests/skills/test_skill_validation.py tests/programs/test_loading.py
+	$(BIN)/python -m pytest --hypothesis-profile thorough -m "not browser" $$(grep -rl "@given" tests --include="test_*.py")
 	$(BIN)/python tests/benchmarks/fire.py
 
 docs: $(TEST_READY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import sys
@@ -36,6 +37,9 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("steady"), max_examples=500)  # for `make bench-fire`
 settings.load_profile("steady")
+
+# By default a twentieth of the time goes into looking for garbage among what was imported.
+gc.set_threshold(10_000, 20, 20)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -12,6 +11,9 @@ import pytest
 
 from skillfleet_nb.data import to_examples
 from skillfleet_nb.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 dspy = pytest.importorskip("dspy")
 
@@ -32,20 +34,28 @@ class Polars:
         return self
 
 
-def streamed() -> Any:
-    return datasets.Dataset.from_list(ROWS).to_iterable_dataset()
+def data_set() -> Any:
+    import datasets  # not as tests are collected, which every process does
+
+    return datasets.Dataset.from_list(ROWS)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        ROWS, tuple(ROWS), iter(ROWS), pd.DataFrame(ROWS), pa.Table.from_pylist(ROWS), Polars(),
-        datasets.Dataset.from_list(ROWS), datasets.Dataset.from_list(ROWS).with_format("numpy"), streamed(),
-    ],
-    ids=lambda s: type(s).__name__,
-)  # fmt: skip
-def test_every_kind_of_rows_gives_the_same_examples(source: object) -> None:
-    examples = to_examples(source, input_fields=["text"])
+SOURCES: dict[str, Callable[[], Any]] = {
+    "list": lambda: ROWS,
+    "tuple": lambda: tuple(ROWS),
+    "iterator": lambda: iter(ROWS),
+    "pandas": lambda: pd.DataFrame(ROWS),
+    "Arrow": lambda: pa.Table.from_pylist(ROWS),
+    "Polars": Polars,
+    "datasets": data_set,
+    "datasets of arrays": lambda: data_set().with_format("numpy"),
+    "datasets that stream": lambda: data_set().to_iterable_dataset(),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_kind_of_rows_gives_the_same_examples(source: str) -> None:
+    examples = to_examples(SOURCES[source](), input_fields=["text"])
     assert [e.toDict() for e in examples] == ROWS
     assert all(e.inputs().keys() == ["text"] for e in examples)
 
@@ -79,7 +89,6 @@ def test_examples_keep_their_own_inputs() -> None:
         ([{"txt": "hi", "intent": "greet"}], "row 0 has no field 'text', only 'txt', 'intent'; did you mean 'txt'"),
         ([{"text": "hi"}, {}], "row 1 has no field 'text', only none"),
         ({"train": ROWS}, "train is a mapping with the keys 'train'"),
-        (datasets.DatasetDict(train=datasets.Dataset.from_list(ROWS)), "train is a mapping with the keys 'train'"),
         ("train.csv", "train is a str"),
         (7, "train is a int"),
         ([["hi"]], "is a list"),
@@ -90,6 +99,13 @@ def test_rows_that_do_not_fit_the_program_are_refused_in_one_line(rows: object, 
     with pytest.raises(InputError, match=message) as caught:
         to_examples(rows, input_fields=["text"])
     assert "\n" not in str(caught.value)
+
+
+def test_a_mapping_of_data_sets_is_refused_as_one_of_rows_is() -> None:
+    import datasets
+
+    with pytest.raises(InputError, match="train is a mapping with the keys 'train'"):
+        to_examples(datasets.DatasetDict(train=data_set()), input_fields=["text"])
 
 
 def test_a_missing_output_is_named() -> None:

@@ -6,9 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import dspy
-import litellm
 import pytest
-from litellm import acompletion, completion
 from made_up import Data, counted_lm, exact, program
 
 from skillfleet_nb import Fleet
@@ -26,30 +24,35 @@ ASKED: dict[str, Any] = {"model": MADE_UP, "messages": [{"role": "user", "conten
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda: completion(**ASKED),
-        lambda: litellm.completion(**ASKED),
-        lambda: asyncio.run(acompletion(**ASKED)),
-        lambda: list(completion(**ASKED, stream=True)),
+        lambda litellm, function: function(**ASKED),
+        lambda litellm, function: litellm.completion(**ASKED),
+        lambda litellm, function: asyncio.run(litellm.acompletion(**ASKED)),
+        lambda litellm, function: list(function(**ASKED, stream=True)),
     ],
     ids=["function", "module", "async", "stream"],
 )
 def test_a_direct_call_is_counted_and_refused_beyond_the_limit(ask: Any) -> None:
+    import litellm  # not as tests are collected, which every process does
+
+    function = litellm.completion  # imported before the run
     lm, _ = counted_lm()
     before = list(litellm.input_callback)
     with Session(None, Settings(), [lm], limits=Limits(calls=2)) as session:
         with session.models(session.gate(), lm):
             for _ in range(2):
-                ask()
+                ask(litellm, function)
             with pytest.raises(RunStopped, match="budget: 2 calls"):
-                ask()
-        ask()  # outside of the run it is nobody's
+                ask(litellm, function)
+        ask(litellm, function)  # outside of the run it is nobody's
     assert (session.ledger.totals.calls, session.ledger.totals.cost_usd) == (2, None)
     assert litellm.input_callback == before
 
 
 def test_a_run_attributes_them_and_says_before_what_is_not_known(tmp_path: Path) -> None:
+    import litellm
+
     def metric(example: Any, pred: Any, trace: Any = None) -> bool:
-        completion(**ASKED)
+        litellm.completion(**ASKED)
         sent.append(1)
         return exact(example, pred)
 
@@ -70,6 +73,8 @@ def test_a_run_attributes_them_and_says_before_what_is_not_known(tmp_path: Path)
 
 
 def test_a_limit_in_usd_ends_the_run_where_a_cost_is_not_known() -> None:
+    from litellm import completion
+
     lm, _ = counted_lm()
     with Session(None, Settings(), [lm], limits=Limits(usd=1.0)) as session, session.models(session.gate(), lm):
         completion(**ASKED)

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from skillfleet_nb.monitoring.ab_report import SRM_ALPHA, mismatch
 from skillfleet_nb.monitoring.ab_tests import ABTest, checked_start
@@ -53,6 +52,8 @@ def test_neither_a_ramp_nor_an_assignment_that_follows_the_scores_makes_winners(
 
 
 def test_a_planned_effect_is_found_as_often_as_planned_and_sooner_than_by_one_look() -> None:
+    from scipy import stats  # not as tests are collected, which every process does
+
     rng, planned = np.random.default_rng(2), plan(0.15, 0.05, 0.9)
     shape = RUNS, planned.rows
     treated = rng.random(shape) < 0.5
