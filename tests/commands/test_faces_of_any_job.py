@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 JOBS = st.lists(st.tuples(attempts, st.booleans()), min_size=2, max_size=2)
 
 
-@settings(max_examples=3, phases=[Phase.generate])  # to shrink a job takes minutes, and reads no better
+# To shrink a job takes minutes, and reads no better.
+@settings(max_examples=settings().max_examples // 50, phases=[Phase.generate])
 @given(jobs=JOBS)
 def test_every_face_shows_every_state_of_a_job(
     tmp_path_factory: pytest.TempPathFactory, jobs: list[tuple[list[Attempt], bool]]

@@ -70,7 +70,7 @@ columns = st.integers(12, 40).flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(columns, st.randoms(use_true_random=False))
 def test_everything_finds_the_same_label_in_any_order(columns: dict[str, list[Any]], rng: random.Random) -> None:
     n = len(next(iter(columns.values())))

@@ -155,7 +155,7 @@ def test_seventy_labels(lm: dspy.LM) -> None:
     assert all(program(text=f"I lost my {label} yesterday").item == label for label in labels)
 
 
-@settings(max_examples=150)
+@settings(max_examples=settings().max_examples)
 @given(system=st.text(max_size=300), turns=st.lists(st.text(min_size=1, max_size=120), min_size=1, max_size=5))
 def test_never_raises_and_never_says_nothing(system: str, turns: list[str]) -> None:
     assert ask(OfflineEngine(), system, turns).strip()

@@ -232,7 +232,7 @@ _fields = st.dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=settings().max_examples)
 @given(
     st.sampled_from([BASIC, RICH, RICH.replace("\n", "\r\n"), "# none\n", BASIC.replace("---\n#", "---\r\n#")]), _fields
 )

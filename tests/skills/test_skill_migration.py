@@ -193,7 +193,7 @@ _tops = st.dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     tops=_tops,
     nested=st.sampled_from(["", "metadata:\n  version: 9\n", "metadata: {a: b}\n", "metadata: x\n"]),

@@ -34,7 +34,7 @@ def same(ours: Any, theirs: Any) -> bool:
     return bool(ours == theirs)
 
 
-@settings(max_examples=30)
+@settings(max_examples=settings().max_examples // 10)
 @given(jobs=st.lists(st.tuples(attempts, st.booleans()), min_size=1, max_size=3))
 def test_the_projection_and_sql_say_the_same_of_any_job(
     tmp_path_factory: pytest.TempPathFactory, jobs: list[tuple[list[Attempt], bool]]

@@ -195,7 +195,7 @@ def test_lines_that_are_no_events_and_odd_ones_are_kept_byte_by_byte(home: Home,
         assert journal.append(Phase(text="next")) == 37
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 4)
 @given(
     pieces=st.lists(st.one_of(st.binary(max_size=40), st.integers(0, 2**40)), max_size=12), ends_in_a_line=st.booleans()
 )

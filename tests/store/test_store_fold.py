@@ -284,7 +284,7 @@ def test_small_batches_give_the_same_rows(home: Home, store: Store, monkeypatch:
     assert tables(store) == whole
 
 
-@settings(max_examples=12)
+@settings(max_examples=settings().max_examples // 20)
 @given(seed=st.integers(0, 2**32), steps=st.lists(st.integers(0, 12), min_size=1, max_size=6))
 def test_folding_bit_by_bit_equals_folding_at_once(
     tmp_path_factory: pytest.TempPathFactory, seed: int, steps: list[int]

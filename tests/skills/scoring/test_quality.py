@@ -71,7 +71,7 @@ def test_a_drawn_folder_tree_needs_no_language() -> None:
     assert values["code_language"] == 1
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 5)
 @given(titles=TITLES, words=st.integers(0, 3_000))
 def test_degrading_a_good_skill_never_raises_its_score(titles: list[str], words: int) -> None:
     text = good_skill(titles, words)
@@ -82,7 +82,7 @@ def test_degrading_a_good_skill_never_raises_its_score(titles: list[str], words:
         assert score_skill(worse, style=before.style).adjusted <= before.adjusted + 1e-12, what
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 5)
 @given(titles=TITLES, extra=st.sampled_from(list(SECTIONS)))
 def test_adding_good_content_never_lowers_the_score(titles: list[str], extra: str) -> None:
     more = [*titles, extra] if extra not in titles else titles
