@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TEST_READY := $(VENV)/.ready-test
+COMPILED := $(VENV)/.compiled
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 export HF_HUB_OFFLINE := 1
@@ -43,6 +44,11 @@ $(TEST_READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(WEIGHTS)
 	touch $@ $(READY)
 
+# One process compiles what all tests import: those that run them begin together, and each would do so for itself.
+$(COMPILED): $(TEST_READY)
+	-$(BIN)/python -m pytest --collect-only -q -p no:nbmake tests > /dev/null
+	touch $@
+
 demo: $(READY)
 	$(BIN)/skillfleet demo
 
@@ -66,9 +72,9 @@ lint: $(TEST_READY)
 types: $(TEST_READY)
 	$(BIN)/mypy
 
-# Three on two cores: now and then they wait for a disk, another process, a kernel.
-unit: $(TEST_READY)
-	$(BIN)/python -m pytest -p no:nbmake -n 3 --dist worksteal -m "not browser" tests
+# Four on two cores: now and then they wait for a disk, another process, a kernel.
+unit: $(COMPILED)
+	$(BIN)/python -m pytest -p no:nbmake -n 4 --dist worksteal -m "not browser" tests
 
 # In processes of their own: Playwright keeps an event loop running on the thread of the tests.
 browser: $(TEST_READY)
