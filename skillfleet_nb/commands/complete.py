@@ -151,7 +151,11 @@ class _Names:
             "DATA": lambda: chain(self._variables(_is_data), self._paths(SUFFIXES)),
             "LM": self._models,
             "JOB": self._jobs,
-            "TRACED": lambda: chain(self._jobs(), (Offer(name, "program") for name in self._fleet().monitored)),
+            "TRACED": lambda: chain(self._jobs(), (Offer(quote(name), "program") for name in self._fleet().monitored)),
+            "MONITORED": lambda: chain(
+                self._variables(lambda value: type(value).__name__ == "Monitored"),
+                (Offer(quote(name), "program") for name in self._fleet().monitored),
+            ),
             "REF": self._references,
             "REGISTERED": lambda: (Offer(name, "program") for name in self._fleet().registry.names),
             "CHECKED": lambda: (Offer(str(n), "value") for n in dict.fromkeys(self._fleet().drift.history().name)),

@@ -112,8 +112,8 @@ class Ticker(Readable):
             self._end.wait(self.every_s)
 
 
-def seconds(every: str | float) -> float:
-    """Read a time as people write it.
+def seconds(every: str | float, name: str = "every") -> float:
+    """Read a time as people write it; `name` is what it is called where it is none.
 
     Examples
     --------
@@ -128,5 +128,5 @@ def seconds(every: str | float) -> float:
     match = _WRITTEN.fullmatch(str(every))
     value = 0.0 if match is None else float(match[1]) * _UNITS[match[2] or "s"]
     if not value > 0:
-        raise InputError(f"every={every!r}: give a time such as 90s, 15m, 1h or 1d.")
+        raise InputError(f"{name}={every!r}: give a time such as 90s, 15m, 1h or 1d.")
     return value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-TRACING_VIEWS = {
-    "spans": """
+
+def spans_of(events: str) -> str:
+    """Return the query of the spans that the predictions among `events` consist of: the name of a relation."""
+    return f"""
         WITH span AS (
             SELECT payload->>'name' AS program, payload->>'trace_id' AS trace_id, logged_at AS ended_at,
                 (payload->>'latency_s')::DOUBLE AS whole_s, unnest((payload->'spans')::JSON[]) AS s
-            FROM raw.events WHERE kind = 'traced'
+            FROM {events} WHERE kind = 'traced'
         )
         SELECT trace_id, s->>'span_id' AS span_id, s->>'parent_id' AS parent_id, program, s->>'name' AS name,
             s->>'operation' AS operation,
@@ -16,7 +18,11 @@ TRACING_VIEWS = {
             (s->>'input_tokens')::BIGINT AS input_tokens, (s->>'output_tokens')::BIGINT AS output_tokens,
             (s->>'cached')::BOOLEAN AS cached, (s->>'cost_usd')::DOUBLE AS cost_usd, s->>'error' AS error,
             s->>'input' AS input, s->>'output' AS output, s->'attributes' AS attributes
-        FROM span""",
+        FROM span"""  # noqa: S608  ours
+
+
+TRACING_VIEWS = {
+    "spans": spans_of("raw.events"),
     "predictions": """
         WITH used AS (
             SELECT trace_id, count(model) AS lm_calls, sum(input_tokens)::BIGINT AS input_tokens,

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from skillfleet_nb.reports.accessor import Programs
+    from skillfleet_nb.reports.registered import Registered
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Store
     from skillfleet_nb.store.blobs import Blobs
     from skillfleet_nb.tracing.mlflow_sync import Synced
+    from skillfleet_nb.tracing.monitored import Monitored
     from skillfleet_nb.tracing.traces import Traces
+    from skillfleet_nb.tracing.usage import Usage
 
 
 class TracingMethods(ABC):
@@ -40,6 +43,11 @@ class TracingMethods(ABC):
     @abstractmethod
     def blobs(self) -> Blobs:
         """Images, audio and files."""
+
+    @property
+    @abstractmethod
+    def registry(self) -> Registered:
+        """The programs that are kept by name and version."""
 
     @property
     def monitored(self) -> list[str]:
@@ -83,13 +91,46 @@ class TracingMethods(ABC):
             return self._predicted(str(of), example, limit)
         return self._made(job, example)
 
+    def usage(self, program: str | Monitored, *, window: str | float = "1h") -> Usage:
+        """Say how a monitored program was used in the last while: calls, success, latency, tokens, cost, quality.
+
+        Parameters
+        ----------
+        program
+            What it is monitored as, or what ``sf.monitored`` returned.
+        window
+            How far to look back: seconds, or a text such as ``"15m"``, ``"1h"`` or ``"1d"``.
+
+        Returns
+        -------
+        Usage
+            Figures, their course over time, and the newest calls as trees.
+
+        Raises
+        ------
+        NotFoundError
+            If nothing is monitored or registered as `program`.
+        InputError
+            If `window` is no time, or longer than ten years.
+        """
+        from skillfleet_nb.tracing.usage import usage_of, window_seconds
+
+        window_s = window_seconds(window)
+        if not isinstance(program, str):
+            return usage_of(self.store, program.name, window_s, read=self.blobs.read)
+        monitored = self.monitored
+        if program not in monitored and program not in (registered := self.registry.names):
+            hint = "" if monitored else "sf.monitored(program, name=…) records what a program does."
+            raise unknown("monitored program", program, [*monitored, *registered], hint=hint)
+        return usage_of(self.store, program, window_s, read=self.blobs.read)
+
     def _predicted(self, program: str, prefix: str | None, limit: int) -> Traces:
         from skillfleet_nb.tracing.traces import Traces
 
         frame = queries.spans(self.store, program, limit=limit, prefix=prefix or "")
         if frame.empty:
-            newest = queries.predictions(self.store, program, limit=5).trace_id.str[:8]
-            raise unknown("prediction", str(prefix), list(newest), hint=f"They are those of {program!r}.")
+            newest = [one[:8] for one in queries.newest_predictions(self.store, program, limit=5)]
+            raise unknown("prediction", str(prefix), newest, hint=f"They are those of {program!r}.")
         frame["attributes"] = frame.attributes.map(json.loads)
         note = "" if prefix else as_typed(f"traces {quote(program)} --example {frame.trace_id[0][:8]}") + " shows one"
         return Traces(program, frame, note, self.blobs.read)

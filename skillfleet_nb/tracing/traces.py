@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.design import LINE, QUIET
 from skillfleet_nb.example import answer_fields, example_html, response_fields
 from skillfleet_nb.format import counted, duration, is_missing, money, one_line
-from skillfleet_nb.html import NO_MATH, Readable, fill, join
+from skillfleet_nb.html import NO_MATH, Readable, breakable, fill, join
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
     from markupsafe import Markup
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _MOST_CHILDREN = 20  # of a call, that are shown one by one
 _MOST_PAGE_NODES = 400
+_LEAST_CHILDREN = 2  # of a call that are shown on a page, however many traces there are
+_NONE = "nothing is recorded yet: no trial has ended, and no model was called"
 _CALLS = {"chat", "text_completion"}
 _TOOL = "execute_tool"
 
@@ -49,7 +51,7 @@ class Node:
     def figures(self) -> str:
         """Say in a line how long it took, and what it and all below it used."""
         models = [one.row for one in self.walk() if one.row["operation"] in _CALLS]
-        parts = [_seconds(self.row["latency_s"])]
+        parts = [brief_seconds(self.row["latency_s"])]
         if models:
             tokens = [int(sum(r[k] or 0 for r in models)) for k in ("input_tokens", "output_tokens")]
             costs = [r["cost_usd"] for r in models]
@@ -101,33 +103,48 @@ class Traces(Readable):
 
     def text(self) -> str:
         """Show the trees as plain text."""
-        lines = [f"{self.of}: {counted(len(self), 'trace')}, {counted(len(self.frame), 'span')}"]
+        if not len(self):
+            return f"{self.of}: {_NONE}"
+        head = f"{self.of}: {counted(len(self), 'trace')}, {counted(len(self.frame), 'span')}"
+        return "\n".join([head, "", *self.tree_lines(), *(["", self.note] if self.note else [])])
+
+    def tree_lines(self) -> list[str]:
+        """Show each tree as lines, an empty one between two."""
+        lines: list[str] = []
         for root in self.trees:
             lines += ["", f"{root.title}  {root.figures()}", *_lines(root, "")]
-        return "\n".join(lines + (["", self.note] if self.note else []))
+        return lines[1:]
 
     def html(self) -> Markup:
         """Show the trees, each call to be opened."""
-        head = fill("<div style='font-weight:600'>{}: {}</div>", self.of, counted(len(self), "trace"))
-        few = len(self.frame) <= _MOST_PAGE_NODES
-        trees = join(self._page(root, is_open=few and len(self) == 1) for root in self.trees)
+        if not len(self):
+            return fill("<div>{}: {}</div>", self.of, _NONE)
+        head = fill("<div style='font-weight:600'>{}: {}</div>", breakable(self.of), counted(len(self), "trace"))
+        trees = join(self.pages())
         note = fill("<div style='opacity:{}'>{}</div>", QUIET, self.note) if self.note else ""
         return fill("<div class='{}' style='line-height:1.45'>{}{}{}</div>", NO_MATH, head, trees, note)
 
-    def _page(self, node: Node, *, is_open: bool) -> Markup:
+    def pages(self, titles: Sequence[str] = ()) -> list[Markup]:
+        """Show each tree as what can be opened, under `titles`; without them under its own, open where it is alone."""
+        is_open = not titles and len(self) == 1 and len(self.frame) <= _MOST_PAGE_NODES
+        titles = titles or [root.title for root in self.trees]
+        return [self._page(root, is_open=is_open, title=title) for root, title in zip(self.trees, titles, strict=True)]
+
+    def _page(self, node: Node, *, is_open: bool, title: str) -> Markup:
         from markupsafe import Markup
 
-        shown = node.children[:_MOST_CHILDREN]
-        inner = join(self._page(child, is_open=is_open) for child in shown)
+        most = max(_LEAST_CHILDREN, min(_MOST_CHILDREN, _MOST_PAGE_NODES // len(self)))
+        shown = node.children[:most]
+        inner = join(self._page(child, is_open=is_open, title=child.title) for child in shown)
         if rest := len(node.children) - len(shown):
             inner += fill("<div style='opacity:{}'>… and {} more</div>", QUIET, rest)
         body = fill(
             "<div style='padding-left:1.2em;border-left:1px solid {}'>{}{}</div>", LINE, _texts(node, self.read), inner
         )
         return fill(
-            "<details{}><summary>{} <span style='opacity:{};font-variant-numeric:tabular-nums'>{}</span></summary>{}"
-            "</details>",
-            Markup(" open") if is_open else "", node.title, QUIET, node.figures(), body,
+            "<details{} data-key='{}'><summary>{} <span style='opacity:{};font-variant-numeric:tabular-nums'>{}"
+            "</span></summary>{}</details>",
+            Markup(" open") if is_open else "", node.row["span_id"], breakable(title), QUIET, node.figures(), body,
         )  # fmt: skip
 
 
@@ -154,7 +171,14 @@ def _lines(node: Node, indent: str) -> list[str]:
     return lines + ([f"{indent}└─ … and {rest:,} more"] if rest else [])
 
 
-def _seconds(seconds: float) -> str:
+def brief_seconds(seconds: float) -> str:
+    """Write a time of a call.
+
+    Examples
+    --------
+    >>> brief_seconds(0.0123), brief_seconds(2.345), brief_seconds(75)
+    ('12.3 ms', '2.3 s', '1 min 15 s')
+    """
     if seconds >= 10:  # noqa: PLR2004  seconds say enough
         return duration(seconds)
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.widgets.registry import RegistryBrowser
     from skillfleet_nb.widgets.review import ReviewPanel
     from skillfleet_nb.widgets.trainset import TrainsetView
+    from skillfleet_nb.widgets.usage import UsageMonitor
 
 __all__ = [
     "ComparisonView",
@@ -27,6 +28,7 @@ __all__ = [
     "RegistryBrowser",
     "ReviewPanel",
     "TrainsetView",
+    "UsageMonitor",
     "shown",
 ]
 _HOMES = {
@@ -38,6 +40,7 @@ _HOMES = {
     "RegistryBrowser": "registry",
     "ReviewPanel": "review",
     "TrainsetView": "trainset",
+    "UsageMonitor": "usage",
 }
 # By name: nothing is imported for answers that no widget shows.
 _VIEWS = {
@@ -50,6 +53,7 @@ _VIEWS = {
     "StoredProgram": "ProgramBrowser",
     "StoredPrograms": "ProgramBrowser",
     "TrainsetReport": "TrainsetView",
+    "Usage": "UsageMonitor",
     "VersionList": "RegistryBrowser",
 }
 

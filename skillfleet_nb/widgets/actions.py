@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from skillfleet_nb.programs.registry import ProgramVersion
     from skillfleet_nb.reports.comparison import Comparison
     from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.tracing.traces import Traces
 
 
-ACTIONS = ("use", "save", "test", "compare", "resume", "ahead", "register")
+ACTIONS = ("use", "save", "test", "compare", "resume", "ahead", "register", "traces")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Actions:
         if p.best_program is not None:
             register = as_typed(f"program register {name} --as {self._registered()}")
             offered.append(Action("register", f"Register as {self._registered()}", register))
+        if p.calls or p.cached:
+            offered.append(Action("traces", "Traces", as_typed(f"traces {name}")))
         return offered
 
     def use(self, name: str | None = None, *, replace: bool = False) -> Any:
@@ -127,6 +130,10 @@ class Actions:
     def ahead(self, calls: int | None = None) -> ScoreForecast:
         """Say what further calls would add to the best score; raises as ``fleet.forecast_score`` does."""
         return self._fleet.forecast_score(self.job.id, calls)
+
+    def traces(self) -> Traces:
+        """Show the calls that the job made, as trees by its trials."""
+        return self._fleet.traces(self.job)
 
     def register(self, name: str | None = None) -> ProgramVersion:
         """Keep the best program as the next version of a name."""

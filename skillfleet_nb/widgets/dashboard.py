@@ -123,7 +123,8 @@ class Dashboard(Face):
     def open(self, job: str | None = None, program: str | None = None, example: str | None = None) -> None:
         """Show the page of a job, of a program of it, or of an example of that; without any, none.
 
-        ``"@trends"``, ``"@insights"`` and ``"@money"`` are the pages about all runs.
+        ``"@trends"``, ``"@insights"`` and ``"@money"`` are the pages about all runs; with a job, ``"@traces"`` in place
+        of a program is that of its calls as trees.
         """
         path = [part for part in (job, program, example) if part is not None]
         if job is not None and not job.startswith("@"):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
+    from skillfleet_nb.html import Readable
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.runs.jobs.picture import Picture
 
@@ -315,8 +316,9 @@ class Monitor:
         }
         if what in says:
             return says[what]()
-        if what == "compare":
-            self._answer = str(actions.compare().html())
+        answers: dict[str, Callable[[], Readable]] = {"compare": actions.compare, "traces": actions.traces}
+        if what in answers:
+            self._answer = str(answers[what]().html())
             return ""
         if what == "test":
             tested = actions.test()

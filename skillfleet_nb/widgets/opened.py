@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.reports.stored_programs import StoredProgram
 
+TRACES = "@traces"
+"""Below a job, the page of its calls as trees."""
 _WIDE = 120  # characters of a cell
 _ROWS = 200  # of a list
 _CALLS = 20  # shown of an example
 
 
 def opened(fleet: Fleet, path: Sequence[str]) -> Page:
-    """Make the page of a job, of a program of it, or of an example that the program was scored on; or of all runs.
+    """Make the page of a job, of its traces, of a program of it, or of an example of that; or of all runs.
 
     Raises
     ------
@@ -44,7 +46,11 @@ def opened(fleet: Fleet, path: Sequence[str]) -> Page:
     if path[0].startswith("@"):
         return home_page(fleet, path)
     job = fleet.job(path[0])
+    if path[1:] == [TRACES]:
+        return Page(path=[job.id, TRACES], title=f"traces of {job.name}", crumbs=[*up, (job.name, [job.id])],
+                    html=str(fleet.traces(job).html()), list=NOTHING, use="")  # fmt: skip
     if len(path) == 1:
+        up.append(("Traces", [job.id, TRACES]))
         html = JobReport(job, fleet.trials(job.id)).html()
         return Page(path=[job.id], title=job.name, crumbs=up, html=str(html), list=_programs(fleet, job.id), use="")
     program = fleet.programs.find(path[1], job.id)

@@ -30,6 +30,7 @@ SERVES = {
     ("serve",),
     ("drift", "watch"),
     ("mlflow", "sync"),
+    ("monitor",),
 }  # go on until somebody ends them
 # None leads out of the working folder: some commands write to where they are pointed.
 ODD = (

@@ -1,4 +1,4 @@
-"""The dashboard in a page of its own, without a notebook server: what both sides say is handed on by hand."""
+"""A view, such as the dashboard, in a page of its own, without a server: what both sides say is handed on by hand."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.widgets import Dashboard
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from playwright.sync_api import Browser, Page
 
     from skillfleet_nb import Fleet
@@ -54,11 +56,13 @@ THEMES = {  # what JupyterLab's themes set
 }
 
 
-class DashboardPage:
-    """A dashboard of a home in a tab; :meth:`settle` carries what both sides say until neither says more."""
+class WidgetPage:
+    """A view in a tab; :meth:`settle` carries what both sides say until neither says more."""
 
-    def __init__(self, browser: Browser, fleet: Fleet, *, width: int = 1280, theme: str = "light") -> None:
-        self.view = Dashboard(fleet)
+    def __init__(
+        self, browser: Browser, view: Any, traits: Sequence[str], *, width: int = 1280, theme: str = "light"
+    ) -> None:
+        self.view, self.traits = view, traits
         self.outbox: list[tuple[Any, str | None]] = []
         self.view.box.send = self._sent
         self.page: Page = browser.new_page(viewport={"width": width, "height": 1200})
@@ -69,7 +73,7 @@ class DashboardPage:
             "<!doctype html><html lang=en><title>jobs</title><body style='margin:8px;font-family:sans-serif;"
             f"background:{ground};{THEMES[theme]}'><main></main></body></html>"
         )
-        state = {name: getattr(self.view.box, name) for name in TRAITS}
+        state = {name: getattr(self.view.box, name) for name in traits}
         self.page.evaluate(_MODEL, [state, str(self.view.box._esm), str(self.view.box._css)])
         self.settle()
 
@@ -89,7 +93,7 @@ class DashboardPage:
             outbox, self.outbox = self.outbox, []
             for content, text in outbox:
                 self.page.evaluate("([message, text]) => kernel.tell(message, text)", [content, text])
-            for name in TRAITS:
+            for name in self.traits:
                 self.page.evaluate("([name, value]) => kernel.take(name, value)", [name, getattr(box, name)])
             quiet = 0 if said or outbox else quiet + 1
             self.page.wait_for_timeout(100)
@@ -98,3 +102,10 @@ class DashboardPage:
         """Close the tab, and stop looking."""
         self.page.close()
         self.view.close()
+
+
+class DashboardPage(WidgetPage):
+    """A dashboard of a home in a tab."""
+
+    def __init__(self, browser: Browser, fleet: Fleet, *, width: int = 1280, theme: str = "light") -> None:
+        super().__init__(browser, Dashboard(fleet), TRAITS, width=width, theme=theme)

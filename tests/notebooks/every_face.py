@@ -61,7 +61,16 @@ for k in (1, 4, 12):
 fleet.register("few-12", "support-intents")
 fleet.register("few-4", "support-intents", note="after the March data")
 fleet.register("few-1", "a-rather-long-name-for-a-program-that-classifies-help-desk-messages-by-intent")
-fleet.alias("support-intents", "production", 1);"""
+fleet.alias("support-intents", "production", 1)
+watched = sf.monitored(fleet.live("support-intents@production"), 0.5, metric=lambda example, pred: 0.5 + 0.5 * (pred.intent in labels))
+unknown = sf.monitored(broken, name="intents_of_the_help_desk_with_labelled_examples_only_and_no_instructions_at_all_2026_11")
+for row in train[:40]:
+    watched(text=row["text"])
+    try:
+        unknown(text=row["text"])
+    except ValueError:
+        pass
+watched.close(), unknown.close();"""
 _OPTIMIZE = "%skillfleet optimize program --train train --metric metric --lm"
 FACES: Mapping[str, str] = {
     "begin": "%skillfleet",
@@ -92,6 +101,12 @@ FACES: Mapping[str, str] = {
     "ab-list": "%skillfleet ab status",
     "drift": "%skillfleet drift check support-intents@production --inputs foreign --plot",
     "drift-history": "%skillfleet drift history support-intents@production",
+    "monitor": "%skillfleet monitor support-intents",
+    "monitor-failing-long-name": f"%skillfleet monitor {LONG_NAME} --window 15m",
+    "monitor-nothing-yet": "%skillfleet monitor a-rather-long-name-for-a-program-that-classifies-help-desk-messages-by-intent",
+    "traces": "%skillfleet traces few-4",
+    "traces-one": "%skillfleet traces support-intents --limit 1",
+    "dashboard-traces": "from skillfleet_nb.widgets import Dashboard\nshown = Dashboard(fleet)\nshown.open('few-4', '@traces')\nshown",
     "skill-paths": "%skillfleet skill paths report",
     "dashboard": "%skillfleet dashboard",
     "jobs": "%skillfleet jobs --limit 12",

@@ -34,7 +34,7 @@ def test_what_is_offered_can_be_done_and_replaces_nothing_unasked(
 ) -> None:
     actions = Actions(lab.fleet.job("rules"))
     offered = {action.do: action.command for action in actions.offered()}
-    assert list(offered) == ["use", "save", "compare", "register"]
+    assert list(offered) == ["use", "save", "compare", "register", "traces"]
     assert offered["use"].endswith("program show rules -o rules_best")
     best = actions.use()
     assert shell.user_ns["rules_best"] is best
@@ -46,6 +46,7 @@ def test_what_is_offered_can_be_done_and_replaces_nothing_unasked(
         actions.save(file)
     assert actions.save(file, replace=True) == file
     assert "rules" in str(actions.compare())
+    assert str(actions.traces()) == str(lab.fleet.traces("rules"))
 
 
 def test_what_is_asked_for_twice_in_a_row_is_done() -> None:
@@ -69,7 +70,7 @@ def test_a_job_whose_model_never_answered_offers_no_program(lab: Lab) -> None:
         raise ConnectionError("no key")
 
     job = lab.run("keyless", lm=counted_lm(Counting(dies))[0])
-    assert [action.do for action in Actions(job).offered()] == ["resume"]
+    assert [action.do for action in Actions(job).offered()] == ["resume", "traces"]
     assert failing(job) == ([], 0)
     assert next_steps(job) == []
     for told in (job.html(), job.text()):

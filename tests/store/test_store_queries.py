@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FRAMES: dict[str, Callable[[Store], object]] = {
     "program_uses": queries.program_uses,
     "monitored_programs": queries.monitored_programs,
-    "predictions": lambda s: queries.predictions(s, "none", limit=1),
+    "usage": lambda s: queries.usage(s, "none", since=datetime.now(UTC), step_s=1.0),
     "example_table": lambda s: queries.example_table(s, "none"),
     "spans": lambda s: queries.spans(s, "none", limit=1),
     "trial_spans": lambda s: queries.trial_spans(s, "none"),
@@ -65,6 +65,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
 }
 OTHERS: dict[str, tuple[Callable[[Store], object], object]] = {
     "insight_decisions": (queries.insight_decisions, {}),
+    "newest_predictions": (lambda s: queries.newest_predictions(s, "none", limit=1), []),
     "jobs_query": (lambda _: queries.jobs_query(["a'b"]), "FROM jobs WHERE job_id IN ('a''b') ORDER BY finished_at"),
     "examples_query": (
         lambda _: queries.examples_query(["a"]),

@@ -60,9 +60,10 @@ from skillfleet_nb.store.queries._tracing import (
     call_spans,
     example_table,
     monitored_programs,
-    predictions,
+    newest_predictions,
     spans,
     trial_spans,
+    usage,
 )
 
 __all__ = [
@@ -103,11 +104,11 @@ __all__ = [
     "latest_jobs",
     "learning_curves",
     "monitored_programs",
+    "newest_predictions",
     "notes",
     "open_questions",
     "outcomes",
     "pinned_insights",
-    "predictions",
     "program_ids",
     "program_scores",
     "program_uses",
@@ -122,4 +123,5 @@ __all__ = [
     "trial_spans",
     "trials",
     "unsolved_examples",
+    "usage",
 ]

@@ -226,6 +226,7 @@ function curved(curves) {
 function paged(model, say) {
   const root = node("section", { className: "sf-page", hidden: true, ariaLabel: "opened" });
   const go = (path) => { model.set("path", path); model.save_changes(); };
+  let lastPath = "";
 
   function using(page) {
     const name = node("input", { type: "text", value: page.use, ariaLabel: "variable" });
@@ -247,7 +248,11 @@ function paged(model, say) {
     const title = node("h3", { tabIndex: -1 }, page.title);
     const crumbs = page.crumbs.map(([text, path]) => node("button", { type: "button", onclick: () => go(path) }, text));
     const html = node("div", { className: "sf-html", tabIndex: 0, role: "region", ariaLabel: page.title });
+    const opened = [...root.querySelectorAll("details[open][data-key]")].map((one) => one.dataset.key);
     html.innerHTML = page.html; // escaped where it was made
+    if (page.path.join() === lastPath) // a job that goes on is drawn again: what is read stays open
+      for (const one of html.querySelectorAll("details[data-key]")) one.open = opened.includes(one.dataset.key);
+    lastPath = page.path.join();
     const acts = (page.acts || []).map((act) => node("button", { type: "button", onclick: () => say(act.message) }, act.text));
     const list = page.list.rows.length ? node("div", { className: "sf-list", tabIndex: 0, role: "region", ariaLabel: page.list.title },
       node("table", {}, node("thead", {}, node("tr", {}, ...page.list.header.map((text) => node("th", { scope: "col" }, text)))),
