@@ -1,5 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`; both set up what they need.
-.PHONY: demo demo-real test lint types unit browser notebooks lab bench bench-selector bench-fire docs clean
+.PHONY: demo demo-real test lint types unit browser notebooks lab bench bench-selector bench-real bench-fire docs clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -22,6 +22,7 @@ help:
 	@echo "make lab        open the tutorial notebooks in JupyterLab"
 	@echo "make bench      measure speed and memory, write docs/benchmarks.md"
 	@echo "make bench-selector  measure recommendations on held-out tasks"
+	@echo "make bench-real  measure on a small real model: hours"
 	@echo "make bench-fire  faults of every kind at every moment: what must hold, holds"
 	@echo "make docs       build the documentation into docs/_build/html"
 
@@ -93,6 +94,11 @@ bench: $(TEST_READY)
 bench-selector: $(TEST_READY)
 	SKILLFLEET_BENCH_CACHE="$${SKILLFLEET_BENCH_CACHE:-$$HOME/.cache/skillfleet-bench}" \
 		$(BIN)/python tests/benchmarks/bench_selector.py --minutes 600
+
+# As above.  `python tests/benchmarks real` puts what was measured onto the page.
+bench-real: $(TEST_READY)
+	$(BIN)/python tests/benchmarks/bench_real.py --minutes 600
+	$(BIN)/python tests/benchmarks real
 
 # Interrupted, it goes on where it stopped.  First, properties that the suite holds, with more examples than it has.
 bench-fire: $(TEST_READY)

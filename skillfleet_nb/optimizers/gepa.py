@@ -25,7 +25,7 @@ from skillfleet_nb.optimizers.rehearsal.gepa import gepa
 if TYPE_CHECKING:
     from gepa.core.callbacks import ProposalEndEvent, ProposalStartEvent
 
-_OF_THE_PROPOSER = {"additional_instructions", "base_instructions", "skills", "truncate_history_outputs"}
+_OF_THE_PROPOSER = {"additional_instructions", "base_instructions", "max_chars", "skills", "truncate_history_outputs"}
 _FULL_EVERY, _MINIBATCH = 5, 35  # dspy 3.4.1, GEPA.auto_budget
 
 
@@ -49,6 +49,9 @@ class GEPAParams(OptimizerParams):
     base_instructions: str | None = Field(None, description="what the model that reflects is told, in place of DSPy's")
     skills: tuple[str, ...] = Field(
         (), description="reference material for the reflection: files, folders with a SKILL.md, or texts"
+    )
+    max_chars: int | None = Field(
+        None, ge=1, description="most characters of an instruction; one that is longer is shortened once, at a call"
     )
     truncate_history_outputs: bool = Field(
         default=False, description="cut long outputs of tools in what is reflected on"
@@ -133,6 +136,7 @@ class GEPA(Optimizer):
                 most_merges=p.max_merge_invocations if p.use_merge else 0,
                 stop_at_perfect=p.stop_at_perfect,
                 rewritten=shape.predictors if p.component_selector == "all" else 1,
+                shortens=p.max_chars is not None,
             ),
         )
 

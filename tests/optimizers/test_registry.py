@@ -173,3 +173,22 @@ def test_each_optimizer_declares_presets_that_it_can_run(name: str) -> None:
         calls = create(name, preset.params).expected_calls(Shape(train=40, val=20, predictors=2))
         assert 0 <= calls.low <= calls.high
         assert (calls.high > 0) is (name not in {"labeled_fewshot", "knn_fewshot"}), "these ask no model"
+
+
+def test_instructions_of_gepa_keep_to_the_length_that_is_set(tmp_path: Any) -> None:
+    lm, engine = counted_lm()
+    job = Fleet(tmp_path).optimize(
+        program(), metric=lambda e, p: e.intent == p.intent, optimizer="gepa", lm=lm, **Data().splits(),
+        params={"max_metric_calls": 60, "max_chars": 150},
+    )  # fmt: skip
+    result = job.result()
+    assert any("at most 150 characters" in prompt for prompt in engine.prompts)
+    assert len(result.program.signature.instructions) <= 150
+
+
+def test_an_instruction_that_may_be_too_long_is_reckoned_with_a_call_to_shorten_it() -> None:
+    shape = Shape(train=40, val=20, predictors=1)
+    free, kept_short = (
+        sum(use.prompt for use in create("gepa", options).calls(shape).runs) for options in ({}, {"max_chars": 200})
+    )
+    assert free < kept_short <= 2 * free

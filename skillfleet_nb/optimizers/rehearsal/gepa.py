@@ -14,14 +14,25 @@ _TO_MERGE = 3  # candidates there must be
 
 
 def gepa(
-    run: Rehearsal, *, metric_calls: int, batch: int, most_merges: int, stop_at_perfect: bool, rewritten: int = 1
+    run: Rehearsal,
+    *,
+    metric_calls: int,
+    batch: int,
+    most_merges: int,
+    stop_at_perfect: bool,
+    rewritten: int = 1,
+    shortens: bool = False,
 ) -> None:
-    """Play iterations until `metric_calls` scores are used up; each rewrites so many predictors."""
+    """Play iterations until `metric_calls` scores are used up; each rewrites so many predictors.
+
+    Where it `shortens`, an instruction that is too long is asked for once more.
+    """
     shape = run.shape
     run.evaluate(run.start, "val", shape.val)
     used, scores, best, programs, merges = shape.val, [run.score], run.measured, [run.start], 0
     ceiling = min(1.0, run.score + (1 - run.score) * run.rng.uniform(0.05, 0.9))
     gains = run.rng.uniform(0.0, 0.12)
+    too_long = run.rng.uniform(0.0, 1.0) if shortens else 0.0
     taken = run.rng.uniform(0.15, 1.0)  # proposals that beat their parent on its minibatch
     while used < metric_calls and not (stop_at_perfect and best >= 1):
         parent = max(range(len(scores)), key=lambda i: scores[i] + run.rng.gauss(0, 0.08))
@@ -30,6 +41,7 @@ def gepa(
         if run.happens(scores[parent] ** batch):
             continue
         run.propose(rewritten, batch, float(parent > 0))
+        run.propose(sum(run.happens(too_long) for _ in range(rewritten if shortens else 0)), 0, float(parent > 0))
         states = list(programs[parent])
         for turn in range(rewritten):
             states[(len(programs) + turn) % shape.predictors] = State((parent, used))

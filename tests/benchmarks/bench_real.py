@@ -1,0 +1,202 @@
+"""A real model under the product's claims: SmolLM2-135M-Instruct through ``sf.local_lm()``, with one thread.
+
+What a call costs and holds in memory; how many answers held to a schema cannot be read (five signatures, on messages
+of bank customers); whether eight threads get what one gets; and what the optimizers come to on six intents with 160
+calls for the search, and a sealed test of 100 rows beside: gain, verdict, calls made, answers that could not be read.
+
+Run: ``make bench-real``; measurements are kept in ``$SKILLFLEET_BENCH_CACHE`` and an interrupted run goes on where it
+stopped.  ``python tests/benchmarks real`` reports what is there.
+"""
+
+# ruff: noqa: T201  a benchmark reports to the terminal
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+os.environ.setdefault("SKILLFLEET_BENCH_CACHE", str(Path.home() / ".cache/skillfleet-bench"))
+os.environ.setdefault("DSPY_CACHEDIR", os.environ["SKILLFLEET_BENCH_CACHE"] + "/dspy")  # calls made stay made
+
+import dspy
+import psutil
+import pydantic
+from bench_offline_lm import DATA, banking, label_metric
+
+from skillfleet_nb import Fleet, local_lm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CACHE = Path(os.environ["SKILLFLEET_BENCH_CACHE"]) / "real"
+Row = dict[str, Any]
+SEARCH, TEST, VAL = 160, 100, 20  # calls, rows, rows
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "labeled_fewshot": {},
+    "bootstrap_fewshot": {},
+    "bootstrap_random_search": {"num_candidate_programs": 5},
+    "gepa": {"max_metric_calls": 120},
+    "miprov2": {"auto": "light"},
+    "copro": {"breadth": 3, "depth": 2},
+    "simba": {"bsize": 10, "max_steps": 2, "num_candidates": 3},
+    "knn_fewshot": {},
+    "infer_rules": {"num_candidates": 2},
+    "tune_signature": {},
+    "evolve": {},
+}
+_TOPICS = Literal["card", "transfer", "top up", "cash", "account", "exchange"]
+
+
+class Ticket(pydantic.BaseModel):
+    """What a help desk keeps of a message."""
+
+    title: str
+    topic: _TOPICS
+    tags: list[str]
+
+
+TYPES: dict[str, Any] = {"Literal": _TOPICS, "list": list[str], "float": float, "nested": Ticket, "bool": bool}
+ASKED = {
+    "Literal": "Sort the message by topic.",
+    "list": "List the keywords of the message.",
+    "float": "Say how urgent the message is, from 0 to 1.",
+    "nested": "Make a ticket of the message.",
+    "bool": "Say whether the customer is angry.",
+}
+EACH = 100
+
+
+def messages(count: int) -> list[str]:
+    """Read messages of bank customers."""
+    with (DATA / "banking77/test.csv").open(encoding="utf-8") as file:
+        rows = [row["text"] for row in csv.DictReader(file)]
+    return rows[:: len(rows) // count][:count]
+
+
+def a_call() -> list[Row]:
+    """Measure what a call of some 700 tokens takes, 600 of which it shares with the one before."""
+    lm = local_lm(threads=1, cache=False, max_tokens=20)
+    engine = psutil.Process(lm.engine.pid)
+    shared = "Sort messages.\n" + "\n".join(f"{text} -> card" for text in messages(45))
+    seconds, tokens = [], []
+    for text in messages(12):
+        before = sum(engine.cpu_times()[:2])
+        lm(f"{shared}\n{' '.join([text] * 4)} ->")
+        seconds.append(sum(engine.cpu_times()[:2]) - before)
+        tokens.append(lm.history[-1]["usage"]["prompt_tokens"])
+    most = engine.memory_info().rss
+    lm.engine.close()
+    again = sorted(seconds[1:])[len(seconds) // 2]
+    told = f"{min(tokens)} to {max(tokens)} tokens"
+    return [
+        _row(f"a call of {told}, its beginning known, median", again, "s of CPU", "≤ 2.5"),
+        _row("the first, nothing known", seconds[0], "s of CPU"),
+        _row("memory of the engine, context of 8,192", most / 2**20, "MiB", "≤ 600"),
+    ]
+
+
+def constrained(kind: str) -> list[Row]:
+    """Count the answers held to a type that cannot be read, and those of the same model that is not held."""
+    fields = {"message": (str, dspy.InputField()), "answer": (TYPES[kind], dspy.OutputField())}
+    ask = dspy.Predict(dspy.Signature(fields, ASKED[kind]))
+    made = {}
+    for is_held, count in ((True, EACH), (False, EACH // 5)):
+        lm = local_lm(threads=1, constrained=is_held, max_tokens=200)
+        with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
+            made[is_held] = (sum(not _is_read(ask, text) for text in messages(count)), count)
+        lm.engine.close()
+    (held, of), (free, few) = made[True], made[False]
+    return [
+        _row(f"{kind}: answers that cannot be read, held to the schema, of {of}", held, "answers", "≤ 0"),
+        _row(f"{kind}: the same, held to nothing, of {few}", free, "answers"),
+    ]
+
+
+def _is_read(ask: dspy.Module, text: str) -> bool:
+    try:
+        ask(message=text)
+    except dspy.utils.exceptions.AdapterParseError:
+        return False
+    return True
+
+
+def threads() -> list[Row]:
+    """Compare what eight threads get with what one got."""
+    texts = [f"In one word, what is this about? {text}" for text in messages(24)]
+    lm = local_lm(threads=1, cache=False, max_tokens=8, context=1024)
+    alone = [lm(text)[0] for text in texts]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda text: lm(text)[0], texts))
+    lm.engine.close()
+    return [_row("answers to eight threads that are one thread's, of 24", sum(map(str.__eq__, alone, together)),
+                 "answers", "≥ 24")]  # fmt: skip
+
+
+def optimizer(name: str) -> list[Row]:
+    """Run an optimizer on six intents."""
+    program, (train, val, test) = banking(0, intents=6, size=40, test=TEST)
+    lm = local_lm(threads=1, constrained=True, max_tokens=300)
+    with dspy.context(adapter=dspy.JSONAdapter()):
+        job = Fleet(CACHE / "home").optimize(
+            program, train=train, val=val[:VAL], test=test, metric=label_metric, optimizer=name,
+            params=OPTIMIZERS[name], lm=lm, seed=0, num_threads=2, max_calls=SEARCH + 2 * TEST, name=name,
+        )  # fmt: skip
+        result = job.result()
+    lm.engine.close()
+    before, after = (100 * (score or 0.0) for score in (result.test_baseline, result.test_score))
+    unread = f"{100 * (result.failed_share or 0.0):.0f} % of its answers failed"
+    return [
+        _row(f"six intents: {name}, {before:.0f} → {after:.0f} on {TEST} sealed rows, {result.verdict}, {unread}",
+             100 * (result.test_delta or 0.0), "points"),
+        _row(f"six intents: {name}, calls made with the budget of {SEARCH + 2 * TEST}", result.lm_calls, "calls",
+             f"≤ {SEARCH + 2 * TEST}"),
+    ]  # fmt: skip
+
+
+def _row(what: str, value: float | None, unit: str, target: str | None = None) -> Row:
+    return {"what": what, "value": None if value is None else round(value, 2), "unit": unit, "target": target}
+
+
+MEASUREMENTS: dict[str, Callable[[], list[Row]]] = {
+    "call": a_call,
+    "threads": threads,
+    **{f"constrained-{kind}": (lambda kind=kind: constrained(kind)) for kind in TYPES},
+    **{f"optimizer-{name}": (lambda name=name: optimizer(name)) for name in OPTIMIZERS},
+}
+
+
+def measure(minutes: float, only: str) -> None:
+    """Take the measurements that are missing, as far as the minutes reach."""
+    until = time.monotonic() + 60 * minutes
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for name, take in MEASUREMENTS.items():
+        kept = CACHE / f"{name}.json"
+        if kept.exists() or not name.startswith(only) or time.monotonic() > until:
+            continue
+        print(f"{name} …", flush=True)
+        rows = take()
+        kept.write_text(json.dumps(rows), "utf-8")
+        for row in rows:
+            print(" ", row["what"], row["value"], row["unit"], flush=True)
+
+
+def run() -> list[Row]:
+    """Report what was measured."""
+    kept = [CACHE / f"{name}.json" for name in MEASUREMENTS]
+    rows = [row for file in kept if file.exists() for row in json.loads(file.read_text("utf-8"))]
+    missing = "no measurements in $SKILLFLEET_BENCH_CACHE, make bench-real takes them"
+    return rows or [_row(missing, None, "")]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=600)
+    parser.add_argument("--only", default="", help="measurements whose names begin so")
+    asked = parser.parse_args()
+    measure(asked.minutes, asked.only)
