@@ -93,8 +93,8 @@ class Advisor:
         Returns
         -------
         Headroom
-            A verdict, ``"worth trying"``, ``"little to gain"``, ``"fix the data first"`` or ``"fix the
-            metric first"``, with its evidence.
+            A verdict, ``"worth trying"``, ``"little to gain"``, ``"fix the data first"``, ``"fix the
+            metric first"`` or ``"fix the format first"``, with its evidence.
 
         Raises
         ------

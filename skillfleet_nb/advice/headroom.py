@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.advice.answers import answers_of
+from skillfleet_nb.advice.forms import MANY_UNREAD, better_form
 from skillfleet_nb.data.labels import labelled
 from skillfleet_nb.data.landmarks import inputs_text
 from skillfleet_nb.errors import LMError
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import Home
     from skillfleet_nb.typing import Example, Program
 
-Verdict = Literal["worth trying", "little to gain", "fix the data first", "fix the metric first"]
+Verdict = Literal[
+    "worth trying", "little to gain", "fix the data first", "fix the metric first", "fix the format first"
+]
 
 _JUDGED = 40  # examples whose own and other answers the metric scores
 _READ = 600  # rows among which neighbours are looked for
@@ -63,7 +66,8 @@ class Headroom(Readable, BaseModel):
     Attributes
     ----------
     verdict
-        ``"worth trying"``, ``"little to gain"``, ``"fix the data first"`` or ``"fix the metric first"``.
+        ``"worth trying"``, ``"little to gain"``, ``"fix the data first"``, ``"fix the metric first"`` or
+        ``"fix the format first"``.
     evidence
         What it rests on, a sentence each.
     baseline, baseline_interval
@@ -284,6 +288,12 @@ def _try(home: Home, task: CheckedTask, asked: HeadroomRequest, labels: dict[str
         gate = session.gate()
         plain = _scores(session, gate, task, task.program, examples)
         answered = [n for n, score in enumerate(plain) if score is not None]
+        unread, form = _unread(session, plain, examples), None
+        if len(unread) > MANY_UNREAD * len(examples) and not gate.closed:
+            form = better_form(session, gate, task, unread)
+        if form is not None:
+            headroom = _of_form(session, plain, len(unread), form, labels)
+            return _told(home, task, headroom)
         turned = gate.closed is not None and gate.closed[0] is StopKind.LM_FAILING
         if turned or not answered:
             failure = session.ledger.last_failure
@@ -307,6 +317,32 @@ def _try(home: Home, task: CheckedTask, asked: HeadroomRequest, labels: dict[str
         headroom = _verdict(examples, scored, labels, stopped=stopped)
         headroom = headroom.model_copy(update={"calls": totals.calls, "cost_usd": totals.cost_usd})
     return _told(home, task, headroom)
+
+
+def _unread(session: Session, scores: Sequence[float | None], examples: Sequence[Example]) -> list[Example]:
+    """List the examples that failed, where it was because their answers could not be read."""
+    if not session.readings.unread["task"]:
+        return []
+    return [example for example, score in zip(examples, scores, strict=False) if score is None]
+
+
+def _of_form(
+    session: Session, scores: Sequence[float | None], unread: int, form: str, labels: dict[str, Any]
+) -> Headroom:
+    """Say that another form of asking comes first, and what the answers that could be read scored."""
+    scored = [float(score) for score in scores if score is not None]
+    interval = mean_interval(scored) if scored else None
+    totals = session.ledger.totals
+    return Headroom(
+        verdict="fix the format first",
+        evidence=(f"{unread} of {len(scores)} answers could not be read", form),
+        baseline=interval.mean if interval else None,
+        baseline_interval=(interval.low, interval.high) if interval else None,
+        n=len(scores),
+        calls=totals.calls,
+        cost_usd=totals.cost_usd,
+        **labels,
+    )
 
 
 def _scores(

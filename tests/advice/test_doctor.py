@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,15 @@ def test_an_unusable_home_and_wrong_settings(tmp_path: Path, monkeypatch: pytest
     blocked = rows_of(fleet.advice.doctor(lm=lm))
     assert (blocked["home"].level, blocked["home"].fix) == ("fail", "free space or rights, or set SKILLFLEET_HOME")
     assert "No space left" in blocked["home"].found
+
+
+def test_answer_that_cannot_be_read_leads_to_other_forms_of_asking(tmp_path: Path) -> None:
+    class Chatty(Counting):
+        def complete(self, request: Any) -> Any:
+            part = dspy.lm15.TextPart("The second, I should think.")
+            return replace(super().complete(request), message=dspy.lm15.Message.assistant([part]))
+
+    lm, _ = counted_lm(Chatty())
+    found = rows_of(Fleet(tmp_path).advice.doctor(program(), train=Data().all, metric=exact, lm=lm))
+    assert found["program answers"].level == "fail"
+    assert "headroom tries other forms of asking" in found["program answers"].fix

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -160,3 +162,48 @@ def test_what_cannot_be_looked_at_is_refused(tmp_path: Path, changed: dict[str, 
     with pytest.raises(InputError) as caught:
         _look(tmp_path, **changed)
     assert said in str(caught.value)
+
+
+class Chatty(Counting):
+    """Answers in plain words, which no adapter reads, unless it is asked for JSON, or has tokens enough."""
+
+    def __init__(self, *, enough: int = 10**6, is_told_by_json: bool = True) -> None:
+        super().__init__()
+        self.enough, self.is_told_by_json = enough, is_told_by_json
+
+    def complete(self, request: Any) -> Any:
+        answer = super().complete(request)
+        asked = str(request.messages[-1].text)
+        if ("JSON" in asked and self.is_told_by_json) or (request.config.max_tokens or 0) >= self.enough:
+            return answer
+        message = dspy.lm15.Message.assistant([dspy.lm15.TextPart("I would say it is the second.")])
+        return replace(answer, message=message)
+
+
+@pytest.mark.parametrize(
+    ("engine", "line"),
+    [
+        (Chatty(), r"with dspy.configure\(adapter=dspy.JSONAdapter\(\)\) 8 of 8 that could not be read were"),
+        (Chatty(enough=200, is_told_by_json=False), "with max_tokens=400 in the model 8 of 8 that could not be read"),
+    ],
+)
+def test_another_form_of_asking_comes_before_optimising(tmp_path: Path, engine: Chatty, line: str) -> None:
+    lm, _ = counted_lm(engine, max_tokens=100)
+    with dspy.context(adapter=dspy.ChatAdapter(use_json_adapter_fallback=False)):
+        found, _ = _look(tmp_path, lm=lm)
+    assert found.verdict == "fix the format first"
+    assert found.evidence[0] == "12 of 12 answers could not be read"
+    assert re.match(line, found.evidence[1])
+    assert found.baseline is None  # none of its answers is known
+    assert found.calls == engine.calls
+    assert "fix the format first" in found.text()
+
+
+def test_form_that_helps_nothing_is_not_proposed(tmp_path: Path) -> None:
+    lm, engine = counted_lm(Chatty(is_told_by_json=False))
+    with (
+        dspy.context(adapter=dspy.ChatAdapter(use_json_adapter_fallback=False)),
+        pytest.raises(LMError, match="could not be scored on 12 examples"),
+    ):
+        _look(tmp_path, lm=lm)
+    assert engine.calls > 0
