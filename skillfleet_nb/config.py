@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.format import counted
+from skillfleet_nb.redaction import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -108,6 +110,36 @@ class Rate(BaseModel):
         return f"{' and '.join(counted(n, what) for n, what in limits if n is not None)} a minute"
 
 
+class Redaction(BaseModel):
+    """What is taken out of texts before anything is written.
+
+    Parameters
+    ----------
+    kinds
+        Of those built in: ``"key"``, ``"email"``, ``"phone"``, ``"card"``, ``"iban"``.
+    patterns
+        Regular expressions of your own, by the word that takes the place of what they match.
+    hook
+        Name of an installed function that finds more (entry point group ``skillfleet_nb.redactors``).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kinds: tuple[Kind, ...] = ()
+    patterns: dict[Word, str] = Field(default_factory=dict)
+    hook: str | None = None
+
+    @field_validator("patterns")
+    @classmethod
+    def _are_expressions(cls, patterns: dict[str, str]) -> dict[str, str]:
+        for name, pattern in patterns.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{name!r} is no regular expression ({error}): {pattern!r}") from None
+        return patterns
+
+
 class ServerSettings(BaseModel):
     """What the server allows to whoever starts runs and asks from elsewhere.
 
@@ -154,6 +186,8 @@ class Settings(BaseSettings):
     rates
         Limits of providers that all jobs of the home keep to together, by patterns of models' names such as
         ``"openai/*"``, of which the first that fits holds; see :class:`Rate`.
+    redact
+        What is taken out of texts before anything is written; see :class:`Redaction`.
     serving
         What a server of the home allows; see :class:`ServerSettings`.
     lm_timeout_s
@@ -206,6 +240,7 @@ class Settings(BaseSettings):
     prices: dict[str, tuple[NonNegativeFloat, NonNegativeFloat]] = Field(default_factory=dict)
     task_models: TaskModels = Field(default_factory=TaskModels)
     rates: dict[str, Rate] = Field(default_factory=dict)
+    redact: Redaction = Field(default_factory=Redaction)
     serving: ServerSettings = Field(default_factory=ServerSettings)
     lm_timeout_s: float = Field(default=600.0, gt=0)
     lm_grace_s: float = Field(default=30.0, ge=0)
@@ -310,6 +345,7 @@ def _names(settings: type[BaseModel], place: Sequence[str]) -> list[str]:
     """Name what may stand beside a setting, as whole names."""
     parts: dict[str, tuple[type[BaseModel], ...]] = {
         "task_models": (TaskModels, TaskModel),
+        "redact": (Redaction,),
         "rates": (Rate, Rate),  # by pattern
         "serving": (ServerSettings,),
     }

@@ -13,10 +13,12 @@ import json
 import os
 import re
 import secrets
+from collections import Counter
 from contextlib import suppress
 from functools import partial
 from html import escape
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 
@@ -25,6 +27,7 @@ import orjson
 from skillfleet_nb.blobs import referred
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.format import expanded
+from skillfleet_nb.redaction import KEYS, Patterns, may_hold_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -38,14 +41,13 @@ _NO_SECRET = re.compile(r"(?i)cache_key$")  # names a place in a provider's prom
 _PASSWORD_IN_URL = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
 _QUERY_IN_URL = re.compile(r"(?<=[?&])([^=&#\s]+)=([^&#\s]+)")
 _SECRET_QUERY = re.compile(r"(?i)^(key|sig|signature|code|auth|token)$")
-_SHAPES = re.compile(
-    r"\b(?:sk|rk|pk)-[\w-]{16,}|\bAIza[\w-]{30,}|\bgh[oprsu]_\w{30,}|\bhf_\w{30,}|\bxox[abprs]-[\w-]{10,}"
-    r"|\bAKIA[0-9A-Z]{16}\b|(?<=://)[^/@\s:]+:[^/@\s]+(?=@)|(?i:(?<=bearer ))[\w.~+/-]{16,}=*"
-)  # of keys that are in no variable here: a colleague's, in a text that a model repeated
 _SHORTEST = 8  # characters; what is shorter is a switch or a number, and found by chance
 _LONGEST_WORD = 11  # letters; a longer secret of small letters is none of the data's words
 _TOLD = frozenset({"error", "stop_reason", "text", "reason", "reasons", "evidence", "summary", "unread", "note"})
 _HIDDEN = "[key]"
+_NAMES_SOMETHING = re.compile(
+    r"(?:^|_)(?:ids?|digests?|hash|key|seal|previous|fingerprints?|signatures?)$|^(?:job|jobs|model|at|asked|dataset|kind)$"
+)  # fields whose values are looked up, and are no content
 
 
 def is_secret(name: str) -> bool:
@@ -111,13 +113,23 @@ class Redactor:
     hides what has the shape of a key.  A secret that is a plain word ("password") may be one of the data too:
     there it is left, and hidden in what is told.
 
+    With `patterns` it takes personal data out too, of the texts that are content: ids and the like are left.
+
+    Attributes
+    ----------
+    counts
+        How many pieces of each kind the patterns took out so far.
+
     Examples
     --------
     >>> Redactor().text("key sk-proj-0123456789abcdef was refused by https://me:word@host")
     'key [key] was refused by https://[key]@host'
     """
 
-    def __init__(self, models: Iterable[Model | None] = ()) -> None:
+    def __init__(self, models: Iterable[Model | None] = (), patterns: Patterns | None = None) -> None:
+        self._patterns = patterns or None
+        self.counts: Counter[str] = Counter()
+        self._mutex = Lock()
         self._secrets: set[str] = set()
         self.add(models)
 
@@ -131,18 +143,40 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Return a text or a page without secrets, what has the shape of one, and data that nobody reads."""
-        return _SHAPES.sub(_HIDDEN, _without(self._forms, referred(text)))
+        clean = _without(self._forms, referred(text))
+        return self._sub(KEYS.sub(_HIDDEN, clean) if may_hold_key(clean) else clean)
 
     def json(self, body: bytes) -> bytes:
-        """Return a JSON object whose values hold no secret."""
-        for form in self._encoded:
-            if form in body:
-                break
-        else:
+        """Return a JSON object whose values hold no secret, nor what fits the patterns."""
+        if any(form in body for form in self._encoded):
+            hide, hide_all = partial(_without, self._sure), partial(_without, self._forms)
+            fields = {name: _walked(hide_all if name in _TOLD else hide, v) for name, v in _loads(body).items()}
+            body = _dumps(fields)
+        if self._patterns is None:
             return body
-        hide, hide_all = partial(_without, self._sure), partial(_without, self._forms)
-        fields = {name: _walked(hide_all if name in _TOLD else hide, v) for name, v in orjson.loads(body).items()}
-        return orjson.dumps(fields)
+        fields = _loads(body)
+        clean = self._without_patterns(fields)
+        return body if clean == fields else _dumps(clean)
+
+    def _sub(self, text: str) -> str:
+        if self._patterns is None:
+            return text
+        clean, counts = self._patterns.sub(text)
+        if counts:
+            with self._mutex:
+                self.counts.update(counts)
+        return clean
+
+    def _without_patterns(self, value: Any, name: str = "") -> Any:
+        if isinstance(value, str):
+            return value if not value or _NAMES_SOMETHING.search(name) else self._sub(value)
+        if isinstance(value, dict):
+            return {key: self._without_patterns(inner, key) for key, inner in value.items()}
+        if isinstance(value, list):
+            if name == "scores":  # of an example each, whose id is first
+                return [[*s[:1], *map(self._without_patterns, s[1:])] if isinstance(s, list) else s for s in value]
+            return [self._without_patterns(inner, name) for inner in value]
+        return value
 
     def error(self, exc: _Error) -> _Error | RuntimeError:
         """Take secrets out of an error and of all that it was raised from.
@@ -176,6 +210,20 @@ class Redactor:
         except Exception:  # noqa: BLE001  whatever is raised, it cannot be shown
             return False
         return self.text(shown) == shown
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:  # a lone surrogate, which a model's text may hold
+        return json.loads(body)
+
+
+def _dumps(fields: Any) -> bytes:
+    try:
+        return orjson.dumps(fields)
+    except TypeError:
+        return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def _without(forms: Iterable[str], text: str) -> str:

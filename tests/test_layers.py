@@ -39,6 +39,7 @@ LAYERS: list[set[str]] = [
         "stats",
         "power",
         "security",
+        "redaction",
         "plugins",
     },
     {"store", "lm", "offline", "local"},

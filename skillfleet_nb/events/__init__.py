@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
 from pydantic import AfterValidator, Field
 
 from skillfleet_nb.events.audit import AUDIT as AUDIT
-from skillfleet_nb.events.audit import Audited as Audited
+from skillfleet_nb.events.audit import AuditPayload
 from skillfleet_nb.events.curation import CURATION as CURATION
 from skillfleet_nb.events.curation import Curated as Curated
 from skillfleet_nb.events.insights import InsightPayload
@@ -429,7 +429,7 @@ AnyPayload = Annotated[
     | ProgramSaved | CandidateDecided | MemberTold | ShareTold | IndividualTold | SkillCreated | Result | ReviewAsked
     | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen
     | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved | SignatureMigrated | Answered
-    | Traced | Curated | Audited | InsightPayload | MonitoringPayload,
+    | Traced | Curated | AuditPayload | InsightPayload | MonitoringPayload,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

@@ -1,8 +1,8 @@
-"""Events of who did what: the audit trail of a home."""
+"""Events of who did what, the audit trail of a home, and of what was kept out of it."""
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from skillfleet_nb.events.payload import Payload
 
@@ -33,3 +33,13 @@ class Audited(Payload):
     previous: str = ""
     key: str = ""
     seal: str = ""
+
+
+class Redacted(Payload):
+    """So much was taken out of what a writer wrote, by kind: ``"email"``, or a pattern's own name."""
+
+    kind: Literal["redacted"] = "redacted"
+    counts: dict[str, int]
+
+
+AuditPayload: TypeAlias = Audited | Redacted

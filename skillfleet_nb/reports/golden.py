@@ -11,8 +11,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from skillfleet_nb.config import Settings
 from skillfleet_nb.data.load import to_examples
 from skillfleet_nb.errors import InputError, NotFoundError, SkillfleetError
@@ -27,7 +25,6 @@ from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.outputs import LONGEST, output_json
 from skillfleet_nb.runs.task import input_fields
 from skillfleet_nb.runs.tryout import ask, typed_inputs
-from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import load_program, save_program
 
 if TYPE_CHECKING:
@@ -174,7 +171,7 @@ def keep(home: Home, pairs: Iterable[tuple[Mapping[str, Any], str | None]]) -> s
     chosen = [*different, *(one for one in kept if one not in different)][:KEPT]
     if not chosen:
         return None
-    return save_program(home, orjson.loads(Redactor().json(orjson.dumps({"golden": chosen}))))
+    return save_program(home, {"golden": chosen})
 
 
 def ask_and_keep(home: Home, program: dspy.Module, rows: Rows, program_id: str) -> str | None:

@@ -183,7 +183,7 @@ class Service:
         *, answer: object = None, failed: Exception | None = None,
     ) -> None:  # fmt: skip
         """Write down who asked for what."""
-        from skillfleet_nb.events import Audited
+        from skillfleet_nb.events.audit import Audited
 
         fault = None if failed is None else problem(failed, is_named_in_path=bool(path))
         entry = Audited(

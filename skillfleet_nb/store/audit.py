@@ -25,13 +25,14 @@ import orjson
 
 from skillfleet_nb.envelope import read_event
 from skillfleet_nb.errors import InputError, JobError, UnwritableError
-from skillfleet_nb.events import AUDIT, Audited
+from skillfleet_nb.events.audit import AUDIT, Audited
 from skillfleet_nb.format import counted, one_line, shortened
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.security import Redactor, user_folder, user_key
+from skillfleet_nb.security import user_folder, user_key
 from skillfleet_nb.store.home import atomic_write, writing
 from skillfleet_nb.store.journal import Journal
 from skillfleet_nb.store.people import person
+from skillfleet_nb.store.redacting import redactor_of
 from skillfleet_nb.store.requests import encodable
 from skillfleet_nb.store.segment_reader import raw_lines
 from skillfleet_nb.store.segments import place, seed, segments
@@ -159,7 +160,7 @@ class Trail:
         JobError
             If others wrote to the trail for so long that it was not this one's turn, or the user's key is damaged.
         """
-        redactor = Redactor()
+        redactor = redactor_of(self._home)
         texts = {name: value for name, value in _fields(entry).items() if isinstance(value, str)}
         shown = {name: one_line(str(encodable(redactor.text(value))), _LONGEST) for name, value in texts.items()}
         with Journal(self._home, AUDIT, wait_s=_WAIT_S, join=True) as journal:

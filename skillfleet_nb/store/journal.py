@@ -30,10 +30,11 @@ import orjson
 
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import Payload, check_kind
-from skillfleet_nb.security import Redactor
+from skillfleet_nb.events.audit import Redacted
 from skillfleet_nb.store.blobs import Blobs
 from skillfleet_nb.store.home import refusal, writing
 from skillfleet_nb.store.locks import Busy, acquire, prove
+from skillfleet_nb.store.redacting import redactor_of
 from skillfleet_nb.store.requests import encodable
 from skillfleet_nb.store.segment_reader import last_seq, read
 from skillfleet_nb.store.segments import format_line, is_whole, place, seed, segments
@@ -107,7 +108,8 @@ class Journal:
     home, stream
         As given.
     redactor
-        Takes secrets out of every event: the environment's, and those of models that are added to it.
+        Takes secrets out of every event: the environment's, and those of models that are added to it; and what the
+        settings of the home name.
 
     Raises
     ------
@@ -134,7 +136,7 @@ class Journal:
     ) -> None:
         self.home = home
         self.stream = stream
-        self.redactor = Redactor()
+        self.redactor = redactor_of(home)
         self._blobs = Blobs(home)
         self._mutex = threading.Lock()
         self._posted: deque[tuple[datetime, Callable[[], Sequence[Payload]]]] = deque()
@@ -287,6 +289,8 @@ class Journal:
             if self._fd >= 0:
                 try:
                     self._write_posted()
+                    if counts := self.redactor.counts:
+                        self._write([(self._clock.now(), "redacted", _body(Redacted(counts=dict(counts))))])
                     with writing(self.path):
                         _SYNC(self._fd)
                 finally:

@@ -6,8 +6,10 @@ from abc import ABC
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.store import queries
 from skillfleet_nb.store.audit import Trail
 from skillfleet_nb.store.blobs import Blobs
+from skillfleet_nb.store.redacting import redactor_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,3 +68,19 @@ class StoreMethods(ABC):
         0
         """
         return self.store.sql(query, parameters, seconds=seconds, rows=rows)
+
+    def redact(self, text: str) -> tuple[str, dict[str, int]]:
+        """Return a text as it would be written in this home, and how many pieces were taken out of it by kind.
+
+        Raises
+        ------
+        InputError, NotFoundError
+            If the settings cannot be read, or name no installed hook.
+        """
+        redactor = redactor_of(self.home)
+        clean = redactor.text(text)
+        return clean, dict(redactor.counts)
+
+    def redactions(self) -> pd.DataFrame:
+        """Count what was taken out before it was written: `job_id`, `name` (of a job), `what`, `pieces`."""
+        return queries.redactions(self.store)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.errors import NotFoundError, unknown
 from skillfleet_nb.store.blobs import Blobs
 from skillfleet_nb.store.home import atomic_write, writing
+from skillfleet_nb.store.redacting import redactor_of
 
 if TYPE_CHECKING:
     from skillfleet_nb.store.home import Home
@@ -31,7 +32,8 @@ def save_program(home: Home, state: dict[str, Any]) -> str:
     -------
     str
         The first 16 hex digits of the SHA-256 of the state as canonical JSON (sorted keys, no
-        spaces; references in the place of images and the like), so equal states share one file.
+        spaces; references in the place of images and the like, and without what is redacted), so equal states
+        share one file.
 
     Raises
     ------
@@ -47,7 +49,8 @@ def save_program(home: Home, state: dict[str, Any]) -> str:
     {'instructions': 'Answer.'}
     """
     # ensure_ascii escapes lone surrogates, which a model's text may hold and UTF-8 may not
-    canonical = Blobs(home).taken_out(json.dumps(state, sort_keys=True, separators=(",", ":"), default=str).encode())
+    written = json.dumps(state, sort_keys=True, separators=(",", ":"), default=str).encode()
+    canonical = redactor_of(home).json(Blobs(home).taken_out(written))
     program_id = hashlib.sha256(canonical).hexdigest()[:16]
     path = home.ensure().programs_dir / f"{program_id}.json"
     if not path.exists():

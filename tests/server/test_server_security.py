@@ -14,7 +14,8 @@ import pytest
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, JobError
-from skillfleet_nb.events import AUDIT, Audited, JobCreated, JobState, StateChanged, Warned
+from skillfleet_nb.events import AUDIT, JobCreated, JobState, StateChanged, Warned
+from skillfleet_nb.events.audit import Audited
 from skillfleet_nb.server.materials import Materials
 from skillfleet_nb.server.problems import RefusedError
 from skillfleet_nb.server.routes import routes

@@ -15,7 +15,7 @@ from tampering import KINDS, tampered
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.events import Audited
+from skillfleet_nb.events.audit import Audited
 from skillfleet_nb.security import user_folder
 from skillfleet_nb.store import Home, Store, Trail
 

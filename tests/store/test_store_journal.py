@@ -402,12 +402,12 @@ def test_a_copied_segment_without_checksums_of_its_place_doubles_nothing_and_is_
         for file in (first, journal.path):
             bare = [unsealed(line)[0] for line in file.read_bytes().splitlines(keepends=True)]
             file.write_bytes(b"".join(bare))
-    before = store.frame("select count(*) as n from events").n[0]
+    before = store.frame("select count(*) as n from events where job_id <> 'audit'").n[0]
     shutil.copy(first, first.with_name(first.name.replace("000001", "000003")))
     follower = follow(home, "j")
     assert [event.seq for event in follower.poll()] == list(range(1, 7))
     assert follower.torn == 3
-    assert store.frame("select count(*) as n from events").n[0] == before == 6
+    assert store.frame("select count(*) as n from events where job_id <> 'audit'").n[0] == before == 6
     assert store.status().torn_lines == 3
     with Journal(home, "j") as journal:
         assert journal.append(Phase(text="goes on")) == 7

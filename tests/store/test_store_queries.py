@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FRAMES: dict[str, Callable[[Store], object]] = {
     "program_uses": queries.program_uses,
+    "redactions": queries.redactions,
     "monitored_programs": queries.monitored_programs,
     "usage": lambda s: queries.usage(s, "none", since=datetime.now(UTC), step_s=1.0),
     "example_table": lambda s: queries.example_table(s, "none"),

@@ -27,6 +27,7 @@ from skillfleet_nb.store.queries._jobs import (
     jobs,
     latest_jobs,
     open_questions,
+    redactions,
     spent_usd,
 )
 from skillfleet_nb.store.queries._monitoring import (
@@ -116,6 +117,7 @@ __all__ = [
     "programs_with_demos",
     "ratings",
     "recommendations",
+    "redactions",
     "run_outcomes",
     "skill_paths",
     "spans",

@@ -116,3 +116,16 @@ def committed_usd(store: Store, user: str) -> float:
         [user],
     )
     return float(frame.usd.iloc[0])
+
+
+def redactions(store: Store) -> pd.DataFrame:
+    """Count what was taken out of what was written: `job_id`, `name` (of a job), `what`, `pieces`."""
+    return store.frame(
+        """
+        WITH counted AS (
+            SELECT job_id, payload->'counts' AS counts, unnest(json_keys(payload->'counts')) AS what
+            FROM events WHERE kind = 'redacted'
+        )
+        SELECT job_id, name, what, sum((counts->>what)::BIGINT)::BIGINT AS pieces
+        FROM counted LEFT JOIN jobs USING (job_id) GROUP BY ALL ORDER BY job_id, what"""
+    )
