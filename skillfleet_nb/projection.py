@@ -18,6 +18,7 @@ from skillfleet_nb.events import (
     Paced,
     Paused,
     Phase,
+    Placed,
     ProgramSaved,
     Result,
     Resumed,
@@ -32,6 +33,7 @@ from skillfleet_nb.events import (
     Unread,
     Warned,
 )
+from skillfleet_nb.job_clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,60 +122,6 @@ class PhaseBegun(NamedTuple):
 
 
 @dataclass
-class Clock:
-    """Adds up the seconds a job ran, over all attempts: not while it was paused or a person was asked.
-
-    Attributes
-    ----------
-    ran_s
-        Seconds up to `running_since`.
-    running_since
-        Since when the clock runs; None while it stands.
-    state, paused
-        Of the job, as far as the clock was told.
-    """
-
-    ran_s: float = 0.0
-    running_since: datetime | None = None
-    state: str | None = None
-    paused: bool = False
-
-    def seconds(self, until: datetime) -> float:
-        """Tell how long the job ran up to a moment."""
-        if self.running_since is None:
-            return self.ran_s
-        return self.ran_s + (until - self.running_since).total_seconds()
-
-    def enter(self, state: str, at: datetime, last_at: datetime | None) -> None:
-        """Take in that the job entered a state; `last_at` is when it was heard of before."""
-        if self.state == JobState.RUNNING and state in {JobState.RUNNING, JobState.PENDING}:
-            self.restart(last_at)  # its process was gone meanwhile
-        self._stand(at)
-        self.state = state
-        self.paused = self.paused and state in {JobState.RUNNING, JobState.PENDING_HITL}
-        self._go_on(at)
-
-    def pause(self, at: datetime, *, on: bool) -> None:
-        """Take in that the job was paused, or goes on."""
-        self._stand(at)
-        self.paused = on
-        self._go_on(at)
-
-    def restart(self, last_at: datetime | None) -> None:
-        """Take in that another process goes on with the job, which was heard of last at `last_at`."""
-        if last_at is not None:
-            self._stand(last_at)
-        self.state, self.paused = None, False
-
-    def _stand(self, at: datetime) -> None:
-        self.ran_s, self.running_since = self.seconds(at), None
-
-    def _go_on(self, at: datetime) -> None:
-        if self.state == JobState.RUNNING and not self.paused:
-            self.running_since = at
-
-
-@dataclass
 class JobRecord:
     """A job as its events tell it; :meth:`apply` takes in one after the other.  Scores are in [0, 1].
 
@@ -183,6 +131,8 @@ class JobRecord:
         How often it was begun; `heard` counts what had been asked of the job before the latest attempt.
     started_at
         When it first ran.
+    worker
+        Of an executor, which has the job or had it last.
     note, archived
         What a person made of it; `name` and `tags` are theirs too, where they changed them.
     totals
@@ -215,6 +165,7 @@ class JobRecord:
     name: str = ""
     optimizer: str = ""
     engine: str = "thread"
+    worker: str = ""
     tags: tuple[str, ...] = ()
     domain: str | None = None
     note: str = ""
@@ -354,6 +305,10 @@ class JobRecord:
         del at
         self.limit, self.waited_s = p.limit if p.waiting else "", self._waited_before_s + p.waited_s
 
+    def _placed(self, p: Placed, at: datetime) -> None:
+        del at
+        self.worker = p.worker
+
     def _phase(self, p: Phase, at: datetime) -> None:
         del at
         self.phase = p.text
@@ -434,6 +389,7 @@ class JobRecord:
         StateChanged: _entered,
         Paused: _paused,
         Paced: _paced,
+        Placed: _placed,
         Phase: _phase,
         Warned: _warned,
         Trying: _trying,

@@ -30,6 +30,7 @@ LAYERS: list[set[str]] = [
         "events",
         "envelope",
         "projection",
+        "job_clock",
         "format",
         "html",
         "example",
@@ -101,6 +102,7 @@ REMEMBERED = {
     "plugins.py:_scanned": "the metadata of all that is installed",
     "optimizers/rehearsal/run.py:_spread": "asked at every score that is rehearsed",
     "skills/scoring/readability.py:_syllables": "asked at every word",
+    "store/tickets.py:_lender": "the lock by which others see that this process lives",
     "store/locks.py:prove": "whether a file system locks",
     "runs/metric.py:_shared": "scores, which searches keep: one object for all that are the same",
 }

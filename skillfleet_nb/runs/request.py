@@ -7,8 +7,9 @@ from here: a new option is a field here and an argument of the command.
 from __future__ import annotations
 
 import inspect
+from concurrent.futures import Executor
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 from skillfleet_nb.data.splits import check_seed
 from skillfleet_nb.errors import InputError, unknown
@@ -22,7 +23,21 @@ if TYPE_CHECKING:
     from skillfleet_nb.typing import Metric, Model, Program, Rows
 
 ENGINES = ("thread", "process")
+EXECUTOR = "executor"
+"""How it is recorded that a job runs on the workers of an executor that was given."""
 AUTO = "auto"
+
+
+class Cluster(Protocol):
+    """Has an executor, as a ``dask.distributed.Client``."""
+
+    def get_executor(self) -> Executor:
+        """Return what runs functions on its workers."""
+        ...
+
+
+Engine: TypeAlias = str | Executor | Cluster
+"""Where a run goes."""
 
 _Options = ParamSpec("_Options")
 _Self = TypeVar("_Self")
@@ -100,7 +115,8 @@ class RunRequest(TaskRequest):
         and kept, ``"cost=0.50"`` before more USD are spent, or several of them.
     engine
         Where it runs: ``"thread"`` in this process, ``"process"`` in one of its own, which
-        outlives this one; what the notebook defined travels to it by value.
+        outlives this one; what the notebook defined travels to it by value.  A Dask ``Client``, or another
+        ``concurrent.futures.Executor``, runs it on its workers, which share the home.
     max_parallel
         A process waits until fewer than so many of the home's run; by default as the settings say.
     name
@@ -130,7 +146,7 @@ class RunRequest(TaskRequest):
     race: Mode | None = None
     target: float | None = None
     review: str | Sequence[str] | Review = ()
-    engine: str = "thread"
+    engine: Engine = "thread"
     max_parallel: int | None = None
     name: str | None = None
     tags: str | Sequence[str] = ()
@@ -206,7 +222,7 @@ class ResumeRequest:
     max_tokens: int | None = None
     max_minutes: float | None = None
     review: str | Sequence[str] | Review | None = None
-    engine: str | None = None
+    engine: Engine | None = None
     max_parallel: int | None = None
     as_new: bool = False
 
@@ -251,7 +267,7 @@ class TuneRequest:
     budget_usd, max_calls, max_tokens, max_minutes
         Hard limits on everything the job buys, the final test included.
     engine
-        ``"thread"`` in this process, ``"process"`` in one of its own.
+        ``"thread"`` in this process, ``"process"`` in one of its own, or a Dask client or an executor.
     name
         What to call the job; by default after the program.
     """
@@ -272,7 +288,7 @@ class TuneRequest:
     max_calls: int | None = None
     max_tokens: int | None = None
     max_minutes: float | None = None
-    engine: str = "thread"
+    engine: Engine = "thread"
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -330,15 +346,29 @@ def _parameters(request: Callable[..., object]) -> str:
     return "\n".join(text.partition("\n----------\n")[2] for text in texts if "\n----------\n" in text)
 
 
-def check_engine(engine: str, max_parallel: int | None) -> None:
+def check_engine(engine: Engine, max_parallel: int | None) -> None:
     """Refuse an unknown engine, and a limit that it does not keep."""
-    if engine not in ENGINES:
+    if engine == EXECUTOR:
+        raise InputError(
+            "the job ran on an executor: give that again, such as engine=client (--on client), or "
+            "engine='process' (--detach) to go on in a process of this machine"
+        )
+    if isinstance(engine, str) and engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
+    if not isinstance(engine, str | Executor) and not hasattr(engine, "get_executor"):
+        raise InputError(
+            f"engine = {engine!r}: give 'thread', 'process', a dask.distributed.Client or a concurrent.futures.Executor"
+        )
     if max_parallel is None:
         return
     positive_int(max_parallel, "max_parallel")
     if engine != "process":
         raise InputError("max_parallel is for jobs in processes of their own: give engine='process' (--detach) as well")
+
+
+def engine_name(engine: Engine) -> str:
+    """Name an engine as it is recorded."""
+    return engine if isinstance(engine, str) else EXECUTOR
 
 
 def positive_int(value: object, name: str) -> None:

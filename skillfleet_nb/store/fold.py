@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from skillfleet_nb.errors import HomeError
-from skillfleet_nb.projection import Clock
+from skillfleet_nb.job_clock import Clock
 from skillfleet_nb.store.home import is_stream
 from skillfleet_nb.store.schema import transaction
 from skillfleet_nb.store.segment_reader import read

@@ -1,15 +1,21 @@
 """Jobs that wait for a process, as files: what waits costs no memory, and a crash of whoever waited loses nothing.
 
 A job has a ticket from when it is asked for until a process has taken it.  A ticket that is held is left where it is.
+One that was lent belongs to an executor until the job is finished, and is worth something as long as the process lives
+that lent it: its executor starts the job again where a worker is lost.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.store.home import atomic_write, writing
 from skillfleet_nb.store.journal import is_alive
+from skillfleet_nb.store.locks import Busy, acquire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +23,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.store.home import Home
 
-_WAITS, _HELD = ".ticket", ".held"
+_WAITS, _HELD, _LENT = ".ticket", ".held", ".lent"
 
 
 def folder(home: Home) -> Path:
@@ -51,12 +57,12 @@ def is_queued(home: Home, stream: str) -> bool:
 def is_owned(home: Home, stream: str) -> bool:
     """Tell whether a stream has a live writer, or will have one: what neither runs nor waits has lost its process."""
     # It goes from either to the other, so that one look at each may come too early for both.
-    return is_queued(home, stream) or is_alive(home, stream) or is_queued(home, stream)
+    return any(look(home, stream) for look in (is_queued, is_lent, is_alive, is_lent, is_queued))
 
 
 def remove(home: Home, stream: str) -> None:
     """Take a job out of the queue."""
-    for suffix in (_WAITS, _HELD):
+    for suffix in (_WAITS, _HELD, _LENT):
         (folder(home) / f"{stream}{suffix}").unlink(missing_ok=True)
 
 
@@ -77,3 +83,62 @@ def _renamed(home: Home, stream: str, before: str, after: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def lend(home: Home, stream: str) -> str:
+    """Give a job to an executor of this process; return the name of the file whose lock says that it lives."""
+    place = folder(home)
+    with writing(place):
+        place.mkdir(mode=0o700, exist_ok=True)
+        lender = _lender(place)
+        atomic_write(place / f"{stream}{_LENT}", lender.encode())
+    return lender
+
+
+def is_lent(home: Home, stream: str) -> bool:
+    """Tell whether an executor of a live process has a job."""
+    place = folder(home)
+    try:
+        return _is_locked(place / (place / f"{stream}{_LENT}").read_text("utf-8"))
+    except OSError:
+        return False
+
+
+def is_seen_to_live(home: Home, lender: str) -> bool:
+    """Tell whether the lock of a lender, by the name that :meth:`lend` returned, is seen to be held from here."""
+    try:
+        return _is_locked(folder(home) / lender)
+    except OSError:
+        return False
+
+
+def _is_locked(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        os.close(acquire(path, shared=True))
+    except Busy:
+        return True
+    return False
+
+
+@functools.cache  # one for all jobs that this process lends: a descriptor each would soon be too many
+def _lender(place: Path) -> str:
+    """Hold a lock until this process ends; return the name of its file."""
+    file = place / f"lender-{os.urandom(8).hex()}.lock"
+    lock = acquire(file)
+    owner = os.getpid()
+
+    def forget() -> None:
+        if os.getpid() == owner:
+            file.unlink(missing_ok=True)
+
+    atexit.register(forget)
+
+    def part() -> None:
+        os.close(lock)  # or an orphan would keep it alive
+        _lender.cache_clear()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=part)
+    return file.name

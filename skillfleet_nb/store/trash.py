@@ -16,7 +16,7 @@ from skillfleet_nb.store import parquet
 from skillfleet_nb.store.backups import size
 from skillfleet_nb.store.home import atomic_write, writing
 from skillfleet_nb.store.locks import Busy, locked
-from skillfleet_nb.store.tickets import is_queued
+from skillfleet_nb.store.tickets import is_lent, is_queued
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def put(home: Home, job_id: str, name: str) -> Deleted:
         If the home cannot be written.
     """
     place, entry = home.journal_dir(job_id), would_put(home, job_id, name)
-    if is_queued(home, job_id):
+    if is_queued(home, job_id) or is_lent(home, job_id):
         raise JobError(f"job {name!r} waits in the queue: cancel it, or wait until it ends.")
     with writing(home.trash):
         home.trash.mkdir(exist_ok=True)

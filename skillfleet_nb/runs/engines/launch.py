@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.events import JobCreated, JobState, Resumed, StateChanged
 from skillfleet_nb.runs.engines import processes
+from skillfleet_nb.runs.engines.executors import lend, refuse_dead
 from skillfleet_nb.runs.engines.parcel import Parcel, keep
 from skillfleet_nb.runs.engines.queue import Queue, Ticket
 from skillfleet_nb.runs.interrupts import keep_from_here
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.jobs.job import Job
+from skillfleet_nb.runs.request import engine_name
 from skillfleet_nb.store import Journal, Trail, read_requests
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def start(home: Home, prepared: Prepared, explain: Callable[[Prepared], Sequence
         optimizer=spec.optimizer,
         program=spec.program,
         metric=spec.metric,
-        engine=request.engine,
+        engine=engine_name(request.engine),
         seed=spec.seed,
         budget_usd=spec.budget.usd,
         tags=tuple(request.tags),
@@ -88,10 +90,11 @@ def start_again(home: Home, prepared: Prepared, before: Progress, cache_dir: str
 
 def _packed(prepared: Prepared, home: Home, cache_dir: str | None = None) -> bytes | None:
     """Pack what a run needs; None for a run of this process that holds on to what cannot travel."""
+    refuse_dead(prepared.request.engine)
     try:
         return Parcel.of(home, prepared.request, cache_dir).packed
     except InputError:
-        if prepared.request.engine == "process":
+        if prepared.request.engine != "thread":
             raise
         return None
 
@@ -109,6 +112,10 @@ def _launch(job: Job, journal: Journal, events: Sequence[Payload], prepared: Pre
             Ticket.of_now(job.id, prepared.request.max_parallel).write(home)
             journal.close()
             Queue(home).tend()
+            return job
+        if not isinstance(engine := prepared.request.engine, str):
+            journal.close()
+            lend(home, job.id, engine)
             return job
         return job.start(prepared.execution(home, journal, EarlierAttempts.of(home, job.id)), journal)
     except BaseException:

@@ -56,7 +56,9 @@ class Parcel:
         """Put DSPy's settings of now to a run; `cache_dir` is used in place of its folder."""
         import dspy
 
-        request = replace(request, recommendation=None)  # of a higher layer, and recorded
+        # what is of a higher layer is recorded; an executor runs the job elsewhere, in a process of its own
+        engine = request.engine if isinstance(request.engine, str) else "process"
+        request = replace(request, recommendation=None, engine=engine)
         return cls(home, request, dspy.settings.adapter, cache_dir or _cache_dir())
 
     def parts(self) -> dict[str, Any]:

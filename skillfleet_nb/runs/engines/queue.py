@@ -213,17 +213,21 @@ def place_in_words(home: Home, job_id: str) -> str:
 
 def ask(home: Home, job_id: str, what: Literal["cancel", "pause", "unpause"]) -> None:
     """Ask something of a job of another process, or of one that has none yet, and for which it is done here."""
-    if not tickets.is_queued(home, job_id) or not _settled(home, job_id, what):
+    if not _waits(home, job_id) or not _settled(home, job_id, what):
         request(home, job_id, what)
     if what == "unpause":
         Queue(home).tend()
+
+
+def _waits(home: Home, job_id: str) -> bool:
+    return tickets.is_queued(home, job_id) or tickets.is_lent(home, job_id)
 
 
 def _settled(home: Home, job_id: str, what: Literal["cancel", "pause", "unpause"]) -> bool:
     """Do what is asked of a job that waits; return False where it has just been started."""
     try:
         with Journal(home, job_id) as journal:
-            if what == "cancel" and tickets.is_queued(home, job_id):
+            if what == "cancel" and _waits(home, job_id):
                 reason = str(StopKind.CANCELLED)
                 stopped = StateChanged(state=JobState.CANCELLED, stop_kind=StopKind.CANCELLED, stop_reason=reason)
                 journal.append(stopped, sync=True)

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import traceback
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,9 @@ def main(root: str, job_id: str, alive: int, slot: int) -> int:
     tickets.remove(home, job_id)  # whoever started this process may have been killed before it did
     threading.Thread(target=_watch, args=(home,), name="skillfleet-queue", daemon=True).start()
     try:
-        return _run(home, job_id, alive)
+        with Journal(home, job_id, alive=alive) as journal:
+            clean_output(journal.redactor)  # the program's modules and their threads print too
+            return run_kept(home, journal, alone=True)
     finally:
         os.close(slot)
         _tend(home)
@@ -61,19 +63,28 @@ def _tend(home: Home) -> None:
         Queue(home).tend()
 
 
-def _run(home: Home, job_id: str, alive: int) -> int:
-    with Journal(home, job_id, alive=alive) as journal:
-        clean_output(journal.redactor)  # the program's modules and their threads print too
-        heard = EarlierAttempts.of(home, job_id).heard
-        is_cancelled = partial(_is_cancelled, home, job_id, heard)
+def run_kept(home: Home, journal: Journal, *, alone: bool) -> int:
+    """Run a job from its parcel; the exit status tells whether it came to anything.
+
+    Parameters
+    ----------
+    journal
+        The job's; it is closed by its owner.
+    alone
+        Whether this process runs this job and nothing else: its folder and settings are the job's.
+    """
+    heard = EarlierAttempts.of(home, journal.stream).heard
+    is_cancelled = partial(_is_cancelled, home, journal.stream, heard)
+    with ExitStack() as inside:
         try:
-            execution = _prepare(home, journal, is_cancelled)
+            execution = _prepare(home, journal, is_cancelled, inside, alone=alone)
         except RunStopped as stop:
             state = JobState.CANCELLED if stop.kind is StopKind.CANCELLED else JobState.FAILED
             journal.append(StateChanged(state=state, stop_kind=stop.kind, stop_reason=stop.reason), sync=True)
             return 0 if state is JobState.CANCELLED else 1
-        except BaseException as exc:  # noqa: BLE001  this is where the process ends
-            _log_error()  # first: who hears that it failed finds the reason there
+        except BaseException as exc:  # noqa: BLE001  this is where the process ends, or the errand
+            if alone:
+                _log_error()  # first: who hears that it failed finds the reason there
             error = f"{type(exc).__name__}: {exc}"[:1000]
             failed = StateChanged(state=JobState.FAILED, stop_kind=StopKind.ERROR, stop_reason="error", error=error)
             journal.append(failed, sync=True)
@@ -98,7 +109,9 @@ def _is_cancelled(home: Home, job_id: str, heard: int) -> bool:
     return any(r.command == "cancel" for r in read_requests(home, job_id)[heard:])
 
 
-def _prepare(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> Execution:
+def _prepare(
+    home: Home, journal: Journal, is_cancelled: Callable[[], bool], inside: ExitStack, *, alone: bool
+) -> Execution:
     from skillfleet_nb.lm.prices import stay_offline
 
     stay_offline()
@@ -107,8 +120,10 @@ def _prepare(home: Home, journal: Journal, is_cancelled: Callable[[], bool]) -> 
     from skillfleet_nb.runs.engines.parcel import read
     from skillfleet_nb.runs.kinds import prepare_kind
 
-    parcel = read(home, journal.stream, move=True)
-    if parcel.adapter is not None:
+    parcel = read(home, journal.stream, move=alone)
+    if not alone:
+        inside.enter_context(parcel.under())
+    elif parcel.adapter is not None:
         dspy.configure(adapter=parcel.adapter)
     if parcel.cache_dir is None:
         dspy.configure_cache(enable_disk_cache=False)

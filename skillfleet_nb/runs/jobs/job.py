@@ -383,6 +383,7 @@ class Job(Readable):
         rows.append(("state", p.state_in_words))
         if (pid := self.pid) is not None:
             rows.append(("process", str(pid)))
+        rows += [("worker", p.worker)] if p.worker else []
         if p.attempts > 1:
             rows.append(("attempts", str(p.attempts)))
         if p.question is not None:

@@ -59,6 +59,8 @@ class Progress(JobRecord):
 
             Queue(self.home).tend()
             self.phase = place_in_words(self.home, self.job_id)
+        elif self.state is JobState.PENDING and tickets.is_lent(self.home, self.job_id):
+            self.phase = "waiting: for a worker of its executor"
         elif self.phase.startswith("waiting: "):
             self.phase = ""
 
