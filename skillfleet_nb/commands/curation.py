@@ -26,6 +26,12 @@ A deleted job is in no list, count or advice. Its folder stays whole in `trash/`
 `--undo` brings it back, by name, or without one the job that was deleted last. `--empty-trash` says what it would
 delete for good and asks: all jobs in the trash, and images and files that nothing else in the home refers to."""
 
+_ERASE = """Erase jobs for good: from the journal or the trash, from all backups and from the database.
+
+Programs, images and files that nothing else refers to go with them, and so do databases in backups, which are made
+anew where they are needed. The audit trail keeps what was erased, its size and SHA-256, by whom, and whether anything
+of it was found again. Exports are not touched: those that may hold something of it are named."""
+
 
 @command(
     "rename",
@@ -124,6 +130,33 @@ def _delete(c: Context, a: argparse.Namespace) -> Note:
         return Note(f"would move {what} into the trash")
     undo = f"delete {_quoted(d.name for d in gone)} --undo"
     return Note(f"moved {what} into the trash; {as_typed(undo)} brings them back")
+
+
+@command(
+    "erase",
+    "erase jobs for good, from backups too, with a proof in the audit trail",
+    _NAMES,
+    argument("--dry-run", action="store_true", help="only tell what would be erased"),
+    argument("--yes", action="store_true", help="do it without asking"),
+    about=_ERASE,
+    examples=("erase intents --dry-run", "erase intents --yes"),
+    task="Keep",
+    place=25,
+)
+def _erase(c: Context, a: argparse.Namespace) -> Note:
+    would = c.fleet.curation.erase(a.names, dry_run=True)
+    told = "\n".join(f"{one.name} ({one.job_id}): {one.in_words}" for one in would)
+    if a.dry_run:
+        return Note(f"would erase {told}")
+    what = f"{counted(len(would), 'job')} ({', '.join(one.name for one in would)}) for good, from backups too"
+    if not (a.yes or agreed(f"Erase {what}?")):
+        raise InputError(f"erase would erase {what}: --yes does it")
+    lines = []
+    for one in c.fleet.curation.erase([one.job_id for one in would]):
+        lines.append(f"erased {one.name} ({one.job_id}): {one.in_words}")
+        lines.append(f"still named in {', '.join(one.named_in)}" if one.named_in else "nothing of it was found again")
+        lines += [f"an export that may hold it: {place}" for place in one.exports]
+    return Note("\n".join(lines))
 
 
 def _emptied(c: Context, a: argparse.Namespace) -> Note:

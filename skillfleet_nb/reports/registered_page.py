@@ -15,6 +15,7 @@ from skillfleet_nb.reports.program_page import predictors_html, predictors_text
 from skillfleet_nb.reports.registry_timeline import SHOWN, legend, timeline
 from skillfleet_nb.reports.registry_uses import Use, in_words
 from skillfleet_nb.runs.tryout import ask
+from skillfleet_nb.store import Trail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,7 +128,9 @@ class RegisteredProgram(Readable):
 
     def save(self, path: str | Path) -> Path:
         """Write it as JSON, which ``program.load(path)`` of DSPy reads; raises `InputError` where it cannot."""
-        return save_state(self.state, path)
+        file = save_state(self.state, path)
+        Trail(self.home).record("export", str(path), self.label)
+        return file
 
     def ask(self, inputs: Mapping[str, Any], *, lm: Model | None = None, onto: Program | None = None) -> Tryout:
         """Try it on an input; see :meth:`skillfleet_nb.reports.stored_programs.StoredProgram.ask`."""

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from skillfleet_nb.store.home import Home
 
 Action = Literal[
-    "job.start", "job.resume", "job.cancel", "job.delete", "job.restore", "trash.empty", "program.register",
-    "program.promote", "export", "home.compact", "home.reset", "home.restore", "audit.accept",
+    "job.start", "job.resume", "job.cancel", "job.delete", "job.restore", "job.erase", "trash.empty",
+    "program.register", "program.promote", "export", "home.compact", "home.reset", "home.restore", "audit.accept",
 ]  # fmt: skip
 """What is done to a home otherwise than by request to a server."""
 
@@ -184,6 +184,14 @@ class Trail:
         rows = [{"line": event.seq, "at": event.at, **event.fields} for _, event in self._lines() if event is not None]
         columns = ["line", "at", "user", "action", "target", "detail", "status", "error", "job"]
         return pd.DataFrame(rows, columns=columns)
+
+    def exports(self, job_id: str = "") -> list[str]:
+        """List where something was exported to and still is, or may be; with a job, since that was started."""
+        entries = self.entries()
+        began = entries[(entries.action == "job.start") & (entries.target == job_id)].line
+        since = entries[entries.line >= (began.iloc[0] if len(began) else 0)]
+        targets = dict.fromkeys(since[since.action == "export"].target)
+        return [target for target in targets if "://" in target or Path(target).exists()]
 
     def verify(self, checkpoint: str | None = None) -> Verified:
         """Look whether the trail is as it was written: no line altered, added, moved, or removed, also at its end.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError, unknown
 from skillfleet_nb.format import counted, expanded
-from skillfleet_nb.store import backups, compaction, guard, schema, tickets, trash
+from skillfleet_nb.store import backups, compaction, erasure, guard, schema, tickets, trash
 from skillfleet_nb.store.access import READ_WAIT_S, Access
 from skillfleet_nb.store.audit import Trail
 from skillfleet_nb.store.connections import Allowed
@@ -306,6 +306,27 @@ class Store:
         finally:
             self._access.forget([one.job_id for one in moved])
         return moved
+
+    def erase(self, jobs: Mapping[str, str], *, dry_run: bool = False) -> list[erasure.Erased]:
+        """Erase jobs, names by id, wherever the home has them: journal, trash, backups, database, and what is theirs.
+
+        The audit trail keeps what was erased, its size and hash, and by whom.  With `dry_run` it is only told.
+
+        Raises
+        ------
+        JobError, HomeError
+            If one is at work; if the home cannot be written, or is compacted just now.  Nothing is erased then.
+        """
+        if busy := next((name for job_id, name in jobs.items() if tickets.is_owned(self.home, job_id)), None):
+            raise JobError(f"job {busy!r} is at work: cancel it, or wait until it ends.")
+        doomed = [erasure.would_erase(self.home, job_id, name) for job_id, name in jobs.items()]
+        if dry_run:
+            return doomed
+        with self._alone():
+            for one in doomed:
+                erasure.erase(self.home, one)
+        self.rebuild()  # of rows that are deleted DuckDB keeps the bytes
+        return [erasure.proved(self.home, one) for one in doomed]
 
     def restore(self, backup: str | Path) -> ResetReport:
         """Bring back the jobs and programs of a backup; those of the home stay, and so does the backup.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.tickets import is_lent, is_queued
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from skillfleet_nb.store.home import Home
@@ -138,20 +139,27 @@ def _unreferenced(home: Home) -> list[Path]:
         return []
     settled = time.time() - _SETTLED_S
     left = {b.name.partition(".")[0].encode(): b for b in home.blobs.iterdir() if b.stat().st_mtime < settled}
-    for text in _texts(home) if left else ():
-        for digest in _DIGEST.findall(text):
-            left.pop(digest, None)
+    for file in files_but(home, {home.trash, home.blobs}) if left else ():
+        for text in texts_of(file):
+            for digest in _DIGEST.findall(text):
+                left.pop(digest, None)
     return sorted(left.values())
 
 
-def _texts(home: Home) -> Iterator[bytes]:
-    """Yield what may hold references: everything in the home but its trash, blobs and database."""
-    apart = {home.trash, home.blobs}
+def files_but(home: Home, apart: Collection[Path]) -> Iterator[Path]:
+    """Yield the files of a home but its database, and those that are, or lie in, what is set apart."""
     for place in home.root.iterdir():
-        if place in apart or place.name.startswith(home.database.name):
+        if place.name.startswith(home.database.name):
             continue
         for file in [place] if place.is_file() else place.rglob("*"):
-            if file.suffix == ".parquet":
-                yield from (line for line, _ in parquet.raw_lines(file))
-            elif file.is_file():
-                yield file.read_bytes()
+            if file.is_file() and not (file in apart or any(folder in apart for folder in file.parents)):
+                yield file
+
+
+def texts_of(file: Path) -> Iterator[bytes]:
+    """Yield what a file says: of a compacted segment its lines; nothing of one that has just gone."""
+    with suppress(FileNotFoundError):
+        if file.suffix == ".parquet":
+            yield from (line for line, _ in parquet.raw_lines(file))
+        else:
+            yield file.read_bytes()

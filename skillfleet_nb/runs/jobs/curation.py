@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Store
+    from skillfleet_nb.store.erasure import Erased
     from skillfleet_nb.store.trash import Deleted, Emptied
 
 _WAIT_S = 10.0  # for others who write at this moment; one takes some milliseconds
@@ -144,6 +145,37 @@ class Curation:
         named = ", ".join(one.job_id for one in doomed.jobs)
         self._trail.record("trash.empty", named, f"{counted(len(doomed.jobs), 'job')}, {counted(doomed.blobs, 'file')}")
         return trash.empty(self._store.home)
+
+    def erase(self, jobs: Sequence[str], *, dry_run: bool = False) -> list[Erased]:
+        """Erase jobs for good, of the journal or the trash, from backups and the database too.
+
+        Programs, images and files that nothing else refers to go with them.  The audit trail keeps a proof: what was
+        erased, its size and SHA-256, and whether anything of it was found again.
+
+        Parameters
+        ----------
+        jobs
+            Names or ids.
+        dry_run
+            Whether only to tell what would be erased.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such job.
+        JobError
+            If one is at work; nothing is erased then.
+        """
+        in_trash = {one.job_id: one.name for one in self.deleted()}
+        doomed: dict[str, str] = {}
+        for job in jobs:
+            thrown = {job_id: name for job_id, name in in_trash.items() if job in {job_id, name}}
+            doomed |= thrown or {found.id: found.name for found in [self._find(job)]}
+        erased = self._store.erase(doomed, dry_run=dry_run)
+        if not dry_run:
+            for one in erased:
+                self._known.pop(one.job_id, None)
+        return erased
 
     def _all(self, jobs: Sequence[str]) -> list[Job]:
         """Find jobs, each once; nothing is changed where one of them is not found."""
