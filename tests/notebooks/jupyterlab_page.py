@@ -30,6 +30,7 @@ AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 _START_S, _PATIENCE_S = 300, 600  # a busy machine starts and draws late
+_LOOK_MS = 100  # by default it looks at every frame, for which the browser draws all the time
 _WIDTH, _PART = 1280, 1600  # pixels of a picture
 _AROUND = 120  # pixels of menus and bars
 _SETTINGS = {
@@ -91,7 +92,7 @@ class LabPage:
         # One document on an empty workspace: no launcher, nothing restored.
         self._page.goto(f"{base}/doc/tree/{notebook}?token={token}&reset", wait_until="domcontentloaded")
         self._page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-        self._page.wait_for_function(_READY)
+        self._page.wait_for_function(_READY, polling=_LOOK_MS)
 
     @property
     def width(self) -> int:
@@ -108,11 +109,11 @@ class LabPage:
 
     def await_idle(self) -> None:
         """Wait until every cell has run and the kernel is idle."""
-        self._page.wait_for_function(_DONE)
+        self._page.wait_for_function(_DONE, polling=_LOOK_MS)
 
     def await_kernel(self) -> None:
         """Wait until the kernel is idle, whatever cells have run."""
-        self._page.wait_for_function(_READY)
+        self._page.wait_for_function(_READY, polling=_LOOK_MS)
 
     def run_all(self) -> None:
         """Run every cell, and wait until the kernel is idle."""
@@ -137,12 +138,12 @@ class LabPage:
         """Load the page anew; its kernel goes on."""
         self._page.reload(wait_until="domcontentloaded")
         self._page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-        self._page.wait_for_function(_READY)
+        self._page.wait_for_function(_READY, polling=_LOOK_MS)
 
     def restart(self) -> None:
         """Restart the kernel, and wait until the new one is idle."""
         self._page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
-        self._page.wait_for_function(_READY)
+        self._page.wait_for_function(_READY, polling=_LOOK_MS)
 
     def end_kernel(self) -> None:
         """End the kernel, and start no other."""
