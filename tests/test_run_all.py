@@ -12,7 +12,7 @@ import pytest
 SCRIPT = Path(__file__).with_name("run_all.py")
 MAKEFILE = """
 lint browser notebooks:
-\t@echo did $@
+\t@touch $$TMPDIR/$@; echo did $@; echo in $$TMPDIR
 types:
 \t@echo did $@; {types}
 unit:
@@ -32,6 +32,8 @@ def test_all_parts_run_and_the_end_sums_them_up(tmp_path: Path, types: str, stat
     assert ran.returncode == status, ran.stderr
     for part in ("lint", "types", "browser", "notebooks"):
         assert f"did {part}\n" in ran.stdout
+    (folder,) = {line.removeprefix("in ") for line in ran.stdout.splitlines() if line.startswith("in ")}
+    assert not Path(folder).exists(), "their temporary files go with them"
     *parts, skips, chromium = ran.stdout.partition("=== all parts ===\n")[2].splitlines()
     told = {line.split()[0]: line.split()[1] for line in parts}
     assert told == {
