@@ -98,8 +98,8 @@ def test_the_page_has_the_dashboard_of_notebooks(browser: Browser, address: str,
     expect(names).to_have_text(["the one", "run 0"])
     page.get_by_role("button", name="Undo").click()
     expect(names).to_have_text(["run 1", "run 0"])
-    for name, words in {"Trends": "Trends", "Insights": "What the runs say", "Money": "Return on money"}.items():
+    for name in ("Trends", "Insights", "Money"):
         page.get_by_role("button", name=name, exact=True).click()
-        expect(page.locator(".sf-page")).to_contain_text(words)
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
         expect(names.first).to_be_hidden()
     context.close()

@@ -368,7 +368,7 @@ function render({ model, el }) {
   }
 
   function activate(row, { focus } = {}) {
-    active?.getElement?.()?.classList.remove("sf-active");
+    active?.getElement?.()?.classList?.remove("sf-active");
     active = row;
     if (!row) return;
     row.getElement().classList.add("sf-active");
