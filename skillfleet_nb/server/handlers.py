@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from skillfleet_nb.server.service import Service
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{32}")  # how Jupyter names whoever has nothing but its token
+_VERSION = version("skillfleet-nb")
 TOKEN_USER = "token"  # noqa: S105  a name, no token
 _MB = 1_000_000
+_LINGER = 16 * _MB  # of a body that is too large, read on so that its sender hears why; then the connection is closed
 _FINAL_S = 300  # how long nobody need ask again about a job that is complete; a note or a tag may yet be added
 
 
@@ -75,12 +77,7 @@ class Base(APIHandler):
             Naming what is missing.
         """
         if self.current_user is None:
-            raise RefusedError(
-                HTTPStatus.UNAUTHORIZED,
-                "no token, or a wrong one: send the header 'Authorization: token TOKEN' with the server's token, which "
-                "`jupyter server list` tells on its machine",
-                **{"WWW-Authenticate": "token"},
-            )
+            raise self._nobody()
         allowed = self.authorizer.is_authorized(self, self.current_user, permission, resource)
         if not await ensure_async(allowed):
             raise RefusedError(
@@ -88,6 +85,14 @@ class Base(APIHandler):
                 f"{self.user} may not {permission} {resource.partition(':')[2]}: "
                 "ask who runs the server for another role",
             )
+
+    def _nobody(self) -> RefusedError:
+        return RefusedError(
+            HTTPStatus.UNAUTHORIZED,
+            "no token, or a wrong one: send the header 'Authorization: token TOKEN' with the server's token, which "
+            "`jupyter server list` tells on its machine",
+            **{"WWW-Authenticate": "token"},
+        )
 
     def refuse(self, exc: BaseException, *, is_named_in_path: bool = False) -> None:
         """Answer with what was wrong."""
@@ -133,21 +138,28 @@ class Handler(Base):
         super().initialize(service)
         self._routes = routes
         self._body = bytearray()
-        self._is_too_large, self._most = False, 0
+        self._is_too_large, self._received, self._most = False, 0, 0
         self._refused: Exception | None = None
 
     async def prepare(self) -> None:  # type: ignore[override]  # as APIHandler does
         """Look at who asks, before any of the body is read; who is refused is told so once it is read.
 
-        An answer that comes before would be lost: the server would close the connection on what is still sent.
+        An answer that comes before would be lost: the server would close the connection on what is still sent.  Who
+        asks before sending, as curl does with what is large, is told at once.
         """
         try:
             await super().prepare()
             if self.current_user is not None and not self._reads:
                 megabytes = await self.service.off_loop(lambda: self.service.fleet.settings.serving.max_body_mb)
                 self._most = int(megabytes * _MB)
+                if int(self.request.headers.get("Content-Length", 0)) > self._most:
+                    self._refused = self._too_large()
         except Exception as exc:  # noqa: BLE001  told as any other
             self._refused = exc
+        if self.current_user is None:
+            self._refused = self._nobody()
+        if self._refused is not None and self.request.headers.get("Expect") == "100-continue":
+            self.refuse(self._refused)
 
     @property
     def methods(self) -> Sequence[str]:
@@ -159,10 +171,20 @@ class Handler(Base):
         return self.request.method in {"GET", "HEAD"}
 
     def data_received(self, chunk: bytes) -> None:
-        """Take in a piece of the body; what is too much is let go."""
-        self._is_too_large = self._is_too_large or len(self._body) + len(chunk) > self._most
+        """Take in a piece of the body; what is too much is let go, and of that not all is waited for."""
+        self._received += len(chunk)
+        self._is_too_large = self._received > self._most
         if not self._is_too_large:
             self._body += chunk
+        elif self._received > self._most + _LINGER and not self._finished:
+            self.refuse(self._refused or self._too_large())
+
+    def _too_large(self) -> RefusedError:
+        return RefusedError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"the body is larger than the {self._most:,} bytes that are allowed: name a file of the server's in "
+            "place of rows, or raise max_body_mb under [serving] in config.toml",
+        )
 
     @allow_unauthenticated  # answered as a problem, not with a page to log in at
     async def get(self, **path: str) -> None:
@@ -207,11 +229,7 @@ class Handler(Base):
         if self._refused is not None:
             raise self._refused
         if self._is_too_large:
-            raise RefusedError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"the body is larger than the {self._most:,} bytes that are allowed: name a file of the server's in "
-                "place of rows, or raise max_body_mb under [serving] in config.toml",
-            )
+            raise self._too_large()
         if route.reads_query:
             parameters = {
                 name: [v.decode("utf-8", "replace") for v in values]
@@ -293,7 +311,7 @@ class Health(Base):
     @allow_unauthenticated
     def get(self) -> None:
         """Tell which version this is."""
-        self.finish_json(orjson.dumps({"status": "ok", "version": version("skillfleet-nb"), "api": 1}))
+        self.finish_json(orjson.dumps({"status": "ok", "version": _VERSION, "api": 1}))
 
 
 class Document(Base):

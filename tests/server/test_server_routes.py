@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from skillfleet_nb import Fleet
@@ -12,6 +14,8 @@ from skillfleet_nb.server.openapi import document
 from skillfleet_nb.server.routes import routes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Server  # type: ignore[attr-defined]
 
 
@@ -94,6 +98,27 @@ def test_a_body_that_is_too_large_is_refused(server: Server, task: dict[str, Any
     body = json.dumps({**task, "train": rows}).encode()
     pieces = server.owner.post("/jobs", content=iter([body]), headers={"Content-Type": "application/json"})
     assert pieces.status_code == 413
+
+
+def test_a_body_of_100_mb_is_refused_without_being_read_whole(server: Server) -> None:
+    for token, status in ((server.owner.headers["Authorization"], 413), ("token wrong", 401)):
+        sent = 0
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal sent
+            for _ in range(100):
+                sent += 1
+                yield b" " * 1_000_000
+
+        headers = {"Authorization": token, "Content-Type": "application/json"}
+        told = httpx.post(f"{server.api}/jobs", content=pieces(), headers=headers, timeout=60)
+        assert (told.status_code, sent < 100) == (status, True), (sent, told.text)
+        host, _, port = server.address.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=60) as asking:  # and sends nothing of it
+            head = {"Host": host, **headers, "Content-Length": "100000000", "Expect": "100-continue"}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+            asking.sendall(f"POST /skillfleet/api/v1/jobs HTTP/1.1\r\n{lines}\r\n".encode())
+            assert asking.recv(4096).startswith(f"HTTP/1.1 {status}".encode())
     assert server.owner.get("/jobs", params={"text": "x"}).status_code == 200
 
 
