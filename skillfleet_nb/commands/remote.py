@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OFFERED = (
     "jobs", "job", "watch", "diff", "optimize", "resume", "cancel", "pause", "unpause", "answer", "estimate",
     "recommend", "headroom", "noise", "optimizers", "ensemble", "sql", "insights",
-    "trends", "roi", "forecast", "notes",
+    "trends", "roi", "forecast", "notes", "traces", "monitor", "mlflow",
 )  # fmt: skip
 """Commands that a server carries out; others are about files and homes of the machine they are typed on."""
 SERVER, TOKEN = "SKILLFLEET_SERVER", "SKILLFLEET_TOKEN"

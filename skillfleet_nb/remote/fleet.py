@@ -18,6 +18,7 @@ from skillfleet_nb.remote.connection import Connection
 from skillfleet_nb.remote.insights import RemoteInsights
 from skillfleet_nb.remote.job import RemoteJob
 from skillfleet_nb.remote.rows import all_rows, frame
+from skillfleet_nb.remote.tracing import RemoteTracing
 from skillfleet_nb.runs.creation import CreateRequest
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _ROWS, _NAMES = {"train", "val", "test"}, {"program", "metric", "lm", "prompt_lm", "creator"}
 
 
-class RemoteFleet(RemoteInsights):
+class RemoteFleet(RemoteInsights, RemoteTracing):
     """Jobs of a server, with the methods of :class:`~skillfleet_nb.Fleet`.
 
     What cannot travel is named: a program, ``"module:attribute"`` of an installed package, ``"name@version"`` of a

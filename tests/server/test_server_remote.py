@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dspy
 import pytest
 
 import skillfleet_nb as sf
@@ -230,3 +231,34 @@ def test_what_the_runs_say_is_the_same_there(
         there.notes.decide("i-0", "pinned")
     assert main(["--server", server.address, "--token", token, "trends", "--by", "week"]) == 0
     assert "mean gain" in capsys.readouterr().out
+
+
+def test_calls_and_programs_in_use_are_the_same_there(
+    there: RemoteFleet, server: Server, token: str, finished: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, job = Fleet(server.home), finished["name"]
+    assert str(there.traces(job)) == str(here.traces(job))
+    example = here.programs.of(finished["id"]).examples.popitem()[0]
+    assert there.traces(job, example).html() == here.traces(job, example).html()
+    m = sf.monitored(dspy.Predict("n -> odd: bool"), home=server.home, name="odd <i>/1")
+    with dspy.context(lm=sf.offline_lm()):
+        m(n="number 3")
+    m.close()
+    assert there.monitored == here.monitored == ["odd <i>/1"]
+    assert str(there.traces("odd <i>/1")) == str(here.traces("odd <i>/1"))
+    mine, theirs = here.usage("odd <i>/1", window="1d"), there.usage("odd <i>/1", window="1d")
+    assert theirs.facts() == mine.facts()
+    assert theirs.again("7d").window_s == 7 * 86_400
+    assert str(theirs.traces) == str(mine.traces)
+    with pytest.raises(NotFoundError, match="unknown monitored program 'even'"):
+        there.usage("even")
+    with pytest.raises(InputError, match="window='soon'"):
+        there.usage("odd <i>/1", window="soon")
+    with pytest.raises(NotFoundError, match="unknown prediction 'zz'"):
+        there.traces("odd <i>/1", "zz")
+    with pytest.raises(InputError, match="leave it out"):
+        there.export_mlflow(job, "http://127.0.0.1:5000")
+    with pytest.raises(InputError, match="set MLFLOW_TRACKING_URI"):
+        there.export_mlflow(job)
+    assert main(["--server", server.address, "--token", token, "monitor", "odd <i>/1"]) == 0
+    assert "0.017 a minute, 1" in capsys.readouterr().out
