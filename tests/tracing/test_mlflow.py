@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -14,7 +16,6 @@ import pytest
 
 import skillfleet_nb as sf
 from skillfleet_nb.errors import InputError, NotFoundError, ServerError
-from skillfleet_nb.tracing import mlflow_export
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,34 +131,47 @@ def test_what_is_told_again_changes_nothing(fleet: Fleet, client: MlflowClient, 
     assert (synced.runs, synced.same, synced.trouble) == ({}, 1, "")
 
 
-@pytest.mark.parametrize("after", [1, 2])
-def test_an_export_that_died_half_way_is_completed_and_doubles_nothing(
-    fleet: Fleet, client: MlflowClient, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch, after: int
+_DIES = """
+import os, signal, sys
+import requests, mlflow.tracking
+import skillfleet_nb as sf
+from skillfleet_nb.tracing import otel
+
+home, uri, experiment = sys.argv[1:]
+otel._BATCH = 20
+send = requests.Session.send
+
+def dying(word, nth):
+    seen = []
+    def ask(session, request, **options):
+        answer = send(session, request, **options)
+        if word in request.url:
+            seen.append(word)
+        if len(seen) == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return answer
+    return ask
+
+for word, nth in [("runs/create", 1), ("artifacts", 1), ("v1/traces", 1), ("v1/traces", 2), ("runs/update", 1)]:
+    if not (pid := os.fork()):
+        requests.Session.send = dying(word, nth)
+        sf.Fleet(home).export_mlflow("odd", uri, experiment=experiment)
+        os._exit(0)
+    print(word, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+def test_exporting_processes_that_are_killed_one_after_the_other_double_nothing(
+    fleet: Fleet, client: MlflowClient, mlflow_uri: str
 ) -> None:
-    """The death is between any two batches: what was sent, and not yet told in the tag, is sent again."""
-    from skillfleet_nb.tracing import otel
-
+    """Each dies when the server has taken what the process does not know of yet; the next goes on from there."""
     whole = facts(client, fleet.export_mlflow("odd", mlflow_uri, experiment="whole"))
-    assert len(whole["spans"]) > 60
-    experiment = f"died-{after}"
-    monkeypatch.setattr(otel, "_BATCH", 20)
-    sent = 0
-
-    def dies(*args: Any, **kwargs: Any) -> None:
-        nonlocal sent
-        sent += 1
-        if sent == after:
-            raise KeyboardInterrupt
-
-    class Dying(type(client)):  # type: ignore[misc]  # the class is loaded late
-        def set_tag(self, run_id: str, key: str, value: Any, **options: Any) -> None:
-            if key == mlflow_export.SPANS:
-                dies()
-            super().set_tag(run_id, key, value, **options)
-
-    with pytest.raises(KeyboardInterrupt):
-        mlflow_export.export_job(fleet.store, fleet.job("odd"), Dying(mlflow_uri), mlflow_uri, experiment)
-    run_id = fleet.export_mlflow("odd", mlflow_uri, experiment=experiment)
+    arguments = [str(fleet.home.root), mlflow_uri, "killed"]
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", _DIES, *arguments], capture_output=True, text=True,
+                         check=False)  # fmt: skip
+    ends = [line.split()[1] for line in ran.stdout.splitlines()]
+    assert ends == ["-9"] * 5, f"{ran.stdout}{ran.stderr}"
+    run_id = fleet.export_mlflow("odd", mlflow_uri, experiment="killed")
     assert facts(client, run_id) == whole
     assert len(client.search_runs([client.get_run(run_id).info.experiment_id])) == 1
 
