@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.commands.grammar import argument, command, group
-from skillfleet_nb.commands.views import Note, Table
+from skillfleet_nb.commands.grammar import argument, command, group, written
+from skillfleet_nb.commands.views import Note, Table, Written
 from skillfleet_nb.errors import InputError, TamperedError
 from skillfleet_nb.messages import as_typed
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from skillfleet_nb.commands.context import Context
+    from skillfleet_nb.reports.compliance import Compliance
 
 _MOST_TOLD = 3
 _VERIFY = """Look whether the audit trail is as it was written: no line altered, added, moved or removed.
@@ -26,7 +27,7 @@ It is written into the trail with who accepted it, and `audit verify` goes on te
 _audit = group(
     "audit",
     "who did what in this home, and whether that record was tampered with",
-    parts_are="verify|list|accept",
+    parts_are="verify|list|report|accept",
     task="Keep",
     place=95,
 )
@@ -67,6 +68,17 @@ def _list(c: Context, a: argparse.Namespace) -> Table | Note:
     if entries.empty:
         return Note("nothing was done yet" + (f" by {a.user}" if a.user is not None else ""))
     return Table(entries[::-1].reset_index(drop=True), a.limit)
+
+
+@command(
+    "audit report",
+    "one page: what is stored where and for how long, how protected, who did what",
+    written("--out", metavar="FILE", help="write it, as .html or .txt"),
+    examples=("audit report", "audit report --out compliance.html"),
+)
+def _report(c: Context, a: argparse.Namespace) -> Compliance | Written:
+    report = c.fleet.reports.compliance()
+    return report if a.out is None else Written(report.save(a.out))
 
 
 @command(

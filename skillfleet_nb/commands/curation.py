@@ -145,9 +145,9 @@ def _delete(c: Context, a: argparse.Namespace) -> Note:
 )
 def _erase(c: Context, a: argparse.Namespace) -> Note:
     would = c.fleet.curation.erase(a.names, dry_run=True)
-    told = "\n".join(f"{one.name} ({one.job_id}): {one.in_words}" for one in would)
+    listing = "\n".join(f"{one.name} ({one.job_id}): {one.in_words}" for one in would)
     if a.dry_run:
-        return Note(f"would erase {told}")
+        return Note(f"would erase {listing}")
     what = f"{counted(len(would), 'job')} ({', '.join(one.name for one in would)}) for good, from backups too"
     if not (a.yes or agreed(f"Erase {what}?")):
         raise InputError(f"erase would erase {what}: --yes does it")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.data import Splits, TrainsetReport
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.reports.comparison import Comparison
+    from skillfleet_nb.reports.compliance import Compliance
     from skillfleet_nb.reports.stored_programs import StoredProgram, StoredPrograms
     from skillfleet_nb.runs.request import RunRequest
     from skillfleet_nb.store import Store
@@ -97,6 +98,18 @@ class Reports:
         page = write_report(chosen, self._charts, self._store, path, progress)
         Trail(self._store.home).record("export", str(path), f"report of {', '.join(job.name for job in chosen)}")
         return page
+
+    def compliance(self) -> Compliance:
+        """Say what the home stores where and for how long, how it is protected, and who did what; ``.save(path)``.
+
+        Raises
+        ------
+        HomeError, InputError
+            If the home or its settings cannot be read.
+        """
+        from skillfleet_nb.reports.compliance import compliance
+
+        return compliance(self._store, Settings.load(self._store.home.config))
 
 
 class Programs:

@@ -114,8 +114,8 @@ def proved(home: Home, erased: Erased) -> Erased:
         for file in trash.files_but(home, apart)
         if erased.job_id in str(file) or any(sign in text for text in trash.texts_of(file))
     )
-    found = f"still named in {', '.join(named_in)}" if named_in else "nothing of it was found again"
-    Trail(home).record("job.erase", erased.job_id, f"done: {erased.in_words}; {found}")
+    outcome = f"still named in {', '.join(named_in)}" if named_in else "nothing of it was found again"
+    Trail(home).record("job.erase", erased.job_id, f"done: {erased.in_words}; {outcome}")
     return replace(erased, named_in=named_in)
 
 

@@ -291,7 +291,7 @@ class Store:
             listed = ", ".join(f"{named.get(stream, stream)} ({stream})" for stream in alive)
             raise JobError(f"cannot reset while jobs run: {listed}. Cancel them, or wait until they end.")
         if dry_run or not (streams or self.home.programs_dir.is_dir()):
-            size = backups.size(self.home.journal) + backups.size(self.home.programs_dir)
+            size = sum(backups.size(self.home.journal / s) for s in streams) + backups.size(self.home.programs_dir)
             return ResetReport(self.home.backups, tuple(streams), size)
         Trail(self.home).record("home.reset", "", f"{counted(len(streams), 'job')}")
         with self._alone(), self._access.database.deleted(READ_WAIT_S):

@@ -183,7 +183,7 @@ def test_a_killed_job_reads_as_interrupted_and_is_replayed(folder: Path) -> None
     assert fleet.job("killed").state == "interrupted"
     lines = b"".join(p.read_bytes() for p in sorted((home.journal / job_id).glob("*.jsonl"))).splitlines()
     whole = [json.loads(line) for line in lines if line.endswith(b"}")]
-    known = fleet.sql("select seq, kind from events order by seq")
+    known = fleet.sql("select seq, kind from events where job_id <> 'audit' order by seq")
     assert known.seq.tolist() == [e["seq"] for e in whole] == list(range(1, len(whole) + 1))
     bought = int(job.lm_calls)
     assert bought >= 25

@@ -69,7 +69,7 @@ def test_what_cannot_be_written_is_told_before_the_work_is_done(
             assert f"cannot write '{odd}': " in (said := capsys.readouterr().err)
             assert why in said
     writers = {one.path[0] for one in tried}
-    assert writers == {"compare", "export", "notes", "plot", "program", "save", "skill", "trainset"}
+    assert writers == {"audit", "compare", "export", "notes", "plot", "program", "save", "skill", "trainset"}
     assert main(["recommend", "nothing", "--train", "nothing", "--metric", "nothing", "-o", "a b"]) == 2
     assert "-o 'a b': no variable can have this name" in capsys.readouterr().err
 

@@ -170,7 +170,7 @@ class Curation:
         doomed: dict[str, str] = {}
         for job in jobs:
             thrown = {job_id: name for job_id, name in in_trash.items() if job in {job_id, name}}
-            doomed |= thrown or {found.id: found.name for found in [self._find(job)]}
+            doomed |= thrown or {one.id: one.name for one in [self._find(job)]}
         erased = self._store.erase(doomed, dry_run=dry_run)
         if not dry_run:
             for one in erased:
