@@ -29,6 +29,7 @@ _NO_MEMBERS = (
     "better_together",
     "bootstrap_finetune",
     "labeled_fewshot",
+    "reanchor",
     "tune_signature",
     "simba",
     "copro",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Named = Program | dict[str, str]  # a candidate: itself, or its instructions by predictor
 
-Changes = Literal["instructions", "demos", "weights"]
+Changes = Literal["instructions", "demos", "weights", "decisions"]
 Auto = Literal["light", "medium", "heavy"]
 AUTO_CANDIDATES = {"light": 6, "medium": 12, "heavy": 18}
 """How many candidates MIPROv2 and GEPA of DSPy 3.4.1 take each size of search for."""

@@ -38,8 +38,8 @@ class TextChange:
 class PredictorDiff:
     """Changes of one predictor.
 
-    `instructions` is always there, changed or not; `fields` holds only descriptions and prefixes that
-    changed.  `added`, `removed` and `kept` are demos, as pairs of field name and text; a demo given
+    `instructions` is always there, changed or not; `fields` holds only descriptions, prefixes, thresholds, cuts and
+    weights that changed.  `added`, `removed` and `kept` are demos, as pairs of field name and text; a demo given
     twice counts twice.
     """
 

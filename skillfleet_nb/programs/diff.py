@@ -1,4 +1,4 @@
-"""What an optimizer changed: instructions, field descriptions and demos; ``diff_page`` makes its HTML."""
+"""What an optimizer changed: instructions, field descriptions, demos and decisions; ``diff_page`` makes its HTML."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
+_DECIDING = ("threshold", "cuts", "weights")
 _HIDDEN_FIELDS = frozenset({"augmented"})  # DSPy's own mark on bootstrapped demos
 
 
@@ -113,7 +114,23 @@ def _diff_predictor(
         if before is not None and after is not None and one != other
     ]
     instructions = TextChange("instructions", _instructions(before), _instructions(after))
-    return PredictorDiff(name, instructions, tuple(fields), tuple(rest), tuple(removed), tuple(kept))
+    changed = (*fields, *_decisions(before, after))
+    return PredictorDiff(name, instructions, changed, tuple(rest), tuple(removed), tuple(kept))
+
+
+def _decisions(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[TextChange]:
+    """List what reads a model's probabilities as decisions, where it changed; None is as DSPy has it."""
+    old, new = ((state or {}).get("fields", {}) for state in (before, after))
+    changes = [
+        TextChange(f"{key} of {output}", *(_number_text(config.get(output, {}).get(key)) for config in (old, new)))
+        for output in {**old, **new}
+        for key in _DECIDING
+    ]
+    return [change for change in changes if change.changed]
+
+
+def _number_text(value: Any) -> str | None:
+    return None if value is None else canonical_json(value)
 
 
 def _instructions(state: Mapping[str, Any] | None) -> str | None:

@@ -13,7 +13,7 @@ from skillfleet_nb.commands import resolve
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.optimizers import Shape, available, create, registry
 
-ALL = {*SMALL, "knn_fewshot", "bootstrap_finetune"}
+ALL = {*SMALL, "knn_fewshot", "bootstrap_finetune", "reanchor"}
 
 
 def test_every_optimizer_is_there_and_described(tmp_path: Any) -> None:
@@ -25,6 +25,7 @@ def test_every_optimizer_is_there_and_described(tmp_path: Any) -> None:
         "instructions",
         "demos",
         "weights",
+        "decisions",
     }
 
 
