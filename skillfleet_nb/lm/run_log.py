@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
+from collections.abc import Sized
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -143,12 +144,18 @@ def _log() -> RunLog | None:
 def _without_bars(original: Callable[..., None]) -> Any:
     """Stand for ``tqdm.__init__``: bars of threads that work for a run are disabled.
 
-    DSPy has optimizers draw bars whatever they are told, and tqdm disables bars for a whole process only.
+    DSPy has optimizers draw bars whatever they are told, and tqdm disables bars for a whole process only.  A disabled
+    bar takes itself out of the list of all bars, which DSPy empties as an evaluation begins: where several runs share a
+    process it would fail over that.  So nothing is done here but what such a bar is asked for.
     """
 
     @wraps(original)
-    def start(bar: object, *args: object, **kwargs: object) -> None:
-        original(bar, *args, **(kwargs if _log() is None else {**kwargs, "disable": True}))
+    def start(bar: Any, iterable: Any = None, desc: Any = None, total: Any = None, *args: Any, **kwargs: Any) -> None:
+        if _log() is None:
+            original(bar, iterable, desc, total, *args, **kwargs)
+            return
+        bar.iterable, bar.disable, bar.n, bar.leave = iterable, True, kwargs.get("initial", 0), True
+        bar.total = len(iterable) if total is None and isinstance(iterable, Sized) else total
 
     return start
 

@@ -7,7 +7,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import dspy
 import pytest
@@ -85,6 +85,25 @@ def test_a_run_draws_no_bars_and_leaves_dspys_trace_as_it_was(optimizer: str, tm
     drawn = io.StringIO()
     assert list(tqdm(range(2), desc="somebody's", file=drawn)) == [0, 1]
     assert "somebody's: 100%" in drawn.getvalue()
+
+
+class Emptied(tqdm):  # type: ignore[type-arg]  # of anything
+    """A bar that another evaluation, as it begins, takes out of the list of all bars."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        bar: Self = super().__new__(cls, *args, **kwargs)
+        tqdm._instances.clear()
+        return bar
+
+
+def test_bars_of_runs_that_share_a_process_do_not_fail_over_each_other(tmp_path: Path) -> None:
+    with run_log(tmp_path / "output.log", Redactor()) as log, dspy.context(**{MARK: log}):
+        assert list(Emptied(range(3))) == [0, 1, 2]
+        with Emptied(total=3, desc="evaluating") as bar:
+            bar.set_description("half")
+            bar.update(2)
+        assert (bar.total, len(Emptied([1, 2]))) == (3, 2)
+    assert "evaluating" not in (tmp_path / "output.log").read_text()
 
 
 def test_what_is_left_behind_of_a_run_is_silent_and_then_the_streams_are_given_back(

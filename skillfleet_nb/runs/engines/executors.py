@@ -137,8 +137,12 @@ def run(errand: Errand) -> str:
             again = Resumed(attempt=record.attempts + 1, budget=budget, heard=record.heard)
             journal.append_many([again, StateChanged(state=JobState.PENDING)], sync=True)
         journal.append(Placed(worker=_place()))
-        run_kept(home, journal, alone=False)
-    return str(_record(home, errand.job_id).state)
+        try:
+            run_kept(home, journal, alone=False)
+        except Exception:
+            if not _record(home, errand.job_id).state.is_finished():
+                raise
+    return str(_record(home, errand.job_id).state)  # what it came to is on record, and need not travel
 
 
 def _journal(home: Home, job_id: str) -> Journal:
