@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from jupyterlab_page import Lab
+    from jupyterlab_page import Lab, LabPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -25,6 +25,15 @@ metric = lambda example, pred, trace=None: example.intent == pred.intent"""
 TASK = "optimize program --train train --metric metric"
 
 
+DEMOS = f"%skillfleet {TASK} --optimizer labeled_fewshot --lm lm --name demos"
+INTENTS = f"%skillfleet {TASK} --optimizer labeled_fewshot --set k=8 --seed 3 --lm lm --name intents"
+BEHIND = (
+    f"%skillfleet {TASK} --optimizer bootstrap_random_search --lm slow --threads 1 "
+    "--set num_candidate_programs=400 --no-wait --name behind"
+)
+CELLS = (SET_UP, "intents_best = 42", DEMOS, INTENTS, "%skillfleet job intents", BEHIND)
+
+
 def notebook(*cells: str) -> nbformat.NotebookNode:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return nbformat.v4.new_notebook(
@@ -32,12 +41,18 @@ def notebook(*cells: str) -> nbformat.NotebookNode:
     )
 
 
-def test_one_card_tells_what_a_job_came_to_and_does_what_is_next(lab: Lab) -> None:
-    demos = f"%skillfleet {TASK} --optimizer labeled_fewshot --lm lm --name demos"
-    intents = f"%skillfleet {TASK} --optimizer labeled_fewshot --set k=8 --seed 3 --lm lm --name intents"
-    page = lab.open(notebook(SET_UP, "intents_best = 42", demos, intents, "%skillfleet job intents"), "card.ipynb")
-    page.run_all()
-    card = page.output(intents).get_by_role("region", name="monitor of job intents")
+@pytest.fixture(scope="module")
+def page(lab: Lab) -> LabPage:
+    """One notebook of which each test runs its own cells: a page and a kernel take most of the time."""
+    page = lab.open(notebook(*CELLS), "card.ipynb")
+    page.run_cell(0)
+    return page
+
+
+def test_one_card_tells_what_a_job_came_to_and_does_what_is_next(page: LabPage) -> None:
+    for at in range(1, CELLS.index(BEHIND)):
+        page.run_cell(at)
+    card = page.output(INTENTS).get_by_role("region", name="monitor of job intents")
     expect(card).to_have_count(1)
     expect(card.get_by_role("img", name=re.compile("95% interval"))).to_be_visible()
     expect(card.get_by_role("region", name="what changed in the prompts")).to_be_visible()
@@ -64,14 +79,9 @@ def test_one_card_tells_what_a_job_came_to_and_does_what_is_next(lab: Lab) -> No
     assert page.outside == []
 
 
-def test_a_job_in_the_background_has_the_same_card_live_and_a_stopped_one_is_tested(lab: Lab) -> None:
-    start = (
-        f"%skillfleet {TASK} --optimizer bootstrap_random_search --lm slow --threads 1 "
-        "--set num_candidate_programs=400 --no-wait --name behind"
-    )
-    page = lab.open(notebook(SET_UP, start), "behind.ipynb")
-    page.run_all()
-    card = page.output(start).get_by_role("region", name="monitor of job behind")
+def test_a_job_in_the_background_has_the_same_card_live_and_a_stopped_one_is_tested(page: LabPage) -> None:
+    page.run_cell(CELLS.index(BEHIND))
+    card = page.output(BEHIND).get_by_role("region", name="monitor of job behind")
     expect(card.get_by_role("group", name=re.compile("learning curve: [1-9]"))).to_be_visible()
     card.get_by_role("button", name="Stop and keep best").click()
     expect(card.get_by_text("cancelled, best of")).to_be_visible()

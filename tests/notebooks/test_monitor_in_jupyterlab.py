@@ -28,6 +28,10 @@ OPTIMIZE = (
     "--lm slow --threads 1 --set num_candidate_programs=400 --max-minutes 15"
 )
 """Longer than any test takes: each stops it by a click or an interrupt."""
+GROWS = f"{OPTIMIZE} --name grows --target 0.9 --max-calls 5000"
+HELD = f"{OPTIMIZE} --name held"
+AGAIN = f"{OPTIMIZE} --name again --no-wait -o job"
+CELLS = (SET_UP, GROWS, HELD, AGAIN, "job.monitor()")
 
 
 def notebook(*cells: str) -> nbformat.NotebookNode:
@@ -37,16 +41,23 @@ def notebook(*cells: str) -> nbformat.NotebookNode:
     )
 
 
+@pytest.fixture(scope="module")
+def page(lab: Lab) -> LabPage:
+    """One notebook of which each test runs its own cells: a page and a kernel take most of the time."""
+    page = lab.open(notebook(*CELLS), "monitor.ipynb")
+    page.run_cell(0)
+    return page
+
+
 def points(page: LabPage) -> int:
     """Count the circles and diamonds of the curve."""
-    drawn = page.output(OPTIMIZE).locator(".sf-monitor figure > svg")
+    drawn = page.output(GROWS).locator(".sf-monitor figure > svg")
     return sum((drawn.locator(f"path.sf-{kind}").get_attribute("d") or "").count("z") for kind in ("full", "part"))
 
 
-def test_the_curve_grows_and_stop_keeps_the_best_while_the_cell_runs(lab: Lab) -> None:
-    page = lab.open(notebook(SET_UP, f"{OPTIMIZE} --name grows --target 0.9 --max-calls 5000"), "monitor.ipynb")
-    page.start_all()
-    monitor = page.output(OPTIMIZE).get_by_role("region", name="monitor of job grows")
+def test_the_curve_grows_and_stop_keeps_the_best_while_the_cell_runs(page: LabPage) -> None:
+    page.run_cell(CELLS.index(GROWS))
+    monitor = page.output(GROWS).get_by_role("region", name="monitor of job grows")
     curve = monitor.get_by_role("group", name=re.compile("learning curve: [2-9] trials"))
     expect(curve).to_be_visible()
     assert points(page) >= 3
@@ -65,7 +76,8 @@ def test_the_curve_grows_and_stop_keeps_the_best_while_the_cell_runs(lab: Lab) -
     assert box is not None
     assert box["x"] + box["width"] <= 420
     monitor.get_by_role("button", name="Stop and keep best").click()
-    page.await_idle()
+    expect(monitor.get_by_text("cancelled, best of")).to_be_visible()
+    page.await_kernel()
     page.resize(page.width)
     expect(monitor).to_have_count(1)
     expect(monitor.get_by_text("cancelled, best of")).to_be_visible()
@@ -76,10 +88,9 @@ def test_the_curve_grows_and_stop_keeps_the_best_while_the_cell_runs(lab: Lab) -
     assert page.outside == []
 
 
-def test_a_waiting_cell_pauses_goes_on_and_is_interrupted(lab: Lab) -> None:
-    page = lab.open(notebook(SET_UP, f"{OPTIMIZE} --name held"), "pause.ipynb")
-    page.start_all()
-    monitor = page.output(OPTIMIZE).get_by_role("region", name="monitor of job held")
+def test_a_waiting_cell_pauses_goes_on_and_is_interrupted(page: LabPage) -> None:
+    page.run_cell(CELLS.index(HELD))
+    monitor = page.output(HELD).get_by_role("region", name="monitor of job held")
     expect(monitor.get_by_text("searching with")).to_be_visible()
     monitor.get_by_role("button", name="Pause").press("Enter")
     expect(monitor.get_by_text(re.compile(r"\d s, paused"))).to_be_visible()
@@ -88,14 +99,14 @@ def test_a_waiting_cell_pauses_goes_on_and_is_interrupted(lab: Lab) -> None:
     expect(monitor.get_by_role("button", name="Pause")).to_be_enabled()
     expect(monitor.get_by_text(re.compile(r"\d s, paused"))).to_have_count(0)
     page.interrupt()
-    page.await_idle()
     expect(monitor.get_by_text("cancelled, best of")).to_be_visible()
+    page.await_kernel()
     assert page.errors() == []
 
 
-def test_a_view_comes_back_with_its_page_and_its_clicks_are_heard(lab: Lab) -> None:
-    page = lab.open(notebook(SET_UP, f"{OPTIMIZE} --name again --no-wait -o job", "job.monitor()"), "reload.ipynb")
-    page.start_all()
+def test_a_view_comes_back_with_its_page_and_its_clicks_are_heard(page: LabPage) -> None:
+    for cell in (AGAIN, "job.monitor()"):
+        page.run_cell(CELLS.index(cell))
     monitor = page.output("job.monitor()").get_by_role("region", name="monitor of job again")
     expect(monitor.get_by_text("searching with")).to_be_visible()
     page.save()
