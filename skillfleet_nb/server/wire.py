@@ -67,7 +67,7 @@ Model: TypeAlias = Name
 
 _IN_PLACE = {
     "Program": Program, "Rows": Rows, "Metric": Metric, "Model": Model,
-    "Mapping": Mapping, "Sequence": Sequence, "Mode": Mode, "object": Any,
+    "Mapping": Mapping, "Sequence": Sequence, "Mode": Mode, "Engine": Any, "object": Any,
 }  # fmt: skip
 LOADED: dict[str, str] = {
     **dict.fromkeys(("program", "creator"), "program"),
