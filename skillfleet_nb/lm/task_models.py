@@ -75,14 +75,28 @@ def task_lm(role: TaskRole, home: Home | None = None) -> Model:
 
 
 def named_lm(text: str, home: Home | None = None) -> Model | None:
-    """Make the model that a text names: a role, one of `OWN`, or a model with its provider; None where it is none."""
+    """Make the model that a text names: a role, one of `OWN`, or a model with its provider; None where it is none.
+
+    Raises
+    ------
+    InputError
+        If DSPy refuses it.
+    """
     import dspy
+    from dspy.utils.exceptions import LMError as RefusedError
 
     if text in TASK_ROLES:
         return task_lm(text, home)
     if text in OWN:
         return own_lm(text)
-    return dspy.LM(text) if "/" in text else None
+    if "/" not in text:
+        return None
+    try:
+        return dspy.LM(text)
+    except (ValueError, TypeError, RefusedError) as error:
+        raise InputError(
+            f"lm {text!r}: {one_line(str(error))}; write PROVIDER/MODEL, such as openai/gpt-4o-mini"
+        ) from error
 
 
 def own_lm(name: str, **options: Any) -> Model:

@@ -16,7 +16,7 @@ from skillfleet_nb.commands.complete import offers
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, LMError, NotFoundError
 from skillfleet_nb.lm.fallback import with_fallbacks
-from skillfleet_nb.lm.task_models import TaskModelWarning
+from skillfleet_nb.lm.task_models import TaskModelWarning, named_lm
 from skillfleet_nb.modules import create
 
 if TYPE_CHECKING:
@@ -202,6 +202,11 @@ def test_a_role_stands_where_a_model_is_named(fleet: Fleet) -> None:
     assert {check.name: check for check in diagnosis.checks}["LM"].found == "skillfleet/offline-1"
     _, found = offers("trainset analyze train --judge ", {}, lambda: fleet)
     assert [one.text for one in found] == ["validation", "local", "offline"]
+
+
+def test_a_model_without_an_id_is_a_mistake_of_one_line() -> None:
+    with pytest.raises(InputError, match=r"lm 'openai/': .*write PROVIDER/MODEL, such as openai/gpt-4o-mini"):
+        named_lm("openai/")
 
 
 def test_the_doctor_asks_each_model(fleet: Fleet) -> None:

@@ -75,6 +75,7 @@ def test_what_is_wrong_is_told_in_one_line(server: Server, task: dict[str, Any])
         (post("/jobs", content=b"{", headers={"Content-Type": "application/json"}), 422, "Invalid JSON"),
         (post("/jobs", content=b"a=1", headers={"Content-Type": "text/plain"}), 415, "send it as application/json"),
         (post("/jobs", json={**task, "optimizer": "gepaa"}), 422, "did you mean 'gepa'?"),
+        (post("/jobs", json={**task, "lm": "openai/"}), 422, "write PROVIDER/MODEL, such as openai/gpt-4o-mini"),
         (post("/jobs", json={**task, "seed": "1"}), 422, "seed: Input should be a valid integer; given '1'"),
         (post("/jobs", json={**task, "engine": "thread"}), 422, "engine: Extra inputs are not permitted"),
         (post("/sql", json={"query": "delete from jobs"}), 422, "refused"),
