@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -23,7 +24,7 @@ from skillfleet_nb.format import counted
 from skillfleet_nb.redaction import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from skillfleet_nb.events import Choice
@@ -138,6 +139,17 @@ class Redaction(BaseModel):
             except re.error as error:
                 raise ValueError(f"{name!r} is no regular expression ({error}): {pattern!r}") from None
         return patterns
+
+
+def pattern_of(model: str, rates: Mapping[str, Rate]) -> str | None:
+    """Return the pattern whose limits hold for a model: the first that fits its name.
+
+    Examples
+    --------
+    >>> pattern_of("openai/gpt-4o", {"openai/*": Rate(requests_per_minute=5)}), pattern_of("m", {})
+    ('openai/*', None)
+    """
+    return next((pattern for pattern in rates if fnmatchcase(model, pattern)), None)
 
 
 class ServerSettings(BaseModel):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from skillfleet_nb.format import duration, money, percent
+from skillfleet_nb.format import counted, duration, money, percent
 from skillfleet_nb.html import Readable, fill, join, table, text_table
 from skillfleet_nb.lm.prices import how_to_state_a_price
 from skillfleet_nb.optimizers.rehearsal.calls import LEVEL, Shape, Use, uses
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from skillfleet_nb.advice.sizing import Sizing
+    from skillfleet_nb.config import Rate
     from skillfleet_nb.lm.prices import Price
     from skillfleet_nb.optimizers import Optimizer
 
@@ -84,6 +85,8 @@ class Forecast(Readable, BaseModel):
         None where a model has no known price; `notes` say so.
     wall_s
         Seconds.
+    bound
+        What takes most of them, in words.
     probed
         Examples that were really run to reckon this; 0 where prompts were only counted.
     past_runs
@@ -101,6 +104,7 @@ class Forecast(Readable, BaseModel):
     tokens: Interval
     cost_usd: Interval | None
     wall_s: Interval
+    bound: str = ""
     probed: int = 0
     past_runs: int = 0
     notes: tuple[str, ...] = ()
@@ -151,6 +155,14 @@ class Workload(NamedTuple):
     repeats: float | None = None
     lm: str = ""
     prompt_lm: str = ""
+    rate: Rate | None = None
+
+    def least_s(self, calls: float, tokens: float) -> float:
+        """Reckon how many seconds the provider's limit takes for so many calls, and tokens, of the program's model."""
+        if self.rate is None:
+            return 0.0
+        limits = ((calls, self.rate.requests_per_minute), (tokens, self.rate.tokens_per_minute))
+        return max(60 * n / limit for n, limit in limits if limit is not None)
 
     @property
     def shape(self) -> Shape:
@@ -218,6 +230,8 @@ def forecast(optimizer: Optimizer, workload: Workload, learned: Corrections | No
     priced = workload.price is not None and (workload.prompt_price is not None or all(r.prompt == 0 for r in runs))
     judging = workload.sizing.judging
     priced = priced and (judging is None or judging.cost_usd is not None)
+    bound = _bound(runs, workload)
+    notes.append(f"most of the time is {bound}")
     params = {k: v for k, v in optimizer.params.model_dump(mode="json", exclude_defaults=True).items() if v is not None}
     role = optimizer.prompt_role
     return Forecast(
@@ -233,10 +247,23 @@ def forecast(optimizer: Optimizer, workload: Workload, learned: Corrections | No
         tokens=interval([r.tokens for r in runs], learned.usd),
         cost_usd=interval([r.usd for r in runs], learned.usd) if priced else None,
         wall_s=interval([r.wall_s for r in runs], learned.wall),
+        bound=bound,
         probed=workload.sizing.probed,
         past_runs=learned.usd.runs,
         notes=tuple(notes),
     )
+
+
+def _bound(runs: Sequence[_Run], workload: Workload) -> str:
+    """Say in words what most of the time of a run goes to."""
+    answers, proposed, work, limited = (math.fsum(parts) for parts in zip(*(run.parts for run in runs), strict=True))
+    if workload.rate is not None and limited >= answers + proposed + work:
+        return f"waiting for the provider's limit, {workload.rate.in_words}: no thread shortens it"
+    if work >= max(answers, proposed):
+        return "work of this machine around calls: no further thread shortens it"
+    if proposed > answers:
+        return "waiting for proposals, which are written one after the other: a faster model for them shortens it"
+    return f"waiting for answers, in {counted(workload.threads, 'thread')}: more threads shorten it"
 
 
 def interval(values: Sequence[float], learned: Correction | None = None) -> Interval:
@@ -320,7 +347,10 @@ class _Run:
         longer = (input_tokens / task / s.input_tokens) ** 0.3 if task and s.input_tokens else 1.0
         slower = max(1.0, written_tokens / max(1.0, s.output_tokens)) ** 0.7 if s.latency_s > 0.05 else 3.0  # noqa: PLR2004
         threads = 1 if s.latency_s < _HERE_S else max(1, workload.threads)
-        waited = (task * s.latency_s * longer + judged_s) / threads + use.prompt * s.latency_s * slower
+        answers, proposed = (task * s.latency_s * longer + judged_s) / threads, use.prompt * s.latency_s * slower
         work = (task + use.prompt + self.judge + self.cached) * s.overhead_s + _FIXED_S
         busy, slow = noise(_WORK_SD), noise(_LATENCY_SD[s.latency_known])
-        self.wall_s = waited * (busy if s.latency_s < _HERE_S else slow) + work * busy
+        drawn = (answers + proposed) * (busy if s.latency_s < _HERE_S else slow) + work * busy
+        limited = workload.least_s(task, input_tokens + output_tokens)
+        self.wall_s = max(drawn, limited)
+        self.parts = (answers, proposed, work, limited)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.advice.forecast import Workload
 from skillfleet_nb.advice.sizing import Sizing, categories, checked_probe, probe, read_sizes
+from skillfleet_nb.config import pattern_of
 from skillfleet_nb.errors import InputError, MissingExtraError
 from skillfleet_nb.events import Landmarked
 from skillfleet_nb.runs.task import check_task
@@ -50,7 +51,7 @@ def features(task: CheckedTask) -> dict[str, Any]:
 
 def workload(task: CheckedTask, sizing: Sizing) -> Workload:
     """Put together what a forecast needs."""
-    sizes = task.sizes
+    sizes, rates = task.sizes, task.settings.rates
     return Workload(
         sizes=(sizes["train"], sizes["val"], sizes["test"]),
         sizing=sizing,
@@ -62,6 +63,7 @@ def workload(task: CheckedTask, sizing: Sizing) -> Workload:
         repeats=1.0 if getattr(getattr(task.prompt_lm, "engine", None), "repeats_itself", False) else None,
         lm=str(task.lm.model),
         prompt_lm=str(task.prompt_lm.model),
+        rate=rates[pattern] if (pattern := pattern_of(str(task.lm.model), rates)) else None,
     )
 
 

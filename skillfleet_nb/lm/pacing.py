@@ -10,9 +10,9 @@ import math
 import threading
 import time
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.config import pattern_of
 from skillfleet_nb.events import Paced
 from skillfleet_nb.lm.fallback import health_of
 from skillfleet_nb.store import Schedule
@@ -121,7 +121,7 @@ class Pacer:
         try:
             return self._lanes[model]
         except KeyError:
-            pattern = next((one for one in self._rates if fnmatchcase(str(lm.model), one)), None)
+            pattern = pattern_of(str(lm.model), self._rates)
         with self._lock:
             name = pattern or model
             if name not in self._named:

@@ -52,6 +52,27 @@ def test_a_run_buys_about_what_was_forecast(
     assert abs(told.cost_usd.expected - result.cost_usd) <= (within + 0.3) * result.cost_usd
 
 
+def test_what_bounds_the_time_is_told_and_a_providers_limit_is_reckoned_with(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path / "home")
+    slow, _ = counted_lm(Counting(latency_s=1.0))
+    quick, _ = counted_lm()
+
+    def told(lm: Any, threads: int = 1) -> Any:
+        return fleet.advice.estimate(
+            program(), **Data().splits(), metric=exact, optimizer="labeled_fewshot", lm=lm, num_threads=threads, probe=0
+        )
+
+    one, four = told(slow), told(slow, 4)
+    assert one.bound == "waiting for answers, in 1 thread: more threads shorten it"
+    assert 3 < one.wall_s.expected / four.wall_s.expected < 4.5
+    assert f"most of the time is {one.bound}" in one.notes
+    assert told(quick).bound == "work of this machine around calls: no further thread shortens it"
+    fleet.home.ensure().config.write_text('[rates."skillfleet/*"]\nrequests_per_minute = 6\n', "utf-8")
+    limited = told(slow, 4)
+    assert limited.bound == "waiting for the provider's limit, 6 requests a minute: no thread shortens it"
+    assert limited.wall_s.expected == pytest.approx(10 * limited.calls.expected)
+
+
 def test_what_the_cache_answers_is_not_bought() -> None:
     shape = Shape(train=20, val=10, predictors=1, score=0.5)
 
