@@ -24,6 +24,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGING = {"os.mkdir": 0, "os.remove": 0, "os.rename": 1, "os.rmdir": 0, "os.link": 1, "os.symlink": 1}
 """Events of the interpreter that change files, and at which argument the path is."""
 _OF_THE_SYSTEM = ("/dev/", "/proc/", "/sys/")
+_IN_MEMORY = "/dev/shm/"  # noqa: S108  people keep files there
 
 
 @dataclass
@@ -154,7 +155,8 @@ class _Hook:
             return
         for path in _written(event, arguments):
             whole = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  it need not be there any more
-            if not whole.startswith((self._own, *_OF_THE_SYSTEM)) and "__pycache__" not in whole:
+            device = whole.startswith(_OF_THE_SYSTEM) and not whole.startswith(_IN_MEMORY)
+            if not device and not whole.startswith(self._own) and "__pycache__" not in whole:
                 self.paths.append(whole)
 
 

@@ -265,13 +265,15 @@ def test_an_export_that_cannot_be_is_one_line(filled: Store, tmp_path: Path) -> 
         filled.export(tmp_path / "file")
 
 
-def test_the_attach_line_of_the_status_works_in_any_client(filled: Store) -> None:
+def test_the_attach_line_of_the_status_works_in_any_client(home: Home) -> None:
     import duckdb
 
-    status = filled.status()
+    store = fill(home)
+    store.fold()
+    status = store.status()
     assert (status.jobs, status.events) == (1, 6)
     assert (status.schema_version, status.pending_migrations) == (len(schema.MIGRATIONS), ())
-    assert status.database_bytes == filled.home.database.stat().st_size
+    assert status.database_bytes == store.home.database.stat().st_size
     assert status.journal_bytes > 0
     with duckdb.connect() as con:
         con.execute(status.attach)
