@@ -13,7 +13,7 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import shortened
 from skillfleet_nb.skills.creator.draft import Draft, Judged, SkillPlan, judged
 from skillfleet_nb.skills.creator.rules import Branch, PhaseRules
-from skillfleet_nb.skills.creator.similar import Similar, closest
+from skillfleet_nb.skills.creator.similar import Similar, closest, copied
 from skillfleet_nb.skills.skill import Skill
 from skillfleet_nb.skills.style import STYLES, Style
 from skillfleet_nb.skills.templates import list_templates, preview
@@ -173,7 +173,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
             score=best.score.score,
             original=best.score.original,
             adjusted=best.score.adjusted,
-            findings=list(best.findings),
+            findings=[*best.findings, *copied(best.draft.skill.body, there)],
             decision=decision,
             similar=[one.model_dump() for one in there],
             template=suggested,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from skillfleet_nb.skills.skill import find_skills
+from skillfleet_nb.skills.skill import Skill, find_skills
 
 if TYPE_CHECKING:
     import os
-
-    from skillfleet_nb.skills.skill import Skill
+    from collections.abc import Sequence
 
 _WORD = re.compile(r"[^\W_]{3,}")
 _COMMON: Final = frozenset(
@@ -26,6 +26,7 @@ _COMMON: Final = frozenset(
 )
 _LEAST: Final = 0.05
 _SHOWN: Final = 6
+_COPY: Final = 0.9  # cosine of the words of two bodies, from which one is the other again
 
 
 class Similar(BaseModel):
@@ -66,6 +67,34 @@ def closest(task: str, root: str | os.PathLike[str], k: int = 3) -> tuple[Simila
     asked = terms(task)
     compared = [_compared(skill, words, asked, rarity) for skill, words in zip(skills, said, strict=True)]
     return tuple(sorted((one for one in compared if one.score >= _LEAST), key=lambda one: (-one.score, one.path))[:k])
+
+
+def copied(body: str, similar: Sequence[Similar]) -> list[str]:
+    """Tell of which skills that are there a body says nearly all again, word for word or nearly so.
+
+    Parameters
+    ----------
+    body
+        Of the skill that was written.
+    similar
+        Skills that are there; one whose file is gone is left out.
+    """
+    written = terms(body)
+    told = []
+    for one in similar:
+        file = Path(one.path) / "SKILL.md"
+        if one.path and file.is_file():
+            alike = _cosine(written, terms(Skill.load(file).body))
+            if alike >= _COPY:
+                told.append(
+                    f"it says nearly what {one.name} says ({alike:.2f} of 1): extend that one, or say what is new"
+                )
+    return told
+
+
+def _cosine(one: Counter[str], other: Counter[str]) -> float:
+    dot = sum(n * other[word] for word, n in one.items())
+    return dot / math.sqrt(sum(n * n for n in one.values()) * sum(n * n for n in other.values())) if dot else 0.0
 
 
 def terms(text: str) -> Counter[str]:

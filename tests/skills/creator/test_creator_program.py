@@ -130,6 +130,12 @@ def test_a_task_that_an_existing_skill_describes_is_told(tmp_path: Path) -> None
     made = _created(lm, root=str(tmp_path))
     assert made.decision == "extend rotate-keys"
     assert made.similar[0]["name"] == "rotate-keys"
+    assert made.findings == []
+    (tmp_path / "rotate-keys" / "SKILL.md").write_text(
+        f"---\nname: rotate-keys\ndescription: {KEYS}\n---\n{made.skill.body}"
+    )
+    again = _created(writer(), root=str(tmp_path))
+    assert again.findings == ["it says nearly what rotate-keys says (1.00 of 1): extend that one, or say what is new"]
 
 
 @pytest.mark.parametrize("task", ["", "  \n", "skill", "do it", 7, None])
