@@ -80,16 +80,16 @@ def copied(body: str, similar: Sequence[Similar]) -> list[str]:
         Skills that are there; one whose file is gone is left out.
     """
     written = terms(body)
-    told = []
+    findings = []
     for one in similar:
         file = Path(one.path) / "SKILL.md"
         if one.path and file.is_file():
             alike = _cosine(written, terms(Skill.load(file).body))
             if alike >= _COPY:
-                told.append(
+                findings.append(
                     f"it says nearly what {one.name} says ({alike:.2f} of 1): extend that one, or say what is new"
                 )
-    return told
+    return findings
 
 
 def _cosine(one: Counter[str], other: Counter[str]) -> float:
