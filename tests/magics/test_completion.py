@@ -98,7 +98,7 @@ def test_variables_of_the_right_type(complete: Callable[[str], list[str]]) -> No
     assert metrics[0] == "exact"
     assert "skill_quality" in metrics, "one that a package registers"
     assert not {"classify", "rows", "word", "Signature", "small"} & set(metrics)
-    assert complete(f"{OPTIMIZE}--lm ") == ["small", "offline", "local"]
+    assert complete(f"{OPTIMIZE}--lm ") == ["small", "local", "offline"]
     data = complete(f"{OPTIMIZE}--train ")
     assert data[:3] == ["rows", "examples", "frame"]
     assert not {"numbers", "empty", "word", "classify"} & set(data)
