@@ -121,12 +121,17 @@ def killed(kills: int, folder: Path) -> list[dict[str, Any]]:
     with cluster() as client:
         client.run_on_scheduler(lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 10 * kills))
         asked = [fleet.optimize(**{**setup(m.lm, engine=client), **given, **splits(6)}) for m in models]
-        everything = 0
+        everything, dead = 0, list[int]()
+
+        def living() -> list[int]:
+            pids = [nanny.pid for nanny in client.cluster.workers.values()]
+            return [pid for pid in pids if pid and pid not in dead]
+
         for _ in range(kills):
             everything += rng.randint(20, 60)
             until(lambda least=everything: sum(m.calls for m in models) >= least)  # type: ignore[misc]  # bound at once
-            pids = until(lambda: [nanny.pid for nanny in client.cluster.workers.values() if nanny.pid])
-            os.kill(rng.choice(pids), signal.SIGKILL)
+            dead.append(rng.choice(until(living)))
+            os.kill(dead[-1], signal.SIGKILL)
         for job in asked:
             job.wait()
     states = [str(job.state) for job in asked]
