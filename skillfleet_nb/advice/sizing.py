@@ -137,7 +137,8 @@ def read_sizes(task: CheckedTask) -> Sizing:
             inputs = {name: values.get(name, "several words of text") for name in signature.input_fields}
             outputs = {name: values[name] for name in signature.output_fields if name in values}
             unknown = len(signature.output_fields) - len(outputs)
-            prompt = adapter.format(signature, list(getattr(predictor, "demos", ())), inputs)
+            with dspy.context(callbacks=[]):  # nobody asks anything: who traces calls hears of none
+                prompt = adapter.format(signature, list(getattr(predictor, "demos", ())), inputs)
             input_tokens.append(sum(count_tokens(m["content"], lm) for m in prompt))
             seen.append(media_sent(prompt, str(lm.model)))
             blank = {name: outputs.get(name, "") for name in signature.output_fields}

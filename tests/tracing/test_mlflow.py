@@ -227,12 +227,22 @@ def test_autolog_and_a_run_of_the_home_stand_side_by_side(
                 optimizer.compile(dspy.Predict("n -> odd: bool"), trainset=ROWS[:6], valset=ROWS[6:12])
         watched.close()
         mlflow.flush_trace_async_logging()
+        beside = mlflow.set_experiment("a job beside autolog").experiment_id
+        few = dspy.Predict("n -> odd: bool")
+        fleet.optimize(few, train=ROWS[:12], metric=is_right, optimizer="labeled_fewshot", name="beside",
+                       lm=sf.offline_lm(cache=False)).result()  # fmt: skip
+        mlflow.flush_trace_async_logging()
     finally:
         mlflow.dspy.autolog(disable=True, silent=True)
         mlflow.set_tracking_uri(before)
     assert fleet.sql("select lm_calls from predictions").lm_calls.tolist() == [1]
     traces = MlflowClient(mlflow_uri).search_traces(locations=[experiment])
     assert [t.data.spans[0].name for t in traces] == ["Predict.forward"], "autolog's own trace, once"
+    traces = MlflowClient(mlflow_uri).search_traces(locations=[beside])
+    calls = fleet.sql("select count(*) as n, count(distinct call_id) as different from lm_calls").iloc[0]
+    assert [s.name for t in traces for s in t.data.spans if s.parent_id is None] == ["Predict.forward"] * len(traces)
+    assert sum(s.span_type == "CHAT_MODEL" for t in traces for s in t.data.spans) == calls.n == calls.different > 0
+    fleet.curation.delete(["beside"])
     job = fleet.import_mlflow(run.info.run_id, mlflow_uri)
     row = fleet.jobs().iloc[0]
     assert (row.state, row.engine, row.tags) == ("completed", "mlflow", ["mlflow"])
