@@ -34,7 +34,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 assert mlflow.__version__ == "3.17.2", mlflow.__version__
 uri = sys.argv[1]
-until = time.monotonic() + 120
+until = time.monotonic() + 600
 while True:
     try:
         if requests.get(f"{uri}/health", timeout=2).ok:

@@ -4,7 +4,7 @@ A real tracking server in a process of its own, SQLite, on this machine. A searc
 each, with a model that answers at once: alone, under autologging with traces, and as a job of 100 calls a trial that is
 exported. Then a job of 200 trials and 20,000 calls is exported, read back through MLflow's client, and exported again.
 
-Run: ``python tests/benchmarks/bench_mlflow.py [--trials 3]``.
+Run: ``python tests/benchmarks/bench_mlflow.py [--trials 2]``.
 """
 
 # ruff: noqa: T201  a benchmark reports to the terminal
@@ -146,7 +146,7 @@ def _differences(fleet: Fleet, job_id: str, run_id: str, uri: str) -> int:
     return wrong + abs(tokens - int(mine.input_tokens.sum()))
 
 
-def run(trials: int = 3, large: int = _LARGE) -> list[dict[str, Any]]:
+def run(trials: int = 2, large: int = _LARGE) -> list[dict[str, Any]]:
     """Measure all."""
     logging.disable()
     with tempfile.TemporaryDirectory() as folder, tracking_server(Path(folder)) as uri:
@@ -174,7 +174,7 @@ def run(trials: int = 3, large: int = _LARGE) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=2)
     parser.add_argument("--large", type=int, default=_LARGE)
     asked = parser.parse_args()
     for measured in run(asked.trials, asked.large):
