@@ -9,7 +9,7 @@ from skillfleet_nb.events import CURATION, Curated, JobState, Trial
 from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.projection import JobRecord
 from skillfleet_nb.runs.jobs.curve import Curve
-from skillfleet_nb.store import follow, tickets
+from skillfleet_nb.store import follow, is_alive, tickets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,9 @@ class Progress(JobRecord):
 
             Queue(self.home).tend()
             self.phase = place_in_words(self.home, self.job_id)
-        elif self.state is JobState.PENDING and tickets.is_lent(self.home, self.job_id):
+        elif tickets.is_lent(self.home, self.job_id) and not is_alive(
+            self.home, self.job_id
+        ):  # not yet, or it was lost
             self.phase = "waiting: for a worker of its executor"
         elif self.phase.startswith("waiting: "):
             self.phase = ""

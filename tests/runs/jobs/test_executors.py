@@ -14,10 +14,10 @@ from distributed.utils import get_mp_context
 from job_kit import bought, ends, events, setup, until
 
 from skillfleet_nb.errors import HomeError, InputError, JobError
-from skillfleet_nb.events import JobState
+from skillfleet_nb.events import JobState, StateChanged
 from skillfleet_nb.runs.engines.executors import Errand, run
 from skillfleet_nb.runs.fingerprint import environment
-from skillfleet_nb.store import tickets
+from skillfleet_nb.store import Journal, tickets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -172,6 +172,22 @@ def test_a_worker_that_cannot_run_it_says_why(fleet: Fleet, tmp_path: Any) -> No
         run(good._replace(root=str(tmp_path / "elsewhere")))
     with pytest.raises(HomeError, match="does not see the locks that others hold"):
         run(good._replace(lender="lender-none.lock"))
+
+
+def test_a_job_whose_worker_is_lost_waits_for_another_and_is_cancelled_at_once(
+    fleet: Fleet, logged: Callable[..., LoggedLM]
+) -> None:
+    class Never(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            return Future()
+
+    job = fleet.optimize(**setup(logged().lm, engine=Never()))
+    with Journal(fleet.home, job.id) as journal:  # a worker, which is then lost
+        journal.append(StateChanged(state=JobState.RUNNING))
+        assert "waiting" not in job.progress.line()
+    assert "waiting: for a worker of its executor" in job.progress.line()
+    job.cancel()
+    assert job.state is JobState.CANCELLED
 
 
 def test_a_lent_job_is_somebodys_as_long_as_its_lender_lives(fleet: Fleet, client: Client) -> None:
