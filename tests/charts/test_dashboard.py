@@ -99,7 +99,8 @@ def test_what_is_opened_leads_down_and_up_again(view: Dashboard, fleet: Fleet) -
     page = Page(view)
     view.open("mipro")
     told = page.told[-1][0]
-    assert (told["title"], told["crumbs"]) == ("mipro", [("All jobs", [])])
+    traces = ("Traces", [fleet.job("mipro").id, "@traces"])
+    assert (told["title"], told["crumbs"]) == ("mipro", [("All jobs", []), traces])
     assert f"<b>{fleet.job('mipro').progress.result.verdict}</b>: +" in told["html"]
     with pytest.raises(NotFoundError):
         view.open("no such job")
