@@ -138,18 +138,24 @@ class Traces(Readable):
         inner = join(self._page(child, is_open=is_open, title=child.title) for child in shown)
         if rest := len(node.children) - len(shown):
             inner += fill("<div style='opacity:{}'>… and {} more</div>", QUIET, rest)
-        body = fill(
-            "<div style='padding-left:1.2em;border-left:1px solid {}'>{}{}</div>", LINE, _texts(node, self.read), inner
-        )
+        texts = _texts(node, self.read)
+        line = fill(
+            "{} <span style='opacity:{};font-variant-numeric:tabular-nums'>{}</span>",
+            breakable(title), QUIET, node.figures(),
+        )  # fmt: skip
+        if not texts and not inner:  # there is nothing to open
+            return fill("<div style='padding-left:1.2em'>{}</div>", line)
+        body = fill("<div style='padding-left:1.2em;border-left:1px solid {}'>{}{}</div>", LINE, texts, inner)
         return fill(
-            "<details{} data-key='{}'><summary>{} <span style='opacity:{};font-variant-numeric:tabular-nums'>{}"
-            "</span></summary>{}</details>",
-            Markup(" open") if is_open else "", node.row["span_id"], breakable(title), QUIET, node.figures(), body,
+            "<details{} data-key='{}'><summary>{}</summary>{}</details>",
+            Markup(" open") if is_open else "", node.row["span_id"], line, body,
         )  # fmt: skip
 
 
 def _texts(node: Node, read: Read | None) -> Markup:
-    """Show what went in and came out, as every example is shown."""
+    """Show what went in and came out, as every example is shown; nothing where neither was recorded."""
+    from markupsafe import Markup
+
     sent, answer = node.row["input"], node.row["output"]
     is_model = node.row["operation"] in _CALLS
     fields: list[tuple[str, object]] = []
@@ -158,7 +164,7 @@ def _texts(node: Node, read: Read | None) -> Markup:
     if answer is not None:
         came = response_fields(str(answer)) if is_model else answer_fields(answer)
         fields += [(f"→ {name}", value) for name, value in came.items()]
-    return example_html(fields, read)
+    return example_html(fields, read) if fields else Markup()
 
 
 def _lines(node: Node, indent: str) -> list[str]:

@@ -49,6 +49,7 @@ def test_a_jobs_calls_are_opened_with_the_keyboard(browser: Browser, fleet: Flee
         own.view._draw_page(focus=False)
         own.settle()
         expect(call).to_be_visible(visible=is_open)  # it stays as it was left while the job goes on
+    assert page.locator(".sf-html details").count() == 1, "a call without its texts has nothing to open"
     assert page.evaluate("document.documentElement.scrollWidth") <= 480, "parts scroll, not the page"
     assert violations(page, ".sf-dash") == []
     page.screenshot(path=str(ARTIFACTS / "dashboard-traces-dark-480.png"), full_page=True)
