@@ -1,6 +1,6 @@
 """Exporting a job to MLflow, against what ``mlflow.dspy.autolog()`` adds to the same run.
 
-A real tracking server in a process of its own, SQLite, on this machine. A search that scores candidates on 100 examples
+A real tracking server in a process of its own, SQLite, beside it. A search that scores candidates on 100 examples
 each, with a model that answers at once: alone, under autologging with traces, and as a job of 100 calls a trial that is
 exported. Then a job of 200 trials and 20,000 calls is exported, read back through MLflow's client, and exported again.
 
