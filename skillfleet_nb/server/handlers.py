@@ -139,6 +139,7 @@ class Handler(Base):
         self._routes = routes
         self._body = bytearray()
         self._is_too_large, self._received, self._most = False, 0, 0
+        self._is_read = False  # the body, whole
         self._refused: Exception | None = None
 
     async def prepare(self) -> None:  # type: ignore[override]  # as APIHandler does
@@ -179,6 +180,11 @@ class Handler(Base):
         elif self._received > self._most + _LINGER and not self._finished:
             self.refuse(self._refused or self._too_large())
 
+    def _write_problem(self, problem: Problem, headers: Mapping[str, str]) -> None:
+        if not self._is_read:  # Tornado closes the connection then, which a client would find out by its next request
+            self.set_header("Connection", "close")
+        super()._write_problem(problem, headers)
+
     def _too_large(self) -> RefusedError:
         return RefusedError(
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -199,6 +205,7 @@ class Handler(Base):
     put = patch = delete = post  # told which methods there are
 
     async def _answer(self, path: dict[str, str]) -> None:
+        self._is_read = True
         route = self._routes.get(str(self.request.method))
         if route is None:
             allowed = ", ".join(self.methods)

@@ -89,6 +89,8 @@ def test_what_is_wrong_is_told_in_one_line(server: Server, task: dict[str, Any])
         assert part in problem["detail"], problem
         assert "\n" not in problem["detail"]
         assert status != 405 or told.headers["allow"]
+    closing = [told.headers.get("connection") for told, _, _ in cases]
+    assert closing == [*[None] * (len(cases) - 1), "close"], "a client must not go on with what Tornado closes"
 
 
 def test_a_body_that_is_too_large_is_refused(server: Server, task: dict[str, Any]) -> None:
