@@ -102,6 +102,15 @@ class Embedder:
             return f"{HUB_MODEL.rpartition('/')[2]}@{PACKAGED_SHA256[:16]}"
         return str(self._name)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether its model is on this computer; nothing is loaded, and no network asked."""
+        if self._name in {None, HUB_MODEL} and importlib.util.find_spec(PACKAGED) is not None:
+            return True
+        if importlib.util.find_spec("sentence_transformers") is None:
+            return False
+        return (self._name is not None and expanded(self._name).is_dir()) or _cached_on_disk(self._name or HUB_MODEL)
+
     def check(self) -> None:
         """Make sure that there is a model to load, without loading it; raises as a call does."""
         if self._name in {None, HUB_MODEL} and importlib.util.find_spec(PACKAGED) is not None:

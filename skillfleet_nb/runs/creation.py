@@ -13,6 +13,7 @@ from skillfleet_nb.data import Splits
 from skillfleet_nb.errors import HomeError, InputError, unknown
 from skillfleet_nb.events import SkillCreated, StopKind, Warned
 from skillfleet_nb.format import counted, money, points, seen_from_here
+from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.tap import tapped_program
 from skillfleet_nb.optimizers import OptimizerParams
@@ -28,10 +29,12 @@ from skillfleet_nb.runs.request import RunRequest
 from skillfleet_nb.runs.review.reviewer import ask
 from skillfleet_nb.runs.spec import CREATE_SKILL, CreationResult
 from skillfleet_nb.runs.task import check_task
+from skillfleet_nb.skills.accessor import index_of
 from skillfleet_nb.skills.creator import PATHS, PhaseRules, closest, write_skill
 from skillfleet_nb.skills.creator.material import Material
 from skillfleet_nb.skills.creator.rules import FILE
 from skillfleet_nb.skills.creator.writing import checked_root
+from skillfleet_nb.skills.places import look
 from skillfleet_nb.skills.scoring import skill_quality
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
     from skillfleet_nb.runs.request import Engine, TaskRequest
     from skillfleet_nb.runs.spec import RunResult
+    from skillfleet_nb.skills.creator import Similar
     from skillfleet_nb.store import Home, Journal
     from skillfleet_nb.typing import Example, Model, Prediction, Program
 
@@ -147,7 +151,7 @@ class CreateRequest:
             kind = type(self.creator).__name__
             raise InputError(f"creator = a {kind}: give what sf.skill_creator() makes, or what became of it")
         # As they are now: a job that is resumed after it wrote its skill does not meet that as another one.
-        similar = closest(task, root) if root.is_dir() else ()
+        similar = similar_skills(task, root, home)
         row = dspy.Example(task=task, similar=[one.model_dump() for one in similar]).with_inputs("task", "similar")
         return RunRequest(
             creator, train=[row], metric=skill_quality, optimizer=CREATE_SKILL, review=costs,
@@ -155,6 +159,13 @@ class CreateRequest:
             budget_usd=self.budget_usd, max_calls=self.max_calls, max_tokens=self.max_tokens,
             max_minutes=self.max_minutes, engine=self.engine, name=self.name, tags=self.tags, domain="skills",
         )  # fmt: skip
+
+
+def similar_skills(task: str, root: Path, home: Home) -> tuple[Similar, ...]:
+    """Find the skills of a root that are closest to a task: by meaning where the model for that is here."""
+    if not root.is_dir() or not look(root).folders:
+        return ()
+    return closest(task, root, index=index_of(home.ensure().root, root) if Embedder().is_here else None)
 
 
 def _several(value: str | Sequence[str]) -> Sequence[str]:
@@ -296,6 +307,9 @@ class Creation(Execution):
         program = run.program.deepcopy()
         if any(getattr(p, "lm", None) is not None for p in program.predictors()):
             program = tapped_program(gate, program)
+        embedder = Embedder.of(self._home.root)
+        if program.embed is None and embedder.is_here:
+            program.embed = embedder
         with self._scorer.models(gate, _phase_callback(self._reporter.say)):
             made: Prediction = program(**task.inputs())
         gate.check()

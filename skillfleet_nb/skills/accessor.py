@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import Store
 
 
+def index_of(home: Path, root: str | Path, progress: Callable[[int, int], None] | None = None) -> SimilarityIndex:
+    """Return the similarity index of the skills under `root` that the home whose folder is `home` keeps."""
+    from skillfleet_nb.data.identity import content_hash
+    from skillfleet_nb.lm.embed import Embedder
+    from skillfleet_nb.skills.similarity.index import SimilarityIndex
+
+    name = content_hash(str(Path(root).resolve()))
+    return SimilarityIndex(home / "vectors" / name, Embedder.of(home, progress))
+
+
 class Skills:
     """Agent skills of a home.  Reached as ``fleet.skills``.
 
@@ -38,12 +48,7 @@ class Skills:
         progress
             Called as ``progress(done, total)`` while texts are embedded, after two seconds.
         """
-        from skillfleet_nb.data.identity import content_hash
-        from skillfleet_nb.lm.embed import Embedder
-        from skillfleet_nb.skills.similarity.index import SimilarityIndex
-
-        name = content_hash(str(Path(root).resolve()))
-        return SimilarityIndex(self._home / "vectors" / name, Embedder.of(self._home, progress))
+        return index_of(self._home, root, progress)
 
     def paths(self) -> pd.DataFrame:
         """Tell how often each way to a skill was taken, and what came of it; see ``docs/skill_creator.md``.

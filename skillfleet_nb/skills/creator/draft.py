@@ -20,6 +20,8 @@ from skillfleet_nb.skills.creator.similar import terms
 from skillfleet_nb.skills.document import slug
 from skillfleet_nb.skills.markdown import outline
 from skillfleet_nb.skills.scoring.score import score_skill
+from skillfleet_nb.skills.scoring.semantic import semantic_similarity
+from skillfleet_nb.skills.similarity.index import EXTEND
 from skillfleet_nb.skills.skill import Skill
 from skillfleet_nb.skills.style import Style
 
@@ -233,10 +235,10 @@ def judged(draft: Draft, task: str, further: Sequence[str] = (), embed: Embed | 
     further
         Findings of others, such as of a model.
     embed
-        Texts to vectors: semantic closeness to the task is then part of the score.
+        Texts to vectors: a draft that hardly has a word of the task is on it where its meaning is close.
     """
     skill = draft.skill
-    score = score_skill(skill, reference=task, embed=embed, style=draft.plan.style)
+    score = score_skill(skill, reference=task, style=draft.plan.style)
     # Links and sections of a hub are of its files as well, which are checked where they are written.
     problems = [f.message for f in skill.validate("v2").findings if f.severity == "error" and f.code != "SF402"]
     written = "\n".join([draft.opening, *(f"{part.heading}\n{part.content}" for part in draft.parts)])
@@ -244,15 +246,21 @@ def judged(draft: Draft, task: str, further: Sequence[str] = (), embed: Embed | 
         problems.append("nothing was written: no section says anything")
     elif all(part.words in _words(task) for part in draft.parts):
         problems.append("every section only repeats the task")
-    asked = terms(task)
-    spoken = {word[:_STEM] for word in terms(written)}
-    missing = [word for word in asked if word[:_STEM] not in spoken]
-    if draft.parts and len(asked) >= _FEWEST and len(missing) > (1 - _LEAST_COVERED) * len(asked):
+    missing = _unspoken(task, written) if draft.parts else []
+    if missing and (embed is None or semantic_similarity(written, task, embed) < EXTEND):
         problems.append(f"it says nothing of {', '.join(missing[:_SHOWN])}, of which the task speaks")
     grave = list(dict.fromkeys([*problems, *further]))
     return Judged(
         draft, score, (*grave, *draft.dropped, *draft.plan.notes), len(grave), score.improvements[:_MOST_ADVICE]
     )
+
+
+def _unspoken(task: str, written: str) -> list[str]:
+    """Return the words of a task that are not in a text, whatever their form; none where it has most of them."""
+    asked = terms(task)
+    spoken = {word[:_STEM] for word in terms(written)}
+    missing = [word for word in asked if word[:_STEM] not in spoken]
+    return missing if len(asked) >= _FEWEST and len(missing) > (1 - _LEAST_COVERED) * len(asked) else []
 
 
 def _plain(value: object) -> str:

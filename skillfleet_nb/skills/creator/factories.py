@@ -26,6 +26,7 @@ class CreatorConfig(ModuleConfig):
     docs: tuple[str, ...] = Field((), description="folders of documents to research the task in before it is written")
     review: tuple[Literal["research", "intent", "plan", "draft"], ...] = Field((), description="where to ask a person")
     ask: Any = Field(None, exclude=True, description="asks a person: ask(gate, question, details) -> text to revise by")
+    embed: Any = Field(None, exclude=True, description="texts to unit vectors, to compare skills by meaning as well")
 
     @field_validator("review", "templates", "docs", mode="before")
     @classmethod
@@ -115,7 +116,7 @@ def skill_creator(**config: Any) -> Program:
     Parameters
     ----------
     **config
-        `path`, `template`, `templates`, `root`, `docs`, `rules`, `review` and `ask`: see
+        `path`, `template`, `templates`, `root`, `docs`, `rules`, `review`, `ask` and `embed`: see
         ``%skillfleet modules info skill_creator``.
 
     Returns

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from skillfleet_nb.skills.creator.research import Found
+    from skillfleet_nb.skills.scoring.semantic import Embed
     from skillfleet_nb.skills.templates import Template
 
 Gate = Literal["research", "intent", "plan", "draft"]
@@ -78,6 +79,9 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         Where to ask a person.
     ask
         Asks: from the gate, a question and what to show, to a text to revise by, empty to go on.
+    embed
+        Texts to unit vectors, such as ``skillfleet_nb.skills.similarity.Embedder()``: skills are then near-duplicates,
+        and a draft on its task, by meaning as well as by words.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         docs: Sequence[str] = (),
         review: Sequence[Gate] = (),
         ask: Callable[[str, str, Mapping[str, str]], str] | None = None,
+        embed: Embed | None = None,
     ) -> None:
         from skillfleet_nb.skills.creator.phases import (
             SkillComplexity,
@@ -99,7 +104,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         )
 
         super().__init__()
-        self.root = root
+        self.root, self.embed = root, embed
         self.configure(rules or PhaseRules(), path, template, templates, docs, review, ask)
         self.understanding, self.complexity = SkillUnderstanding(), SkillComplexity()
         self.generation, self.validation = SkillGeneration(), SkillValidation()
@@ -157,7 +162,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         if self.path != "auto":
             branch = Branch(self.path, f"path {self.path} was asked for")  # type: ignore[arg-type]
         notes = "\n\n".join(filter(None, [notes, research.material if research is not None else ""]))
-        best, drafts = self._drafted(task, plan, template, branch, notes)
+        best, drafts = self._drafted(task, plan, template, branch, notes, there)
         return CreatedSkill(
             skill_md=best.draft.files["SKILL.md"],
             files=dict(best.draft.files),
@@ -173,7 +178,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
             score=best.score.score,
             original=best.score.original,
             adjusted=best.score.adjusted,
-            findings=[*best.findings, *copied(best.draft.skill.body, there)],
+            findings=list(best.findings),
             decision=decision,
             similar=[one.model_dump() for one in there],
             template=suggested,
@@ -243,7 +248,13 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         return plan, notes
 
     def _drafted(
-        self, task: str, plan: SkillPlan, template: Template | None, branch: Branch, notes: str
+        self,
+        task: str,
+        plan: SkillPlan,
+        template: Template | None,
+        branch: Branch,
+        notes: str,
+        similar: Sequence[Similar],
     ) -> tuple[Judged, int]:
         fast = branch.path == "fast" and template is not None
         if template is not None and fast:
@@ -251,13 +262,13 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         else:
             draft = self.generation.in_sections(task, plan, notes)
         checks = self.rules.expert.checks if branch.path == "expert" else ()
-        best = last = self._judged(draft, task, checks)
+        best = last = self._judged(draft, task, checks, similar)
         drafts = 1
         while not fast and drafts <= self.rules.revisions and not last.is_enough(self.rules.enough):
             revised = self._revised(last, task, plan, last.findings)
             if revised == last.draft:  # a model that changes nothing when told what is wrong will not the next time
                 break
-            last = self._judged(revised, task, checks)
+            last = self._judged(revised, task, checks, similar)
             best, drafts = max(best, last, key=lambda one: one.rank), drafts + 1
         for turn in range(1, _MOST_ROUNDS + 1):
             shown = {
@@ -267,12 +278,15 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
             said = self._asked("draft", "Is this the skill?", shown, turn)
             if not said:
                 break
-            best = self._judged(self._revised(best, task, plan, [said]), task, checks)  # a person's word goes first
+            best = self._judged(
+                self._revised(best, task, plan, [said]), task, checks, similar
+            )  # a person's word goes first
             drafts += 1
         return best, drafts
 
-    def _judged(self, draft: Draft, task: str, checks: Sequence[str]) -> Judged:
-        return judged(draft, task, self.validation.checked(draft, task, checks))
+    def _judged(self, draft: Draft, task: str, checks: Sequence[str], similar: Sequence[Similar]) -> Judged:
+        findings = [*self.validation.checked(draft, task, checks), *copied(draft.skill, similar, self.embed)]
+        return judged(draft, task, findings, self.embed)
 
     def _revised(self, last: Judged, task: str, plan: SkillPlan, findings: Sequence[str]) -> Draft:
         todo = [*findings, *last.further] or ["Say more exactly what to do."]

@@ -1,4 +1,7 @@
-"""Skills that may do already what a new one is asked for: the closest by their words, with what is shared."""
+"""Skills that may do already what a new one is asked for, and what is written again of them.
+
+The closest are found by meaning, or by their words where no model makes vectors; each with what is shared.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,16 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from skillfleet_nb.skills.similarity.index import DUPLICATE, RELATED, likeness
 from skillfleet_nb.skills.skill import Skill, find_skills
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+
+    from skillfleet_nb.skills.scoring.semantic import Embed
+    from skillfleet_nb.skills.similarity.index import SimilarityIndex
+    from skillfleet_nb.skills.similarity.records import Match
 
 _WORD = re.compile(r"[^\W_]{3,}")
 _COMMON: Final = frozenset(
@@ -30,7 +38,7 @@ _COPY: Final = 0.9  # cosine of the words of two bodies, from which one is the o
 
 
 class Similar(BaseModel):
-    """A skill that is there: `score` is the cosine of its name and description with the task, in [0, 1]."""
+    """A skill that is there: `score` is how close it is to the task, in [0, 1], by meaning or by words."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,10 +49,13 @@ class Similar(BaseModel):
     reason: str
 
 
-def closest(task: str, root: str | os.PathLike[str], k: int = 3) -> tuple[Similar, ...]:
-    """Find the skills under a folder whose name and description are closest to a task, best first.
+def closest(
+    task: str, root: str | os.PathLike[str], k: int = 3, index: SimilarityIndex | None = None
+) -> tuple[Similar, ...]:
+    """Find the skills under a folder that are closest to a task, best first.
 
-    Words count by how rare they are among these skills; one that shares next to nothing is left out.
+    With an index by meaning; else by the words of their names and descriptions, which count by how rare they are
+    among these skills.  One that has next to nothing to do with the task is left out.
 
     Parameters
     ----------
@@ -54,12 +65,20 @@ def closest(task: str, root: str | os.PathLike[str], k: int = 3) -> tuple[Simila
         Folder of skills.
     k
         How many at most.
+    index
+        Of these skills; it is brought up to date first.
 
     Raises
     ------
     NotFoundError
         There is no such folder.
+    HomeError
+        The index cannot be written.
     """
+    if index is not None:
+        index.build(root)
+        near = (one for one in index.query(task, k).matches if one.score >= RELATED)
+        return tuple(_by_meaning(Path(root).absolute(), one) for one in near)
     skills = list(find_skills(root))
     said = [terms(f"{skill.name} {skill.description}") for skill in skills]
     spread = Counter(word for words in said for word in words)
@@ -69,26 +88,30 @@ def closest(task: str, root: str | os.PathLike[str], k: int = 3) -> tuple[Simila
     return tuple(sorted((one for one in compared if one.score >= _LEAST), key=lambda one: (-one.score, one.path))[:k])
 
 
-def copied(body: str, similar: Sequence[Similar]) -> list[str]:
-    """Tell of which skills that are there a body says nearly all again, word for word or nearly so.
+def copied(written: Skill, similar: Sequence[Similar], embed: Embed | None = None) -> list[str]:
+    """Tell which skills that are there say nearly all of what was written, in these words or in others.
 
     Parameters
     ----------
-    body
-        Of the skill that was written.
+    written
+        The skill that was written.
     similar
         Skills that are there; one whose file is gone is left out.
+    embed
+        Texts to vectors; without it words alone are compared.
     """
-    written = terms(body)
     findings = []
     for one in similar:
         file = Path(one.path) / "SKILL.md"
-        if one.path and file.is_file():
-            alike = _cosine(written, terms(Skill.load(file).body))
-            if alike >= _COPY:
-                findings.append(
-                    f"it says nearly what {one.name} says ({alike:.2f} of 1): extend that one, or say what is new"
-                )
+        if not (one.path and file.is_file()):
+            continue
+        there = Skill.load(file)
+        alike = _cosine(terms(written.body), terms(there.body))
+        if alike < _COPY:
+            alike = likeness(written, there, embed) if embed is not None else 0.0
+            if alike < DUPLICATE:
+                continue
+        findings.append(f"it says nearly what {one.name} says ({alike:.2f} of 1): extend that one, or say what is new")
     return findings
 
 
@@ -106,6 +129,13 @@ def terms(text: str) -> Counter[str]:
     ['api', 'keys', 'must', 'rotate', 'team']
     """
     return Counter(word for word in _WORD.findall(text.lower()) if word not in _COMMON)
+
+
+def _by_meaning(root: Path, one: Match) -> Similar:
+    return Similar(
+        name=one.name, path=str(root / one.path), description=one.description, score=min(1.0, one.score),
+        reason=one.reason,
+    )  # fmt: skip
 
 
 def _compared(skill: Skill, words: Counter[str], asked: Counter[str], rarity: dict[str, float]) -> Similar:

@@ -352,6 +352,22 @@ class SimilarityIndex:
         return len(texts)
 
 
+def likeness(one: Skill, other: Skill, embed: Embed) -> float:
+    """Compare two skills as `SimilarityIndex.duplicates` does, without an index: mean cosine of heads and bodies."""
+    import numpy as np
+
+    both = [_plan("", skill)[1:] for skill in (one, other)]
+    texts = [text for head, parts in both for text in (head, *parts)]
+    vectors = np.asarray(embed(texts), dtype=np.float32)
+    split = 1 + len(both[0][1])
+    pairs = [
+        (rows[0], rows[1:].mean(axis=0) if len(rows) > 1 else rows[0]) for rows in (vectors[:split], vectors[split:])
+    ]
+    lengths = [max(float(np.linalg.norm(body)), 1e-9) for _, body in pairs]
+    (first, body), (second, other_body) = pairs
+    return float(first @ second + (body @ other_body) / (lengths[0] * lengths[1])) / 2
+
+
 def _head(name: str, description: str) -> str:
     return f"{name.replace('-', ' ')}. {description}"
 

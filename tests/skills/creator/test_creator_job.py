@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -230,6 +232,38 @@ def test_the_magic_creates_a_skill_and_says_what_is_wrong(tmp_path: Path, capsys
     assert main(["skill", "create", KEYS, "--root", str(tmp_path / "t"), "--lm", "offline"]) == 0
     assert "quality" in capsys.readouterr().out
     assert main(["skill", "create", KEYS, "--root", __file__, "--lm", "offline"]) == 2
+
+
+OTHER_WORDS = {
+    "revoked": "withdrawn", "revoke": "withdraw", "caller": "client", "callers": "clients", "issue": "create",
+    "Issue": "Create", "deploy": "ship", "service": "server", "Watch": "Observe", "log": "record", "access": "entry",
+}  # fmt: skip
+
+
+def test_skills_that_are_there_are_compared_by_meaning(tmp_path: Path) -> None:
+    abouts = {
+        "picture-archive": "Copy images to a second disk.",
+        "cake": "Bake a chocolate cake for eight people.",
+    }
+    for name, about in abouts.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "SKILL.md").write_text(f"---\nname: {name}\ndescription: {about}\n---\n# X\n\nSo.\n")
+    lm = writer()
+    made = Fleet().create_skill("Back up photos so that none is lost", root=tmp_path, lm=lm).result()
+    assert made.similar == ("picture-archive",)  # of which not a word is in the task
+    body = BODY
+    for word, other in OTHER_WORDS.items():
+        body = re.sub(rf"\b{word}\b", other, body)
+    about = "Rotate API keys of a server without downtime. Use when a key escaped, or is older than allowed."
+    (tmp_path / "picture-archive" / "SKILL.md").write_text(
+        f"---\nname: rotate-server-keys\ndescription: {about}\n---\n# X\n\n{body}\n"
+    )
+    shutil.rmtree(made.folder)
+    again = Fleet().create_skill(KEYS, root=tmp_path, lm=lm).result()
+    told = "it says nearly what rotate-server-keys says"
+    assert [finding.startswith(told) for finding in again.created.findings] == [True]
+    prompts = [prompt for name, prompt in lm.engine.asked if name == "revised"]
+    assert told in prompts[-1]
 
 
 def test_what_cannot_be_resumed_says_so(tmp_path: Path) -> None:

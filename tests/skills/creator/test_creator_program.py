@@ -12,8 +12,10 @@ import skillfleet_nb as sf
 from skillfleet_nb import Fleet, offline_lm, skill_creator
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.modules import available
-from skillfleet_nb.skills.creator import PhaseRules, closest
+from skillfleet_nb.skills.creator import Draft, PhaseRules, SkillPlan, closest
+from skillfleet_nb.skills.creator.draft import judged
 from skillfleet_nb.skills.scoring import skill_quality
+from skillfleet_nb.skills.similarity import Embedder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,6 +138,16 @@ def test_a_task_that_an_existing_skill_describes_is_told(tmp_path: Path) -> None
     )
     again = _created(writer(), root=str(tmp_path))
     assert again.findings == ["it says nearly what rotate-keys says (1.00 of 1): extend that one, or say what is new"]
+
+
+def test_a_draft_that_means_the_task_in_other_words_is_on_it() -> None:
+    plan = SkillPlan(name="picture-archive", description="Copies of pictures. Use when there is but one.")
+    draft = Draft.of_body(plan, "## Overview\n\nArchive your pictures, and keep a second copy of each image.")
+    task = "Back up photos so that none is lost"
+    assert "it says nothing of" in judged(draft, task).findings[-1]
+    assert not any("says nothing of" in finding for finding in judged(draft, task, embed=Embedder()).findings)
+    cake = Draft.of_body(plan, "## Overview\n\nBake a chocolate cake for eight people.")
+    assert "it says nothing of" in judged(cake, task, embed=Embedder()).findings[-1]
 
 
 @pytest.mark.parametrize("task", ["", "  \n", "skill", "do it", 7, None])
