@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -96,16 +97,22 @@ def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
 
 
 def _moved_in(folder: Path, files: Mapping[str, bytes]) -> bool:
-    """Make the folder aside and move it as a whole; tell whether nobody was faster."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as aside:
-        made = Path(aside) / folder.name
-        _fill(made, files)
-        try:
-            made.rename(folder)
-        except OSError:
-            if _taken(folder):
-                return False
-            raise
+    """Make the folder aside and move it as a whole; tell whether nobody was faster.
+
+    Aside is named by what is written: whoever writes it again after a crash takes away what was left there.
+    """
+    digest = hashlib.sha256(b"".join(part for path in files for part in (path.encode(), b"\0", files[path], b"\0")))
+    aside = folder.parent / f".new-{folder.name}-{digest.hexdigest()[:12]}"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        _fill(aside / folder.name, files)
+        (aside / folder.name).rename(folder)
+    except OSError:
+        if _taken(folder):
+            return False
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
     return True
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from writers import BODY, HEADINGS, KEYS
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.skills import Skill
+from skillfleet_nb.skills import Skill, find_skills
 from skillfleet_nb.skills.creator import Draft, SkillPlan, write_skill
 from skillfleet_nb.skills.creator.draft import judged
 
@@ -124,3 +126,26 @@ def test_a_root_that_is_no_folder_of_skills_is_refused(tmp_path: Path) -> None:
     one = write_skill(_files(), tmp_path / "new" / "root").folder
     with pytest.raises(InputError, match="is a skill itself"):
         write_skill(_files(), one)
+
+
+_ENDS_MIDWAY = """
+import os, sys
+from skillfleet_nb.skills import _files
+from skillfleet_nb.skills.creator import write_skill
+write = _files.write
+def written_half(path, content):
+    write(path, content[:9])
+    os._exit(9)
+_files.write = written_half
+write_skill({"SKILL.md": sys.argv[1]}, sys.argv[2])
+"""
+
+
+def test_what_a_killed_process_left_behind_is_gone_once_the_skill_is_written(tmp_path: Path) -> None:
+    files = Draft.of_body(_plan(), BODY).files
+    ended = subprocess.run([sys.executable, "-c", _ENDS_MIDWAY, files["SKILL.md"], str(tmp_path)], check=False)
+    assert ended.returncode == 9
+    assert [path.name.partition("-")[0] for path in tmp_path.iterdir()] == [".new"]
+    assert list(find_skills(tmp_path)) == []
+    assert write_skill(files, tmp_path).folder == tmp_path / "rotate-api-keys"
+    assert [path.name for path in tmp_path.iterdir()] == ["rotate-api-keys"]
