@@ -25,7 +25,7 @@ def same(example, prediction, trace=None):
 """
 CONFIG = """
 [serving]
-imports = ["house"]
+imports = ["house", "gated"]
 max_body_mb = 0.2
 sql_rows = 50
 """
