@@ -216,8 +216,7 @@ class Handler(Base):
             await self._admitted(route, path)
             asked = self._asked(route)
             if route.kept is None:
-                answer = await self.service.off_loop(self.service.answer, route, path, asked, self.user)
-                self._send(route, await self.service.off_loop(self.service.encoded, answer))
+                self._send(route, await self.service.off_loop(self.service.sent, route, path, asked, self.user))
             else:
                 await self._answer_kept(route, path, asked)
         except Exception as exc:  # noqa: BLE001  whatever a route raises is told
@@ -281,7 +280,7 @@ class Handler(Base):
             return await service.off_loop(position, service.fleet, route, job)
 
         def work() -> bytes:
-            return service.encoded(service.answer(route, path, asked, user))
+            return service.sent(route, path, asked, user)
 
         now = await service.shared.once((route.kept, route.ticks, job), look)
         if now is None:

@@ -101,9 +101,18 @@ class Service:
         """Tell whether nothing will be added to what a job did."""
         return is_final(self.fleet.job(job))
 
-    def encoded(self, answer: object) -> bytes:
-        """Write an answer as it is sent, without the places of the server's files."""
-        return self._places.json(encoded(answer))
+    def encoded(self, answer: object, job: str | None = None) -> bytes:
+        """Write an answer, about a job if so, as it is sent: without the places of the server's files."""
+        return self._places.json(encoded(answer), lambda: () if job is None else self._happened(job))
+
+    def _happened(self, job: str) -> list[str]:
+        p = self.fleet.job(job).progress
+        return [*filter(None, (p.error, p.stop_reason, p.doing)), *p.warnings, *p.failures]
+
+    def sent(self, route: Route, path: Mapping[str, str], asked: BaseModel, user: str) -> bytes:
+        """Answer a request; see :meth:`answer` and :meth:`encoded`."""
+        answer = self.answer(route, path, asked, user)
+        return self.encoded(answer, path.get("job") or getattr(asked, "job", None))
 
     def answer(self, route: Route, path: Mapping[str, str], asked: BaseModel, user: str) -> object:
         """Answer a request; one that changes or costs something is recorded, whatever becomes of it."""

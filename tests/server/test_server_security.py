@@ -14,7 +14,7 @@ import pytest
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, JobError
-from skillfleet_nb.events import AUDIT, JobCreated, JobState, StateChanged, Warned
+from skillfleet_nb.events import AUDIT, JobCreated, JobState, LMCall, Phase, StateChanged, Trial, Warned
 from skillfleet_nb.events.audit import Audited
 from skillfleet_nb.server.materials import Materials
 from skillfleet_nb.server.problems import RefusedError
@@ -203,3 +203,28 @@ def test_a_job_does_not_tell_where_things_lie_on_the_server(server: Server) -> N
     assert "./secret/rows.csv" in server.viewer.get("/jobs/placed").json()["error"]
     assert server.viewer.get("/jobs/placed/log").json()["log"] == 'Traceback:\n  File "…/os.py"\n.skillfleet/x'
     assert Fleet(server.home).job("placed").progress.error == why
+
+
+def test_what_happened_names_no_other_place_of_the_server(server: Server) -> None:
+    why = "cannot read '/usr/local/elsewhere/deep/rows.csv': it is not there"
+    scores = [("e1", 0.0, why, None), ("e2", 1.0, None, "cat /usr/local/elsewhere/mine.csv")]
+    call = LMCall(
+        model="m", cached=False, input_tokens=9, output_tokens=1, cost_usd=0, latency_s=0.4, call_id="c1", role="task",
+        prompt="cat /usr/local/elsewhere/mine.csv", response="no", error=why,
+    )  # fmt: skip
+    with Journal(Home.find(server.home), "told-1") as journal:
+        journal.append_many([
+            JobCreated(name="told", optimizer="gepa", program="p", metric="m", engine="thread", seed=0),
+            StateChanged(state=JobState.RUNNING), Phase(text=f"reading: {why}"), Warned(text=why),
+            Trial(trial=0, split="val", full_eval=True, n_examples=2, score=0.5, program_id="a", scores=scores), call,
+            StateChanged(state=JobState.FAILED, stop_reason=why, error=why),
+        ])  # fmt: skip
+    of_job = ("", "/log", "/picture", "/stream", "/trials", "/calls")
+    told = {path: server.viewer.get(f"/jobs/told{path}").text for path in of_job}
+    told["page"] = server.viewer.get("/dashboard/page?path=told-1").text
+    for query in ("from events where job_id = 'told-1'", "from scores where job_id = 'told-1'"):
+        told[query] = server.viewer.post("/sql", json={"query": query}).text
+    assert [path for path, text in told.items() if "elsewhere/deep" in text] == []
+    named = {path for path, text in told.items() if "\N{HORIZONTAL ELLIPSIS}/rows.csv" in text}
+    assert named >= {"", "/picture", "/stream", "page"}
+    assert "/usr/local/elsewhere/mine.csv" in told["/calls"], "somebody's data"

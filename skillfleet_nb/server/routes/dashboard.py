@@ -61,6 +61,16 @@ class Where(Asked):
         "a part of an address, with slashes between them",
     )
 
+    @property
+    def parts(self) -> list[str]:
+        """What is opened, from the outermost on."""
+        return [unquote(part) for part in self.path.split("/")]
+
+    @property
+    def job(self) -> str | None:
+        """The job that it is of."""
+        return None if self.parts[0].startswith("@") else self.parts[0]
+
 
 class ToCurate(Asked):
     """What is done to jobs."""
@@ -116,7 +126,7 @@ def _page(c: Call[Where]) -> object:
     from skillfleet_nb.widgets.opened import opened
 
     # nothing can be put into a variable here
-    return {**opened(c.fleet, [unquote(part) for part in c.asked.path.split("/")]), "use": ""}
+    return {**opened(c.fleet, c.asked.parts), "use": ""}
 
 
 @route("POST", "curation", "rename, tag, note, archive, delete or restore jobs", "write", takes=ToCurate, gives=Curated)
