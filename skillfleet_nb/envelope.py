@@ -108,6 +108,7 @@ def _payload(kind: str, fields: dict[str, Any]) -> tuple[Payload, bool]:
 
 
 _SEALED, _UNSEALED = b'{"crc":"', b'{"seq":'
+_DIGITS = re.compile(rb"[0-9a-f]{8}")
 _CRC, _BODY = slice(len(_SEALED), len(_SEALED) + 8), len(_SEALED) + 10  # eight hexadecimal digits, `",`
 
 
@@ -130,6 +131,35 @@ def is_sealed(line: bytes) -> bool:
 def unsealed(line: bytes) -> tuple[bytes, bytes]:
     """Part a sound line from its checksum, which is empty where there is none; the two make it again."""
     return (b"{" + line[_BODY:], line[:_BODY]) if line.startswith(_SEALED) else (line, b"")
+
+
+def sealed_place(line: bytes) -> int | None:
+    """Return the place that the checksum of a sealed line was made for: where it is damaged, any number or None.
+
+    A checksum is an affine map of its place over GF(2), so the map of this body is made from its images of single
+    bits, and turned round.
+
+    Examples
+    --------
+    >>> sealed_place(seal(b'"seq":1}', 5120))
+    5120
+    """
+    body = line[_BODY:]
+    basis: list[tuple[int, int]] = []
+    if not _DIGITS.fullmatch(line[_CRC]):
+        return None
+    constant = crc32(body)
+    image, place = int(line[_CRC], 16) ^ constant, 0
+    for bit in range(32):
+        reduced, cause = crc32(body, 1 << bit) ^ constant, 1 << bit
+        for vector, its_cause in basis:
+            if reduced ^ vector < reduced:
+                reduced, cause = reduced ^ vector, cause ^ its_cause
+        basis.append((reduced, cause))
+    for vector, its_cause in basis:
+        if image ^ vector < image:
+            image, place = image ^ vector, place ^ its_cause
+    return place
 
 
 def read_event(line: bytes, place: int | None = None) -> Event | None:

@@ -22,10 +22,11 @@ from skillfleet_nb.errors import HomeError
 from skillfleet_nb.store import parquet
 from skillfleet_nb.store.home import ASIDE, writing
 from skillfleet_nb.store.journal import is_alive
+from skillfleet_nb.store.line_reader import LineReader
 from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.records import CompactReport
 from skillfleet_nb.store.segment_reader import raw_lines
-from skillfleet_nb.store.segments import Segment, bytes_on_disk, files, place, seed, segments
+from skillfleet_nb.store.segments import Segment, bytes_on_disk, files, seed, segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -127,8 +128,8 @@ def _compact_job(home: Home, step: _Step) -> None:
 def _lines(segment: Segment, *, hashed: bool) -> Iterator[tuple[bytes, int]]:
     if not hashed:
         return raw_lines(segment)
-    here = seed(segment.path)
-    return ((parquet.without_prompts(line, place(here, end - len(line))), end) for line, end in raw_lines(segment))
+    reader = LineReader(seed(segment.path))
+    return ((parquet.without_prompts(line, reader.event(line, end)), end) for line, end in raw_lines(segment))
 
 
 def _compare(old: Segment, new: Segment) -> None:

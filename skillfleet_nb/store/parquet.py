@@ -17,6 +17,7 @@ import orjson
 
 from skillfleet_nb.envelope import Event, is_sealed, read_event, unsealed
 from skillfleet_nb.errors import HomeError
+from skillfleet_nb.store.line_reader import LineReader
 from skillfleet_nb.store.segments import format_line, place
 from skillfleet_nb.store.segments import seed as seed_of
 
@@ -54,8 +55,9 @@ def write(path: Path, lines: Iterable[tuple[bytes, int]], seed: int) -> None:
         path.open("xb") as file,
         pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
+        reader = LineReader(seed)
         for group in _groups(lines):
-            rows = [_row(line, end, seed) for line, end in group]
+            rows = [_row(line, end, reader.event(line, end)) for line, end in group]
             columns = [
                 pa.array(values, field.type) for field, values in zip(schema, zip(*rows, strict=True), strict=True)
             ]
@@ -75,7 +77,9 @@ def read(segment: Segment, offset: int) -> Iterator[tuple[Event | None, int, boo
             else:
                 line = raw or b""
                 whole = line.endswith(b"\n")
-                yield read_event(line, place(here, end - len(line))) if whole else None, end, whole, is_sealed(line)
+                # a line that was an event as it was written may have been moved before
+                where = None if seq is not None else place(here, end - len(line))
+                yield read_event(line, where) if whole else None, end, whole, is_sealed(line)
     except _DamagedError:
         yield None, segment.size, True, False
 
@@ -106,12 +110,12 @@ def last_seq(path: Path) -> int:
     return max((s.max for s in statistics if s is not None and s.has_min_max), default=0)
 
 
-def without_prompts(line: bytes, offset: int) -> bytes:
+def without_prompts(line: bytes, event: Event | None) -> bytes:
     """Return a line with hashes in place of prompts, responses and outputs, as if they had not been recorded.
 
-    A line that holds no event could hold a piece of either: only its end is kept.  `at` is its place.
+    It has no checksum, for it is not what was written.  One that holds no event could hold a piece of a text: only its
+    end is kept.
     """
-    event = read_event(line, offset)
     if event is None:
         return b"\n" if line.endswith(b"\n") else b""
     payload = dict(event.fields)
@@ -121,7 +125,7 @@ def without_prompts(line: bytes, offset: int) -> bytes:
         scores = payload["scores"]
         payload["scores"] = [[*s[:_OUTPUT], *map(_digest, s[_OUTPUT:])] if isinstance(s, list) else s for s in scores]
     if payload == event.fields:
-        return line
+        return unsealed(line)[0]
     return format_line(event.seq, event.at.astimezone(UTC), event.kind, orjson.dumps(payload))
 
 
@@ -152,8 +156,7 @@ def _groups(lines: Iterable[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, in
         yield group
 
 
-def _row(line: bytes, end: int, seed: int) -> _Row:
-    event = read_event(line, place(seed, end - len(line)))
+def _row(line: bytes, end: int, event: Event | None) -> _Row:
     if event is None:
         return None, None, None, None, line, end, None
     at = event.at.astimezone(UTC)

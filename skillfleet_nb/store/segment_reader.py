@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.envelope import is_sealed, read_event
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.store import parquet
+from skillfleet_nb.store.line_reader import LineReader
 from skillfleet_nb.store.segments import Line, place, seed, segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from skillfleet_nb.envelope import Event
     from skillfleet_nb.store.segments import Segment
@@ -60,7 +61,7 @@ def raw_lines(segment: Segment) -> Iterator[tuple[bytes, int]]:
 
 
 def last_seq(stream: Sequence[Segment]) -> int:
-    """Return the highest number in a stream: that of a last sound line, 0 where there is none.
+    """Return the highest number in a stream, 0 where it has no sound line.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def last_seq(stream: Sequence[Segment]) -> int:
         If a compacted file that would tell is damaged.
     """
     # of all, for the last may be a copy of an earlier one
-    return max((parquet.last_seq(s.path) if s.compacted else _last_seq_plain(s.path) for s in stream), default=0)
+    return max((parquet.last_seq(s.path) if s.compacted else _last_seq_plain(s) for s in stream), default=0)
 
 
 class _Numbers:
@@ -111,36 +112,33 @@ class _Numbers:
 
 def _lines(segment: Segment, offset: int) -> Iterator[tuple[Event | None, int, bool, bool]]:
     """Yield each line behind `offset`, and whether it carries a checksum."""
-    return parquet.read(segment, offset) if segment.compacted else _read_plain(segment.path, offset)
+    return parquet.read(segment, offset) if segment.compacted else _read_plain(segment, offset)
 
 
-def _read_plain(path: Path, offset: int) -> Iterator[tuple[Event | None, int, bool, bool]]:
-    here = seed(path)
-    with path.open("rb") as file:
+def _read_plain(segment: Segment, offset: int) -> Iterator[tuple[Event | None, int, bool, bool]]:
+    reader = LineReader(seed(segment.path), lambda: takewhile(lambda line: line[1] <= offset, raw_lines(segment)))
+    end = offset
+    with segment.path.open("rb") as file:
         file.seek(offset)
         for line in file:
+            end += len(line)
             whole = line.endswith(b"\n")
-            event = read_event(line, place(here, offset)) if whole else None
-            offset += len(line)
-            yield event, offset, whole, is_sealed(line)
+            yield reader.event(line, end) if whole else None, end, whole, is_sealed(line)
 
 
-def _last_seq_plain(path: Path) -> int:
-    here = seed(path)
-    with path.open("rb") as file:
+def _last_seq_plain(segment: Segment) -> int:
+    here = seed(segment.path)
+    with segment.path.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         block = 1 << 16
         while True:
             start = max(0, end - block)
             file.seek(start)
-            lines = file.read(end - start).split(b"\n")
-            behind = end - len(lines[-1])
-            # the first piece may be the end of a longer line, the last is empty or torn
-            for line in reversed(lines[0 if start == 0 else 1 : -1]):
-                behind -= len(line) + 1
-                event = read_event(line + b"\n", place(here, behind))
-                if event is not None:
-                    return event.seq
-            if start == 0:
-                return 0
+            *lines, torn = file.read(end - start).split(b"\n")
+            if len(lines) > 1 or start == 0:  # the first piece may be the end of a longer line
+                break
             block *= 4
+    event = read_event(lines[-1] + b"\n", place(here, end - len(torn) - len(lines[-1]) - 1)) if lines else None
+    if event is not None:
+        return event.seq
+    return max((event.seq for event, *_ in _read_plain(segment, 0) if event is not None), default=0)

@@ -145,7 +145,9 @@ def test_a_follower_waits_for_the_rest_of_a_line(home: Home) -> None:
         for cut in (1, len(whole) // 2, len(whole) - 1):
             journal.path.write_bytes(whole[:cut])
             assert follower.poll() == []
-        journal.path.write_bytes(whole + b"garbage\n" + unsealed(whole)[0].replace(b"one", b"two"))
+        journal.path.write_bytes(
+            whole + b"garbage\n" + unsealed(whole)[0].replace(b'1,"at"', b'2,"at"').replace(b"one", b"two")
+        )
         assert [e.payload.text for e in follower.poll()] == ["one", "two"]
         assert follower.poll() == []
         assert follower.torn == 1
@@ -356,6 +358,61 @@ def test_a_copied_segment_doubles_nothing(home: Home, store: Store) -> None:
     with Journal(home, "j") as journal:
         assert journal.append(Phase(text="goes on")) == 4, "no number is used twice"
     assert [event.seq for event in follower.poll()] == [4]
+
+
+_EDITS: dict[str, tuple[Callable[[list[bytes]], list[bytes]], list[int], int]] = {
+    "a line doubled": (lambda lines: [*lines[:3], lines[2], *lines[3:]], [1, 2, 3, 4, 5, 6], 1),
+    "a line doubled further down": (lambda lines: [*lines[:5], lines[1], lines[5]], [1, 2, 3, 4, 5, 6], 1),
+    "the last line doubled": (lambda lines: [*lines, lines[-1]], [1, 2, 3, 4, 5, 6], 1),
+    "each line doubled": (lambda lines: [line for line in lines for _ in range(2)], [1, 2, 3, 4, 5, 6], 6),
+    "a block doubled": (lambda lines: [*lines[:4], *lines[1:4], *lines[4:]], [1, 2, 3, 4, 5, 6], 3),
+    "a line taken out": (lambda lines: [*lines[:2], *lines[3:]], [1, 2, 4, 5, 6], 0),
+    "a line made longer": (
+        lambda lines: [*lines[:2], lines[2].replace(b"answer", b"other answer"), *lines[3:]],
+        [1, 2, 4, 5, 6],
+        1,
+    ),
+    "a line parted": (lambda lines: [*lines[:2], lines[2].replace(b",", b",\n", 1), *lines[3:]], [1, 2, 4, 5, 6], 2),
+    "a line put ahead": (lambda lines: [lines[0], lines[3], *lines[1:3], *lines[4:]], [1, 4, 5, 6], 2),
+}
+
+
+def test_what_was_done_to_a_line_costs_no_other(home: Home, store: Store) -> None:
+    followers = {}
+    for number, (edit, (change, left, torn)) in enumerate(_EDITS.items()):
+        with Journal(home, f"j{number}") as journal:
+            journal.append_many([CREATED, *(call(n).model_copy(update={"response": "answer" * n}) for n in range(4))])
+            journal.append(StateChanged(state="completed"))
+        lines = change(journal.path.read_bytes().splitlines(keepends=True))
+        journal.path.write_bytes(b"")
+        growing, seqs = follow(home, f"j{number}"), []
+        for line in lines:
+            with journal.path.open("ab") as file:
+                file.write(line)
+            seqs += [event.seq for event in growing.poll()]
+        followers[edit] = whole = follow(home, f"j{number}")
+        assert [event.seq for event in whole.poll()] == seqs == left, edit
+        assert growing.torn == whole.torn == torn, edit
+
+    def folded() -> list[tuple[str, list[int]]]:
+        rows = store.frame("select job_id, list(seq order by seq) as seqs from events group by job_id order by job_id")
+        return [(job_id, list(seqs)) for job_id, seqs in zip(rows.job_id, rows.seqs, strict=True) if job_id[0] == "j"]
+
+    assert folded() == [(f"j{n}", left) for n, (_, left, _) in enumerate(_EDITS.values())]
+    assert store.status().torn_lines == sum(torn for _, _, torn in _EDITS.values())
+    for number, edit in enumerate(_EDITS):
+        with Journal(home, f"j{number}", join=True) as journal:  # behind lines that have moved
+            assert journal.append(Phase(text="goes on"), sync=True) == 7, "no number is used twice"
+            journal.append(StateChanged(state="completed"))
+        assert [event.seq for event in followers[edit].poll()] == [7, 8], edit
+    expected = [(f"j{n}", [*left, 7, 8]) for n, (_, left, _) in enumerate(_EDITS.values())]
+    assert folded() == expected
+    for settings, compacted in (("", "000001.*.parquet"), ("keep_prompts_days = 0", "000001.*.hashed.parquet")):
+        home.config.write_text(settings)
+        store.compact(everything=True)
+        assert len(list(home.journal.glob(f"j?/{compacted}"))) == len(_EDITS)
+        store.rebuild()
+        assert folded() == expected
 
 
 def test_a_journal_without_checksums_is_read_and_gone_on_with(home: Home) -> None:
