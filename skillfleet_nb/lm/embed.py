@@ -45,7 +45,7 @@ class Embedder:
     model
         Folder of a sentence-transformers model, or its name on the hub; by default MiniLM as above.
     batch_size
-        Texts per forward pass.
+        Texts that are embedded at once, kept and told of; in passes as large as suit the model.
     cache
         Folder where vectors are kept by content hash of their text, for any number of processes;
         None keeps nothing.
@@ -68,7 +68,7 @@ class Embedder:
         self,
         model: str | Path | None = None,
         *,
-        batch_size: int = 32,
+        batch_size: int = 512,
         cache: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
         device: str = "cpu",
@@ -165,7 +165,7 @@ class Embedder:
     def _encode(self, batch: list[str]) -> NDArray[np.float32]:
         import numpy as np
 
-        with self._lock:  # one load, and PyTorch uses all cores for one batch anyway
+        with self._lock:  # one load, and one batch uses all cores anyway
             if self._model is None:
                 self._model = self._load()
             with _threads(1 if len(batch) <= _FEW else None):
@@ -198,7 +198,7 @@ class Embedder:
         finally:
             if bars:
                 hf_logging.enable_progress_bar()
-        return partial(model.encode, batch_size=self._batch_size, normalize_embeddings=True, show_progress_bar=False)
+        return partial(model.encode, normalize_embeddings=True, show_progress_bar=False)
 
     def _source(self) -> tuple[str, bool]:
         """Decide what to load where it is not the packaged model, and whether without a network."""

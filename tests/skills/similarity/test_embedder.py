@@ -2,6 +2,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,16 @@ def test_the_packaged_model_gives_the_vectors_of_sentence_transformers() -> None
     ours, theirs = Embedder()(texts), Embedder(package.get_model_path())(texts)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert np.linalg.norm(ours[0] - ours[1]) > 0.1
+
+
+def test_texts_of_many_passes_come_back_in_their_order_and_leave_the_threads_as_they_were(embedder: Embedder) -> None:
+    torch = pytest.importorskip("torch")
+    texts, before = [f"{n} " + "words " * (n * 7 % 20) for n in range(70)], torch.get_num_threads()
+    together = embedder(texts)
+    alone = np.concatenate([embedder([texts[place]]) for place in (0, 1, 69)])
+    np.testing.assert_allclose(together[[0, 1, 69]], alone, atol=1e-5)
+    with ThreadPoolExecutor(1) as pool:
+        assert {torch.get_num_threads(), pool.submit(torch.get_num_threads).result()} == {before}
 
 
 def test_packaged_weights_need_no_network() -> None:
