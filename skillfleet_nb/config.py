@@ -234,6 +234,8 @@ class Settings(BaseSettings):
         their SHA-256; None keeps them.
     keep_jobs_days
         Days after which `db compact` deletes a finished job; None keeps it.
+    keep_trash_days, keep_backups_days
+        Days after which `db compact` deletes a job that lies in the trash, and a backup; None keeps them.
 
     Examples
     --------
@@ -249,6 +251,8 @@ class Settings(BaseSettings):
     compact_after_days: NonNegativeFloat = 7.0
     keep_prompts_days: NonNegativeFloat | None = None
     keep_jobs_days: NonNegativeFloat | None = None
+    keep_trash_days: NonNegativeFloat | None = 90.0
+    keep_backups_days: NonNegativeFloat | None = 365.0
     prices: dict[str, tuple[NonNegativeFloat, NonNegativeFloat]] = Field(default_factory=dict)
     task_models: TaskModels = Field(default_factory=TaskModels)
     rates: dict[str, Rate] = Field(default_factory=dict)

@@ -23,7 +23,8 @@ _NAMES = argument("names", nargs="+", metavar="JOB", help="names or ids")
 _TRASH = """Move jobs into the home's trash, bring them back, or empty the trash.
 
 A deleted job is in no list, count or advice. Its folder stays whole in `trash/` of the home until you empty that;
-`--undo` brings it back, by name, or without one the job that was deleted last. `--empty-trash` says what it would
+`--undo` brings it back, by name, or without one the job that was deleted last. `db compact` deletes for good what has
+lain there for over `keep_trash_days`, 90 unless the settings say otherwise. `--empty-trash` says what it would
 delete for good and asks: all jobs in the trash, and images and files that nothing else in the home refers to."""
 
 _ERASE = """Erase jobs for good: from the journal or the trash, from all backups and from the database.
@@ -129,7 +130,8 @@ def _delete(c: Context, a: argparse.Namespace) -> Note:
     if a.dry_run:
         return Note(f"would move {what} into the trash")
     undo = f"delete {_quoted(d.name for d in gone)} --undo"
-    return Note(f"moved {what} into the trash; {as_typed(undo)} brings them back")
+    kept = kept_for(c.fleet.settings.keep_trash_days)
+    return Note(f"moved {what} into the trash{kept}; {as_typed(undo)} brings them back")
 
 
 @command(
@@ -166,13 +168,19 @@ def _emptied(c: Context, a: argparse.Namespace) -> Note:
     if not (gone.jobs or gone.blobs):
         return Note("the trash is empty")
     names = f" ({', '.join(one.name for one in gone.jobs)})" if gone.jobs else ""
-    what = f"{counted(len(gone.jobs), 'job')}{names} and {counted(gone.blobs, 'file')} of blobs, {amount(gone.bytes)}"
+    blobs = f"{counted(len(gone.blobs), 'file')} of blobs"
+    what = f"{counted(len(gone.jobs), 'job')}{names} and {blobs}, {amount(gone.bytes)}"
     if a.dry_run:
         return Note(f"would delete {what} for good")
     if not (a.yes or agreed(f"Delete {what} for good?")):
         raise InputError(f"delete --empty-trash would delete {what} for good: --yes does it")
     c.fleet.curation.empty()
     return Note(f"deleted {what} for good")
+
+
+def kept_for(days: float | None) -> str:
+    """Say how long what was put aside is kept; nothing where that is for good."""
+    return "" if days is None else f", where {as_typed('db compact')} leaves it for {days:g} days"
 
 
 def _quoted(names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.asking import agreed
+from skillfleet_nb.commands.curation import kept_for
 from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, StatusView, amount
 from skillfleet_nb.errors import InputError
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 _COMPACT = """Turn the journals of finished jobs into Parquet, which takes a fraction of the room.
 
 Nothing reads differently afterwards. The settings compact_after_days, keep_prompts_days and
-keep_jobs_days say from which age on, and whether old prompts and old jobs are kept."""
+keep_jobs_days say from which age on, and whether old prompts and old jobs are kept. What lies in the trash for over
+keep_trash_days (90) and backups older than keep_backups_days (365) are deleted for good; --dry-run names them."""
 _COMPACT_EXAMPLES = ("db compact --dry-run", "db compact --all")
 _RESET = """Empty the home of jobs and programs. They are moved to a folder of backups/ in it, from
 which `db restore` brings them back. Settings, exports and similarity indexes stay."""
@@ -114,8 +116,9 @@ def _reset(c: Context, a: argparse.Namespace) -> Note:
         raise InputError(f"db reset would move {what}: --yes does it")
     report = store.reset()
     left = f"; left as they came to life: {', '.join(report.left)}" if report.left else ""
+    kept = kept_for(c.fleet.settings.keep_backups_days)
     return Note(
-        f"moved {_jobs(report.jobs)} to {report.backup}; db restore {report.backup.name} brings them back{left}"
+        f"moved {_jobs(report.jobs)} to {report.backup}{kept}; db restore {report.backup.name} brings them back{left}"
     )
 
 
@@ -153,9 +156,13 @@ def _rebuild(c: Context, a: argparse.Namespace) -> Note:
 def _compact(c: Context, a: argparse.Namespace) -> Note:
     progress = c.counting("bytes of journal compacted")
     report = c.fleet.store.compact(everything=a.all, dry_run=a.dry_run, progress=progress)
-    if not (report.compacted or report.dropped or report.busy):
-        return Note("nothing to compact" + ("" if a.all else ": --all takes finished jobs of any age"))
     lines = []
+    if report.expired:
+        gone = f"{report.expired.in_words}, {amount(report.expired.bytes)}"
+        lines.append(f"{'would delete' if a.dry_run else 'deleted'} for good, by their age: {gone}")
+    if not (report.compacted or report.dropped or report.busy):
+        lines.append("nothing to compact" + ("" if a.all else ": --all takes finished jobs of any age"))
+        return Note("\n".join(lines))
     if report.compacted:
         lines.append(f"{'would compact' if a.dry_run else 'compacted'} {_jobs(report.compacted)}")
     if report.hashed:

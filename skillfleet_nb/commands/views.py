@@ -13,7 +13,7 @@ from urllib.parse import quote as url_quote
 
 from skillfleet_nb.commands.tasks import by_task, listing, more_help
 from skillfleet_nb.events import JobState
-from skillfleet_nb.format import ago, duration, is_missing, money, one_line, points, seen_from_here, visible
+from skillfleet_nb.format import ago, counted, duration, is_missing, money, one_line, points, seen_from_here, visible
 from skillfleet_nb.html import Readable, fill, join, preformatted, progress_bar, table, text_table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
@@ -296,6 +296,7 @@ class StatusView(Readable):
             ["folded", f"{s.jobs:,} jobs, {s.events:,} events"],
             ["orphans", ", ".join(s.orphans) or "none"],
             ["torn lines", f"{s.torn_lines:,}"],
+            ["trash", f"{counted(s.trash_jobs, 'job')}, {amount(s.trash_bytes)}" if s.trash_jobs else "empty"],
             ["backups", ", ".join(s.backups) or "none"],
             ["attach", s.attach],
         ]

@@ -134,13 +134,17 @@ def _stored(home: Home, settings: Settings) -> Iterator[tuple[str, ...]]:
         _place("programs with their demos", home.programs_dir, "until erased with the last run that refers to it"),
         _place("images and files of prompts", home.blobs, by_job),
         _place("database, made of the journal", home.database, "made anew at will"),
-        _place("deleted runs", home.trash, "until the trash is emptied"),
-        _place("backups", home.backups, "until somebody deletes them"),
+        _place("deleted runs", home.trash, f"until the trash is emptied{_or_days(settings.keep_trash_days)}"),
+        _place("backups", home.backups, f"until somebody deletes them{_or_days(settings.keep_backups_days)}"),
         _place("exports within the home", home.exports, "until somebody deletes them"),
         _place("the audit trail", home.journal / "audit", "always"),
         _place("this user's key and checkpoints", user_folder(), "always"),
         _place("answers of models, DSPy's cache", cache, "until somebody deletes them; not of the home"),
     )
+
+
+def _or_days(days: float | None) -> str:
+    return "" if days is None else f", or for {days:g} days, by db compact"
 
 
 def _place(what: str, place: Path, kept: str) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from skillfleet_nb.store.expiry import Expired
+
 
 @dataclass(frozen=True)
 class FoldReport:
@@ -61,6 +63,8 @@ class StoreStatus:
         Jobs that did not finish and have no live writer.
     compacted
         Jobs whose journal is all Parquet.
+    trash_jobs, trash_bytes
+        Deleted jobs that lie in the trash, and their size.
     backups
         Names of the backups, oldest first.
     attach
@@ -79,6 +83,8 @@ class StoreStatus:
     torn_lines: int
     orphans: tuple[str, ...]
     compacted: int
+    trash_jobs: int
+    trash_bytes: int
     backups: tuple[str, ...]
     attach: str
 
@@ -99,6 +105,8 @@ class CompactReport:
         Jobs that were left because they came to life meanwhile.
     bytes_before, bytes_after
         Sizes on disk of the journals of all these jobs; `bytes_after` is None where nothing was done.
+    expired
+        What went from the trash and of the backups.
     seconds
         Wall time.
     """
@@ -109,6 +117,7 @@ class CompactReport:
     busy: tuple[str, ...]
     bytes_before: int
     bytes_after: int | None
+    expired: Expired | None = None
     seconds: float = 0.0
 
 

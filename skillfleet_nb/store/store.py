@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError, unknown
 from skillfleet_nb.format import counted, expanded
-from skillfleet_nb.store import backups, compaction, erasure, guard, schema, tickets, trash
+from skillfleet_nb.store import backups, compaction, erasure, expiry, guard, schema, tickets, trash
 from skillfleet_nb.store.access import READ_WAIT_S, Access
 from skillfleet_nb.store.audit import Trail
 from skillfleet_nb.store.connections import Allowed
@@ -201,16 +201,20 @@ class Store:
             "UNION ALL SELECT job_id, \"at\" FROM events WHERE kind = 'tried' ORDER BY finished_at"
         )
         jobs = [(str(job), at.to_pydatetime()) for job, at in finished.itertuples(index=False)]
-        with nullcontext() if dry_run or not jobs else self._alone():
+        doomed = expiry.expired(self.home, settings)
+        with nullcontext() if dry_run or not (jobs or doomed) else self._alone():
             report = compaction.compact(
                 self.home, jobs, settings, everything=everything, dry_run=dry_run, progress=report_progress
             )
-        if not dry_run and (report.compacted or report.dropped):
+            if doomed and not dry_run:
+                expiry.expire(self.home, doomed)
+        if not dry_run and (report.compacted or report.dropped or doomed):
             what = f"{len(report.compacted)} compacted, {len(report.hashed)} hashed, {len(report.dropped)} deleted"
-            Trail(self.home).record("home.compact", ", ".join(report.dropped or report.compacted), what)
+            gone = f"; {doomed.in_words}" if doomed else ""
+            Trail(self.home).record("home.compact", ", ".join(report.dropped or report.compacted), what + gone)
         if not dry_run and self._keeps_what_went(settings):
             self.rebuild()
-        return replace(report, seconds=time.perf_counter() - started)
+        return replace(report, expired=doomed, seconds=time.perf_counter() - started)
 
     def _keeps_what_went(self, settings: Settings) -> bool:
         """Tell whether the database still holds jobs or prompts that the journal has let go of."""
@@ -403,7 +407,7 @@ class Store:
     def _status(self, con: duckdb.DuckDBPyConnection) -> StoreStatus:
         path = self.home.database
         exists = path.exists()
-        segments = list(scan(self.home))
+        segments, thrown = list(scan(self.home)), trash.deleted(self.home)
         pending = tuple(m.__name__ for m in schema.pending(con, self._migrations))
         (jobs, events, bad) = con.execute(
             "SELECT (SELECT count(DISTINCT job_id) FROM fleet.raw.jobs), coalesce(sum(events), 0)::BIGINT, "
@@ -424,6 +428,8 @@ class Store:
             torn_lines=bad + sum(not is_alive(self.home, stream) for (stream,) in unfinished),
             orphans=tuple(sorted(self._access.dead(con))),
             compacted=sum(forms.values()),
+            trash_jobs=len(thrown),
+            trash_bytes=sum(one.bytes for one in thrown),
             backups=tuple(backups.names(self.home)),
             attach=f"ATTACH {quoted(path)} AS fleet (TYPE duckdb, READ_ONLY);",
         )

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from skillfleet_nb.store.home import Home
 
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+EVER = datetime.max.replace(tzinfo=UTC)
+"""A moment before which all was deleted."""
 _SETTLED_S = 3600.0  # a blob is kept before the event that refers to it is written
 
 
@@ -96,18 +98,23 @@ class Emptied:
     `bytes` is the size of both on disk.
     """
 
-    jobs: list[Deleted]
-    blobs: int
+    jobs: tuple[Deleted, ...]
+    blobs: tuple[Path, ...]
     bytes: int
 
 
-def would_empty(home: Home) -> Emptied:
-    """Tell what :func:`empty` would give up now."""
-    return _emptied(home, _unreferenced(home))
+def would_empty(home: Home, *, before: datetime | None = EVER) -> Emptied:
+    """Tell what :func:`empty` would give up now: of jobs deleted before a moment, without one none.
+
+    Where no job would go, no blob does either, but for a trash that is emptied as a whole.
+    """
+    jobs = tuple(one for one in deleted(home) if before is not None and one.at < before)
+    blobs = tuple(_unreferenced(home, jobs)) if jobs or before == EVER else ()
+    return Emptied(jobs, blobs, sum(one.bytes for one in jobs) + sum(blob.stat().st_size for blob in blobs))
 
 
-def empty(home: Home) -> Emptied:
-    """Delete what lies in the trash for good, and the blobs that nothing else refers to.
+def empty(home: Home, doomed: Emptied) -> None:
+    """Delete for good what :func:`would_empty` told of.
 
     A job is put out of reach in one step before its files go, so that one that is left half-way is in no list.
 
@@ -116,30 +123,24 @@ def empty(home: Home) -> Emptied:
     HomeError
         If the home cannot be written.
     """
-    blobs = _unreferenced(home)
-    gone = _emptied(home, blobs)
     with writing(home.trash):
-        for one in gone.jobs:
+        for one in doomed.jobs:
             (home.trash / f"{one.job_id}.json").unlink(missing_ok=True)
-        if home.trash.is_dir():
-            shutil.rmtree(home.trash)
-        for blob in blobs:
+        for folder in home.trash.iterdir() if home.trash.is_dir() else ():
+            if folder.is_dir() and not (home.trash / f"{folder.name}.json").exists():
+                shutil.rmtree(folder)
+        for blob in doomed.blobs:
             blob.unlink(missing_ok=True)
-    return gone
 
 
-def _emptied(home: Home, blobs: list[Path]) -> Emptied:
-    jobs = deleted(home)
-    return Emptied(jobs, len(blobs), sum(one.bytes for one in jobs) + sum(blob.stat().st_size for blob in blobs))
-
-
-def _unreferenced(home: Home) -> list[Path]:
-    """List the blobs that only the trash refers to, or nothing; none that was kept or met again of late."""
+def _unreferenced(home: Home, jobs: Collection[Deleted]) -> list[Path]:
+    """List the blobs that only these jobs of the trash refer to, or nothing; none that was kept or met of late."""
     if not home.blobs.is_dir():
         return []
     settled = time.time() - _SETTLED_S
     left = {b.name.partition(".")[0].encode(): b for b in home.blobs.iterdir() if b.stat().st_mtime < settled}
-    for file in files_but(home, {home.trash, home.blobs}) if left else ():
+    doomed = {home.trash / one.job_id for one in jobs}
+    for file in files_but(home, {home.blobs, *doomed}) if left else ():
         for text in texts_of(file):
             for digest in _DIGEST.findall(text):
                 left.pop(digest, None)

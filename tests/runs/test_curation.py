@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +15,7 @@ from skillfleet_nb.cli import main
 from skillfleet_nb.commands.complete import offers
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
 from skillfleet_nb.events import JobCreated, JobState, Result, StateChanged, Warned
-from skillfleet_nb.store import Home, Journal
+from skillfleet_nb.store import Home, Journal, Trail
 from skillfleet_nb.store.blobs import Blobs
 
 if TYPE_CHECKING:
@@ -161,6 +163,45 @@ def test_each_has_a_command(fleet: Fleet, capsys: pytest.CaptureFixture[str]) ->
     assert "second" in told("jobs")
     for line in (["delete"], ["tag", "second"], ["delete", "nobody"]):
         assert main([*line, "--home", str(fleet.home.root)]) == 2
+
+
+def test_what_was_put_aside_goes_by_its_age_and_is_named(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    home = fleet.home
+
+    def typed(*line: str) -> str:
+        assert main([*line, "--home", str(home.root)]) == 0
+        return capsys.readouterr().out
+
+    assert "into the trash, where skillfleet db compact leaves it for 90 days;" in typed("delete", "first")
+    typed("delete", "second")
+    entry = home.trash / "first-1.json"
+    entry.write_text(re.sub(r'"at":"20\d\d', '"at":"2001', entry.read_text("utf-8")), "utf-8")
+    both, only = (
+        Blobs(home).taken_out(b"data:image/png;base64," + base64.b64encode(byte * 90)) for byte in (b"both", b"only")
+    )
+    for job, text in (("first-1", only + both), ("second-1", both)):
+        (home.trash / job / "output.log").write_bytes(text)
+    for blob in home.blobs.iterdir():
+        os.utime(blob, (0, 0))
+    now = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    for name in ("20010203-040506", "20010203-040506-2", now, "mine"):
+        (home.backups / name / "journal").mkdir(parents=True)
+    assert re.search("trash +2 jobs, ", typed("db", "status"))
+
+    gone = "1 job of the trash (first) and 2 backups (20010203-040506, 20010203-040506-2)"
+    home.config.write_text("keep_trash_days = 1e9\nkeep_backups_days = 1e9")
+    assert "for good" not in typed("db", "compact")
+    home.config.unlink()
+    assert f"would delete for good, by their age: {gone}, " in typed("db", "compact", "--dry-run")
+    assert len(fleet.curation.deleted()) == 2
+    assert f"deleted for good, by their age: {gone}, " in typed("db", "compact")
+    assert [one.name for one in fleet.curation.deleted()] == ["second"]
+    assert [blob.read_bytes() for blob in home.blobs.iterdir()] == [b"both" * 90], "what the other refers to"
+    assert fleet.store.status().backups == (now, "mine")
+    assert Trail(home).entries().detail.str.contains(gone, regex=False).sum() == 1
+    assert "for good" not in typed("db", "compact")
+    typed("delete", "--undo")
+    assert fleet.job("second").state.is_finished()
 
 
 def test_tags_and_what_is_in_the_trash_are_completed(fleet: Fleet) -> None:

@@ -143,8 +143,10 @@ class Curation:
         """Delete for good what lies in the trash, and the images and files that only its jobs refer to."""
         doomed = self.would_empty()
         named = ", ".join(one.job_id for one in doomed.jobs)
-        self._trail.record("trash.empty", named, f"{counted(len(doomed.jobs), 'job')}, {counted(doomed.blobs, 'file')}")
-        return trash.empty(self._store.home)
+        files = counted(len(doomed.blobs), "file")
+        self._trail.record("trash.empty", named, f"{counted(len(doomed.jobs), 'job')}, {files}")
+        trash.empty(self._store.home, doomed)
+        return doomed
 
     def erase(self, jobs: Sequence[str], *, dry_run: bool = False) -> list[Erased]:
         """Erase jobs for good, of the journal or the trash, from backups and the database too.
