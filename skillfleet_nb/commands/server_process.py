@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -33,6 +34,8 @@ def free_port(wanted: int | None) -> int:
         If it is taken.
     """
     with socket.socket() as probe:
+        if os.name != "nt":  # there it would take a port that is in use; here it passes over ended connections
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HERE, wanted or 0))
         except (OSError, OverflowError) as exc:

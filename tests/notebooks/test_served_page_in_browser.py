@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,12 +25,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CREATED = JobCreated(name="intents", optimizer="gepa", program="p", metric="m", engine="thread", seed=0)
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
-    env = {**os.environ, "SKILLFLEET_HOME": str(tmp_path / ".skillfleet"), "JUPYTER_TOKEN": "the-owner"}
-    env |= {"JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
-    command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--no-browser", "--root", str(tmp_path)]
-    process = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+@contextmanager
+def served(root: Path, port: int = 0) -> Iterator[str]:
+    """Serve a folder as a person does; give the address of the page."""
+    env = {**os.environ, "SKILLFLEET_HOME": str(root / ".skillfleet"), "JUPYTER_TOKEN": "the-owner"}
+    env |= {"JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": str(root / "runtime")}
+    command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--no-browser", "--root", str(root)]
+    command += ["--port", str(port)] if port else []
+    process = subprocess.Popen(command, env=env, cwd=root, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("its page is "))
@@ -37,6 +40,12 @@ def address(tmp_path: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    with served(tmp_path) as where:
+        yield where
 
 
 def test_jobs_are_followed_and_stopped_on_the_page(browser: Browser, address: str, tmp_path: Path) -> None:
@@ -102,4 +111,32 @@ def test_the_page_has_the_dashboard_of_notebooks(browser: Browser, address: str,
         page.get_by_role("button", name=name, exact=True).click()
         expect(page.get_by_role("heading", name=name)).to_be_visible()
         expect(names.first).to_be_hidden()
+    context.close()
+
+
+def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(browser: Browser, tmp_path: Path) -> None:
+    context = browser.new_context(viewport={"width": 1100, "height": 700})
+    page, beside = context.new_page(), context.new_page()
+    with Journal(Home(tmp_path / ".skillfleet").ensure(), "job-1") as journal:
+        with served(tmp_path) as address:
+            page.goto(f"{address}?token=the-owner")
+            expect(page.get_by_text("No jobs yet. Start one in a shell:")).to_be_visible()
+            expect(page.get_by_text("no jobs yet: skillfleet optimize starts one")).to_be_visible()
+            journal.append_many([CREATED, StateChanged(state=JobState.RUNNING)])
+            beside.goto(f"{address}#job-1")
+            expect(beside.get_by_role("button", name="Stop and keep best")).to_be_visible()
+        for one in (page, beside):
+            expect(one.get_by_text("The server does not answer. Trying again")).to_be_visible()
+        page.get_by_role("button", name="Trends", exact=True).click()
+        expect(page.locator(".sf-notice")).to_have_text("The server does not answer")
+        beside.get_by_role("button", name="Stop and keep best").click()
+        told = beside.locator(".sf-monitor .sf-told")
+        expect(told).to_contain_text("The server does not answer")
+        with served(tmp_path, int(address.rpartition(":")[2].partition("/")[0])):
+            expect(page.get_by_role("heading", name="Trends")).to_be_visible()
+            expect(page.locator(".sf-notice")).to_be_hidden()
+            expect(told).to_contain_text("Not done: the server did not answer. Try again")
+            beside.get_by_role("button", name="Stop and keep best").click()
+            expect(beside.get_by_role("button", name="Stop and keep best")).to_be_disabled()
+        journal.append(StateChanged(state=JobState.CANCELLED))
     context.close()

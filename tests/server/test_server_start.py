@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
+from skillfleet_nb.commands.server_process import HERE, free_port
+from skillfleet_nb.errors import InputError
 from skillfleet_nb.server.door import _BELOW
 from skillfleet_nb.server.route import PREFIX
 from skillfleet_nb.server.routes import routes
@@ -46,3 +51,14 @@ def test_the_door_stands_before_every_route() -> None:
     for one in routes():
         for path in (f"{PREFIX}/{one.path}", *one.aliases):
             assert re.fullmatch(_BELOW, path), path
+
+
+def test_a_port_is_free_again_when_its_server_has_ended() -> None:
+    with socket.create_server((HERE, 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(InputError, match=f"--port {port}: .*give another"):
+            free_port(port)
+        with socket.create_connection((HERE, port)) as client:
+            server.accept()[0].close()  # the server's end goes first, and its connection is remembered for a minute
+            assert client.recv(1) == b""
+    assert free_port(port) == port

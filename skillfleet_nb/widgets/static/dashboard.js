@@ -293,6 +293,7 @@ function render({ model, el }) {
   const set = (name, value) => { model.set(name, value); model.save_changes(); };
   const told = node("span", { className: "sf-told", role: "status" }, "looking for jobs …");
   const notice = node("div", { className: "sf-notice", role: "status", hidden: true });
+  const command = model.get("command") ?? "%skillfleet"; // how a person types one
   const grouped = node("input", { type: "checkbox", checked: model.get("grouped"), onchange: () => set("grouped", grouped.checked) });
   const archived = node("input", { type: "checkbox", checked: model.get("archived"), onchange: () => set("archived", archived.checked) });
   const ticks_of_columns = node("div");
@@ -440,7 +441,7 @@ function render({ model, el }) {
         const best = rows.reduce((most, r) => Math.max(most, r.test ?? r.best ?? -1), -1);
         return `<span role="gridcell"><b>${node("i", {}, task).innerHTML}</b> · ${whole(n)} job${n === 1 ? "" : "s"}${best < 0 ? "" : ` · best ${points(best)}`}</span>`;
       },
-      placeholder: () => (total ? "no job fits these filters" : "no jobs yet: %skillfleet optimize starts one, %skillfleet demo shows one"),
+      placeholder: () => (total ? "no job fits these filters" : `no jobs yet: ${command} optimize starts one, ${command} demo shows one`),
     });
     table.on("rowClick", (event, row) => { activate(row); page.go([row.getData().id]); });
     table.on("rowSelectionChanged", (data) => { if (!quiet) set("chosen", data.map((r) => r.id)); });

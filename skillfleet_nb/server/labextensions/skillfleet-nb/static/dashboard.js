@@ -28,7 +28,7 @@ function changed(old, now) {
 class Model {
   constructor(server, { esm, library, columns }, face, watch) {
     Object.assign(this, { server, watch, face });
-    this.state = { library, filters: {}, chosen: [], path: [], columns, grouped: true, archived: false, ...kept() };
+    this.state = { library, filters: {}, chosen: [], path: [], columns, grouped: true, archived: false, command: "skillfleet", ...kept() };
     this.heard = new Map();
     this.rows = null;
     this.done = null;
@@ -99,6 +99,13 @@ class Model {
     if (news.columns.id.includes(this.state.path[0])) this.page(false);
   }
 
+  // All of what is shown, after a while without the server.
+  again() {
+    this.say("");
+    this.look();
+    this.page(false);
+  }
+
   // The newest jobs that the filters leave.
   found() {
     const { COLUMNS, fits } = this.face, { columns, n } = this.rows;
@@ -161,7 +168,7 @@ class Model {
 export function dashboard(element, server, watch) {
   const notice = node("p", { className: "sf-lab-notice", role: "status" }, "Asking the server for the jobs …");
   element.append(notice);
-  let end = () => {}, closed = false, unlisten = () => {}, waits = null, last = "";
+  let end = () => {}, closed = false, unlisten = () => {}, waits = null, last = "", away = false;
 
   async function draw() {
     const drawn = await server.json("dashboard");
@@ -174,6 +181,8 @@ export function dashboard(element, server, watch) {
     end = face.default.render({ model, el: room }) ?? end;
     unlisten = server.listen(({ jobs, problem }) => {
       const now = JSON.stringify(jobs);
+      if (away && !problem) model.again();
+      away = Boolean(problem);
       if (problem || now === last) return;
       last = now;
       waits ??= setTimeout(() => { waits = null; model.look(); }, REST_MS);

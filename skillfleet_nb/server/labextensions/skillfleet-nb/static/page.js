@@ -35,7 +35,7 @@ function turn() {
 
 const go = (job) => { window.location.hash = encodeURIComponent(job); };
 const home = node("button", { type: "button", className: "sf-lab-home", onclick: () => go("") }, "Dashboard");
-const jobs = new Jobs(go);
+const jobs = new Jobs(go, ["in a shell", "skillfleet optimize --help"]);
 jobs.element.querySelector("h2").after(home);
 document.querySelector("body > nav").append(jobs.element);
 dashboard(all, server, go);

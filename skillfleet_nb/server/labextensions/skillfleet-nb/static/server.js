@@ -4,6 +4,8 @@
 const RETRY_MS = [1000, 2000, 5000, 15000, 30000];
 const QUIET = { jobs: [], cost_usd: null, problem: null, waits: true };
 
+export class Away extends Error {}
+
 export class Server {
   constructor({ baseUrl, token }) {
     this.api = new URL("skillfleet/api/v1/", new URL(baseUrl, window.location.href));
@@ -25,14 +27,14 @@ export class Server {
       answer = await fetch(new URL(path, this.api), { method, headers, signal, body: body && JSON.stringify(body) });
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new Error("The Jupyter server does not answer");
+      throw new Away("The server does not answer");
     }
     if (answer.ok) return answer;
     const problem = answer.headers.get("Content-Type")?.startsWith("application/problem+json") ? await answer.json() : null;
     if (problem) throw new Error(problem.detail);
     throw new Error(answer.status === 404
       ? "The Jupyter server runs without Skillfleet's extension: pip install 'skillfleet-nb[server]', then restart it"
-      : `The Jupyter server answers ${answer.status}`);
+      : `The server answers ${answer.status}`);
   }
 
   async json(path, options) {
@@ -66,7 +68,7 @@ export class Server {
 
   async read() {
     const stream = (this.stream = new AbortController());
-    let problem = "The Jupyter server has closed the connection";
+    let problem = "The server has closed the connection";
     try {
       const answer = await this.ask("stream", { signal: stream.signal });
       for await (const [kind, data] of messages(answer.body)) {

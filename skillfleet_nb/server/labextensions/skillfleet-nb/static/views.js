@@ -1,5 +1,7 @@
 // What is drawn: the list of jobs, and a job's monitor, which is the one of notebooks with the server for its kernel.
 
+import { Away } from "./server.js";
+
 const ACTIVE = new Set(["pending", "running", "pending_hitl"]);
 const WORDS = { pending: "waiting to start", pending_hitl: "waits for your answer" };
 const BEAT_MS = 5000; // a picture at least so often while a job runs, for its clocks
@@ -50,8 +52,8 @@ function row(job, watch) {
 }
 
 export class Jobs {
-  constructor(watch) {
-    this.watch = watch;
+  constructor(watch, starts = ["in a notebook", "%skillfleet optimize --help"]) {
+    Object.assign(this, { watch, starts });
     this.notice = node("p", { className: "sf-lab-notice", role: "status", hidden: true });
     this.lists = node("div");
     this.element = node("section", { className: "sf-lab-jobs", "aria-label": "Skillfleet's jobs" },
@@ -60,8 +62,9 @@ export class Jobs {
 
   show({ jobs, problem, waits }) {
     this.notice.hidden = !(problem || waits || !jobs.length);
-    const text = problem ? `${problem}. Trying again …` : waits ? "Asking the server …" : "No jobs yet. Start one in a notebook:";
-    this.notice.replaceChildren(text, ...(problem || waits ? [] : [node("code", {}, "%skillfleet optimize --help")]));
+    const [where, line] = this.starts;
+    const text = problem ? `${problem}. Trying again …` : waits ? "Asking the server …" : `No jobs yet. Start one ${where}:`;
+    this.notice.replaceChildren(text, ...(problem || waits ? [] : [node("code", {}, line)]));
     this.element.classList.toggle("sf-lab-old", Boolean(problem)); // what is shown may not be so any more
     const [open, left] = [this.lists.querySelector(":focus")?.dataset.job, this.element.scrollTop];
     const groups = [["Running", jobs.filter((job) => ACTIVE.has(job.state))], ["Recent", jobs.filter((job) => !ACTIVE.has(job.state))]];
@@ -77,7 +80,7 @@ const DOES = { stop: "cancel", pause: "pause", unpause: "unpause" };
 // The monitor's page knows a model: a state, and messages that it sends.
 class Model {
   constructor(server, job) {
-    Object.assign(this, { server, job, state: "", heard: 0, note: "", drawn: 0, seen: -1, n: 0, stopping: false });
+    Object.assign(this, { server, job, state: "", heard: 0, note: "", away: "", isAway: false, drawn: 0, seen: -1, n: 0, stopping: false });
     this.changed = new Set();
   }
 
@@ -93,7 +96,7 @@ class Model {
       this.stopping ||= what === "stop";
       this.note = "";
     } catch (error) {
-      this.note = error.message;
+      this.note = error instanceof Away ? "Not done: the server did not answer. Try again" : error.message;
     }
     this.heard = Math.max(this.heard, n);
     await this.look();
@@ -104,13 +107,14 @@ class Model {
     this.looks = true;
     try {
       this.picture = await this.server.json(`jobs/${this.job}/picture`);
+      [this.away, this.isAway] = ["", false];
     } catch (error) {
-      this.note = error.message;
+      [this.away, this.isAway] = [error.message, error instanceof Away]; // until it is asked with success
     } finally {
       this.looks = false;
     }
     if (!this.picture) return;
-    const own = { n: ++this.n, monitor: "lab", note: this.note, heard: this.heard, stopping: this.stopping, actions: [], unsure: "", answer: "" };
+    const own = { n: ++this.n, monitor: "lab", note: this.away || this.note, heard: this.heard, stopping: this.stopping, actions: [], unsure: "", answer: "" };
     this.state = JSON.stringify({ ...this.picture, ...own });
     for (const heard of this.changed) heard();
   }
@@ -121,7 +125,7 @@ export function monitor(element, server, job, name) {
   const notice = node("p", { className: "sf-lab-notice", role: "status" }, `Asking the server for ${name} …`);
   element.append(notice);
   const model = new Model(server, job);
-  let last = "", at = 0, end = () => {}, closed = false;
+  let last = "", at = 0, end = () => {}, closed = false, failed = false;
 
   async function draw() {
     const { esm, css } = await (server.page ??= server.json("monitor"));
@@ -129,15 +133,24 @@ export function monitor(element, server, job, name) {
     const { default: face } = await import(source);
     await model.look();
     if (closed) return;
-    if (!model.picture) throw new Error(model.note);
+    if (!model.picture) throw new Error(model.away);
     notice.remove();
     element.append(node("style", { textContent: css }));
     end = face.render({ model, el: element }) ?? end;
   }
 
-  draw().catch((error) => { server.page = undefined; notice.textContent = error.message; });
+  function start() {
+    failed = false;
+    draw().catch((error) => {
+      server.page = undefined;
+      failed = error instanceof Away || model.isAway;
+      notice.textContent = error.message;
+    });
+  }
+  start();
   const unlisten = server.listen(({ jobs, problem }) => {
     const one = jobs.find((other) => other.job_id === job);
+    if (failed && !problem) start();
     const now = JSON.stringify(one && [one.state, one.seen, one.paused, one.question]);
     if (problem || !model.picture || (model.picture.finished && now === last)) return;
     if (now === last && Date.now() - at < BEAT_MS) return;
