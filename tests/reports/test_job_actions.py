@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,14 +13,18 @@ from skillfleet_nb.commands import Context, run
 from skillfleet_nb.commands.views import Note, Parts, Written
 from skillfleet_nb.example import single
 from skillfleet_nb.reports.after_run import failing, next_steps
+from skillfleet_nb.runs.jobs.picture import Feed
 from skillfleet_nb.widgets.actions import Actions
 from skillfleet_nb.widgets.face import TakenError, Twice
+from skillfleet_nb.widgets.monitor import Monitor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from conftest import Lab
+
+    from skillfleet_nb.runs.jobs.picture import Picture
 
 
 @pytest.fixture
@@ -93,6 +98,25 @@ def test_a_job_without_a_gain_says_what_to_do_next(lab: Lab) -> None:
     assert list(dict(found[0].fields())) == ["text", "expected", "answer", "feedback"]
     shown = few.html()
     assert all(f"expected:</span> <span dir='auto'>{single(one.expected)}" in shown for one in found)
+
+
+def test_a_test_that_ends_at_once_has_the_last_word_on_the_card(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does whose every answer is kept already."""
+    job = lab.run("untested", max_calls=30)
+    monitor = Monitor(job)
+    page = monitor._live()
+
+    def follow(feed: Feed, view: Callable[[Picture], None]) -> None:
+        del feed
+        test = lab.fleet.job("untested-test")
+        test.result()
+        view(test.picture())
+
+    monkeypatch.setattr(Feed, "subscribe", follow)
+    monitor.act("test")
+    state = json.loads(page.state)
+    assert state["note"] == "untested-test is done:"
+    assert "every row is scored" in state["answer"]
 
 
 def test_where_nothing_beats_the_given_program_it_is_kept_and_said_so(lab: Lab) -> None:
