@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -206,3 +208,13 @@ def test_unusable_settings_are_refused(options: dict) -> None:
         paired_comparison([0.1, 0.2], [0.3, 0.5], **options)
     with pytest.raises(InputError):
         mean_interval([0.1, 0.2], **options)
+
+
+def test_the_end_of_a_run_imports_no_scipy() -> None:
+    code = (
+        "import sys; from skillfleet_nb.stats import *; mean_interval([0, 1] * 30); "
+        "print(paired_comparison([0, 1] * 30, [1, 0.5] * 30), 'scipy' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("PairedComparison(")
+    assert run.stdout.endswith(" False\n"), "20 MiB and half a second for two quantiles"
