@@ -25,6 +25,7 @@ from skillfleet_nb.events import (
     ReviewAnswered,
     ReviewAsked,
     ShareTold,
+    SkillCard,
     SkillCreated,
     StateChanged,
     StopKind,
@@ -198,6 +199,7 @@ class JobRecord:
     first_program: str | None = None
     lanes: dict[str, LaneRecord] = field(default_factory=dict)
     individuals: dict[tuple[int, str | None, str], IndividualTold] = field(default_factory=dict)
+    cards: list[SkillCard] = field(default_factory=list)
     created: SkillCreated | None = None
     result: Result | None = None
     question: ReviewAsked | None = None
@@ -284,6 +286,7 @@ class JobRecord:
         self.calls_before, self.ran_before_s = self.totals.calls + self.totals.cached, self.clock.ran_s
         self.attempts, self.heard, self.spec = p.attempt, p.heard, {**self.spec, "budget": p.budget}
         self.warnings, self.phase, self.phases, self.question = [], "", [], None
+        self.cards = []
         self.limit, self._waited_before_s = "", self.waited_s
 
     def _entered(self, p: StateChanged, at: datetime) -> None:
@@ -364,6 +367,10 @@ class JobRecord:
     def _lane(self, member: str) -> LaneRecord:
         return self.lanes.setdefault(member, LaneRecord())
 
+    def _card(self, p: SkillCard, at: datetime) -> None:
+        del at
+        self.cards.append(p)
+
     def _made(self, p: SkillCreated, at: datetime) -> None:
         del at
         self.created = p
@@ -399,6 +406,7 @@ class JobRecord:
         MemberTold: _member,
         ShareTold: _shared,
         IndividualTold: _bred,
+        SkillCard: _card,
         SkillCreated: _made,
         Result: _ended,
         ReviewAsked: _asked,

@@ -10,6 +10,7 @@ from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.views import Note
 from skillfleet_nb.html import NO_MATH, Readable, fill, join, table
 from skillfleet_nb.messages import as_typed
+from skillfleet_nb.reports.skill_cards import beside, cards_html
 from skillfleet_nb.runs.review.answers import CHOICES
 
 if TYPE_CHECKING:
@@ -87,17 +88,24 @@ class QuestionView(Readable):
         asked = self.job.question
         if asked is None:
             return ""
-        return fill("{}<div>{}</div>", question_html(self.job, asked), how_to_answer(self.job.name, asked))
+        return fill(
+            "{}<div style='overflow-wrap:anywhere'>{}</div>",
+            question_html(self.job, asked),
+            how_to_answer(self.job.name, asked),
+        )
 
 
 def question_html(job: Job, asked: ReviewAsked) -> Markup:
     """Return a question with what to decide by, without the ways to answer it."""
     note = fill("<div style='margin:2px 0'><i>{}</i></div>", asked.note) if asked.note else ""
-    details = table([], list(asked.details.items())) if asked.details else ""
+    cards = job.picture()["cards"]
+    beside_cards = beside(cards, asked.details)
+    details = table([], list(beside_cards.items())) if beside_cards else ""
     diff = job.proposed()
     changes = fill("<details open><summary>What would change</summary>{}</details>", diff.html()) if diff else ""
     heading = fill("<div style='margin:4px 0'><b>{}</b> asks: <b>{}</b></div>", job.name, asked.question)
-    body = join([heading, note, details, changes])
+    asked_about = [card for card in cards if card["name"] in asked.details]
+    body = join([heading, note, cards_html(asked_about, asked.details), details, changes])
     return fill("<div class='{}' style='max-width:60em;overflow-wrap:anywhere'>{}</div>", NO_MATH, body)
 
 

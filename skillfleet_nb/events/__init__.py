@@ -32,6 +32,7 @@ from skillfleet_nb.events.registry import AliasMoved as AliasMoved
 from skillfleet_nb.events.registry import Answered as Answered
 from skillfleet_nb.events.registry import SignatureMigrated as SignatureMigrated
 from skillfleet_nb.events.registry import VersionRegistered as VersionRegistered
+from skillfleet_nb.events.skills import SkillCard as SkillCard
 from skillfleet_nb.events.skills import SkillCreated as SkillCreated
 from skillfleet_nb.events.tracing import Traced as Traced
 
@@ -421,9 +422,9 @@ class ProgramTried(Payload):
 
 AnyPayload = Annotated[
     JobCreated | Resumed | StateChanged | Paused | Paced | Placed | Phase | Warned | Trying | Trial | LMCall | Unread
-    | ProgramSaved | CandidateDecided | MemberTold | ShareTold | IndividualTold | SkillCreated | Result | ReviewAsked
-    | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended | Chosen
-    | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved | SignatureMigrated | Answered
+    | ProgramSaved | CandidateDecided | MemberTold | ShareTold | IndividualTold | SkillCard | SkillCreated | Result
+    | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended
+    | Chosen | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved | SignatureMigrated | Answered
     | Traced | Curated | AuditPayload | InsightPayload | MonitoringPayload,
     Field(discriminator="kind"),
 ]  # fmt: skip

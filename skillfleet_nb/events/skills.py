@@ -1,8 +1,10 @@
-"""Facts of skills that jobs created."""
+"""Facts of skills that jobs create: what is known of one as it comes to be, and what was written."""
 
 from __future__ import annotations
 
 from typing import Literal
+
+from pydantic import Field
 
 from skillfleet_nb.events.payload import Payload
 
@@ -34,3 +36,18 @@ class SkillCreated(Payload):
     cost_usd: float | None = None
     seconds: float = 0.0
     seconds_saved: float = 0.0
+
+
+class SkillCard(Payload):
+    """What is known of a skill while it is created; a later card of the same name takes the place of the last.
+
+    Of a *section* `text` is what was written, of a *draft* its ``SKILL.md``, of a *template* its body.  `score` is the
+    quality of a draft, `findings` what is wrong with it.
+    """
+
+    kind: Literal["skill_card"] = "skill_card"
+    card: Literal["research", "intent", "similar", "template", "plan", "path", "section", "draft"]
+    facts: dict[str, str] = Field(default_factory=dict)
+    text: str = ""
+    score: float | None = None
+    findings: tuple[str, ...] = ()

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.config import Settings
     from skillfleet_nb.data import Issue
-    from skillfleet_nb.events import Asks, Payload
+    from skillfleet_nb.events import Asks, Choice, Payload, SkillCard
     from skillfleet_nb.lm.gate import Gate
     from skillfleet_nb.lm.prices import Price
     from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
@@ -54,6 +54,15 @@ if TYPE_CHECKING:
 
 GATES: dict[str, Asks] = {"research": "clarify", "intent": "preview", "plan": "preview", "draft": "validate"}
 """Where the creator can ask a person, and how."""
+_DOES: dict[Choice, str] = {
+    "revise": "do it again with your text, and ask again",
+    "cancel": "stop here: no skill is written",
+}
+_DOES_OF_RESEARCH: dict[Choice, str] = {
+    "proceed": "your answer goes into the skill",
+    "revise": "your answer goes into the skill",
+    "cancel": _DOES["cancel"],
+}
 _SECTIONS = 6  # of a skill that is written section by section, where nothing is known yet
 _UNDERSTANDING = 4  # calls before anything is written: intent, template, plan, complexity
 _AFTER_RESEARCH = 2  # calls: what was found, and questions
@@ -185,7 +194,7 @@ def _reviews(value: str | Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ..
 
 def asked(gate: str, question: str, shown: Mapping[str, str]) -> str:
     """Ask whoever watches the job; return the text to revise by, empty to go on."""
-    answer = ask(question, GATES[gate], shown)
+    answer = ask(question, GATES[gate], shown, _DOES_OF_RESEARCH if gate == "research" else _DOES)
     if GATES[gate] == "clarify":
         return answer.text
     return "" if answer.choice == "proceed" else answer.text or "Do it another way."
@@ -310,10 +319,18 @@ class Creation(Execution):
         embedder = Embedder.of(self._home.root)
         if program.embed is None and embedder.is_here:
             program.embed = embedder
+        program.tell = self._tell
         with self._scorer.models(gate, _phase_callback(self._reporter.say)):
             made: Prediction = program(**task.inputs())
         gate.check()
         return made
+
+    def _tell(self, card: SkillCard) -> None:
+        """Record what is known of the skill by now; of what models said nothing where that is not wanted."""
+        if self.prepared.request.record_prompts:
+            self._reporter.emit(card)
+        elif card.card == "draft":
+            self._reporter.emit(card.model_copy(update={"text": ""}))
 
     def _written(self, made: Prediction) -> SkillCreated:
         """Write the skill, and all that is known of it."""

@@ -9,6 +9,7 @@ from skillfleet_nb.design import BLUE, GREEN, ORANGE, SMALL, VERMILION
 from skillfleet_nb.format import counted, duration
 from skillfleet_nb.html import NO_MATH, fill, items, join, progress_bar, render, table
 from skillfleet_nb.reports.after_run import failing_html
+from skillfleet_nb.reports.skill_cards import cards_html
 from skillfleet_nb.runs.jobs.steps import Step
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 
@@ -63,7 +64,10 @@ def still(
     """
     p, after = picture, after or After()
     head = " · ".join(t for t in (p["name"], p["optimizer"], "" if p["finished"] else p["phase"]) if t)
-    facts = [f"{used['what']} {used['text']}" for used in p["used"]]
+    facts = [
+        used["text"] if used["text"].startswith(used["what"]) else f"{used['what']} {used['text']}"
+        for used in p["used"]
+    ]
     if all(used["what"] != "time" for used in p["used"]):
         facts.append(f"time {duration(p['elapsed_s'])}")
     if p["failures"]:
@@ -84,6 +88,7 @@ def still(
         fill("<div>{}</div>", " · ".join(facts)),
         _lanes(p) if p["lanes"] else "",
         table(Step.header(), p["steps"], numeric=[2, 3]) if p["steps"] else "",
+        cards_html(p["cards"], [] if p["finished"] else [card["name"] for card in p["cards"][-1:]]),
         items(p["notes"], title=counted(p["notes"], "note"), fold=True) if p["notes"] else "",
         _changes(diff, is_open=p["finished"]) if diff else "",
         failing_html(after.failing, after.n_failing, after.read) if after.failing else "",
@@ -120,7 +125,9 @@ def lane_rows(p: Picture) -> list[list[str]]:
 
 
 def score_in_words(p: Picture) -> str:
-    """Tell the best score and the trials it took."""
+    """Tell the best score and the trials it took; of a creation, which has none, how far it is."""
+    if p["optimizer"] == CREATE_SKILL:
+        return "" if p["share"] is None else f"{p['share']:.0%} of the calls expected"
     trials = f"{p['trials']:,} trial{'s' * (p['trials'] != 1)} after the baseline"
     if p["best"] is None:
         unscored = "no score on validation" if p["finished"] else "no score on validation yet"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skillfleet_nb import Fleet
 
 TRAITS = ("library", "filters", "chosen", "path", "columns", "grouped", "archived")
-_MODEL = """([state, esm, css]) => {
+WIDGET_MODEL = """([state, esm, css]) => {
   const heard = {}, said = [];
   const hear = (what, ...given) => (heard[what] || []).forEach((f) => f(...given));
   const model = {
@@ -74,7 +74,7 @@ class WidgetPage:
             f"background:{ground};{THEMES[theme]}'><main></main></body></html>"
         )
         state = {name: getattr(self.view.box, name) for name in traits}
-        self.page.evaluate(_MODEL, [state, str(self.view.box._esm), str(self.view.box._css)])
+        self.page.evaluate(WIDGET_MODEL, [state, str(self.view.box._esm), str(self.view.box._css)])
         self.settle()
 
     def _sent(self, content: Any, buffers: list[bytes] | None = None) -> None:

@@ -88,6 +88,7 @@ FACES: Mapping[str, str] = {
     "card-evaluate": "%skillfleet evaluate program --data few --metric metric --against few-12 --name scored",
     "card-review": f"{_OPTIMIZE} slow --optimizer labeled_fewshot --review accept --no-wait --name asks",
     "card-skill": '%skillfleet skill create "Use when a team must rotate API keys without downtime" --root skills',
+    "card-skill-asks": '%skillfleet skill create "Use when a team must rotate API keys without downtime" --root skills --review draft --no-wait --name draft-asks',
     "compare": "%skillfleet compare few-4 few-12",
     "compare-long-name": f"%skillfleet compare intents {LONG_NAME}",
     "recommend": "%skillfleet recommend program --train train --metric metric --budget 2",

@@ -18,6 +18,7 @@ from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
 from skillfleet_nb.programs.loading import load_state
 from skillfleet_nb.programs.state import save, save_state
+from skillfleet_nb.runs.jobs.cards import card_rows
 from skillfleet_nb.runs.jobs.created import created_rows
 from skillfleet_nb.runs.jobs.live import live_view
 from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
@@ -392,7 +393,7 @@ class Job(Readable):
             rows.append(("answered", f"{question} {choice}" + (f": {text}" if text not in {"", choice} else "")))
         if p.baseline is not None and p.best is not None:
             rows.append(("validation", f"{points(p.baseline)} → {points(p.best)}"))
-        rows += created_rows(p.created) if p.created is not None else result_rows(p)
+        rows += created_rows(p.created) if p.created is not None else [*card_rows(p), *result_rows(p)]
         failed = f", {p.totals.failed} failed" if p.totals.failed else ""
         rows.append(("LM calls", f"{p.calls:,} made, {p.cached:,} from the cache{failed}"))
         waited = f", {duration(p.waited_s)} of it waiting for the provider's limit" if p.waited_s >= 1 else ""

@@ -15,6 +15,7 @@ from skillfleet_nb.format import counted, duration, money, points
 from skillfleet_nb.html import fill
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import diff_programs
+from skillfleet_nb.runs.jobs.cards import cards
 from skillfleet_nb.runs.jobs.steps import steps
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.stats import p_in_words
@@ -59,6 +60,8 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         - `failures` as (kind, count), `unread` as (what could not be read, count), `repeats`, `notes`;
         - `lanes`: of several searches at the same time each one's `name`, `state`, `trials`, `best` and `why`;
         - `steps`: of a job that creates a skill each step's name, state, calls and cost, as text;
+        - `cards`: of a job that creates a skill what is known of it, each with `name`, `title`, `facts` as
+          (word, text), `text`, `score` (points or None) and `findings` (None where nothing was judged);
         - `tried`: the newest candidate, in words, and the programs to compare;
         - `result`: the verdict in words, once there is one;
         - `question`: what the run asks of a person, as in :class:`~skillfleet_nb.events.ReviewAsked`, None
@@ -94,6 +97,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "notes": p.warnings[-_NOTES:],
         "lanes": _lanes(p),
         "steps": [list(step) for step in steps(p)],
+        "cards": [card._asdict() for card in cards(p)],
         "tried": _tried(p),
         "result": _result(p),
         "error": p.error,

@@ -43,7 +43,12 @@ _COST_OPTIONS: dict[Choice, str] = {
 }
 
 
-def ask(question: str, kind: Asks = "confirm", details: Mapping[str, Any] | None = None) -> Answer:
+def ask(
+    question: str,
+    kind: Asks = "confirm",
+    details: Mapping[str, Any] | None = None,
+    options: Mapping[Choice, str] | None = None,
+) -> Answer:
     """Ask the person who watches the run, from within a program or a metric, and wait for the answer.
 
     The job is `pending_hitl` meanwhile, and nothing is bought.  The same question, with the same details,
@@ -58,6 +63,8 @@ def ask(question: str, kind: Asks = "confirm", details: Mapping[str, Any] | None
         right?), or ``"clarify"``, which takes any text as an answer.
     details
         Facts to decide by, label to value.
+    options
+        What a choice does, where it does something else than to go on, to hand over a text, or to stop the run.
 
     Returns
     -------
@@ -70,7 +77,7 @@ def ask(question: str, kind: Asks = "confirm", details: Mapping[str, Any] | None
     JobError
         Outside of a run.
     InputError, NotFoundError
-        If the question is empty, or there is no such kind.
+        If the question is empty, or there is no such kind or choice.
 
     Examples
     --------
@@ -85,13 +92,16 @@ def ask(question: str, kind: Asks = "confirm", details: Mapping[str, Any] | None
         raise unknown("kind of question", kind, get_args(Asks))
     if not isinstance(question, str) or not question.strip():
         raise InputError(f"question = {question!r}: say in words what to decide")
+    for choice in options or {}:
+        if choice not in CHOICES:
+            raise unknown("choice", choice, CHOICES)
     reviewer = thread_local_overrides.get().get(REVIEWER)
     if reviewer is None:
         raise JobError(
             "ask() was called outside of a run: it asks whoever watches a job, from a program or metric of that job"
         )
     shown = {str(label): str(value) for label, value in (details or {}).items()}
-    answer: Answer = reviewer.step(question.strip(), kind, shown)
+    answer: Answer = reviewer.step(question.strip(), kind, shown, options)
     return answer
 
 
@@ -212,7 +222,9 @@ class Reviewer:
                 self._known[question.review_id] = answer
         return answer
 
-    def step(self, question: str, asks: Asks, details: dict[str, str]) -> Answer:
+    def step(
+        self, question: str, asks: Asks, details: dict[str, str], does: Mapping[Choice, str] | None = None
+    ) -> Answer:
         """Put a question of the program's own; raises as :meth:`ask` does, on cancel as well."""
         from skillfleet_nb.data.identity import content_hash
 
@@ -220,6 +232,7 @@ class Reviewer:
         options = dict(_STEP_OPTIONS)
         if asks == "clarify":
             options["proceed"] = "hand your text to the program"
+        options |= does or {}
         asked = ReviewAsked(
             review_id=review_id, asks=asks, about="step", question=question, details=details, options=options
         )

@@ -16,7 +16,7 @@ from skillfleet_nb.skills.planner import skill_planner
 from skillfleet_nb.skills.skill import Skill
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from skillfleet_nb.skills.templates import Template
 
@@ -143,16 +143,20 @@ class SkillGeneration(dspy.Module):  # type: ignore[misc]
         shown = Skill.load(template.folder).body.strip()
         return Draft.of_body(plan, self.fill(task=task, plan=plan.text(), template=shown, notes=notes).body or "")
 
-    def in_sections(self, task: str, plan: SkillPlan, notes: str) -> Draft:
-        """Write it section by section."""
+    def in_sections(
+        self, task: str, plan: SkillPlan, notes: str, tell: Callable[[Part, int, int], None] | None = None
+    ) -> Draft:
+        """Write it section by section; `tell` hears of each as it is written, its number and how many there are."""
         outlined = self.outline(task=task, plan=plan.text(), notes=notes).sections or []
         heads = list(dict.fromkeys(" ".join(str(head).lstrip("#").split()) for head in outlined))[:_MOST_SECTIONS]
         heads = [head for head in heads if head]
-        texts = (
-            self.section(heading=head, task=task, plan=plan.text(), outline=heads, notes=notes).content
-            for head in heads
-        )
-        return Draft.of_parts(plan, [Part(head, text or "") for head, text in zip(heads, texts, strict=True)])
+        parts = []
+        for n, head in enumerate(heads, 1):
+            answer = self.section(heading=head, task=task, plan=plan.text(), outline=heads, notes=notes)
+            parts.append(Part(head, answer.content or ""))
+            if tell is not None:
+                tell(parts[-1], n, len(heads))
+        return Draft.of_parts(plan, parts)
 
 
 class SkillValidation(dspy.Module):  # type: ignore[misc]

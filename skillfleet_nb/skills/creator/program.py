@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import dspy
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.events import SkillCard
 from skillfleet_nb.format import shortened
-from skillfleet_nb.skills.creator.draft import Draft, Judged, SkillPlan, judged
+from skillfleet_nb.skills.creator.draft import Draft, Judged, Part, SkillPlan, judged
 from skillfleet_nb.skills.creator.rules import Branch, PhaseRules
 from skillfleet_nb.skills.creator.similar import Similar, closest, copied
 from skillfleet_nb.skills.skill import Skill
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 Gate = Literal["research", "intent", "plan", "draft"]
 _NONE = "none"
+_INTENT = ("task", "intent", "domain", "level", "kind")
 _FEWEST_WORDS = 3
 _MOST_ROUNDS = 20  # of one gate: a person who revises more often starts anew
 
@@ -105,6 +107,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
 
         super().__init__()
         self.root, self.embed = root, embed
+        self.tell: Callable[[SkillCard], None] | None = None  # hears what is known of the skill, as it comes to be
         self.configure(rules or PhaseRules(), path, template, templates, docs, review, ask)
         self.understanding, self.complexity = SkillUnderstanding(), SkillComplexity()
         self.generation, self.validation = SkillGeneration(), SkillValidation()
@@ -161,6 +164,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         branch = self.rules.branch(complexity, simple=bool(verdict.is_simple), template=suggested)
         if self.path != "auto":
             branch = Branch(self.path, f"path {self.path} was asked for")  # type: ignore[arg-type]
+        self._show("path", {"complexity": f"{complexity:.2f}", "path": branch.path, "because": branch.reason})
         notes = "\n\n".join(filter(None, [notes, research.material if research is not None else ""]))
         best, drafts = self._drafted(task, plan, template, branch, notes, there)
         return CreatedSkill(
@@ -192,6 +196,8 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         if self.research is None:
             return None, []
         research: Found = self.research(task=task).found
+        read = "\n".join(one.name for one in research.passages) or "nothing"
+        self._show("research", {"readiness": f"{research.readiness:.2f}", "read": read})
         asked = [
             (q, self._asked("research", q.question, {"options": " / ".join(q.options)}, 1)) for q in research.questions
         ]
@@ -199,10 +205,14 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
 
     def _decision(self, task: str, similar: Sequence[Similar]) -> str:
         if not similar:
+            self._show("similar", {"similar": "none", "proposed": "new"})
             return "new"
         lines = "\n".join(f"{one.name}: {one.description}" for one in similar)
         verdict = self.understanding.compare(task=task, existing=lines)
-        return f"extend {similar[0].name}" if verdict.decision == "extend" else "new"
+        decision = f"extend {similar[0].name}" if verdict.decision == "extend" else "new"
+        why = "\n".join(f"{one.name} ({one.score:.2f}): {one.reason}" for one in similar)
+        self._show("similar", {"similar": why, "proposed": decision, "because": str(verdict.reason or "")})
+        return decision
 
     def _intent(self, task: str, notes: str, decision: str, similar: Sequence[Similar]) -> tuple[str, str]:
         for turn in range(1, _MOST_ROUNDS + 1):
@@ -213,6 +223,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
                 **({"similar": "; ".join(f"{one.name} ({one.score:.2f})" for one in similar)} if similar else {}),
                 "proposed": decision,
             }  # fmt: skip
+            self._show("intent", {word: str(shown[word]) for word in _INTENT})
             said = self._asked("intent", "Is this what the skill is for?", shown, turn)
             if not said:
                 return " ".join(str(intent.intent or "").split()), notes
@@ -220,16 +231,25 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         return " ".join(str(intent.intent or "").split()), notes
 
     def _template(self, task: str) -> tuple[Template | None, str | None]:
+        chosen, why = self._chosen_template(task)
+        if chosen is None:
+            self._show("template", {"template": _NONE, "because": why})
+            return None, None
+        facts = {"template": f"{chosen.name}: {chosen.description}", "because": why}
+        self._show("template", facts, Skill.load(chosen.folder).body.strip())
+        return chosen, chosen.name
+
+    def _chosen_template(self, task: str) -> tuple[Template | None, str]:
         if self.chosen_template is not None:
-            return preview(self.chosen_template, *self.templates), self.chosen_template
+            return preview(self.chosen_template, *self.templates), "it was asked for"
         templates = {template.name: template for template in list_templates(*self.templates)}
         what = "; ".join(f"{name}: {template.description}" for name, template in templates.items())
         predict = self.understanding.template
         signature = predict.signature.with_updated_fields(
             "template", type_=Literal[(*templates, _NONE)], desc=f"{what}; {_NONE}: no template fits"
         )
-        chosen = templates.get(predict(task=task, signature=signature).template)
-        return chosen, chosen.name if chosen is not None else None
+        answer = predict(task=task, signature=signature)
+        return templates.get(answer.template), str(answer.reason or "")
 
     def _plan(self, task: str, intent: str, notes: str) -> tuple[SkillPlan, str]:
         for turn in range(1, _MOST_ROUNDS + 1):
@@ -241,6 +261,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
                 keywords=answer.keywords,
             )  # fmt: skip
             shown = {"intent": intent, "plan": plan.text()}
+            self._show("plan", {"plan": plan.text()})
             said = self._asked("plan", "Is the skill to be called and described like this?", shown, turn)
             if not said:
                 break
@@ -260,16 +281,19 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         if template is not None and fast:
             draft = self.generation.from_template(task, plan, template, notes)
         else:
-            draft = self.generation.in_sections(task, plan, notes)
+            draft = self.generation.in_sections(task, plan, notes, self._show_section)
         checks = self.rules.expert.checks if branch.path == "expert" else ()
-        best = last = self._judged(draft, task, checks, similar)
-        drafts = 1
-        while not fast and drafts <= self.rules.revisions and not last.is_enough(self.rules.enough):
-            revised = self._revised(last, task, plan, last.findings)
-            if revised == last.draft:  # a model that changes nothing when told what is wrong will not the next time
+        tried = [self._judged(draft, task, checks, similar)]
+        self._show_draft(tried, tried[0])
+        while not fast and len(tried) <= self.rules.revisions and not tried[-1].is_enough(self.rules.enough):
+            revised = self._revised(tried[-1], task, plan, tried[-1].findings)
+            if revised == tried[-1].draft:  # a model that changes nothing when told what is wrong will not next time
                 break
-            last = self._judged(revised, task, checks, similar)
-            best, drafts = max(best, last, key=lambda one: one.rank), drafts + 1
+            tried.append(self._judged(revised, task, checks, similar))
+            self._show_draft(tried, tried[-1])
+        best = max(tried, key=lambda one: one.rank)
+        if best is not tried[-1]:
+            self._show_draft(tried, best)
         for turn in range(1, _MOST_ROUNDS + 1):
             shown = {
                 "draft": best.draft.files["SKILL.md"], "quality": f"{best.score.score:.3f}",
@@ -278,11 +302,10 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
             said = self._asked("draft", "Is this the skill?", shown, turn)
             if not said:
                 break
-            best = self._judged(
-                self._revised(best, task, plan, [said]), task, checks, similar
-            )  # a person's word goes first
-            drafts += 1
-        return best, drafts
+            best = self._judged(self._revised(best, task, plan, [said]), task, checks, similar)  # a person's word first
+            tried.append(best)
+            self._show_draft(tried, best)
+        return best, len(tried)
 
     def _judged(self, draft: Draft, task: str, checks: Sequence[str], similar: Sequence[Similar]) -> Judged:
         findings = [*self.validation.checked(draft, task, checks), *copied(draft.skill, similar, self.embed)]
@@ -292,6 +315,18 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         todo = [*findings, *last.further] or ["Say more exactly what to do."]
         answer = self.validation.revise(body=last.draft.body, task=task, plan=plan.text(), findings=todo)
         return Draft.of_body(plan, answer.revised or "")
+
+    def _show_section(self, part: Part, n: int, of: int) -> None:
+        self._show("section", {"written": f"{n} of {of} sections"}, f"## {part.heading}\n\n{part.content}".strip())
+
+    def _show_draft(self, tried: Sequence[Judged], one: Judged) -> None:
+        facts = {"draft": f"{tried.index(one) + 1}", "drafts": f"{len(tried)}"}
+        self._show("draft", facts, one.draft.files["SKILL.md"], score=one.score.score, findings=one.findings)
+
+    def _show(self, card: Any, facts: Mapping[str, str] | None = None, text: str = "", **judgement: Any) -> None:
+        if self.tell is not None:
+            said = {word: fact for word, fact in (facts or {}).items() if fact}
+            self.tell(SkillCard(card=card, facts=said, text=text, **judgement))
 
     def _asked(self, gate: Gate, question: str, shown: Mapping[str, Any], turn: int) -> str:
         if gate not in self.review or self.ask is None:

@@ -132,7 +132,7 @@ function meter(what) {
       if (share === null) return;
       const percent = Math.round(100 * Math.min(1, share));
       fill.style.width = `${percent}%`;
-      bar.classList.toggle("sf-near", what !== "calls expected" && share >= 0.9);
+      bar.classList.toggle("sf-near", !["calls expected", "quality"].includes(what) && share >= 0.9);
       bar.setAttribute("aria-valuenow", percent);
       bar.setAttribute("aria-valuetext", text);
     },
@@ -174,12 +174,13 @@ function render({ model, el }) {
   const tried = node("details", { open: true, hidden: true }, tried_title, diff);
   const lanes = node("table", { className: "sf-lanes", hidden: true, tabIndex: 0, "aria-label": "searches side by side" });
   const steps = node("table", { className: "sf-lanes", hidden: true, tabIndex: 0, "aria-label": "steps of creating the skill" });
+  const cards = node("div", { className: "sf-cards", hidden: true }); // what is known of a skill that is created
   const notes_title = node("summary"), notes_list = node("ul");
   const notes = node("details", { hidden: true }, notes_title, notes_list);
   const question = node("div", { className: "sf-question", role: "group", hidden: true }); // what the run asks of a person
   const live = node("div", {},
     node("div", { className: "sf-head" }, node("div", {}, title, told), node("div", { className: "sf-buttons" }, pause, stop)),
-    phase, steps, question, whole.line,
+    phase, steps, cards, question, whole.line,
     node("div", { className: "sf-time" }, elapsed, eta),
     node("div", { className: "sf-body" }, figure, meters), lanes, tried, notes);
   const still = node("div", { hidden: true });
@@ -189,13 +190,54 @@ function render({ model, el }) {
   const hides = node("style"); // the kept still of the same monitor gives way as long as this view lives
   el.append(hides, root);
 
+  const facts_of = (facts) => node("dl", {}, ...facts.flatMap(([label, text]) => [node("dt", {}, label), node("dd", {}, text)]));
+  const on_cards = (label) => state.cards.some((card) => // what a card shows, a question need not repeat
+    card.name === label || card.facts.some(([word]) => word === label) || (card.score !== null && ["quality", "findings"].includes(label)));
+
+  const drawn_cards = {};
+  function show_cards() {
+    cards.hidden = !state.cards.length;
+    const last = state.cards.at(-1)?.name;
+    for (const card of state.cards) {
+      const text = JSON.stringify(card);
+      let one = drawn_cards[card.name];
+      if (!one) {
+        one = drawn_cards[card.name] = { box: node("details"), title: node("summary"), text: "", touched: false };
+        one.title.addEventListener("click", () => { one.touched = true; });
+        one.box.className = `sf-card sf-card-${card.name}`;
+      }
+      if (!one.touched) one.box.open = card.name === last || card.name in (state.question?.details ?? {});
+      if (text === one.text) continue;
+      one.text = text;
+      const top = one.box.querySelector("pre")?.scrollTop ?? 0;
+      const body = [facts_of(card.facts)];
+      const written = card.text ? [node("pre", { tabIndex: 0, "aria-label": card.title }, card.text)] : [];
+      const judged = card.score === null ? [] : [judgement(card)];
+      if (written.length || judged.length) body.push(node("div", { className: "sf-beside" }, ...written, ...judged));
+      one.title.textContent = card.title;
+      one.box.replaceChildren(one.title, ...body);
+      if (card.name === "draft") written[0].scrollTop = card.score === null ? written[0].scrollHeight : one.judged ? top : 0; // its end is in sight while it is written
+      one.judged = card.score !== null;
+    }
+    const wanted = state.cards.map((card) => drawn_cards[card.name].box);
+    if (wanted.length !== cards.childElementCount || wanted.some((box, n) => cards.children[n] !== box)) cards.replaceChildren(...wanted);
+  }
+
+  function judgement(card) {
+    const quality = meter("quality");
+    quality.set(card.score.toFixed(1), card.score / 100);
+    const list = node("ul", {}, ...card.findings.map((text) => node("li", {}, text)));
+    const n = card.findings.length;
+    return node("div", {}, quality.line, node("div", {}, n ? `${n} finding${n === 1 ? "" : "s"}` : "nothing found wrong"), ...(n ? [list] : []));
+  }
+
   let shown_question = null;
   function show_question() {
     const q = state.question;
     question.hidden = !q;
     if (!q || shown_question === q.review_id) return (shown_question = q ? shown_question : null);
     shown_question = q.review_id;
-    const facts = node("dl", {}, ...Object.entries(q.details).flatMap(([label, text]) => [node("dt", {}, label), node("dd", {}, text)]));
+    const facts = facts_of(Object.entries(q.details).filter(([label]) => !on_cards(label)));
     const box = node("textarea", { rows: 3, value: q.draft, "aria-label": q.asks === "clarify" ? "your answer" : "your text, for Revise" });
     box.placeholder = box.getAttribute("aria-label");
     box.addEventListener("keydown", (event) => event.stopPropagation()); // the notebook has keys of its own
@@ -239,7 +281,7 @@ function render({ model, el }) {
     let text = state.note;
     if (asked && state.heard >= asked.n) asked = null;
     if (asked && Date.now() - asked.at > UNHEARD_MS)
-      text = "The kernel hears this when the running cell is done. To stop at once, interrupt the kernel (■): the best so far is kept.";
+      text = "The kernel hears this when the running cell is done. To stop at once, interrupt the kernel (■)" + (state.steps.length ? "." : ": the best so far is kept.");
     else if (asked) text = { stop: "Stopping …", pause: "Pausing …", unpause: "Going on …", answer: "Answering …" }[asked.what] ?? "…";
     else if (!state.finished && document.visibilityState === "visible" && Date.now() - Math.max(arrived, awake) > SILENT_MS)
       text = `No news from the kernel. If it was restarted: %skillfleet watch ${state.name}`;
@@ -294,8 +336,10 @@ function render({ model, el }) {
     title.textContent = [s.name, s.optimizer].filter(Boolean).join(" · ");
     told.textContent = ` ${s.paused ? "paused" : s.told}`;
     phase.textContent = s.phase;
+    show_cards();
     show_question();
     announce(s.paused ? `${s.name} paused` : s.phase.replace(/[,:]?\s*\d.*$/, ""));
+    stop.textContent = s.steps.length ? "Stop" : "Stop and keep best"; // of a creation nothing is kept
     pause.textContent = s.paused ? "Resume" : "Pause";
     whole.set(s.share === null ? "" : `${Math.round(100 * s.share)}% of the calls expected`, s.share);
     score.textContent = s.best === null ? "no score yet" : `best ${points(s.best)}`;

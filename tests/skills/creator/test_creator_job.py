@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -17,6 +18,7 @@ from writers import BODY, KEYS, TEXTS, nonsense, writer
 from skillfleet_nb import Fleet, Monitor, offline_lm, skill_creator
 from skillfleet_nb.cli import main
 from skillfleet_nb.commands.complete import offers
+from skillfleet_nb.commands.review import QuestionView
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, SkillfleetError
 from skillfleet_nb.events import JobState, StopKind
 
@@ -27,9 +29,7 @@ if TYPE_CHECKING:
 
 
 def _until(job: Job, state: JobState) -> None:
-    for _ in range(600):
-        if job.state is state or job.state.is_finished():
-            break
+    while job.state is not state and not job.state.is_finished():
         job.wait(0.1)
     assert job.state is state
 
@@ -76,9 +76,10 @@ def test_a_name_that_is_taken_gets_a_number_unless_it_is_forced(tmp_path: Path) 
 
 
 def _another_question(job: Job, answered: set[str]) -> str:
-    for _ in range(600):
-        if job.question is not None and job.question.review_id not in answered:
-            return str(job.question.review_id)
+    while not job.state.is_finished():
+        asked = job.question
+        if asked is not None and asked.review_id not in answered:
+            return str(asked.review_id)
         job.wait(0.1)
     return pytest.fail(f"nothing more was asked: {job.text()}")
 
@@ -121,6 +122,60 @@ def test_a_person_is_asked_and_a_no_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
+def test_cards_tell_what_is_known_of_a_skill_while_it_is_created(tmp_path: Path) -> None:
+    there: list[Any] = []
+    jobs: list[Job] = []
+    begun = threading.Event()
+
+    def content(prompt: str) -> str:
+        heading = prompt.partition("heading ## ]]\n")[2].partition("\n")[0]
+        if heading == "Quick Start":
+            assert begun.wait(300)
+            there.append(jobs[0].picture()["cards"][-1])
+        return TEXTS[heading]
+
+    told = "## Who is told\n\nThe owner of it."
+    lm = writer(
+        content=content, complexity=0.9, revised=f"{BODY}\n\n{told}",
+        problems=lambda prompt: [] if told in prompt else ["It never says who."],
+    )  # fmt: skip
+    job = Fleet().create_skill(KEYS, root=tmp_path, lm=lm, review="draft", name="keys")
+    jobs.append(job)
+    begun.set()
+    _until(job, JobState.PENDING_HITL)
+    written = there[0]
+    assert written["facts"] == [("written", "2 of 6 sections")]
+    assert (written["text"].count("## "), written["score"]) == (2, None)
+    cards = {card["name"]: card for card in job.picture()["cards"]}
+    assert list(cards) == ["similar", "intent", "template", "plan", "draft"]
+    assert ("intent", "Keys change unseen.") in cards["intent"]["facts"]
+    assert "## When to Use" in cards["template"]["text"]
+    assert dict(cards["plan"]["facts"])["path"] == "expert"
+    assert cards["draft"]["title"] == "Draft 2"
+    assert told in cards["draft"]["text"]
+    assert (cards["draft"]["score"], cards["draft"]["findings"]) == (pytest.approx(100 * 0.671, abs=5), [])
+    assert "name: rotate-api-keys; description" in job.text()
+    assert job.question.options["cancel"] == "stop here: no skill is written"
+    for html in (str(Monitor(job).html()), str(QuestionView(job).html())):
+        assert html.count(told) == 1
+        assert f"quality {cards['draft']['score']:.1f}" in html
+    fleet = Fleet()
+    fleet.answer("keys", "yes")
+    job.result()
+    assert [card["name"] for card in fleet.job("keys").picture()["cards"]] == list(cards)
+
+
+def test_what_models_said_is_on_no_card_where_it_is_not_recorded(tmp_path: Path) -> None:
+    fleet = Fleet()
+    fleet.home.ensure()
+    fleet.home.config.write_text("record_prompts = false\n")
+    job = fleet.create_skill(KEYS, root=tmp_path, lm=writer())
+    job.result()
+    assert [(card["name"], card["text"], card["score"] > 60) for card in job.picture()["cards"]] == [
+        ("draft", "", True)
+    ]
+
+
 def test_a_killed_process_is_resumed_without_buying_again_and_answers_stay(tmp_path: Path) -> None:
     fleet, root = Fleet(), tmp_path / "skills"
     task = f"{KEYS} The process is killed."
@@ -141,8 +196,9 @@ def test_a_killed_process_is_resumed_without_buying_again_and_answers_stay(tmp_p
 
 
 def _until_asked(job: Job, question: str) -> None:
-    for _ in range(600):
-        if job.question is not None and job.question.question == question:
+    while not job.state.is_finished():
+        asked = job.question
+        if asked is not None and asked.question == question:
             return
         job.wait(0.1)
     pytest.fail(f"{question!r} was not asked: {job.text()}")
