@@ -18,9 +18,37 @@ if TYPE_CHECKING:
 OFFERED = (
     "jobs", "job", "watch", "diff", "optimize", "resume", "cancel", "pause", "unpause", "answer", "estimate",
     "recommend", "headroom", "noise", "optimizers", "ensemble", "sql", "insights",
-    "trends", "roi", "forecast", "notes", "traces", "monitor", "mlflow",
+    "trends", "roi", "forecast", "notes", "traces", "monitor", "mlflow", "rename", "note", "tag", "archive", "save",
 )  # fmt: skip
-"""Commands that a server carries out; others are about files and homes of the machine they are typed on."""
+"""Commands that a server carries out."""
+NOT_OFFERED = {
+    "demo": "runs on this machine",
+    "doctor": "looks at this machine",
+    "trainset": "reads data of this machine",
+    "modules": "lists packages of this machine; GET modules/available lists the server's",
+    "metrics": "runs a metric on this machine",
+    "dashboard": "shows a home of this machine; the server's is the page /skillfleet",
+    "compare": "reads programs of a home of this machine; sql 'from jobs' and diff tell of the server's",
+    "programs": "reads programs of a home of this machine; sql 'from program_versions' lists the server's",
+    "program": "runs or moves programs of a home of this machine; sql 'from program_versions' lists the server's",
+    "plot": "draws on this machine; the server's page /skillfleet has charts",
+    "selector": "looks at advice given on this machine; ensemble tells what optimizers were worth on the server",
+    "evaluate": "runs a program on this machine",
+    "serve": "serves a home of this machine",
+    "export": "writes a report of a home of this machine",
+    "db": "looks after files of this machine",
+    "signatures": "compares programs with code of this machine; POST signatures/check does so on the server",
+    "delete": "moves files of this machine; the server's page /skillfleet deletes jobs and brings them back",
+    "erase": "erases files of this machine; only who is at the server's may erase its jobs",
+    "golden": "keeps examples in a home of this machine; sql 'from golden_examples' shows the server's",
+    "ab": "routes programs of this machine; GET ab/TEST and sql 'from ab_tests' tell of the server's",
+    "drift": "checks programs of a home of this machine; sql 'from drift_checks' tells of the server's",
+    "learn": "trains programs of a home of this machine; sql 'from learn_steps' tells of the server's",
+    "audit": "verifies files of this machine",
+    "redact": "looks at settings of this machine",
+    "skill": "reads and writes files of this machine; POST skills/create does so on the server",
+}
+"""Why no server carries out the others, and what tells the same of it."""
 SERVER, TOKEN = "SKILLFLEET_SERVER", "SKILLFLEET_TOKEN"
 
 
@@ -98,13 +126,12 @@ def check_offered(tokens: Sequence[str], address: Address) -> None:
     Raises
     ------
     InputError
-        Naming those that one does.
+        Saying why, and what does instead.
     """
     words = [token for token in tokens if token not in {"-h", "--help", "help"}]
-    if words and words[0] not in OFFERED:
+    if words and words[0] in NOT_OFFERED:
         raise InputError(
-            f"{words[0]} is about this machine, and {address.url} is another: there are {', '.join(OFFERED)}; "
-            f"leave --server (${SERVER}) out for this one"
+            f"{words[0]} {NOT_OFFERED[words[0]]}, and {address.url} is another: leave --server (${SERVER}) out for it"
         )
 
 

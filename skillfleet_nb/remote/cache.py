@@ -17,6 +17,7 @@ from typing import Any
 
 TTL_S = 300.0
 _MOST_FILES = 2_000
+_CHANGED = "changed"  # holds when somebody last changed something from here
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,19 @@ class Cache:
 
     def is_fresh(self, kept: Kept) -> bool:
         """Tell whether an answer need not be asked for again."""
-        return kept.age_s < min(kept.fresh_s, self._ttl_s)
+        return kept.age_s < min(kept.fresh_s, self._ttl_s) and kept.at > self._changed_at()
+
+    def forget(self) -> None:
+        """Take note of a change: what was kept before it is asked for again."""
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self._folder / _CHANGED).write_text(repr(time.time()), "utf-8")
+
+    def _changed_at(self) -> float:
+        try:
+            return float((self._folder / _CHANGED).read_text("utf-8"))
+        except (OSError, ValueError):  # nobody changed anything, or is about to say so
+            return 0.0
 
     def put(self, address: str, kept: Kept) -> None:
         """Keep an answer; where nothing can be written, none is kept."""

@@ -73,6 +73,13 @@ class Connection:
         """Ask for something to be done."""
         return self._read(self._ask("POST", path, json={} if body is None else body))
 
+    def change(self, path: str, body: object) -> Any:
+        """Ask for something that changes what complete jobs say of themselves; kept answers are asked for again."""
+        answer = self.post(path, body)
+        if self._cache is not None:
+            self._cache.forget()
+        return answer
+
     def events(self, path: str, after: int) -> Iterator[tuple[str, int, Any]]:
         """Yield the messages of a stream behind a milestone: kind, number (0 where there is none), data.
 

@@ -15,6 +15,7 @@ from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, Nois
 from skillfleet_nb.errors import InputError, NotRemoteError
 from skillfleet_nb.remote.cache import TTL_S
 from skillfleet_nb.remote.connection import Connection
+from skillfleet_nb.remote.curation import RemoteCuration
 from skillfleet_nb.remote.insights import RemoteInsights
 from skillfleet_nb.remote.job import RemoteJob
 from skillfleet_nb.remote.rows import all_rows, frame
@@ -80,6 +81,11 @@ class RemoteFleet(RemoteInsights, RemoteTracing):
     def advice(self) -> RemoteAdvice:
         """Advice before money is spent."""
         return RemoteAdvice(self._connection)
+
+    @property
+    def curation(self) -> RemoteCuration:
+        """Names, notes, tags and the archive of jobs."""
+        return RemoteCuration(self._connection)
 
     @property
     def age_s(self) -> float:

@@ -18,6 +18,7 @@ from skillfleet_nb.runs.spec import CreationResult, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
     import pandas as pd
 
@@ -207,6 +208,20 @@ class RemoteJob(Readable):
     def program_state(self) -> dict[str, Any]:
         """Return the best program as JSON that DSPy loads."""
         return dict(self._connection.get(f"{self._path}/result")["program"])
+
+    def save(self, path: str | Path) -> Path:
+        """Write the best program here, as JSON that ``dspy`` loads.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written there.
+        JobError
+            If there is none.
+        """
+        from skillfleet_nb.programs.state import save_state
+
+        return save_state(self.program_state(), path)
 
     def cancel(self) -> None:
         """Ask the job to stop; the best program so far is kept."""

@@ -158,7 +158,7 @@ def test_commands_work_on_a_servers_jobs(
     assert "typed" in typed("--no-cache jobs")[1]
     status, out, err = typed(f"--server {server.address} --token {token} db reset")
     assert (status, out) == (2, "")
-    assert "db is about this machine" in err
+    assert "db looks after files of this machine" in err
     assert not (tmp_path / ".skillfleet").exists()
 
 
