@@ -29,12 +29,14 @@ _WIDTHS = (0.35, 0.6, 1.0)  # of the kernels, in medians of the distances
 _FREQUENCIES = 128  # of each kernel: each gives a cosine and a sine
 _FOR_MEDIAN = 400
 _ANCHORS, _NEAREST, _FURTHEST = 2000, 3, 8
-_BLOCKS = 2000  # of vectors that change places together
+_BLOCKS = 500  # of vectors that change places together, at least: more would tell hardly more
+_FOR_ONE = 10  # vectors of the larger sample that change places for one of the smaller
 _TINY, _SAME, _DIGITS = 1e-9, 1e-6, 6  # up to which a spread is rounding, and two numbers are one
 _CELLS = 4_000_000  # of a block of permutations, 16 MB
 _MOST_PERMUTATIONS = 100_000
 _LEAST_PERMUTATIONS = 999
 _CLEAR = 0.1  # p-value above which more permutations change nothing
+_NEARLY, _MORE = 10, 10  # p-value, in alphas, above which ten times as many change nothing either
 _TO_BE_SURE = 10  # permutations for each expected one that is beyond a p-value of alpha
 
 
@@ -93,11 +95,13 @@ def permutation_test(
         Risk that the p-value is to be fine enough for.
     """
     most = int(np.clip(np.ceil(_TO_BE_SURE / alpha), _LEAST_PERMUTATIONS, _MOST_PERMUTATIONS))
-    # A few permutations tell that nothing is near an alarm.  Exact as well: a p-value up to a given one, where that is
-    # above the limit, means that the first test's is; below it, that the second's is.
-    for wanted in dict.fromkeys((_LEAST_PERMUTATIONS, most)):
+    # Few permutations tell that nothing is near an alarm (as in Besag and Clifford 1991, Sequential Monte Carlo
+    # p-values, Biometrika 78, 301-304).  Exact as well, for limits that fall: a p-value above its test's limit is up
+    # to a number only where that test's is; one that is told at last, only where the last test's is.
+    limits = {_LEAST_PERMUTATIONS: _CLEAR, most // _MORE: min(_CLEAR, _NEARLY * alpha), most: 0.0}
+    for wanted in sorted(number for number in limits if number >= _LEAST_PERMUTATIONS):
         result = _tested(features, n, statistics, wanted, rng)
-        if result.p_value > _CLEAR:
+        if result.p_value > limits[wanted]:
             break
     return result
 
@@ -143,9 +147,15 @@ def _isolation(vectors: Vectors, rng: np.random.Generator) -> Vectors:
     squares, far, near = (vectors**2).sum(axis=1), np.empty(len(vectors)), min(_NEAREST, len(vectors) - 1)
     for start in range(0, len(vectors), _ANCHORS):
         part = vectors[start : start + _ANCHORS]
-        apart = squares[start : start + _ANCHORS, None] + squares[anchors] - 2 * part @ vectors[anchors].T
-        apart[anchors == np.arange(start, start + len(part))[:, None]] = np.inf  # a vector is no neighbour of itself
-        nearest = np.partition(np.maximum(apart, 0), near - 1, axis=1)[:, :near]
+        apart = part @ (-2 * vectors[anchors]).T
+        apart += squares[anchors]
+        within = (anchors >= start) & (anchors < start + len(part))
+        apart[anchors[within] - start, within] = np.inf  # a vector is no neighbour of itself
+        nearest, rows = np.empty((len(part), near), np.float32), np.arange(len(part))
+        for column in nearest.T:  # a pass for each is much faster than a partition of all
+            place = apart.argmin(axis=1)
+            column[:], apart[rows, place] = apart[rows, place], np.inf
+        nearest = np.maximum(nearest + squares[start : start + _ANCHORS, None], 0)
         far[start : start + _ANCHORS] = np.sqrt(nearest).mean(axis=1).round(5)
     order = np.sort(far)
     ranks = (np.searchsorted(order, far, "left") + np.searchsorted(order, far, "right")) / (2 * len(far))
@@ -155,19 +165,22 @@ def _isolation(vectors: Vectors, rng: np.random.Generator) -> Vectors:
 def _permuted(features: Vectors, n: int, wanted: int, rng: np.random.Generator) -> Iterator[Sums]:
     """Sum the features of the second sample under `wanted` permutations.
 
-    Of many vectors, blocks of a size change places and a rest stays: these permutations are a group too, so the
-    p-value is as exact.
+    Of many vectors, blocks of a size change places, and a rest stays; of a sample that is many times as large as the
+    other, a part alone.  These permutations are a group too, so the p-value is as exact.  What is in a block is drawn
+    at random: where new vectors come one after the other, blocks of neighbours would hide them.
     """
-    size = -(-len(features) // _BLOCKS)
-    blocks = [_blocks(part, size) for part in (features[:-n], features[-n:])]
+    both = features[:-n], features[-n:]
+    most = max(2 * _BLOCKS, _FOR_ONE * min(map(len, both)))
+    some = [part[rng.permutation(len(part))[:most]] for part in both]
+    size = max(1, sum(map(len, some)) // _BLOCKS)
+    blocks = [_blocks(part, size) for part in some]
     rest = features[-n:].sum(axis=0, dtype=np.float64) - blocks[1].sum(axis=0, dtype=np.float64)
     cells, taken = np.concatenate(blocks), len(blocks[1])
     rows = max(1, min(wanted, _CELLS // len(cells)))
     chosen = np.zeros((rows, len(cells)), np.float32)
+    chosen[:, :taken] = 1
     for start in range(0, wanted, rows):
-        chosen[:] = 0
-        for row in chosen:
-            row[rng.permutation(len(cells))[:taken]] = 1
+        rng.permuted(chosen, axis=1, out=chosen)
         yield (chosen[: wanted - start] @ cells).astype(np.float64) + rest
 
 

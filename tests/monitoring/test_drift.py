@@ -14,6 +14,7 @@ from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.errors import InputError, NotFoundError
+from skillfleet_nb.monitoring import two_sample
 from skillfleet_nb.monitoring.drift import spent
 from skillfleet_nb.monitoring.drift_inputs import rows_to_tell
 from skillfleet_nb.monitoring.two_sample import compare
@@ -66,6 +67,24 @@ def test_many_vectors_are_compared_in_blocks_as_exactly() -> None:
     p = [compare(vectors(rng, 1600), vectors(rng, 801), alpha=0.05, seed=s).p_value for s in range(3)]
     assert min(p) > 0.01
     assert compare(vectors(rng, 1600), vectors(rng, 801) + np.float32(0.15), alpha=0.05).p_value <= 0.01
+
+
+def test_new_vectors_one_after_the_other_are_told_as_those_between_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(two_sample, "_BLOCKS", 40)
+    rng = np.random.default_rng(3)
+    reference, live = vectors(rng, 400), vectors(rng, 400)
+    live[-60:] *= 3
+    p = [compare(reference, rows, alpha=0.01).p_value for rows in (live, live[rng.permutation(400)])]
+    assert max(p) <= 0.01
+
+
+def test_a_small_sample_is_compared_with_many_as_well() -> None:
+    rng = np.random.default_rng(4)
+    reference, live = vectors(rng, 3000), vectors(rng, 60)
+    assert compare(reference, live, alpha=0.01).p_value > 0.01
+    live[:15] *= 3
+    assert compare(reference, live, alpha=0.01).p_value <= 0.01
+    assert compare(live, reference, alpha=0.01).p_value <= 0.01
 
 
 def test_inputs_that_are_all_the_same_are_no_alarm() -> None:
