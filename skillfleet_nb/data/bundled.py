@@ -18,6 +18,7 @@ _FILES = {
     "intents": "intents.csv",
     "skill_planning": "skill_planning.json",
     "skill_complexity": "skill_complexity.json",
+    "skill_complexity_examples": "skill_complexity_examples.json",
 }
 
 
@@ -28,7 +29,8 @@ def bundled(name: str) -> list[dict[str, Any]]:
     ----------
     name
         ``"intents"``: help desk messages with one of eight intents; ``"skill_planning"``: what a
-        skill should do, and its plan; ``"skill_complexity"``: how complex these are to write.
+        skill should do, and its plan; ``"skill_complexity"``: how complex these are to write;
+        ``"skill_complexity_examples"``: tasks of other fields, and how complex they are.
         ``data/README.md`` tells the fields of each.
 
     Returns

@@ -74,15 +74,14 @@ class SkillUnderstanding(dspy.Module):  # type: ignore[misc]  # dspy is untyped
 
 
 def weighed_examples() -> list[dspy.Example]:
-    """Return the project's planning tasks as examples of how complex a task is; the first forty are left for tests."""
+    """Return tasks with how complex they are: the project's own but the first forty, and those of other fields."""
     labels = {row["name"]: row["label"] for row in bundled("skill_complexity")}
+    own = bundled("skill_planning")[_FOR_TESTS:]
+    pairs = [(row["task"], row["label"]) for row in bundled("skill_complexity_examples")]
+    pairs += [(row["task_description"], labels[row["expected_name"]]) for row in own]
     return [
-        dspy.Example(
-            task=row["task_description"],
-            is_simple=labels[row["expected_name"]] == "simple",
-            complexity=_COMPLEXITY[labels[row["expected_name"]]],
-        ).with_inputs("task")
-        for row in bundled("skill_planning")[_FOR_TESTS:]
+        dspy.Example(task=task, is_simple=label == "simple", complexity=_COMPLEXITY[label]).with_inputs("task")
+        for task, label in pairs
     ]
 
 
@@ -97,7 +96,13 @@ class SkillComplexity(dspy.Module):  # type: ignore[misc]
             "complex is where several systems, or steps that rest on each other, have to go together.",
             task=_TASK,
             is_simple=(bool, dspy.OutputField(desc="whether one short page from a template will do")),
-            complexity=(float, dspy.OutputField(desc="from 0, a single command, to 1, several systems that interact")),
+            complexity=(
+                float,
+                dspy.OutputField(
+                    desc="in [0, 1]: 0.2 for a short card, a checklist or a list of links; 0.5 for a guide to one "
+                    "subject, or an index of documents; 0.9 where several systems, or stages, depend on each other"
+                ),
+            ),
             reason=(str, dspy.OutputField(desc="why, in a sentence")),
         )
         self.evaluate.demos = weighed_examples()
