@@ -70,7 +70,8 @@ def accuracy() -> tuple[float, float]:
             value = evaluate(task=task).complexity
             high, low = value > rules.expert.above_complexity, value <= rules.fast.max_complexity
             right.setdefault(label, []).append(label == ("complex" if high else "simple" if low else "normal"))
-    return statistics.mean(sum(right.values(), [])), statistics.mean(map(statistics.mean, right.values()))
+    every = [one for label in right.values() for one in label]
+    return statistics.mean(every), statistics.mean(map(statistics.mean, right.values()))
 
 
 def created(fleet: Fleet, root: Path, which: list[str], **options: Any) -> list[Any]:
