@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.data.load import to_examples
+from skillfleet_nb.data.splits import check_seed
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
 from skillfleet_nb.events.monitoring import DRIFT, DriftChecked, DriftFound
 from skillfleet_nb.format import counted
@@ -107,7 +108,7 @@ class Drift:
         progress
             Told how many inputs are embedded.
         """
-        kinds = _checked(kinds, alpha)
+        kinds = _checked(kinds, alpha, seed)
         version = self._registry.find(reference) if isinstance(reference, str) else None
         of = of or (reference if isinstance(reference, str) else None)
         asked = self._rescored(version, golden, metric, lm, kinds)
@@ -343,7 +344,7 @@ def _by_golden(asked: _Rescored, each: float, seed: int) -> dict[str, Finding]:
     return findings
 
 
-def _checked(kinds: Sequence[str], alpha: float) -> list[str]:
+def _checked(kinds: Sequence[str], alpha: float, seed: int) -> list[str]:
     names = list(dict.fromkeys([kinds] if isinstance(kinds, str) else kinds))
     for kind in names:
         if kind not in KINDS:
@@ -352,6 +353,7 @@ def _checked(kinds: Sequence[str], alpha: float) -> list[str]:
         raise InputError(f"kinds={kinds!r}: give one or more of {', '.join(KINDS)}.")
     if not 0 < alpha < 1:
         raise InputError(f"alpha={alpha!r}: give a risk between 0 and 1, for example 0.01.")
+    check_seed(seed)
     return names
 
 

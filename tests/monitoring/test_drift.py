@@ -137,6 +137,8 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         fleet.check_drift(some, [{"body": row["text"]} for row in some])
     with pytest.raises(InputError, match=r"alpha=0: give a risk between 0 and 1"):
         fleet.check_drift(some, some, alpha=0)
+    with pytest.raises(InputError, match=r"seed = -1: it must be a whole number from 0"):
+        fleet.check_drift(some, some, seed=-1)
     with pytest.raises(NotFoundError, match="unknown kind of drift 'inputs': did you mean 'input'"):
         fleet.check_drift(some, some, kinds=("inputs",))
     with pytest.raises(NotFoundError, match="unknown drift check"):

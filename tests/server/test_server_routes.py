@@ -6,6 +6,7 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
+import dspy
 import httpx
 import pytest
 
@@ -146,7 +147,22 @@ def test_advice_is_what_the_facade_says(server: Server, task: dict[str, Any]) ->
     assert names == set(Fleet(server.home).optimizers().name)
     modules = {(one["name"], one["version"]) for one in server.owner.get("/modules/available").json()["modules"]}
     assert ("best_of_n", "1") in modules
-    assert server.owner.post("/signatures/check").json() == {"ok": True, "programs": []}
+    assert server.owner.post("/signatures/check").json()["ok"] is True
+
+
+def test_drift_of_every_kind_is_looked_for_and_told_without_vectors(server: Server) -> None:
+    ref = Fleet(server.home).register(dspy.Predict("text -> label"), "watched").ref
+    before, now = ([{"text": f"message {n}", "label": label} for n in range(40)] for label in ("odd", "even"))
+    asked = {"name": ref, "inputs": now, "reference": before, "kinds": ["output"]}
+    report = server.owner.post("/drift", json=asked).json()
+    assert (report["alarm"], report["look"], report["findings"][0]["kind"]) == (True, 1, "output"), report
+    assert report["sentence"].startswith("the outputs have drifted, first shares of label")
+    assert {tuple(share.values()) for share in report["shares"]} >= {("label", "odd", 1.0, 0.0)}
+    assert "vectors" not in report
+    refused = server.owner.post("/drift", json={"name": ref, "kinds": ["quality"]})
+    assert (refused.status_code, "watched" in refused.json()["detail"]) == (422, True), refused.text
+    assert server.owner.post("/drift", json=asked | {"kinds": ["weather"]}).status_code == 422
+    assert server.owner.get("/drift", params={"name": ref}).json()["rows"][0]["kind"] == "output"
 
 
 def test_skills_are_read_below_the_servers_folder_alone(server: Server) -> None:

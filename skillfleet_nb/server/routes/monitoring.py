@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -56,21 +56,34 @@ def _modules(c: Call[Nothing]) -> object:
 
 
 class Live(Asked):
-    """Live inputs to be compared with those of the training."""
+    """What is looked at, and what for."""
 
     name: Name = Field(description="NAME@ALIAS or NAME@VERSION of a registered program")
-    inputs: Given
+    inputs: Given | None = Field(default=None, description="live rows: inputs, and for 'output' the answers as well")
+    kinds: list[Literal["input", "output", "quality", "model"]] = Field(
+        default=["input"], min_length=1, max_length=4, description="'quality' and 'model' buy the calls of a golden set"
+    )
     reference: Given | None = Field(default=None, description="by default the rows its job trained on")
+    golden: Name | None = Field(default=None, description="the golden set; by default that of the program's name")
     alpha: float = Field(default=0.01, gt=0, lt=1, description="risk of a false alarm over all checks")
     seed: int = Field(default=0, ge=0, lt=2**32)
 
 
-@route("POST", "drift", "test live inputs against those of the training", "execute", takes=Live)
+@route("POST", "drift", "test what a program is asked and answers against what it was", "execute", takes=Live)
 def _drift(c: Call[Live]) -> object:
-    c.fleet.registry.show(c.asked.name)
-    live = c.materials.rows(c.asked.inputs)
-    reference = c.asked.name if c.asked.reference is None else c.materials.rows(c.asked.reference)
-    return c.fleet.check_drift(reference, live, alpha=c.asked.alpha, seed=c.asked.seed, of=c.asked.name)
+    live, reference = (None if one is None else c.materials.rows(one) for one in (c.asked.inputs, c.asked.reference))
+    options = {name: getattr(c.asked, name) for name in ("kinds", "golden", "alpha", "seed")}
+    report = c.fleet.drift.check(c.asked.name, live, rows=reference, **options)
+    return {
+        "name": report.of, "look": report.look, "alarm": report.alarm, "sentence": report.sentence(),
+        "alpha": report.alpha, "spent": report.spent,
+        "findings": [
+            {"alarm": one.alarm, "sentence": one.sentence(), "rows_needed": one.rows}
+            | {name: getattr(one, name) for name in ("kind", "p_value", "spent", "divergence", "n", "n_reference")}
+            for one in report.findings
+        ],
+        "moved": report.moved, "left": report.left, "shares": report.shares,
+    }  # fmt: skip
 
 
 class OfChecks(Asked):
