@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 
 Action = Literal[
     "job.start", "job.resume", "job.cancel", "job.delete", "job.restore", "job.erase", "trash.empty",
-    "program.register", "program.promote", "export", "home.compact", "home.reset", "home.restore", "audit.accept",
+    "program.register", "program.promote", "export", "import", "home.compact", "home.reset", "home.restore",
+    "audit.accept",
 ]  # fmt: skip
 """What is done to a home otherwise than by request to a server."""
 

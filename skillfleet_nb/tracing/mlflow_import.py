@@ -20,7 +20,7 @@ from skillfleet_nb.events import (
     Trial,
 )
 from skillfleet_nb.programs.state import describe
-from skillfleet_nb.store import Journal, save_program
+from skillfleet_nb.store import Journal, Trail, save_program
 from skillfleet_nb.tracing.mlflow_export import JOB
 from skillfleet_nb.tracing.mlflow_server import asked
 
@@ -63,6 +63,7 @@ def import_run(home: Home, client: MlflowClient, uri: str, run_id: str) -> str:
         if home.journal_dir(job_id).exists():
             return job_id
         events = _events(home, client, run, children, files)
+    Trail(home).record("import", uri, f"run {run_id} of MLflow as {job_id}")
     with Journal(home, job_id) as journal:
         journal.append_many(events, sync=True)
     return job_id

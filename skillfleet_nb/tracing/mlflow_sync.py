@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.events import JobState
 from skillfleet_nb.format import counted
 from skillfleet_nb.html import Readable
-from skillfleet_nb.store import queries
+from skillfleet_nb.store import Trail, queries
 from skillfleet_nb.tracing.mlflow_export import export_job, progress_mark, row_of, runs_of
 from skillfleet_nb.tracing.mlflow_registry import mirror
 from skillfleet_nb.tracing.mlflow_server import asked, connected
@@ -71,6 +72,8 @@ def sync_jobs(
         if marks.get(job_id, ("", ""))[1] == progress_mark(row):
             same += 1
             continue
+        if job_id not in marks or JobState(row["state"]).is_finished():  # the first time, and with its end
+            Trail(store.home).record("export", uri, f"{row['name']} to MLflow")
         try:
             sent[str(row["name"])] = runs[job_id] = export_job(store, find(job_id), client, uri, experiment)
         except SkillfleetError as exc:  # the others are told all the same

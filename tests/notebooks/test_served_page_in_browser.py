@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from jupyterlab_page import violations
 from playwright.sync_api import expect
+from serving import TOKEN, serving
 
 from skillfleet_nb.events import JobCreated, JobState, Result, StateChanged, Trial
 from skillfleet_nb.store import Home, Journal
@@ -25,33 +22,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CREATED = JobCreated(name="intents", optimizer="gepa", program="p", metric="m", engine="thread", seed=0)
 
 
-@contextmanager
-def served(root: Path, port: int = 0) -> Iterator[str]:
-    """Serve a folder as a person does; give the address of the page."""
-    env = {**os.environ, "SKILLFLEET_HOME": str(root / ".skillfleet"), "JUPYTER_TOKEN": "the-owner"}
-    env |= {"JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": str(root / "runtime")}
-    command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--no-browser", "--root", str(root)]
-    command += ["--port", str(port)] if port else []
-    process = subprocess.Popen(command, env=env, cwd=root, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = next(line for line in process.stdout if line.startswith("its page is "))
-        yield line.strip().removeprefix("its page is ")
-    finally:
-        process.terminate()
-        process.wait()
-
-
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    with served(tmp_path) as where:
-        yield where
+    with serving(tmp_path) as server:
+        yield f"{server}/skillfleet"
 
 
 def test_jobs_are_followed_and_stopped_on_the_page(browser: Browser, address: str, tmp_path: Path) -> None:
     context = browser.new_context(viewport={"width": 1100, "height": 700}, color_scheme="dark")
     page = context.new_page()
-    page.goto(f"{address}?token=the-owner")
+    page.goto(f"{address}?token={TOKEN}")
     expect(page.get_by_text("No jobs yet.")).to_be_visible()
     expect(page.get_by_text("no jobs yet", exact=True)).to_be_visible()
     assert "token" not in page.url
@@ -86,7 +66,7 @@ def test_the_page_has_the_dashboard_of_notebooks(browser: Browser, address: str,
             journal.append_many([created, StateChanged(state=JobState.RUNNING), trial, *ended])
     context = browser.new_context(viewport={"width": 1100, "height": 1400})
     page = context.new_page()
-    page.goto(f"{address}?token=the-owner")
+    page.goto(f"{address}?token={TOKEN}")
     names = page.locator(".tabulator-row .tabulator-cell[tabulator-field=name]")
     expect(names).to_have_text(["run 1", "run 0"])
     assert violations(page, "body") == []
@@ -118,8 +98,9 @@ def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(brows
     context = browser.new_context(viewport={"width": 1100, "height": 700})
     page, beside = context.new_page(), context.new_page()
     with Journal(Home(tmp_path / ".skillfleet").ensure(), "job-1") as journal:
-        with served(tmp_path) as address:
-            page.goto(f"{address}?token=the-owner")
+        with serving(tmp_path) as server:
+            address = f"{server}/skillfleet"
+            page.goto(f"{address}?token={TOKEN}")
             expect(page.get_by_text("No jobs yet. Start one in a shell:")).to_be_visible()
             expect(page.get_by_text("no jobs yet: skillfleet optimize starts one")).to_be_visible()
             journal.append_many([CREATED, StateChanged(state=JobState.RUNNING)])
@@ -132,7 +113,7 @@ def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(brows
         beside.get_by_role("button", name="Stop and keep best").click()
         told = beside.locator(".sf-monitor .sf-told")
         expect(told).to_contain_text("The server does not answer")
-        with served(tmp_path, int(address.rpartition(":")[2].partition("/")[0])):
+        with serving(tmp_path, "--port", server.rpartition(":")[2]):
             expect(page.get_by_role("heading", name="Trends")).to_be_visible()
             expect(page.locator(".sf-notice")).to_be_hidden()
             expect(told).to_contain_text("Not done: the server did not answer. Try again")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from serving import TOKEN, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TOKEN, VIEWER = "the-owner-of-the-server", "somebody-who-only-looks"
+VIEWER = "somebody-who-only-looks"
 HOUSE = """
 import math
 import dspy
@@ -58,22 +56,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = root / ".skillfleet"
     home.mkdir()
     (home / "config.toml").write_text(CONFIG)
-    env = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SKILLFLEET_")},
-        "SKILLFLEET_HOME": str(home), "JUPYTER_TOKEN": TOKEN, "SKILLFLEET_VIEWER_TOKEN": VIEWER,
-        "JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
-    }  # fmt: skip
-    command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--no-browser", "--root", str(root)]
-    process = subprocess.Popen(command, env=env, cwd=root, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        line = next(line for line in process.stdout if line.startswith("export SKILLFLEET_SERVER="))
-        running = Server(root, line.strip().partition("=")[2])
+    with serving(root, SKILLFLEET_VIEWER_TOKEN=VIEWER) as address:
+        running = Server(root, address)
         yield running
         running.close()
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
+from serving import TOKEN, serving
 
 import skillfleet_nb as sf
 from skillfleet_nb.errors import InputError, NotFoundError, ServerError
@@ -111,6 +112,17 @@ def open_artifact(client: MlflowClient, run_id: str, name: str, folder: Path) ->
     return Path(client.download_artifacts(run_id, name, str(folder))).read_text("utf-8")
 
 
+def test_a_server_exports_over_http_what_is_exported_beside_it(
+    fleet: Fleet, client: MlflowClient, mlflow_uri: str, tmp_path: Path
+) -> None:
+    with serving(tmp_path, SKILLFLEET_HOME=str(fleet.home.root), MLFLOW_TRACKING_URI=mlflow_uri) as address:
+        there = sf.RemoteFleet(address, TOKEN, cache_s=None)
+        run = there.export_mlflow("odd", experiment="over HTTP")
+        assert there.export_mlflow("odd", experiment="over HTTP") == run
+        there.close()
+    assert facts(client, run) == facts(client, fleet.export_mlflow("odd", mlflow_uri, experiment="beside it"))
+
+
 def test_registered_versions_and_aliases_stand_in_the_registry(
     fleet: Fleet, client: MlflowClient, mlflow_uri: str
 ) -> None:
@@ -204,6 +216,10 @@ def test_a_running_job_is_followed_and_ends_as_one_exported_at_once(
     assert synced.runs == {"slow": half}
     at_once = live.export_mlflow(job, mlflow_uri, experiment="followed at once")
     assert facts(client, half) == facts(client, at_once)
+    exported = live.audit.entries().query("action == 'export'")
+    assert exported[["target", "detail"]].values.tolist() == [[mlflow_uri, "slow to MLflow"]] * 3, "each of them"
+    assert live.sync_mlflow(tracking_uri=mlflow_uri, experiment="followed").same == 1
+    assert len(live.audit.entries()) == len(exported) + 1, "the job's start beside"
 
 
 def test_autolog_and_a_run_of_the_home_stand_side_by_side(
@@ -253,6 +269,10 @@ def test_autolog_and_a_run_of_the_home_stand_side_by_side(
     assert dict(fleet.programs.find(job.id).state)["signature"]["instructions"]
     assert fleet.import_mlflow(run.info.run_id, mlflow_uri).id == job.id
     assert len(fleet.jobs()) == 1
+    taken = fleet.audit.entries().query("action == 'import'")
+    assert taken[["target", "detail"]].values.tolist() == [
+        [mlflow_uri, f"run {run.info.run_id} of MLflow as {job.id}"]
+    ], "once"
 
 
 def test_what_is_no_run_of_dspy_is_refused(fleet: Fleet, client: MlflowClient, mlflow_uri: str) -> None:
