@@ -47,6 +47,7 @@ _TABLES = {
     "choice": "choices",
     "unread": "unread",
     "curated": "curated",
+    "placed": "placed",
 }
 _CLOCKED = {"state", "paused"}
 _MISFITS = (TypeError, ValueError, KeyError, OverflowError, NotImplementedError)  # Arrow's errors derive from these

@@ -285,6 +285,14 @@ def m031_individuals(con: duckdb.DuckDBPyConnection) -> None:
     del con
 
 
+def m032_workers(con: duckdb.DuckDBPyConnection) -> None:
+    """Take in on which workers jobs ran."""
+    con.execute("""
+        CREATE TABLE fleet.raw.placed (job_id VARCHAR, seq BIGINT, logged_at TIMESTAMPTZ, worker VARCHAR);
+        INSERT INTO fleet.raw.placed
+            SELECT job_id, seq, logged_at, payload->>'worker' FROM fleet.raw.events WHERE kind = 'placed'""")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     m001_initial, m002_attempts, m003_examples, m004_outputs, m005_estimates, m006_recommendations, m007_tags,
     m008_jobs_of_recommendations,
@@ -311,6 +319,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     m029_traces,
     m030_kept,
     m031_individuals,
+    m032_workers,
 )  # fmt: skip
 """Every migration there has been, oldest first.  Never change one that was released: add another."""
 

@@ -47,6 +47,8 @@ VIEWS = {
             SELECT job AS job_id, arg_max(name, seq) AS name, arg_max(note, seq) AS note, arg_max(tags, seq) AS tags,
                 arg_max(archived, seq) AS archived
             FROM raw.curated GROUP BY job
+        ), placed AS (
+            SELECT job_id, arg_max(worker, seq) AS worker FROM raw.placed GROUP BY job_id
         )
         SELECT job_id, coalesce(curated.name, c.name) AS name, coalesce(s.state, 'pending') AS state,
             s.kind AS stop_kind, s.reason AS stop_reason,
@@ -62,10 +64,12 @@ VIEWS = {
             coalesce(curated.tags, c.tags, []) AS tags, c.domain, used.unread, used.full_cost_usd,
             nullif(curated.note, '') AS note, coalesce(curated.archived, false) AS archived,
             coalesce(used.paused AND s.state IN ('running', 'pending_hitl'), false) AS paused,
-            coalesce(r.verdict IS NOT NULL AND r.best_program_id = live.given_program_id, false) AS kept
+            coalesce(r.verdict IS NOT NULL AND r.best_program_id = live.given_program_id, false) AS kept,
+            placed.worker
         FROM created
         LEFT JOIN state USING (job_id) LEFT JOIN result USING (job_id)
-        LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id) LEFT JOIN curated USING (job_id)""",
+        LEFT JOIN live USING (job_id) LEFT JOIN used USING (job_id) LEFT JOIN curated USING (job_id)
+        LEFT JOIN placed USING (job_id)""",
     "events": """
         SELECT job_id, seq, logged_at AS "at", kind, payload FROM raw.events
         UNION ALL

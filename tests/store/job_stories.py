@@ -14,6 +14,7 @@ from skillfleet_nb.events import (
     Paused,
     Payload,
     Phase,
+    Placed,
     ProgramSaved,
     Result,
     Resumed,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CALLS = ("call", "cached", "failed", "unpriced", "unread", "ask", "answer")
-STEPS = (*CALLS, "trial", "minibatch", "train", "test", "pause", "say")
+STEPS = (*CALLS, "trial", "minibatch", "train", "test", "pause", "say", "place")
 ENDS = {
     "finished": (JobState.COMPLETED, StopKind.FINISHED),
     "budget": (JobState.COMPLETED, StopKind.BUDGET),
@@ -149,6 +150,8 @@ class Story:
             return [call(self.seq, **taken), *unread]
         if what == "say":
             return [Warned(text="mind"), Phase(text="searching")]
+        if what == "place":
+            return [Placed(worker=f"tls://node:{self.seq}")]
         number, self.trials = self.trials, self.trials + 1
         split = what if what in {"train", "test"} else "val"
         whole = what != "minibatch"

@@ -67,6 +67,7 @@ def test_the_projection_and_sql_say_the_same_of_any_job(
                 "output_tokens": p.totals.output_tokens, "cost_usd": p.totals.cost_usd,
                 "unread": {role: p.unread[role] for role in READ}, "wall_s": p.wall_s() if p.started_at else None,
                 "paused": p.paused and not p.state.is_finished(),
+                "worker": p.worker or None,
                 "kept": bool(p.result and p.result.verdict) and p.best_program == p.first_program,
             }  # fmt: skip
             assert {k: (v, row[k]) for k, v in told.items() if not same(v, row[k])} == {}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
+from made_up import counted_lm
 from made_up_secrets import KINDS, made_up
 
-import skillfleet_nb as sf
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.events import ExampleScore, Trial
@@ -60,6 +60,7 @@ def test_a_run_asks_with_the_true_text_and_writes_none_of_it(tmp_path: Path) -> 
     planted = [made_up(kind, rng) for kind in KINDS for _ in range(4)] + ["E123456"]
     rows = [dspy.Example(text=f"note {s}", label="note").with_inputs("text") for s in planted]
     scored: list[str] = []
+    lm, engine = counted_lm()
 
     def metric(example: Any, prediction: Any, trace: Any = None) -> bool:
         scored.append(example.text)
@@ -67,9 +68,11 @@ def test_a_run_asks_with_the_true_text_and_writes_none_of_it(tmp_path: Path) -> 
 
     fleet.optimize(
         dspy.Predict("text -> label"), train=rows[:12], val=rows[12:], metric=metric, optimizer="labeled_fewshot",
-        lm=sf.offline_lm(), name="notes",
+        lm=lm, name="notes",
     ).result()  # fmt: skip
-    assert any(secret in text for secret in planted for text in scored), "the metric, as the model, sees the true text"
+    for secret in planted[12:]:  # of the validation split, each of which is asked about
+        assert any(secret in prompt for prompt in engine.prompts), "the model sees the true text"
+        assert any(secret in text for text in scored), "the metric sees the true text"
     fleet.store.export(tmp_path / "facts", "json")
     raw = {
         file: file.read_bytes()

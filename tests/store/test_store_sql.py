@@ -80,7 +80,7 @@ def test_each_relation_is_documented_column_by_column(filled: Store, relation: s
         ("select count(*) from jobs union all select 2 order by 1 limit 1", 1),
         ("select count(*) from trials t, lateral (select unnest(range(3)))", 6),
         ("select payload->>'optimizer' from events where kind = 'job_created'", "gepa"),
-        ("select count(*) from duckdb_columns() where table_name = 'jobs' and database_name = 'memory'", 39),
+        ("select count(*) from duckdb_columns() where table_name = 'jobs' and database_name = 'memory'", 40),
     ],
 )
 def test_queries_that_read_are_answered(filled: Store, query: str, answer: object) -> None:

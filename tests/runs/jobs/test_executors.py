@@ -63,7 +63,9 @@ def test_a_job_runs_on_a_worker_as_it_would_here(fleet: Fleet, client: Client, l
     until(lambda: not tickets.is_lent(fleet.home, there.id))
     here = fleet.optimize(**setup(lm.lm, metric=own_metric, engine="thread", name="here")).result()
     assert (here.best_score, here.test_score) == (came.best_score, came.test_score)
-    assert list(fleet.jobs().engine) == ["thread", "executor"]
+    jobs = fleet.jobs()
+    assert list(jobs.engine) == ["thread", "executor"]
+    assert [jobs.worker.isna()[0], jobs.worker[1]] == [True, worker]
 
 
 def test_a_job_whose_worker_is_lost_goes_on_on_another_and_buys_nothing_twice(
