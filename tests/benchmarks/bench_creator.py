@@ -1,4 +1,4 @@
-"""Skills created for sixty tasks: valid or not, how good, on which path, and through `kill -9`.
+"""Skills created for sixty tasks: valid or not, how good, and on which path.
 
 Forty tasks are the project's own (the first of ``skill_planning``), twenty come from elsewhere; their complexity was
 labelled by hand, twice, by the same person.  The model is the offline one, which knows nothing beside what the prompt
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import statistics
 import tempfile
 import time
@@ -27,7 +26,6 @@ import dspy
 import skillfleet_nb as sf
 from skillfleet_nb import Fleet
 from skillfleet_nb.data.bundled import bundled
-from skillfleet_nb.events import JobState
 from skillfleet_nb.skills import find_skills
 from skillfleet_nb.skills.creator import PhaseRules
 from skillfleet_nb.skills.scoring import skill_quality
@@ -35,9 +33,8 @@ from skillfleet_nb.stats import paired_comparison
 
 HERE = Path(__file__).resolve()
 SHARED, DOCS = HERE.parents[2].parent / "shared" / "data", HERE.parents[2] / "docs"
-OWN, KILLS, ANSWERS = 40, 10, 2
-STEPS = ("research", "understand", "plan", "write", "check and revise", "save", "waiting")
-LATENCY_S = 0.1  # so that a process can be killed between two calls
+OWN = 40
+LATENCY_S = 0.1
 
 
 def tasks() -> list[tuple[str, str]]:
@@ -129,77 +126,6 @@ def paths(top: Path) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def kills(top: Path) -> list[dict[str, Any]]:
-    """Kill a creation in each of its steps, ten times each at another moment, and go on; count what became of it."""
-    seen = [killed(top, step, n) for step in STEPS for n in range(KILLS)]
-    there = sum(one["there"] for one in seen)
-    what = f"{len(seen)} kill -9, {KILLS} in each of {len(STEPS)} steps"
-    return [
-        row(f"{what}: of them before the job had ended", there, "kills"),
-        row(f"{what}: calls bought twice at most", max(one["over"] for one in seen), "calls", "≤ 1"),
-        row(f"{what}: skills missing, doubled or half written", sum(one["lost"] for one in seen), "skills", "≤ 0"),
-        row(f"{what}: answers of a person forgotten", sum(one["forgotten"] for one in seen), "answers", "≤ 0"),
-    ]
-
-
-def killed(top: Path, step: str, n: int) -> dict[str, int]:
-    """Kill a creation in a step, `n` tenths of a call after it began, and let it go on."""
-    fleet, name = Fleet(top / "killed"), f"{step.replace(' ', '-')}-{n}"
-    task = f"Rotate API keys of service {name} without downtime. Use when a key may have leaked."
-    said = f"revise: name it rotate-{name}"
-    options: dict[str, Any] = {"lm": sf.offline_lm(latency_s=LATENCY_S), "path": "expert", "docs": str(DOCS)}
-    job = fleet.create_skill(task, root=top / name, review="plan", engine="process", name=name, **options)
-    answered: set[str] = set()
-    while not job.state.is_finished():
-        if step == "save" and len(answered) == ANSWERS:
-            while not (top / name).exists() and not job.state.is_finished():
-                pass  # it takes some thousandths of a second from here on
-            time.sleep(n / 1_000)
-            break
-        if step == now_in(job) if step != "waiting" else job.question is not None:
-            time.sleep(n * LATENCY_S / KILLS)
-            break
-        answer(job, said, answered)
-        job.wait(0.002)
-    there = not job.state.is_finished()
-    if job.pid is not None:
-        os.kill(job.pid, signal.SIGKILL)
-    while not job.state.is_finished():
-        job.wait(0.05)
-    before = list(job.progress.reviews)
-    if job.state is not JobState.COMPLETED:
-        to_its_end(fleet.resume(name, engine="thread"), said)
-    end = fleet.job(name).progress
-    made = list((top / name).glob("*"))
-    whole = len(made) == 1 and (made[0] / "SKILL.md").is_file() and fleet.job(name).result().skill.validate("v2").ok
-    options["lm"] = sf.offline_lm(name="offline-whole")  # of which nothing is in the cache
-    bare = Fleet(top / "whole").create_skill(task, root=top / f"{name}-whole", review="plan", name=name, **options)
-    to_its_end(bare, said)
-    forgotten = sum(one not in end.reviews for one in before) + (len(end.reviews) != len(bare.progress.reviews))
-    return {"there": there, "over": end.calls - bare.progress.calls, "lost": not whole, "forgotten": forgotten}
-
-
-def answer(job: Any, said: str, answered: set[str]) -> None:
-    """Answer what a job asks: with a wish the first time, then with a yes; once each."""
-    asked = job.question
-    if asked is not None and asked.review_id not in answered:
-        answered.add(asked.review_id)
-        job.answer("yes" if "version" in asked.details else said)
-
-
-def to_its_end(job: Any, said: str) -> None:
-    """Let a job run to its end, with answers where it asks."""
-    answered: set[str] = set()
-    while not job.state.is_finished():
-        answer(job, said, answered)
-        job.wait(0.02)
-
-
-def now_in(job: Any) -> str:
-    """Return the step that a job is in."""
-    return next((name for name, state, *_ in job.picture()["steps"] if state in {"now", "asks you"}), "")
-
-
 def optimised(top: Path) -> list[dict[str, Any]]:
     """Optimise the creator on other tasks, and compare it with the one as it comes on a sealed split."""
     rows = [dspy.Example(task=one["task_description"], name=one["expected_name"]).with_inputs("task")
@@ -232,7 +158,7 @@ def run() -> list[dict[str, Any]]:
                 row("60 tasks: the same beyond chance (Cohen's kappa)", kappa, ""),
                 row("60 tasks: sorted as labelled by the complexity step", 100 * sorted_right, "%", "≥ 85"),
                 row("60 tasks: the same, the three labels weighing alike", 100 * balanced, "%")]  # fmt: skip
-        for part in (sixty, paths, kills, optimised):
+        for part in (sixty, paths, optimised):
             place = top / part.__name__
             place.mkdir()
             made += part(place)
