@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dis
 import functools
-import inspect
 import platform
 import sys
 import types
@@ -30,6 +29,24 @@ _LIBRARIES = ("dspy", "skillfleet_nb")
 def environment() -> dict[str, str]:
     """Tell the versions of what a run rests on: Python, and the packages that decide what it does."""
     return dict(_versions())
+
+
+def closed_over(fn: types.FunctionType) -> dict[str, Any]:
+    """Return what a function closes over, but for names that have no value yet.
+
+    Examples
+    --------
+    >>> def made(n):
+    ...     return lambda: (n, later)
+    ...     later = None
+    >>> closed_over(made(1))
+    {'n': 1}
+    """
+    held = {}
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # it is empty
+            held[name] = cell.cell_contents
+    return held
 
 
 @functools.cache
@@ -114,7 +131,7 @@ class _Describer:
             return ["function", _name(fn)]
         reads, writes = _names(fn.__code__)
         outer = {n: fn.__globals__[n] for n in reads if n in fn.__globals__}
-        outer |= inspect.getclosurevars(fn).nonlocals
+        outer |= closed_over(fn)
         values = {n: self.value(v) for n, v in sorted(outer.items()) if n not in writes}
         return ["function", self._code(fn.__code__), self.value(fn.__defaults__), self.value(fn.__kwdefaults__), values]
 

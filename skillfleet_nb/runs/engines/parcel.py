@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.errors import InputError, JobError, LMError
 from skillfleet_nb.lm.keys import refuse_keys, variable_in, with_keys, without_keys
-from skillfleet_nb.runs.fingerprint import environment
+from skillfleet_nb.runs.fingerprint import closed_over, environment
 from skillfleet_nb.runs.request import RunRequest
 from skillfleet_nb.runs.spec import Spec
 from skillfleet_nb.security import refuse_of_others, sign, user_key, verified
@@ -319,8 +319,8 @@ def _held(value: object) -> list[tuple[str, Any]]:
     if isinstance(value, types.MethodType):
         return [("self", value.__self__), *_held(value.__func__)]
     if inspect.isfunction(value):
-        outer = inspect.getclosurevars(value)
-        return [*outer.nonlocals.items(), *outer.globals.items()]
+        world = value.__globals__
+        return [*closed_over(value).items(), *((n, world[n]) for n in value.__code__.co_names if n in world)]
     if isinstance(value, dict):
         return [(str(k), v) for k, v in value.items()]
     if isinstance(value, list | tuple):

@@ -179,7 +179,8 @@ def test_what_models_said_is_on_no_card_where_it_is_not_recorded(tmp_path: Path)
 def test_a_killed_process_is_resumed_without_buying_again_and_answers_stay(tmp_path: Path) -> None:
     fleet, root = Fleet(), tmp_path / "skills"
     task = f"{KEYS} The process is killed."
-    job = fleet.create_skill(task, root=root, lm=offline_lm(), review="intent,draft", engine="process", name="keys")
+    options: dict[str, Any] = {"lm": offline_lm(), "path": "normal"}
+    job = fleet.create_skill(task, root=root, review="intent,draft", engine="process", name="keys", **options)
     _until(job, JobState.PENDING_HITL)
     fleet.answer("keys", "yes")
     _until_asked(job, "Is this the skill?")
@@ -190,7 +191,7 @@ def test_a_killed_process_is_resumed_without_buying_again_and_answers_stay(tmp_p
     again = fleet.resume("keys", engine="thread")
     made = again.result()
     assert made.skill.validate("v2").conformant
-    whole = fleet.create_skill(task, root=tmp_path / "whole", lm=offline_lm()).result()
+    whole = fleet.create_skill(task, root=tmp_path / "whole", **options).result()
     assert (whole.lm_calls, whole.cached_calls) == (0, made.lm_calls)
     assert [choice for _, choice, _ in again.progress.reviews] == ["proceed", "proceed"]
 
@@ -280,7 +281,7 @@ def test_the_magic_creates_a_skill_and_says_what_is_wrong(tmp_path: Path, capsys
     assert job.result().skill.validate("v2").conformant
     assert "quality" in job.html()
     report = shell.run_line_magic("skillfleet", "skill paths report")
-    assert "normal" in str(report)
+    assert job.result().path in str(report)
     assert "<table" in report.html()
     with pytest.raises(UsageError, match="say in a sentence"):
         shell.run_line_magic("skillfleet", 'skill create "x" --lm offline')
