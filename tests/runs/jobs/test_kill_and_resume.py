@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from job_kit import SMALL, bought, ends, events, kill, setup, until
+from job_kit import SMALL, THREADS, bought, ends, events, kill, setup, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb import Fleet
 
-KILLS = 2
+KILLS, MANY = 2, 8
 
 
 def _reached(model: LoggedLM, calls: int) -> bool:
@@ -26,24 +26,26 @@ def _reached(model: LoggedLM, calls: int) -> bool:
 @pytest.mark.usefixtures("preloaded")
 @pytest.mark.parametrize("optimizer", sorted(SMALL))
 def test_killed_jobs_resume_to_the_same_end(optimizer: str, fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
+    many = {"num_threads": MANY} if optimizer == "bootstrap_random_search" else {}
     model = logged()
-    whole = fleet.optimize(**setup(model.lm, optimizer, engine="thread"))
+    whole = fleet.optimize(**setup(model.lm, optimizer, engine="thread", **many))
     expected, whole_calls = whole.result(), model.calls
 
     rng = random.Random(optimizer)
     kills = sorted(rng.sample(range(1, whole_calls - 1), KILLS))
     model = logged(latency_s=0.01)
-    model.hold(first=kills[0] + 4)  # it does not get far from there, however late the kill comes
-    job = fleet.optimize(**setup(model.lm, optimizer))
-    for after, then in zip(kills, [*kills[1:], None], strict=True):
+    model.hold(first=kills[0] + MANY)  # it does not get far from there, however late the kill comes
+    job = fleet.optimize(**setup(model.lm, optimizer, **many))
+    for number, (after, then) in enumerate(zip(kills, [*kills[1:], None], strict=True), 1):
         until(functools.partial(_reached, model, after))
         kill(job)
         assert job.state == "interrupted"
         in_flight = model.calls - bought(fleet, job.id)  # of all kills so far
+        assert in_flight <= number * (MANY if many else THREADS), "one a thread: its last was recorded before it asked"
         if then is None:
             model.release()
         else:
-            model.hold(first=then + 4)
+            model.hold(first=then + MANY)
         job = fleet.resume(job.id)
     result = job.result()
 
