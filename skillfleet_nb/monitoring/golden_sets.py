@@ -48,6 +48,7 @@ LEAST, MOST = 5, 1000
 """Examples of a golden set."""
 _EFFECT = 0.05  # a drop of quality that rows are told for
 _SHOWN, _WIDE = 10, 70  # rows, and characters of a cell
+_TOLERATED = 0.1  # share of examples that no model answered, up to which a set counts as asked
 _RULE_OF_THREE = 3.0  # none of n examples differed: with 95% confidence fewer than 3 in n do
 
 
@@ -344,11 +345,18 @@ class GoldenSets:
         with Session.opened(home, task.settings, "golden-answers", task.lms) as session:
             for _ in range(times):
                 calls, usd = session.ledger.totals.calls, session.ledger.totals.cost_usd or 0.0
-                answers = answers_of(session, session.gate(), anew, anew.program, task.splits.test)
-                if not any(answer.prediction is not None for answer in answers):
+                before, examples = session.ledger.unanswered, task.splits.test
+                answers = answers_of(session, session.gate(), anew, anew.program, examples)
+                failed = len(examples) - sum(answer.prediction is not None for answer in answers)
+                unanswered = min(session.ledger.unanswered - before, failed)
+                if failed == len(examples) or unanswered > _TOLERATED * len(examples):
+                    # scored, they would read as wrong answers
                     failure = session.ledger.last_failure
                     why = in_short(failure) if failure else "no answer"
-                    raise LMError(f"the program answers none of {counted(task.splits.test, 'example')}: {why}")
+                    whose = (
+                        "the program answers none of" if failed == len(examples) else f"{unanswered} got no answer of"
+                    )
+                    raise LMError(f"{whose} {counted(examples, 'example')}: {why}")
                 outputs = [_output(answer.prediction) for answer in answers]
                 scores, spent = [a.score or 0.0 for a in answers], session.ledger.totals
                 cost = None if spent.cost_usd is None else spent.cost_usd - usd

@@ -15,6 +15,7 @@ from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.events.monitoring import ABAnswered, ABScored
 from skillfleet_nb.lm.prices import Tokens, price_of
+from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.monitoring.assignment import new_call, read_call, unit_hash, variant_of
 from skillfleet_nb.monitoring.guardrails import read_guardrail
 from skillfleet_nb.store import Journal, follow, new_stream
@@ -246,6 +247,9 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
             error=error,
         )
         try:
+            if error is not None:  # a provider may repeat the key it refuses
+                program = self.programs[test.labels[met[0]]]
+                self._open().redactor.add([dspy.settings.lm, *own_models(program)])
             self._open().post(lambda: (event,), now=True)
         except (SkillfleetError, OSError) as trouble:  # recording never breaks an answer
             self.trouble = f"calls are not recorded: {trouble}"

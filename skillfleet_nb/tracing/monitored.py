@@ -74,6 +74,7 @@ class Monitored:
         self._scoring: ThreadPoolExecutor | None = None
         self._unscored = 0
         self._names: tuple[object, dict[int, str]] = (None, {})
+        self._asked: weakref.WeakSet[Any] = weakref.WeakSet()  # models whose keys the journal's redactor knows
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Ask the program, as it is asked itself."""
@@ -158,6 +159,10 @@ class Monitored:
         latency = time.perf_counter() - tracer.started
         try:
             tracer.hand_on(answer)
+            for model in tracer.models():
+                if model not in self._asked:
+                    self._open().redactor.add([model])
+                    self._asked.add(model)
             spans = tracer.tree(self.name, self._module_names(), self._price, self._kept, self._reason)
             event = Traced(
                 name=self.name,

@@ -165,6 +165,10 @@ class Tracer(BaseCallback, UsageTracker):  # type: ignore[misc]  # dspy is untyp
             )
         return tuple(rows)
 
+    def models(self) -> list[Any]:
+        """Return the models that were asked."""
+        return [span.instance for _, span in self._spans.values() if span.what == "lm"]
+
     def _described(
         self, call_id: str, span: _Span, name: str | None, price: Callable[[Any], Price | None]
     ) -> dict[str, Any]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
+from dspy.utils.exceptions import LMServerError
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 from skillfleet_nb import Fleet, offline_lm
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.errors import InputError, LMError, NotFoundError
+from skillfleet_nb.offline import OfflineEngine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +35,44 @@ def fleet(tmp_path: Path) -> Fleet:
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, str]]:
     return [dict(row) for row in bundled("intents")[20:50]]
+
+
+class Failing(OfflineEngine):
+    """Fails on texts with a word."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self.word = word
+
+    def complete(self, request: Any) -> Any:
+        if self.word in str(request.messages[-1].text):
+            raise LMServerError("the server fails", status=500)
+        return super().complete(request)
+
+
+def failing(word: str) -> dspy.LM:
+    return dspy.LM("skillfleet/failing", engine=Failing(word), cache=False, num_retries=0)
+
+
+def test_rows_that_no_model_answered_are_no_wrong_answers(fleet: Fleet, rows: list[dict[str, str]]) -> None:
+    fleet.home.config.write_text("lm_retry_delay_s = 0.0001\nlm_failure_share = 1.0")
+    rows = [{**row, "text": f"{'odd' if n % 2 else 'even'}: {row['text']}"} for n, row in enumerate(rows)]
+    with pytest.raises(LMError, match=r"^15 got no answer of 30 examples: LMServerError: .*the server fails"):
+        fleet.golden_sets.add("intents", rows, metric=metric, lm=failing("odd:"), score=True)
+    with pytest.raises(LMError, match=r"^the program answers none of 30 examples: LMServerError"):
+        fleet.golden_sets.add("intents", rows, metric=metric, lm=failing(":"), score=True)
+    assert not fleet.golden_sets.add("intents", rows).is_scored
+
+    other = dspy.Predict("text -> intent")
+    fleet.register(other, "intents")
+    fleet.start_ab("t", ["intents@1", "intents@2"])
+    examples = [dspy.Example(**row).with_inputs("text") for row in rows]
+    status = fleet.ab_tests.replay("t", examples, metric, lm=failing("odd:"))
+    assert status.n == 15, "the others say nothing of a variant"
+    fleet.start_ab("u", ["intents@1", "intents@2"])
+    with pytest.raises(LMError, match=r"^0 of 30 rows were replayed, then no model answered: LMServerError"):
+        fleet.ab_tests.replay("u", examples, metric, lm=failing(":"))
+    assert fleet.ab_status("u").n == 0
 
 
 def test_a_set_is_kept_answered_twice_and_never_changed(fleet: Fleet, rows: list[dict[str, str]]) -> None:

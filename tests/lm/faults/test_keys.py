@@ -11,6 +11,8 @@ import pytest
 from fault_kit import SMALL
 from made_up import program, rows, told
 
+from skillfleet_nb.tracing.monitored import monitored
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -42,6 +44,19 @@ def optimize(fleet: Fleet, lm: dspy.LM, engine: str = "thread") -> Any:
     )
 
 
+TASK = "Greet people in a friendly way, by their name, in the language that they write in."
+
+
+def two_versions(fleet: Fleet) -> Fleet:
+    """Register two programs, and let them stand against each other."""
+    other = program()
+    other.demos = [rows(1)[0]]
+    for one in (program(), other):
+        fleet.register(one, "greetings")
+    fleet.start_ab("t", ["greetings@1", "greetings@2"])
+    return fleet
+
+
 COMMANDS: dict[str, Callable[[Fleet, dspy.LM], Any]] = {
     "estimate": lambda fleet, lm: fleet.advice.estimate(program(), train=rows(4), optimizer="copro", lm=lm, probe=2),
     "recommend": lambda fleet, lm: fleet.advice.recommend(program(), train=rows(4), metric=told, lm=lm, probe=2),
@@ -49,6 +64,12 @@ COMMANDS: dict[str, Callable[[Fleet, dspy.LM], Any]] = {
     "judge": lambda fleet, lm: fleet.data.analyse(rows(4), label="intent", judge=lm, max_calls=3),
     "doctor": lambda fleet, lm: fleet.advice.doctor(program(), lm=lm),
     "ask": lambda fleet, lm: fleet.programs.find(fleet.jobs().job_id[0]).ask({"text": "hello"}, lm=lm),
+    "evaluate": lambda fleet, lm: fleet.evaluate(program(), rows(4), told, lm=lm).result(),
+    "golden": lambda fleet, lm: two_versions(fleet).golden_sets.add(
+        "greetings", [dict(row) for row in rows(4)], metric=told, lm=lm, score=True
+    ),
+    "replay": lambda fleet, lm: two_versions(fleet).ab_tests.replay("t", rows(4), told, lm=lm),
+    "create": lambda fleet, lm: fleet.create_skill(TASK, root=fleet.home.root.parent, lm=lm).result(),
     "optimize": lambda fleet, lm: optimize(fleet, lm).result(),
 }
 
@@ -85,7 +106,8 @@ def shown_of(call: Callable[[], Any]) -> str:
 
 
 CASES = [
-    *((command, place) for command in COMMANDS for place in ("argument", "environment")),
+    *((command, "argument") for command in COMMANDS),
+    *((command, "environment") for command in COMMANDS if command not in {"golden", "replay", "create"}),
     *((command, place) for command in ("doctor", "optimize") for place in ("address", "nested", "header", "word")),
 ]
 
@@ -112,6 +134,22 @@ def test_a_key_that_a_provider_repeats_is_written_nowhere(
     written = home_and_exports(runner.fleet, tmp_path / "out", report=with_report)
     assert key.encode() not in written
     assert b"Incorrect API key provided" in written
+
+
+def test_a_key_that_is_repeated_to_a_program_in_use_is_not_recorded(
+    runner: Runner, keyed: Callable[[str], dspy.LM], tmp_path: Path
+) -> None:
+    runner.server.always("repeats")
+    route = two_versions(runner.fleet).ab("t")
+    used = monitored(program(), name="in use", home=runner.fleet.home.root)
+    with dspy.context(lm=keyed("argument")):
+        for call in (lambda: used(text="hello"), lambda: route(unit="a person", text="hello")):
+            assert KEY in shown_of(call), "what the program itself raises is its caller's, as without any record"
+    used.close()
+    route.close()
+    assert runner.fleet.sql("select error from predictions").error.str.contains("Incorrect API key").all()
+    assert runner.fleet.sql("select error from ab_answers").error.str.contains("Incorrect API key").all()
+    assert KEY.encode() not in home_and_exports(runner.fleet, tmp_path / "out")
 
 
 def test_a_detached_run_keeps_the_key_in_the_environment(
