@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dspy
 import numpy as np
+import pandas as pd
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -14,10 +15,12 @@ from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.errors import InputError, NotFoundError
+from skillfleet_nb.events.monitoring import DriftChecked
 from skillfleet_nb.monitoring import two_sample
 from skillfleet_nb.monitoring.drift import spent
 from skillfleet_nb.monitoring.drift_inputs import rows_to_tell
 from skillfleet_nb.monitoring.two_sample import compare
+from skillfleet_nb.store import journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,3 +146,40 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         fleet.check_drift(some, some, kinds=("inputs",))
     with pytest.raises(NotFoundError, match="unknown drift check"):
         fleet.drift.history("none")
+
+
+class Died(BaseException):
+    """What ends a check as a kill does: nothing after it happens."""
+
+
+def test_checks_that_die_at_any_step_leave_what_whole_ones_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = journal.Journal.append
+    before, now = ([{"text": f"message {n}", "intent": one} for n in range(40)] for one in ("odd", "even"))
+
+    def check(fleet: Fleet, moment: str = "") -> None:
+        def dying(self: journal.Journal, payload: Any, **more: Any) -> int:
+            if isinstance(payload, DriftChecked) and moment == "before":
+                raise Died
+            number = append(self, payload, **more)
+            if isinstance(payload, DriftChecked) and moment == "after":
+                raise Died
+            return number
+
+        with monkeypatch.context() as patch:
+            patch.setattr(journal.Journal, "append", dying)
+            fleet.drift.check("intents@1", now, rows=before, kinds=("output",), alpha=0.5)
+
+    fleets = [Fleet(tmp_path / name) for name in ("whole", "killed")]
+    for fleet in fleets:
+        fleet.register(dspy.Predict("text -> intent"), "intents")
+        for _ in range(2):
+            if fleet is fleets[1]:
+                with pytest.raises(Died):
+                    check(fleet, "before")
+            check(Fleet(fleet.home.root))
+    with pytest.raises(Died):
+        check(fleets[1], "after")
+    check(fleets[0])
+    whole, killed = (fleet.drift.history().drop(columns=["at"]) for fleet in fleets)
+    assert whole.look.tolist() == [1, 2, 3]
+    pd.testing.assert_frame_equal(killed, whole)
