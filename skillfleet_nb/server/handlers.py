@@ -296,7 +296,8 @@ class Handler(Base):
         else:
             service.bodies.put(address, now.etag, body)
             final = job is not None and await service.off_loop(service.is_final, job)
-            made = Made(body, now, f"private, max-age={_FINAL_S}" if final else "private, no-cache")
+            for_good = ", immutable" if not route.ticks else ""  # what a job says of itself may get a note yet
+            made = Made(body, now, f"private, max-age={_FINAL_S}{for_good}" if final else "private, no-cache")
         service.rush.put(address, began, made)
         return made
 

@@ -113,25 +113,27 @@ def test_a_client_that_reads_late_gets_the_newest_state_and_every_milestone(serv
 
 
 def test_an_answer_that_is_still_right_is_not_made_again(server: Server, finished: dict[str, Any]) -> None:
-    for path in (f"/jobs/{finished['id']}", f"/jobs/{finished['id']}/result", "/jobs/parity/trials", "/jobs"):
+    own, result = f"/jobs/{finished['id']}", f"/jobs/{finished['id']}/result"
+    ages = {own: "max-age=300", "/jobs": "no-cache"}
+    for path in (own, result, "/jobs/parity/trials", "/jobs"):
         first = server.owner.get(path)
-        age = "no-cache" if path == "/jobs" else "max-age=300"
+        age = ages.get(path, "max-age=300, immutable")
         assert first.headers["cache-control"] == f"private, {age}"
         again = server.owner.get(path, headers={"If-None-Match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b""), path
         assert again.headers["etag"] == first.headers["etag"]
         assert server.owner.get(path).content == first.content
-    before, own = server.owner.get("/jobs"), server.owner.get(f"/jobs/{finished['id']}")
+    before, of_job = server.owner.get("/jobs"), server.owner.get(own)
     with Journal(Home.find(server.home), "other-1") as journal:
         journal.append(CREATED.model_copy(update={"name": "other"}))
         changed = server.owner.get("/jobs", headers={"If-None-Match": before.headers["etag"]})
         assert changed.status_code == 200
         assert "other" in {row["name"] for row in changed.json()["rows"]}
         assert "etag" not in server.owner.get("/jobs/other-1").headers, "its seconds go on"
-        etag = {"If-None-Match": own.headers["etag"]}
-        assert server.owner.get(f"/jobs/{finished['id']}", headers=etag).status_code == 304, "is another job's"
+        etag = {"If-None-Match": of_job.headers["etag"]}
+        assert server.owner.get(own, headers=etag).status_code == 304, "is another job's"
     gone = server.owner.get("/jobs", headers={"If-None-Match": changed.headers["etag"]})
     assert gone.status_code == 200, "its process has gone, which no line says"
     Fleet(server.home).curation.note("parity", "for the paper")
-    noted = server.owner.get(f"/jobs/{finished['id']}", headers={"If-None-Match": own.headers["etag"]})
+    noted = server.owner.get(own, headers={"If-None-Match": of_job.headers["etag"]})
     assert noted.json()["note"] == "for the paper"
