@@ -10,7 +10,7 @@ from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, new
 from skillfleet_nb.store.program_states import load_program, save_program
 from skillfleet_nb.store.rates import Schedule
 from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
-from skillfleet_nb.store.requests import read_requests, request
+from skillfleet_nb.store.requests import clear_text, read_requests, request
 from skillfleet_nb.store.store import Store
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "StoreStatus",
     "Trail",
     "Verified",
+    "clear_text",
     "follow",
     "is_alive",
     "load_program",

@@ -31,8 +31,7 @@ def request(home: Home, stream: str, command: str, **body: str) -> None:
         If the home cannot be written.
     """
     path = home.ensure().journal_dir(stream) / "control.jsonl"
-    entry = {"at": datetime.now(UTC), "command": command, **({"body": encodable(body)} if body else {})}
-    line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
+    line = _line({"at": datetime.now(UTC), "command": command, **({"body": encodable(body)} if body else {})})
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -58,6 +57,41 @@ def read_requests(home: Home, stream: str) -> list[Request]:
         except (ValueError, TypeError, KeyError, AttributeError):
             continue  # torn by a crash of whoever asked
     return requests
+
+
+def clear_text(home: Home, stream: str) -> None:
+    """Take the text out of whatever was asked of a stream's writer, once the journal has it, redacted.
+
+    Each request stays, in its place and at its length: who appends one meanwhile is not in the way.
+
+    Raises
+    ------
+    HomeError
+        If the home cannot be written.
+    """
+    path = home.journal_dir(stream) / "control.jsonl"
+    with writing(path), path.open("r+b", buffering=0) as file:
+        at = 0
+        for line in file.readall().splitlines(keepends=True):
+            if (cleared := _cleared(line)) != line:
+                os.pwrite(file.fileno(), cleared, at)
+            at += len(line)
+
+
+def _cleared(line: bytes) -> bytes:
+    """Return the line of a request without its text, as long as it is."""
+    try:
+        entry = orjson.loads(line)
+        if not entry["body"]["text"] or not line.endswith(b"\n"):
+            return line
+    except (ValueError, TypeError, KeyError):
+        return line  # it has none, or is torn
+    entry["body"]["text"] = ""
+    return _line(entry)[:-1].ljust(len(line) - 1) + b"\n"
+
+
+def _line(entry: dict[str, object]) -> bytes:
+    return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def encodable(value: object) -> object:

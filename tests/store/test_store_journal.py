@@ -17,7 +17,7 @@ from store_samples import CREATED, call, trial
 from skillfleet_nb.envelope import read_event, unsealed
 from skillfleet_nb.errors import HomeError, JobError
 from skillfleet_nb.events import PAYLOADS, JobCreated, Landmarked, Payload, Phase, StateChanged
-from skillfleet_nb.store import Home, Journal, Store, follow, is_alive, read_requests, request
+from skillfleet_nb.store import Home, Journal, Store, clear_text, follow, is_alive, read_requests, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -202,6 +202,15 @@ def test_requests_reach_the_writer_from_outside(home: Home) -> None:
     ]
     assert requests[0].at.utcoffset() == timedelta(0)
     assert not is_alive(home, "j")
+    file = home.journal_dir("j") / "control.jsonl"
+    size = file.stat().st_size
+    for _ in range(2):
+        clear_text(home, "j")
+        request(home, "j", "pause")
+        cleared = [r._replace(body={**r.body, "text": ""}) if r.body else r for r in requests]
+        assert read_requests(home, "j")[:2] == cleared, "they stay, each in its place"
+        assert b"no" not in file.read_bytes()
+    assert file.read_bytes()[size:].count(b"pause") == 2
 
 
 def test_what_is_posted_is_written_soon_and_before_what_is_appended_later(home: Home) -> None:

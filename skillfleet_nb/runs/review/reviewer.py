@@ -16,7 +16,7 @@ from skillfleet_nb.events import Asks, JobState, ReviewAnswered, ReviewAsked, St
 from skillfleet_nb.format import money
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.runs.review.answers import CHOICES, Answer, checked_choice, read_answer
-from skillfleet_nb.store import read_requests, request
+from skillfleet_nb.store import clear_text, read_requests, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -219,6 +219,7 @@ class Reviewer:
                         review_id=question.review_id, choice=answer.choice, text=answer.text, heard=heard
                     )
                     self._reporter.emit(event, StateChanged(state=JobState.RUNNING), sync=True)
+                    clear_text(self._home, self._stream)
                 self._known[question.review_id] = answer
         return answer
 

@@ -77,6 +77,7 @@ def test_before_paying_more_than_a_limit(fleet: Fleet, logged: Callable[..., Log
     assert states == ["running", "pending_hitl", "running", "completed"]
     row = fleet.sql("from reviews").iloc[0]
     assert (row.about, row.choice, row.text, row.times) == ("cost", "proceed", "Yes, go on.", 1)
+    assert "go on" not in (fleet.home.journal_dir(job.id) / "control.jsonl").read_text("utf-8"), "it is in the journal"
     assert row.waited_s > 0
     span = fleet.sql(SPAN).s[0]
     assert fleet.jobs().wall_s[0] == pytest.approx(span - row.waited_s, abs=0.01)
