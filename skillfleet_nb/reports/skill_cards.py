@@ -48,7 +48,9 @@ def _card(card: Mapping[str, Any], *, is_open: bool) -> Markup:
     )
     parts = [
         fill("<dl style='{}'>{}</dl>", _FACTS, facts) if card["facts"] else "",
-        fill("<div style='display:flex;flex-wrap:wrap;gap:8px 16px'>{}{}</div>", _text(card), _judgement(card)),
+        fill("<div style='display:flex;flex-wrap:wrap;gap:8px 16px'>{}{}</div>", _text(card), _judgement(card))
+        if card["text"] or card["score"] is not None
+        else "",
     ]
     details = fill("<details style='margin:4px 0'{}>", join([fill(" open" if is_open else "")]))
     return join([details, fill("<summary>{}</summary>", card["title"]), *parts, fill("</details>")])
