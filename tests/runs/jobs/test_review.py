@@ -275,6 +275,8 @@ def test_asking_outside_of_a_run_says_so() -> None:
         sf.ask("Really?")
     with pytest.raises(NotFoundError, match="did you mean 'confirm'"):
         sf.ask("Really?", kind="confrim")  # type: ignore[arg-type]  # a mistake
+    with pytest.raises(NotFoundError, match="proceed"):
+        sf.ask("Really?", options={"confirm": "go on"})  # type: ignore[dict-item]  # a mistake
     with pytest.raises(InputError, match="say in words what to decide"):
         sf.ask(" ")
 
