@@ -45,3 +45,8 @@ def stylesheet(file: Path) -> str:
     """Read the style sheet of a face, below the scale and what all faces share (``static/face.css``)."""
     shared = file.with_name("face.css").read_text("utf-8")
     return f".sf-face{{{_scale()}}}\n{shared}\n{file.read_text('utf-8')}"
+
+
+def script(file: Path) -> str:
+    """Read the module of a face, behind what all faces draw with (``static/dom.js``)."""
+    return f"{file.with_name('dom.js').read_text('utf-8')}\n{file.read_text('utf-8')}"

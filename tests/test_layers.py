@@ -24,6 +24,7 @@ FRONT_DOOR = "skillfleet_nb"
 # Lowest first.  A room may import its own layer and those below it; rooms never import each other in circles.
 LAYERS: list[set[str]] = [
     {
+        "async_engine",
         "blobs",
         "design",
         "errors",

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.async_engine import AsyncEngine
 from skillfleet_nb.errors import InputError, LMError, MissingExtraError
 from skillfleet_nb.local.host import Lease
 from skillfleet_nb.local.schema import bounded
@@ -195,32 +196,10 @@ class LocalEngine:
         self._start()
 
 
-class AsyncLocalEngine:
-    """The asynchronous face of a :class:`LocalEngine`.
+class AsyncLocalEngine(AsyncEngine[LocalEngine]):
+    """The asynchronous face of a :class:`LocalEngine`."""
 
-    Parameters
-    ----------
-    engine
-        The engine that answers.
-    """
-
-    def __init__(self, engine: LocalEngine) -> None:
-        self.engine = engine
-
-    async def complete(self, request: Request) -> Response:
-        """Answer one request without blocking the event loop."""
-        import asyncio
-
-        return await asyncio.to_thread(self.engine.complete, request)
-
-    def dump_state(self) -> dict[str, Any]:
-        """Give the engine's state."""
-        return self.engine.dump_state()
-
-    @classmethod
-    def load_state(cls, state: dict[str, Any]) -> AsyncLocalEngine:
-        """Build the engine that :meth:`dump_state` described."""
-        return cls(LocalEngine.load_state(state))
+    of = LocalEngine
 
 
 def _endpoint_at(url: str, token: str) -> LM15Engine:

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.async_engine import AsyncEngine
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.offline.answer import Learner
 from skillfleet_nb.offline.induce import guess
@@ -172,32 +173,10 @@ class OfflineEngine:
         self._start()
 
 
-class AsyncOfflineEngine:
-    """The asynchronous face of an :class:`OfflineEngine`.
+class AsyncOfflineEngine(AsyncEngine[OfflineEngine]):
+    """The asynchronous face of an :class:`OfflineEngine`."""
 
-    Parameters
-    ----------
-    engine
-        The engine that answers.
-    """
-
-    def __init__(self, engine: OfflineEngine) -> None:
-        self.engine = engine
-
-    async def complete(self, request: Request) -> Response:
-        """Answer one request without blocking the event loop while the latency passes."""
-        import asyncio
-
-        return await asyncio.to_thread(self.engine.complete, request)
-
-    def dump_state(self) -> dict[str, Any]:
-        """Give the engine's state."""
-        return self.engine.dump_state()
-
-    @classmethod
-    def load_state(cls, state: dict[str, Any]) -> AsyncOfflineEngine:
-        """Build the engine that :meth:`dump_state` described."""
-        return cls(OfflineEngine.load_state(state))
+    of = OfflineEngine
 
 
 def _parts_text(parts: Any) -> str:

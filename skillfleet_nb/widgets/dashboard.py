@@ -42,7 +42,7 @@ _UNFINISHED = {str(state) for state in JobState if not state.is_finished()}
 class JobGrid(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
     """What a page and the kernel share."""
 
-    _esm = grid.MODULE
+    _esm = grid.module()
     _css = grid.style()
     library = t.Unicode().tag(sync=True)
     filters = t.Dict(value_trait=t.Unicode()).tag(sync=True)

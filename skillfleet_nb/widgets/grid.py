@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from skillfleet_nb.charts.convergence import convergence_data
-from skillfleet_nb.design import stylesheet
+from skillfleet_nb.design import script, stylesheet
 from skillfleet_nb.html import fill, join
 from skillfleet_nb.store import queries
 
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 
 _STATIC = Path(__file__).parent / "static"
 _VENDOR = _STATIC / "vendor"
-MODULE = _STATIC / "dashboard.js"
 LIBRARY, VERSION = _VENDOR / "tabulator_esm.min.mjs", "Tabulator 6.5.3"
 NEWEST, _MOST_CURVES = 5, 12
 """How many jobs' curves are drawn where none are chosen, and at most."""
+
+
+@cache
+def module() -> str:
+    """Read the module that draws the grid and what is around it."""
+    return script(_STATIC / "dashboard.js")
 
 
 @cache

@@ -18,7 +18,7 @@ import orjson
 import traitlets as t
 
 from skillfleet_nb.commands.views import ProgressLine
-from skillfleet_nb.design import stylesheet
+from skillfleet_nb.design import script, stylesheet
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.html import pictured
 from skillfleet_nb.reports.after_run import failing, next_steps
@@ -56,7 +56,7 @@ _NOW = "the state when this was kept; %skillfleet watch {name} shows it now"
 class MonitorPage(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
     """What the page gets, one JSON text; what it says comes back as messages."""
 
-    _esm = _STATIC / "monitor.js"
+    _esm = script(_STATIC / "monitor.js")
     _css = stylesheet(_STATIC / "monitor.css")
     state = t.Unicode("").tag(sync=True)
 

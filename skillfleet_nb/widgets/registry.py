@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets as t
 
-from skillfleet_nb.design import stylesheet
+from skillfleet_nb.design import script, stylesheet
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, SkillfleetError
 from skillfleet_nb.format import counted
 from skillfleet_nb.html import fill, render, table
@@ -34,7 +34,7 @@ _USUAL = ("production", "candidate")
 class RegistryPage(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
     """Pieces of HTML, shown as they are; what is clicked in them comes back as messages."""
 
-    _esm = _STATIC / "registry.js"
+    _esm = script(_STATIC / "registry.js")
     _css = stylesheet(_STATIC / "registry.css")
     listing = t.Unicode("").tag(sync=True)
     opened = t.Unicode("").tag(sync=True)

@@ -22,7 +22,7 @@ from skillfleet_nb.charts.trainset import (
     selection_names,
 )
 from skillfleet_nb.data.scoring import HIGH, LOW
-from skillfleet_nb.design import stylesheet
+from skillfleet_nb.design import script, stylesheet
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import counted, one_line
 from skillfleet_nb.html import fill, items, join, preformatted, table
@@ -52,7 +52,7 @@ _ORDERS = {
 class ExampleTable(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
     """One page of examples; Python keeps the page in step with the filter."""
 
-    _esm = _STATIC / "example_table.js"
+    _esm = script(_STATIC / "example_table.js")
     _css = stylesheet(_STATIC / "example_table.css")
     rows = t.List().tag(sync=True)
     found = t.Int(0).tag(sync=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets as t
 
-from skillfleet_nb.design import stylesheet
+from skillfleet_nb.design import script, stylesheet
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.monitoring.ticker import seconds
 from skillfleet_nb.widgets.clicks import let_in
@@ -28,7 +28,7 @@ WINDOWS = ("15m", "1h", "1d", "7d")
 class UsagePage(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
     """Pieces of HTML; the page says when it has drawn them, and what is clicked."""
 
-    _esm = _STATIC / "usage.js"
+    _esm = script(_STATIC / "usage.js")
     _css = stylesheet(_STATIC / "usage.css")
     program = t.Unicode().tag(sync=True)
     figures = t.Unicode().tag(sync=True)

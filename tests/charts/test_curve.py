@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from skillfleet_nb.charts import convergence, convergence_data
 from skillfleet_nb.charts.convergence import FULL, PART
+from skillfleet_nb.design import script
 from skillfleet_nb.runs.jobs.curve import Curve
 from skillfleet_nb.runs.jobs.picture import picture
 from skillfleet_nb.runs.jobs.progress import Progress
@@ -95,10 +96,10 @@ console.log(JSON.stringify(Object.fromEntries(paths.map((p) => [p.attributes.cla
 def test_the_page_draws_the_points_and_the_best_line_of_the_monitor() -> None:
     trials: Trials = [("val", n % 3 == 0, n * 7919 % 1009 / 1008) for n in range(700)]
     shown = _live(Home.find(), trials)
-    script = (Path(still.__file__).parent / "static" / "monitor.js").read_text("utf-8").partition("export default")[0]
+    module = script(Path(still.__file__).parent / "static" / "monitor.js").partition("export default")[0]
     drawn = json.loads(
         subprocess.run(
-            ["node", "-e", script + PAGE], input=json.dumps(shown), capture_output=True, text=True, check=True
+            ["node", "-e", module + PAGE], input=json.dumps(shown), capture_output=True, text=True, check=True
         ).stdout
     )
     low, high, _ = shown["curve"]["axis"]

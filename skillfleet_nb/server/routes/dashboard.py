@@ -96,7 +96,7 @@ def _drawn(c: Call[Nothing]) -> object:
     from skillfleet_nb.widgets.job_rows import SHOWN
 
     del c
-    return Drawn(esm=grid.MODULE.read_text("utf-8"), css=grid.style(), library=grid.VERSION, columns=list(SHOWN))
+    return Drawn(esm=grid.module(), css=grid.style(), library=grid.VERSION, columns=list(SHOWN))
 
 
 @route("GET", "dashboard/jobs", "the rows of the dashboard", "read", takes=Which, gives=Grid, kept="home")

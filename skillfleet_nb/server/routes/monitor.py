@@ -24,10 +24,10 @@ def _monitor(c: Call[Nothing]) -> object:
     from pathlib import Path
 
     from skillfleet_nb import widgets
-    from skillfleet_nb.design import stylesheet
+    from skillfleet_nb.design import script, stylesheet
 
     folder = Path(widgets.__file__).with_name("static")
-    return Page(esm=(folder / "monitor.js").read_text("utf-8"), css=stylesheet(folder / "monitor.css"))
+    return Page(esm=script(folder / "monitor.js"), css=stylesheet(folder / "monitor.css"))
 
 
 @route("GET", "jobs/{job}/picture", "what the monitor draws of a job", "read", kept="job", ticks=True)

@@ -2,42 +2,16 @@
 // The kernel hands over the rows once and afterwards what changed; sorting, filtering, grouping and scrolling are done
 // here.  The grid is Tabulator, which comes from the kernel as well, as a message: a state would be saved in notebooks.
 
-const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 const HEIGHT = 230, LEFT = 40, RIGHT = 14, TOP = 22, BOTTOM = 34, ROW = 27;
 const MOST_POINTS = 600; // of the scatter, the best of each cost among them
 const CALM_MS = 250; // typing that has come to rest
-
-function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
-}
-
-function drawn(tag, attributes, text) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
 
 // Numbers as format.py writes them.
 const known = (value) => value !== null && value !== undefined;
 const points = (score) => (known(score) ? (100 * score).toFixed(1) : "");
 const whole = (n) => (known(n) ? n.toLocaleString("en") : "");
 const money = (usd) => (known(usd) ? (usd === 0 || usd >= 1 ? `$${usd.toFixed(2)}` : `$${usd.toFixed(4)}`) : "unknown");
-function span(seconds) {
-  if (!known(seconds)) return "";
-  const s = Math.round(seconds);
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-}
 function ago(at) {
   if (!known(at)) return "";
   const s = Date.now() / 1000 - at;

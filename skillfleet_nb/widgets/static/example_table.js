@@ -4,17 +4,6 @@
 const COMPONENTS = ["completeness", "length", "label_fit", "uniqueness", "clarity", "practice", "judged"];
 const FACTS = ["intrinsic", "quality", "success", "runs", "solved", "relevance", "diversity", "suspicion", "rank", "influence"];
 
-function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name in made && name !== "list") made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
 const number = (value) => (typeof value === "number" ? (Number.isInteger(value) ? `${value}` : value.toFixed(3)) : "–");
 
 const score = (value) => (typeof value === "number" ? value.toFixed(3) : "–");

@@ -1,38 +1,12 @@
 // The job card.  The kernel sends one state, as JSON, and the next only after this page has said that it
 // drew it; what is clicked goes back as a message, and the state tells when it was heard.
 
-const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 200, LEFT = 38, RIGHT = 10, TOP = 8, BOTTOM = 32;
 const UNHEARD_MS = 2500; // a click the kernel has not answered by then is held up by the cell that runs
 const SILENT_MS = 20000; // no news for so long: the kernel was restarted, or the connection is lost
 const QUIET_MS = 8000; // between two announcements to a screen reader
 
-function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
-function drawn(tag, attributes, text) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
 const points = (score) => (score === null || score === undefined ? "–" : score.toFixed(1));
-
-function span(seconds) {
-  const s = Math.round(seconds);
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-}
 
 function left([low, high]) {
   if (high < 1) return "almost done";

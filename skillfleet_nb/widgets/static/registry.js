@@ -4,16 +4,6 @@
 const UNHEARD_MS = 4000; // a click without an answer by then: the kernel is busy, or gone
 const PARTS = ["listing", "opened", "panel", "told"];
 
-function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
 function render({ model, el }) {
   const find = node("input", { type: "search", placeholder: "find by name", "aria-label": "find registered programs by name" });
   const bar = node("div", { className: "sf-bar" }, find);

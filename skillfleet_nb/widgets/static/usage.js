@@ -4,17 +4,6 @@
 const UNHEARD_MS = 4000; // a click without an answer by then: the kernel is busy, or gone
 const WORDS = { m: "min", h: "h", d: "d", s: "s" };
 
-function node(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
 function render({ model, el }) {
   let waiting = null, frame = 0;
   const window_of = node("select", { "aria-label": "how far to look back", onchange: () => send({ do: "window", window: window_of.value }) });
