@@ -21,7 +21,7 @@ import pytest
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-    from playwright.sync_api import Browser, BrowserContext, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 LABEXTENSIONS = ROOT / "skillfleet_nb" / "server" / "labextensions"
@@ -38,7 +38,10 @@ _SETTINGS = {
     "docmanager-extension/plugin": {"autosave": False},
     "notebook-extension/tracker": {"windowingMode": "none"},  # cells out of sight are drawn as well
 }
-_PAGE = {"buildCheck": False, "buildAvailable": False}  # it would look for sources to build, at every page
+_PAGE = {
+    "buildCheck": False, "buildAvailable": False,  # it would look for sources to build, at every page
+    "disabledExtensions": {"@jupyterlab/launcher-extension": True},  # it would come where no notebook is open
+}  # fmt: skip
 _READY = """async () => {
     const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
     if (!context) return false;
@@ -58,6 +61,16 @@ _ERRORS = """() => [...Array(window.jupyterapp.shell.currentWidget.content.model
 _HEIGHT = """() => {
     const boxes = [...document.querySelectorAll('.jp-Notebook .jp-Cell')].map(c => c.getBoundingClientRect());
     return Math.ceil(boxes.at(-1).bottom - boxes[0].top);
+}"""
+_OPEN = """async name => {
+    await window.jupyterapp.commands.execute('docmanager:open', { path: name });
+}"""
+_IS_OPEN = "name => window.jupyterapp?.shell.currentWidget?.context?.path === name"
+_CLEAR = """() => {
+    const { shell } = window.jupyterapp;
+    for (const widget of [...shell.widgets('main')]) widget.dispose();
+    shell.collapseLeft();
+    shell.collapseRight();
 }"""
 _TO_TOP = "() => document.querySelectorAll('.jp-NotebookPanel *').forEach(e => { e.scrollTop = 0 })"
 
@@ -82,15 +95,35 @@ class LabPage:
         Addresses the page asked for that are not the server's; the browser reaches no other host.
     """
 
-    def __init__(self, context: BrowserContext, base: str, token: str, notebook: str) -> None:
+    def __init__(self, tab: Page, base: str) -> None:
         self.outside: list[str] = []
-        self._page = context.new_page()
-        self._page.set_default_timeout(_PATIENCE_S * 1000)
+        self._page = tab
         # Heard, not routed: what is routed is never taken from the cache, and JupyterLab is 20 MB of code.
         own = (f"{base}/", "data:", "blob:")
-        self._page.on("request", lambda r: None if r.url.startswith(own) else self.outside.append(r.url))
-        # One document on an empty workspace: no launcher, nothing restored.
-        self._page.goto(f"{base}/doc/tree/{notebook}?token={token}&reset", wait_until="domcontentloaded")
+        self._hear = lambda r: None if r.url.startswith(own) else self.outside.append(r.url)
+        tab.on("request", self._hear)
+
+    def load(self, address: str) -> None:
+        """Load JupyterLab with one notebook."""
+        self._page.goto(address, wait_until="domcontentloaded")
+        self._await_cells()
+
+    def show(self, notebook: str) -> None:
+        """Open a notebook in a tab that shows none, of a JupyterLab that is loaded."""
+        self._page.evaluate(_OPEN, notebook)
+        self._page.wait_for_function(_IS_OPEN, arg=notebook, polling=_LOOK_MS)
+        self._await_cells()
+
+    def clear(self) -> Page:
+        """Close all that is open in the tab; return it as it was at first, for another notebook."""
+        self._page.remove_listener("request", self._hear)
+        self._page.unroute_all()
+        self._page.evaluate(_CLEAR)
+        self.theme("light")
+        self.resize(_WIDTH)
+        return self._page
+
+    def _await_cells(self) -> None:
         self._page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
         self._page.wait_for_function(_READY, polling=_LOOK_MS)
 
@@ -137,8 +170,7 @@ class LabPage:
     def reload(self) -> None:
         """Load the page anew; its kernel goes on."""
         self._page.reload(wait_until="domcontentloaded")
-        self._page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-        self._page.wait_for_function(_READY, polling=_LOOK_MS)
+        self._await_cells()
 
     def restart(self) -> None:
         """Restart the kernel, and wait until the new one is idle."""
@@ -207,10 +239,6 @@ class LabPage:
             self._page.screenshot(path=str(files[-1]), clip=part)
         return files
 
-    def close(self) -> None:
-        """Close the tab."""
-        self._page.close()
-
     def _command(self, name: str, args: dict[str, Any] | None = None) -> None:
         self._page.evaluate("([name, args]) => void window.jupyterapp.commands.execute(name, args)", [name, args or {}])
 
@@ -222,6 +250,8 @@ class Lab:
         self._notebooks = folder / "notebooks"
         self._notebooks.mkdir()
         self._context = browser.new_context(viewport={"width": _WIDTH, "height": _PART})
+        self._shown: list[LabPage] = []
+        self._free: list[Page] = []  # tabs with JupyterLab and no notebook: to load it takes longer than all else
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -276,12 +306,32 @@ class Lab:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(copy, self._notebooks / name)
-        return LabPage(self._context, self._base, self._token, name)
+        return self._show(name)
+
+    def _show(self, name: str) -> LabPage:
+        if self._free:
+            page = LabPage(self._free.pop(), self._base)
+            page.show(name)
+        else:
+            page = LabPage(self._new_tab(), self._base)
+            # One document on an empty workspace: no launcher, nothing restored.
+            page.load(f"{self._base}/doc/tree/{name}?token={self._token}&reset")
+        self._shown.append(page)
+        return page
+
+    def _new_tab(self) -> Page:
+        tab = self._context.new_page()
+        tab.set_default_timeout(_PATIENCE_S * 1000)
+        return tab
+
+    def _close(self, page: LabPage) -> None:
+        self._shown.remove(page)
+        self._free.append(page.clear())
 
     def close_pages(self) -> None:
         """Close what is open, and end its kernels: they would go on working beside the next pages."""
-        for page in self._context.pages:
-            page.close()
+        for page in [*self._shown]:
+            self._close(page)
         for kernel in json.loads(self._ask("kernels")):
             self._ask(f"kernels/{kernel['id']}", method="DELETE")
 
@@ -289,8 +339,8 @@ class Lab:
         """Save a notebook, end its kernel, and open its file again, as on the next day."""
         page.save()
         page.end_kernel()
-        page.close()
-        return LabPage(self._context, self._base, self._token, name)
+        self._close(page)
+        return self._show(name)
 
     def saved(self, name: str) -> NotebookNode:
         """Read a notebook as it is in its file."""
