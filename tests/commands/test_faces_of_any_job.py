@@ -19,7 +19,7 @@ JOBS = st.lists(st.tuples(attempts, st.booleans()), min_size=2, max_size=2)
 
 
 # To shrink a job takes minutes, and reads no better.
-@settings(max_examples=settings().max_examples // 50, phases=[Phase.generate])
+@settings(max_examples=settings().max_examples // 100, phases=[Phase.generate])
 @given(jobs=JOBS)
 def test_every_face_shows_every_state_of_a_job(
     tmp_path_factory: pytest.TempPathFactory, jobs: list[tuple[list[Attempt], bool]]

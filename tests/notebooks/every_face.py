@@ -18,7 +18,7 @@ from jupyterlab_page import ARTIFACTS, THEMES, Lab
 from skillfleet_nb.charts import kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jupyterlab_page import LabPage
 
@@ -161,14 +161,16 @@ def notebook(faces: Mapping[str, str] = FACES) -> Any:
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
 
 
-def look(page: LabPage, theme: str, width: int, faces: Mapping[str, str] = FACES) -> list[str]:
+def look(
+    page: LabPage, theme: str, width: int, faces: Mapping[str, str] = FACES, rules: Sequence[str] = ()
+) -> list[str]:
     """List what a person would stumble over: cut texts, words broken within, what axe-core finds serious."""
     page.theme(theme)
     page.resize(width, 3200)
     page.evaluate(_DRAWN)
     found = [f"{name}: {one}" for at, name in enumerate(faces, start=1) for one in page.evaluate(_TROUBLES, at)]
     # A chart that is wider than the page scrolls in an output of JupyterLab's, which takes no focus.
-    serious = page.violations(".jp-OutputArea-output")
+    serious = page.violations(".jp-OutputArea-output", rules)
     return [*found, *(f"axe: {v}" for v in serious if "jp-RenderedVegaCommon5" not in v)]
 
 

@@ -20,6 +20,8 @@ import nbformat
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nbformat import NotebookNode
     from playwright.sync_api import Browser, Locator, Page
 
@@ -75,13 +77,14 @@ _CLEAR = """() => {
 _TO_TOP = "() => document.querySelectorAll('.jp-NotebookPanel *').forEach(e => { e.scrollTop = 0 })"
 
 
-def violations(page: Page, selector: str) -> list[str]:
-    """List what axe-core finds serious or critical in the parts of any page that `selector` names."""
+def violations(page: Page, selector: str, rules: Sequence[str] = ()) -> list[str]:
+    """List what axe-core finds serious or critical, by all rules or some, in what `selector` names of any page."""
     page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("part => axe.run({include: [[part]]}, {resultTypes: ['violations']})", selector)
+    options = {"resultTypes": ["violations"], **({"runOnly": {"type": "rule", "values": list(rules)}} if rules else {})}
+    result = page.evaluate("([part, options]) => axe.run({include: [[part]]}, options)", [selector, options])
     return [
         f"{v['id']}: {v['nodes'][0]['html'][:200]}"
-        for v in found["violations"]
+        for v in result["violations"]
         if v["impact"] in {"serious", "critical"}
     ]
 
@@ -203,9 +206,9 @@ class LabPage:
         """Keep a picture of the outputs of a cell, counted from 0."""
         self._page.locator(".jp-Notebook .jp-Cell").nth(at).locator(".jp-Cell-outputWrapper").screenshot(path=str(file))
 
-    def violations(self, selector: str) -> list[str]:
+    def violations(self, selector: str, rules: Sequence[str] = ()) -> list[str]:
         """List what axe-core finds serious or critical in the parts of the page that `selector` names."""
-        return violations(self._page, selector)
+        return violations(self._page, selector, rules)
 
     def errors(self) -> list[str]:
         """Return the message of every error output."""

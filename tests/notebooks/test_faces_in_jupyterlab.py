@@ -28,6 +28,8 @@ READ_AGAIN = {
     "card-running": "the state when this was kept",
     "registry": "support-intents",
 }
+LAYOUT = ("scrollable-region-focusable",)
+"""The rule of axe-core whose answer depends on how wide the page is, whatever its colours."""
 _MOST = 300_000  # bytes of a cell's outputs
 
 
@@ -62,11 +64,13 @@ def test_every_face_is_there_and_nothing_comes_from_outside(page: LabPage) -> No
     assert page.outside == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_can_be_read_by_everyone_on_pages_of_any_width(page: LabPage, theme: str, width: int) -> None:
-    assert look(page, theme, width) == []
-    if (theme, width) in {("light", 1280), ("dark", 480)}:
+    # All rules in both themes and at both ends.  Colours depend on the theme alone, and between the ends layout is new.
+    is_end = (theme, width) in {("light", max(WIDTHS)), ("dark", min(WIDTHS))}
+    assert look(page, theme, width, rules=() if is_end else LAYOUT) == []
+    if is_end:
         assert page.screenshots(f"faces-{theme}-{width}", width)
 
 
