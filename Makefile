@@ -45,8 +45,10 @@ $(TEST_READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(WEIGHTS)
 	touch $@ $(READY)
 
-# One process compiles what all tests import: those that run them begin together, and each would do so for itself.
+# One process compiles what all tests import, at once or in the end: those that run them begin together, and each would
+# do so for itself.
 $(COMPILED): $(TEST_READY)
+	-$(BIN)/python -c "import datasets, distributed, litellm, optuna, scipy.stats, sklearn, torch" > /dev/null
 	-$(BIN)/python -m pytest --collect-only -q -p no:nbmake tests > /dev/null
 	touch $@
 

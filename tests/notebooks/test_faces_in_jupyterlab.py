@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from every_face import FACES, HOSTILE_NAME, LONG_NAME, WIDTHS, look, notebook
-from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 
 from skillfleet_nb.charts import kinds
@@ -85,6 +84,8 @@ def test_each_is_read_without_its_kernel(lab: Lab, page: LabPage) -> None:
         expect(output.get_by_text(told).filter(visible=True).first, name).to_be_visible()
     for trouble in ("Error displaying widget", "Loading widget"):
         expect(page.output("").get_by_text(trouble).filter(visible=True)).to_have_count(0)
+    from nbconvert import HTMLExporter
+
     saved = lab.saved("faces.ipynb")
     for cell in saved.cells:
         assert len(json.dumps(cell.outputs)) < _MOST, f"the notebook grows by {cell.source}"

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
-from litellm import get_valid_models as model_list
 from made_up import Data, counted_lm, exact, program
-from openai.types.chat import ChatCompletion
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import LMError
@@ -83,11 +81,9 @@ def test_clients_and_processes_that_the_meter_cannot_see_are_named() -> None:
     assert "counted and limited as they are sent" in told[1]
 
 
-def by_library(example: Any, pred: Any, trace: Any = None) -> bool:
-    return bool(ChatCompletion) and bool(model_list(example))
-
-
 def test_a_librarys_functions_and_classes_name_it_too() -> None:
+    from metric_of_libraries import by_library
+
     told = unseen_clients(program(), by_library)
     assert [note.partition(":")[0] for note in told] == ["the metric uses openai", "the metric uses litellm"]
 

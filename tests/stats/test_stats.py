@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats as sps
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.stats import PairedComparison, mean_interval, paired_comparison, smallest_conclusive_n
@@ -28,7 +28,9 @@ def graded(n: int, shift: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_interval_agrees_with_scipy_bca() -> None:
     before, after = graded(120, 0.05, seed=3)
     ours = paired_comparison(before, after)
-    theirs = sps.bootstrap((after - before,), np.mean, n_resamples=9999, method="BCa", rng=1).confidence_interval
+    theirs = scipy.stats.bootstrap(
+        (after - before,), np.mean, n_resamples=9999, method="BCa", rng=1
+    ).confidence_interval
     assert ours.method == "bca"
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.003)
 
@@ -36,7 +38,7 @@ def test_interval_agrees_with_scipy_bca() -> None:
 def test_small_samples_use_student_t() -> None:
     before, after = graded(12, 0.1, seed=5)
     ours = paired_comparison(before, after)
-    theirs = sps.ttest_rel(after, before).confidence_interval(0.95)
+    theirs = scipy.stats.ttest_rel(after, before).confidence_interval(0.95)
     assert ours.method == "student-t"
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
 
@@ -44,13 +46,13 @@ def test_small_samples_use_student_t() -> None:
 @pytest.mark.parametrize("n", [9, 14])
 def test_small_samples_have_the_exact_permutation_p_value(n: int) -> None:
     before, after = graded(n, 0.1, seed=n)
-    theirs = sps.permutation_test((after - before,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    theirs = scipy.stats.permutation_test((after - before,), np.mean, permutation_type="samples", n_resamples=np.inf)
     assert paired_comparison(before, after).p_value == pytest.approx(theirs.pvalue, rel=1e-9)
 
 
 def test_large_samples_have_a_monte_carlo_p_value_near_scipys() -> None:
     before, after = graded(150, 0.035, seed=8)
-    theirs = sps.permutation_test(
+    theirs = scipy.stats.permutation_test(
         (after - before,), np.mean, permutation_type="samples", n_resamples=20_000, rng=np.random.default_rng(2)
     )
     ours = paired_comparison(before, after, n_resamples=20_000)
@@ -64,12 +66,14 @@ def test_binary_scores_have_mcnemars_exact_p_value_at_any_size() -> None:
     gained, lost, same = 31, 14, 400
     before = [0] * gained + [1] * lost + [1] * same
     after = [1] * gained + [0] * lost + [1] * same
-    assert paired_comparison(before, after).p_value == pytest.approx(sps.binomtest(gained, gained + lost).pvalue)
+    assert paired_comparison(before, after).p_value == pytest.approx(
+        scipy.stats.binomtest(gained, gained + lost).pvalue
+    )
 
 
 def test_wilson_agrees_with_scipy() -> None:
     ours = mean_interval([1] * 7 + [0] * 33)
-    theirs = sps.binomtest(7, 40).proportion_ci(method="wilson")
+    theirs = scipy.stats.binomtest(7, 40).proportion_ci(method="wilson")
     assert ours.method == "wilson"
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
 

@@ -8,7 +8,6 @@ import random
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
-import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -176,6 +175,8 @@ def test_a_large_set_is_sampled_and_says_so(embed: WordVectors) -> None:
 
 
 def test_a_million_rows_cost_what_their_sample_does(embed: WordVectors) -> None:
+    import datasets
+
     given = datasets.Dataset(pa.Table.from_pylist(made_up(1000)).take(pa.array(np.arange(1_000_000) % 1000)))
     analyze(made_up(20), embed=embed, label="topic")  # libraries are loaded
     tracemalloc.start()
@@ -198,6 +199,8 @@ def test_sets_of_any_kind_give_the_same_report(kind: str, embed: WordVectors) ->
     elif kind == "arrow":
         given = pa.Table.from_pylist(rows)
     elif kind == "datasets":
+        import datasets
+
         given = datasets.Dataset.from_list(rows)
     elif kind == "examples":
         import dspy

@@ -7,10 +7,7 @@ import signal
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import dask
 import pytest
-from distributed import Client, LocalCluster
-from distributed.utils import get_mp_context
 from job_kit import bought, ends, events, setup, until
 
 from skillfleet_nb.errors import HomeError, InputError, JobError
@@ -22,6 +19,7 @@ from skillfleet_nb.store import Journal, tickets
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from distributed import Client, LocalCluster
     from job_kit import LoggedLM
 
     from skillfleet_nb import Fleet
@@ -30,6 +28,10 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     """Two worker processes over TCP with TLS, forked from one that has imported what most of their time would go to."""
+    import dask
+    from distributed import LocalCluster
+    from distributed.utils import get_mp_context
+
     with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
         get_mp_context().set_forkserver_preload(["distributed", "dspy", "optuna", "skillfleet_nb.runs.execution"])
         with LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None, security=True) as made:
@@ -38,6 +40,8 @@ def cluster() -> Iterator[LocalCluster]:
 
 @pytest.fixture
 def client(cluster: LocalCluster) -> Iterator[Client]:
+    from distributed import Client
+
     with Client(cluster, security=cluster.security) as made:
         yield made
 
@@ -154,6 +158,8 @@ def test_an_executor_that_fails_fails_the_job(fleet: Fleet, logged: Callable[...
 def test_a_client_without_a_scheduler_is_refused_before_anything_is_recorded(
     fleet: Fleet, cluster: LocalCluster, logged: Callable[..., LoggedLM]
 ) -> None:
+    from distributed import Client
+
     client = Client(cluster, security=cluster.security)
     client.close()
     with pytest.raises(InputError, match="its connection is closed, so that no worker is reached"):
