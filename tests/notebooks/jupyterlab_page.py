@@ -126,6 +126,10 @@ class LabPage:
         self.resize(_WIDTH)
         return self._page
 
+    def close(self) -> None:
+        """Close the tab."""
+        self._page.close()
+
     def _await_cells(self) -> None:
         self._page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
         self._page.wait_for_function(_READY, polling=_LOOK_MS)
@@ -309,32 +313,26 @@ class Lab:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
         nbformat.write(copy, self._notebooks / name)
-        return self._show(name)
-
-    def _show(self, name: str) -> LabPage:
-        if self._free:
-            page = LabPage(self._free.pop(), self._base)
-            page.show(name)
-        else:
-            page = LabPage(self._new_tab(), self._base)
-            # One document on an empty workspace: no launcher, nothing restored.
-            page.load(f"{self._base}/doc/tree/{name}?token={self._token}&reset")
+        if not self._free:
+            return self._load(name)
+        page = LabPage(self._free.pop(), self._base)
+        page.show(name)
         self._shown.append(page)
         return page
 
-    def _new_tab(self) -> Page:
+    def _load(self, name: str) -> LabPage:
         tab = self._context.new_page()
         tab.set_default_timeout(_PATIENCE_S * 1000)
-        return tab
-
-    def _close(self, page: LabPage) -> None:
-        self._shown.remove(page)
-        self._free.append(page.clear())
+        page = LabPage(tab, self._base)
+        # One document on an empty workspace: nothing restored.
+        page.load(f"{self._base}/doc/tree/{name}?token={self._token}&reset")
+        self._shown.append(page)
+        return page
 
     def close_pages(self) -> None:
         """Close what is open, and end its kernels: they would go on working beside the next pages."""
-        for page in [*self._shown]:
-            self._close(page)
+        self._free += [page.clear() for page in self._shown]
+        self._shown.clear()
         for kernel in json.loads(self._ask("kernels")):
             self._ask(f"kernels/{kernel['id']}", method="DELETE")
 
@@ -342,8 +340,9 @@ class Lab:
         """Save a notebook, end its kernel, and open its file again, as on the next day."""
         page.save()
         page.end_kernel()
-        self._close(page)
-        return self._show(name)
+        self._shown.remove(page)
+        page.close()
+        return self._load(name)
 
     def saved(self, name: str) -> NotebookNode:
         """Read a notebook as it is in its file."""
