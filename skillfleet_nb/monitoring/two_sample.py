@@ -30,6 +30,7 @@ _FREQUENCIES = 128  # of each kernel: each gives a cosine and a sine
 _FOR_MEDIAN = 400
 _ANCHORS, _NEAREST, _FURTHEST = 2000, 3, 8
 _BLOCKS = 500  # of vectors that change places together, at least: more would tell hardly more
+_BLOCKS_OF_EACH = 50  # at least: with fewer, permutations repeat each other
 _FOR_ONE = 10  # vectors of the larger sample that change places for one of the smaller
 _TINY, _SAME, _DIGITS = 1e-9, 1e-6, 6  # up to which a spread is rounding, and two numbers are one
 _CELLS = 4_000_000  # of a block of permutations, 16 MB
@@ -172,7 +173,7 @@ def _permuted(features: Vectors, n: int, wanted: int, rng: np.random.Generator) 
     both = features[:-n], features[-n:]
     most = max(2 * _BLOCKS, _FOR_ONE * min(map(len, both)))
     some = [part[rng.permutation(len(part))[:most]] for part in both]
-    size = max(1, sum(map(len, some)) // _BLOCKS)
+    size = max(1, min(sum(map(len, some)) // _BLOCKS, min(map(len, some)) // _BLOCKS_OF_EACH))
     blocks = [_blocks(part, size) for part in some]
     rest = features[-n:].sum(axis=0, dtype=np.float64) - blocks[1].sum(axis=0, dtype=np.float64)
     cells, taken = np.concatenate(blocks), len(blocks[1])

@@ -74,6 +74,7 @@ def test_many_vectors_are_compared_in_blocks_as_exactly() -> None:
 
 def test_new_vectors_one_after_the_other_are_told_as_those_between_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(two_sample, "_BLOCKS", 40)
+    monkeypatch.setattr(two_sample, "_BLOCKS_OF_EACH", 20)
     rng = np.random.default_rng(3)
     reference, live = vectors(rng, 400), vectors(rng, 400)
     live[-60:] *= 3
