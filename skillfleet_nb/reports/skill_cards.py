@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _TEXT: Final = (
     f"flex:3 1 22em;min-width:0;max-height:24em;margin:0;overflow:auto;padding:4px 8px;border:1px solid {LINE};"
-    "border-radius:4px;white-space:pre-wrap;overflow-wrap:anywhere;font-family:var(--jp-code-font-family,monospace)"
+    "border-radius:4px;white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere;font-family:var(--jp-code-font-family,monospace)"
 )
 _FACTS: Final = "display:grid;grid-template-columns:max-content minmax(0,1fr);gap:1px 14px;margin:2px 0"
 _BAR: Final = f"height:5px;border-radius:3px;overflow:hidden;background:{LINE}"
