@@ -1,4 +1,4 @@
-"""Skills created for sixty tasks: valid or not, how good, and on which path.
+"""Skills created for sixty tasks: valid or not, how complex, and how good.
 
 Forty tasks are the project's own (the first of ``skill_planning``), twenty come from elsewhere; their complexity was
 labelled by hand, twice, by the same person.  The model is the offline one, which knows nothing beside what the prompt
@@ -14,7 +14,6 @@ import json
 import os
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,10 @@ from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.skills import find_skills
 from skillfleet_nb.skills.creator import PhaseRules
 from skillfleet_nb.skills.scoring import skill_quality
-from skillfleet_nb.stats import paired_comparison
 
 HERE = Path(__file__).resolve()
 SHARED, DOCS = HERE.parents[2].parent / "shared" / "data", HERE.parents[2] / "docs"
 OWN = 40
-LATENCY_S = 0.1
 
 
 def tasks() -> list[tuple[str, str]]:
@@ -105,27 +102,6 @@ def mean(made: list[Any]) -> float:
     return statistics.mean(one.score for one in made)
 
 
-def paths(top: Path) -> list[dict[str, Any]]:
-    """Take both ways for the simple tasks, with the same template; the model takes a while, as models do."""
-    simple = [task for task, label in tasks() if label == "simple"]
-    ways = {}
-    for path in ("fast", "normal"):
-        fleet, lm = Fleet(top / "paths"), sf.offline_lm(latency_s=LATENCY_S, name=f"offline-{path}")
-        started = time.monotonic()
-        made = [fleet.create_skill(t, root=top / path, lm=lm, path=path, template="guide_basic").result()
-                for t in simple]  # fmt: skip
-        ways[path] = made, time.monotonic() - started, sum(one.created.calls for one in made)
-    (fast, fast_s, fast_calls), (normal, normal_s, normal_calls) = ways["fast"], ways["normal"]
-    compared = paired_comparison([one.score for one in normal], [one.score for one in fast])
-    low, high = 100 * compared.low, 100 * compared.high
-    return [
-        row(f"{len(simple)} simple tasks: time the fast path saves", 100 * (1 - fast_s / normal_s), "%", "≥ 50"),
-        row(f"{len(simple)} simple tasks: calls it saves", 100 * (1 - fast_calls / normal_calls), "%", "≥ 50"),
-        row(f"{len(simple)} simple tasks: quality, fast less normal ({low:+.1f} to {high:+.1f})",
-            100 * (mean(fast) - mean(normal)), "points", "≥ -2"),
-    ]  # fmt: skip
-
-
 def optimised(top: Path) -> list[dict[str, Any]]:
     """Optimise the creator on other tasks, and compare it with the one as it comes on a sealed split."""
     rows = [dspy.Example(task=one["task_description"], name=one["expected_name"]).with_inputs("task")
@@ -158,7 +134,7 @@ def run() -> list[dict[str, Any]]:
                 row("60 tasks: the same beyond chance (Cohen's kappa)", kappa, ""),
                 row("60 tasks: sorted as labelled by the complexity step", 100 * sorted_right, "%", "≥ 85"),
                 row("60 tasks: the same, the three labels weighing alike", 100 * balanced, "%")]  # fmt: skip
-        for part in (sixty, paths, optimised):
+        for part in (sixty, optimised):
             place = top / part.__name__
             place.mkdir()
             made += part(place)
