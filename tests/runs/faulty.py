@@ -42,7 +42,7 @@ class Faulty(Counting):
     def __init__(self, fault: Fault, moment: Moment, after: int = 0) -> None:
         super().__init__()
         self.fault, self.moment, self.after = fault, moment, after
-        self.faults = 0
+        self.faults = self._answered = 0
         self._asked_of: dict[str, int] = {}
         self._drawing = threading.Lock()
 
@@ -65,7 +65,8 @@ class Faulty(Counting):
 
     def _fails(self, prompt: str) -> bool:
         if self.moment != "half":
-            return self.moment == "always" or self.calls > self.after
+            self._answered += 1  # not `calls`: those of other threads may be on their way
+            return self.moment == "always" or self._answered > self.after
         times = self._asked_of[prompt] = self._asked_of.get(prompt, 0) + 1
         return hashlib.sha256(f"{times} {prompt}".encode()).digest()[0] % 2 == 0
 

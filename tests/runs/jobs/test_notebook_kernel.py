@@ -121,8 +121,9 @@ def test_a_job_of_a_dead_kernel_is_killed_resumed_and_cancelled_from_elsewhere(
     run(client, CELLS)
     hold = tmp_path / "hold"
     hold.touch()
-    run(client, START)
-    run(client, START.replace(" --detach", " --no-wait").replace("=3 ", "=40 ").replace("name nb", "name own"))
+    long = START.replace("=3 ", "=40 ")  # what is asked of a job is looked for every quarter of a second
+    run(client, long)
+    run(client, long.replace(" --detach", " --no-wait").replace("name nb", "name own"))
     fleet = Fleet(tmp_path / "home")
     job, own = fleet.job("nb"), fleet.job("own")
     until(lambda: done(job) and done(own))
