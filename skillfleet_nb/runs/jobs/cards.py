@@ -43,15 +43,15 @@ def cards(p: JobRecord) -> list[Card]:
         Of the job.
     """
     newest: dict[str, SkillCard] = {one.card: one for one in p.cards}
-    told: list[Card] = []
+    drawn: list[Card] = []
     for name, title in _TITLES.items():
         if name == "draft":
-            told += _draft(p.cards)
+            drawn += _draft(p.cards)
         elif (card := newest.get(name)) is not None:
             path = newest.get("path") if name == "plan" else None
             facts = {**card.facts, **(path.facts if path is not None else {})}
-            told.append(Card(name, title, list(facts.items()), card.text))
-    return told
+            drawn.append(Card(name, title, list(facts.items()), card.text))
+    return drawn
 
 
 def card_rows(p: JobRecord) -> list[tuple[str, str]]:
@@ -68,9 +68,9 @@ def card_rows(p: JobRecord) -> list[tuple[str, str]]:
     return rows
 
 
-def _draft(told: Sequence[SkillCard]) -> list[Card]:
+def _draft(events: Sequence[SkillCard]) -> list[Card]:
     """Return the draft that is looked at, or as much of the first as is written."""
-    drafts = [one for one in told if one.card == "draft"]
+    drafts = [one for one in events if one.card == "draft"]
     if drafts:
         last = drafts[-1]
         quality = {one.facts["draft"]: points(one.score) for one in drafts if one.score is not None}
@@ -79,7 +79,7 @@ def _draft(told: Sequence[SkillCard]) -> list[Card]:
         facts = [("quality of each draft", ", ".join(quality.values()))] if len(quality) > 1 else []
         score = None if last.score is None else round(100 * last.score, 1)
         return [Card("draft", title, facts, last.text, score, list(last.findings))]
-    sections = [one for one in told if one.card == "section"]
+    sections = [one for one in events if one.card == "section"]
     if not sections:
         return []
     text = "\n\n".join(one.text for one in sections)
