@@ -25,3 +25,20 @@ function span(seconds) {
   if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
+
+// A button that is drawn anew between press and release hears no click: what wants to draw meanwhile waits for the release.
+function unhurried(el) {
+  const late = [];
+  let pressed = false;
+  const release = () => {
+    pressed = false;
+    for (const draw of late.splice(0)) draw();
+  };
+  el.addEventListener("pointerdown", () => {
+    pressed = true;
+    const heard = new AbortController();
+    const up = () => { heard.abort(); setTimeout(release); }; // the click comes first
+    for (const what of ["pointerup", "pointercancel"]) addEventListener(what, up, { capture: true, signal: heard.signal });
+  }, true);
+  return (draw) => (...given) => (pressed ? late.push(() => draw(...given)) : draw(...given));
+}

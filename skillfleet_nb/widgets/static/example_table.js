@@ -74,7 +74,7 @@ function render({ model, el }) {
     sort.value = model.get("sort");
   }
 
-  model.on("change:rows change:excluded change:page change:found change:only change:sort", draw);
+  model.on("change:rows change:excluded change:page change:found change:only change:sort", unhurried(el)(draw));
   el.classList.add("sf-face", "sf-examples");
   el.append(node("div", { className: "sf-bar" }, query, only, sort, dropAll, keepAll), node("table", {}, node("thead", {}, head), body),
     node("div", { className: "sf-bar" }, before, after, told));

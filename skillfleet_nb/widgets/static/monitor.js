@@ -374,19 +374,20 @@ function render({ model, el }) {
     clock();
   }
 
+  const calm = unhurried(el);
   function take() {
     const text = model.get("state");
     if (!text) return;
     state = JSON.parse(text);
     arrived = Date.now();
-    if (!frame) frame = requestAnimationFrame(() => { draw(); send({ do: "ack", n: state.n }); });
+    if (!frame) frame = requestAnimationFrame(calm(() => { draw(); send({ do: "ack", n: state.n }); }));
   }
 
   let awake = Date.now();
   const wakes = () => { awake = Date.now(); };
   document.addEventListener("visibilitychange", wakes);
   const ticking = setInterval(clock, 1000);
-  const sized = new ResizeObserver(() => { if (state && !frame && figure.clientWidth !== last_width) frame = requestAnimationFrame(draw); });
+  const sized = new ResizeObserver(() => { if (state && !frame && figure.clientWidth !== last_width) frame = requestAnimationFrame(calm(draw)); });
   sized.observe(figure);
   model.on("change:state", take);
   take();

@@ -86,7 +86,8 @@ function render({ model, el }) {
   });
   el.addEventListener("submit", (event) => event.preventDefault());
 
-  for (const name of PARTS) model.on(`change:${name}`, () => show(name));
+  const calm = unhurried(el);
+  for (const name of PARTS) model.on(`change:${name}`, calm(() => show(name)));
   model.on("change:heard", heard);
   el.classList.add("sf-face", "sf-registry");
   el.dataset.lmSuppressShortcuts = "true"; // JupyterLab's keys, which it hears before anybody else

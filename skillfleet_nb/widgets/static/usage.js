@@ -41,18 +41,19 @@ function render({ model, el }) {
     if (!is_read) put(calls, model.get("calls"));
   }
 
-  function controls() {
+  const calm = unhurried(el);
+  const controls = calm(() => {
     clearTimeout(waiting);
     say(model.get("told"));
     window_of.replaceChildren(...model.get("windows").map((text) =>
       node("option", { value: text, selected: text === model.get("window") }, text.replace(/([smhd])$/, (unit) => ` ${WORDS[unit]}`))));
     pause.textContent = model.get("paused") ? "Go on" : "Pause";
-  }
+  });
 
   function take() {
     clearTimeout(waiting);
     say(model.get("told"));
-    if (!frame) frame = requestAnimationFrame(() => { draw(); model.send({ do: "drawn", n: model.get("n") }); });
+    if (!frame) frame = requestAnimationFrame(calm(() => { draw(); model.send({ do: "drawn", n: model.get("n") }); }));
   }
 
   calls.addEventListener("toggle", () => { if (!calls.querySelector("details[open]")) draw(); }, true);
