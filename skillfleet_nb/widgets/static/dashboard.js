@@ -478,13 +478,12 @@ function render({ model, el }) {
       notice.replaceChildren(message.text, message.undo ? node("button", { type: "button", onclick: () => say({ do: "undo" }) }, "Undo") : "");
     }
   };
-  const calm = unhurried(el);
   const hears = {
-    "msg:custom": calm(hear),
+    "msg:custom": hear,
     "change:grouped": () => { grouped.checked = model.get("grouped"); table?.setGroupBy(grouped.checked ? "task" : false); },
     "change:archived": () => { archived.checked = model.get("archived"); },
-    "change:chosen": calm(applyChosen),
-    "change:path": calm(turnTo),
+    "change:chosen": applyChosen,
+    "change:path": turnTo,
     "change:filters": () => table && applyFilters(),
   };
   for (const [what, act] of Object.entries(hears)) model.on(what, act);
