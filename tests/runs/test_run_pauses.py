@@ -97,7 +97,7 @@ def test_it_is_shown_as_paused_once_the_calls_under_way_have_ended(fleet: Fleet)
     hold = threading.Event()
     lm, engine = counted_lm(Counting(gate=hold, free=40))
     job = started(fleet, lm)
-    until(lambda: engine.flying == 2)
+    until(lambda: engine.calls == 42)  # the two that the gate holds
     job.pause()
     assert job._execution is not None
     assert job._execution.ledger.is_held
@@ -115,7 +115,7 @@ def test_of_a_pause_that_is_taken_back_at_once_nothing_is_shown(fleet: Fleet) ->
     hold = threading.Event()
     lm, engine = counted_lm(Counting(gate=hold, free=40))
     job = started(fleet, lm)
-    until(lambda: engine.flying == 2)
+    until(lambda: engine.calls == 42)  # the two that the gate holds
     job.pause()
     job.unpause()
     hold.set()
