@@ -189,7 +189,9 @@ class Settings(BaseSettings):
     num_threads
         Threads of one evaluation, from 1; None leaves the choice to DSPy.
     max_parallel
-        Detached jobs of the home that run at a time, from 1; None is one per processor.
+        Processes of detached jobs of the home that run at a time, from 1; None is one per processor.
+    runs_per_worker
+        Detached jobs that may run in one such process at a time, from 1.
     prices
         Prices of models that are not in LiteLLM's table, or are wrong there: model name to USD per
         million tokens, input and output.
@@ -248,6 +250,7 @@ class Settings(BaseSettings):
     record_prompts: bool = True
     num_threads: int | None = Field(default=None, ge=1)
     max_parallel: int | None = Field(default=None, ge=1)
+    runs_per_worker: int = Field(default=1, ge=1)
     compact_after_days: NonNegativeFloat = 7.0
     keep_prompts_days: NonNegativeFloat | None = None
     keep_jobs_days: NonNegativeFloat | None = None

@@ -92,6 +92,7 @@ TASK = (
     ),
     argument("--on", dest="engine", metavar="EXECUTOR", help="run on the workers of a Dask client or an executor"),
     argument("--max-parallel", type=int, metavar="N", help="with --detach: wait until fewer than N run"),
+    argument("--runs-per-worker", type=int, metavar="N", help="with --detach: share a process with others, N in all"),
     argument(
         "--no-prompts",
         dest="record_prompts",
@@ -168,6 +169,7 @@ def _take_ensemble(a: argparse.Namespace) -> None:
     argument("--detach", dest="engine", action="store_const", const="process", help="run in a process of its own"),
     argument("--on", dest="engine", metavar="EXECUTOR", help="run on the workers of a Dask client or an executor"),
     argument("--max-parallel", type=int, metavar="N", help="wait until fewer detached jobs than N run"),
+    argument("--runs-per-worker", type=int, metavar="N", help="detached: share a process with others, N in all"),
     argument("--no-wait", action="store_true", help="return at once"),
     examples=("resume intents", "resume intents --budget 10 --detach", "resume intents --as-new --seed 8"),
     task="Optimise",

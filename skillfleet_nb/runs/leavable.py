@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _NAME = "skillfleet-work"
+_LEFT = f"{_NAME}-left"
 _WAITED_FOR = (_NAME, "ThreadPoolExecutor")  # as the standard library calls the threads of its pools
 _LOOK_S = 0.25  # how often it is seen whether a stop was asked for
 _PATIENCE_S = 3.0  # how long after a stop the work may take to end
@@ -55,6 +56,7 @@ def run_leavable(gate: Gate, work: Callable[[], _T], on_left: Callable[[str], No
         now = time.monotonic()
         since = now if since is None else since
         if now - since >= _patience_s(gate):
+            begun.leave()
             on_left(
                 "the metric or the program did not return when the run was stopped: it is left behind, "
                 "buys nothing more, and ends with its process"
@@ -83,8 +85,10 @@ def run_within(work: Callable[[], _T], minutes: float | None, is_cancelled: Call
     begun, until = _Work(work), None if minutes is None else time.monotonic() + 60 * minutes
     while not begun.ended.wait(_LOOK_S):
         if is_cancelled():
+            begun.leave()
             raise RunStopped(StopKind.CANCELLED, "cancelled")
         if until is not None and time.monotonic() > until:
+            begun.leave()
             raise RunStopped(
                 StopKind.BUDGET,
                 f"budget: {minutes:g} minutes, which went before the run began: the metric or the program hangs",
@@ -100,7 +104,12 @@ class _Work(Generic[_T]):
         self._returned: list[_T] = []
         self._raised: list[BaseException] = []
         inside = contextvars.copy_context()
-        threading.Thread(target=self._run, args=(inside, work), name=_NAME, daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(inside, work), name=_NAME, daemon=True)
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Give its thread the name by which :func:`has_left` knows it."""
+        self._thread.name = _LEFT
 
     def _run(self, inside: contextvars.Context, work: Callable[[], _T]) -> None:
         try:
@@ -122,6 +131,11 @@ def _patience_s(gate: Gate) -> float:
     if by_a_person and gate.ledger.drain(0):
         return _PATIENCE_S
     return _PATIENCE_S + gate.ledger.retry_policy.grace_s
+
+
+def has_left() -> bool:
+    """Whether work that was left behind goes on in this process."""
+    return any(thread.name == _LEFT for thread in threading.enumerate())
 
 
 def leave(status: int) -> NoReturn:

@@ -119,6 +119,8 @@ class RunRequest(TaskRequest):
         ``concurrent.futures.Executor``, runs it on its workers, which share the home.
     max_parallel
         A process waits until fewer than so many of the home's run; by default as the settings say.
+    runs_per_worker
+        With how many runs at most, itself counted, it may share such a process; by default as the settings say.
     name
         What to call the job; where another has the name, it gets a number: ``intents-2``.
     tags, domain
@@ -148,6 +150,7 @@ class RunRequest(TaskRequest):
     review: str | Sequence[str] | Review = ()
     engine: Engine = "thread"
     max_parallel: int | None = None
+    runs_per_worker: int | None = None
     name: str | None = None
     tags: str | Sequence[str] = ()
     domain: str | None = None
@@ -158,7 +161,7 @@ class RunRequest(TaskRequest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_engine(self.engine, self.max_parallel)
+        check_engine(self.engine, max_parallel=self.max_parallel, runs_per_worker=self.runs_per_worker)
         if self.name is not None and not self.name.strip():
             raise InputError(f"name = {self.name!r}: give the job a name with a letter in it, or none")
         if self.optimizer == AUTO and self.params:
@@ -200,7 +203,7 @@ class ResumeRequest:
         New limits, over all attempts; by default the old ones.
     review
         When to ask from here on; by default as before, and not what was answered already.
-    engine, max_parallel
+    engine, max_parallel, runs_per_worker
         Where to run; by default where it ran.
     as_new
         Start a fresh job of this set-up instead, under its name with a number; what is given may differ.
@@ -224,6 +227,7 @@ class ResumeRequest:
     review: str | Sequence[str] | Review | None = None
     engine: Engine | None = None
     max_parallel: int | None = None
+    runs_per_worker: int | None = None
     as_new: bool = False
 
     def __post_init__(self) -> None:
@@ -247,7 +251,7 @@ class ResumeRequest:
         changed = {name: value for name, value in options.items() if value is not None}
         if self.train is not None:
             changed |= {"val": self.val, "test": self.test}  # the old ones do not go with new training data
-        return {**changed, "max_parallel": self.max_parallel}
+        return {**changed, "max_parallel": self.max_parallel, "runs_per_worker": self.runs_per_worker}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -315,7 +319,7 @@ class TuneRequest:
         if self.train is not None:
             options |= {"val": self.val, "test": self.test}  # the old ones do not go with new training data
         limits: dict[str, Any] = dict.fromkeys(
-            ("budget_usd", "max_calls", "max_tokens", "max_minutes", "target", "max_parallel")
+            ("budget_usd", "max_calls", "max_tokens", "max_minutes", "target", "max_parallel", "runs_per_worker")
         )
         return replace(kept, **limits | {"review": (), "tags": (), "domain": None} | options)
 
@@ -346,8 +350,8 @@ def _parameters(request: Callable[..., object]) -> str:
     return "\n".join(text.partition("\n----------\n")[2] for text in texts if "\n----------\n" in text)
 
 
-def check_engine(engine: Engine, max_parallel: int | None) -> None:
-    """Refuse an unknown engine, and a limit that it does not keep."""
+def check_engine(engine: Engine, **limits: int | None) -> None:
+    """Refuse an unknown engine, and limits, by their names, that it does not keep."""
     if engine == EXECUTOR:
         raise InputError(
             "the job ran on an executor: give that again, such as engine=client (--on client), or "
@@ -359,11 +363,10 @@ def check_engine(engine: Engine, max_parallel: int | None) -> None:
         raise InputError(
             f"engine = {engine!r}: give 'thread', 'process', a dask.distributed.Client or a concurrent.futures.Executor"
         )
-    if max_parallel is None:
-        return
-    positive_int(max_parallel, "max_parallel")
-    if engine != "process":
-        raise InputError("max_parallel is for jobs in processes of their own: give engine='process' (--detach) as well")
+    for name, limit in limits.items():
+        positive_int(limit, name)
+        if limit is not None and engine != "process":
+            raise InputError(f"{name} is for jobs in processes of their own: give engine='process' (--detach) as well")
 
 
 def engine_name(engine: Engine) -> str:

@@ -10,7 +10,7 @@ from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.events import JobCreated, JobState, Resumed, StateChanged
 from skillfleet_nb.runs.engines import processes
 from skillfleet_nb.runs.engines.executors import lend, refuse_dead
-from skillfleet_nb.runs.engines.parcel import Parcel, keep
+from skillfleet_nb.runs.engines.parcel import Parcel, cache_folder, keep
 from skillfleet_nb.runs.engines.queue import Queue, Ticket
 from skillfleet_nb.runs.interrupts import keep_from_here
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
@@ -85,7 +85,7 @@ def start_again(home: Home, prepared: Prepared, before: Progress, cache_dir: str
     heard = len(read_requests(home, job.id))
     Trail(home).record("job.resume", job.id, before.name)
     resumed = Resumed(attempt=before.attempts + 1, budget=prepared.spec.budget.model_dump(), heard=heard)
-    return _launch(job, journal, [resumed, StateChanged(state=JobState.PENDING)], prepared, packed)
+    return _launch(job, journal, [resumed, StateChanged(state=JobState.PENDING)], prepared, packed, cache_dir)
 
 
 def _packed(prepared: Prepared, home: Home, cache_dir: str | None = None) -> bytes | None:
@@ -99,7 +99,14 @@ def _packed(prepared: Prepared, home: Home, cache_dir: str | None = None) -> byt
         return None
 
 
-def _launch(job: Job, journal: Journal, events: Sequence[Payload], prepared: Prepared, packed: bytes | None) -> Job:
+def _launch(
+    job: Job,
+    journal: Journal,
+    events: Sequence[Payload],
+    prepared: Prepared,
+    packed: bytes | None,
+    cache_dir: str | None = None,
+) -> Job:
     """Start a run on its engine; the journal, which is open, is the run's own from here on."""
     home = job.home
     try:
@@ -109,7 +116,8 @@ def _launch(job: Job, journal: Journal, events: Sequence[Payload], prepared: Pre
         processes.forget(home, job.id)
         journal.append_many(events, sync=True)
         if prepared.request.engine == "process":
-            Ticket.of_now(job.id, prepared.request.max_parallel).write(home)
+            asked = prepared.request
+            Ticket.of_now(job.id, asked.max_parallel, asked.runs_per_worker, cache_dir or cache_folder()).write(home)
             journal.close()
             Queue(home).tend()
             return job

@@ -59,7 +59,7 @@ class Parcel:
         # what is of a higher layer is recorded; an executor runs the job elsewhere, in a process of its own
         engine = request.engine if isinstance(request.engine, str) else "process"
         request = replace(request, recommendation=None, engine=engine)
-        return cls(home, request, dspy.settings.adapter, cache_dir or _cache_dir())
+        return cls(home, request, dspy.settings.adapter, cache_dir or cache_folder())
 
     def parts(self) -> dict[str, Any]:
         """Return what is packed, by name."""
@@ -232,7 +232,8 @@ def kept(home: Home, job_id: str, spec: dict[str, Any], settings: Settings, chan
     return Parcel.of(home, RunRequest(**{**options, **changes}))
 
 
-def _cache_dir() -> str | None:
+def cache_folder() -> str | None:
+    """Name the folder of DSPy's cache; None where the cache on disk is off."""
     import dspy
 
     return str(Path(dspy.cache.disk_cache_dir).absolute()) if dspy.cache.enable_disk_cache else None

@@ -37,22 +37,38 @@ class Claim(NamedTuple):
         os.close(self.slot)
 
 
-def start_worker(home: Home, claim: Claim, python: str, environment: Mapping[str, str], folder: str) -> None:
+class Place(NamedTuple):
+    """How a worker is started: interpreter, variables and folder; what tells it from others, and its most runs."""
+
+    python: str
+    environment: Mapping[str, str]
+    folder: str
+    setting: str = ""
+    runs: int = 1
+
+
+def start_worker(home: Home, claim: Claim, place: Place) -> None:
     """Start a process on a job, which inherits the descriptors of its claim."""
+    shares = [str(place.runs), place.setting]
     with (home.journal_dir(claim.job_id) / "output.log").open("ab") as log:
         # -u: what is printed is in the log at once, and stays there if the process is killed.
         process = subprocess.Popen(  # noqa: S603  an interpreter that a signed ticket names, and our own module
-            [python, "-u", "-m", WORKER, str(home.root), *map(str, claim)],
+            [place.python, "-u", "-m", WORKER, str(home.root), claim.job_id, *shares, *map(str, claim[1:])],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=dict(environment),
-            cwd=folder if Path(folder).is_dir() else None,
+            env=dict(place.environment),
+            cwd=place.folder if Path(place.folder).is_dir() else None,
             start_new_session=True,  # no terminal, server or kernel takes it along when it ends
             pass_fds=[claim.alive, claim.slot],
         )
+    note(home, claim.job_id, process.pid)
+
+
+def note(home: Home, job_id: str, number: int) -> None:
+    """Write down which process runs a job."""
     with suppress(FileNotFoundError):  # a home that has just gone
-        _pid_file(home, claim.job_id).write_text(f"{process.pid}\n", "utf-8")
+        _pid_file(home, job_id).write_text(f"{number}\n", "utf-8")
 
 
 def start_dispatcher(home: Home, lock: int, log: Path) -> None:

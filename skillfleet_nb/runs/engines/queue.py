@@ -24,12 +24,12 @@ from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import JobError, SkillfleetError
 from skillfleet_nb.events import JobState, Paused, StateChanged, StopKind
 from skillfleet_nb.format import counted
-from skillfleet_nb.runs.engines.processes import Claim, start_dispatcher, start_worker
+from skillfleet_nb.runs.engines.processes import Claim, Place, start_dispatcher, start_worker
 from skillfleet_nb.security import Redactor, is_secret, secrets_in_url, sign, stamp, user_key, verified
 from skillfleet_nb.store import Journal, locks, request, tickets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from skillfleet_nb.store import Home
 
@@ -49,14 +49,16 @@ class Ticket:
         When it was asked for, in nanoseconds since 1970.
     asked_by
         The process that asked: those that ask take turns.
-    max_parallel
-        In place of the setting.
+    max_parallel, runs_per_worker
+        In place of the settings.
     python, folder
         Interpreter of whoever asked, and the folder it was in.
     environment
         Variables of whoever asked, without secrets.
     keys
         Tells apart environments with other secrets, which are not written: a job is started where they are the same.
+    cache
+        Folder of DSPy's cache; None where that is off.
     """
 
     job_id: str
@@ -67,13 +69,18 @@ class Ticket:
     folder: str
     environment: dict[str, str]
     keys: str
+    runs_per_worker: int | None = None
+    cache: str | None = None
 
     @classmethod
-    def of_now(cls, job_id: str, max_parallel: int | None) -> Ticket:
+    def of_now(
+        cls, job_id: str, max_parallel: int | None, runs_per_worker: int | None = None, cache: str | None = None
+    ) -> Ticket:
         """Make one for a job that this process asks for."""
         plain, keys = _environment()
-        by = f"{socket.gethostname()}:{os.getpid()}"
-        return cls(job_id, time.time_ns(), by, max_parallel, sys.executable, str(Path.cwd()), plain, _stamp_of(keys))
+        by, folder = f"{socket.gethostname()}:{os.getpid()}", str(Path.cwd())
+        here = sys.executable, folder, plain, _stamp_of(keys)
+        return cls(job_id, time.time_ns(), by, max_parallel, *here, runs_per_worker, cache)
 
     @classmethod
     def read(cls, file: Path) -> Ticket | None:
@@ -82,6 +89,12 @@ class Ticket:
             return cls(**json.loads(verified(file.read_bytes(), user_key())))
         except (OSError, JobError, ValueError, TypeError, KeyError):
             return None
+
+    @property
+    def setting(self) -> str:
+        """What tells processes apart that jobs could not share."""
+        of = [self.python, self.folder, sorted(self.environment.items()), self.keys, self.cache]
+        return stamp(b"setting " + json.dumps(of).encode())
 
     def write(self, home: Home) -> None:
         """Queue the job."""
@@ -129,23 +142,84 @@ class Queue:
     @property
     def lock(self) -> Path:
         """The file whose lock elects who starts jobs of this environment."""
-        return tickets.folder(self.home) / f"dispatcher-{self._keys[:16]}.lock"
+        return _dispatcher_lock(self.home, self._keys)
 
     def dispatch(self) -> int:
         """Start what there is room for, with the lock held; return how many still wait."""
         while (taken := self._taken()) is not None:
-            ticket, claim = taken
+            ticket, claim, runs = taken
             environment = {**_environment()[1], **_of_session(), **ticket.environment}
+            place = Place(ticket.python, environment, ticket.folder, ticket.setting if runs > 1 else "", runs)
             try:
-                start_worker(self.home, claim, ticket.python, environment, ticket.folder)
+                start_worker(self.home, claim, place)
             finally:
                 tickets.remove(self.home, claim.job_id)
                 claim.close()
         return len(self.startable())
 
-    def _taken(self) -> tuple[Ticket, Claim] | None:
-        """Take the next job out of the queue, where there is room."""
-        most, full = slots(Settings.load(self.home.config)), 0  # the largest limit under which there is no room
+    def join(self, setting: str, running: Sequence[int]) -> list[tuple[Claim, int]]:
+        """Take the next jobs out of the queue that may run beside others in a process.
+
+        Parameters
+        ----------
+        setting
+            What the process was started for, see :attr:`Ticket.setting`.
+        running
+            With how many runs each of those that are there shares it at most, itself counted.
+
+        Returns
+        -------
+        list
+            Each claim with how many runs its job shares a process with.  None is taken past a job that needs a
+            process of its own, and has somebody to start it: it would wait for ever.
+        """
+        settings, taken = Settings.load(self.home.config), list[tuple[Claim, int]]()
+        limits = list(running)
+        for one in self.order():
+            runs = one.runs_per_worker or settings.runs_per_worker
+            if len(limits) >= min(limits, default=runs):
+                break
+            if one.setting != setting or runs <= len(limits):
+                if self._has_starter(one):
+                    break
+                continue
+            slot = self._entered(one)
+            if slot is not None and (claim := self._claim(one, slot)) is not None:
+                tickets.remove(self.home, one.job_id)
+                taken.append((claim, runs))
+                limits.append(runs)
+        return taken
+
+    def _has_starter(self, ticket: Ticket) -> bool:
+        """Whether a process is there that can start a job: this one's environment can, or that of a dispatcher."""
+        if ticket.keys == self._keys:
+            return True
+        lock = _dispatcher_lock(self.home, ticket.keys)
+        try:
+            if lock.exists():
+                os.close(locks.acquire(lock, shared=True))
+        except locks.Busy:
+            return True
+        return False
+
+    def _entered(self, ticket: Ticket) -> int | None:
+        """Enter a job that shares a process among those that run, as its lock."""
+        with suppress(locks.Busy, SkillfleetError):
+            entry = locks.acquire(_entry(self.home, ticket.job_id))
+            os.ftruncate(entry, 0)
+            os.pwrite(entry, ticket.asked_by.encode(), 0)
+            return entry
+        return None
+
+    def left(self, claim: Claim) -> None:
+        """Take a job off those that run which shared a process; its lock is freed."""
+        _entry(self.home, claim.job_id).unlink(missing_ok=True)
+        os.close(claim.slot)
+
+    def _taken(self) -> tuple[Ticket, Claim, int] | None:
+        """Take the next job out of the queue, where there is room, with how many runs it shares a process with."""
+        settings, full = Settings.load(self.home.config), 0  # the largest limit under which there is no room
+        most = slots(settings)
         for one in self.startable():
             limit = one.max_parallel or most
             if limit <= full:
@@ -153,7 +227,7 @@ class Queue:
             if (slot := self._slot(limit, one.asked_by)) is None:
                 full = limit
             elif (claim := self._claim(one, slot)) is not None:
-                return one, claim
+                return one, claim, one.runs_per_worker or settings.runs_per_worker
         return None
 
     def _claim(self, ticket: Ticket, slot: int) -> Claim | None:
@@ -183,15 +257,20 @@ class Queue:
         """Count the jobs that run by who asked for them."""
         running: Counter[str] = Counter()
         for file in (self.home.root / "slots").glob("*.lock"):
-            try:
-                os.close(locks.acquire(file, shared=True))
-            except locks.Busy:
-                running[file.read_text("utf-8", errors="replace")] += 1
+            with suppress(FileNotFoundError):  # of a job that has just ended
+                try:
+                    free = locks.acquire(file, shared=True)
+                except locks.Busy:
+                    running[file.read_text("utf-8", errors="replace")] += 1
+                    continue
+                if not file.stem.isdecimal():  # its process was killed
+                    file.unlink()
+                os.close(free)
         return running
 
 
 def slots(settings: Settings) -> int:
-    """Tell how many detached jobs run at a time."""
+    """Tell how many processes of detached jobs run at a time."""
     return settings.max_parallel or os.cpu_count() or 1
 
 
@@ -202,13 +281,14 @@ def place_in_words(home: Home, job_id: str) -> str:
     if place is None:
         return "waiting, held: unpause lets it start"
     try:
-        most = slots(Settings.load(home.config))
+        settings = Settings.load(home.config)
     except SkillfleetError as exc:
         return f"waiting: {exc}"
     ticket = order[place - 1]
+    most = (ticket.max_parallel or slots(settings)) * (ticket.runs_per_worker or settings.runs_per_worker)
     if ticket.keys != _stamp_of(_environment()[1]):
         return f"waiting: place {place} of {len(order)}, for a process with the keys it was asked for with"
-    return f"waiting: place {place} of {len(order)}, {counted(ticket.max_parallel or most, 'job')} at a time"
+    return f"waiting: place {place} of {len(order)}, {counted(most, 'job')} at a time"
 
 
 def ask(home: Home, job_id: str, what: Literal["cancel", "pause", "unpause"]) -> None:
@@ -248,6 +328,15 @@ def in_turn(waiting: Iterable[Ticket], running: Counter[str]) -> list[Ticket]:
         ranked.append((ahead[one.asked_by], one))
         ahead[one.asked_by] += 1
     return [one for _, one in sorted(ranked, key=lambda pair: (pair[0], pair[1].at, pair[1].job_id))]
+
+
+def _dispatcher_lock(home: Home, keys: str) -> Path:
+    return tickets.folder(home) / f"dispatcher-{keys[:16]}.lock"
+
+
+def _entry(home: Home, job_id: str) -> Path:
+    """Name the file of a job that shares a process: locked, it says whose jobs run, as the file of a slot does."""
+    return home.root / "slots" / f"{job_id}.lock"
 
 
 def _environment() -> tuple[dict[str, str], dict[str, str]]:

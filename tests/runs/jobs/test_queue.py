@@ -147,9 +147,12 @@ def test_the_setting_can_be_raised_while_jobs_wait(fleet: Fleet, logged: Callabl
 
 
 @pytest.mark.parametrize("given", [0, -1, 1.5, True])
-def test_max_parallel_is_checked(given: object, fleet: Fleet, logged: Callable[..., LoggedLM]) -> None:
+@pytest.mark.parametrize("name", ["max_parallel", "runs_per_worker"])
+def test_limits_of_the_queue_are_checked(
+    name: str, given: object, fleet: Fleet, logged: Callable[..., LoggedLM]
+) -> None:
     with pytest.raises(InputError, match="whole number from 1"):
-        fleet.optimize(**setup(logged().lm), max_parallel=given)
+        fleet.optimize(**setup(logged().lm), **{name: given})
     with pytest.raises(InputError, match="processes of their own"):
-        fleet.optimize(**setup(logged().lm, engine="thread"), max_parallel=2)
+        fleet.optimize(**setup(logged().lm, engine="thread"), **{name: 2})
     assert fleet.jobs().empty
