@@ -107,7 +107,7 @@ def killed(kills: int, folder: Path) -> list[dict[str, Any]]:
     for job in jobs:
         job.wait()
     states = [str(job.state) for job in jobs]
-    results = {str(events(fleet, job.id, "result")[-1]["best"]) for job in jobs if job.state == "completed"}
+    results = {str(events(fleet, job.id, "result")[-1]) for job in jobs if job.state == "completed"}
     calls, told = sum(m.calls for m in models), sum(bought(fleet, job.id) for job in jobs)
     what = f"{kills} kills of a process of {TOGETHER} runs, which ended {ended} attempts"
     return [
