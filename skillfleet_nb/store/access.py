@@ -13,6 +13,7 @@ from skillfleet_nb.format import ago, counted
 from skillfleet_nb.store import schema, tickets
 from skillfleet_nb.store.database import DamagedError, Database
 from skillfleet_nb.store.fold import fold_batch, scan, unfolded
+from skillfleet_nb.store.frame_cache import FrameCache, HomeState, database_files, key_of
 from skillfleet_nb.store.locks import Busy, HeldByOtherProgram
 from skillfleet_nb.store.records import FoldReport
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     import duckdb
+    import pandas as pd
 
     from skillfleet_nb.store.connections import Allowed
+    from skillfleet_nb.store.frame_cache import Params
     from skillfleet_nb.store.home import Home
     from skillfleet_nb.store.segments import Segment
 
@@ -52,6 +55,7 @@ class Access:
 
     def __init__(self, home: Home, migrations: tuple[schema.Migration, ...]) -> None:
         self._home, self._migrations = home, migrations
+        self._frames = FrameCache()
         self.database = Database(home, migrations)
 
     def fold(self, wait_s: float = FOLD_WAIT_S) -> FoldReport:
@@ -90,16 +94,31 @@ class Access:
 
         It reaches and takes no more than is `allowed`.
         """
+        return self._read(run, query, allowed)[0]
 
-        def attempt() -> T:
-            with self._up_to_date(query, allowed) as con:
-                return run(con)
+    def frame(
+        self, run: Callable[[duckdb.DuckDBPyConnection], pd.DataFrame], query: str, params: Params
+    ) -> pd.DataFrame:
+        """Answer one of the package's own questions as `read` does, or as it was answered if nothing has changed."""
+        key = key_of(query, params)
+        if (kept := self._frames.get(key)) is not None and kept[0].is_present(self._home, scan(self._home)):
+            return kept[1]
+        frame, state = self._read(run, query)
+        self._frames.keep(key, state, frame)
+        return frame
+
+    def _read(
+        self, run: Callable[[duckdb.DuckDBPyConnection], T], query: str | None, allowed: Allowed | None = None
+    ) -> tuple[T, HomeState | None]:
+        def attempt() -> tuple[T, HomeState | None]:
+            with self._up_to_date(query, allowed) as (con, state):
+                return run(con), state
 
         try:
             return self._guarded(attempt)
         except UnwritableError as unwritable:
             with self._of_the_journal(query, allowed, str(unwritable)) as con:
-                return run(con)
+                return run(con), None
 
     def read_as_is(self, run: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
         """Run something on the database as it is, without a fold and without the public relations."""
@@ -149,12 +168,14 @@ class Access:
         )
 
     @contextmanager
-    def _up_to_date(self, query: str | None, allowed: Allowed | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _up_to_date(
+        self, query: str | None, allowed: Allowed | None
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, HomeState | None]]:
         """Yield a connection that shows every event acknowledged before the call, folded here or elsewhere.
 
         While others hold the database without folding for `FOLD_WAIT_S`, a program that does not
         take our locks has it open, or it cannot be written, it shows what there is, and a
-        :class:`StaleWarning` says how old that is.
+        :class:`StaleWarning` says how old that is; else it is yielded with the state of the home that it shows.
 
         Raises
         ------
@@ -170,7 +191,8 @@ class Access:
                 old = schema.pending(con, self._migrations)
                 if not old:
                     # in this order: whatever a dead job wrote was written before it was found dead
-                    dead = self.dead(con)
+                    unfinished = self._unfinished(con)
+                    dead = self._dead(unfinished)
                     needed = [*wanted, *scan(self._home, dead)]
                     behind = {stream for stream, _ in unfolded(con, needed)}
                     before, folded = folded, con.execute("SELECT sum(bytes) FROM fleet.raw.segments").fetchall()
@@ -181,7 +203,9 @@ class Access:
                         _tell_age(con, len(behind), why)
                     if not behind or late:
                         schema.define_relations(con, dead - behind, query)
-                        yield con
+                        files = database_files(self._home)
+                        state = HomeState(frozenset(wanted), files, frozenset(unfinished), frozenset(dead))
+                        yield con, (None if behind else state)
                         return
             if old and time.monotonic() > deadline:
                 raise HomeError(
@@ -217,8 +241,13 @@ class Access:
 
     def dead(self, con: duckdb.DuckDBPyConnection) -> set[str]:
         """Return the jobs that neither finished nor have a live writer."""
-        unfinished = con.execute(schema.UNFINISHED_JOBS).fetchall()
-        return {job_id for (job_id,) in unfinished if not tickets.is_owned(self._home, job_id)}
+        return self._dead(self._unfinished(con))
+
+    def _unfinished(self, con: duckdb.DuckDBPyConnection) -> set[str]:
+        return {job_id for (job_id,) in con.execute(schema.UNFINISHED_JOBS).fetchall()}
+
+    def _dead(self, unfinished: Iterable[str]) -> set[str]:
+        return {job_id for job_id in unfinished if not tickets.is_owned(self._home, job_id)}
 
 
 def _tell_age(con: duckdb.DuckDBPyConnection, behind: int, why: str) -> None:

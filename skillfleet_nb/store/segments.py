@@ -40,7 +40,8 @@ Line: TypeAlias = tuple["Event | None", int, bool]
 class Segment(NamedTuple):
     """One segment, in the form that counts.
 
-    `name` is that of the file its writer made, in any form; `size` the bytes of its lines.
+    `name` is that of the file its writer made, in any form; `size` the bytes of its lines; `changed_ns` when a file
+    of lines was last written, for a torn one may give way to a whole one of the same length.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Segment(NamedTuple):
     size: int
     compacted: bool = False
     hashed: bool = False
+    changed_ns: int = 0
 
     @property
     def number(self) -> int:
@@ -100,9 +102,12 @@ def files(folder: Path) -> list[Segment]:
             number, size, hashed = named.groups()
             with suppress(FileNotFoundError):  # changed its form since it was listed
                 if entry.is_file():
-                    length = entry.stat().st_size if size is None else int(size)
-                    segment = Segment(f"{number}.jsonl", Path(entry.path), length, size is not None, hashed is not None)
-                    listed.append(segment)
+                    name, path = f"{number}.jsonl", Path(entry.path)
+                    if size is None:
+                        stat = entry.stat()
+                        listed.append(Segment(name, path, stat.st_size, changed_ns=stat.st_mtime_ns))
+                    else:
+                        listed.append(Segment(name, path, int(size), compacted=True, hashed=hashed is not None))
     return sorted(listed, key=lambda s: (s.name, s.compacted, s.hashed))
 
 

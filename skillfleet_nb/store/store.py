@@ -94,7 +94,7 @@ class Store:
         HomeError
             If the home cannot be used.
         """
-        return self._access.read(lambda con: _frame(con, query, params), query)
+        return self._access.frame(lambda con: _frame(con, query, params), query, params)
 
     def columns(self, relation: str) -> list[str]:
         """Name the columns of a public relation; raises `NotFoundError` if there is none of that name."""
