@@ -319,6 +319,8 @@ class Creation(Execution):
         embedder = Embedder.of(self._home.root)
         if program.embed is None and embedder.is_here:
             program.embed = embedder
+        params: Any = run.optimizer.params
+        program.replaced_under = params.root if params.force else None
         program.tell = self._tell
         with self._scorer.models(gate, _phase_callback(self._reporter.say)):
             made: Prediction = program(**task.inputs())

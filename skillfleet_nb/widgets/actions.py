@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.reports.evaluated import can_be_tested
-from skillfleet_nb.runs.spec import EVALUATE
+from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.widgets.face import free, put
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from skillfleet_nb.programs.registry import ProgramVersion
     from skillfleet_nb.reports.comparison import Comparison
     from skillfleet_nb.runs.jobs.job import Job
+    from skillfleet_nb.skills.scoring import SkillScore
     from skillfleet_nb.tracing.traces import Traces
 
 
-ACTIONS = ("use", "save", "test", "compare", "resume", "ahead", "register", "traces")
+ACTIONS = ("use", "save", "test", "compare", "resume", "ahead", "register", "score", "traces")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ class Actions:
             return []
         variable = best_name(self.job.name)
         offered: list[Action] = []
-        if p.best_program is not None:
+        if p.created is not None:
+            offered.append(Action("score", "Score it anew", as_typed(f"skill score {quote(p.created.folder)}")))
+        best = p.best_program if p.optimizer != CREATE_SKILL else None  # that of a creation is its creator
+        if best is not None:
             used = as_typed(f"program show {name} -o {variable}")
             offered += [
                 Action("use", f"Use as {variable}", used),
@@ -79,9 +83,9 @@ class Actions:
             offered.append(Action("compare", f"Compare with {other}", as_typed(f"compare {name} {quote(other)}")))
         if str(p.state) != "completed" and p.optimizer != EVALUATE:
             offered.append(Action("resume", "Resume", as_typed(f"resume {name}")))
-            if p.best_program is not None:
+            if best is not None:
                 offered.append(Action("ahead", "What would more calls add?", as_typed(f"forecast score {name}")))
-        if p.best_program is not None:
+        if best is not None:
             register = as_typed(f"program register {name} --as {self._registered()}")
             offered.append(Action("register", f"Register as {self._registered()}", register))
         if p.calls or p.cached:
@@ -109,6 +113,22 @@ class Actions:
     def test(self) -> Job:
         """Score the best program and the given one on the sealed test split; return the job that does."""
         return self._fleet.evaluate(self.job)
+
+    def score(self) -> SkillScore:
+        """Score the skill that the job created, as it is now.
+
+        Raises
+        ------
+        SkillfleetError
+            If it created none, or the skill is gone.
+        """
+        from skillfleet_nb.skills import Skill
+        from skillfleet_nb.skills.scoring import score_skill
+
+        created = self.job.progress.created
+        if created is None:
+            raise InputError(f"{self.job.name} created no skill: give a job that did")
+        return score_skill(Skill.load(created.folder))
 
     def compare(self, other: str | None = None) -> Comparison:
         """Compare with another job: by default the newest with a test score of the same program and metric.

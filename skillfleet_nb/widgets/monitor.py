@@ -323,7 +323,9 @@ class Monitor:
         }
         if what in says:
             return says[what]()
-        answers: dict[str, Callable[[], Readable]] = {"compare": actions.compare, "traces": actions.traces}
+        answers: dict[str, Callable[[], Readable]] = {
+            "compare": actions.compare, "score": actions.score, "traces": actions.traces,
+        }  # fmt: skip
         if what in answers:
             self._answer = str(answers[what]().html())
             return ""

@@ -77,6 +77,7 @@ def _draft(events: Sequence[SkillCard]) -> list[Card]:
         n, of = last.facts["draft"], last.facts["drafts"]
         title = "Draft" if of == "1" else f"Draft {n}" if n == of else f"Draft {n}, the best of {of}"
         facts = [("quality of each draft", ", ".join(quality.values()))] if len(quality) > 1 else []
+        facts += [("closeness to the task", last.facts["closeness"])] if "closeness" in last.facts else []
         score = None if last.score is None else round(100 * last.score, 1)
         return [Card("draft", title, facts, last.text, score, list(last.findings))]
     sections = [one for one in events if one.card == "section"]

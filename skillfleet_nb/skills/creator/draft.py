@@ -235,10 +235,11 @@ def judged(draft: Draft, task: str, further: Sequence[str] = (), embed: Embed | 
     further
         Findings of others, such as of a model.
     embed
-        Texts to vectors: a draft that hardly has a word of the task is on it where its meaning is close.
+        Texts to vectors: a draft that hardly has a word of the task is on it where its meaning is close, and the
+        composites count how close it is.
     """
     skill = draft.skill
-    score = score_skill(skill, reference=task, style=draft.plan.style)
+    score = score_skill(skill, reference=task, embed=embed, style=draft.plan.style)
     # Links and sections of a hub are of its files as well, which are checked where they are written.
     problems = [f.message for f in skill.validate("v2").findings if f.severity == "error" and f.code != "SF402"]
     written = "\n".join([draft.opening, *(f"{part.heading}\n{part.content}" for part in draft.parts)])

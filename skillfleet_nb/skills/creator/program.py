@@ -5,13 +5,14 @@ Imported on use, for it defines DSPy modules.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import SkillCard
-from skillfleet_nb.format import shortened
+from skillfleet_nb.format import points, shortened
 from skillfleet_nb.skills.creator.draft import Draft, Judged, Part, SkillPlan, judged
 from skillfleet_nb.skills.creator.rules import Branch, PhaseRules
 from skillfleet_nb.skills.creator.similar import Similar, closest, copied
@@ -107,6 +108,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
 
         super().__init__()
         self.root, self.embed = root, embed
+        self.replaced_under: str | None = None  # the root in which the new skill takes the place of its namesake
         self.tell: Callable[[SkillCard], None] | None = None  # hears what is known of the skill, as it comes to be
         self.configure(rules or PhaseRules(), path, template, templates, docs, review, ask)
         self.understanding, self.complexity = SkillUnderstanding(), SkillComplexity()
@@ -308,7 +310,9 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         return best, len(tried)
 
     def _judged(self, draft: Draft, task: str, checks: Sequence[str], similar: Sequence[Similar]) -> Judged:
-        findings = [*self.validation.checked(draft, task, checks), *copied(draft.skill, similar, self.embed)]
+        replaced = Path(self.replaced_under, draft.plan.name) if self.replaced_under is not None else None
+        others = [one for one in similar if replaced is None or Path(one.path) != replaced]
+        findings = [*self.validation.checked(draft, task, checks), *copied(draft.skill, others, self.embed)]
         return judged(draft, task, findings, self.embed)
 
     def _revised(self, last: Judged, task: str, plan: SkillPlan, findings: Sequence[str]) -> Draft:
@@ -320,7 +324,11 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         self._show("section", {"written": f"{n} of {of} sections"}, f"## {part.heading}\n\n{part.content}".strip())
 
     def _show_draft(self, tried: Sequence[Judged], one: Judged) -> None:
-        facts = {"draft": f"{tried.index(one) + 1}", "drafts": f"{len(tried)}"}
+        near = one.score.values.get("semantic")
+        facts = {
+            "draft": f"{tried.index(one) + 1}", "drafts": f"{len(tried)}",
+            "closeness": "" if near is None else points(near),
+        }  # fmt: skip
         self._show("draft", facts, one.draft.files["SKILL.md"], score=one.score.score, findings=one.findings)
 
     def _show(self, card: Any, facts: Mapping[str, str] | None = None, text: str = "", **judgement: Any) -> None:

@@ -73,6 +73,8 @@ def test_a_name_that_is_taken_gets_a_number_unless_it_is_forced(tmp_path: Path) 
     assert forced.folder == first.folder
     assert "Again." in forced.skill.body
     assert forced.created.backup is not None
+    assert set(forced.similar) == {"rotate-api-keys", "rotate-api-keys-2"}
+    assert [one.partition(" (")[0] for one in forced.created.findings] == ["it says nearly what rotate-api-keys-2 says"]
 
 
 def _another_question(job: Job, answered: set[str]) -> str:

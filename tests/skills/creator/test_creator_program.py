@@ -147,7 +147,12 @@ def test_a_draft_that_means_the_task_in_other_words_is_on_it() -> None:
     assert "it says nothing of" in judged(draft, task).findings[-1]
     assert not any("says nothing of" in finding for finding in judged(draft, task, embed=Embedder()).findings)
     cake = Draft.of_body(plan, "## Overview\n\nBake a chocolate cake for eight people.")
-    assert "it says nothing of" in judged(cake, task, embed=Embedder()).findings[-1]
+    off = judged(cake, task, embed=Embedder())
+    assert "it says nothing of" in off.findings[-1]
+    near = judged(draft, task, embed=Embedder()).score
+    assert "semantic" not in judged(draft, task).score.values
+    assert near.values["semantic"] > 0.5 > off.score.values["semantic"]
+    assert near.adjusted - off.score.adjusted > near.original - off.score.original > 0  # a minimal skill's weights
 
 
 @pytest.mark.parametrize("task", ["", "  \n", "skill", "do it", 7, None])
