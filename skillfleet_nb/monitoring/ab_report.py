@@ -276,5 +276,9 @@ def _bets(test: ABTest, scores: pd.DataFrame, label: str) -> tuple[pd.DataFrame,
     place = test.labels.index(label)
     shares: Any = np.array([split[place] / (split[0] + split[place]) for split in test.splits])
     share = shares[both.epoch.to_numpy(dtype=int)]
-    effect = test.started.margin or test.started.effect
-    return both, difference_bets(both.score.to_numpy(dtype=float), (both.variant == label).to_numpy(), share, effect)
+    asked, treated = test.started, (both.variant == label).to_numpy()
+    bets = difference_bets(
+        both.score.to_numpy(dtype=float), treated, share, asked.margin or asked.effect, alpha=_alpha(test),
+        power=asked.power, floor=-(asked.margin or 0.0),
+    )  # fmt: skip
+    return both, bets

@@ -5,7 +5,8 @@ grow rich: the capital is a martingale, and by Ville's inequality exceeds 1/risk
 risk at most. So a mean is excluded as soon as a bet against it has grown to 1/risk, and the means that are left are a
 confidence sequence. Waudby-Smith and Ramdas (2024), Estimating means of bounded random variables by betting, Journal
 of the Royal Statistical Society B 86, 1-27. Bets are placed before an observation is seen, on what was seen before,
-and their capitals are averaged over a few sizes, which is a capital again.
+and their capitals are averaged over a few sizes, which is a capital again. Where a test has a planned end, most of the
+capital aims at it (:mod:`skillfleet_nb.monitoring.horizon`).
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from skillfleet_nb.monitoring.horizon import SHARE, Horizon
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
 _SIZES = ((1.0, 0.6), (0.35, 0.2), (3.0, 0.2))
-"""Sizes of bets, in units of the best one at the planned effect, and the share of the capital on each."""
+"""Sizes of bets on a mean, in units of the best one at an effect, and the share of the capital on each."""
 _MOST = 0.75  # of the capital is lost at most by one observation
 _PRIOR_MEAN, _PRIOR_VARIANCE = 0.5, 0.25  # of a score in [0, 1], counted as one observation
 _HALVINGS = 30
@@ -35,20 +38,27 @@ class Bets(NamedTuple):
     ----------
     x
         Observations, the last axis in time.
-    sizes
-        Of each kind of bet on each observation: what the first axis counts.
+    sizes, against
+        Of each kind of bet on each observation, that the mean is above, and that it is below: what the first axis
+        counts.
+    weights
+        Share of the capital on each kind.
     """
 
     x: Floats
     sizes: Floats
+    against: Floats
+    weights: tuple[float, ...]
 
     @property
     def mirrored(self) -> Bets:
         """The same observations with their signs turned."""
-        return Bets(-self.x, self.sizes)
+        return Bets(-self.x, self.against, self.sizes, self.weights)
 
 
-def difference_bets(scores: Any, treated: Any, share: Any, effect: float) -> Bets:
+def difference_bets(
+    scores: Any, treated: Any, share: Any, effect: float, *, alpha: float, power: float, floor: float = 0.0
+) -> Bets:
     """Turn scores of randomly assigned units into observations whose mean is the difference of the two arms.
 
     Each score is weighted by one over the chance of its assignment, after what is expected of both arms is taken off
@@ -64,29 +74,39 @@ def difference_bets(scores: Any, treated: Any, share: Any, effect: float) -> Bet
     share
         Chance that it was, in (0, 1).
     effect
-        The difference that is planned for; bets are best at it, and valid at any.
+        The difference from the floor that is planned for; bets are best at it, and valid at any.
+    alpha, power
+        Risk of both bounds together, and how often the effect is to be told by the planned end; bets are best at them.
+    floor
+        The difference that is bet against; what is bet is valid against any.
     """
     y, z = np.asarray(scores, float), np.asarray(treated, bool)
     pi = np.broadcast_to(np.asarray(share, float), y.shape)
     means, variances = zip(*(_before(y, z == arm) for arm in (False, True)), strict=True)
     expected = (1 - pi) * means[1] + pi * means[0]
     x = (y - expected) * np.where(z, 1 / pi, -1 / (1 - pi))
-    bound = np.maximum(expected, 1 - expected) / np.minimum(pi, 1 - pi)
-    return Bets(x, _sizes(effect, variances[1] / pi + variances[0] / (1 - pi), bound + 1))
+    most = _MOST / (np.maximum(expected, 1 - expected) / np.minimum(pi, 1 - pi) + 1)
+    best = effect / (variances[1] / pi + variances[0] / (1 - pi))
+    clock, horizon = _earlier(effect * best), Horizon.of(alpha / 2, power)
+    sizes, against = (
+        np.minimum(best * horizon.sizes(_earlier(sign * best * (x - floor)), clock), most) for sign in (1, -1)
+    )
+    return Bets(x, sizes, against, (SHARE, 1 - SHARE))
 
 
 def mean_bets(scores: Any, effect: float) -> Bets:
-    """Bet on the mean of scores in [0, 1]; see :func:`difference_bets`."""
+    """Bet on the mean of scores in [0, 1], best where it is `effect` off what is bet against."""
     y = np.asarray(scores, float)
     _, variance = _before(y, np.ones(y.shape, bool))
-    return Bets(y, _sizes(effect, variance, np.ones(y.shape)))
+    sizes = np.stack([np.minimum(size * effect / variance, _MOST) for size, _ in _SIZES])
+    return Bets(y, sizes, sizes, tuple(weight for _, weight in _SIZES))
 
 
 def log_capital(bets: Bets, mean: float) -> Floats:
-    """Return, over time, the logarithm of what bets that the mean is above `at` have grown to, from 0."""
-    shape = (len(_SIZES), *([1] * bets.x.ndim))
+    """Return, over time, the logarithm of what bets that the mean is above `mean` have grown to, from 0."""
+    shape = (len(bets.weights), *([1] * bets.x.ndim))
     grown = np.cumsum(np.log1p(bets.sizes * (bets.x - mean)), axis=-1)
-    weights = np.log([weight for _, weight in _SIZES]).reshape(shape)
+    weights = np.log(bets.weights).reshape(shape)
     total: Floats = np.logaddexp.reduce(grown + weights, axis=0)
     return total
 
@@ -144,8 +164,6 @@ class Plan(NamedTuple):
 def plan(effect: float, alpha: float, power: float, *, share: float = 0.5, variance: float = 0.25) -> Plan:
     """Tell before a test how many scored units, of both arms together, it takes.
 
-    The logarithm of the capital goes as a Brownian motion with drift, whose first passage is inverse Gaussian.
-
     Parameters
     ----------
     effect
@@ -157,16 +175,13 @@ def plan(effect: float, alpha: float, power: float, *, share: float = 0.5, varia
     variance
         Of a score within an arm; 0.25 is the most there can be.
     """
-    from scipy import integrate, stats
+    from scipy import stats
 
-    spread = variance / share + variance / (1 - share)
-    level = math.log(2 / alpha) - math.log(_SIZES[0][1])
-    drift = effect**2 / (2 * spread)
-    first = stats.invgauss(mu=2 / level, scale=(level / drift) * level / 2)
-    rows = float(first.ppf(power))
-    expected = integrate.quad(first.sf, 0, rows)[0]
+    horizon, unit = Horizon.of(alpha / 2, power), _spread(share, variance) / effect**2
     quantiles = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)
-    return Plan(math.ceil(rows), math.ceil(expected), math.ceil(quantiles**2 * spread / effect**2))
+    return Plan(
+        math.ceil(horizon.end * unit), math.ceil(horizon.expected * unit), math.ceil(float(quantiles) ** 2 * unit)
+    )
 
 
 def smallest_effect(
@@ -181,14 +196,12 @@ def smallest_effect(
     >>> round(smallest_effect(plan(0.1, 0.05, 0.9).rows, 0.05, 0.9), 3), smallest_effect(5, 0.05, 0.9)
     (0.1, None)
     """
-    low, high = 0.0, 1.0
-    if plan(high, alpha, power, share=share, variance=variance).rows > rows:
-        return None
-    for _ in range(_HALVINGS // 2):
-        middle = (low + high) / 2
-        enough = plan(middle, alpha, power, share=share, variance=variance).rows <= rows
-        low, high = (low, middle) if enough else (middle, high)
-    return high
+    effect = math.sqrt(Horizon.of(alpha / 2, power).end * _spread(share, variance) / max(rows, 1))
+    return effect if effect <= 1 else None
+
+
+def _spread(share: float, variance: float) -> float:
+    return variance / share + variance / (1 - share)
 
 
 def _before(y: Floats, counted: NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -202,8 +215,3 @@ def _before(y: Floats, counted: NDArray[np.bool_]) -> tuple[Floats, Floats]:
 def _earlier(values: Floats) -> Floats:
     """Add up what came before each value."""
     return np.cumsum(values, axis=-1) - values
-
-
-def _sizes(effect: float, variance: Floats, span: Floats) -> Floats:
-    best = effect / variance
-    return np.stack([np.minimum(size * best, _MOST / span) for size, _ in _SIZES])

@@ -31,19 +31,21 @@ _ASSIGNED, _CALLS = 100_000, 4000
 
 def run() -> list[dict[str, object]]:
     """Simulate tests, and time routing."""
-    return [*_winners(), *_planned(), *_splits(), *_routing()]
+    return [*_winners(), *_planned(), *_unplanned(), *_splits(), *_routing()]
 
 
 def _row(what: str, value: float, unit: str, target: object = None) -> dict[str, object]:
     return {"what": what, "value": value, "unit": unit, "target": target}
 
 
-def _simulated(means: tuple[float, float], rows: int, seed: int) -> Iterator[tuple[Any, Any, Any]]:
+def _simulated(
+    means: tuple[float, float], rows: int, seed: int, effect: float = _EFFECT, power: float = 0.9
+) -> Iterator[tuple[Any, Any, Any]]:
     rng = np.random.default_rng(seed)
     for _ in range(_RUNS // _CHUNK):
         treated = rng.random((_CHUNK, rows)) < 0.5
         scores = (rng.random((_CHUNK, rows)) < np.where(treated, means[1], means[0])).astype(float)
-        bets = difference_bets(scores, treated, 0.5, _EFFECT)
+        bets = difference_bets(scores, treated, 0.5, effect, alpha=_ALPHA, power=power)
         yield scores, treated, [log_capital(one, 0.0) >= -math.log(_ALPHA / 2) for one in (bets, bets.mirrored)]
 
 
@@ -76,7 +78,7 @@ def _planned() -> list[dict[str, object]]:
         means = 0.475, 0.525
         planned = plan(_EFFECT, _ALPHA, power)
         found, stopped = 0, 0.0
-        for _, _, (better, worse) in _simulated(means, planned.rows, 2):
+        for _, _, (better, worse) in _simulated(means, planned.rows, 2, power=power):
             first, other = (np.where(t.any(axis=1), t.argmax(axis=1), planned.rows) for t in (better, worse))
             found += int((first < np.minimum(other, planned.rows)).sum())
             stopped += float(np.minimum(np.minimum(first, other) + 1, planned.rows).sum())
@@ -85,6 +87,21 @@ def _planned() -> list[dict[str, object]]:
         rows.append(_row(f"winner found within {planned.rows:,} units: {of}", 100 * found / _RUNS, "%", goal))
         share = stopped / _RUNS / planned.fixed
         rows.append(_row(f"units until it stops, by those of one look: {of}", share, "times", "≤ 0.75"))
+    return rows
+
+
+def _unplanned() -> list[dict[str, object]]:
+    """Tell how effects other than the planned one are found, by the units that one look takes which was planned so."""
+    rows = []
+    for points, effect, looks in ((5, 0.1, 8_000), (20, 0.1, 1_500)):
+        found, stopped = 0, 0.0
+        fixed = plan(points / 100, _ALPHA, 0.9).fixed
+        for _, _, (better, _) in _simulated((0.5 - points / 200, 0.5 + points / 200), looks, 4, effect):
+            told = better.any(axis=1)
+            found, stopped = found + int(told.sum()), stopped + float(np.where(told, better.argmax(1) + 1, looks).sum())
+        of = f"{points} points where {100 * effect:.0f} were planned"
+        rows.append(_row(f"winner found within {looks:,} units: {of}", 100 * found / _RUNS, "%"))
+        rows.append(_row(f"units until it stops, by those of one look: {of}", stopped / _RUNS / fixed, "times"))
     return rows
 
 

@@ -165,8 +165,8 @@ def test_a_ramp_goes_on_and_units_keep_what_they_had(fleet: Fleet, monkeypatch: 
 
 def test_a_test_is_planned_on_the_scores_of_the_golden_set_and_says_what_its_units_tell(fleet: Fleet) -> None:
     blind = fleet.start_ab("blind", AB, units=400)
-    assert blind.sentence().startswith("nothing is scored yet; 6,278 scored units are planned, by which 5.0 points are")
-    assert "400 units tell differences from 19.8 points on" in blind.sentence()
+    assert blind.sentence().startswith("nothing is scored yet; 5,080 scored units are planned, by which 5.0 points are")
+    assert "400 units tell differences from 17.8 points on" in blind.sentence()
     rows = [{"text": f"text {n}", "intent": "text"} for n in range(100)]
     fleet.golden_sets.add(
         "intents", rows, metric=lambda e, p, trace=None: e.text != "text 7", lm=offline_lm(), score=True

@@ -18,7 +18,7 @@ LEVEL = math.log(2 / 0.05)
 
 def ever_told(scores: np.ndarray, treated: np.ndarray, share: object, effect: float = 0.1) -> np.ndarray:
     """Tell which of many runs had a winner at some look."""
-    bets = difference_bets(scores, treated, share, effect)
+    bets = difference_bets(scores, treated, share, effect, alpha=0.05, power=0.9)
     return np.maximum(log_capital(bets, 0.0), log_capital(bets.mirrored, 0.0)).max(axis=-1) >= LEVEL
 
 
@@ -58,11 +58,11 @@ def test_a_planned_effect_is_found_as_often_as_planned_and_sooner_than_by_one_lo
     shape = RUNS, planned.rows
     treated = rng.random(shape) < 0.5
     scores = rng.random(shape) < np.where(treated, 0.575, 0.425)
-    bets = difference_bets(scores, treated, 0.5, 0.15)
+    bets = difference_bets(scores, treated, 0.5, 0.15, alpha=0.05, power=0.9)
     better = log_capital(bets, 0.0) >= LEVEL
     assert better.any(axis=1).mean() >= 0.88
     stopped = np.where(better.any(axis=1), better.argmax(axis=1) + 1, planned.rows).mean()
-    assert stopped <= 0.75 * planned.fixed
+    assert stopped <= 0.7 * planned.fixed
     assert stopped == pytest.approx(planned.expected, rel=0.1)
     fixed = 2 * ((stats.norm.ppf(0.975) + stats.norm.ppf(0.9)) / 0.15) ** 2 * 0.5
     assert planned.fixed == math.ceil(fixed)
@@ -72,7 +72,8 @@ def test_bounds_hold_the_truth_at_every_look_and_narrow() -> None:
     rng, missed = np.random.default_rng(3), 0
     for _ in range(40):
         treated = rng.random(400) < 0.5
-        bets = difference_bets(rng.random(400) < np.where(treated, 0.7, 0.5), treated, 0.5, 0.1)
+        scores = rng.random(400) < np.where(treated, 0.7, 0.5)
+        bets = difference_bets(scores, treated, 0.5, 0.1, alpha=0.05, power=0.9)
         low, high = path(bets, 0.05)
         missed += bool((low > 0.2).any() or (high < 0.2).any())
         assert (np.diff(low) >= 0).all()
@@ -83,7 +84,7 @@ def test_bounds_hold_the_truth_at_every_look_and_narrow() -> None:
 
 
 def test_without_scores_nothing_is_known() -> None:
-    assert interval(difference_bets([], [], 0.5, 0.1), 0.05) == (-1.0, 1.0)
+    assert interval(difference_bets([], [], 0.5, 0.1, alpha=0.05, power=0.9), 0.05) == (-1.0, 1.0)
     assert lower_bound(mean_bets([1.0, 1.0], 0.1), 0.05, 0.0) == 0.0
 
 
