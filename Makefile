@@ -97,10 +97,10 @@ bench-selector: $(TEST_READY)
 	SKILLFLEET_BENCH_CACHE="$${SKILLFLEET_BENCH_CACHE:-$$HOME/.cache/skillfleet-bench}" \
 		$(BIN)/python tests/benchmarks/bench_selector.py --minutes 600
 
-# As above.  `python tests/benchmarks real` puts what was measured onto the page.
+# As above.  `python tests/benchmarks real null` puts what was measured onto the page.
 bench-real: $(TEST_READY)
 	$(BIN)/python tests/benchmarks/bench_real.py --minutes 600
-	$(BIN)/python tests/benchmarks real
+	$(BIN)/python tests/benchmarks real null
 
 # Interrupted, it goes on where it stopped.  First, properties that the suite holds, with more examples than it has.
 bench-fire: $(TEST_READY)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, MissingExtraError, SkillfleetError
 from skillfleet_nb.html import Readable, table, text_table
+from skillfleet_nb.lm.faults import other_forms
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
@@ -19,7 +20,6 @@ from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.lm.task_models import model_for, models_for
 from skillfleet_nb.local.weights import ENGINE, INSTALL_ENGINE, look_at
-from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.answerable import check_labels, right_answer
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.task import checked_lm, checked_program, checked_splits, output_types
@@ -244,8 +244,6 @@ def _called(
     program: Program, train: Rows, metric: Metric | None, lm: Model, home: Home | None, settings: Settings
 ) -> list[Check]:
     """Call the program on a real row, and the metric on what it answers: once each, which is what a run begins with."""
-    from dspy.utils.exceptions import AdapterParseError
-
     try:
         example = checked_splits(train, None, None, 0, program)[0].val[0]
     except SkillfleetError:  # told in a row of its own
@@ -266,9 +264,7 @@ def _called(
     except (Exception, RunStopped) as exc:  # noqa: BLE001  whatever a program raises is what the person must see
         message = " ".join(str(exc).split())[:160]
         row = ", ".join(f"{name}={str(value)[:40]!r}" for name, value in example.inputs().items())
-        fix = f"try it: program({row})"
-        if isinstance(exc, AdapterParseError):
-            fix = f"{as_typed('headroom')} tries other forms of asking: JSON, types held to, more tokens"
+        fix = other_forms(exc) or f"try it: program({row})"
         checks.append(Check("program answers", "fail", f"{type(exc).__name__}: {message}", fix))
     return checks
 

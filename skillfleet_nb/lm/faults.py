@@ -13,6 +13,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.messages import as_typed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -180,6 +182,15 @@ def why_unread(exc: BaseException, *, quote: bool = True) -> str:
     if not quote:
         return f"{what} in the answer"
     return f"{what} in an answer that begins {text[:_SHOWN] + '…' * (len(text) > _SHOWN)!r}"
+
+
+def other_forms(exc: BaseException | None) -> str:
+    """Say what to do about answers that cannot be read; empty where something else is wrong."""
+    from dspy.utils.exceptions import AdapterParseError
+
+    if exc is None or not isinstance(underlying(exc), AdapterParseError):
+        return ""
+    return f"{as_typed('headroom')} tries other forms of asking: JSON, types held to, more tokens"
 
 
 def delay_s(exc: BaseException, failed: int, first_s: float, draw: Callable[[], float]) -> float:

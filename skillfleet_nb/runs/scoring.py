@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import StopKind
-from skillfleet_nb.lm.faults import in_one_line, in_short, is_unanswered
+from skillfleet_nb.lm.faults import in_one_line, in_short, is_unanswered, other_forms
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.runs.lm_health import Asked, Scoring, ask_prompt_lm, broken, lost, many_failed
@@ -72,7 +72,7 @@ class Scorer:
         failure = run.metric.last_failure or self._recorder.last_failure or self._ledger.last_failure
         if scoring.failed == len(rows):
             culprit = f"metric {run.metric.name!r}" if run.metric.last_failure else "the program"
-            why = in_one_line(failure) if failure else "see log"
+            why = "; ".join(filter(None, [in_one_line(failure) if failure else "see log", other_forms(failure)]))
             raise JobError(f"{culprit} failed on all {len(rows)} validation examples: {why}") from failure
         if (warning := many_failed(rows, failure)) is not None:
             self._reporter.warn(warning)

@@ -3,6 +3,7 @@
 What a call costs and holds in memory; how many answers held to a schema cannot be read (five signatures, on messages
 of bank customers); whether eight threads get what one gets; and what the optimizers come to on six intents with 160
 calls for the search, and a sealed test of 100 rows beside: gain, verdict, calls made, answers that could not be read.
+Null runs are in ``null``.
 
 Run: ``make bench-real``; measurements are kept in ``$SKILLFLEET_BENCH_CACHE`` and an interrupted run goes on where it
 stopped.  ``python tests/benchmarks real`` reports what is there.
@@ -27,6 +28,8 @@ os.environ.setdefault("DSPY_CACHEDIR", os.environ["SKILLFLEET_BENCH_CACHE"] + "/
 import dspy
 import psutil
 import pydantic
+from bench_null import PORTIONS
+from bench_null import real as null_runs
 from bench_offline_lm import DATA, banking, label_metric
 
 from skillfleet_nb import Fleet, local_lm
@@ -163,27 +166,27 @@ def _row(what: str, value: float | None, unit: str, target: str | None = None) -
     return {"what": what, "value": None if value is None else round(value, 2), "unit": unit, "target": target}
 
 
-MEASUREMENTS: dict[str, Callable[[], list[Row]]] = {
+MEASUREMENTS: dict[str, Callable[[], list[Any]]] = {
     "call": a_call,
     "threads": threads,
     **{f"constrained-{kind}": (lambda kind=kind: constrained(kind)) for kind in TYPES},
     **{f"optimizer-{name}": (lambda name=name: optimizer(name)) for name in OPTIMIZERS},
 }
+NULL = {f"null-{portion}": (lambda portion=portion: null_runs(portion)) for portion in range(PORTIONS)}
 
 
 def measure(minutes: float, only: str) -> None:
     """Take the measurements that are missing, as far as the minutes reach."""
     until = time.monotonic() + 60 * minutes
     CACHE.mkdir(parents=True, exist_ok=True)
-    for name, take in MEASUREMENTS.items():
+    for name, take in (MEASUREMENTS | NULL).items():
         kept = CACHE / f"{name}.json"
         if kept.exists() or not name.startswith(only) or time.monotonic() > until:
             continue
         print(f"{name} …", flush=True)
-        rows = take()
-        kept.write_text(json.dumps(rows), "utf-8")
-        for row in rows:
-            print(" ", row["what"], row["value"], row["unit"], flush=True)
+        taken = take()
+        kept.write_text(json.dumps(taken), "utf-8")
+        print(*taken, sep="\n", flush=True)
 
 
 def run() -> list[Row]:
