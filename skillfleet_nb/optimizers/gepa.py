@@ -36,6 +36,9 @@ class GEPAParams(OptimizerParams):
     max_full_evals: int | None = Field(None, ge=1)
     max_metric_calls: int | None = Field(None, ge=1)
     reflection_minibatch_size: int = Field(3, ge=1)
+    proposals: int = Field(
+        1, ge=1, description="proposals of an iteration, of one parent, each from a minibatch of its own"
+    )
     candidate_selection_strategy: Literal["pareto", "current_best"] = "pareto"
     use_merge: bool = True
     max_merge_invocations: int = Field(5, ge=0)
@@ -137,16 +140,20 @@ class GEPA(Optimizer):
                 stop_at_perfect=p.stop_at_perfect,
                 rewritten=shape.predictors if p.component_selector == "all" else 1,
                 shortens=p.max_chars is not None,
+                proposals=p.proposals,
             ),
         )
 
     @override
     def build(self, task: Task) -> Any:
         import dspy
+        from gepa.strategies.proposal_sampling import SameParentSampling
         from gepa.utils import ScoreThresholdStopper
 
         p = self.params
         options: dict[str, Any] = {"callbacks": [_Lineage(task)]}
+        if p.proposals > 1:  # of one parent, which their lineage goes by
+            options["sampling_strategy"] = SameParentSampling(p.proposals)
         if p.stop_at_perfect:
             options["stop_callbacks"] = [ScoreThresholdStopper(1.0)]
         return dspy.GEPA(
@@ -156,7 +163,7 @@ class GEPA(Optimizer):
             seed=task.seed,
             gepa_kwargs=options,
             instruction_proposer=self._proposer(task),
-            **p.model_dump(exclude={"stop_at_perfect", *_OF_THE_PROPOSER}),
+            **p.model_dump(exclude={"proposals", "stop_at_perfect", *_OF_THE_PROPOSER}),
         )
 
 

@@ -187,6 +187,21 @@ def test_instructions_of_gepa_keep_to_the_length_that_is_set(tmp_path: Any) -> N
     assert len(result.program.signature.instructions) <= 150
 
 
+def test_an_iteration_of_gepa_makes_as_many_proposals_of_one_parent_as_are_asked_for(tmp_path: Any) -> None:
+    lm, _ = counted_lm()
+    fleet = Fleet(tmp_path)
+    job = fleet.optimize(
+        program(), metric=lambda e, p: e.intent == p.intent, optimizer="gepa", lm=lm, **Data().splits(),
+        params={"max_metric_calls": 60, "proposals": 2},
+    )  # fmt: skip
+    assert job.result().stop_reason == "the optimizer finished"
+    told = fleet.sql("select payload->>'text' as text from events where payload->>'text' like 'reflecting, iteration%'")
+    assert told.text.value_counts().max() == 2
+    made = fleet.sql("select distinct program_id, parent_ids from trials where split = 'val'")
+    assert sorted(map(len, made.parent_ids)) == [0, *[1] * (len(made) - 1)]
+    assert len(made) > 1
+
+
 def test_an_instruction_that_may_be_too_long_is_reckoned_with_a_call_to_shorten_it() -> None:
     shape = Shape(train=40, val=20, predictors=1)
     free, kept_short = (

@@ -22,10 +22,12 @@ def gepa(
     stop_at_perfect: bool,
     rewritten: int = 1,
     shortens: bool = False,
+    proposals: int = 1,
 ) -> None:
-    """Play iterations until `metric_calls` scores are used up; each rewrites so many predictors.
+    """Play iterations until `metric_calls` scores are used up; each proposal rewrites so many predictors.
 
-    Where it `shortens`, an instruction that is too long is asked for once more.
+    An iteration makes so many `proposals` of one parent.  Where it `shortens`, an instruction that is too long is
+    asked for once more.
     """
     shape = run.shape
     run.evaluate(run.start, "val", shape.val)
@@ -36,28 +38,29 @@ def gepa(
     taken = run.rng.uniform(0.15, 1.0)  # proposals that beat their parent on its minibatch
     while used < metric_calls and not (stop_at_perfect and best >= 1):
         parent = max(range(len(scores)), key=lambda i: scores[i] + run.rng.gauss(0, 0.08))
-        run.evaluate(programs[parent], "train", batch)
-        used += batch
-        if run.happens(scores[parent] ** batch):
-            continue
-        run.propose(rewritten, batch, float(parent > 0))
-        run.propose(sum(run.happens(too_long) for _ in range(rewritten if shortens else 0)), 0, float(parent > 0))
-        states = list(programs[parent])
-        for turn in range(rewritten):
-            states[(len(programs) + turn) % shape.predictors] = State((parent, used))
-        child = tuple(states)
-        run.evaluate(child, "train", batch)
-        used += batch
-        if not run.happens(taken):
-            continue
-        run.evaluate(child, "val", shape.val)
-        used += shape.val
-        programs.append(child)
-        scores.append(min(ceiling, scores[parent] + run.rng.gauss(gains, 0.06)))
-        best = max(best, run.measure(scores[-1]))
-        if merges < most_merges and len(scores) >= _TO_MERGE and run.happens(0.2):
-            merges += 1
-            run.evaluate((State(("merged", merges)),) * shape.predictors, "val", _MERGED_ON)
-            used += _MERGED_ON
+        for _ in range(proposals):
+            run.evaluate(programs[parent], "train", batch)
+            used += batch
+            if run.happens(scores[parent] ** batch):
+                continue
+            run.propose(rewritten, batch, float(parent > 0))
+            run.propose(sum(run.happens(too_long) for _ in range(rewritten if shortens else 0)), 0, float(parent > 0))
+            states = list(programs[parent])
+            for turn in range(rewritten):
+                states[(len(programs) + turn) % shape.predictors] = State((parent, used))
+            child = tuple(states)
+            run.evaluate(child, "train", batch)
+            used += batch
+            if not run.happens(taken):
+                continue
+            run.evaluate(child, "val", shape.val)
+            used += shape.val
+            programs.append(child)
+            scores.append(min(ceiling, scores[parent] + run.rng.gauss(gains, 0.06)))
+            best = max(best, run.measure(scores[-1]))
+            if merges < most_merges and len(scores) >= _TO_MERGE and run.happens(0.2):
+                merges += 1
+                run.evaluate((State(("merged", merges)),) * shape.predictors, "val", _MERGED_ON)
+                used += _MERGED_ON
     is_rewritten = len(programs) > 1
     run.chosen(rewritten=is_rewritten, changed=is_rewritten)
