@@ -369,6 +369,8 @@ class JobRecord:
 
     def _card(self, p: SkillCard, at: datetime) -> None:
         del at
+        if p.card in {"writing", "section", "draft"}:  # what was written by then is in it
+            self.cards = [one for one in self.cards if one.card != "writing"]
         self.cards.append(p)
 
     def _made(self, p: SkillCreated, at: datetime) -> None:

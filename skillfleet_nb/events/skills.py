@@ -41,12 +41,12 @@ class SkillCreated(Payload):
 class SkillCard(Payload):
     """What is known of a skill while it is created; a later card of the same name takes the place of the last.
 
-    Of a *section* `text` is what was written, of a *draft* its ``SKILL.md``, of a *template* its body.  `score` is the
-    quality of a draft, `findings` what is wrong with it.
+    Of a *section* `text` is what was written, of *writing* the lines of it that are written by now, of a *draft*
+    its ``SKILL.md``, of a *template* its body.  `score` is the quality of a draft, `findings` what is wrong with it.
     """
 
     kind: Literal["skill_card"] = "skill_card"
-    card: Literal["research", "intent", "similar", "template", "plan", "path", "section", "draft"]
+    card: Literal["research", "intent", "similar", "template", "plan", "path", "writing", "section", "draft"]
     facts: dict[str, str] = Field(default_factory=dict)
     text: str = ""
     score: float | None = None

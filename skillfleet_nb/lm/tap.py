@@ -17,6 +17,7 @@ from skillfleet_nb.lm.fallback import Falling, fallbacks_of, steps
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.retry import Attempts
 from skillfleet_nb.lm.run_log import route_again
+from skillfleet_nb.lm.streams import on_a_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -134,7 +135,7 @@ class _Tap:
         prompt, messages, kwargs = step.sent
         ask = self._sf_ask_of or super().__call__  # type: ignore[misc]  # a mixin
         with gate.ledger.flight(call, self, self._sf_acting), step.as_asked():
-            return attempts.run(lambda: ask(prompt, messages=messages, **kwargs))
+            return attempts.run(lambda: on_a_loop(self, lambda: ask(prompt, messages=messages, **kwargs)))
 
     async def _sf_ask_async(self, step: Step, of: str) -> Any:
         gate, call = self._sf_gate, self._sf_call(step, of)

@@ -80,7 +80,7 @@ def _draft(events: Sequence[SkillCard]) -> list[Card]:
         facts += [("closeness to the task", last.facts["closeness"])] if "closeness" in last.facts else []
         score = None if last.score is None else round(100 * last.score, 1)
         return [Card("draft", title, facts, last.text, score, list(last.findings))]
-    sections = [one for one in events if one.card == "section"]
+    sections = [one for one in events if one.card in {"section", "writing"}]
     if not sections:
         return []
     text = "\n\n".join(one.text for one in sections)

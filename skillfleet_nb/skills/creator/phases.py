@@ -5,6 +5,7 @@ Imported on use, for it defines DSPy modules.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
@@ -12,6 +13,7 @@ import dspy
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.format import shortened
 from skillfleet_nb.skills.creator.draft import Draft, Part, SkillPlan
+from skillfleet_nb.skills.creator.streaming import streamed
 from skillfleet_nb.skills.planner import skill_planner
 from skillfleet_nb.skills.skill import Skill
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from skillfleet_nb.skills.templates import Template
+
+    Hear = Callable[[Part, int, int], None]  # a section, its number, and how many there are
 
 Domain = Literal["software", "data", "operations", "security", "design", "writing", "business", "other"]
 Level = Literal["beginner", "intermediate", "advanced"]
@@ -143,25 +147,35 @@ class SkillGeneration(dspy.Module):  # type: ignore[misc]
             content=(str, dspy.OutputField(desc="Markdown below the heading, without it")),
         )
 
-    def from_template(self, task: str, plan: SkillPlan, template: Template, notes: str) -> Draft:
-        """Write it in one answer."""
+    def from_template(
+        self, task: str, plan: SkillPlan, template: Template, notes: str, hear: Hear | None = None
+    ) -> Draft:
+        """Write it in one answer; `hear` hears of it while it is written."""
         shown = Skill.load(template.folder).body.strip()
-        return Draft.of_body(plan, self.fill(task=task, plan=plan.text(), template=shown, notes=notes).body or "")
+        asked = {"task": task, "plan": plan.text(), "template": shown, "notes": notes}
+        part = None if hear is None else lambda text: hear(Part("", text), 1, 1)
+        return Draft.of_body(plan, streamed(self.fill, "body", part, **asked).body or "")
 
     def in_sections(
-        self, task: str, plan: SkillPlan, notes: str, tell: Callable[[Part, int, int], None] | None = None
+        self, task: str, plan: SkillPlan, notes: str, tell: Hear | None = None, hear: Hear | None = None
     ) -> Draft:
-        """Write it section by section; `tell` hears of each as it is written, its number and how many there are."""
+        """Write it section by section; `tell` hears of each when it is written, `hear` while it is."""
         outlined = self.outline(task=task, plan=plan.text(), notes=notes).sections or []
         heads = list(dict.fromkeys(" ".join(str(head).lstrip("#").split()) for head in outlined))[:_MOST_SECTIONS]
         heads = [head for head in heads if head]
         parts = []
         for n, head in enumerate(heads, 1):
-            answer = self.section(heading=head, task=task, plan=plan.text(), outline=heads, notes=notes)
+            asked = {"heading": head, "task": task, "plan": plan.text(), "outline": heads, "notes": notes}
+            part = None if hear is None else partial(_part_heard, hear, head, n, len(heads))
+            answer = streamed(self.section, "content", part, **asked)
             parts.append(Part(head, answer.content or ""))
             if tell is not None:
                 tell(parts[-1], n, len(heads))
         return Draft.of_parts(plan, parts)
+
+
+def _part_heard(hear: Hear, heading: str, n: int, of: int, text: str) -> None:
+    hear(Part(heading, text), n, of)
 
 
 class SkillValidation(dspy.Module):  # type: ignore[misc]

@@ -280,10 +280,11 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         similar: Sequence[Similar],
     ) -> tuple[Judged, int]:
         fast = branch.path == "fast" and template is not None
+        heard = self._show_writing if self.tell is not None else None  # nobody is told: nothing is streamed
         if template is not None and fast:
-            draft = self.generation.from_template(task, plan, template, notes)
+            draft = self.generation.from_template(task, plan, template, notes, heard)
         else:
-            draft = self.generation.in_sections(task, plan, notes, self._show_section)
+            draft = self.generation.in_sections(task, plan, notes, self._show_section, heard)
         checks = self.rules.expert.checks if branch.path == "expert" else ()
         tried = [self._judged(draft, task, checks, similar)]
         self._show_draft(tried, tried[0])
@@ -322,6 +323,10 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
 
     def _show_section(self, part: Part, n: int, of: int) -> None:
         self._show("section", {"written": f"{n} of {of} sections"}, f"## {part.heading}\n\n{part.content}".strip())
+
+    def _show_writing(self, part: Part, n: int, of: int) -> None:
+        heading = f"## {part.heading}\n\n" if part.heading else ""
+        self._show("writing", {"written": f"{n - 1} of {of} sections"} if heading else {}, f"{heading}{part.content}")
 
     def _show_draft(self, tried: Sequence[Judged], one: Judged) -> None:
         near = one.score.values.get("semantic")

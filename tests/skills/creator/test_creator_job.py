@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -23,6 +24,7 @@ from skillfleet_nb.errors import InputError, JobError, NotFoundError, Skillfleet
 from skillfleet_nb.events import JobState, StopKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from skillfleet_nb.runs.jobs.job import Job
@@ -165,6 +167,32 @@ def test_cards_tell_what_is_known_of_a_skill_while_it_is_created(tmp_path: Path)
     fleet.answer("keys", "yes")
     job.result()
     assert [card["name"] for card in fleet.job("keys").picture()["cards"]] == list(cards)
+
+
+def test_a_section_is_on_the_card_while_a_model_that_streams_writes_it(tmp_path: Path) -> None:
+    seen: list[Any] = []
+    jobs: list[Job] = []
+    begun = threading.Event()
+    lm = writer()
+
+    class Streaming(type(lm.engine)):  # type: ignore[misc]
+        def stream(self, request: Any) -> Iterator[Any]:
+            for event in super().stream(request):
+                text = event.delta.text if event.type == "delta" else ""
+                for line in text.splitlines(keepends=True) or [text]:
+                    yield replace(event, delta=replace(event.delta, text=line)) if text else event
+                    if line.startswith("2. Always") and begun.wait(300):
+                        seen.append(jobs[0].picture()["cards"][-1])
+
+    lm = dspy.LM("test/writer", engine=Streaming(lm.engine.write), cache=False)
+    jobs.append(Fleet().create_skill(KEYS, root=tmp_path, lm=lm, name="keys"))
+    begun.set()
+    made = jobs[0].result()
+    assert (seen[0]["title"], seen[0]["facts"]) == ("Draft, being written", [("written", "3 of 6 sections")])
+    assert seen[0]["text"].endswith("## Rotation steps\n\n1. Issue the second key.")
+    assert {TEXTS[part] in made.skill.body for part in TEXTS} == {True}
+    assert jobs[0].progress.calls == len(lm.engine.asked)
+    assert "writing" not in [card.card for card in jobs[0].progress.cards]
 
 
 def test_what_models_said_is_on_no_card_where_it_is_not_recorded(tmp_path: Path) -> None:
