@@ -2,7 +2,8 @@
 
 The source text of what a notebook defined does not travel, its compiled code does.  So a function is
 known by its code, by the constants it reads, and by the functions it calls that are the person's own;
-a program by the prompts and demos of its predictors and by the code of its classes.
+a program by the prompts and demos of its predictors and by the code of its classes.  What code changes while it runs,
+such as a list of answers seen or a count, is not part of what it is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 _READS = {"LOAD_GLOBAL", "LOAD_NAME"}
-_WRITES = {"STORE_GLOBAL", "DELETE_GLOBAL"}
+_LOADS = (*_READS, "LOAD_DEREF", "LOAD_FAST", "LOAD_FAST_BORROW")
+_WRITES = {"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF"}
+_CHANGES = {"STORE_SUBSCR", "DELETE_SUBSCR", "STORE_ATTR", "DELETE_ATTR"}
+_CHANGING = frozenset(  # methods of lists, deques, dictionaries, counters and sets
+    {
+        *("append", "extend", "insert", "pop", "remove", "clear", "reverse", "sort"),
+        *("appendleft", "extendleft", "popleft", "rotate"),
+        *("update", "setdefault", "popitem", "subtract"),
+        *("add", "discard", "difference_update", "intersection_update", "symmetric_difference_update"),
+    }
+)
 _PACKAGES = ("skillfleet-nb", "dspy", "litellm", "gepa", "optuna", "numpy", "duckdb")
 _LIBRARIES = ("dspy", "skillfleet_nb")
 
@@ -116,7 +127,9 @@ class _Describer:
         if isinstance(value, types.FunctionType):
             return self._function(value)
         # Of other objects, such as a connection or a model, the kind: what they hold changes with their use.
-        plain = {k: v for k, v in getattr(value, "__dict__", {}).items() if isinstance(v, _PLAIN)}
+        changed = _changed_attributes(type(value))
+        held = getattr(value, "__dict__", {}).items()
+        plain = {k: v for k, v in held if isinstance(v, _PLAIN) and k not in changed}
         return ["object", self.value(type(value)), self.value(plain) if _is_own(type(value)) else ""]
 
     def _members(self, cls: type) -> Any:
@@ -129,11 +142,15 @@ class _Describer:
     def _function(self, fn: types.FunctionType) -> Any:
         if not _is_own(fn):
             return ["function", _name(fn)]
-        reads, writes = _names(fn.__code__)
+        reads, changes = _names(fn.__code__)
         outer = {n: fn.__globals__[n] for n in reads if n in fn.__globals__}
         outer |= closed_over(fn)
-        values = {n: self.value(v) for n, v in sorted(outer.items()) if n not in writes}
-        return ["function", self._code(fn.__code__), self.value(fn.__defaults__), self.value(fn.__kwdefaults__), values]
+        values = {n: self.value(v) for n, v in sorted(outer.items()) if n not in changes}
+        positional = fn.__code__.co_varnames[: fn.__code__.co_argcount]
+        defaults = dict(zip(reversed(positional), reversed(fn.__defaults__ or ()), strict=False))
+        defaults |= fn.__kwdefaults__ or {}
+        kept = {n: self.value(v) for n, v in sorted(defaults.items()) if n not in changes}
+        return ["function", self._code(fn.__code__), kept, values]
 
     def _code(self, code: types.CodeType) -> Any:
         """Describe code without the places it came from."""
@@ -142,18 +159,39 @@ class _Describer:
 
 
 def _names(code: types.CodeType) -> tuple[set[str], set[str]]:
-    """List the globals that code reads, and those it writes, the functions within it too."""
-    reads, writes = set(), set()
+    """List the globals that code reads, and the names whose values it changes, the functions within it too.
+
+    ``seen.append(x)``, ``count[x] += 1`` and ``state.n = 1`` change what their first name holds: the step that does
+    so begins where the name does.
+    """
+    reads, changes = set(), set()
+    begins: dict[Any, str] = {}
     for step in dis.get_instructions(code):
+        place = step.positions and (step.positions.lineno, step.positions.col_offset)
         if step.opname in _READS:
             reads.add(step.argval)
-        elif step.opname in _WRITES or step.opname == "STORE_DEREF":
-            writes.add(step.argval)
+        if step.opname in _WRITES:
+            changes.add(step.argval)
+        elif step.opname in _LOADS and place:
+            begins[place] = step.argval
+        elif place in begins and (step.opname in _CHANGES or _is_changing(step)):
+            changes.add(begins[place])
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
             more = _names(inner)
-            reads, writes = reads | more[0], writes | more[1]
-    return reads, writes
+            reads, changes = reads | more[0], changes | more[1]
+    return reads, changes
+
+
+def _changed_attributes(cls: type) -> set[str]:
+    """List the attributes that methods of one's own class change after an instance was made."""
+    methods = [m for c in cls.__mro__ if _is_own(c) for n, m in vars(c).items() if n not in {"__init__", "__new__"}]
+    codes = [m.__code__ for m in methods if isinstance(m, types.FunctionType)]
+    return {s.argval for code in codes for s in dis.get_instructions(code) if s.opname in {"STORE_ATTR", "DELETE_ATTR"}}
+
+
+def _is_changing(step: dis.Instruction) -> bool:
+    return step.opname in {"LOAD_METHOD", "LOAD_ATTR"} and step.argval in _CHANGING
 
 
 def _is_own(thing: object) -> bool:
