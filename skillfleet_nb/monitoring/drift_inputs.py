@@ -42,10 +42,10 @@ def input_drift(
     (reference, live), n = vectors, len(vectors[1])
     result = compare(reference, live, alpha=spent, seed=seed)
     moved = []
-    for place in np.argsort(-result.moved)[:_SHOWN]:
+    for place in _foremost(texts[1], result.moved):
         nearest = int((reference @ live[place]).argmax())
         moved.append(Moved(texts[1][place], texts[0][nearest], float(reference[nearest] @ live[place])))
-    left = [texts[0][place] for place in np.argsort(-result.left)[:_SHOWN]]
+    left = [texts[0][place] for place in _foremost(texts[0], result.left)]
     rows = [[one_line(m.live), one_line(m.nearest), f"{m.similarity:.2f}"] for m in moved]
     details = (
         Details(("more than before", "nearest before", "similarity"), rows),
@@ -63,6 +63,16 @@ def input_drift(
         f"{on} show {least}; {needed:,} show {percent(NEW)} of them", share, details,
     )  # fmt: skip
     return InputDrift(finding, moved, left)
+
+
+def _foremost(texts: Sequence[str], weights: NDArray[np.float64]) -> list[int]:
+    """Return the places of the texts that weigh most, each text once."""
+    places: dict[str, int] = {}
+    for place in np.argsort(-weights, kind="stable"):
+        places.setdefault(texts[place], int(place))
+        if len(places) == _SHOWN:
+            break
+    return list(places.values())
 
 
 def rows_to_tell(share: float, alpha: float) -> int:

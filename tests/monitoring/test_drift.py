@@ -113,7 +113,7 @@ def test_a_check_is_kept_shown_and_told_by_its_exit_code(tmp_path: Path, rows: l
     shell = InteractiveShell.instance()
     shell.run_line_magic("load_ext", "skillfleet_nb")
     texts = [{"text": row["text"]} for row in rows]
-    live = [{"text": f"Please write a poem about the sea and the {n} winds."} for n in range(24)]
+    live = [{"text": f"Please write a poem about the sea and the {n % 12} winds."} for n in range(24)]
     shell.push({"known": texts[:40], "alike": texts[40:50], "poems": live})
     line = f"drift check intents@1 --reference known --alpha 0.05 --home {fleet.home.root} --inputs"
     assert str(shell.run_line_magic("skillfleet", f"{line} alike")).startswith("too few to tell: p = ")
@@ -121,6 +121,7 @@ def test_a_check_is_kept_shown_and_told_by_its_exit_code(tmp_path: Path, rows: l
     assert (report.alarm, report.ok, report.look, report.spent) == (True, False, 2, spent(0.05, 2))
     assert "the inputs have drifted, 24 live inputs against 40: p = " in str(report)
     assert all("poem" in moved.live for moved in report.moved)
+    assert len({moved.live for moved in report.moved}) == 5  # each text once, though it was asked twice
     checks = fleet.sql("select name, look, kind, alarm, n from drift_checks order by look")
     assert checks.to_numpy().tolist() == [["intents@1", 1, "input", False, 10], ["intents@1", 2, "input", True, 24]]
     assert report.map().data.side.value_counts().to_dict() == {"reference": 40, "live": 24}
