@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from skillfleet_nb.errors import InputError, NotRemoteError
+from skillfleet_nb.errors import InputError
 from skillfleet_nb.remote.job import RemoteJob
+from skillfleet_nb.remote.unserved import Unserved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,18 +15,14 @@ if TYPE_CHECKING:
     from skillfleet_nb.remote.connection import Connection
 
 
-class RemoteCuration:
+class RemoteCuration(Unserved):
     """Put a server's jobs in order; methods and errors are those of ``fleet.curation``."""
+
+    _called = "curation.{name}"
+    _instead = "use the server's page, or a notebook or shell of its machine"
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise NotRemoteError(
-            f"curation.{name} is not there over HTTP: use the server's page, or a notebook or shell of its machine"
-        )
 
     def rename(self, name_or_id: str, name: str) -> RemoteJob:
         """Call a job by another name; raises `InputError`, `NotFoundError` or `ServerError`."""

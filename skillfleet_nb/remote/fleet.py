@@ -12,7 +12,7 @@ from skillfleet_nb.advice.headroom import Headroom
 from skillfleet_nb.advice.noise import NoiseFloor
 from skillfleet_nb.advice.recommendation import Recommendation
 from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, NoiseRequest, RecommendRequest
-from skillfleet_nb.errors import InputError, NotRemoteError
+from skillfleet_nb.errors import InputError
 from skillfleet_nb.remote.cache import TTL_S
 from skillfleet_nb.remote.connection import Connection
 from skillfleet_nb.remote.curation import RemoteCuration
@@ -20,6 +20,7 @@ from skillfleet_nb.remote.insights import RemoteInsights
 from skillfleet_nb.remote.job import RemoteJob
 from skillfleet_nb.remote.rows import all_rows, frame
 from skillfleet_nb.remote.tracing import RemoteTracing
+from skillfleet_nb.remote.unserved import Unserved
 from skillfleet_nb.runs.creation import CreateRequest
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _ROWS, _NAMES = {"train", "val", "test"}, {"program", "metric", "lm", "prompt_lm", "creator"}
 
 
-class RemoteFleet(RemoteInsights, RemoteTracing):
+class RemoteFleet(RemoteInsights, RemoteTracing, Unserved):
     """Jobs of a server, with the methods of :class:`~skillfleet_nb.Fleet`.
 
     What cannot travel is named: a program, ``"module:attribute"`` of an installed package, ``"name@version"`` of a
@@ -66,11 +67,6 @@ class RemoteFleet(RemoteInsights, RemoteTracing):
 
     def __repr__(self) -> str:
         return f"RemoteFleet({self._connection.url!r})"
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise NotRemoteError(f"{name!r} is not there over HTTP: use it in a notebook or shell of the server's machine")
 
     @property
     def aio(self) -> Asynchronous:

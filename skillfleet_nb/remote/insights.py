@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from skillfleet_nb.errors import NotRemoteError
 from skillfleet_nb.insights.insight import Insight, Insights
 from skillfleet_nb.insights.money import MoneyReport
 from skillfleet_nb.insights.score_forecast import ScoreForecast
 from skillfleet_nb.insights.trends import Trends
 from skillfleet_nb.remote.rows import all_rows
+from skillfleet_nb.remote.unserved import Unserved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,18 +50,13 @@ class RemoteInsights:
         return ScoreForecast.model_validate(answer)
 
 
-class RemoteNotes:
+class RemoteNotes(Unserved):
     """Notes and pinned insights of a server's home."""
+
+    _called = "notes.{name}"
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise NotRemoteError(
-            f"notes.{name} is not there over HTTP: use it in a notebook or shell of the server's machine"
-        )
 
     def listing(self) -> pd.DataFrame:
         """List the pinned insights and the notes, the oldest first."""

@@ -3,7 +3,8 @@
 from skillfleet_nb.envelope import Event
 from skillfleet_nb.store import locks, queries, tickets
 from skillfleet_nb.store.access import StaleWarning
-from skillfleet_nb.store.audit import Trail, Verified
+from skillfleet_nb.store.audit import Trail
+from skillfleet_nb.store.audit_verification import Verified
 from skillfleet_nb.store.datafiles import read_examples
 from skillfleet_nb.store.home import Home
 from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, new_stream

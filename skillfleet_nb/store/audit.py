@@ -26,9 +26,19 @@ import orjson
 from skillfleet_nb.envelope import read_event
 from skillfleet_nb.errors import InputError, JobError, UnwritableError
 from skillfleet_nb.events.audit import AUDIT, Audited
-from skillfleet_nb.format import counted, one_line, shortened
+from skillfleet_nb.format import one_line, shortened
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.security import user_folder, user_key
+from skillfleet_nb.store.audit_verification import (
+    ACCEPT,
+    Fault,
+    Verification,
+    Verified,
+    content_of,
+    digest_of,
+    key_name,
+    seal_of,
+)
 from skillfleet_nb.store.home import atomic_write, writing
 from skillfleet_nb.store.journal import Journal
 from skillfleet_nb.store.people import person
@@ -52,7 +62,6 @@ Action = Literal[
 ]  # fmt: skip
 """What is done to a home otherwise than by request to a server."""
 
-_ACCEPT: Action = "audit.accept"
 _WAIT_S = 10.0  # for others who write to the trail at this moment
 _LONGEST = 400  # characters of a text of an entry
 _LAST = 8 * 1024  # bytes in which the last line lies: no entry is longer
@@ -60,56 +69,6 @@ _MOST_LOOKED_BACK = 1 << 20  # bytes at the end of the trail among which a check
 _NOW_AND_THEN = 64  # new homes
 _WIDEST = 80
 _WRITTEN = re.compile(r"(\d{1,12}):([0-9a-f]{64})")
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with a line of the trail; line 0 stands for the trail as a whole."""
-
-    line: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"line {self.line} {self.what}" if self.line else self.what
-
-
-@dataclass(frozen=True)
-class Verified:
-    """What came of looking at every line of a trail.
-
-    Attributes
-    ----------
-    entries
-        How many were read.
-    head
-        Number and hash of the last line, to be kept elsewhere: ``verify(checkpoint=…)`` takes it.
-    faults
-        What was tampered with, and not accepted since.
-    accepted
-        What was found before somebody accepted it.
-    remarks
-        What can not be told, or is as a crash leaves it.
-    """
-
-    entries: int
-    head: str
-    faults: tuple[Fault, ...] = ()
-    accepted: tuple[Fault, ...] = ()
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def is_intact(self) -> bool:
-        """Whether nothing was found that nobody has accepted."""
-        return not self.faults
-
-    def __str__(self) -> str:
-        said = "intact" if self.is_intact else f"{counted(len(self.faults), 'fault')}: {self.faults[0]}"
-        lines = [f"audit trail of {counted(self.entries, 'line')}, {said}", f"checkpoint: {self.head}"]
-        lines += [str(fault) for fault in self.faults[1:]]
-        lines += [f"accepted: {fault}" for fault in self.accepted]
-        return "\n".join([*lines, *self.remarks])
-
-    __repr__ = __str__
 
 
 @dataclass(frozen=True)
@@ -121,7 +80,7 @@ class _Checkpoint:
     seal: str = ""
 
     def sealed(self, path: Path, key: bytes) -> Self:
-        return type(self)(self.line, self.digest, _seal(key, f"{path}\n{self.line}\n{self.digest}".encode()))
+        return type(self)(self.line, self.digest, seal_of(key, f"{path}\n{self.line}\n{self.digest}".encode()))
 
     def __str__(self) -> str:
         return f"{self.line}:{self.digest}"
@@ -166,14 +125,14 @@ class Trail:
         shown = {name: one_line(str(encodable(redactor.text(value))), _LONGEST) for name, value in texts.items()}
         with Journal(self._home, AUDIT, wait_s=_WAIT_S, join=True) as journal:
             key, folder = self._key(), journal.path.parent
-            if entry.action == _ACCEPT:
-                shown["detail"] = _hash(b"".join(line for line, _ in self._lines()))
-            chained = {"previous": self._previous(folder, key), "key": _name_of(key), "seal": ""}
+            if entry.action == ACCEPT:
+                shown["detail"] = digest_of(b"".join(line for line, _ in self._lines()))
+            chained = {"previous": self._previous(folder, key), "key": key_name(key), "seal": ""}
             unsealed = entry.model_copy(update={**shown, **chained})
-            sealed = unsealed.model_copy(update={"seal": _seal(key, _content(_fields(unsealed))) if key else ""})
+            sealed = unsealed.model_copy(update={"seal": seal_of(key, content_of(_fields(unsealed))) if key else ""})
             number = journal.append(sealed, sync=True)
             if key:
-                self._keep(_Checkpoint(number, _hash(_end(folder, _LAST)[-1])), key)
+                self._keep(_Checkpoint(number, digest_of(_end(folder, _LAST)[-1])), key)
 
     def entries(self) -> pd.DataFrame:
         """List the entries, oldest first: `line`, `at`, `user`, `action`, `target`, `detail`, `status`, `error`, `job`.
@@ -216,20 +175,20 @@ class Trail:
             faults = []
         except JobError as altered:
             kept, faults = None, [Fault(0, str(altered))]
-        look = _Look(key)
+        verification = Verification(key)
         for line, event in self._lines():
-            look.at(line, event)
-        faults = [*faults, *look.faults]
+            verification.add(line, event)
+        faults = [*faults, *verification.faults]
         for wanted, whose in ((kept, "the checkpoint beside this user's key"), (asked, "the checkpoint given")):
-            if wanted is not None and wanted.digest not in look.hashes:
+            if wanted is not None and wanted.digest not in verification.hashes:
                 faults.append(
                     Fault(0, f"the trail was cut or replaced: {whose} knows a line {wanted.line}, which is not there")
                 )
-        remarks = list(look.remarks)
-        if look.count and kept is None and not faults:
+        remarks = list(verification.remarks)
+        if verification.count and kept is None and not faults:
             remarks.append(f"no checkpoint is kept of {self._home.root}: moved or copied here, it may lack its end")
-        head = f"{look.count}:{look.previous}"
-        return Verified(look.count, head, tuple(faults), tuple(look.accepted), tuple(remarks))
+        head = f"{verification.count}:{verification.previous}"
+        return Verified(verification.count, head, tuple(faults), tuple(verification.accepted), tuple(remarks))
 
     def accept(self, reason: str) -> None:
         """Accept what :meth:`verify` finds now, such as the trail of a home that was deleted and made anew.
@@ -243,7 +202,7 @@ class Trail:
         """
         if not reason.strip():
             raise InputError("give a reason why the faults of the trail are accepted: it is written down")
-        self.record(_ACCEPT, reason)
+        self.record(ACCEPT, reason)
 
     def _lines(self) -> Iterator[tuple[bytes, Event | None]]:
         for segment in segments(self._home.journal_dir(AUDIT)):
@@ -254,12 +213,12 @@ class Trail:
 
     def _previous(self, folder: Path, key: bytes) -> str:
         """Return the hash that the next entry goes on from: the last line's, or one that is seen not to be there."""
-        last = _hash(_end(folder, _LAST)[-1])
+        last = digest_of(_end(folder, _LAST)[-1])
         try:
             kept = self._checkpoint(key)
         except JobError:
             return ""
-        if kept is None or kept.digest == last or kept.digest in map(_hash, _end(folder, _MOST_LOOKED_BACK)):
+        if kept is None or kept.digest == last or kept.digest in map(digest_of, _end(folder, _MOST_LOOKED_BACK)):
             return last
         return kept.digest
 
@@ -297,72 +256,6 @@ class Trail:
                 file.parent.mkdir(mode=0o700, exist_ok=True)
                 _forget_passing(file.parent)
             atomic_write(file, orjson.dumps(fields))
-
-
-class _Look:
-    """Looks at the lines of a trail one after the other, and keeps what is wrong with them."""
-
-    def __init__(self, key: bytes) -> None:
-        self._key, self._mine = key, _name_of(key)
-        self._all = hashlib.sha256()
-        self.count, self.previous = 0, _hash(b"")
-        self.hashes = {self.previous}
-        self.faults: list[Fault] = []
-        self.accepted: list[Fault] = []
-        self.remarks: list[str] = []
-
-    def at(self, line: bytes, event: Event | None) -> None:
-        """Look at the next line."""
-        if not line.endswith(b"\n"):
-            self.remarks.append(f"behind line {self.count} is half a line, as a crash leaves it: it counts for nothing")
-            self._all.update(line)
-            return
-        self.count += 1
-        if (what := self._wrong(event)) is not None:
-            self.faults.append(Fault(self.count, what))
-        elif event is not None and self._accepts(event):
-            self.accepted += self.faults
-            self.faults = []
-        self._all.update(line)
-        self.previous = _hash(line)
-        self.hashes.add(self.previous)
-
-    def _wrong(self, event: Event | None) -> str | None:
-        """Say what is wrong with a line."""
-        if event is None:
-            return "was altered: it holds no entry"
-        if not isinstance(event.payload, Audited):
-            return f"is no entry but {event.kind!r}"
-        if self._accepts(event):
-            return None
-        if event.fields.get("previous") != self.previous:
-            return "does not follow the line before it: lines were removed, moved or added"
-        return self._wrong_with_seal(event, event.payload)
-
-    def _wrong_with_seal(self, event: Event, entry: Audited) -> str | None:
-        if not self._mine:
-            self._remark("no seal can be looked at: this user has no key (set XDG_CONFIG_HOME to a folder of yours)")
-            return None
-        if not entry.key:
-            return "bears no seal: its writer had no place for a key, or took it off"
-        if entry.key != self._mine:
-            return f"is sealed with another key than this user's ({entry.key}, by {entry.user!r})"
-        return None if self._is_sealed(event) else "was altered: its seal does not fit"
-
-    def _is_sealed(self, event: Event) -> bool:
-        made = _seal(self._key, _content({**event.fields, "seal": ""}))
-        return hmac.compare_digest(made.encode(), str(event.fields.get("seal")).encode())
-
-    def _accepts(self, event: Event) -> bool:
-        """Tell whether an entry accepts what lies before it, and it is that."""
-        fields = event.fields
-        if fields.get("action") != _ACCEPT or fields.get("detail") != self._all.copy().hexdigest():
-            return False
-        return bool(self._key) and self._is_sealed(event)
-
-    def _remark(self, text: str) -> None:
-        if text not in self.remarks:
-            self.remarks.append(text)
 
 
 def _end(folder: Path, most: int) -> list[bytes]:
@@ -406,19 +299,3 @@ def _forget_passing(folder: Path) -> None:
 
 def _fields(entry: Audited) -> dict[str, object]:
     return {name: value for name, value in vars(entry).items() if name != "kind"}
-
-
-def _content(fields: dict[str, object]) -> bytes:
-    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
-
-
-def _hash(line: bytes) -> str:
-    return hashlib.sha256(line).hexdigest()
-
-
-def _seal(key: bytes, content: bytes) -> str:
-    return hmac.digest(key, b"audit\n" + content, "sha256").hex()
-
-
-def _name_of(key: bytes) -> str:
-    return hashlib.sha256(b"name\n" + key).hexdigest()[:16] if key else ""
