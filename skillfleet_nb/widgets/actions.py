@@ -164,12 +164,13 @@ class Actions:
         return word if word[0].isalpha() else f"job-{word}"
 
     def _other(self) -> str | None:
-        if self.job.progress.best_program is None:
+        p = self.job.progress
+        if p.best_program is None or p.optimizer == CREATE_SKILL:
             return None
         jobs = self._fleet.jobs()
         mine = jobs[jobs.job_id == self.job.id]
         is_alike = jobs.program.isin(mine.program) & jobs.metric.isin(mine.metric) & (jobs.job_id != self.job.id)
-        tested = jobs[is_alike & jobs.test_score.notna() & (jobs.optimizer != EVALUATE)]
+        tested = jobs[is_alike & jobs.test_score.notna() & ~jobs.optimizer.isin([EVALUATE, CREATE_SKILL])]
         return None if tested.empty else str(tested.name.iloc[0])
 
     @property

@@ -22,6 +22,7 @@ from skillfleet_nb.commands.complete import offers
 from skillfleet_nb.commands.review import QuestionView
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, SkillfleetError
 from skillfleet_nb.events import JobState, StopKind
+from skillfleet_nb.widgets.actions import Actions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,8 @@ def test_a_name_that_is_taken_gets_a_number_unless_it_is_forced(tmp_path: Path) 
     job = Fleet().create_skill(KEYS, root=tmp_path, lm=writer(**other))
     assert job.result().folder == f"{first.folder}-2"
     assert "another skill's" in job.text()
+    assert [one.do for one in Actions(job).offered()] == ["score", "traces"]
+    assert Actions(job).score().score == job.result().score
     assert (tmp_path / "rotate-api-keys" / "SKILL.md").read_bytes() == before
     forced = Fleet().create_skill(KEYS, root=tmp_path, lm=writer(**other), force=True).result()
     assert forced.folder == first.folder
