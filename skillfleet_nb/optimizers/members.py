@@ -46,7 +46,15 @@ class MembersParams(OptimizerParams):
     @field_validator("settings", mode="before")
     @classmethod
     def _read(cls, settings: object) -> object:
-        return json.loads(settings) if isinstance(settings, str) else settings
+        if not isinstance(settings, str):
+            return settings
+        try:
+            return json.loads(settings)
+        except ValueError:
+            typed = '--set \'settings={"gepa": {"auto": "light"}}\''
+            raise ValueError(
+                f"parameters of members by name are JSON, in quotes where they are typed: {typed}"
+            ) from None
 
 
 @dataclass

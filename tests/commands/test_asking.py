@@ -25,12 +25,18 @@ def metric(example: Any, pred: Any, trace: Any = None) -> bool:
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Callable[[str], tuple[Fleet, list[Any]]]:
+def said() -> list[Any]:
+    """What was shown."""
+    return []
+
+
+@pytest.fixture
+def told(tmp_path: Path, said: list[Any]) -> Callable[[str], tuple[Fleet, list[Any]]]:
     rows = [dspy.Example(n=str(n), odd=bool(n % 2)).with_inputs("n") for n in range(24)]
     names = {"program": dspy.Predict("n -> odd: bool"), "train": rows, "metric": metric, "lm": offline_lm()}
 
     def tell(more: str) -> tuple[Fleet, list[Any]]:
-        fleet, said = Fleet(tmp_path / "home"), list[Any]()
+        fleet = Fleet(tmp_path / "home")
         context = Context(
             lambda _: fleet, names, lambda job, *, watch=False: job.result(), said.append, lambda _: lambda *_: None
         )
@@ -57,3 +63,12 @@ def test_a_person_is_asked_after_the_forecast(
     monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answer)
     fleet, _ = told("")
     assert (asked, len(fleet.jobs())) == (["Start? [y/N] "], jobs)
+
+
+def test_what_would_be_refused_is_not_forecast(told: Callable[[str], tuple[Fleet, list[Any]]], said: list[Any]) -> None:
+    for members, why in (("labeled_fewshot", "name two or more"), ("copro,knn_fewshot", "cannot be a member")):
+        with pytest.raises(InputError, match=why):
+            told(f"--yes --ensemble {members}")
+    with pytest.raises(InputError, match="are JSON, in quotes where they are typed"):
+        told("--yes --set settings={gepa:{auto:light}}")
+    assert not said
