@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from skillfleet_nb import targets
     from skillfleet_nb.fleet import Fleet
     from skillfleet_nb.lm.task_models import task_lm
     from skillfleet_nb.local import local_lm
@@ -40,9 +41,11 @@ __all__ = [
     "offline_lm",
     "signature_version",
     "skill_creator",
+    "targets",
     "task_lm",
 ]
 
+_ROOMS = ("targets",)
 _HOMES = {
     "BestOfN": "skillfleet_nb.programs.voting",
     "Ensemble": "skillfleet_nb.programs.voting",
@@ -65,13 +68,15 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: importing the package must cost nothing.
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, *_ROOMS])
 
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:

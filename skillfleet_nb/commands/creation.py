@@ -94,17 +94,35 @@ def _create(c: Context, a: argparse.Namespace) -> Job:
     argument("folder", metavar="FOLDER", help="the skill"),
     argument("--apply", action="store_true", help="write what was shown; a backup is kept"),
     argument("--undo", action="store_true", help="put the newest backup back"),
+    argument("--body", metavar="OPTIMISED", help="a job or program of targets.skill: take its body, and ask no model"),
     argument("--revisions", type=int, default=2, metavar="N", help="how often it is rewritten at most (2)"),
     *_ASKING,
     about=_IMPROVE,
-    examples=("skill improve skills/rotate-keys", "skill improve skills/rotate-keys --apply"),
+    examples=(
+        "skill improve skills/rotate-keys",
+        "skill improve skills/rotate-keys --apply",
+        "skill improve skills/rotate-keys --body JOB",
+    ),
 )
 def _improve(c: Context, a: argparse.Namespace) -> object:
     if a.undo:
         if a.apply:
             raise InputError("--apply and --undo: give one of them")
         return Note(f"the backup is back; what it replaced is in {seen_from_here(c.fleet.skills.undo(a.folder))}")
+    if a.body:
+        return c.fleet.skills.take_body(a.folder, _state(c, a.body), apply=a.apply)
     return c.call(c.fleet.skills.improve, a)
+
+
+def _state(c: Context, name: str) -> Any:
+    program = c.program_or_name(name)
+    if isinstance(program, str):
+        return c.fleet.programs.find(program).state
+    if not hasattr(program, "named_predictors"):
+        raise InputError(f"--body {name}: {type(program).__name__} is no program: give a job, or a program")
+    from skillfleet_nb.programs.state import dump_state
+
+    return dump_state(program)
 
 
 @command(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.offline.agent import act, is_agent
+from skillfleet_nb.offline.agent import Agent, is_agent
 from skillfleet_nb.offline.compose import composer, offered
 from skillfleet_nb.offline.evidence import LabelModel, read_manner
 from skillfleet_nb.offline.induce import ListModel, TextModel
@@ -57,6 +57,7 @@ class Learner:
         self._demos = [*self._notes.examples, *task.demos]
         self._manner = read_manner(self._prose)
         self._given = {field.name for field in self.spec.inputs} - {HINT}
+        self._agent = Agent(self.spec, self._notes, self._demos) if is_agent(self.spec) else None
         self._makers: list[tuple[str, Maker]] = []
         before: list[str] = []
         for field in self.spec.outputs:
@@ -87,8 +88,8 @@ class Learner:
         dict[str, Any]
             A value for every output field, in the order of the signature.
         """
-        if is_agent(self.spec):
-            return act(self.spec, inputs)
+        if self._agent is not None:
+            return self._agent.act(inputs)
         sources = dict(inputs)
         made: dict[str, Any] = {}
         for name, make in self._makers:

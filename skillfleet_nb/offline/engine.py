@@ -12,6 +12,7 @@ from skillfleet_nb.async_engine import AsyncEngine
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.offline.answer import Learner
 from skillfleet_nb.offline.induce import guess
+from skillfleet_nb.offline.notes import plain_task
 from skillfleet_nb.offline.prompt import Field, read_inputs, read_task
 from skillfleet_nb.offline.propose import find_proposer
 from skillfleet_nb.offline.reply import write_reply
@@ -127,7 +128,7 @@ class OfflineEngine:
             if key in self._learners:
                 self._learners.move_to_end(key)
                 return self._learners[key]
-        task = read_task(system, turns)
+        task = read_task(system, turns) or plain_task(system)
         learner = Learner(task) if task is not None else None
         with self._lock:
             self._learners[key] = learner
@@ -140,7 +141,10 @@ class OfflineEngine:
         learner = self._learner(system, turns[:-1])
         if learner is None:
             return guess(Field("answer", "", {}), {"system": system, "prompt": asked}) or "N/A"
-        inputs = read_inputs(learner.spec, asked)
+        if learner.spec.style == "plain":
+            inputs = {learner.spec.inputs[0].name: asked}
+        else:
+            inputs = read_inputs(learner.spec, asked)
         proposer = find_proposer(learner.spec)
         if proposer is not None:
             made = proposer(inputs, candidate)

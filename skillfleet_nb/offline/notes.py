@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.offline.prompt import Example
+from skillfleet_nb.offline.prompt import Example, Field, PromptSpec, PromptTask
 from skillfleet_nb.offline.text import STOP_WORDS, features, name_words, sentences, stem, words
 
 if TYPE_CHECKING:
@@ -207,6 +207,25 @@ def read_notes(text: str) -> tuple[Notes, str]:
     for begin, end in sorted(spans, reverse=True):
         text = text[:begin] + text[end:].removeprefix(".")
     return notes, re.sub(r"\n{3,}", "\n\n", text.replace(_EXAMPLES_HEAD, "")).strip()
+
+
+def plain_task(system: str) -> PromptTask | None:
+    """Read a prompt that no adapter wrote, by the notes in it; None where there are none.
+
+    Examples
+    --------
+    >>> task = plain_task('Sort. Worked examples:' + chr(10) + '- {"inputs": {"q": "hi"}, "outputs": {"a": "yo"}}')
+    >>> [field.name for field in (*task.spec.inputs, *task.spec.outputs)]
+    ['q', 'a']
+    """
+    notes, _ = read_notes(system)
+    outputs = dict.fromkeys([*notes.cues, *(name for example in notes.examples for name in example.outputs)])
+    if not outputs:
+        return None
+    asked = next((name for example in notes.examples for name in example.inputs), "prompt")
+    text = {"type": "string"}
+    answers = tuple(Field(name, "", text) for name in outputs if name != "reasoning")
+    return PromptTask(PromptSpec((Field(asked, "", text),), answers, system, "plain"), ())
 
 
 def _read_line(notes: Notes, name: str, line: re.Match[str]) -> None:

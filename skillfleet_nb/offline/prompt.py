@@ -18,7 +18,7 @@ from skillfleet_nb.offline.text import literal
 
 Schema = dict[str, Any]
 """A JSON schema; the type language of output fields."""
-Style = Literal["chat", "json", "xml"]
+Style = Literal["chat", "json", "xml", "plain"]
 
 _FIELD = re.compile(r"^(\d+)\. `(\w+)` \(", re.MULTILINE)
 _HEADER = re.compile(r"^\[\[ ## (\w+) ## \]\][ \t]*", re.MULTILINE)
@@ -62,6 +62,7 @@ class PromptSpec:
     outputs: tuple[Field, ...]
     instruction: str
     style: Style
+    """How fields are written; in a plain prompt nothing says them."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ def write_reply(values: dict[str, Any], style: Style) -> str:
     >>> write_reply({"n": 2}, "chat")
     '[[ ## n ## ]]\n2\n\n[[ ## completed ## ]]'
     """
-    if style == "json":
+    if style == "plain" and len(values) == 1:
+        return str(next(iter(values.values())))
+    if style in {"json", "plain"}:
         return json.dumps(values, ensure_ascii=False, indent=2)
     if style == "xml":
         return "\n\n".join(_xml(name, value) for name, value in values.items())

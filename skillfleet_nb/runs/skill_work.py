@@ -19,13 +19,13 @@ from skillfleet_nb.runs.spec import Budget
 from skillfleet_nb.runs.task import checked_lm
 from skillfleet_nb.skills._files import write
 from skillfleet_nb.skills.accessor import Skills
-from skillfleet_nb.skills.creator.improve import REVISIONS, Improvement, improved, undone
+from skillfleet_nb.skills.creator.improve import REVISIONS, Improvement, improved, rewritten, undone
 from skillfleet_nb.skills.creator.material import Material
 from skillfleet_nb.skills.skill import Skill
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from skillfleet_nb.skills.creator.research import Found
     from skillfleet_nb.store import Home
@@ -89,6 +89,32 @@ class SkillWork(Skills):
 
             proposal = improved(skill, revise, revisions).model_copy(update=bought())
         self._keep(proposal)
+        return proposal.applied() if apply else proposal
+
+    def take_body(
+        self, folder: Path_, state: Mapping[str, Any], *, root: Path_ = ".", apply: bool = False
+    ) -> Improvement:
+        """Give a skill the body that an optimised ``sf.targets.skill`` has; nothing is written unless `apply` says so.
+
+        Parameters
+        ----------
+        folder
+            The skill.
+        state
+            Of the program.
+        root
+            Folder in which the skill must lie, by default the working folder.
+        apply
+            Write it; what was there goes into ``.backup/``.
+
+        Raises
+        ------
+        InputError, NotFoundError
+            If there is no such skill, it lies elsewhere, or the program is another.
+        """
+        from skillfleet_nb.targets.skills import body_of, inside
+
+        proposal = rewritten(Skill.load(inside(folder, root)), body_of(state))
         return proposal.applied() if apply else proposal
 
     def undo(self, folder: Path_) -> Path:

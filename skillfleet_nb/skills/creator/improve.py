@@ -149,9 +149,26 @@ def improved(skill: Skill, revise: Revise, revisions: int = REVISIONS) -> Improv
         seen.add(last.source.text)
         if _is_about(last, skill):
             best = min(best, last, key=_rank)
+    return _between(skill, best)
+
+
+def rewritten(skill: Skill, body: str) -> Improvement:
+    """Put another body into a skill, whatever it is worth; nothing is written.
+
+    Raises
+    ------
+    InputError
+        If the skill lies in no folder.
+    """
+    if skill.folder is None:
+        raise InputError("a skill without a folder cannot be written: load it from its folder")
+    return _between(skill, skill if body.strip() == skill.body.strip() else _with_body(skill, body))
+
+
+def _between(skill: Skill, best: Skill) -> Improvement:
     before, after = _wrong(skill), _wrong(best)
     return Improvement(
-        path=str(skill.folder.resolve()), before=skill.source.text, after=best.source.text,
+        path=str((skill.folder or Path()).resolve()), before=skill.source.text, after=best.source.text,
         quality=(skill.score().score, best.score().score), findings=tuple(after),
         mended=tuple(one for one in before if one not in after),
     )  # fmt: skip
