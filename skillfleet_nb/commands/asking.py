@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 
 
@@ -15,6 +16,16 @@ def agreed(question: str) -> bool | None:
     try:
         return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
     except (EOFError, RuntimeError):  # a kernel whose front end has no place to ask in raises its own RuntimeError
+        return None
+
+
+def secret(question: str) -> str | None:
+    """Ask for a text that is not shown as it is typed; None where nobody can be asked, or nothing was typed."""
+    if not (_is_kernel() or (sys.stdin and sys.stdin.isatty())):
+        return None
+    try:
+        return getpass.getpass(f"{question}: ") or None
+    except (EOFError, RuntimeError):
         return None
 
 

@@ -35,7 +35,7 @@ or where you name it, with --home or SKILLFLEET_HOME. Jobs that others packed ar
 DB = group(
     "db",
     "the store: status, care, backup, export",
-    parts_are="status|init|trust|migrate|reset|restore|rebuild|compact|export",
+    parts_are="status|init|trust|migrate|reset|restore|rebuild|compact|export|encrypt|decrypt|unlock|lock",
     task="Keep",
     place=2,
 )
@@ -48,7 +48,7 @@ DB = group(
 )
 def _status(c: Context, a: argparse.Namespace) -> StatusView:
     del a
-    return StatusView(c.fleet.store.status())
+    return StatusView(c.fleet.store.status(), c.fleet.encryption.state().in_words)
 
 
 @command(
@@ -116,7 +116,7 @@ def _reset(c: Context, a: argparse.Namespace) -> Note:
         raise InputError(f"db reset would move {what}: --yes does it")
     report = store.reset()
     left = f"; left as they came to life: {', '.join(report.left)}" if report.left else ""
-    kept = kept_for(c.fleet.settings.keep_backups_days)
+    kept = f"{', encrypted' if store.home.is_encrypted else ''}{kept_for(c.fleet.settings.keep_backups_days)}"
     return Note(
         f"moved {_jobs(report.jobs)} to {report.backup}{kept}; db restore {report.backup.name} brings them back{left}"
     )
@@ -185,7 +185,8 @@ def _compact(c: Context, a: argparse.Namespace) -> Note:
 )
 def _export(c: Context, a: argparse.Namespace) -> Note:
     files = c.fleet.store.export(a.folder, a.format)
-    return Note("wrote " + ", ".join(str(f) for f in files))
+    clear = "; they are not encrypted, as the home is" if c.fleet.home.is_encrypted else ""
+    return Note("wrote " + ", ".join(str(f) for f in files) + clear)
 
 
 def _jobs(jobs: Sequence[str]) -> str:

@@ -283,6 +283,7 @@ class StatusView(Readable):
     """The state of the store."""
 
     status: StoreStatus
+    encryption: str
 
     def _rows(self) -> list[list[str]]:
         s = self.status
@@ -298,6 +299,7 @@ class StatusView(Readable):
             ["torn lines", f"{s.torn_lines:,}"],
             ["trash", f"{counted(s.trash_jobs, 'job')}, {amount(s.trash_bytes)}" if s.trash_jobs else "empty"],
             ["backups", ", ".join(s.backups) or "none"],
+            ["encryption", self.encryption],
             ["attach", s.attach],
         ]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.events import StopKind, Warned
+from skillfleet_nb.lm.answer_cache import keep_answers_private
 from skillfleet_nb.lm.calls import Purchases
 from skillfleet_nb.lm.everywhere import everywhere, standing_in
 from skillfleet_nb.lm.fallback import Fallbacks
@@ -26,6 +27,7 @@ from skillfleet_nb.lm.run_log import MARK, run_log
 from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import Journal, new_stream
+from skillfleet_nb.store.logs import log_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -156,6 +158,8 @@ class Session:
             yield session
 
     def __enter__(self) -> Self:
+        if self._journal is not None:
+            keep_answers_private(self._journal.home)
         self._inside.enter_context(standing_in())
         return self
 
@@ -209,7 +213,10 @@ class Session:
         if self._journal is None:
             yield
             return
-        with run_log(self._journal.path.with_name("output.log"), self.redactor) as log, dspy.context(**{MARK: log}):
+        with (
+            run_log(log_file(self._journal.home, self._journal.stream), self.redactor) as log,
+            dspy.context(**{MARK: log}),
+        ):
             yield
 
     def emit(self, *payloads: Payload, sync: bool = False) -> None:

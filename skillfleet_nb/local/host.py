@@ -50,7 +50,7 @@ class Lease:
 
     def __init__(self, home: Home, weights: Weights, threads: int, context: int) -> None:
         spec = f"{weights.path}\n{weights.fingerprint}\n{threads}\n{context}"
-        place = home.ensure().root / "engines" / hashlib.sha256(spec.encode()).hexdigest()[:16]
+        place = home.ensure().derived / "engines" / hashlib.sha256(spec.encode()).hexdigest()[:16]
         with writing(place):
             place.mkdir(parents=True, exist_ok=True)
             place.chmod(0o700)

@@ -118,7 +118,7 @@ class Drift:
         if texts is not None:
             from skillfleet_nb.lm.embed import Embedder
 
-            made = Embedder.of(self._store.home.ensure().root, progress)([*texts[0], *texts[1]])
+            made = Embedder.of(self._store.home.ensure().derived, progress)([*texts[0], *texts[1]])
             vectors = made[: len(texts[0])], made[len(texts[0]) :]
         answers = None if "output" not in kinds or sides is None else self._answers(sides, version)
 

@@ -13,7 +13,7 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import counted, expanded
 from skillfleet_nb.html import Readable, fill, join, table, text_table
 from skillfleet_nb.security import user_folder
-from skillfleet_nb.store import Trail, queries
+from skillfleet_nb.store import Encryption, Trail, queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +160,9 @@ def _day(moment: float) -> str:
 
 
 def _protected(store: Store, settings: Settings, trail: Trail) -> Iterator[tuple[str, ...]]:
-    yield "encryption", "none of its own: keep the home on an encrypted disk"
+    encryption = Encryption(store.home).state()
+    own = encryption.in_words
+    yield "encryption", own if encryption.is_encrypted else "none of its own: keep the home on an encrypted disk"
     yield "who may read the folder", _readers(store.home.root)
     yield "keys of models and of the environment", "taken out of all that is written, always"
     redact = settings.redact
@@ -194,7 +196,7 @@ def _deeds(entries: pd.DataFrame) -> Iterator[tuple[str, ...]]:
 def _exports(entries: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     for row in entries[entries.action == "export"].tail(_MOST).to_dict("records"):
         place = str(row["target"])
-        there = "sent" if "://" in place else ("yes" if Path(place).exists() else "no")
+        there = "sent" if "://" in place else ("yes, not encrypted" if Path(place).exists() else "no")
         yield f"{row['at']:{_DAY}}", str(row["user"]), str(row["detail"]), place, there
 
 

@@ -76,7 +76,7 @@ def analyse(
         expected={field: values for field, values in outputs.items() if values},
         judge=(lambda rows: judge.grade(home, store, rows, task_of(rows, program), seed)) if judge else None,
         influence=lambda rows: estimate(candidates(store, rows)),
-        cache=ArrayCache(home.root / "vectors" / "trainsets"),
+        cache=ArrayCache(home.derived / "vectors" / "trainsets"),
         seed=seed,
         **options,
     )

@@ -17,11 +17,11 @@ from skillfleet_nb.lm.tap import own_models, tapped_program
 from skillfleet_nb.runs.prepare import checked_budget
 from skillfleet_nb.runs.spec import Budget
 from skillfleet_nb.runs.task import checked_lm
-from skillfleet_nb.skills._files import write
 from skillfleet_nb.skills.accessor import Skills
 from skillfleet_nb.skills.creator.improve import REVISIONS, Improvement, improved, rewritten, undone
 from skillfleet_nb.skills.creator.material import Material
 from skillfleet_nb.skills.skill import Skill
+from skillfleet_nb.store.unlocking import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     import os
@@ -190,11 +190,11 @@ class SkillWork(Skills):
 
     def _place(self, skill: Skill) -> Path:
         name = hashlib.sha256(str((skill.folder or Path()).resolve()).encode()).hexdigest()[:16]
-        return self._home / "improvements" / f"{name}.json"
+        return self._home.root / "improvements" / f"{name}.json"
 
     def _proposal(self, skill: Skill) -> Improvement | None:
         try:
-            return Improvement.model_validate_json(self._place(skill).read_bytes())
+            return Improvement.model_validate_json(read_bytes(self._place(skill)))
         except (OSError, ValueError):
             return None
 
@@ -202,7 +202,7 @@ class SkillWork(Skills):
         place = self._place(Skill.load(proposal.path))
         self._store.home.ensure()
         place.parent.mkdir(exist_ok=True)
-        write(place, proposal.model_dump_json().encode())
+        write_bytes(self._home.root, place, proposal.model_dump_json().encode())
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class Skills:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store, self._home = store, store.home.root
+        self._store, self._home = store, store.home
 
     def index(self, root: str | Path, progress: Callable[[int, int], None] | None = None) -> SimilarityIndex:
         """Return the similarity index of the skills under `root`, kept in the home.
@@ -48,7 +48,7 @@ class Skills:
         progress
             Called as ``progress(done, total)`` while texts are embedded, after two seconds.
         """
-        return index_of(self._home, root, progress)
+        return index_of(self._home.derived, root, progress)
 
     def paths(self) -> pd.DataFrame:
         """Tell how often each way to a skill was taken, and what came of it; see ``docs/skill_creator.md``.

@@ -6,6 +6,7 @@ from skillfleet_nb.store.access import StaleWarning
 from skillfleet_nb.store.audit import Trail
 from skillfleet_nb.store.audit_verification import Verified
 from skillfleet_nb.store.datafiles import read_examples
+from skillfleet_nb.store.encryption import Encrypted, Encryption, EncryptionState
 from skillfleet_nb.store.home import Home
 from skillfleet_nb.store.journal import Follower, Journal, follow, is_alive, new_stream
 from skillfleet_nb.store.program_states import load_program, save_program
@@ -16,6 +17,9 @@ from skillfleet_nb.store.store import Store
 
 __all__ = [
     "CompactReport",
+    "Encrypted",
+    "Encryption",
+    "EncryptionState",
     "Event",
     "FoldReport",
     "Follower",

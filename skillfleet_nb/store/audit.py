@@ -44,7 +44,7 @@ from skillfleet_nb.store.journal import Journal
 from skillfleet_nb.store.people import person
 from skillfleet_nb.store.redacting import redactor_of
 from skillfleet_nb.store.requests import encodable
-from skillfleet_nb.store.segment_reader import raw_lines
+from skillfleet_nb.store.segment_reader import last_lines, raw_lines
 from skillfleet_nb.store.segments import place, seed, segments
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ if TYPE_CHECKING:
 Action = Literal[
     "job.start", "job.resume", "job.cancel", "job.delete", "job.restore", "job.erase", "trash.empty",
     "program.register", "program.promote", "export", "import", "home.compact", "home.reset", "home.restore",
-    "audit.accept",
+    "home.encrypt", "home.rotate", "home.decrypt", "audit.accept",
 ]  # fmt: skip
 """What is done to a home otherwise than by request to a server."""
 
 _WAIT_S = 10.0  # for others who write to the trail at this moment
 _LONGEST = 400  # characters of a text of an entry
-_LAST = 8 * 1024  # bytes in which the last line lies: no entry is longer
+_LAST = 16 * 1024  # bytes in which the last line lies: no entry is longer
 _MOST_LOOKED_BACK = 1 << 20  # bytes at the end of the trail among which a checkpoint's line is looked for
 _NOW_AND_THEN = 64  # new homes
 _WIDEST = 80
@@ -263,11 +263,7 @@ def _end(folder: Path, most: int) -> list[bytes]:
     lines: list[bytes] = []
     size = 0
     for segment in reversed(segments(folder)):
-        with segment.path.open("rb") as file:
-            start = max(0, segment.size - most)
-            file.seek(start)
-            pieces = file.read().split(b"\n")
-        lines = [piece + b"\n" for piece in pieces[1 if start else 0 : -1]] + lines
+        lines = last_lines(segment, most) + lines
         size += segment.size
         if lines and size >= most:
             break

@@ -13,11 +13,15 @@ from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.events import AUDIT
 from skillfleet_nb.format import expanded
 from skillfleet_nb.messages import as_typed
+from skillfleet_nb.store.cipher import key_needed
 from skillfleet_nb.store.home import ASIDE, is_stream, writing
 from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.records import ResetReport
+from skillfleet_nb.store.unlocking import cipher_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from skillfleet_nb.store.home import Home
 
 
@@ -98,6 +102,8 @@ def find(home: Home, name: str | Path) -> Path:
 def copy_back(home: Home, folder: Path) -> ResetReport:
     """Copy the jobs and programs of a backup into a home, but for those it has already."""
     copied, left = [], []
+    cipher = cipher_of(home.root)
+    _refuse_other_keys(folder, frozenset() if cipher is None else cipher.keys.keys())
     with writing(home.root):
         for source in sorted([*(folder / "programs").glob("*.json"), *(folder / "blobs").glob("*.*")]):
             if source.is_symlink():
@@ -113,6 +119,16 @@ def copy_back(home: Home, folder: Path) -> ResetReport:
                 _copy(folder / "journal" / stream, target)
                 copied.append(stream)
     return ResetReport(folder, tuple(copied), sum(size(home.journal / s) for s in copied), tuple(left))
+
+
+def _refuse_other_keys(folder: Path, keys: Collection[str]) -> None:
+    for part in ("journal", "programs", "blobs"):
+        for file in (folder / part).rglob("*"):
+            if file.is_file() and (key := key_needed(file)) is not None and key not in keys:
+                raise InputError(
+                    f"backup '{folder}' is encrypted with a key that this home does not have (in '{file.name}'): bring "
+                    "it back in the home it was made in, decrypt that, and restore its files here."
+                )
 
 
 def _links(folder: str, names: list[str]) -> list[str]:

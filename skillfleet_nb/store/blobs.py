@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb import blobs
 from skillfleet_nb.blobs import Blob, Reference, references
 from skillfleet_nb.errors import NotFoundError
-from skillfleet_nb.store.home import atomic_write, writing
+from skillfleet_nb.store.home import writing
+from skillfleet_nb.store.unlocking import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,7 @@ class Blobs:
                 return
             self._home.ensure()
             path.parent.mkdir(exist_ok=True)
-            atomic_write(path, blob.data)
+            write_bytes(self._home.root, path, blob.data)
 
     def taken_out(self, text: bytes) -> bytes:
         """Put references in the place of the data in a text, and keep it."""
@@ -68,7 +69,7 @@ class Blobs:
     def read(self, reference: Reference) -> bytes | None:
         """Return what a reference stands for; None where it is gone, or is not what it was."""
         for path in self.folder.glob(f"{reference.digest}.*"):
-            data = path.read_bytes()
+            data = read_bytes(path)
             if hashlib.sha256(data).hexdigest() == reference.digest:
                 return data
         return None
@@ -89,7 +90,7 @@ class Blobs:
             raise NotFoundError(
                 f"{what} {wanted[:_LONGEST_NAME]!r}: give a reference, or its hash, as `lm_calls.prompt` tells them"
             )
-        data = files[0].read_bytes()
+        data = read_bytes(files[0])
         return Blob(named[0].type if named else blobs.type_of(data), data)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, zip_longest
@@ -20,19 +20,21 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.store import parquet
-from skillfleet_nb.store.home import ASIDE, writing
+from skillfleet_nb.store.home import ASIDE, sync_folder, writing
 from skillfleet_nb.store.journal import is_alive
 from skillfleet_nb.store.line_reader import LineReader
 from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.records import CompactReport
 from skillfleet_nb.store.segment_reader import raw_lines
 from skillfleet_nb.store.segments import Segment, bytes_on_disk, files, seed, segments
+from skillfleet_nb.store.unlocking import cipher_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from skillfleet_nb.config import Settings
+    from skillfleet_nb.store.cipher import Cipher
     from skillfleet_nb.store.home import Home
 
 _HALF_DONE = ".compacting-"
@@ -110,19 +112,40 @@ def _plan(home: Home, finished: Iterable[tuple[str, datetime]], settings: Settin
 
 
 def _compact_job(home: Home, step: _Step) -> None:
-    folder = home.journal / step.job_id
+    cipher = cipher_of(home.root)
     for segment in step.segments:
-        new = segment.as_compacted(hashed=step.hashed)
-        temporary = folder / f"{_HALF_DONE}{os.urandom(4).hex()}"
-        try:
-            with writing(folder):
-                parquet.write(temporary, _lines(segment, hashed=step.hashed), seed(segment.path))
-            _compare(segment, new._replace(path=temporary))
-            with locked(folder / "alive.lock", shared=True), writing(folder):
-                temporary.replace(new.path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        _remove(segment)
+        with (
+            compacted(segment, cipher, hashed=step.hashed) as put_in_place,
+            locked(segment.path.with_name("alive.lock"), shared=True),
+        ):
+            put_in_place()
+
+
+@contextmanager
+def compacted(segment: Segment, cipher: Cipher | None, *, hashed: bool) -> Iterator[Callable[[], None]]:
+    """Write the compacted form of a segment, encrypted with a `cipher`; call what is yielded to put it in its place.
+
+    Raises
+    ------
+    HomeError
+        If the home cannot be written, or a file read back differs.
+    """
+    folder, new = segment.path.parent, segment.as_compacted(hashed=hashed)
+    temporary = folder / f"{_HALF_DONE}{os.urandom(4).hex()}"
+
+    def put_in_place() -> None:
+        with writing(folder):
+            temporary.replace(new.path)
+        if segment.path != new.path:
+            _remove(segment)
+
+    try:
+        with writing(folder):
+            parquet.write(temporary, _lines(segment, hashed=hashed), seed(segment.path), cipher)
+        _compare(segment, new._replace(path=temporary))
+        yield put_in_place
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _lines(segment: Segment, *, hashed: bool) -> Iterator[tuple[bytes, int]]:
@@ -148,18 +171,9 @@ def _compare(old: Segment, new: Segment) -> None:
 
 def _remove(segment: Segment) -> None:
     """Remove a form that has been replaced, once what replaced it is sure to be on disk."""
-    _sync_folder(segment.path.parent)
+    sync_folder(segment.path.parent)
     with suppress(FileNotFoundError, PermissionError):  # a reader on Windows has it open: the next compaction tidies
         segment.path.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(PermissionError):  # Windows cannot open folders, and needs not
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def _drop(home: Home, step: _Step) -> None:
@@ -181,13 +195,18 @@ def _tidy(home: Home) -> None:
             continue
         if not folder.is_dir():
             continue
-        for half_done in folder.glob(f"{_HALF_DONE}*"):
-            half_done.unlink(missing_ok=True)
-        for _, forms in groupby(files(folder), key=lambda segment: segment.name):
-            *old, new = forms
-            for segment in old:
-                _compare(segment, new)
-                _remove(segment)
+        tidy(folder)
+
+
+def tidy(folder: Path) -> None:
+    """Clear away what a compaction that died has left of a stream."""
+    for half_done in folder.glob(f"{_HALF_DONE}*"):
+        half_done.unlink(missing_ok=True)
+    for _, forms in groupby(files(folder), key=lambda segment: segment.name):
+        *old, new = forms
+        for segment in old:
+            _compare(segment, new)
+            _remove(segment)
 
 
 def _bytes(home: Home, steps: Iterable[_Step]) -> int:

@@ -22,6 +22,7 @@ from skillfleet_nb.store.connections import Bounds, lend
 from skillfleet_nb.store.guard import one_line
 from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.locks import Busy, HeldByOtherProgram, acquire, locked, prove
+from skillfleet_nb.store.unlocking import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +72,7 @@ class Database:
         """Lend a connection with nothing attached, locked down to the database and what is `allowed`."""
         path = self._home.database
         files = (path, *(path.with_name(path.name + ending) for ending in (".wal", ".wal.checkpoint", ".wal.recovery")))
-        return lend(self._home.root / "tmp", Bounds(allowed, files) if allowed else None)
+        return lend(self._home.derived / "tmp", Bounds(allowed, files) if allowed else None)
 
     @contextmanager
     def reading(self, con: duckdb.DuckDBPyConnection, wait_s: float) -> Iterator[None]:
@@ -127,9 +128,9 @@ class Database:
         HomeError
             If a newer version made the database.
         """
-        path = self._home.database
         prove(self._home.root)
         with self._exclusive(wait_s):
+            path = self._home.database  # with the lock held: the home may just have been encrypted
             if not path.exists():
                 _wal(path).unlink(missing_ok=True)  # of a database that somebody deleted
             try:
@@ -159,7 +160,9 @@ class Database:
         """Copy the database's files into a folder; raises `Busy` if a writer kept the lock."""
         with self._shared(wait_s), writing(folder):
             for file in (self._home.database, _wal(self._home.database)):
-                if file.exists():
+                if file.exists() and self._home.is_encrypted:
+                    write_bytes(self._home.root, folder / file.name, file.read_bytes())
+                elif file.exists():
                     shutil.copy2(file, folder)
 
     @contextmanager

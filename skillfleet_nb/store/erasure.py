@@ -17,8 +17,9 @@ from skillfleet_nb.events import AUDIT
 from skillfleet_nb.format import counted
 from skillfleet_nb.store import trash
 from skillfleet_nb.store.audit import Trail
-from skillfleet_nb.store.home import ASIDE, writing
+from skillfleet_nb.store.home import ASIDE, DATABASE, writing
 from skillfleet_nb.store.locks import locked
+from skillfleet_nb.store.logs import forget_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -69,7 +70,7 @@ def would_erase(home: Home, job_id: str, name: str) -> Erased:
     backups = sorted(home.backups.iterdir()) if home.backups.is_dir() else []
     places = [home.journal / job_id, home.trash / job_id, *(backup / "journal" / job_id for backup in backups)]
     folders = tuple(place for place in places if place.is_dir())
-    databases = [file for backup in backups for file in backup.glob(f"{home.database.name}*")]
+    databases = [file for backup in backups for file in backup.glob(f"{DATABASE}*")]
     files = (*_only_its_own(home, backups, folders), *databases)
     digest, size = hashlib.sha256(), 0
     for file in _all(folders, files):
@@ -99,6 +100,7 @@ def erase(home: Home, doomed: Erased) -> None:
         for folder in doomed.folders:
             if folder != own:
                 shutil.rmtree(folder)
+        forget_log(home, doomed.job_id)
         if own in doomed.folders:
             aside = home.journal / f"{ASIDE}{os.urandom(4).hex()}"
             with locked(own / "alive.lock"):

@@ -19,8 +19,14 @@ from skillfleet_nb.security import stamp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FORMAT = 1
-"""Version of the layout of a home; raised only when older versions could not read it."""
+FORMAT, ENCRYPTED_FORMAT = 1, 2
+"""Version of the layout of a home, and of an encrypted one; raised only when older versions could not read it."""
+
+KEY_FILE = "encryption.json"
+"""The file that holds the wrapped keys of an encrypted home."""
+
+DATABASE = "fleet.duckdb"
+"""What the database is called."""
 
 ASIDE = ".aside-"
 """How a folder of the journal is called that is not a stream yet, or no longer."""
@@ -162,9 +168,29 @@ class Home:
         return self.root / "blobs"
 
     @property
+    def is_encrypted(self) -> bool:
+        """Whether what is written to it is encrypted, or was; see `Encryption`."""
+        return (self.root / KEY_FILE).exists()
+
+    @property
+    def derived(self) -> Path:
+        """Where what can be made anew lies as it is: the home, or of an encrypted one a folder in memory.
+
+        Raises
+        ------
+        HomeError
+            If the home is encrypted and locked.
+        """
+        if not self.is_encrypted:
+            return self.root
+        from skillfleet_nb.store.unlocking import unlocked
+
+        return unlocked(self.root).folder
+
+    @property
     def database(self) -> Path:
-        """The query side, which can be deleted at any time."""
-        return self.root / "fleet.duckdb"
+        """The query side, which can be deleted at any time; raises as `derived` does."""
+        return self.derived / DATABASE
 
     @property
     def lock(self) -> Path:
@@ -248,10 +274,15 @@ class Home:
             ) from error
         if not text.isdigit():
             raise HomeError(f"home '{self.root}' has an unreadable format marker {text[:20]!r}: it should be {FORMAT}.")
-        if int(text) > FORMAT:
+        if int(text) > ENCRYPTED_FORMAT:
             raise HomeError(
-                f"home '{self.root}' has format {text}, this version knows up to {FORMAT}: "
+                f"home '{self.root}' has format {text}, this version knows up to {ENCRYPTED_FORMAT}: "
                 "upgrade skillfleet-nb, or set SKILLFLEET_HOME to another folder."
+            )
+        if int(text) == ENCRYPTED_FORMAT and not self.is_encrypted:
+            raise HomeError(
+                f"home '{self.root}' is encrypted, and lacks {KEY_FILE}, without which nothing of it can be read: put "
+                "a copy of that file in its place, from a backup of the home."
             )
 
 
@@ -276,6 +307,16 @@ def refusal(place: Path, error: OSError) -> UnwritableError:
     full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     advice = "free some space" if error.errno in full else "make it writable, or set SKILLFLEET_HOME elsewhere"
     return UnwritableError(f"cannot write '{place}': {error.strerror or error}; {advice}.")
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on disk."""
+    with suppress(PermissionError):  # Windows cannot open folders, and needs not
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def atomic_write(path: Path, data: bytes) -> None:

@@ -37,7 +37,8 @@ from skillfleet_nb.store.locks import Busy, acquire, prove
 from skillfleet_nb.store.redacting import redactor_of
 from skillfleet_nb.store.requests import encodable
 from skillfleet_nb.store.segment_reader import last_seq, read
-from skillfleet_nb.store.segments import format_line, is_whole, place, seed, segments
+from skillfleet_nb.store.segments import format_line, is_whole, label, place, seed, segments
+from skillfleet_nb.store.unlocking import cipher_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -162,6 +163,8 @@ class Journal:
             self.path = folder / f"{number:06d}.jsonl"
             how = os.O_APPEND if joined else os.O_CREAT | os.O_EXCL
             self._seed = seed(self.path)
+            cipher = cipher_of(home.root)  # with the lock held: whoever encrypts the home takes it first
+            self._encrypted = None if cipher is None else cipher.lines(label(self.path)).encrypted
             with writing(self.path):
                 self._fd = os.open(self.path, os.O_WRONLY | how | getattr(os, "O_CLOEXEC", 0), 0o666)
             self._end: int | None = None  # of the file, where that is sure
@@ -332,7 +335,8 @@ class Journal:
         self._end = None  # until all is written: an interrupt may come at any moment
         lines, end = [], start
         for seq, (at, kind, body) in enumerate(events, self._seq + 1):
-            lines.append(format_line(seq, at, kind, body, place(self._seed, end)))
+            line = format_line(seq, at, kind, body, place(self._seed, end))
+            lines.append(line if self._encrypted is None else self._encrypted(line))
             end += len(lines[-1])
         data = b"".join(lines)
         # counted before it is written: an interrupt between the two leaves a gap, never a number used twice

@@ -31,17 +31,22 @@ class LineReader:
     earlier
         Yields the lines before the first that is read, each with the offset behind it; asked only where that does
         not lie where it was written.
+    offset
+        Of the first line that is read.  A line may take more room in its file than it has bytes: it was encrypted.
     """
 
-    def __init__(self, seed: int, earlier: Callable[[], Iterable[tuple[bytes, int]]] | None = None) -> None:
+    def __init__(
+        self, seed: int, earlier: Callable[[], Iterable[tuple[bytes, int]]] | None = None, offset: int = 0
+    ) -> None:
         self._seed = seed
         self._earlier = earlier
+        self._behind = offset  # the last line that was read
         self._moved = 0  # from where lines are to where they were written
         self._seq = self._end = 0  # of the last event; the offset behind it where it was written
 
     def event(self, line: bytes, end: int) -> Event | None:
         """Read the next line, which ends at an offset; None where it holds no event, or one that was read already."""
-        start = end - len(line)
+        start, self._behind = self._behind, end
         event = read_event(line, place(self._seed, start + self._moved)) or self._moved_event(line, start)
         if event is None or (self._moved and event.seq <= self._seq and is_sealed(line)):
             return None
@@ -54,8 +59,10 @@ class LineReader:
             return None
         if not self._seq and self._earlier is not None:
             earlier, self._earlier = self._earlier, None
+            behind, self._behind = self._behind, 0
             for before in earlier():
                 self.event(*before)
+            self._behind = behind
         wanted, event = sealed_place(line), read_event(line)
         if wanted is None or event is None or not self._seq:  # without a sound line before it: of another segment
             return None

@@ -8,18 +8,21 @@ behind the line in the file its writer made.
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
 from skillfleet_nb.envelope import Event, is_sealed, read_event, unsealed
 from skillfleet_nb.errors import HomeError
+from skillfleet_nb.store.cipher import UnreadableError, is_encrypted
 from skillfleet_nb.store.line_reader import LineReader
 from skillfleet_nb.store.segments import format_line, place
 from skillfleet_nb.store.segments import seed as seed_of
+from skillfleet_nb.store.unlocking import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from skillfleet_nb.store.cipher import Cipher
     from skillfleet_nb.store.segments import Segment
 
 _GROUP_ROWS, _GROUP_BYTES = 10_000, 8 << 20  # bound the memory that reading and writing take
@@ -42,19 +46,28 @@ class _DamagedError(Exception):
     """The file's content is not what was written."""
 
 
-def write(path: Path, lines: Iterable[tuple[bytes, int]], seed: int) -> None:
+def write(path: Path, lines: Iterable[tuple[bytes, int]], seed: int, cipher: Cipher | None = None) -> None:
     """Write lines, each with the offset behind it, to a new file, and wait until it is on disk.
 
-    `seed` is the segment's, from :func:`~skillfleet_nb.store.segments.seed`.
+    `seed` is the segment's, from :func:`~skillfleet_nb.store.segments.seed`; with a `cipher` the file is encrypted.
     """
+    with path.open("xb") as file:
+        if cipher is None:
+            _write(file, lines, seed)
+        else:
+            whole = io.BytesIO()
+            _write(whole, lines, seed)
+            file.write(cipher.encrypted(whole.getvalue()))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write(file: IO[bytes], lines: Iterable[tuple[bytes, int]], seed: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema()
-    with (
-        path.open("xb") as file,
-        pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
-    ):
+    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
         reader = LineReader(seed)
         for group in _groups(lines):
             rows = [_row(line, end, reader.event(line, end)) for line, end in group]
@@ -62,14 +75,11 @@ def write(path: Path, lines: Iterable[tuple[bytes, int]], seed: int) -> None:
                 pa.array(values, field.type) for field, values in zip(schema, zip(*rows, strict=True), strict=True)
             ]
             writer.write_table(pa.table(columns, schema=schema), row_group_size=len(rows))
-        writer.close()
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def read(segment: Segment, offset: int) -> Iterator[tuple[Event | None, int, bool, bool]]:
     """Yield the lines behind `offset`, and whether each carried a checksum; what is damaged counts as one without."""
-    here = seed_of(segment.path)
+    here, start = seed_of(segment.path), offset
     try:
         for seq, at, kind, payload, raw, end, seal in _rows(segment.path, offset):
             if raw is None and seq is not None and kind is not None and payload is not None:
@@ -78,8 +88,9 @@ def read(segment: Segment, offset: int) -> Iterator[tuple[Event | None, int, boo
                 line = raw or b""
                 whole = line.endswith(b"\n")
                 # a line that was an event as it was written may have been moved before
-                where = None if seq is not None else place(here, end - len(line))
+                where = None if seq is not None else place(here, start)
                 yield read_event(line, where) if whole else None, end, whole, is_sealed(line)
+            start = end
     except _DamagedError:
         yield None, segment.size, True, False
 
@@ -103,7 +114,11 @@ def last_seq(path: Path) -> int:
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.read_metadata(path)
+        source = _source(path)
+    except _DamagedError as damage:
+        raise _refusal(path, damage) from damage
+    try:
+        metadata = pq.read_metadata(source)
     except (pa.ArrowException, OSError) as error:
         raise _refusal(path, error) from error
     statistics = [metadata.row_group(n).column(0).statistics for n in range(metadata.num_row_groups)]
@@ -184,8 +199,9 @@ def _rows(path: Path, offset: int) -> Iterator[_Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    source = _source(path)
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
             for number in range(file.num_row_groups):
                 ends = file.metadata.row_group(number).column(5).statistics
                 if ends is None:
@@ -206,6 +222,16 @@ def _rows(path: Path, offset: int) -> Iterator[_Row]:
         if getattr(error, "errno", None):  # the disk or its rights, not the content
             raise HomeError(f"cannot read '{path}': {error}; make it readable.") from error
         raise _DamagedError(str(error)) from error
+
+
+def _source(path: Path) -> Any:
+    """Return what Parquet is read from: the file, or of an encrypted one its content; raises as `read_bytes` does."""
+    import pyarrow as pa
+
+    try:
+        return pa.BufferReader(read_bytes(path)) if is_encrypted(path) else path
+    except UnreadableError as damage:
+        raise _DamagedError(str(damage)) from damage
 
 
 def _refusal(path: Path, error: Exception) -> HomeError:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import NotFoundError, unknown
 from skillfleet_nb.store.blobs import Blobs
-from skillfleet_nb.store.home import atomic_write, writing
+from skillfleet_nb.store.home import writing
 from skillfleet_nb.store.redacting import redactor_of
+from skillfleet_nb.store.unlocking import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from skillfleet_nb.store.home import Home
@@ -56,7 +57,7 @@ def save_program(home: Home, state: dict[str, Any]) -> str:
     if not path.exists():
         with writing(path):
             path.parent.mkdir(exist_ok=True)
-            atomic_write(path, canonical)
+            write_bytes(home.root, path, canonical)
     return program_id
 
 
@@ -72,7 +73,7 @@ def load_program(home: Home, program_id: str) -> dict[str, Any]:
     if not _ID.fullmatch(program_id) or not path.is_file():
         names = (p.stem for p in home.programs_dir.glob("*.json")) if home.programs_dir.is_dir() else ()
         raise unknown("program", program_id, names, hint="`select program_id from programs` lists them.")
-    data = path.read_bytes()
+    data = read_bytes(path)
     if hashlib.sha256(data).hexdigest()[:16] != program_id:
         raise NotFoundError(f"program {program_id!r} is damaged: '{path}' does not match its hash. Delete the file.")
     state: dict[str, Any] = json.loads(Blobs(home).put_back(data.decode()))

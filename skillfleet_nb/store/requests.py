@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
+from skillfleet_nb.store.cipher import is_line, lines_of
 from skillfleet_nb.store.home import writing
+from skillfleet_nb.store.segments import label
+from skillfleet_nb.store.unlocking import cipher_for, cipher_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from skillfleet_nb.store.home import Home
 
 
@@ -32,6 +37,8 @@ def request(home: Home, stream: str, command: str, **body: str) -> None:
     """
     path = home.ensure().journal_dir(stream) / "control.jsonl"
     line = _line({"at": datetime.now(UTC), "command": command, **({"body": encodable(body)} if body else {})})
+    if (cipher := cipher_of(home.root)) is not None:
+        line = cipher.lines(label(path)).encrypted_evenly(line)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -45,11 +52,11 @@ def read_requests(home: Home, stream: str) -> list[Request]:
     """Return what was asked of a stream's writer, oldest first."""
     path = home.journal_dir(stream) / "control.jsonl"
     try:
-        lines = path.read_bytes().splitlines()
+        lines = lines_of(path.read_bytes())
     except FileNotFoundError:
         return []
     requests = []
-    for line in lines:
+    for line in _decrypted(path, lines):
         try:
             raw = orjson.loads(line)
             body = {str(name): str(value) for name, value in raw.get("body", {}).items()}
@@ -70,12 +77,20 @@ def clear_text(home: Home, stream: str) -> None:
         If the home cannot be written.
     """
     path = home.journal_dir(stream) / "control.jsonl"
+    cipher = cipher_of(home.root)
+    encrypted = None if cipher is None else cipher.lines(label(path)).encrypted_evenly
     with writing(path), path.open("r+b", buffering=0) as file:
-        at = 0
-        for line in file.readall().splitlines(keepends=True):
-            if (cleared := _cleared(line)) != line:
-                os.pwrite(file.fileno(), cleared, at)
+        at, lines = 0, lines_of(file.readall())
+        for line, plain in zip(lines, _decrypted(path, lines), strict=True):
+            if (cleared := _cleared(plain)) != plain:
+                os.pwrite(file.fileno(), cleared if encrypted is None or plain is line else encrypted(cleared), at)
             at += len(line)
+
+
+def _decrypted(path: Path, lines: list[bytes]) -> list[bytes]:
+    if not any(map(is_line, lines)):
+        return lines
+    return list(map(cipher_for(path).lines(label(path)).decrypted, lines))
 
 
 def _cleared(line: bytes) -> bytes:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.envelope import is_sealed, read_event
 from skillfleet_nb.errors import HomeError
-from skillfleet_nb.store import parquet
+from skillfleet_nb.store import cipher, parquet
 from skillfleet_nb.store.line_reader import LineReader
-from skillfleet_nb.store.segments import Line, place, seed, segments
+from skillfleet_nb.store.segments import Line, label, place, seed, segments
+from skillfleet_nb.store.unlocking import cipher_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,11 +54,33 @@ def raw_lines(segment: Segment) -> Iterator[tuple[bytes, int]]:
     if segment.compacted:
         yield from parquet.raw_lines(segment.path)
         return
-    end = 0
+    for line, end, _ in _plain_lines(segment, 0):
+        yield line, end
+
+
+def last_lines(segment: Segment, most: int) -> list[bytes]:
+    """Return the whole lines of a segment that lie within so many bytes of its end.
+
+    Raises
+    ------
+    HomeError
+        If a compacted file is damaged.
+    """
+    start = max(0, segment.size - most)
+    if segment.compacted:
+        lines, before = [], 0
+        for line, end in raw_lines(segment):
+            if before >= start and line.endswith(b"\n"):
+                lines.append(line)
+            before = end
+        return lines
     with segment.path.open("rb") as file:
-        for line in file:
-            end += len(line)
-            yield line, end
+        file.seek(start)
+        pieces = file.read().split(b"\n")
+    lines = [piece + b"\n" for piece in pieces[1 if start else 0 : -1]]
+    if any(map(cipher.is_line, lines)):
+        return list(map(cipher_for(segment.path).lines(label(segment.path)).decrypted, lines))
+    return lines
 
 
 def last_seq(stream: Sequence[Segment]) -> int:
@@ -116,14 +139,25 @@ def _lines(segment: Segment, offset: int) -> Iterator[tuple[Event | None, int, b
 
 
 def _read_plain(segment: Segment, offset: int) -> Iterator[tuple[Event | None, int, bool, bool]]:
-    reader = LineReader(seed(segment.path), lambda: takewhile(lambda line: line[1] <= offset, raw_lines(segment)))
-    end = offset
+    def earlier() -> Iterator[tuple[bytes, int]]:
+        return takewhile(lambda line: line[1] <= offset, raw_lines(segment))
+
+    reader = LineReader(seed(segment.path), earlier, offset)
+    for line, end, whole in _plain_lines(segment, offset):
+        yield reader.event(line, end) if whole else None, end, whole, is_sealed(line)
+
+
+def _plain_lines(segment: Segment, offset: int) -> Iterator[tuple[bytes, int, bool]]:
+    """Yield the lines of a file as its writer left it, decrypted, each with the offset behind it there."""
+    end, decrypted = offset, None
     with segment.path.open("rb") as file:
         file.seek(offset)
         for line in file:
             end += len(line)
-            whole = line.endswith(b"\n")
-            yield reader.event(line, end) if whole else None, end, whole, is_sealed(line)
+            if line.startswith(cipher.LINES):
+                decrypted = decrypted or cipher_for(segment.path).lines(label(segment.path)).decrypted
+                line = decrypted(line)  # noqa: PLW2901  which is the same one
+            yield line, end, line.endswith(b"\n")
 
 
 def _last_seq_plain(segment: Segment) -> int:
@@ -138,7 +172,11 @@ def _last_seq_plain(segment: Segment) -> int:
             if len(lines) > 1 or start == 0:  # the first piece may be the end of a longer line
                 break
             block *= 4
-    event = read_event(lines[-1] + b"\n", place(here, end - len(torn) - len(lines[-1]) - 1)) if lines else None
+    last = lines[-1] + b"\n" if lines else b""
+    where = place(here, end - len(torn) - len(last))
+    if cipher.is_line(last):
+        last = cipher_for(segment.path).lines(label(segment.path)).decrypted(last)
+    event = read_event(last, where) if lines else None
     if event is not None:
         return event.seq
     return max((event.seq for event, *_ in _read_plain(segment, 0) if event is not None), default=0)

@@ -65,7 +65,12 @@ class Segment(NamedTuple):
 
 def seed(path: Path) -> int:
     """Return what stands for a segment, in any form, in the checksums of its lines."""
-    return crc32(f"{path.parent.name}/{path.name.partition('.')[0]}".encode())
+    return crc32(label(path).encode())
+
+
+def label(path: Path) -> str:
+    """Return what stands for a segment, in any form, where its lines are encrypted."""
+    return f"{path.parent.name}/{path.name.partition('.')[0]}"
 
 
 def place(seed: int, offset: int) -> int:

@@ -16,6 +16,7 @@ from skillfleet_nb.store.access import READ_WAIT_S, Access
 from skillfleet_nb.store.audit import Trail
 from skillfleet_nb.store.connections import Allowed
 from skillfleet_nb.store.database import is_damage, quoted
+from skillfleet_nb.store.encryption import copied_back
 from skillfleet_nb.store.fold import scan, unfolded
 from skillfleet_nb.store.frames import frame_of
 from skillfleet_nb.store.home import writing
@@ -350,7 +351,7 @@ class Store:
         folder = backups.find(self.home, backup)
         self.home.ensure()
         with self._alone():
-            report = backups.copy_back(self.home, folder)
+            report = copied_back(self.home, folder)
         Trail(self.home).record("home.restore", str(folder), f"{counted(len(report.jobs), 'job')}")
         return report
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.store.home import atomic_write, writing
 from skillfleet_nb.store.journal import is_alive
 from skillfleet_nb.store.locks import Busy, acquire
+from skillfleet_nb.store.unlocking import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def write(home: Home, stream: str, data: bytes) -> None:
     place = folder(home)
     with writing(place):
         place.mkdir(mode=0o700, exist_ok=True)
-        atomic_write(place / f"{stream}{_WAITS}", data)
+        write_bytes(home.root, place / f"{stream}{_WAITS}", data)
 
 
 def waiting(home: Home) -> Iterator[tuple[str, Path, int]]:

@@ -15,9 +15,13 @@ import orjson
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.store import parquet
 from skillfleet_nb.store.backups import size
-from skillfleet_nb.store.home import atomic_write, writing
+from skillfleet_nb.store.cipher import is_encrypted, lines_of
+from skillfleet_nb.store.home import DATABASE, writing
 from skillfleet_nb.store.locks import Busy, locked
+from skillfleet_nb.store.logs import forget_log
+from skillfleet_nb.store.segments import label
 from skillfleet_nb.store.tickets import is_lent, is_queued
+from skillfleet_nb.store.unlocking import cipher_for, read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -56,7 +60,7 @@ def put(home: Home, job_id: str, name: str) -> Deleted:
         raise JobError(f"job {name!r} waits in the queue: cancel it, or wait until it ends.")
     with writing(home.trash):
         home.trash.mkdir(exist_ok=True)
-        atomic_write(home.trash / f"{job_id}.json", orjson.dumps(asdict(entry)))
+        write_bytes(home.root, home.trash / f"{job_id}.json", orjson.dumps(asdict(entry)))
         try:
             with locked(place / "alive.lock"):
                 place.rename(home.trash / job_id)
@@ -86,7 +90,7 @@ def deleted(home: Home) -> list[Deleted]:
         Deleted(**{**entry, "at": datetime.fromisoformat(entry["at"])})
         for file in home.trash.glob("*.json")
         if (home.trash / file.stem).is_dir()
-        for entry in [orjson.loads(file.read_bytes())]
+        for entry in [orjson.loads(read_bytes(file))]
     ]
     return sorted(entries, key=lambda one: one.at, reverse=True)
 
@@ -126,6 +130,7 @@ def empty(home: Home, doomed: Emptied) -> None:
     with writing(home.trash):
         for one in doomed.jobs:
             (home.trash / f"{one.job_id}.json").unlink(missing_ok=True)
+            forget_log(home, one.job_id)
         for folder in home.trash.iterdir() if home.trash.is_dir() else ():
             if folder.is_dir() and not (home.trash / f"{folder.name}.json").exists():
                 shutil.rmtree(folder)
@@ -150,7 +155,7 @@ def _unreferenced(home: Home, jobs: Collection[Deleted]) -> list[Path]:
 def files_but(home: Home, apart: Collection[Path]) -> Iterator[Path]:
     """Yield the files of a home but its database, and those that are, or lie in, what is set apart."""
     for place in home.root.iterdir():
-        if place.name.startswith(home.database.name):
+        if place.name.startswith(DATABASE):
             continue
         for file in [place] if place.is_file() else place.rglob("*"):
             if file.is_file() and not (file in apart or any(folder in apart for folder in file.parents)):
@@ -162,5 +167,8 @@ def texts_of(file: Path) -> Iterator[bytes]:
     with suppress(FileNotFoundError):
         if file.suffix == ".parquet":
             yield from (line for line, _ in parquet.raw_lines(file))
+        elif file.suffix == ".jsonl" and is_encrypted(file):
+            decrypted = cipher_for(file).lines(label(file)).decrypted
+            yield from map(decrypted, lines_of(file.read_bytes()))
         else:
-            yield file.read_bytes()
+            yield read_bytes(file)

@@ -90,3 +90,36 @@ def test_init_makes_a_home_here_or_there(shell: Shell, tmp_path: Path, monkeypat
 
 def test_there_is_nothing_to_migrate_in_a_new_home(home: Home, shell: Shell) -> None:
     assert shell("db migrate").startswith("nothing to migrate")
+
+
+def test_an_encrypted_home_as_a_shell_has_it(home: Home, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "nobody can be asked" in shell("db encrypt", code=2)
+    assert "encryption  not encrypted" in shell("db status")
+    home.config.write_text("compact_after_days = 3\n")
+    monkeypatch.setenv("SKILLFLEET_PASSPHRASE", "a first passphrase")
+    try:
+        answer = shell("db encrypt")
+        assert re.search(r"^encrypted \d+ files? in .* s\nrecovery key: (\w{4}-){7}\w{4}\nshown this once", answer)
+        assert answer.endswith("not encrypted: config.toml\n")
+        assert "opened by passphrase or recovery key; not encrypted: config.toml" in shell("db status")
+        assert shell(f"db export {home.root.parent}/facts").endswith("; they are not encrypted, as the home is\n")
+        assert "is encrypted: --rotate gives it new keys" in shell("db encrypt", code=2)
+        assert "set SKILLFLEET_NEW_PASSPHRASE, or --keyring" in shell("db encrypt --rotate", code=2)
+        monkeypatch.setenv("SKILLFLEET_NEW_PASSPHRASE", "a second passphrase")
+        assert "of before open nothing of it any more" in shell("db encrypt --rotate")
+        assert shell("db lock").startswith("locked: key, database")
+        refused = shell("jobs", code=2)
+        assert "SKILLFLEET_PASSPHRASE does not open home" in refused
+        assert refused.count("\n") == 1
+        monkeypatch.delenv("SKILLFLEET_PASSPHRASE")
+        assert "is encrypted and locked" in shell("db status", code=2)
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+        typed = iter(["a first passphrase", "a second passphrase"])
+        monkeypatch.setattr("getpass.getpass", lambda _: next(typed))
+        assert "does not open home" in shell("db unlock", code=2)
+        assert shell("db unlock") == "unlocked, until db lock or a restart of this machine\n"
+        monkeypatch.setattr("builtins.input", lambda _: "no")
+        assert "--yes does it" in shell("db decrypt", code=2)
+    finally:
+        assert shell("db decrypt --yes").endswith("the home is not encrypted any more\n")
+    assert re.match(r"rebuilt from 509 events in .* s; 0 lines skipped", shell("db rebuild"))  # seven are of the trail

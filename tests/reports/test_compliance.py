@@ -36,7 +36,7 @@ def test_the_page_says_what_is_stored_and_who_did_what(tmp_path: Path) -> None:
     ):
         assert line in told, line
     exported = next(part for part in report.parts if part.title == "What left the home")
-    assert exported.rows[0][-1] == "yes"
+    assert exported.rows[0][-1] == "yes, not encrypted"
     page = report.save(tmp_path / "compliance.html").read_text("utf-8")
     assert page.startswith("<!doctype html>")
     assert "until deleted; prompts" in page

@@ -339,8 +339,8 @@ def test_an_original_goes_only_once_its_copy_reads_back_the_same(
     before = tables(store)
     write = parquet.write
 
-    def forgetful(path: Path, lines: object, seed: int) -> None:
-        write(path, list(lines)[:-1], seed)  # type: ignore[call-overload]
+    def forgetful(path: Path, lines: object, seed: int, cipher: object) -> None:
+        write(path, list(lines)[:-1], seed, cipher)  # type: ignore[call-overload]
 
     monkeypatch.setattr(parquet, "write", forgetful)
     with pytest.raises(HomeError, match=r"does not read back as '000001\.jsonl'"):

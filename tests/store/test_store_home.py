@@ -74,8 +74,8 @@ def test_a_home_that_somebody_else_made_is_used_where_it_is_named_or_trusted_onc
 
 def test_a_home_of_a_newer_version_is_refused_with_both_versions(home: Home) -> None:
     home.ensure()
-    (home.root / "format").write_text("2\n")
-    with pytest.raises(HomeError, match=r"format 2, this version knows up to 1: upgrade"):
+    (home.root / "format").write_text("3\n")
+    with pytest.raises(HomeError, match=r"format 3, this version knows up to 2: upgrade"):
         Home.find(home.root)
 
 

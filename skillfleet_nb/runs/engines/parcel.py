@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.errors import InputError, JobError, LMError
+from skillfleet_nb.lm.answer_cache import keep_answers_private
 from skillfleet_nb.lm.keys import refuse_keys, variable_in, with_keys, without_keys
 from skillfleet_nb.runs.fingerprint import closed_over, environment
 from skillfleet_nb.runs.request import RunRequest
 from skillfleet_nb.runs.spec import Spec
 from skillfleet_nb.security import refuse_of_others, sign, user_key, verified
 from skillfleet_nb.store.blobs import Blobs, packing, unpacking
-from skillfleet_nb.store.home import atomic_write, writing
+from skillfleet_nb.store.home import writing
+from skillfleet_nb.store.unlocking import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -56,6 +58,7 @@ class Parcel:
         """Put DSPy's settings of now to a run; `cache_dir` is used in place of its folder."""
         import dspy
 
+        keep_answers_private(home)
         # what is of a higher layer is recorded; an executor runs the job elsewhere, in a process of its own
         engine = request.engine if isinstance(request.engine, str) else "process"
         request = replace(request, recommendation=None, engine=engine)
@@ -146,7 +149,7 @@ def keep(packed: bytes, home: Home, job_id: str) -> None:
     """Write a job's parcel, whole or not at all."""
     file = parcel_file(home, job_id)
     with writing(file):
-        atomic_write(file, packed)
+        write_bytes(home.root, file, packed)
 
 
 def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
@@ -169,7 +172,7 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
     what = f"the parcel of job {job_id!r}"
     for place in (home.root, file.parent, file):
         refuse_of_others(place, f"make it yours alone, or {_GIVE_AGAIN}")
-    head, _, packed = verified(file.read_bytes(), user_key(), what).partition(b"\n")
+    head, _, packed = verified(read_bytes(file), user_key(), what).partition(b"\n")
     label = _Label.read(head, what)
     sys.path += [entry for entry in label.path if entry not in sys.path]
     if move and Path(label.folder).is_dir():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from skillfleet_nb.store import is_alive
+from skillfleet_nb.store.logs import log_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +51,7 @@ class Place(NamedTuple):
 def start_worker(home: Home, claim: Claim, place: Place) -> None:
     """Start a process on a job, which inherits the descriptors of its claim."""
     shares = [str(place.runs), place.setting]
-    with (home.journal_dir(claim.job_id) / "output.log").open("ab") as log:
+    with log_file(home, claim.job_id).open("ab") as log:
         # -u: what is printed is in the log at once, and stays there if the process is killed.
         process = subprocess.Popen(  # noqa: S603  an interpreter that a signed ticket names, and our own module
             [place.python, "-u", "-m", WORKER, str(home.root), claim.job_id, *shares, *map(str, claim[1:])],

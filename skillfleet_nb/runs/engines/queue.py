@@ -27,6 +27,7 @@ from skillfleet_nb.format import counted
 from skillfleet_nb.runs.engines.processes import Claim, Place, start_dispatcher, start_worker
 from skillfleet_nb.security import Redactor, is_secret, secrets_in_url, sign, stamp, user_key, verified
 from skillfleet_nb.store import Journal, locks, request, tickets
+from skillfleet_nb.store.unlocking import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -86,7 +87,7 @@ class Ticket:
     def read(cls, file: Path) -> Ticket | None:
         """Read one; None where this user did not write it, or it has just gone."""
         try:
-            return cls(**json.loads(verified(file.read_bytes(), user_key())))
+            return cls(**json.loads(verified(read_bytes(file), user_key())))
         except (OSError, JobError, ValueError, TypeError, KeyError):
             return None
 
@@ -135,7 +136,7 @@ class Queue:
             try:
                 if self.dispatch():
                     os.set_inheritable(lock, True)
-                    start_dispatcher(self.home, lock, self.lock.with_suffix(".log"))
+                    start_dispatcher(self.home, lock, self._log)
             finally:
                 os.close(lock)
 
@@ -143,6 +144,11 @@ class Queue:
     def lock(self) -> Path:
         """The file whose lock elects who starts jobs of this environment."""
         return _dispatcher_lock(self.home, self._keys)
+
+    @property
+    def _log(self) -> Path:
+        beside = self.lock.with_suffix(".log")
+        return self.home.derived / beside.name if self.home.is_encrypted else beside
 
     def dispatch(self) -> int:
         """Start what there is room for, with the lock held; return how many still wait."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState, StateChanged, StopKind
+from skillfleet_nb.lm.answer_cache import keep_answers_private
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.run_log import MARK, clean_output, run_log
 from skillfleet_nb.runs.collector import collect_rarely
@@ -27,6 +28,7 @@ from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.leavable import leave, run_within
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import Home, Journal, read_requests, tickets
+from skillfleet_nb.store.logs import log_file
 from skillfleet_nb.store.redacting import redactor_of
 
 if TYPE_CHECKING:
@@ -68,8 +70,7 @@ def _run_shared(home: Home, journal: Journal) -> None:
     """Run a job beside others, what it prints going to its own log."""
     import dspy
 
-    log = home.journal_dir(journal.stream) / "output.log"
-    with run_log(log, journal.redactor) as own, dspy.context(**{MARK: own}):
+    with run_log(log_file(home, journal.stream), journal.redactor) as own, dspy.context(**{MARK: own}):
         try:
             run_kept(home, journal, alone=False, logged=True)
         except BaseException:  # noqa: BLE001  this is where the run's thread ends; its journal tells how it ended
@@ -154,6 +155,8 @@ def _prepare(
         dspy.configure(adapter=parcel.adapter)
     if parcel.cache_dir is None and dspy.cache.enable_disk_cache:
         dspy.configure_cache(enable_disk_cache=False)
+    elif home.is_encrypted:
+        keep_answers_private(home)
     elif parcel.cache_dir not in {None, dspy.cache.disk_cache_dir}:
         dspy.configure_cache(disk_cache_dir=parcel.cache_dir)
     # on a thread of its own: the metric is tried, and may hang

@@ -26,6 +26,7 @@ from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.runs.jobs.result_rows import result_rows
 from skillfleet_nb.runs.spec import CREATE_SKILL
 from skillfleet_nb.store import Home, Trail, load_program
+from skillfleet_nb.store.logs import log_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -141,8 +142,8 @@ class Job(Readable):
 
     def log(self) -> str:
         """Return what the optimizer printed and logged."""
-        file = self.home.journal_dir(self.id) / "output.log"
-        return file.read_text("utf-8", errors="replace") if file.exists() else "nothing was printed"
+        text = log_text(self.home, self.id)
+        return "nothing was printed" if text is None else text
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the job is finished.
