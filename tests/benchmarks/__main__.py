@@ -35,7 +35,8 @@ _HEAD = """# Benchmarks
 Written by `make bench`; do not edit by hand. `python tests/benchmarks overhead gains` renews these two
 alone. Each file `tests/benchmarks/bench_*.py` says what exactly it measures. A ratio is taken against the
 thing compared in the same run, the two taking turns, and is the median of the pairs. The project's own data
-and, where stated, real data were used, with the offline LM; `real` alone is of a real model.
+and, where stated, real data were used, with the offline LM; `real` and a part of `null` are of a real model,
+`published` of others'.
 """
 
 
