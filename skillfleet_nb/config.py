@@ -192,6 +192,9 @@ class Settings(BaseSettings):
         Processes of detached jobs of the home that run at a time, from 1; None is one per processor.
     runs_per_worker
         Detached jobs that may run in one such process at a time, from 1.
+    device
+        Where embeddings are made and vectors compared: ``"auto"`` is a GPU that PyTorch sees, else the processor;
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"`` is that one alone.
     prices
         Prices of models that are not in LiteLLM's table, or are wrong there: model name to USD per
         million tokens, input and output.
@@ -251,6 +254,7 @@ class Settings(BaseSettings):
     num_threads: int | None = Field(default=None, ge=1)
     max_parallel: int | None = Field(default=None, ge=1)
     runs_per_worker: int = Field(default=1, ge=1)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     compact_after_days: NonNegativeFloat = 7.0
     keep_prompts_days: NonNegativeFloat | None = None
     keep_jobs_days: NonNegativeFloat | None = None

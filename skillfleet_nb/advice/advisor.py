@@ -323,7 +323,7 @@ class Advisor:
             task,
             sizing,
             history.past,
-            landmarks=landmarks_of(self._home, task, history, Embedder.of(self._home.derived)),
+            landmarks=landmarks_of(self._home, task, history, Embedder.of(self._home)),
             headroom=history.headroom,
             words=words,
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, MissingExtraError, SkillfleetError
 from skillfleet_nb.html import Readable, table, text_table
+from skillfleet_nb.lm.devices import chosen, described
 from skillfleet_nb.lm.faults import other_forms
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.off_loop import off_loop
@@ -108,7 +109,7 @@ def diagnose(
         if program is not None and {c.name: c.level for c in checks}.get("LM answers") == "ok":
             checks += _called(program, train, metric, lm, recorded_in, settings)
     checks += [_part(module, *option) for module, option in _OPTIONAL.items()]
-    checks += [*_weights(), *_broken_plugins()]
+    checks += [*_weights(), _attempt("device", lambda: _device(settings)), *_broken_plugins()]
     return Diagnosis(tuple(checks))
 
 
@@ -309,6 +310,14 @@ def _weights() -> list[Check]:
     except (InputError, MissingExtraError) as error:
         problem, _, fix = str(error).partition(": ")
         return [Check(name, "warning", problem, fix)]
+
+
+def _device(settings: Settings) -> Check:
+    """Say where vectors are made and compared."""
+    if importlib.util.find_spec("torch") is None:
+        return Check("device", "warning", "PyTorch is not installed: embeddings", "pip install 'skillfleet-nb[gpu]'")
+    device = chosen(settings.device)
+    return Check("device", "ok", f"embeddings and drift on {device} ({described(device)})")
 
 
 def _part(module: str, use: str, install: str) -> Check:

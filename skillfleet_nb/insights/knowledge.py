@@ -117,7 +117,7 @@ class Knowledge:
         if listed.empty:
             raise JobError(f"nothing is noted or pinned yet: {as_typed('notes add TEXT')} keeps a note")
         texts = listed["text"].tolist()
-        vectors = Embedder.of(self._store.home.derived)([query, *texts])
+        vectors = Embedder.of(self._store.home)([query, *texts])
         ranked = listed.assign(similarity=(vectors[1:] @ vectors[0]).round(3))
         return ranked.sort_values("similarity", ascending=False, kind="stable").head(limit).reset_index(drop=True)
 

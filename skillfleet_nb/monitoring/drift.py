@@ -10,6 +10,7 @@ from skillfleet_nb.data.splits import check_seed
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
 from skillfleet_nb.events.monitoring import DRIFT, DriftChecked, DriftFound
 from skillfleet_nb.format import counted
+from skillfleet_nb.lm.devices import CPU
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.monitoring.alerts import raise_alarm
 from skillfleet_nb.monitoring.drift_golden import check_model, model_drift, quality_drift
@@ -114,11 +115,12 @@ class Drift:
         asked = self._rescored(version, golden, metric, lm, kinds)
         sides = self._sides(reference, version, live, rows, kinds)
         texts = _texts(sides) if "input" in kinds and sides is not None else None
-        vectors = None
+        vectors, device = None, CPU
         if texts is not None:
             from skillfleet_nb.lm.embed import Embedder
 
-            made = Embedder.of(self._store.home.ensure().derived, progress)([*texts[0], *texts[1]])
+            embedder = Embedder.of(self._store.home.ensure(), progress)
+            made, device = embedder([*texts[0], *texts[1]]), embedder.device
             vectors = made[: len(texts[0])], made[len(texts[0]) :]
         answers = None if "output" not in kinds or sides is None else self._answers(sides, version)
 
@@ -126,7 +128,7 @@ class Drift:
             each, findings = spending / len(kinds), dict[str, Finding]()
             more: dict[str, Any] = {}
             if texts is not None and vectors is not None:
-                by_input = input_drift(texts, vectors, each, seed)
+                by_input = input_drift(texts, vectors, each, seed, device)
                 findings["input"] = by_input.finding
                 more |= {"moved": by_input.moved, "left": by_input.left, "vectors": vectors}
             if answers is not None:

@@ -36,11 +36,11 @@ class InputDrift(NamedTuple):
 
 
 def input_drift(
-    texts: tuple[Sequence[str], Sequence[str]], vectors: tuple[Vectors, Vectors], spent: float, seed: int
+    texts: tuple[Sequence[str], Sequence[str]], vectors: tuple[Vectors, Vectors], spent: float, seed: int, device: str
 ) -> InputDrift:
     """Compare live inputs with those of a reference, which texts and vectors have first."""
     (reference, live), n = vectors, len(vectors[1])
-    result = compare(reference, live, alpha=spent, seed=seed)
+    result = compare(reference, live, alpha=spent, seed=seed, device=device)
     moved = []
     for place in _foremost(texts[1], result.moved):
         nearest = int((reference @ live[place]).argmax())

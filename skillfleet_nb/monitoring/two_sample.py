@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from skillfleet_nb.lm.devices import CPU, Product
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -70,12 +72,16 @@ class Permuted(NamedTuple):
     each: Sums
 
 
-def compare(first: Vectors, second: Vectors, *, alpha: float = 0.01, seed: int = 0) -> TwoSamples:
-    """Test whether two samples come from the same source; the p-value is fine enough for a test at `alpha`."""
+def compare(first: Vectors, second: Vectors, *, alpha: float = 0.01, seed: int = 0, device: str = CPU) -> TwoSamples:
+    """Test whether two samples come from the same source; the p-value is fine enough for a test at `alpha`.
+
+    The permutations are the same on each `device`, a GPU only adds them up: p-values differ where rounding makes or
+    ends a tie, by no more than a few permutations.
+    """
     rng = np.random.default_rng(seed)
     pooled, n = np.concatenate([first, second]).astype(np.float32), len(second)
     features = np.concatenate([_features(pooled, rng), _isolation(pooled, rng)[:, None]], axis=1)
-    permuted = permutation_test(features, n, _distances, alpha=alpha, rng=rng)
+    permuted = permutation_test(features, n, _distances, alpha=alpha, rng=rng, device=device)
     other, one = features[-n:, :-1].mean(axis=0, dtype=np.float64), features[:-n, :-1].mean(axis=0, dtype=np.float64)
     apart = float(((one - other) ** 2).sum() / ((one**2).sum() + (other**2).sum()))
     witness = features[:, :-1] @ (other - one)
@@ -83,7 +89,13 @@ def compare(first: Vectors, second: Vectors, *, alpha: float = 0.01, seed: int =
 
 
 def permutation_test(
-    features: Vectors, n: int, statistics: Callable[[Sums], Sums], *, alpha: float, rng: np.random.Generator
+    features: Vectors,
+    n: int,
+    statistics: Callable[[Sums], Sums],
+    *,
+    alpha: float,
+    rng: np.random.Generator,
+    device: str = CPU,
 ) -> Permuted:
     """Test whether the last `n` rows of features come from where the others came from.
 
@@ -94,6 +106,8 @@ def permutation_test(
         larger, the further apart.
     alpha
         Risk that the p-value is to be fine enough for.
+    device
+        Device of PyTorch that adds up permutations.
     """
     most = int(np.clip(np.ceil(_TO_BE_SURE / alpha), _LEAST_PERMUTATIONS, _MOST_PERMUTATIONS))
     # Few permutations tell that nothing is near an alarm (as in Besag and Clifford 1991, Sequential Monte Carlo
@@ -101,18 +115,23 @@ def permutation_test(
     # to a number only where that test's is; one that is told at last, only where the last test's is.
     limits = {_LEAST_PERMUTATIONS: _CLEAR, most // _MORE: min(_CLEAR, _NEARLY * alpha), most: 0.0}
     for wanted in sorted(number for number in limits if number >= _LEAST_PERMUTATIONS):
-        result = _tested(features, n, statistics, wanted, rng)
+        result = _tested(features, n, statistics, wanted, rng, device)
         if result.p_value > limits[wanted]:
             break
     return result
 
 
 def _tested(
-    features: Vectors, n: int, statistics: Callable[[Sums], Sums], wanted: int, rng: np.random.Generator
+    features: Vectors,
+    n: int,
+    statistics: Callable[[Sums], Sums],
+    wanted: int,
+    rng: np.random.Generator,
+    device: str,
 ) -> Permuted:
     sums = features.sum(axis=0, dtype=np.float64)
     observed = features[-n:].sum(axis=0, dtype=np.float64)[None]
-    labelled = (observed, *_permuted(features, n, wanted, rng))  # one row each, the first as it is
+    labelled = (observed, *_permuted(features, n, wanted, rng, device))  # one row each, the first as it is
     # block by block: the sums of many features under many permutations are large, their statistics small
     distances = np.concatenate([statistics(part / n - (sums - part) / (len(features) - n)) for part in labelled])
     spread = distances.std(axis=0)
@@ -163,7 +182,7 @@ def _isolation(vectors: Vectors, rng: np.random.Generator) -> Vectors:
     return (ranks**_FURTHEST).astype(np.float32)
 
 
-def _permuted(features: Vectors, n: int, wanted: int, rng: np.random.Generator) -> Iterator[Sums]:
+def _permuted(features: Vectors, n: int, wanted: int, rng: np.random.Generator, device: str) -> Iterator[Sums]:
     """Sum the features of the second sample under `wanted` permutations.
 
     Of many vectors, blocks of a size change places, and a rest stays; of a sample that is many times as large as the
@@ -180,9 +199,10 @@ def _permuted(features: Vectors, n: int, wanted: int, rng: np.random.Generator) 
     rows = max(1, min(wanted, _CELLS // len(cells)))
     chosen = np.zeros((rows, len(cells)), np.float32)
     chosen[:, :taken] = 1
+    product = Product(cells, device)
     for start in range(0, wanted, rows):
         rng.permuted(chosen, axis=1, out=chosen)
-        yield (chosen[: wanted - start] @ cells).astype(np.float64) + rest
+        yield product(chosen[: wanted - start]).astype(np.float64) + rest
 
 
 def _blocks(features: Vectors, size: int) -> Vectors:

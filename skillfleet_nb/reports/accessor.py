@@ -302,4 +302,4 @@ class Trainsets:
         """Make an embedder that keeps its vectors in the home; its model is loaded on first use."""
         from skillfleet_nb.lm.embed import Embedder
 
-        return Embedder.of(self._store.home.derived, progress)
+        return Embedder.of(self._store.home, progress)

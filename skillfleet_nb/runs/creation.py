@@ -174,7 +174,7 @@ def similar_skills(task: str, root: Path, home: Home) -> tuple[Similar, ...]:
     """Find the skills of a root that are closest to a task: by meaning where the model for that is here."""
     if not root.is_dir() or not look(root).folders:
         return ()
-    return closest(task, root, index=index_of(home.ensure().derived, root) if Embedder().is_here else None)
+    return closest(task, root, index=index_of(home.ensure(), root) if Embedder().is_here else None)
 
 
 def _several(value: str | Sequence[str]) -> Sequence[str]:
@@ -316,7 +316,7 @@ class Creation(Execution):
         program = run.program.deepcopy()
         if any(getattr(p, "lm", None) is not None for p in program.predictors()):
             program = tapped_program(gate, program)
-        embedder = Embedder.of(self._home.derived)
+        embedder = Embedder.of(self._home)
         if program.embed is None and embedder.is_here:
             program.embed = embedder
         params: Any = run.optimizer.params

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from skillfleet_nb.skills.similarity.index import SimilarityIndex
-    from skillfleet_nb.store import Store
+    from skillfleet_nb.store import Home, Store
 
 
-def index_of(home: Path, root: str | Path, progress: Callable[[int, int], None] | None = None) -> SimilarityIndex:
-    """Return the similarity index of the skills under `root` that the home whose folder is `home` keeps."""
+def index_of(home: Home, root: str | Path, progress: Callable[[int, int], None] | None = None) -> SimilarityIndex:
+    """Return the similarity index of the skills under `root` that a home keeps."""
     from skillfleet_nb.data.identity import content_hash
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.skills.similarity.index import SimilarityIndex
 
     name = content_hash(str(Path(root).resolve()))
-    return SimilarityIndex(home / "vectors" / name, Embedder.of(home, progress))
+    return SimilarityIndex(home.derived / "vectors" / name, Embedder.of(home, progress))
 
 
 class Skills:
@@ -48,7 +48,7 @@ class Skills:
         progress
             Called as ``progress(done, total)`` while texts are embedded, after two seconds.
         """
-        return index_of(self._home.derived, root, progress)
+        return index_of(self._home, root, progress)
 
     def paths(self) -> pd.DataFrame:
         """Tell how often each way to a skill was taken, and what came of it; see ``docs/skill_creator.md``.

@@ -31,6 +31,7 @@ from skillfleet_nb.monitoring.drift_inputs import rows_to_tell
 from skillfleet_nb.monitoring.drift_outputs import output_drift
 from skillfleet_nb.monitoring.golden_sets import Asked, GoldenSet
 from skillfleet_nb.monitoring.two_sample import compare
+from skillfleet_nb.store import Home
 
 DATA = Path(__file__).parents[2] / "../shared/data"
 _RUNS, _LOOKS, _RISK = 2000, 30, 0.2
@@ -156,7 +157,7 @@ def _banking() -> tuple[Any, Any]:
     known = [known[i] for i in rng.permutation(len(known))[:1400]]
     other = [other[i] for i in rng.permutation(len(other))[:800]]
     with tempfile.TemporaryDirectory() as folder:
-        vectors = Embedder.of(Path(os.environ.get("SKILLFLEET_BENCH_VECTORS", folder)))([*known, *other])
+        vectors = Embedder.of(Home.find(os.environ.get("SKILLFLEET_BENCH_VECTORS", folder)))([*known, *other])
     return vectors[: len(known)], vectors[len(known) :]
 
 

@@ -92,14 +92,18 @@ def killed(kills: int, folder: Path) -> list[dict[str, Any]]:
     fleet.optimize(**{**setup(alone.lm, **given), "engine": "thread", "max_parallel": None, "runs_per_worker": None}
                    ).result()  # fmt: skip
     jobs = [fleet.optimize(**setup(model.lm, **given)) for model in models]
-    total, ended, reached = alone.calls * len(jobs), 0, 0
-    for _ in range(kills):
-        reached += rng.randint(total // (4 * kills), total // (2 * kills))
-        until(lambda least=reached: sum(m.calls for m in models) >= least)  # type: ignore[misc]  # bound at once
-        [worker] = until(lambda: workers(fleet))
-        os.kill(worker.pid, signal.SIGKILL)
+    total, ended, done = alone.calls * len(jobs), 0, 0
+    while done < kills:
+        more = rng.randint(total // (4 * kills), total // (2 * kills))
+        least = min(sum(m.calls for m in models) + more, total - 2 * TOGETHER)  # by then some run is not at its end
+        until(lambda least=least: sum(m.calls for m in models) >= least)  # type: ignore[misc]  # bound at once
+        living = workers(fleet)
+        if not living and all(job.state.is_finished() for job in jobs):
+            break
+        for worker in living:
+            os.kill(worker.pid, signal.SIGKILL)
+        done += bool(living)
         until(lambda: not workers(fleet))
-        reached = max(reached, sum(m.calls for m in models))
         for job in jobs:
             if job.state == "interrupted":
                 ended += 1
@@ -109,7 +113,7 @@ def killed(kills: int, folder: Path) -> list[dict[str, Any]]:
     states = [str(job.state) for job in jobs]
     results = {str(events(fleet, job.id, "result")[-1]) for job in jobs if job.state == "completed"}
     calls, told = sum(m.calls for m in models), sum(bought(fleet, job.id) for job in jobs)
-    what = f"{kills} kills of a process of {TOGETHER} runs, which ended {ended} attempts"
+    what = f"{done} kills of a process of {TOGETHER} runs, which ended {ended} attempts"
     return [
         row(f"{what}: runs that completed", states.count("completed"), "jobs", TOGETHER),
         row(f"{what}: different results of one set-up", len(results), "results", "≤ 1"),

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from skillfleet_nb.errors import InputError, NotFoundError, SkillfleetError
+from skillfleet_nb.lm.devices import CPU, Product
 from skillfleet_nb.skills.places import look
 from skillfleet_nb.skills.scoring.semantic import chunks
 from skillfleet_nb.skills.similarity.records import (
@@ -294,9 +295,12 @@ class SimilarityIndex:
         if live:
             alive = [pair for pair in zip(index.segments, index.alive, strict=True) if pair[1].any()]
             flat = [segment.skills[rows].reshape(int(rows.sum()), -1) for segment, rows in alive]
-            both = np.concatenate(flat) / np.float32(np.sqrt(2))
+            both: Vectors = (np.concatenate(flat) / np.float32(np.sqrt(2))).astype(np.float32, copy=False)
+            device = getattr(self._embed, "device", CPU)
+            product = Product(both.T, device) if device != CPU else None
             for start in range(0, len(both), _BLOCK):
-                alike = both[start : start + _BLOCK] @ both[start:].T
+                part = both[start : start + _BLOCK]
+                alike = part @ both[start:].T if product is None else product(part)[:, start:]
                 for one, two in np.argwhere(np.triu(alike >= threshold - 1e-6, k=1)).tolist():
                     first, second = entries[start + one], entries[start + two]
                     reason = _shared(first, second)
