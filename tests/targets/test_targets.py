@@ -131,6 +131,7 @@ def found_the_register(
     return dspy.Prediction(score=score, feedback=f"next_tool_name: expected {right}")
 
 
+@pytest.mark.parametrize("target", ["endpoint", "react", "skill"], indirect=True)
 def test_what_an_optimizer_finds_reaches_the_model(target: Any, tmp_path: Path) -> None:
     engine, metric = Heard(), told
     if hasattr(target, "react"):
