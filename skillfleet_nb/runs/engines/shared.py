@@ -6,7 +6,8 @@ with the last.  Each has its own journal, lock and control file, so that it is w
 other; what they have in common is that a crash of the process ends them all, to be resumed one by one.
 
 They share imported modules as well.  So a worker takes no further job once a module that it holds was edited, or once
-it has left work behind that never returns: a fresh one is started for those that wait.
+it has left work behind that never returns, or has run a hundred: what libraries keep of each adds up.  A fresh one is
+started for those that wait.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.runs.engines.processes import Claim
     from skillfleet_nb.store import Home
 
+_MOST = 100  # runs of a process in all
 _LOOK_S = 1.0  # how often it is looked, beside the end of each run, whether a job waits that there is room for
 
 
@@ -51,7 +53,7 @@ class SharedWorker:
     def __init__(self, home: Home, setting: str, run: Callable[[Journal], object]) -> None:
         self._queue, self._setting, self._run = Queue(home), setting, run
         self._running: dict[str, int] = {}  # with how many others at most each of them is here, itself counted
-        self._changed = threading.Event()
+        self._changed, self._begun = threading.Event(), 0
         self._since = time.time()
 
     def run(self, job_id: str, alive: int, runs: int) -> None:
@@ -73,7 +75,13 @@ class SharedWorker:
     def _take(self) -> None:
         """Take out of the queue what there is room for."""
         running = list(self._running.values())
-        if not running or len(running) >= min(running) or has_left() or edited_since(self._since):
+        if (
+            not running
+            or self._begun >= _MOST
+            or len(running) >= min(running)
+            or has_left()
+            or edited_since(self._since)
+        ):
             return
         with suppress(SkillfleetError, OSError):  # whoever looks next is told
             for claim, runs in self._queue.join(self._setting, running):
@@ -85,6 +93,7 @@ class SharedWorker:
 
     def _start(self, job_id: str, alive: int, runs: int, leaving: Callable[[], None]) -> None:
         self._running[job_id] = runs
+        self._begun += 1
         args = job_id, alive, leaving
         threading.Thread(target=self._to_the_end, args=args, name=f"skillfleet-run-{job_id}", daemon=True).start()
 
