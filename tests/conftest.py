@@ -67,6 +67,18 @@ def _shell() -> Any:
 
 
 @pytest.fixture
+def memory_file_system() -> None:
+    """What an encrypted home needs, which not every machine has."""
+    from skillfleet_nb.errors import HomeError
+    from skillfleet_nb.store.private_folder import private_folder
+
+    try:
+        private_folder(ROOT, "")
+    except HomeError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
 def shared_data() -> Path:
     """Real data beside the project."""
     if not SHARED.is_dir():

@@ -92,6 +92,7 @@ def test_there_is_nothing_to_migrate_in_a_new_home(home: Home, shell: Shell) -> 
     assert shell("db migrate").startswith("nothing to migrate")
 
 
+@pytest.mark.usefixtures("memory_file_system")
 def test_an_encrypted_home_as_a_shell_has_it(home: Home, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "nobody can be asked" in shell("db encrypt", code=2)
     assert "encryption  not encrypted" in shell("db status")

@@ -41,7 +41,7 @@ IMAGE = (
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+def home(tmp_path: Path, memory_file_system: None) -> Iterator[Home]:
     """A home with something of everything, whose private folder goes with it."""
     home = Home.find(tmp_path / ".skillfleet").ensure()
     yield home
@@ -269,8 +269,8 @@ def test_answers_are_kept_in_memory(home: Home) -> None:
         dspy.configure_cache(disk_cache_dir=before)
 
 
-def test_a_memory_file_system_is_needed(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SKILLFLEET_MEMORY", str(tmp_path))
+def test_a_memory_file_system_is_needed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKILLFLEET_MEMORY", "/proc")  # a folder under pytest's may lie in memory
     with pytest.raises(HomeError, match="is no memory file system"):
         Encryption(home).encrypt(FIRST)
     assert not home.is_encrypted
