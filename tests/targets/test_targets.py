@@ -256,6 +256,7 @@ def test_an_agent_in_use_shows_its_steps_and_what_is_said_of_it_is_trained_on(tm
     with dspy.context(lm=lm):
         watched = sf.monitored(fleet.program("desk@1"), name="desk", home=fleet.home.root)
         assert watched(text=TEXT).intent in INTENTS
+    watched.close()  # what was posted is written
     spans = fleet.sql("select name, operation from spans where program = 'desk' and name is not null")
     assert ("look", "execute_tool") in set(spans.itertuples(index=False, name=None))
     assert fleet.learning.feedback_rows("desk", [{"text": TEXT, "score": 0, "intent": "access_request"}]) == 1
