@@ -23,7 +23,7 @@ from skillfleet_nb.runs.kinds import prepare_kind
 from skillfleet_nb.runs.prepare import in_time
 from skillfleet_nb.runs.request import ResumeRequest, RunRequest, takes
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
-from skillfleet_nb.store import Home, Store, queries
+from skillfleet_nb.store import Encryption, Home, Store, queries
 from skillfleet_nb.store.methods import StoreMethods
 from skillfleet_nb.tracing.methods import TracingMethods
 
@@ -83,6 +83,13 @@ class Fleet(StoreMethods, RegistryMethods, MonitoringMethods, InsightMethods, Tr
     def settings(self) -> Settings:
         """Settings of the home, as they are now."""
         return Settings.load(self.home.config)
+
+    @cached_property
+    def encryption(self) -> Encryption:
+        """The encryption of this home: encrypt, rotate, decrypt, lock and unlock it."""
+        from skillfleet_nb.lm.answer_cache import forget_private_answers
+
+        return Encryption(self.home, before_lock=forget_private_answers)
 
     @cached_property
     def advice(self) -> Advisor:

@@ -89,10 +89,6 @@ def _unlock(c: Context, a: argparse.Namespace) -> Note:
 )
 def _lock(c: Context, a: argparse.Namespace) -> Note:
     del a
-    from skillfleet_nb.lm.answer_cache import forget_private_answers
-
-    if c.fleet.home.is_encrypted and not c.fleet.encryption.state().is_locked:
-        forget_private_answers(c.fleet.home)
     was_open = c.fleet.encryption.lock()
     return Note(f"locked: {'key, database and logs are gone from memory' if was_open else 'it was locked already'}")
 

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
 SHARE: Final = 0.95
 """Of the capital that aims at the end; the rest goes on after it, and finds effects that are smaller than planned."""
-_STEADY: Final = (
-    0.8  # size of the rest's bets, in units of the best ones at the planned effect; twice the slope at most
-)
+# Size of the rest's bets, in units of the best ones at the planned effect; twice the slope at most.
+_STEADY: Final = 0.8
 _SLOPE: Final = 0.4  # of the line, of the planned effect: with it a true winner is told soonest on average
 _HOPELESS: Final = 1e-9  # chance below which nothing is staked any more
 _LONGEST: Final = 400.0

@@ -97,6 +97,13 @@ class EncryptionState:
 class Encryption:
     """The encryption of a home.  Reached as ``fleet.encryption``.
 
+    Parameters
+    ----------
+    home
+        Of which it is.
+    before_lock
+        Takes what rooms above keep in the private folder out of use, before that is deleted.
+
     Examples
     --------
     >>> import tempfile
@@ -105,8 +112,8 @@ class Encryption:
     False
     """
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, home: Home, before_lock: Callable[[Home], None] | None = None) -> None:
+        self._home, self._before_lock = home, before_lock
 
     def state(self) -> EncryptionState:
         """Tell whether the home is encrypted, and what of it is not; nothing is unlocked to tell it."""
@@ -200,6 +207,7 @@ class Encryption:
             raise InputError(f"'{home.root}' is not encrypted")
         with self._alone("decrypt"):
             opened = unlocking.unlocked(home.root)
+            self._leave_folder()
             Trail(home).record("home.decrypt", "", "begun")
             replace(opened.file, state="decrypting").write(home.root / KEY_FILE)
             done = self._rewritten(None, progress)
@@ -244,11 +252,17 @@ class Encryption:
         if not home.is_encrypted:
             raise InputError(f"'{home.root}' is not encrypted")
         self._refuse_busy("lock")
+        if not self.state().is_locked:
+            self._leave_folder()
         try:
             with locked(home.lock, wait_s=_WAIT_S):
                 return unlocking.lock(home.root)
         except Busy:
             raise HomeError(f"the database of '{home.root}' is being read: try again later.") from None
+
+    def _leave_folder(self) -> None:
+        if self._before_lock is not None:
+            self._before_lock(self._home)
 
     def _gone_on_with(self, file: KeyFile) -> tuple[KeyFile, str | None]:
         """Go on with what was begun; whoever began it may never have seen the recovery key, which is a new one."""

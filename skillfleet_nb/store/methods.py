@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.store import queries
 from skillfleet_nb.store.audit import Trail
 from skillfleet_nb.store.blobs import Blobs
-from skillfleet_nb.store.encryption import Encryption
 from skillfleet_nb.store.redacting import redactor_of
 
 if TYPE_CHECKING:
@@ -31,11 +30,6 @@ class StoreMethods(ABC):
     def audit(self) -> Trail:
         """The audit trail: who did what in this home, and whether anybody changed what it says."""
         return Trail(self.home)
-
-    @cached_property
-    def encryption(self) -> Encryption:
-        """The encryption of this home: encrypt, rotate, decrypt, lock and unlock it."""
-        return Encryption(self.home)
 
     @cached_property
     def blobs(self) -> Blobs:

@@ -251,19 +251,26 @@ def test_a_keyring_opens_it_without_a_passphrase(home: Home, monkeypatch: pytest
         keyring.set_keyring(before)
 
 
-def test_answers_are_kept_in_memory(home: Home) -> None:
+def test_answers_are_kept_in_memory_until_it_is_locked_or_decrypted(home: Home) -> None:
     import dspy
 
-    from skillfleet_nb.lm.answer_cache import forget_private_answers, keep_answers_private
+    from skillfleet_nb import Fleet
+    from skillfleet_nb.lm.answer_cache import keep_answers_private
 
     before = dspy.cache.disk_cache_dir
     Encryption(home).encrypt(FIRST)
     try:
         keep_answers_private(home)
         assert str(dspy.cache.disk_cache_dir) == str(home.derived / "answers")
-        forget_private_answers(home)
+        fleet = Fleet(home.root)
+        assert fleet.encryption.lock()
         assert not dspy.cache.enable_disk_cache
+        fleet.encryption.unlock(FIRST)
         keep_answers_private(home)  # which leaves it off
+        assert not dspy.cache.enable_disk_cache
+        dspy.configure_cache(disk_cache_dir=before)
+        keep_answers_private(home)
+        fleet.encryption.decrypt()
         assert not dspy.cache.enable_disk_cache
     finally:
         dspy.configure_cache(disk_cache_dir=before)
