@@ -55,6 +55,7 @@ class Learner:
         self.spec = task.spec
         self._notes, self._prose = read_notes(task.spec.instruction)
         self._demos = [*self._notes.examples, *task.demos]
+        self._advice = "\n".join(self._notes.advice)
         self._manner = read_manner(self._prose)
         self._given = {field.name for field in self.spec.inputs} - {HINT}
         self._agent = Agent(self.spec, self._notes, self._demos) if is_agent(self.spec) else None
@@ -167,7 +168,7 @@ class Learner:
         if schema.get("format") in _FORMATS and not examples:
             return lambda _sources, _sample: _FORMATS[schema["format"]]
         labels = self._labels(field, examples)
-        model = TextModel(field, examples, self._prose)
+        model = TextModel(field, examples, self._prose, self._advice)
         compose = composer(field, self._given)
         if compose is not None:
             return lambda sources, _sample: compose(sources)[: schema.get("maxLength")]
@@ -203,7 +204,7 @@ class Learner:
             shown = [(sources, [plain(v) for v in value]) for sources, value in lists]
             if not shown and _MAY_BE_EMPTY.search(field.desc):
                 return lambda _sources, _sample: []
-            model = ListModel(shown, offered(field))
+            model = ListModel(shown, offered(field, self._advice))
             return lambda sources, _sample: model.make(sources)
         if _reference(schema.get("items")) in seen:
             return lambda _sources, _sample: []

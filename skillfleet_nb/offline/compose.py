@@ -34,6 +34,9 @@ _SPEAKS: Final = (
     (frozenset(map(stem, ("insights", "principle", "rules", "takeaways"))), _ALWAYS),
 )
 """By which words a sentence belongs under a heading of that kind."""
+_TRIGGER: Final = re.compile(
+    r"\buse (?:it |this |this skill )?(?:when|whenever|if|before|after|while)\b[^.!?\n]*[.!?]?", re.IGNORECASE
+)
 _ALIKE: Final = 0.6  # of a heading's words, in what is taken for it
 _MOST_BLOCKS: Final = 2
 _MOST_FENCES: Final = 3
@@ -50,8 +53,8 @@ class Block(NamedTuple):
     text: str
 
 
-def offered(field: Field) -> list[str]:
-    """Return the items of a list that its description offers in quotes.
+def offered(field: Field, advice: str = "") -> list[str]:
+    """Return the items of a list that its description offers in quotes, and those that advice on it quotes.
 
     Examples
     --------
@@ -60,7 +63,10 @@ def offered(field: Field) -> list[str]:
     ['Overview', 'Quick Start']
     """
     quotes = _quoted(field.desc)
-    return quotes if len(quotes) > 1 else []
+    if len(quotes) < 2:  # noqa: PLR2004  one is a name, not a choice
+        return []
+    there = {quote.lower() for quote in quotes}
+    return [*quotes, *(one for one in _quoted(advice) if one.lower() not in there and "…" not in one)]
 
 
 def composer(field: Field, inputs: Iterable[str]) -> Callable[[Sources], str] | None:
@@ -71,7 +77,7 @@ def composer(field: Field, inputs: Iterable[str]) -> Callable[[Sources], str] | 
     """
     names = set(inputs)
     if "heading" in names:
-        return lambda sources: section(sources.get("heading", ""), _material(sources, "heading"))
+        return lambda sources: section(sources.get("heading", ""), _material(sources, "heading"), _trigger(sources))
     if {"body", "findings"} <= names:
         return _revised
     if "section" in field.desc and "template" in names:
@@ -79,8 +85,17 @@ def composer(field: Field, inputs: Iterable[str]) -> Callable[[Sources], str] | 
     return None
 
 
-def section(heading: str, material: Sequence[Block]) -> str:
+def section(heading: str, material: Sequence[Block], trigger: Sequence[str] = ()) -> str:
     """Write what the material says under a heading; empty where it says nothing.
+
+    Parameters
+    ----------
+    heading
+        Of the section.
+    material
+        What the sources say.
+    trigger
+        What was planned of when the document is used.
 
     Examples
     --------
@@ -99,12 +114,13 @@ def section(heading: str, material: Sequence[Block]) -> str:
     if asked & _SHOWN:
         return "\n\n".join(list(dict.fromkeys(_fences(material)))[:_MOST_FENCES])
     whole = set(map(stem, words(heading)))
-    said = [s for block in material for s in sentences(_prose(block.text))]
+    said = [*(s for block in material for s in sentences(_prose(block.text))), *trigger]
     picked = [s for s in said if _share(whole, set(map(stem, words(s)))) >= _ALIKE]
     for names, speaks in _SPEAKS:
         if asked & names:
             picked += [s for s in said if speaks.search(s)]
-    return "\n".join(f"- {s}" for s in list(dict.fromkeys(picked))[:_MOST_SENTENCES])
+    once = {" ".join(words(s)): s for s in reversed(picked)}
+    return "\n".join(f"- {s}" for s in list(once.values())[::-1][:_MOST_SENTENCES])
 
 
 def blocks(text: str) -> list[Block]:
@@ -127,9 +143,14 @@ def _material(sources: Sources, *without: str) -> list[Block]:
     return [block for name, text in sources.items() if name not in left_out for block in blocks(text)]
 
 
+def _trigger(sources: Sources) -> list[str]:
+    """Return the sentences of a plan that tell when what is planned is used."""
+    return [m[0].strip() for m in _TRIGGER.finditer(sources.get("plan", ""))]
+
+
 def _on_a_pattern(sources: Sources) -> str:
-    material = _material(sources)
-    return _joined((head, section(head, material)) for head in _SECTION.findall(sources.get("template", "")))
+    material, trigger = _material(sources), _trigger(sources)
+    return _joined((head, section(head, material, trigger)) for head in _SECTION.findall(sources.get("template", "")))
 
 
 def _revised(sources: Sources) -> str:
@@ -137,8 +158,8 @@ def _revised(sources: Sources) -> str:
     body = sources.get("body", "").strip()
     there = {head.lower() for head in _SECTION.findall(body)}
     asked = [head for head in _quoted(sources.get("findings", "")) if head.lower() not in there]
-    material = _material(sources, "body", "findings")
-    added = _joined((head, section(head, material)) for head in asked)
+    material, trigger = _material(sources, "body", "findings"), _trigger(sources)
+    added = _joined((head, section(head, material, trigger)) for head in asked)
     return "\n\n".join(filter(None, [body, added]))
 
 

@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from skillfleet_nb.offline.forms import common_phrase, filled, parted, quoted_form
 from skillfleet_nb.offline.text import STOP_WORDS, content_words, kebab, sentences, stem, words
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _REQUESTS = ("create", "make", "build", "write", "generate", "design", "add", "d
 _PARTIAL = 0.7
 _SIMPLER = 1e-3
 _GOOD = 0.35
+_ALWAYS = "always"
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _apply(name: str, cut: Callable[[str], str], shape: Callable[[str], str]) ->
 
 def _constants(values: Sequence[str], n: int) -> list[_Try]:
     return [
-        _Try(Program(f"always {value!r}", 3, lambda _, value=value: value), (value,) * n)  # type: ignore[misc]
+        _Try(Program(f"{_ALWAYS} {value!r}", 3, lambda _, value=value: value), (value,) * n)  # type: ignore[misc]
         for value, _ in Counter(values).most_common(2)
     ]
 
@@ -249,6 +251,32 @@ def _shared(values: list[str]) -> str:
     return first[:n]
 
 
+def _in_form(phrase: str, pieces: list[_Try], examples: Known) -> Program:
+    """Fill a form with the pieces of the sources that fit best before and behind its phrase."""
+    split = {i: value.partition(phrase) for i, (_, value) in enumerate(examples) if phrase in value}
+    whole = [
+        piece for piece in pieces if piece.program.does.endswith("`")
+    ] or pieces  # as they stand, in no other shape
+    head, tail = (_rank(whole, {i: parts[side] for i, parts in split.items()}, 1)[0][1].program for side in (0, 2))
+    return _form(phrase, head.run, tail.run)
+
+
+def _form(phrase: str, head: Callable[[Sources], str], tail: Callable[[Sources], str]) -> Program:
+    """Fill a form; where a source has its phrase, with what stands there before and behind it."""
+
+    def run(sources: Sources) -> str:
+        own = next((two for text in sources.values() if (two := parted(text, phrase)) is not None), None)
+        before, behind = own if own is not None else (head(sources), tail(sources) or _first_clause(sources))
+        return filled(before, phrase, behind)
+
+    return Program(f"fill the form {phrase!r}", 2, run)
+
+
+def _first_clause(sources: Sources) -> str:
+    first = next((text for text in sources.values() if text.strip()), "")
+    return _before_colon(_sentence(first)) or _sentence(first)
+
+
 class TextModel:
     """Makes the values of one text field.
 
@@ -258,11 +286,11 @@ class TextModel:
         The field to fill.
     known
         Demos of the field; may be empty.
-    about
-        What the instruction says of the task.
+    about, advice
+        What the instruction says of the task, and what its notes say that answers lacked.
     """
 
-    def __init__(self, field: Field, examples: Known, about: str = "") -> None:
+    def __init__(self, field: Field, examples: Known, about: str = "", advice: str = "") -> None:
         self._field = field
         self._about = about
         self.trust = 0.0
@@ -273,8 +301,13 @@ class TextModel:
             pieces = _pieces(examples)
             tried = [*pieces, *_constants(values, len(values)), *_compose(pieces, values)]
             self.trust, best = _rank(tried, dict(enumerate(values)), 1)[0]
-            if self.trust >= _GOOD:
+            phrase = common_phrase(values)
+            if phrase and (self.trust < _GOOD or best.program.does.startswith(_ALWAYS)):
+                self.program = _in_form(phrase, pieces, examples)
+            elif self.trust >= _GOOD:
                 self.program = best.program
+        elif phrase := quoted_form(field.name, f"{field.desc}\n{about}\n{advice}"):
+            self.program = _form(phrase, self.program.run, _first_clause)
 
     def make(self, sources: Sources) -> str:
         """Make the value for `sources`; never empty where a source holds a word."""

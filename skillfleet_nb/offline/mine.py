@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.offline.notes import plain
@@ -29,6 +30,8 @@ _GOOD = re.compile(
     r"\b(?:correct|right|perfect|exact match|good|well done|matches|score of (?:1(?:\.0+)?|True|100))\b", re.IGNORECASE
 )
 _BAD = re.compile(r"\b(?:not|in|wrong|should|expected|instead|but|miss\w*|fail\w*)\b|incorrect", re.IGNORECASE)
+_ADVICE = re.compile(r"""(?:^|[.!?:;]\s+)([A-Z][^.!?"“”]*["“][A-Z][^"“”]*["”][^.!?]*[.!?]?)""", re.MULTILINE)
+_FEWEST = 2  # feedbacks that say the same
 _TAIL = re.compile(r"(?:,? (?:but )?(?:got|not|instead|rather|and|but)\b|[,;\n)]| \(|\. |\.?\Z)")
 
 
@@ -123,6 +126,38 @@ def from_feedback(text: str) -> list[Example]:
             if outputs and inputs:
                 examples.append(Example(inputs, outputs))
     return examples
+
+
+def advice(feedbacks: Sequence[str]) -> dict[str, int]:
+    """Gather what most of several feedbacks say that answers lack, in sentences that quote what to write.
+
+    Examples
+    --------
+    >>> advice(['The page needs: Add a "Rules" section. Try again.', 'Add a "Rules" section.', 'Add a "Map".'])
+    {'Add a "Rules" section.': 2}
+    """
+    counts = Counter(said for text in feedbacks for said in dict.fromkeys(m[1].strip() for m in _ADVICE.finditer(text)))
+    return {said: n for said, n in counts.items() if n >= max(_FEWEST, len(feedbacks) / 2)}
+
+
+def feedback_of(text: str) -> list[str]:
+    """Read GEPA's records and give the feedback of those that do not tell what is right."""
+    records = _json(text)
+    return [
+        str(record.get("Feedback", ""))
+        for record in (records if isinstance(records, list) else _literal(text) or [])
+        if isinstance(record, dict) and not from_feedback(json.dumps([record], default=str))
+    ]
+
+
+def feedback_of_tuning(text: str, outputs: Sequence[str]) -> list[str]:
+    """Read the records that signature tuning shows, and give the feedback of those that do not tell what is right."""
+    records = _json(text)
+    return [
+        str(record.get("feedback", ""))
+        for record in (records if isinstance(records, list) else [])
+        if isinstance(record, dict) and not from_tuning(json.dumps([record], default=str), outputs)
+    ]
 
 
 def from_tuning(text: str, outputs: Sequence[str]) -> list[Example]:

@@ -2,12 +2,16 @@
 
 A proposer mines examples and *writes* notes into the instruction it proposes; the learner *reads* them
 back out of whatever instruction it is given.  Both directions live here so that they cannot drift apart.
-Notes are of two kinds.  Cues say which words went with which label, how often::
+Notes are of three kinds.  Cues say which words went with which label, how often::
 
     Cues for `label`, with how often each was seen:
     - `billing` (2): refund (2), invoice (1).
 
-Worked examples show whole answers, one JSON object a line.
+Worked examples show whole answers, one JSON object a line.  Advice is what feedback said again and again that answers
+lacked, in its own words, where it quotes what to write::
+
+    What answers lacked, with how often it was said:
+    - (3) End the description with its trigger: "Use when …".
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from skillfleet_nb.offline.prompt import Example, Field, PromptSpec, PromptTask
 from skillfleet_nb.offline.text import STOP_WORDS, features, name_words, sentences, stem, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 CUE_CHARS = 9_000
 EXAMPLE_CHARS = 6_000
@@ -32,6 +36,9 @@ _LABEL_WORDS = 8
 _DERIVED = 0.6
 _CUES_HEAD = "Cues for `{}`, with how often each was seen:"
 _EXAMPLES_HEAD = "Worked examples:"
+_ADVICE_HEAD = "What answers lacked, with how often it was said:"
+_MOST_ADVICE = 8
+_ADVISED = re.compile(r"^- \((\d+)\) (.+)$", re.MULTILINE)
 _HEAD = re.compile(r"Cues for `(\w+)`, with how often each was seen:")
 _LINE = re.compile(r"^- `(.+?)` \((\d+)\):((?: [\w ]+ \(\d+\),?)*)", re.MULTILINE)
 _CUE = re.compile(r" ([\w ]+?) \((\d+)\)")
@@ -54,14 +61,22 @@ class Notes:
         Field, then label, to the number of examples the cues came from.
     examples
         Whole answers, for outputs that are made rather than chosen.
+    advice
+        What answers lacked, to how often it was said.
     """
 
     cues: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     seen: dict[str, dict[str, int]] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
+    advice: dict[str, int] = field(default_factory=dict)
     _spelt: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __bool__(self) -> bool:
+        return bool(self.cues or self.examples or self.advice)
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether there are cues or examples, by which an input is judged."""
         return bool(self.cues or self.examples)
 
     def learn(self, examples: Sequence[Example], *, labels: Iterable[str] = ()) -> None:
@@ -117,8 +132,14 @@ class Notes:
             for label, n in counted.items():
                 total[label] = total.get(label, 0) + n
         self.examples.extend(example for example in other.examples if example not in self.examples)
+        self.take_advice(other.advice)
         for cue, spelt in other._spelt.items():
             self._spelt.setdefault(cue, spelt)
+
+    def take_advice(self, advice: Mapping[str, int]) -> None:
+        """Add what answers lacked, with how often it was said."""
+        for text, n in advice.items():
+            self.advice[text] = self.advice.get(text, 0) + n
 
     def write(self, *, cue_chars: int = CUE_CHARS, example_chars: int = EXAMPLE_CHARS) -> str:
         """Write the notes as lines of an instruction, at most about `cue_chars` + `example_chars` long."""
@@ -131,6 +152,9 @@ class Notes:
                 room -= len(line)
         if lines:
             parts.append("\n".join([_EXAMPLES_HEAD, *lines]))
+        often = sorted(self.advice, key=lambda text: -self.advice[text])[:_MOST_ADVICE]
+        if often:
+            parts.append("\n".join([_ADVICE_HEAD, *(f"- ({self.advice[text]}) {text}" for text in often)]))
         return "\n\n".join(parts)
 
     def _write_cues(self, name: str, chars: int) -> str:
@@ -204,9 +228,13 @@ def read_notes(text: str) -> tuple[Notes, str]:
         spans.append(worked.span())
         if example not in notes.examples:
             notes.examples.append(example)
+    if (head_of_advice := text.find(_ADVICE_HEAD)) >= 0:
+        for line in _ADVISED.finditer(text, head_of_advice):
+            spans.append(line.span())
+            notes.take_advice({line[2]: int(line[1])})
     for begin, end in sorted(spans, reverse=True):
         text = text[:begin] + text[end:].removeprefix(".")
-    return notes, re.sub(r"\n{3,}", "\n\n", text.replace(_EXAMPLES_HEAD, "")).strip()
+    return notes, re.sub(r"\n{3,}", "\n\n", text.replace(_EXAMPLES_HEAD, "").replace(_ADVICE_HEAD, "")).strip()
 
 
 def plain_task(system: str) -> PromptTask | None:

@@ -50,7 +50,7 @@ def find_proposer(spec: PromptSpec) -> Callable[[Inputs, int], dict[str, Any]] |
 
 def _instruct(base: str, notes: Notes, *, manner: str = "", cue_chars: int = CUE_CHARS) -> str:
     """Write an instruction: what it said before, how to weigh evidence, and the notes."""
-    guide = _GUIDE if notes and _GUIDE not in base else ""
+    guide = _GUIDE if notes.has_evidence and _GUIDE not in base else ""
     lead = " ".join(part for part in (base.strip(), guide, "" if manner in base else manner) if part)
     return "\n\n".join(part for part in (lead, notes.write(cue_chars=cue_chars)) if part)
 
@@ -212,7 +212,9 @@ def _load(text: str) -> list[Any]:
 def _reflect(inputs: Inputs, _k: int) -> dict[str, Any]:
     """Reflect for GEPA: the current instruction with everything it knows, and what the feedback adds."""
     notes, base = read_notes(inputs.get("current_instruction", ""))
-    notes.learn(mine.from_feedback(inputs.get("examples_with_feedback", "")))
+    shown = inputs.get("examples_with_feedback", "")
+    notes.learn(mine.from_feedback(shown))
+    notes.take_advice(mine.advice(mine.feedback_of(shown)))
     return {"new_instruction": _instruct(base, notes)}
 
 
@@ -230,6 +232,7 @@ def _tune(inputs: Inputs, _k: int) -> dict[str, Any]:
     notes, base = read_notes(inputs.get("current_instructions", ""))
     shown = [mine.from_tuning(inputs.get(name, ""), outputs) for name in ("failures", "answered_well")]
     notes.learn([*shown[0], *shown[1]])
+    notes.take_advice(mine.advice(mine.feedback_of_tuning(inputs.get("failures", ""), outputs)))
     kinds = inputs.get("kinds_of_failures", "").splitlines()
     often = f"The most frequent failure is {kinds[0].partition(': ')[2]}." if kinds else "Nothing was said to fail."
     learned = f"The words of {len(shown[0])} failures and {len(shown[1])} good answers are noted with their values."

@@ -57,6 +57,10 @@ def test_the_draft_stands_beside_its_score_and_the_question_repeats_nothing(brow
     page.evaluate("state => kernel.take('state', state)", json.dumps(later))
     expect(draft.get_by_text("It never says who.")).to_be_visible()
     expect(intent.locator("dd").first).to_be_visible()  # what a person opened stays open
+    later["n"] += 1
+    later["cards"][-1] |= {"text": "", "findings": ["No prompt is recorded."]}
+    page.evaluate("state => kernel.take('state', state)", json.dumps(later))
+    expect(draft.get_by_text("No prompt is recorded.")).to_be_visible()
     assert errors == []
     page.close()
     job.cancel()

@@ -46,7 +46,7 @@ def cards(p: JobRecord) -> list[Card]:
     drawn: list[Card] = []
     for name, title in _TITLES.items():
         if name == "draft":
-            drawn += _draft(p.cards)
+            drawn += _draft(p.cards, is_over=p.state.is_finished())
         elif (card := newest.get(name)) is not None:
             path = newest.get("path") if name == "plan" else None
             facts = {**card.facts, **(path.facts if path is not None else {})}
@@ -68,12 +68,15 @@ def card_rows(p: JobRecord) -> list[tuple[str, str]]:
     return rows
 
 
-def _draft(events: Sequence[SkillCard]) -> list[Card]:
-    """Return the draft that is looked at, or as much of the first as is written."""
+def _draft(events: Sequence[SkillCard], *, is_over: bool) -> list[Card]:
+    """Return the draft that is looked at, or as much as is written of the first, or of a revision till all is over."""
     drafts = [one for one in events if one.card == "draft"]
     if drafts:
-        last = drafts[-1]
+        last, newest = drafts[-1], events[-1]
         quality = {one.facts["draft"]: points(one.score) for one in drafts if one.score is not None}
+        if newest.card == "writing" and not is_over:
+            title = f"Draft {newest.facts['draft']}, being written"
+            return [Card("draft", title, [("quality of each draft", ", ".join(quality.values()))], newest.text)]
         n, of = last.facts["draft"], last.facts["drafts"]
         title = "Draft" if of == "1" else f"Draft {n}" if n == of else f"Draft {n}, the best of {of}"
         facts = [("quality of each draft", ", ".join(quality.values()))] if len(quality) > 1 else []

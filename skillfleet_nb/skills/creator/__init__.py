@@ -6,6 +6,7 @@ where they belong, last and in one step.
 """
 
 from skillfleet_nb.skills.creator.draft import Draft, Judged, SkillPlan
+from skillfleet_nb.skills.creator.examples import creation_examples
 from skillfleet_nb.skills.creator.factories import skill_creator
 from skillfleet_nb.skills.creator.rules import PATHS, Branch, Path, PhaseRules
 from skillfleet_nb.skills.creator.similar import Similar, closest
@@ -22,6 +23,7 @@ __all__ = [
     "SkillPlan",
     "Written",
     "closest",
+    "creation_examples",
     "skill_creator",
     "write_skill",
 ]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 
-from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.format import shortened
 from skillfleet_nb.skills.creator.draft import Draft, Part, SkillPlan
+from skillfleet_nb.skills.creator.examples import weighed_examples
+from skillfleet_nb.skills.creator.extent import extent
 from skillfleet_nb.skills.creator.streaming import streamed
 from skillfleet_nb.skills.planner import skill_planner
 from skillfleet_nb.skills.skill import Skill
@@ -31,8 +32,6 @@ _SECTIONS = (
     "five to ten headings: 'Overview', 'When to Use', and of these what the task needs, or others: 'Quick Start', "
     "'Steps', 'Examples', 'Key Insights', 'Common Mistakes', 'Anti-patterns', 'Red Flags'"
 )
-_COMPLEXITY = {"simple": 0.2, "normal": 0.5, "complex": 0.9}
-_FOR_TESTS = 40  # planning tasks that no prompt may show
 _MOST_SECTIONS = 10
 
 _TASK = (str, dspy.InputField(desc="what the skill should enable an agent to do"))
@@ -77,18 +76,6 @@ class SkillUnderstanding(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         )
 
 
-def weighed_examples() -> list[dspy.Example]:
-    """Return tasks with how complex they are: the project's own but the first forty, and those of other fields."""
-    labels = {row["name"]: row["label"] for row in bundled("skill_complexity")}
-    own = bundled("skill_planning")[_FOR_TESTS:]
-    pairs = [(row["task"], row["label"]) for row in bundled("skill_complexity_examples")]
-    pairs += [(row["task_description"], labels[row["expected_name"]]) for row in own]
-    return [
-        dspy.Example(task=task, is_simple=label == "simple", complexity=_COMPLEXITY[label]).with_inputs("task")
-        for task, label in pairs
-    ]
-
-
 class SkillComplexity(dspy.Module):  # type: ignore[misc]
     """How much there is to do for a task."""
 
@@ -99,6 +86,7 @@ class SkillComplexity(dspy.Module):  # type: ignore[misc]
             "Tell how complex a skill is to write, before it is written: simple is a short card or a list of links, "
             "complex is where several systems, or steps that rest on each other, have to go together.",
             task=_TASK,
+            extent=(list[str], dspy.InputField(desc="what its words say of its extent, counted and not judged")),
             is_simple=(bool, dspy.OutputField(desc="whether one short page from a template will do")),
             complexity=(
                 float,
@@ -110,6 +98,13 @@ class SkillComplexity(dspy.Module):  # type: ignore[misc]
             reason=(str, dspy.OutputField(desc="why, in a sentence")),
         )
         self.evaluate.demos = weighed_examples()
+
+    def forward(self, task: str) -> dspy.Prediction:
+        """Weigh a task beside those that were weighed by hand, which stay where an optimizer takes other demos."""
+        weighed = weighed_examples()
+        there = {one.task for one in weighed}
+        further = [demo for demo in self.evaluate.demos if "complexity" in demo and demo.task not in there]
+        return self.evaluate(task=task, extent=extent(task), demos=[*weighed, *further])
 
 
 class SkillGeneration(dspy.Module):  # type: ignore[misc]

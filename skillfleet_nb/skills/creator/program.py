@@ -5,6 +5,7 @@ Imported on use, for it defines DSPy modules.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ from skillfleet_nb.format import points, shortened
 from skillfleet_nb.skills.creator.draft import Draft, Judged, Part, SkillPlan, judged
 from skillfleet_nb.skills.creator.rules import Branch, PhaseRules
 from skillfleet_nb.skills.creator.similar import Similar, closest, copied
+from skillfleet_nb.skills.creator.streaming import streamed
 from skillfleet_nb.skills.skill import Skill
 from skillfleet_nb.skills.style import STYLES, Style
 from skillfleet_nb.skills.templates import list_templates, preview
@@ -161,7 +163,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         intent, notes = self._intent(task, notes, decision, there)
         template, suggested = self._template(task)
         plan, notes = self._plan(task, intent, notes)
-        verdict = self.complexity.evaluate(task=task)
+        verdict = self.complexity(task=task)
         complexity = min(1.0, max(0.0, float(verdict.complexity or 0.0)))
         branch = self.rules.branch(complexity, simple=bool(verdict.is_simple), template=suggested)
         if self.path != "auto":
@@ -286,16 +288,17 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         else:
             draft = self.generation.in_sections(task, plan, notes, self._show_section, heard)
         checks = self.rules.expert.checks if branch.path == "expert" else ()
-        tried = [self._judged(draft, task, checks, similar)]
+        tried, is_shown = [self._judged(draft, task, checks, similar)], True
         self._show_draft(tried, tried[0])
         while not fast and len(tried) <= self.rules.revisions and not tried[-1].is_enough(self.rules.enough):
-            revised = self._revised(tried[-1], task, plan, tried[-1].findings)
+            revised = self._revised(tried[-1], task, plan, tried[-1].findings, len(tried))
             if revised == tried[-1].draft:  # a model that changes nothing when told what is wrong will not next time
+                is_shown = False
                 break
             tried.append(self._judged(revised, task, checks, similar))
             self._show_draft(tried, tried[-1])
         best = max(tried, key=lambda one: one.rank)
-        if best is not tried[-1]:
+        if best is not tried[-1] or not is_shown:
             self._show_draft(tried, best)
         for turn in range(1, _MOST_ROUNDS + 1):
             shown = {
@@ -305,7 +308,8 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
             said = self._asked("draft", "Is this the skill?", shown, turn)
             if not said:
                 break
-            best = self._judged(self._revised(best, task, plan, [said]), task, checks, similar)  # a person's word first
+            revised = self._revised(best, task, plan, [said], len(tried))  # a person's word first
+            best = self._judged(revised, task, checks, similar)
             tried.append(best)
             self._show_draft(tried, best)
         return best, len(tried)
@@ -316,9 +320,12 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         findings = [*self.validation.checked(draft, task, checks), *copied(draft.skill, others, self.embed)]
         return judged(draft, task, findings, self.embed)
 
-    def _revised(self, last: Judged, task: str, plan: SkillPlan, findings: Sequence[str]) -> Draft:
+    def _revised(self, last: Judged, task: str, plan: SkillPlan, findings: Sequence[str], n: int) -> Draft:
+        """Have a draft rewritten, of which there are `n` by now."""
         todo = [*findings, *last.further] or ["Say more exactly what to do."]
-        answer = self.validation.revise(body=last.draft.body, task=task, plan=plan.text(), findings=todo)
+        heard = partial(self._show_revising, n + 1) if self.tell is not None else None
+        asked = {"body": last.draft.body, "task": task, "plan": plan.text(), "findings": todo}
+        answer = streamed(self.validation.revise, "revised", heard, **asked)
         return Draft.of_body(plan, answer.revised or "")
 
     def _show_section(self, part: Part, n: int, of: int) -> None:
@@ -327,6 +334,9 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
     def _show_writing(self, part: Part, n: int, of: int) -> None:
         heading = f"## {part.heading}\n\n" if part.heading else ""
         self._show("writing", {"written": f"{n - 1} of {of} sections"} if heading else {}, f"{heading}{part.content}")
+
+    def _show_revising(self, n: int, text: str) -> None:
+        self._show("writing", {"draft": f"{n}"}, text)
 
     def _show_draft(self, tried: Sequence[Judged], one: Judged) -> None:
         near = one.score.values.get("semantic")

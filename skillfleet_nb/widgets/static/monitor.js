@@ -190,7 +190,7 @@ function render({ model, el }) {
       if (written.length || judged.length) body.push(node("div", { className: "sf-beside" }, ...written, ...judged));
       one.title.textContent = card.title;
       one.box.replaceChildren(one.title, ...body);
-      if (card.name === "draft") written[0].scrollTop = card.score === null ? written[0].scrollHeight : one.judged ? top : 0; // its end is in sight while it is written
+      if (card.name === "draft" && written.length) written[0].scrollTop = card.score === null ? written[0].scrollHeight : one.judged ? top : 0; // its end is in sight while it is written
       one.judged = card.score !== null;
     }
     const wanted = state.cards.map((card) => drawn_cards[card.name].box);

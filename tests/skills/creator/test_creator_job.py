@@ -172,11 +172,14 @@ def test_cards_tell_what_is_known_of_a_skill_while_it_is_created(tmp_path: Path)
     assert [card["name"] for card in fleet.job("keys").picture()["cards"]] == list(cards)
 
 
-def test_a_section_is_on_the_card_while_a_model_that_streams_writes_it(tmp_path: Path) -> None:
+def test_a_section_and_a_revision_are_on_the_card_while_a_model_that_streams_writes_them(tmp_path: Path) -> None:
     seen: list[Any] = []
     jobs: list[Job] = []
     begun = threading.Event()
-    lm = writer()
+    further = "## Who is told\n\nThe owner of it.\nAnd nobody else."
+    lm = writer(
+        complexity=0.9, revised=f"{BODY}\n\n{further}", problems=lambda prompt: [] if further in prompt else ["Who?"]
+    )
 
     class Streaming(type(lm.engine)):  # type: ignore[misc]
         def stream(self, request: Any) -> Iterator[Any]:
@@ -184,16 +187,22 @@ def test_a_section_is_on_the_card_while_a_model_that_streams_writes_it(tmp_path:
                 text = event.delta.text if event.type == "delta" else ""
                 for line in text.splitlines(keepends=True) or [text]:
                     yield replace(event, delta=replace(event.delta, text=line)) if text else event
-                    if line.startswith("2. Always") and begun.wait(300):
+                    if line.startswith(("2. Always", "And nobody")) and begun.wait(300):
                         seen.append(jobs[0].picture()["cards"][-1])
 
     lm = dspy.LM("test/writer", engine=Streaming(lm.engine.write), cache=False)
     jobs.append(Fleet().create_skill(KEYS, root=tmp_path, lm=lm, name="keys"))
     begun.set()
     made = jobs[0].result()
-    assert (seen[0]["title"], seen[0]["facts"]) == ("Draft, being written", [("written", "3 of 6 sections")])
-    assert seen[0]["text"].endswith("## Rotation steps\n\n1. Issue the second key.")
-    assert {TEXTS[part] in made.skill.body for part in TEXTS} == {True}
+    section, _, revision = seen  # the steps are written a second time in the revision
+    assert (section["title"], section["facts"]) == ("Draft, being written", [("written", "3 of 6 sections")])
+    assert section["text"].endswith("## Rotation steps\n\n1. Issue the second key.")
+    assert (revision["title"], [word for word, _ in revision["facts"]]) == (
+        "Draft 2, being written", ["quality of each draft"],
+    )  # fmt: skip
+    assert revision["text"].startswith("## Overview")
+    assert BODY.startswith(revision["text"])
+    assert "## Who is told" in made.skill.body
     assert jobs[0].progress.calls == len(lm.engine.asked)
     assert "writing" not in [card.card for card in jobs[0].progress.cards]
 
