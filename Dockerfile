@@ -4,16 +4,22 @@ FROM python:3.12-slim-trixie AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils
 # A layer of its own, for it is the largest and changes least; from this index it comes without CUDA.
 RUN python -m venv /opt/skillfleet \
     && /opt/skillfleet/bin/pip install --no-compile --index-url https://download.pytorch.org/whl/cpu torch==2.13.0
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY data data
 COPY skillfleet_nb skillfleet_nb
-# Without what nobody runs here: other people's tests, headers, the page of litellm's proxy.
+# Without what nobody runs here: other people's tests, headers and sources, the page of litellm's proxy, Arrow's flight, a
+# faster download from the hub, languages that JupyterLab has no words for; and symbols for debuggers, a tenth of all.
 RUN /opt/skillfleet/bin/pip install --no-compile --constraint constraints.txt '.[dashboard,offline,server]' 'jupyterlab>=4.4' \
     && find /opt/skillfleet/lib -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' -o -path '*/torch/bin' \
-    -o -path '*/pyarrow/include' -o -path '*/litellm/proxy/_experimental/out' \) -prune -exec rm -r {} +
+    -o -path '*/pyarrow/include' -o -path '*/litellm/proxy/_experimental/out' \) -prune -exec rm -r {} + \
+    && find /opt/skillfleet -type f \( -name '*.map' -o -name '*.c' -o -name '*.cpp' -o -name '*.pyx' -o -path '*/pyarrow/*flight*.so*' \
+    -o -path '*/babel/locale-data/*' ! -name 'en*' ! -name root.dat \) -delete \
+    && /opt/skillfleet/bin/pip uninstall --yes hf-xet \
+    && find /opt/skillfleet/lib -type f -name '*.so*' ! -path '*.libs/*' -exec strip --strip-unneeded {} +
 
 FROM python:3.12-slim-trixie
 

@@ -99,8 +99,10 @@ def may_hold(text: bytes) -> bool:
     )
 
 
-def taken_out(text: bytes, keep: Callable[[Blob], None] | None = None) -> bytes:
-    """Put references in the place of data; `keep` is called with each.
+def taken_out(
+    text: bytes, keep: Callable[[Blob], None] | None = None, clean: Callable[[bytes], bytes] | None = None
+) -> bytes:
+    """Put references in the place of data; `keep` is called with each, where that is text as `clean` leaves it.
 
     Examples
     --------
@@ -125,6 +127,8 @@ def taken_out(text: bytes, keep: Callable[[Blob], None] | None = None) -> bytes:
             kind = match["type"].decode()
         if base64.b64encode(data) != payload:  # written in a way that data alone does not tell
             form, kind, data = "verbatim", "text/plain", match[0]
+        elif clean is not None and type_of(data) == UNKNOWN:
+            data = clean(data)
         blob = Blob(kind, data)
         if keep is not None:
             keep(blob)

@@ -2,12 +2,13 @@
 
 Every error of the package derives from :class:`SkillfleetError`; each leaf also derives from the
 builtin a Python programmer would catch for it.  Surfaces turn a `SkillfleetError` into one line
-(``UsageError`` in a notebook, exit status 2 in a shell); anything else is a defect and keeps its
-traceback.
+(``UsageError`` of a command, exit status 2 in a shell), and so does IPython where a cell's own Python raises one;
+anything else is a defect and keeps its traceback.
 """
 
 from __future__ import annotations
 
+import sys
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -36,10 +37,38 @@ __all__ = [
 
 
 class SkillfleetError(Exception):
-    """Root of every error the package raises on purpose; whatever it quotes can be seen."""
+    """Root of every error the package raises on purpose; whatever it quotes can be seen.
+
+    In IPython and notebooks it is shown as one line; ``%tb`` shows its traceback, and so does ``%xmode Verbose`` of
+    all that come later.
+    """
+
+    shows_trace = False
 
     def __str__(self) -> str:
         return visible(super().__str__())
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows of it."""
+        from IPython.core.getipython import get_ipython
+
+        report = get_ipython().InteractiveTB
+        is_asked_for = sys.exc_info()[1] is not self  # by %tb: it is handled no more
+        if self.shows_trace or is_asked_for or report.mode == "Verbose":
+            lines: list[str] = report.structured_traceback(type(self), self, self.__traceback__)
+            return lines
+        return [f"{type(self).__name__}: {self} ({self._place}%tb shows the trace)"]
+
+    @property
+    def _place(self) -> str:
+        """Say in which line of the cell it was raised."""
+        step = self.__traceback__
+        while step is not None:
+            frame = step.tb_frame
+            if frame.f_globals.get("__name__") == "__main__" and frame.f_code.co_name == "<module>":
+                return f"line {step.tb_lineno}; "
+            step = step.tb_next
+        return ""
 
 
 class InputError(SkillfleetError, ValueError):

@@ -87,9 +87,9 @@ class Fleet(StoreMethods, RegistryMethods, MonitoringMethods, InsightMethods, Tr
     @cached_property
     def encryption(self) -> Encryption:
         """The encryption of this home: encrypt, rotate, decrypt, lock and unlock it."""
-        from skillfleet_nb.lm.answer_cache import forget_private_answers
+        from skillfleet_nb.lm.answer_cache import forget_answers
 
-        return Encryption(self.home, before_lock=forget_private_answers)
+        return Encryption(self.home, before_lock=forget_answers)
 
     @cached_property
     def advice(self) -> Advisor:

@@ -135,6 +135,11 @@ class Redactor:
         self._secrets: set[str] = set()
         self.add(models)
 
+    @property
+    def takes_out(self) -> bool:
+        """Whether it looks for more than secrets."""
+        return self._patterns is not None
+
     def add(self, models: Iterable[Model | None] = ()) -> None:
         """Take in the secrets of further models, and those that came into the environment since."""
         self._secrets |= secrets_of(models) | {secret for _, secret in secrets_of_environment()}
@@ -147,6 +152,14 @@ class Redactor:
         """Return a text or a page without secrets, what has the shape of one, and data that nobody reads."""
         clean = _without(self._forms, referred(text))
         return self._sub(KEYS.sub(_HIDDEN, clean) if may_hold_key(clean) else clean)
+
+    def data(self, data: bytes) -> bytes:
+        """Return a file without secrets, and without what fits the patterns, where it is text."""
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return data
+        return self._sub(_without(self._forms, text)).encode()
 
     def json(self, body: bytes) -> bytes:
         """Return a JSON object whose values hold no secret, nor what fits the patterns."""

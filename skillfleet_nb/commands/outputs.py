@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import expanded
+from skillfleet_nb.store.redacting import redacted_json
 
 if TYPE_CHECKING:
     import argparse
+
+    from skillfleet_nb.commands.context import Context
 
 
 def check_outputs(args: argparse.Namespace) -> None:
@@ -28,6 +32,11 @@ def check_outputs(args: argparse.Namespace) -> None:
             setattr(args, one.dest, _writable(value))
         elif one.dest == "output" and value and not value.isidentifier():
             raise InputError(f"{one.names[0]} {value!r}: no variable can have this name; use letters, digits and _")
+
+
+def keep_json(context: Context, file: str, text: str) -> None:
+    """Write an answer as JSON, without what the settings of the home take out."""
+    Path(file).write_text(redacted_json(getattr(context.fleet, "home", None), text) + "\n", "utf-8")
 
 
 def _writable(named: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command, group, written
+from skillfleet_nb.commands.outputs import keep_json
 from skillfleet_nb.commands.views import Note, Table
 from skillfleet_nb.data.suggestions import missing
 from skillfleet_nb.errors import InputError
@@ -103,7 +104,7 @@ def _analyze(c: Context, a: argparse.Namespace) -> object:
     if a.output:
         c.namespace[a.output] = report
     if a.json:
-        Path(a.json).write_text(report.model_dump_json(indent=2) + "\n", "utf-8")
+        keep_json(c, a.json, report.model_dump_json(indent=2))
     return report
 
 

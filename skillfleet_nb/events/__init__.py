@@ -34,7 +34,9 @@ from skillfleet_nb.events.registry import SignatureMigrated as SignatureMigrated
 from skillfleet_nb.events.registry import VersionRegistered as VersionRegistered
 from skillfleet_nb.events.skills import SkillCard as SkillCard
 from skillfleet_nb.events.skills import SkillCreated as SkillCreated
+from skillfleet_nb.events.tracing import ToolCalled as ToolCalled
 from skillfleet_nb.events.tracing import Traced as Traced
+from skillfleet_nb.events.tracing import TracingPayload
 
 Role = Literal["task", "prompt", "reflection", "judge"]
 READ: dict[str, str] = {"task": "answers", "prompt": "proposals", "reflection": "proposals", "judge": "grades"}
@@ -425,7 +427,7 @@ AnyPayload = Annotated[
     | ProgramSaved | CandidateDecided | MemberTold | ShareTold | IndividualTold | SkillCard | SkillCreated | Result
     | ReviewAsked | ReviewAnswered | ExamplesAnalysed | ExampleRated | ExampleJudged | Probed | Landmarked | Recommended
     | Chosen | HeadroomFound | NoiseFound | ProgramTried | VersionRegistered | AliasMoved | SignatureMigrated | Answered
-    | Traced | Curated | AuditPayload | InsightPayload | MonitoringPayload,
+    | TracingPayload | Curated | AuditPayload | InsightPayload | MonitoringPayload,
     Field(discriminator="kind"),
 ]  # fmt: skip
 """Every kind of fact there is: what is not in it cannot be written."""

@@ -1,8 +1,8 @@
-"""Events of monitored programs: one a prediction, with its tree of calls."""
+"""Events of calls: of monitored programs one a prediction, with its tree of calls; of tools in runs."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from skillfleet_nb.events.payload import Payload
 
@@ -28,3 +28,21 @@ class Traced(Payload):
     version: int | None = None
     score: float | None = None
     spans: tuple[dict[str, Any], ...]
+
+
+class ToolCalled(Payload):
+    """A program that a run asks called a tool, which took `latency_s` seconds, or failed with `error`.
+
+    `input` is JSON of the arguments, `output` text, or JSON of what was returned, both as far as 2,000 characters;
+    ``sha256:…`` of it where prompts are not recorded.
+    """
+
+    kind: Literal["tool_called"] = "tool_called"
+    tool: str
+    latency_s: float
+    input: str | None = None
+    output: str | None = None
+    error: str | None = None
+
+
+TracingPayload: TypeAlias = Traced | ToolCalled

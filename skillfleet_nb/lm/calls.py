@@ -54,6 +54,7 @@ class Call:
     used: Tokens = field(default_factory=Tokens)  # all in all, once it is over
     wasted: Tokens = field(default_factory=Tokens)  # by answers that were thrown away
     was_bought: bool = False  # as DSPy told `Purchases`
+    answers: Any = None  # the cache of an encrypted home, in the place of DSPy's
     is_billed: bool = False  # by a provider that DSPy knows: it and LiteLLM reckon from all that is told of the usage
 
     def discard(self) -> None:

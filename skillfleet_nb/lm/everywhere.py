@@ -15,18 +15,18 @@ from contextvars import Context, copy_context
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.lm.answer_cache import GATE, keeping_apart
 from skillfleet_nb.lm.calls import current
 from skillfleet_nb.lm.direct import direct_calls
 from skillfleet_nb.lm.run_log import route_again
 from skillfleet_nb.lm.stand_ins import replaced
 from skillfleet_nb.lm.tap import adopted
+from skillfleet_nb.lm.tool_calls import tool_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from skillfleet_nb.lm.gate import Gate
-
-GATE = "skillfleet_gate"  # the name of the DSPy setting that holds the gate of the run that a thread works for
 
 
 @contextmanager
@@ -53,6 +53,8 @@ def standing_in() -> Iterator[None]:
         stack.enter_context(replaced(execution, "_attempt", _paced))
         stack.enter_context(replaced(execution, "_aattempt", _paced_async))
         stack.enter_context(direct_calls(here))
+        stack.enter_context(keeping_apart())
+        stack.enter_context(tool_calls(here))
         yield
 
 

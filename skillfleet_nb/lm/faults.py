@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from skillfleet_nb.lm.answer_cache import answers_here
 from skillfleet_nb.messages import as_typed
 
 if TYPE_CHECKING:
@@ -255,15 +256,15 @@ def _reasons(entry: dict[str, Any] | None) -> set[str]:
 
 def forget(lm: Model, prompt: object, messages: object, kwargs: dict[str, Any], *, asynchronous: bool) -> None:
     """Take an answer out of DSPy's cache again, which keeps empty ones too and would repeat them for good."""
-    import dspy
     from dspy.clients.execution import IGNORED_CACHE_KEYS, prepare
 
     call = prepare(lm, prompt, messages, kwargs, asynchronous=asynchronous)
     if not call.cache:
         return
-    key = dspy.cache.cache_key(call.key(lm, asynchronous), IGNORED_CACHE_KEYS)
-    dspy.cache.memory_cache.pop(key, None)
-    dspy.cache.disk_cache.pop(key, None)
+    cache = answers_here()
+    key = cache.cache_key(call.key(lm, asynchronous), IGNORED_CACHE_KEYS)
+    cache.memory_cache.pop(key, None)
+    cache.disk_cache.pop(key, None)
 
 
 class Circuit:

@@ -180,6 +180,7 @@ class Gate:
             prompt=prompt,
             price=price,
             is_billed=isinstance(getattr(lm, "engine", None), str),
+            answers=self.ledger.answers,
         )
 
     def admit(self, call: Call) -> None:

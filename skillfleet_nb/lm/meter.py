@@ -30,6 +30,7 @@ from skillfleet_nb.projection import Totals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from skillfleet_nb.events import ToolCalled
     from skillfleet_nb.lm.pacing import Pacer
 
 
@@ -63,6 +64,10 @@ class Ledger:
     checkpoint_usd, on_checkpoint
         Attributes: before a call that may take what was spent beyond so much, the callback is called with
         it, on the calling thread; it raises the checkpoint, or stops the run.  Several threads may call it.
+    answers
+        Attribute: the cache that answers its calls, of an encrypted home; None for DSPy's.
+    on_tool
+        Attribute: called for every call of a tool, on its thread; None where nobody asks.
     spent, spent_s
         What earlier attempts at the same job bought, and the seconds they took: both count against the limits.
 
@@ -103,6 +108,8 @@ class Ledger:
         self.last_failed = ""
         self.duplicates = 0
         self.on_wait = on_wait
+        self.answers: object = None
+        self.on_tool: Callable[[ToolCalled], None] | None = None
         self._on_pause = on_pause
         self._clean = clean
         self._circuit = Circuit(self.retry_policy)

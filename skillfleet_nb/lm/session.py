@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.events import StopKind, Warned
-from skillfleet_nb.lm.answer_cache import keep_answers_private
+from skillfleet_nb.lm.answer_cache import answers_of
 from skillfleet_nb.lm.calls import Purchases
 from skillfleet_nb.lm.everywhere import everywhere, standing_in
 from skillfleet_nb.lm.fallback import Fallbacks
@@ -25,6 +25,7 @@ from skillfleet_nb.lm.pacing import Pacer
 from skillfleet_nb.lm.reading import Readings
 from skillfleet_nb.lm.run_log import MARK, run_log
 from skillfleet_nb.lm.tap import tapped
+from skillfleet_nb.lm.tool_calls import without_texts
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import Journal, new_stream
 from skillfleet_nb.store.logs import log_file
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from dspy.utils.callback import BaseCallback
 
     from skillfleet_nb.config import Settings
-    from skillfleet_nb.events import LMCall, Payload, Role
+    from skillfleet_nb.events import LMCall, Payload, Role, ToolCalled
     from skillfleet_nb.projection import Totals
     from skillfleet_nb.store import Home
     from skillfleet_nb.typing import Model
@@ -133,6 +134,8 @@ class Session:
             spent_s=earlier.seconds if earlier else 0.0,
         )
         if journal is not None:
+            self._keeps_texts = settings.record_prompts
+            self.ledger.on_tool = self._record_tool
             self.ledger.pacer = Pacer(journal.home, settings.rates, self.emit)
 
     @classmethod
@@ -159,7 +162,7 @@ class Session:
 
     def __enter__(self) -> Self:
         if self._journal is not None:
-            keep_answers_private(self._journal.home)
+            self.ledger.answers = answers_of(self._journal.home)
         self._inside.enter_context(standing_in())
         return self
 
@@ -264,10 +267,13 @@ class Session:
         if self._look is not None:
             self._look()
 
-    def _post(self, make: Callable[[], Sequence[Payload]]) -> None:
+    def _record_tool(self, step: ToolCalled) -> None:
+        self._post(lambda: (step if self._keeps_texts else without_texts(step),), now=False)
+
+    def _post(self, make: Callable[[], Sequence[Payload]], *, now: bool = True) -> None:
         try:
             if self._journal is not None:
-                self._journal.post(make, now=True)
+                self._journal.post(make, now=now)
         except HomeError as exc:
             self.ledger.stop(StopKind.HOME, str(exc))
             raise RunStopped(StopKind.HOME, str(exc)) from exc

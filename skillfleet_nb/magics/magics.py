@@ -57,6 +57,7 @@ class SkillfleetMagics(Magics):  # type: ignore[misc]  # IPython is untyped
             raise UsageError("interrupted") from None
         except SkillfleetError as exc:
             if debug:
+                exc.shows_trace = True
                 raise
             # Exactly UsageError: IPython shows a subclass of it with its traceback.
             raise UsageError(one_line(exc)) from None

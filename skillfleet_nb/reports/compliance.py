@@ -14,6 +14,7 @@ from skillfleet_nb.format import counted, expanded
 from skillfleet_nb.html import Readable, fill, join, table, text_table
 from skillfleet_nb.security import user_folder
 from skillfleet_nb.store import Encryption, Trail, queries
+from skillfleet_nb.store.redacting import is_sealing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +132,8 @@ def _stored(home: Home, settings: Settings) -> Iterator[tuple[str, ...]]:
     by_job = "as long as the run that refers to it"
     yield from (
         _place("runs: settings, calls, answers, scores", home.journal, f"{runs}; {texts}"),
+        _place("indexes of skills", home.derived / "vectors", "made anew at will"),
+        _place("proposals for skills", home.root / "improvements", "until the next one for the same skill"),
         _place("programs with their demos", home.programs_dir, "until erased with the last run that refers to it"),
         _place("images and files of prompts", home.blobs, by_job),
         _place("database, made of the journal", home.database, "made anew at will"),
@@ -171,6 +174,10 @@ def _protected(store: Store, settings: Settings, trail: Trail) -> Iterator[tuple
         "personal data",
         f"taken out: {', '.join(kinds)}" if kinds else "kept as it is: [redact] in config.toml is empty",
     )
+    if kinds:
+        way = "sealed with this user's key" if is_sealing(store.home) else "as it is: the extra 'encryption' is missing"
+        yield "what is needed as it is: program and data of runs, proposals for skills", way
+        yield "not looked through", "images and other files that are no text, names of jobs, DSPy's cache"
     pieces = queries.redactions(store)
     taken = pieces.groupby("what").pieces.sum().to_dict() if len(pieces) else {}
     yield "taken out so far", ", ".join(f"{n:,} {what}" for what, n in sorted(taken.items())) or "nothing"

@@ -21,6 +21,7 @@ from skillfleet_nb.skills.accessor import Skills
 from skillfleet_nb.skills.creator.improve import REVISIONS, Improvement, improved, rewritten, undone
 from skillfleet_nb.skills.creator.material import Material
 from skillfleet_nb.skills.skill import Skill
+from skillfleet_nb.store.redacting import opened, sealed
 from skillfleet_nb.store.unlocking import read_bytes, write_bytes
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class SkillWork(Skills):
 
     def _proposal(self, skill: Skill) -> Improvement | None:
         try:
-            return Improvement.model_validate_json(read_bytes(self._place(skill)))
+            return Improvement.model_validate_json(opened(read_bytes(self._place(skill))))
         except (OSError, ValueError):
             return None
 
@@ -202,7 +203,7 @@ class SkillWork(Skills):
         place = self._place(Skill.load(proposal.path))
         self._store.home.ensure()
         place.parent.mkdir(exist_ok=True)
-        write_bytes(self._home.root, place, proposal.model_dump_json().encode())
+        write_bytes(self._home.root, place, sealed(self._home, proposal.model_dump_json().encode()))
 
 
 @contextmanager

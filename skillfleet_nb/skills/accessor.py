@@ -21,9 +21,10 @@ def index_of(home: Home, root: str | Path, progress: Callable[[int, int], None] 
     from skillfleet_nb.data.identity import content_hash
     from skillfleet_nb.lm.embed import Embedder
     from skillfleet_nb.skills.similarity.index import SimilarityIndex
+    from skillfleet_nb.store.redacting import redactor_of
 
     name = content_hash(str(Path(root).resolve()))
-    return SimilarityIndex(home.derived / "vectors" / name, Embedder.of(home, progress))
+    return SimilarityIndex(home.derived / "vectors" / name, Embedder.of(home, progress), redactor_of(home).text)
 
 
 class Skills:

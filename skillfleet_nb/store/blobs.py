@@ -14,6 +14,7 @@ from skillfleet_nb.store.unlocking import read_bytes, write_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from skillfleet_nb.security import Redactor
     from skillfleet_nb.store.home import Home
 
 _LONGEST_NAME, _SHORTEST = 80, 64
@@ -58,9 +59,9 @@ class Blobs:
             path.parent.mkdir(exist_ok=True)
             write_bytes(self._home.root, path, blob.data)
 
-    def taken_out(self, text: bytes) -> bytes:
-        """Put references in the place of the data in a text, and keep it."""
-        return blobs.taken_out(text, self.keep)
+    def taken_out(self, text: bytes, redactor: Redactor | None = None) -> bytes:
+        """Put references in the place of data in a text, and keep it; of data that is text what a redactor leaves."""
+        return blobs.taken_out(text, self.keep, None if redactor is None else redactor.data)
 
     def put_back(self, text: str) -> str:
         """Put the data in the place of the references to it; one that is gone stays as it is."""

@@ -245,7 +245,7 @@ class Journal:
 
     def _body(self, payload: Payload) -> bytes:
         """Encode an event, without the secrets that the redactor knows, and with references in the place of data."""
-        return self.redactor.json(self._blobs.taken_out(_body(payload)))
+        return self.redactor.json(self._blobs.taken_out(_body(payload), self.redactor))
 
     def _write_on(self) -> None:
         """Write what is posted until the journal is closed."""

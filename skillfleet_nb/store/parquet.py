@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _GROUP_ROWS, _GROUP_BYTES = 10_000, 8 << 20  # bound the memory that reading and writing take
 _WRITTEN = re.compile(rb'\{"seq":\d+,"at":"[^"]*","kind":"[^"\\]*","payload":(\{.*\})\}\n', re.DOTALL)
 _DIGEST = "sha256:"
-_TEXTS = {"lm_call": ("prompt", "response"), "tried": ("inputs", "output")}
+_TEXTS = {"lm_call": ("prompt", "response"), "tried": ("inputs", "output"), "tool_called": ("input", "output")}
 _OUTPUT = 3  # place of the output in an ``ExampleScore``
 
 _Row = tuple[int | None, Any, str | None, bytes | None, bytes | None, int, bytes | None]

@@ -51,7 +51,8 @@ def save_program(home: Home, state: dict[str, Any]) -> str:
     """
     # ensure_ascii escapes lone surrogates, which a model's text may hold and UTF-8 may not
     written = json.dumps(state, sort_keys=True, separators=(",", ":"), default=str).encode()
-    canonical = redactor_of(home).json(Blobs(home).taken_out(written))
+    redactor = redactor_of(home)
+    canonical = redactor.json(Blobs(home).taken_out(written, redactor))
     program_id = hashlib.sha256(canonical).hexdigest()[:16]
     path = home.ensure().programs_dir / f"{program_id}.json"
     if not path.exists():

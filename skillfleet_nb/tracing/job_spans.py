@@ -26,8 +26,10 @@ SEARCH = "search: calls outside of trials"
 """Name of the trace of what was called for no trial."""
 
 
-def job_spans(store: Store, job_id: str, name: str, calls: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Arrange a job's calls by its trials; each trial and the search is a trace.
+def job_spans(
+    store: Store, job_id: str, name: str, calls: pd.DataFrame | None = None, *, with_tools: bool = True
+) -> pd.DataFrame:
+    """Arrange a job's calls, of models and of tools, by its trials; each trial and the search is a trace.
 
     A call belongs to the trial that ended first of those that were on during it; so of searches at the same time some
     calls may be told with another's trial.
@@ -38,6 +40,8 @@ def job_spans(store: Store, job_id: str, name: str, calls: pd.DataFrame | None =
         Of the job.
     calls
         Rows of ``lm_calls``; by default all, without their texts.
+    with_tools
+        Whether calls of tools are among them: of these it is not known which example they were made for.
 
     Returns
     -------
@@ -47,13 +51,19 @@ def job_spans(store: Store, job_id: str, name: str, calls: pd.DataFrame | None =
     import pandas as pd
 
     calls = queries.call_spans(store, job_id, content=False) if calls is None else calls
+    tools = queries.tool_spans(store, job_id) if with_tools else pd.DataFrame()
     trials = queries.trial_spans(store, job_id)
     keys = [f"trial-{row.trial}-{row.split}" for row in trials.itertuples()]
-    owners = [_SEARCH if place < 0 else keys[place] for place in _places(calls, trials)]
-    rows = _roots(trials, keys, job_id, name)
-    if len(calls):
-        rows.insert(0, _search(calls, [owner == _SEARCH for owner in owners], job_id, name))
-    rows += [_call(job_id, name, owner, call) for owner, call in zip(owners, _records(calls), strict=True)]
+    steps: list[dict[str, Any]] = []
+    search = []
+    for some, row_of in ((calls, _call), (tools, _tool)):
+        owners = [_SEARCH if place < 0 else keys[place] for place in _places(some, trials)]
+        steps += [row_of(job_id, name, owner, call) for owner, call in zip(owners, _records(some), strict=True)]
+        if len(some):
+            search.append(some.loc[[owner == _SEARCH for owner in owners], ["at", "latency_s"]])
+    if len(tools):
+        steps.sort(key=lambda step: step["at"])
+    rows = [_search(pd.concat(search), job_id, name) if search else None, *_roots(trials, keys, job_id, name), *steps]
     return pd.DataFrame([row for row in rows if row], columns=list(COLUMNS))
 
 
@@ -104,10 +114,9 @@ def _roots(trials: pd.DataFrame, keys: list[str], job_id: str, name: str) -> lis
     return rows
 
 
-def _search(calls: pd.DataFrame, is_search: list[bool], job_id: str, name: str) -> dict[str, Any] | None:
+def _search(some: pd.DataFrame, job_id: str, name: str) -> dict[str, Any] | None:
     import pandas as pd
 
-    some = calls[is_search]
     if some.empty:
         return None
     began = (some["at"] - pd.to_timedelta(some.latency_s, unit="s")).min()
@@ -144,4 +153,20 @@ def _call(job_id: str, name: str, owner: str, call: dict[str, Any]) -> dict[str,
         "input": call.get("prompt"),
         "output": call.get("response"),
         "attributes": attributes,
+    }
+
+
+def _tool(job_id: str, name: str, owner: str, call: dict[str, Any]) -> dict[str, Any]:
+    import pandas as pd
+
+    return {
+        "trace_id": _id(job_id, owner, 32),
+        "span_id": _id(job_id, f"tool-{call['seq']}", 16),
+        "parent_id": _id(job_id, f"{owner}/root", 16),
+        "program": name,
+        "name": call["tool"],
+        "operation": "execute_tool",
+        "at": call["at"] - pd.Timedelta(seconds=call["latency_s"]),
+        **{k: call[k] for k in ("latency_s", "error", "input", "output")},
+        "attributes": {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": call["tool"]},
     }

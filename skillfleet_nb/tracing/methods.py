@@ -148,7 +148,7 @@ class TracingMethods(ABC):
         if example not in programs.examples:
             raise unknown(f"example of {name}", example, list(programs.examples))
         calls = calls_for(self.store, programs, example)
-        spans = job_spans(self.store, job.id, name, calls)
+        spans = job_spans(self.store, job.id, name, calls, with_tools=False)
         asked = set(spans[spans.parent_id.notna()].trace_id)
         return Traces(f"{name}, example {example}", spans[spans.trace_id.isin(asked)], read=self.blobs.read)
 

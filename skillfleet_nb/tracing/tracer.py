@@ -180,7 +180,7 @@ class Tracer(BaseCallback, UsageTracker):  # type: ignore[misc]  # dspy is untyp
             return _operation("execute_tool", tool, **{"gen_ai.tool.name": tool})
         if span.what == "parse":
             return _operation("parse", kind, **{"skillfleet.adapter": kind})
-        if kind in {"ReAct", "CodeAct"}:
+        if isinstance(instance, dspy.ReAct | dspy.CodeAct):
             return _operation("invoke_agent", name or kind, **{"gen_ai.agent.name": name or kind, "dspy.module": kind})
         return _operation("module", name or kind, **{"dspy.module": kind})
 

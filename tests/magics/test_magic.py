@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import textwrap
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from IPython.utils.capture import capture_output
 from made_up import Counting, Data, counted_lm, exact, program, told
 
 from skillfleet_nb import Job
+from skillfleet_nb.errors import SkillfleetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -259,6 +261,36 @@ def test_debug_shows_the_trace(shell: InteractiveShell, engine: Counting) -> Non
     assert not result.success
     assert "Traceback" in out + err
     assert "registry.py" in out + err
+
+
+def test_a_mistake_in_python_is_one_line_too_and_tb_shows_its_trace(shell: InteractiveShell, engine: Counting) -> None:
+    setup = """
+    import dspy, skillfleet_nb as sf
+    fleet = sf.Fleet()
+    ref = fleet.register(program, "intents").ref
+    status = fleet.start_ab("trial", [ref, ref])
+    route = fleet.ab("trial")
+    """
+    ran, _, told_of = run(shell, textwrap.dedent(setup))
+    assert ran.success, told_of
+    mistakes = {
+        "route(text='hello')": "unit=None: say who or what is answered",
+        "route.feedback('call-1', 1)": "id 'call-1' is no call of this test",
+        "fleet.optimize(program, train=train, metric=metric, lm=lm, optimizer='gepaa')": "did you mean 'gepa'?",
+        "sf.targets.react('a -> b', [])": "tools is empty",
+        "fleet.job('nope')": "nope",
+    }
+    for cell, says in mistakes.items():
+        ran, out, err = run(shell, f"pass\n{cell}")
+        assert isinstance(ran.error_in_exec, SkillfleetError)
+        lines = [line for line in (out + err).splitlines() if line.strip()]
+        assert len(lines) == 1, lines
+        assert lines[0].startswith(type(ran.error_in_exec).__name__ + ": ")
+        assert says in lines[0]
+        assert lines[0].endswith("(line 2; %tb shows the trace)")
+    shown = "".join(run(shell, "%tb")[1:])
+    assert "Traceback" in shown
+    assert "fleet.py" in shown
 
 
 def test_homes_that_cannot_be_used(

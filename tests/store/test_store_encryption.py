@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from made_up import counted_lm
 from store_samples import call, tables
 
+from skillfleet_nb import Fleet
 from skillfleet_nb.errors import HomeError, InputError, JobError
 from skillfleet_nb.events import Phase
+from skillfleet_nb.lm.session import Session
 from skillfleet_nb.store import (
     Encryption,
     Home,
@@ -251,29 +254,43 @@ def test_a_keyring_opens_it_without_a_passphrase(home: Home, monkeypatch: pytest
         keyring.set_keyring(before)
 
 
-def test_answers_are_kept_in_memory_until_it_is_locked_or_decrypted(home: Home) -> None:
+def test_answers_of_an_encrypted_home_are_its_own(tmp_path: Path, memory_file_system: None) -> None:
+    """Found again by its own runs, of this process and others; not by other homes, nor in the kernel."""
     import dspy
 
-    from skillfleet_nb import Fleet
-    from skillfleet_nb.lm.answer_cache import keep_answers_private
+    lm, engine = counted_lm()
+    closed, other, plain = (Fleet(tmp_path / name) for name in ("closed", "other", "plain"))
+    for fleet in (closed, other):
+        fleet.encryption.encrypt(FIRST)
+    before = dspy.cache
 
-    before = dspy.cache.disk_cache_dir
-    Encryption(home).encrypt(FIRST)
-    try:
-        keep_answers_private(home)
-        assert str(dspy.cache.disk_cache_dir) == str(home.derived / "answers")
-        fleet = Fleet(home.root)
-        assert fleet.encryption.lock()
-        assert not dspy.cache.enable_disk_cache
-        fleet.encryption.unlock(FIRST)
-        keep_answers_private(home)  # which leaves it off
-        assert not dspy.cache.enable_disk_cache
-        dspy.configure_cache(disk_cache_dir=before)
-        keep_answers_private(home)
-        fleet.encryption.decrypt()
-        assert not dspy.cache.enable_disk_cache
-    finally:
-        dspy.configure_cache(disk_cache_dir=before)
+    def asked(fleet: Fleet, model: Any = lm) -> int:
+        calls = engine.calls
+        with (
+            Session.opened(fleet.home, fleet.settings, "asked", [model]) as session,
+            session.models(session.gate(), model) as metered,
+        ):
+            metered(f"a question of {tmp_path}")
+        return engine.calls - calls
+
+    assert [asked(closed), asked(closed)] == [1, 0]
+    assert [asked(other), asked(other)] == [1, 0]
+    assert (closed.home.derived / "answers").is_dir()
+    assert asked(plain) == 1, "what an encrypted home bought is in no other"
+    assert asked(plain) == 0
+    lm(f"a question of {tmp_path}")
+    assert engine.calls == 3, "the kernel finds what the plain home bought, in the cache that it had"
+    assert dspy.cache is before
+    closed.encryption.lock()
+    assert not closed.encryption.lock()
+    closed.encryption.unlock(FIRST)
+    assert [asked(closed), asked(closed)] == [1, 0], "locked, its answers are gone, from this process too"
+    Encryption(closed.home).lock()  # as another process does
+    Encryption(closed.home).unlock(FIRST)
+    assert [asked(closed), asked(closed)] == [1, 0]
+    closed.encryption.decrypt()
+    assert asked(closed) == 0, "it is a plain home now, with DSPy's own cache"
+    other.encryption.lock()
 
 
 def test_a_memory_file_system_is_needed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

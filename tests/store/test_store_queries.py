@@ -24,6 +24,7 @@ FRAMES: dict[str, Callable[[Store], object]] = {
     "example_table": lambda s: queries.example_table(s, "none"),
     "spans": lambda s: queries.spans(s, "none", limit=1),
     "trial_spans": lambda s: queries.trial_spans(s, "none"),
+    "tool_spans": lambda s: queries.tool_spans(s, "none"),
     "call_spans": lambda s: queries.call_spans(s, "none", content=True),
     "ab_tests": queries.ab_tests,
     "drift_checks": queries.drift_checks,

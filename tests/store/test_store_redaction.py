@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import random
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import dspy
+import numpy as np
 import pytest
 from made_up import counted_lm
 from made_up_secrets import KINDS, made_up
 
-from skillfleet_nb import Fleet
+from skillfleet_nb import Fleet, monitored
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.events import ExampleScore, Trial
+from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.redaction import Patterns
 from skillfleet_nb.store import Home, Journal, follow
+from skillfleet_nb.store.redacting import opened, sealed
+from skillfleet_nb.store.unlocking import read_bytes, write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +92,56 @@ def test_a_run_asks_with_the_true_text_and_writes_none_of_it(tmp_path: Path) -> 
     assert set(counts.what) == {*KINDS, "badge"}
     assert counts.name.tolist() == ["notes"] * 6
     assert fleet.redact("write to ann@example.org") == ("write to [email]", {"email": 1})
+
+
+def test_nothing_of_a_home_shows_what_its_settings_take_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what runs are started with either, nor files in prompts, indexes, proposals, programs in use and tests."""
+    home, rng = _home(tmp_path, ALL), random.Random(2)
+    fleet = Fleet(home.root)
+    planted = {name: made_up("email", rng) for name in ("data", "file", "unit", "asked", "score", "skill", "trial")}
+    lm, engine = counted_lm()
+    attached = base64.b64encode(f"a letter from {planted['file']}, as a file of the prompt".encode()).decode()
+    rows = [
+        dspy.Example(text=f"{n} {planted['data']} data:text/plain;base64,{attached}", label="note").with_inputs("text")
+        for n in range(12)
+    ]
+    job = fleet.optimize(
+        dspy.Predict("text -> label"), train=rows[:4], val=rows[4:8], test=rows[8:], optimizer="labeled_fewshot", lm=lm,
+        metric=lambda example, prediction, trace=None: example.label == prediction.label, name="notes",
+    )  # fmt: skip
+    job.result()
+    assert any(attached in prompt for prompt in engine.prompts), "the model is given the file as it is"
+    assert fleet.job("notes").parcel().request.train[0].text == rows[0].text, "what a run needs comes back whole"
+    blobs = [file.read_text() for file in home.blobs.iterdir()]
+    assert blobs == ["a letter from [email], as a file of the prompt"]
+    with dspy.context(lm=lm):
+        fleet.register(dspy.Predict("text -> label"), "notes")
+        with closing(monitored(dspy.Predict("text -> label"), home=home.root)) as watched:
+            watched(text=planted["asked"])
+        fleet.start_ab("trial", ["notes@1", "notes@1"])
+        with closing(fleet.ab("trial")) as route:
+            route.feedback(route(unit=planted["unit"], text=planted["trial"]), 1.0)
+    skill = tmp_path / "skills/file-notes"
+    skill.mkdir(parents=True)
+    (skill / "SKILL.md").write_text(
+        f"---\nname: file-notes\ndescription: Files notes for {planted['skill']}.\n---\n\n# For {planted['skill']}\n"
+    )
+    monkeypatch.setattr(Embedder, "of", lambda *_: lambda texts: np.eye(3)[[len(text) % 3 for text in texts]])
+    index = fleet.skills.index(skill.parent)
+    index.build(skill.parent)
+    assert index.query("file notes").matches[0].description == "Files notes for [email]."
+    assert not index.build(skill.parent).embedded
+    place = home.root / "improvements/one.json"
+    secret = planted["score"].encode()
+    place.parent.mkdir()
+    write_bytes(home.root, place, sealed(home, secret))
+    assert opened(read_bytes(place)) == secret
+    raw = {file: file.read_bytes() for file in home.root.rglob("*") if file.is_file()}
+    assert {"parcel.bin", "one.json"} <= {file.name for file in raw}
+    assert [
+        (name, file) for name, secret in planted.items() for file, text in raw.items() if secret.encode() in text
+    ] == []
+    assert "sealed with this user's key" in fleet.reports.compliance().text()
 
 
 def test_what_is_looked_up_is_left_as_it_is(tmp_path: Path) -> None:

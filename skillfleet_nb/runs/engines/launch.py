@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.events import JobCreated, JobState, Resumed, StateChanged
+from skillfleet_nb.lm.answer_cache import answers_folder
 from skillfleet_nb.runs.engines import processes
 from skillfleet_nb.runs.engines.executors import lend, refuse_dead
-from skillfleet_nb.runs.engines.parcel import Parcel, cache_folder, keep
+from skillfleet_nb.runs.engines.parcel import Parcel, keep
 from skillfleet_nb.runs.engines.queue import Queue, Ticket
 from skillfleet_nb.runs.interrupts import keep_from_here
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
@@ -117,7 +118,9 @@ def _launch(
         journal.append_many(events, sync=True)
         if prepared.request.engine == "process":
             asked = prepared.request
-            Ticket.of_now(job.id, asked.max_parallel, asked.runs_per_worker, cache_dir or cache_folder()).write(home)
+            Ticket.of_now(job.id, asked.max_parallel, asked.runs_per_worker, cache_dir or answers_folder(home)).write(
+                home
+            )
             journal.close()
             Queue(home).tend()
             return job

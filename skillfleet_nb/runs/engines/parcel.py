@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.errors import InputError, JobError, LMError
-from skillfleet_nb.lm.answer_cache import keep_answers_private
+from skillfleet_nb.lm.answer_cache import answers_folder
 from skillfleet_nb.lm.keys import refuse_keys, variable_in, with_keys, without_keys
 from skillfleet_nb.runs.fingerprint import closed_over, environment
 from skillfleet_nb.runs.request import RunRequest
@@ -27,6 +27,7 @@ from skillfleet_nb.runs.spec import Spec
 from skillfleet_nb.security import refuse_of_others, sign, user_key, verified
 from skillfleet_nb.store.blobs import Blobs, packing, unpacking
 from skillfleet_nb.store.home import writing
+from skillfleet_nb.store.redacting import is_sealing, opened, sealed
 from skillfleet_nb.store.unlocking import read_bytes, write_bytes
 
 if TYPE_CHECKING:
@@ -58,11 +59,10 @@ class Parcel:
         """Put DSPy's settings of now to a run; `cache_dir` is used in place of its folder."""
         import dspy
 
-        keep_answers_private(home)
         # what is of a higher layer is recorded; an executor runs the job elsewhere, in a process of its own
         engine = request.engine if isinstance(request.engine, str) else "process"
         request = replace(request, recommendation=None, engine=engine)
-        return cls(home, request, dspy.settings.adapter, cache_dir or cache_folder())
+        return cls(home, request, dspy.settings.adapter, cache_dir or answers_folder(home))
 
     def parts(self) -> dict[str, Any]:
         """Return what is packed, by name."""
@@ -86,7 +86,7 @@ class Parcel:
             If something in it cannot travel, naming it and the way out.
         """
         try:
-            blob = _dumps(self.parts(), Blobs(self.home))
+            blob = _dumps(self.parts(), None if is_sealing(self.home) else Blobs(self.home))
         except InputError:
             raise
         except Exception as exc:
@@ -97,7 +97,7 @@ class Parcel:
                 f"`{part}` holds the value of ${variable}, and keys are not written to disk: read it where it is used, "
                 f"os.environ[{variable!r}], or run in this process (leave --detach out)"
             )
-        return sign(_Label.of_now().line() + blob, user_key())
+        return sign(_Label.of_now().line() + sealed(self.home, blob), user_key())
 
     def under(self) -> AbstractContextManager[None]:
         """Make the settings of DSPy in the body those of the parcel."""
@@ -177,6 +177,7 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
     sys.path += [entry for entry in label.path if entry not in sys.path]
     if move and Path(label.folder).is_dir():
         os.chdir(label.folder)
+    packed = opened(packed)
     try:
         opener = type("Opener", (pickle.Unpickler,), {"persistent_load": unpacking(Blobs(home))})
         parts = opener(io.BytesIO(packed)).load()
@@ -233,13 +234,6 @@ def kept(home: Home, job_id: str, spec: dict[str, Any], settings: Settings, chan
         "record_prompts": settings.record_prompts,
     }
     return Parcel.of(home, RunRequest(**{**options, **changes}))
-
-
-def cache_folder() -> str | None:
-    """Name the folder of DSPy's cache; None where the cache on disk is off."""
-    import dspy
-
-    return str(Path(dspy.cache.disk_cache_dir).absolute()) if dspy.cache.enable_disk_cache else None
 
 
 def parcel_file(home: Home, job_id: str) -> Path:

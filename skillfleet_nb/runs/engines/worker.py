@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.events import JobState, StateChanged, StopKind
-from skillfleet_nb.lm.answer_cache import keep_answers_private
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.run_log import MARK, clean_output, run_log
 from skillfleet_nb.runs.collector import collect_rarely
@@ -155,9 +154,7 @@ def _prepare(
         dspy.configure(adapter=parcel.adapter)
     if parcel.cache_dir is None and dspy.cache.enable_disk_cache:
         dspy.configure_cache(enable_disk_cache=False)
-    elif home.is_encrypted:
-        keep_answers_private(home)
-    elif parcel.cache_dir not in {None, dspy.cache.disk_cache_dir}:
+    elif not home.is_encrypted and parcel.cache_dir not in {None, dspy.cache.disk_cache_dir}:
         dspy.configure_cache(disk_cache_dir=parcel.cache_dir)
     # on a thread of its own: the metric is tried, and may hang
     settle = partial(prepare_kind, parcel.request, Settings.load(home.config))

@@ -79,6 +79,9 @@ class SimilarityIndex:
         Where the index lies, such as ``<home>/vectors/default``; made by the first build.
     embed
         Texts to unit vectors of shape (n, d); its ``fingerprint``, where it has one, names the model.
+    clean
+        Takes out of names, descriptions and headings what is not to be kept; vectors of names and descriptions are
+        made of what it leaves.
 
     Examples
     --------
@@ -90,9 +93,9 @@ class SimilarityIndex:
     'extend pdf-form-filling'
     """
 
-    def __init__(self, folder: Path, embed: Embed) -> None:
+    def __init__(self, folder: Path, embed: Embed, clean: Callable[[str], str] = str) -> None:
         self.folder = Path(folder)
-        self._embed = embed
+        self._embed, self._clean = embed, clean
         self._files = SegmentFiles(self.folder)
 
     @property
@@ -331,7 +334,7 @@ class SimilarityIndex:
         plans: list[tuple[IndexEntry, str, list[str]]] = []
         texts: dict[str, str] = {}
         for path, skill in todo:
-            entry, head, parts = _plan(path, skill)
+            entry, head, parts = _plan(path, skill, self._clean)
             for old in (index.find(path) if index else None, by_hash.get(entry.hash)):
                 if old is not None:
                     segment, row = old
@@ -388,11 +391,11 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()  # YAML can spell lone surrogates, JSON and models cannot
 
 
-def _plan(path: str, skill: Skill) -> tuple[IndexEntry, str, list[str]]:
+def _plan(path: str, skill: Skill, clean: Callable[[str], str] = str) -> tuple[IndexEntry, str, list[str]]:
     """Cut a skill into its texts: a head, and the body by sections so that an edit changes few of them."""
-    name, description = _clean(skill.name), _clean(skill.description)
+    name, description = clean(_clean(skill.name)), clean(_clean(skill.description))
     parts = [piece for section in _SECTION.split(_clean(skill.body)) for piece in chunks(section)]
-    titles = tuple(_clean(heading.title) for heading in skill.outline.headings)
+    titles = tuple(clean(_clean(heading.title)) for heading in skill.outline.headings)
     entry = IndexEntry(path, _hash(skill), name, description, titles, tuple(_digest(part) for part in parts))
     return entry, _head(name, description), parts
 

@@ -63,6 +63,7 @@ from skillfleet_nb.store.queries._tracing import (
     monitored_programs,
     newest_predictions,
     spans,
+    tool_spans,
     trial_spans,
     usage,
 )
@@ -122,6 +123,7 @@ __all__ = [
     "skill_paths",
     "spans",
     "spent_usd",
+    "tool_spans",
     "trial_spans",
     "trials",
     "unsolved_examples",

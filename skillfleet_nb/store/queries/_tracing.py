@@ -140,6 +140,17 @@ def call_spans(store: Store, job_id: str, *, content: bool) -> pd.DataFrame:
     return store.frame(f'SELECT * {texts} FROM lm_calls WHERE job_id = ? ORDER BY "at", call_id', [job_id])  # noqa: S608  ours
 
 
+def tool_spans(store: Store, job_id: str) -> pd.DataFrame:
+    """Calls of tools for a job in order: `at`, when each ended, `latency_s`, `tool`, `input`, `output`, `error`."""
+    return store.frame(
+        """
+        SELECT seq, "at", (payload->>'latency_s')::DOUBLE AS latency_s, payload->>'tool' AS tool,
+            payload->>'input' AS input, payload->>'output' AS output, payload->>'error' AS error
+        FROM events WHERE job_id = ? AND kind = 'tool_called' ORDER BY seq""",
+        [job_id],
+    )
+
+
 def example_table(store: Store, job_id: str) -> pd.DataFrame:
     """How each example was answered in each trial of a job: rows of ``scores`` with the trial's `split`, in order."""
     return store.frame(
