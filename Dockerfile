@@ -15,9 +15,10 @@ COPY skillfleet_nb skillfleet_nb
 # faster download from the hub, languages that JupyterLab has no words for; and symbols for debuggers, a tenth of all.
 RUN /opt/skillfleet/bin/pip install --no-compile --constraint constraints.txt '.[dashboard,offline,server]' 'jupyterlab>=4.4' \
     && find /opt/skillfleet/lib -type d \( -name tests -o -path '*/torch/test' -o -path '*/torch/include' -o -path '*/torch/bin' \
-    -o -path '*/pyarrow/include' -o -path '*/litellm/proxy/_experimental/out' \) -prune -exec rm -r {} + \
+    -o -path '*/pyarrow/include' -o -path '*/jedi/third_party/django-stubs' -o -path '*/litellm/proxy/_experimental/out' \) -prune -exec rm -r {} + \
     && find /opt/skillfleet -type f \( -name '*.map' -o -name '*.c' -o -name '*.cpp' -o -name '*.pyx' -o -path '*/pyarrow/*flight*.so*' \
-    -o -path '*/babel/locale-data/*' ! -name 'en*' ! -name root.dat \) -delete \
+    -o -path '*/babel/locale-data/*' ! -name 'en*' ! -name root.dat \
+    -o -path '*/pyphen/dictionaries/*' ! -name 'hyph_en*' \) -delete \
     && /opt/skillfleet/bin/pip uninstall --yes hf-xet \
     && find /opt/skillfleet/lib -type f -name '*.so*' ! -path '*.libs/*' -exec strip --strip-unneeded {} +
 

@@ -50,9 +50,7 @@ class SkillfleetError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows of it."""
-        from IPython.core.getipython import get_ipython
-
-        report = get_ipython().InteractiveTB
+        report = sys.modules["IPython"].get_ipython().InteractiveTB  # which asks for this, and is not imported here
         is_asked_for = sys.exc_info()[1] is not self  # by %tb: it is handled no more
         if self.shows_trace or is_asked_for or report.mode == "Verbose":
             lines: list[str] = report.structured_traceback(type(self), self, self.__traceback__)

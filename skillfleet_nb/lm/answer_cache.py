@@ -12,7 +12,7 @@ import sys
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.lm.calls import current
 from skillfleet_nb.lm.stand_ins import replaced
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 GATE = "skillfleet_gate"  # the name of the DSPy setting that holds the gate of the run that a thread works for
 _MOST_BYTES = 2 << 30
-_opening = threading.Lock()
 
 
 def answers_of(home: Home | None) -> Any:
@@ -45,13 +44,14 @@ def answers_of(home: Home | None) -> Any:
 
     folder = _folder(home)
     switches = dspy.cache.enable_disk_cache, dspy.cache.enable_memory_cache
-    with _opening:
-        opened = _opened().get(folder)
+    kept = _kept()
+    with kept.turn:
+        opened = kept.opened.get(folder)
         if opened is None or opened[0] != (*switches, _mark(folder)):
             folder.mkdir(exist_ok=True)
             on_disk, in_memory = switches
             made = Cache(on_disk, in_memory, str(folder), _MOST_BYTES)
-            opened = _opened()[folder] = (*switches, _mark(folder)), made
+            opened = kept.opened[folder] = (*switches, _mark(folder)), made
         return opened[1]
 
 
@@ -73,8 +73,9 @@ def answers_folder(home: Home) -> str | None:
 def forget_answers(home: Home) -> None:
     """Let go of what an encrypted home's runs were answered, of which the files go with its private folder."""
     if home.is_encrypted and "dspy" in sys.modules:
-        with _opening:
-            opened = _opened().pop(_folder(home), None)
+        kept = _kept()
+        with kept.turn:
+            opened = kept.opened.pop(_folder(home), None)
         if opened is not None and opened[1].enable_disk_cache:
             opened[1].disk_cache.close()
 
@@ -126,6 +127,13 @@ def _mark(folder: Path) -> int | None:
     return None
 
 
+class _Kept(NamedTuple):
+    """The caches of this process by their folders, each with what it was opened for."""
+
+    turn: threading.Lock
+    opened: dict[Path, tuple[tuple[object, ...], Any]]
+
+
 @functools.cache  # for the life of the process
-def _opened() -> dict[Path, tuple[tuple[object, ...], Any]]:
-    return {}
+def _kept() -> _Kept:
+    return _Kept(threading.Lock(), {})

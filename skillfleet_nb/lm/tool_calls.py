@@ -65,9 +65,9 @@ def _teller(here: Callable[[], Gate | None]) -> Callable[[ToolCalled], None] | N
 class _Step:
     """One call of a tool: what it was given, and what came of it."""
 
-    def __init__(self, tool: Any, given: dict[str, Any], tell: Callable[[ToolCalled], None]) -> None:
+    def __init__(self, tool: Any, arguments: dict[str, Any], tell: Callable[[ToolCalled], None]) -> None:
         self._name, self._tell = str(getattr(tool, "name", None) or type(tool).__name__), tell
-        self._input, self.result = _text(given), None
+        self._input, self.result = _text(arguments), None
         self._began = time.perf_counter()
 
     def __enter__(self) -> Self:

@@ -295,7 +295,7 @@ class Drift:
                     "drift of outputs: say which fields are inputs, with dspy.Example(…).with_inputs(…), or give a "
                     "registered program as the reference."
                 )
-        live = [{name: row.get(name) for name in types} for row in sides.live]
+        live = [{name: row[name] for name in types if name in row} for row in sides.live]
         if not any(name in row for row in sides.live for name in types):
             raise InputError(f"live rows have no answers: give them with the program's outputs ({', '.join(types)}).")
         reference = [{name: row.get(name) for name in types} for row in sides.reference]

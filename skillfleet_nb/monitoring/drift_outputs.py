@@ -62,7 +62,8 @@ def output_drift(reference: Answers, live: Answers, types: Mapping[str, Any], sp
     Parameters
     ----------
     types
-        The fields of an answer and the type that each is declared to have, None where that is not known.
+        The fields of an answer and the type that each is declared to have, None where that is not known.  One that no
+        live answer has is not compared: it was not recorded.
 
     Raises
     ------
@@ -70,7 +71,8 @@ def output_drift(reference: Answers, live: Answers, types: Mapping[str, Any], sp
         If no field is among the answers.
     """
     n, parts = len(live), []
-    for field, kind in types.items():
+    recorded = {field: kind for field, kind in types.items() if any(field in row for row in live)}
+    for field, kind in recorded.items():
         parts += _parts(field, [row.get(field) for row in (*reference, *live)], len(reference), kind)
     if not parts:
         names = ", ".join(types) or "none"
@@ -88,6 +90,8 @@ def output_drift(reference: Answers, live: Answers, types: Mapping[str, Any], sp
     order = sorted(range(len(parts)), key=lambda place: (result.each[place], -far[place]))[:_SHOWN]
     rows = [[parts[p].field, parts[p].what, *_before_and_now(parts[p], n), f"{result.each[p]:.2g}"] for p in order]
     on = f"{counted(n, 'live answer')} against {len(reference):,}"
+    if unrecorded := [field for field in types if field not in recorded]:
+        on += f" ({', '.join(unrecorded)} left out: in no live row)"
     needed, first = _rows_to_tell(_CHANGE, spent / len(parts), len(reference)), parts[order[0]]
     least = f"{on} hardly show a change of {percent(_CHANGE)} of the answers"
     more = "the reference is too small for any number of them" if needed is None else f"{needed:,} show it"

@@ -14,11 +14,16 @@ from skillfleet_nb.programs.loading import load_state, saved_signature
 from skillfleet_nb.programs.state import ALONE, predictor_states, program_class, saved_models
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import dspy
 
     from skillfleet_nb.programs.loading import Differences
+
+
+class UnmadeError(InputError):
+    """A program cannot be made of its class alone."""
+
 
 _REASONING = "reasoning"  # what dspy.ChainOfThought puts before the outputs
 
@@ -28,6 +33,7 @@ def build(
     onto: dspy.Module | type[dspy.Signature] | None = None,
     *,
     differences: Differences = "refuse",
+    otherwise: Callable[[], dspy.Module | None] | None = None,
 ) -> dspy.Module:
     """Make the program that a state was kept of.  Nothing is unpickled; only a class of DSPy modules is called.
 
@@ -40,11 +46,13 @@ def build(
         the class that it was made from is found by its name and made without arguments.
     differences
         As :func:`~skillfleet_nb.programs.loading.load_state` takes it.
+    otherwise
+        Asked for a program to put it onto where nothing else is given and its class alone does not make one.
 
     Raises
     ------
     InputError
-        If its class is not to be found or takes arguments, or its fields differ.
+        If its class is not to be found or takes arguments (:class:`UnmadeError`), or its fields differ.
 
     Examples
     --------
@@ -57,7 +65,12 @@ def build(
     import dspy
 
     if not isinstance(onto, dspy.Module):
-        onto = _bare(state, onto) or _made(state, onto)
+        try:
+            onto = _bare(state, onto) or _made(state, onto)
+        except UnmadeError:
+            onto = None if onto is not None or otherwise is None else otherwise()
+            if onto is None:
+                raise
     return load_state(onto, state, differences=differences)
 
 
@@ -104,19 +117,19 @@ def _made(state: Mapping[str, Any], signature: object) -> dspy.Module:
     path = program_class(state)
     way = "give the program that it is put onto"
     if path is None:
-        raise InputError(f"what DSPy wrote alone does not say its class: {way}.")
+        raise UnmadeError(f"what DSPy wrote alone does not say its class: {way}.")
     if signature is not None:
         raise InputError(f"a signature alone makes a dspy.Predict or dspy.ChainOfThought, and this is {path}: {way}.")
     cls = _found(path)
     if cls is None:
-        raise InputError(f"its class {path} is not to be found here: define or import it, or {way}.")
+        raise UnmadeError(f"its class {path} is not to be found here: define or import it, or {way}.")
     if not (isinstance(cls, type) and issubclass(cls, dspy.Module)):
         raise InputError(f"{path} is no class of DSPy programs any more: {way}.")
     # of the class itself would be that of DSPy's metaclass, which takes anything
     takes = [*inspect.signature(cls.__init__).parameters.values()][1:]  # type: ignore[misc]
     needed = [p.name for p in takes if p.default is p.empty and p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD}]
     if needed:
-        raise InputError(f"its class {path} is made with {', '.join(needed)}: make it, and {way}.")
+        raise UnmadeError(f"its class {path} is made with {', '.join(needed)}: make it, and {way}.")
     made: dspy.Module = cls()
     return made
 

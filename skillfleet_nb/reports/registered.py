@@ -198,7 +198,8 @@ class Registered:
             ``name@production``, ``name@3``, or ``name`` for the last version.
         onto
             The program it is put onto, or the signature of a `dspy.Predict` or `dspy.ChainOfThought`; by default its
-            class is found by its name, and made without arguments.
+            class is found by its name, and made without arguments; where it takes some, or is not to be found, the
+            program that its job was started with takes its place.
         differences
             If fields are not those it was registered with: ``"refuse"``, ``"migrate"`` or ``"keep"``; see
             :func:`skillfleet_nb.programs.loading.load_state`.
@@ -221,7 +222,7 @@ class Registered:
         version = self._registry.find(ref)
         state = self.state(version.ref)
         try:
-            program = build(state, onto, differences=differences)
+            program = build(state, onto, differences=differences, otherwise=lambda: self._given(version))
         except InputError as error:
             raise InputError(f"{version.ref} cannot be loaded: {error}") from error
         if steps := migration_steps(program, state):
@@ -237,6 +238,12 @@ class Registered:
         elif check is not None and check is not False:
             self._warn(version, program, check)
         return program
+
+    def _given(self, version: ProgramVersion) -> dspy.Module | None:
+        """Return the program that the job of a version was started with; None where it was not kept."""
+        with suppress(JobError, NotFoundError):
+            return self._job(version.job_id).given if version.job_id else None
+        return None
 
     def golden(self, ref: str, onto: Onto = None, *, calls: int | None = None, lm: Model | None = None) -> GoldenCheck:
         """Look how a version answers the inputs that were kept with it.

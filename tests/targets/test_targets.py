@@ -8,6 +8,7 @@ import json
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -261,6 +262,37 @@ def test_an_agent_in_use_shows_its_steps_and_what_is_said_of_it_is_trained_on(tm
     assert ("look", "execute_tool") in set(spans.itertuples(index=False, name=None))
     assert fleet.learning.feedback_rows("desk", [{"text": TEXT, "score": 0, "intent": "access_request"}]) == 1
     assert "access_request" in str(fleet.sql("select correction from feedback").iloc[0, 0])
+
+
+def test_a_version_that_a_job_made_goes_every_way_of_a_program_by_its_name(tmp_path: Path) -> None:
+    fleet, (lm, _), data = sf.Fleet(tmp_path / "home"), counted_lm(), Data()
+    target = sf.targets.react(Sort, [Register("tickets").look], max_iters=1)
+    for name, k in (("one", 1), ("two", 8)):
+        fleet.optimize(
+            target, metric=told, optimizer="labeled_fewshot", params={"k": k}, lm=lm, name=name, **data.splits()
+        ).result()
+        fleet.register(name, "desk")
+    steps = fleet.traces("one").frame
+    steps = steps[steps.operation == "execute_tool"]
+    assert len(steps) == fleet.sql("select count(*) as n from events where kind = 'tool_called'").n[0] / 2
+    assert steps.attributes.iloc[0]["gen_ai.tool.name"] == "look"
+    assert steps.output.str.startswith("tickets has nothing on ").all()
+    assert "tool look" in fleet.traces("one").text()
+    assert "two" in str(fleet.reports.compare("one", "two"))
+    fleet.alias("desk", "production", 2)
+    with dspy.context(lm=lm):
+        live = fleet.live("desk@production", check=False)  # or its tools were run
+        with closing(sf.monitored(live, name="desk", home=fleet.home.root)) as watched:
+            assert watched(text=TEXT).intent == fleet.program("desk@2", target)(text=TEXT).intent
+        fleet.start_ab("trial", ["desk@1", "desk@2"])
+        with closing(fleet.ab("trial")) as route:
+            assert route.feedback(route(unit="user-1", text=TEXT), 1)
+    assert fleet.golden_sets.add("desk", data.test, metric=told, lm=lm, score=True).is_scored
+    rows = [{"text": row.text, "intent": row.intent} for row in data.test]
+    report = fleet.check_drift("desk@production", rows, kinds=("output",))
+    assert "(reasoning left out: in no live row)" in report["output"].sentence()
+    assert not report.alarm
+    assert fleet.learn(sf.LearnPolicy("desk", on=("feedback:9",), max_calls=100)).state == "waiting"
 
 
 # --- endpoints
