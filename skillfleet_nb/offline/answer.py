@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.offline.agent import Agent, is_agent
-from skillfleet_nb.offline.compose import composer, offered
+from skillfleet_nb.offline.compose import composer, offered, outlined
 from skillfleet_nb.offline.evidence import LabelModel, read_manner
 from skillfleet_nb.offline.induce import ListModel, TextModel
 from skillfleet_nb.offline.notes import plain, read_notes, read_prose
@@ -204,7 +204,10 @@ class Learner:
             shown = [(sources, [plain(v) for v in value]) for sources, value in lists]
             if not shown and _MAY_BE_EMPTY.search(field.desc):
                 return lambda _sources, _sample: []
-            model = ListModel(shown, offered(field, self._advice))
+            headings = offered(field, self._advice)
+            if headings and not shown:
+                return lambda sources, _sample: outlined(headings, sources)
+            model = ListModel(shown)
             return lambda sources, _sample: model.make(sources)
         if _reference(schema.get("items")) in seen:
             return lambda _sources, _sample: []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Sources = dict[str, str]
 
-_HEADING: Final = re.compile(r"^#{1,6}\s+(.+?)\s*#*$")
+_HEADING: Final = re.compile(r"^#{1,2}\s+(.+?)\s*#*$")
 _SECTION: Final = re.compile(r"^##\s+(.+?)\s*#*$", re.MULTILINE)
 _QUOTED: Final = re.compile(r"(?<!\w)['\"“`]([^'\"”`\n]{2,40})['\"”`](?!\w)")
 _LISTED: Final = re.compile(r"[:(](?=\s|\w)([^.:()\n]*,[^.:()\n]*)")
@@ -43,7 +43,10 @@ _MOST_FENCES: Final = 3
 _MOST_SENTENCES: Final = 6
 _CODE = "```"
 _FENCE: Final = re.compile(r"^```[^\n]*\n.*?^```[ \t]*$", re.MULTILINE | re.DOTALL)
-_NO_PROSE: Final = ("|", "<", "- ", "* ", ">")
+_NO_PROSE: Final = ("|", "<", "- ", "* ", ">", "#")
+_FILE: Final = re.compile(r"\s*\([^()]*\)$")  # behind a heading: where a passage is from
+_ON_TASK: Final = 0.25  # of a task's words, in a passage that belongs to it
+_OPENING: Final = 3  # headings that stand before what is special of a document
 
 
 class Block(NamedTuple):
@@ -67,6 +70,24 @@ def offered(field: Field, advice: str = "") -> list[str]:
         return []
     there = {quote.lower() for quote in quotes}
     return [*quotes, *(one for one in _quoted(advice) if one.lower() not in there and "…" not in one)]
+
+
+def outlined(headings: Sequence[str], sources: Sources) -> list[str]:
+    """Return headings, and with them those of the passages that speak of the task.
+
+    Examples
+    --------
+    >>> notes = "## Revoking keys (keys.md)\\n\\nList the keys.\\n\\n## Bread (bread.md)\\n\\nBake it."
+    >>> outlined(["Overview", "Steps"], {"task": "Rotate keys", "notes": notes})
+    ['Overview', 'Steps', 'Revoking keys']
+    """
+    asked = _stems(sources.get("task", ""))
+    own: dict[str, str] = {}
+    for block in _material(sources, "task"):
+        is_there = any(_share(_stems(one), _all_stems(block.heading)) >= _ALIKE for one in headings)
+        if block.heading and not is_there and _share(asked, _stems(f"{block.heading} {block.text}")) >= _ON_TASK:
+            own.setdefault(block.heading.lower(), block.heading)
+    return [*headings[:_OPENING], *own.values(), *headings[_OPENING:]]
 
 
 def composer(field: Field, inputs: Iterable[str]) -> Callable[[Sources], str] | None:
@@ -106,16 +127,16 @@ def section(heading: str, material: Sequence[Block], trigger: Sequence[str] = ()
     asked = _stems(heading)
     if asked & _SUMMARY:
         return _summary(material)
-    alike = [block.text for block in material if block.heading and _share(asked, _stems(block.heading)) >= _ALIKE]
+    alike = [block.text for block in material if block.heading and _share(asked, _all_stems(block.heading)) >= _ALIKE]
     if alike:
         return "\n\n".join(alike[:_MOST_BLOCKS])
     if asked & _STEPS and (steps := _members(material)):
         return "\n".join(f"{n}. {step[0].upper()}{step[1:]}" for n, step in enumerate(steps, 1))
     if asked & _SHOWN:
         return "\n\n".join(list(dict.fromkeys(_fences(material)))[:_MOST_FENCES])
-    whole = set(map(stem, words(heading)))
+    whole = _all_stems(heading)
     said = [*(s for block in material for s in sentences(_prose(block.text))), *trigger]
-    picked = [s for s in said if _share(whole, set(map(stem, words(s)))) >= _ALIKE]
+    picked = [s for s in said if _share(whole, _all_stems(s)) >= _ALIKE]
     for names, speaks in _SPEAKS:
         if asked & names:
             picked += [s for s in said if speaks.search(s)]
@@ -124,7 +145,7 @@ def section(heading: str, material: Sequence[Block], trigger: Sequence[str] = ()
 
 
 def blocks(text: str) -> list[Block]:
-    """Part a text at its headings, those in code left alone."""
+    """Part a text at its headings of the first two levels, those in code left alone."""
     texts, heading, lines, fenced = [], "", list[str](), False
     for line in [*text.splitlines(), "# "]:
         fenced ^= line.lstrip().startswith(_CODE)
@@ -134,7 +155,7 @@ def blocks(text: str) -> list[Block]:
             continue
         if body := "\n".join(lines).strip():
             texts.append(Block(heading, body))
-        heading, lines = match[1] if match else "", []
+        heading, lines = _FILE.sub("", match[1]) if match else "", []
     return texts
 
 
@@ -201,6 +222,10 @@ def _members(material: Sequence[Block]) -> list[str]:
 def _stems(text: str) -> set[str]:
     tokens = words(text)
     return {stem(word) for word in tokens if word not in STOP_WORDS} or {stem(word) for word in tokens}
+
+
+def _all_stems(text: str) -> set[str]:
+    return set(map(stem, words(text)))
 
 
 def _share(asked: set[str], there: set[str]) -> float:

@@ -368,13 +368,10 @@ class ListModel:
     ----------
     examples
         Demos of the field.
-    offered
-        Items that its description offers, which are taken where there are no demos.
     """
 
-    def __init__(self, examples: list[tuple[Sources, list[str]]], offered: Sequence[str] = ()) -> None:
+    def __init__(self, examples: list[tuple[Sources, list[str]]]) -> None:
         self._length = 5
-        self._offered = [] if examples else list(offered)
         self._cut: Callable[[Sources], str] = lambda sources: next(iter(sources.values()), "")
         self._shape: Callable[[str], list[str]] = content_words
         if not examples:
@@ -394,8 +391,6 @@ class ListModel:
 
     def make(self, sources: Sources) -> list[str]:
         """Make the list for `sources`."""
-        if self._offered:
-            return self._offered
         items = list(dict.fromkeys(self._shape(self._cut(sources))))[: self._length]
         return items or content_words("\n".join(sources.values()))[: self._length]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,8 @@ MOST_CHARACTERS: Final = 2_000
 _TITLE: Final = 3  # words of a heading count as often
 _STEM: Final = 5  # letters by which two forms of a word are one
 _CODE = "```"
+_SECTION: Final = 2  # level of a heading, from which what is below it belongs together
+_FRONT: Final = re.compile(r"\A---\s*\n.*?\n---\s*(?:\n|\Z)", re.DOTALL)
 
 
 class Passage(NamedTuple):
@@ -89,7 +92,7 @@ class Material:
         read = [p for name, path in kept for p in _passages(name, path.read_text("utf-8", errors="replace"))]
         return cls(tuple(read), left_out)
 
-    def search(self, query: str, k: int = 5) -> list[tuple[Passage, float]]:
+    def search(self, query: str, k: int = 8) -> list[tuple[Passage, float]]:
         """Find the passages closest to a query by their words, the rarer the more; best first, scores in [0, 1]."""
         asked = terms(query)
         rare = max(self._rarity.values(), default=1.0)
@@ -150,13 +153,20 @@ def _texts(place: Path) -> Iterator[Path]:
 
 
 def _passages(file: str, text: str) -> Iterator[Passage]:
+    """Part a file at its headings; what a heading has below it stays together where it is not too long."""
     lines = text.replace("\r\n", "\n").split("\n")
-    heads = [(h.line - 1, h.title) for h in outline("\n".join(lines)).headings]
-    stops = [*(line for line, _ in heads), len(lines)]
-    opening = "\n".join(lines[: stops[0]]).strip()
+    heads = [(h.line - 1, h.title, h.level) for h in outline("\n".join(lines)).headings]
+    opening = _FRONT.sub("", "\n".join(lines[: heads[0][0] if heads else len(lines)])).strip()
     if opening:
         yield Passage(file, "", opening[:MOST_CHARACTERS])
-    for (line, title), stop in zip(heads, stops[1:], strict=True):
+    stop = 0  # lines before are in a passage
+    for n, (line, title, level) in enumerate(heads):
+        if line < stop:
+            continue
+        later = heads[n + 1 :]
+        stop = next((start for start, _, other in later if other <= level), len(lines))
+        if level < _SECTION or len("\n".join(lines[line + 1 : stop])) > MOST_CHARACTERS:
+            stop = later[0][0] if later else len(lines)
         if said := "\n".join(lines[line + 1 : stop]).strip():
             yield Passage(file, title, _whole(said))
 

@@ -32,7 +32,7 @@ _SECTIONS = (
     "five to ten headings: 'Overview', 'When to Use', and of these what the task needs, or others: 'Quick Start', "
     "'Steps', 'Examples', 'Key Insights', 'Common Mistakes', 'Anti-patterns', 'Red Flags'"
 )
-_MOST_SECTIONS = 10
+_MOST_SECTIONS = 14
 
 _TASK = (str, dspy.InputField(desc="what the skill should enable an agent to do"))
 _PLAN = (str, dspy.InputField(desc="what was planned for the skill"))

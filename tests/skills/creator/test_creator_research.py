@@ -57,6 +57,18 @@ def docs(tmp_path: Path) -> Path:
     return place
 
 
+def test_what_a_heading_has_below_it_stays_together_and_front_matter_is_no_passage(tmp_path: Path) -> None:
+    file = tmp_path / "keys.md"
+    long = "word " * 300
+    file.write_text(
+        f"---\nname: keys\n---\n# Keys\n\nAll.\n\n## Rotate\n\n### Issue\n\nFirst.\n\n### Revoke\n\nLast.\n\n"
+        f"## Watch\n\n### Log\n\n{long}\n\n### Alarm\n\n{long}\n"
+    )
+    passages = Material.under(file).passages
+    assert [one.heading for one in passages] == ["Keys", "Rotate", "Log", "Alarm"]
+    assert passages[1].text == "### Issue\n\nFirst.\n\n### Revoke\n\nLast."
+
+
 def test_only_texts_of_the_folder_are_read_in_passages_that_keep_code_whole(docs: Path) -> None:
     material = Material.under(docs)
     assert [p.name for p in material.passages] == [
