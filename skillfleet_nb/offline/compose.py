@@ -73,11 +73,11 @@ def offered(field: Field, advice: str = "") -> list[str]:
 
 
 def outlined(headings: Sequence[str], sources: Sources) -> list[str]:
-    """Return headings, and with them those of the passages that speak of the task.
+    r"""Return headings, and with them those of the passages that speak of the task.
 
     Examples
     --------
-    >>> notes = "## Revoking keys (keys.md)\\n\\nList the keys.\\n\\n## Bread (bread.md)\\n\\nBake it."
+    >>> notes = "## Revoking keys (keys.md)\n\nList the keys.\n\n## Bread (bread.md)\n\nBake it."
     >>> outlined(["Overview", "Steps"], {"task": "Rotate keys", "notes": notes})
     ['Overview', 'Steps', 'Revoking keys']
     """

@@ -154,17 +154,18 @@ def changed_fields(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [name for name in names if was.get(name) != now.get(name)]
 
 
-def keep(home: Home, pairs: Iterable[tuple[Mapping[str, Any], str | None]]) -> str | None:
+def keep(home: Home, pairs: Iterable[tuple[Mapping[str, Any], object]]) -> str | None:
     """Keep some inputs with what they gave; return what they are found by, None where there is nothing to keep.
 
     Parameters
     ----------
     pairs
-        Inputs, and the outputs as JSON; what JSON does not hold whole is passed over, and so are hashes.
+        Inputs, and the outputs as JSON; what JSON does not hold whole is passed over, and so are hashes, and what a
+        frame has in place of a text.
     """
     kept, seen = [], set()
     for inputs, output in pairs:
-        if output is None or not output.startswith("{") or len(output) >= LONGEST or not _is_plain(inputs):
+        if not isinstance(output, str) or not output.startswith("{") or len(output) >= LONGEST or not _is_plain(inputs):
             continue
         kept.append({"inputs": dict(inputs), "output": json.loads(output)})
     different = [one for one in kept if not (_key(one) in seen or seen.add(_key(one)))]  # type: ignore[func-returns-value]

@@ -2,7 +2,11 @@
 
 Forty tasks are the project's own (the first of ``skill_planning``), twenty come from elsewhere; their complexity was
 labelled by hand, twice, by the same person.  The model is the offline one, which knows nothing beside what the prompt
-says: its quality tells what the creator does with little, not what a language model would write.
+says: its quality tells what the creator does with little, not what a language model would write.  What it does with
+much, the sample skills tell, each created with its own text as documents.
+
+The step that weighs a task reads cues of its extent.  They were chosen by leaving out each of 58 other tasks, of which
+94.8 % were then sorted as labelled, and are words of those; the sixty had been read before.
 
 Run: ``python tests/benchmarks creator``.
 """
@@ -32,6 +36,7 @@ from skillfleet_nb.skills.scoring import skill_quality
 HERE = Path(__file__).resolve()
 SHARED, DOCS = HERE.parents[2].parent / "shared" / "data", HERE.parents[2] / "docs"
 OWN = 40
+GEPA: dict[str, Any] = {"max_metric_calls": 150, "component_selector": "all"}
 
 
 def tasks() -> list[tuple[str, str]]:
@@ -120,10 +125,10 @@ def optimised(top: Path) -> list[dict[str, Any]]:
     rows = creation_examples(bundled("skill_planning")[OWN:])
     test = [dspy.Example(task=task, label=label).with_inputs("task") for task, label in tasks()]
     made = []
-    for optimizer in ("labeled_fewshot", "gepa"):
+    for optimizer, params in (("labeled_fewshot", {}), ("gepa", GEPA)):
         result = Fleet(top / "optimised").optimize(
             sf.skill_creator(), train=rows[:14], val=rows[14:], test=test, metric=skill_quality, optimizer=optimizer,
-            lm=sf.offline_lm(), max_calls=2_500,
+            lm=sf.offline_lm(), params=params,
         ).result()  # fmt: skip
         low, high = (100 * bound for bound in result.test_delta_interval or (0.0, 0.0))
         what = f"the creator optimised with {optimizer}: quality on the sealed sixty ({low:+.1f} to {high:+.1f})"

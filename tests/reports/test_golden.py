@@ -121,6 +121,7 @@ def test_a_program_with_tools_is_not_run_unless_it_is_asked_for(fleet: Fleet) ->
     from skillfleet_nb.programs.state import dump_state
     from skillfleet_nb.reports import golden
 
+    assert golden.keep(fleet.home, [({"text": "hi"}, float("nan"))]) is None  # a frame's word for no output
     kept = golden.keep(fleet.home, [({"text": "hi"}, '{"intent":"bug"}')])
     Registry(fleet.home).register("tools", dump_state(WithTools()), {"golden": kept})
     fleet.alias("tools", "production", 1)
