@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from skillfleet_nb.errors import HomeError, UnwritableError
+from skillfleet_nb.errors import HomeError, QueryError, UnwritableError
 from skillfleet_nb.format import ago, counted
 from skillfleet_nb.store import schema, tickets
 from skillfleet_nb.store.database import DamagedError, Database
@@ -95,6 +95,18 @@ class Access:
         It reaches and takes no more than is `allowed`.
         """
         return self._read(run, query, allowed)[0]
+
+    def ask(self, run: Callable[[duckdb.DuckDBPyConnection], T], query: str, allowed: Allowed) -> T:
+        """Run a query that a person wrote, on the relations that it names, or on all where it may tell of them."""
+        import duckdb
+
+        reached = schema.reached(query)
+        try:
+            return self.read(run, reached, allowed)
+        except QueryError as error:
+            if reached is None or not isinstance(error.__cause__, duckdb.CatalogException):
+                raise
+            return self.read(run, None, allowed)  # its error names what is like the name, of all relations
 
     def frame(
         self, run: Callable[[duckdb.DuckDBPyConnection], pd.DataFrame], query: str, params: Params

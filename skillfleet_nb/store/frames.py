@@ -22,6 +22,7 @@ _WIDE = {"hugeint", "uhugeint"}
 _AS_TEXT = {*_WIDE, "union", "bignum", "bit", "time with time zone", "geometry", "variant"}
 _NESTED = {"list", "array", "struct", "map", "tuple"}
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # of Python, as days since 1970
+_BEYOND = (ValueError, TypeError, OverflowError, NotImplementedError)  # Arrow's errors derive from these
 _DAYS_A_MONTH, _US_A_DAY = 30, 86_400_000_000  # as DuckDB compares intervals
 
 
@@ -37,9 +38,35 @@ def frame_of(relation: duckdb.DuckDBPyRelation) -> pd.DataFrame:
         ]
         relation = relation.project(", ".join(columns))
     table = relation.to_arrow_table()
-    frame = pd.DataFrame({i: _series(table.column(i), kind) for i, kind in enumerate(types)})
-    frame.columns = pd.Index(table.column_names)
+    names = table.column_names
+    table = table.rename_columns([str(i) for i in range(len(names))])  # two may have the same
+    frame = _plain(table, types)
+    for i, kind in enumerate(types):
+        if str(i) not in frame:
+            frame.insert(i, str(i), _series(table.column(i), kind))
+    frame.columns = pd.Index(names)
     return frame
+
+
+def _plain(table: pa.Table, types: Sequence[DuckDBPyType]) -> pd.DataFrame:
+    """Convert the columns that pandas takes as they are, in one go: one by one takes five times as long."""
+    import pandas as pd
+    import pyarrow.types as t
+
+    plain = [
+        field.name
+        for field, kind in zip(table.schema, types, strict=True)
+        if not (t.is_nested(field.type) or t.is_interval(field.type) or _is_whole_number(kind))
+    ]
+    with suppress(*_BEYOND):
+        for name in plain:
+            if t.is_temporal(table.schema.field(name).type):
+                _check(table.column(name))
+        frame: pd.DataFrame = table.select(plain).to_pandas(
+            date_as_object=False, types_mapper=_masked, ignore_metadata=True
+        )
+        return frame
+    return pd.DataFrame(index=range(table.num_rows))
 
 
 def _handed_over(kind: DuckDBPyType) -> str | None:
@@ -56,11 +83,16 @@ def _handed_over(kind: DuckDBPyType) -> str | None:
 
 
 def _series(column: pa.ChunkedArray, kind: DuckDBPyType) -> Any:
-    if kind.id in _WIDE or (kind.id == "decimal" and not dict(kind.children)["scale"]):
+    if _is_whole_number(kind):
         return _whole_numbers(column.to_pylist())
-    with suppress(ValueError, TypeError, OverflowError, NotImplementedError):  # Arrow's errors derive from these
+    with suppress(*_BEYOND):
         return _converted(column)
     return _converted(_written(column))
+
+
+def _is_whole_number(kind: DuckDBPyType) -> bool:
+    """Whether values are whole numbers of a size that Arrow has no type for."""
+    return kind.id in _WIDE or (kind.id == "decimal" and not dict(kind.children)["scale"])
 
 
 def _converted(column: pa.ChunkedArray) -> Any:

@@ -325,6 +325,7 @@ MIGRATIONS: tuple[Migration, ...] = (
 
 
 _EMPTY = "empty_fleet"
+_LISTS = "show|describe|information_schema|(duckdb|pg|pragma|sqlite)_.*"  # words that may ask which relations there are
 _CHECKPOINT = "CHECKPOINT fleet"  # replaying DDL from a write-ahead log has had defects: leave none there
 
 
@@ -334,12 +335,24 @@ def define_relations(con: duckdb.DuckDBPyConnection, dead: Iterable[str], query:
     With a `query`, only those that it names: to define one costs more than most queries.  A connection
     that has them keeps them, whatever is attached.
     """
-    named = set(RELATIONS if query is None else re.findall(r"\w+", query.lower()))
+    named = set(RELATIONS if query is None else _words(query))
     for relation in RELATIONS:
         if relation == "jobs" and relation in named:
             con.execute(_LIVE_JOBS, {"dead": sorted(dead)})
         elif relation in named:
             con.execute(f"CREATE VIEW IF NOT EXISTS {relation} AS FROM fleet.{relation}")
+
+
+def reached(query: str) -> str | None:
+    """Return a query that a person wrote if it reaches those relations alone that it names, else None."""
+    words = _words(query)
+    lists = any(re.fullmatch(_LISTS, word) for word in words)
+    return None if lists or not set(words) & set(RELATIONS) else query
+
+
+def _words(query: str) -> list[str]:
+    """List the words of a query that may name a relation: the tables of ``raw`` are none."""
+    return re.findall(r"(?<!raw\.)\b\w+", query.lower())
 
 
 def tables(con: duckdb.DuckDBPyConnection) -> list[str]:

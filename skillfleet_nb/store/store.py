@@ -147,7 +147,7 @@ class Store:
                 guard.check(con, query)
                 return _frame(con, query, bound, rows)
 
-            return self._access.read(run, allowed=allowed)
+            return self._access.ask(run, query, allowed)
 
         return Query(work).result(min(settings.sql_seconds, seconds or settings.sql_seconds))
 

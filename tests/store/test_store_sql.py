@@ -103,6 +103,15 @@ def test_queries_about_the_tables_are_answered(filled: Store, query: str) -> Non
     assert not filled.sql(query).empty
 
 
+@pytest.mark.parametrize(
+    "query", ["from (show tables) where name = 'jobs'", "select view_name as name from duckdb_views()"]
+)
+def test_relations_are_listed_whatever_was_asked_before(home: Home, query: str) -> None:
+    store = Store(home)
+    store.sql("from trials")
+    assert set(store.sql(query).name) >= ({"jobs"} if "where" in query else set(schema.RELATIONS))
+
+
 def test_files_inside_the_home_can_be_read(filled: Store) -> None:
     assert len(filled.sql(f"from read_json('{filled.home.journal}/*/*.jsonl')")) == 6
 
@@ -212,6 +221,7 @@ def test_the_engine_refuses_what_a_parser_might_miss(tmp_path: Path, query: str)
     [
         ("select scor from trials", r'Referenced column "scor" not found.*Candidate bindings: .*"score"'),
         ("from job", r'Table with name job does not exist! Did you mean "jobs"\?'),
+        ("from trials join job using (job_id)", r'Table with name job does not exist! Did you mean "jobs"\?'),
         ("selec 1", r'syntax error at or near "selec"'),
         ("select at from trials", r'the column "at" needs its quotes, or its table: trials\.at'),
         ("", "the query is empty"),

@@ -79,7 +79,16 @@ def spent_usd(store: Store, since: datetime) -> float:
 
 def job_names(store: Store) -> pd.DataFrame:
     """`job_id` and `name` of every job, newest first."""
-    return store.frame("SELECT job_id, name FROM jobs ORDER BY created_at DESC")
+    return store.frame(  # asked for all the time, and the relation `jobs` takes five times as long to plan
+        """
+        WITH renamed AS (SELECT job AS job_id, arg_max(name, seq) AS name FROM fleet.raw.curated GROUP BY job),
+            created AS (
+                SELECT job_id, arg_min(name, seq) AS name, arg_min(logged_at, seq) AS created_at
+                FROM fleet.raw.jobs GROUP BY job_id
+            )
+        SELECT job_id, coalesce(renamed.name, created.name) AS name
+        FROM created LEFT JOIN renamed USING (job_id) ORDER BY created_at DESC"""
+    )
 
 
 def job_setups(store: Store, ids: Iterable[str]) -> pd.DataFrame:
