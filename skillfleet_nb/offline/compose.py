@@ -44,16 +44,17 @@ _MOST_SENTENCES: Final = 6
 _CODE = "```"
 _FENCE: Final = re.compile(r"^```[^\n]*\n.*?^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _NO_PROSE: Final = ("|", "<", "- ", "* ", ">", "#")
-_FILE: Final = re.compile(r"\s*\([^()]*\)$")  # behind a heading: where a passage is from
-_ON_TASK: Final = 0.25  # of a task's words, in a passage that belongs to it
+_FILE: Final = re.compile(r"\s*\(([^()\s]+\.\w+)\)$")  # behind a heading: where a passage is from
+_ON_TASK: Final = 0.35  # of a task's words, in the passages of a file that is about it
 _OPENING: Final = 3  # headings that stand before what is special of a document
 
 
 class Block(NamedTuple):
-    """A passage of a source: the heading it stands under, empty where there is none, and its text."""
+    """A passage of a source: the heading it stands under, its text, and its file; empty where there is none."""
 
     heading: str
     text: str
+    file: str = ""
 
 
 def offered(field: Field, advice: str = "") -> list[str]:
@@ -81,11 +82,10 @@ def outlined(headings: Sequence[str], sources: Sources) -> list[str]:
     >>> outlined(["Overview", "Steps"], {"task": "Rotate keys", "notes": notes})
     ['Overview', 'Steps', 'Revoking keys']
     """
-    asked = _stems(sources.get("task", ""))
     own: dict[str, str] = {}
     for block in _material(sources, "task"):
         is_there = any(_share(_stems(one), _all_stems(block.heading)) >= _ALIKE for one in headings)
-        if block.heading and not is_there and _share(asked, _stems(f"{block.heading} {block.text}")) >= _ON_TASK:
+        if block.heading and not is_there:
             own.setdefault(block.heading.lower(), block.heading)
     return [*headings[:_OPENING], *own.values(), *headings[_OPENING:]]
 
@@ -146,7 +146,7 @@ def section(heading: str, material: Sequence[Block], trigger: Sequence[str] = ()
 
 def blocks(text: str) -> list[Block]:
     """Part a text at its headings of the first two levels, those in code left alone."""
-    texts, heading, lines, fenced = [], "", list[str](), False
+    texts, heading, file, lines, fenced = [], "", "", list[str](), False
     for line in [*text.splitlines(), "# "]:
         fenced ^= line.lstrip().startswith(_CODE)
         match = None if fenced else _HEADING.match(line)
@@ -154,14 +154,21 @@ def blocks(text: str) -> list[Block]:
             lines.append(line)
             continue
         if body := "\n".join(lines).strip():
-            texts.append(Block(heading, body))
+            texts.append(Block(heading, body, file))
+        from_file = _FILE.search(match[1]) if match else None
+        file = from_file[1] if from_file else ""
         heading, lines = _FILE.sub("", match[1]) if match else "", []
     return texts
 
 
 def _material(sources: Sources, *without: str) -> list[Block]:
+    """Return what the sources say; of files, those of which the passages speak of the task."""
     left_out = _MANNER.union(without)
-    return [block for name, text in sources.items() if name not in left_out for block in blocks(text)]
+    material = [block for name, text in sources.items() if name not in left_out for block in blocks(text)]
+    asked, spoken = _stems(sources.get("task", "")), dict[str, set[str]]()
+    for block in material:
+        spoken.setdefault(block.file, set()).update(_stems(f"{block.heading} {block.text}"))
+    return [block for block in material if not block.file or _share(asked, spoken[block.file]) >= _ON_TASK]
 
 
 def _trigger(sources: Sources) -> list[str]:

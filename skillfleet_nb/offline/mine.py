@@ -30,7 +30,7 @@ _GOOD = re.compile(
     r"\b(?:correct|right|perfect|exact match|good|well done|matches|score of (?:1(?:\.0+)?|True|100))\b", re.IGNORECASE
 )
 _BAD = re.compile(r"\b(?:not|in|wrong|should|expected|instead|but|miss\w*|fail\w*)\b|incorrect", re.IGNORECASE)
-_ADVICE = re.compile(r"""(?:^|[.!?:;]\s+)([A-Z][^.!?"“”]*["“][A-Z][^"“”]*["”][^.!?]*[.!?]?)""", re.MULTILINE)
+_ADVICE = re.compile(r"""(?:^|[.!?:;]\s+)([A-Z][^.!?:"“”]*:?\s*["“][A-Z][^"“”]*["”][^.!?]*[.!?]?)""", re.MULTILINE)
 _FEWEST = 2  # feedbacks that say the same
 _TAIL = re.compile(r"(?:,? (?:but )?(?:got|not|instead|rather|and|but)\b|[,;\n)]| \(|\. |\.?\Z)")
 

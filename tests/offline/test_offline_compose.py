@@ -35,6 +35,13 @@ def test_a_section_takes_the_passage_of_the_notes_that_stands_under_its_heading(
     assert _section("Common Mistakes", NOTES) == NOTES.partition("mistakes\n\n")[2].partition("\n\n## Audit")[0]
 
 
+def test_a_section_takes_nothing_of_a_file_that_does_not_speak_of_the_task() -> None:
+    bread = "## Red Flags (bread.md)\n\nA key of the oven is lost.\n\n## Oven (bread.md)\n\nBake slowly."
+    keys = "## Red Flags (keys.md)\n\nNobody knows the owner.\n\n## List (keys.md)\n\nIssue a new key, revoke the old."
+    assert _section("Red Flags", bread) == ""
+    assert _section("Red Flags", f"{bread}\n\n{keys}") == "Nobody knows the owner."
+
+
 def test_a_revision_keeps_the_body_and_adds_what_the_findings_name_and_the_task_has() -> None:
     revise = dspy.Predict("body, task, findings -> revised")
     findings = "no 'When to Use' heading, which is required; add 'Red Flags'"
