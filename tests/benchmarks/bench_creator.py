@@ -6,7 +6,8 @@ says: its quality tells what the creator does with little, not what a language m
 much, the sample skills tell, each created with its own text as documents.
 
 The step that weighs a task reads cues of its extent.  They were chosen by leaving out each of 58 other tasks, of which
-94.8 % were then sorted as labelled, and are words of those; the sixty had been read before.
+94.8 % were then sorted as labelled, and are words of those; the sixty had been read before.  Eighteen further tasks, in
+the form of a skill's description, were written after the sixty had been sorted once, 68.3 % of them as labelled.
 
 Run: ``python tests/benchmarks creator``.
 """
