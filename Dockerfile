@@ -4,7 +4,8 @@ FROM python:3.12-slim-trixie AS build
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-RUN apt-get update && apt-get install --yes --no-install-recommends binutils
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
 # A layer of its own, for it is the largest and changes least; from this index it comes without CUDA.
 RUN python -m venv /opt/skillfleet \
     && /opt/skillfleet/bin/pip install --no-compile --index-url https://download.pytorch.org/whl/cpu torch==2.13.0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 
 from skillfleet_nb.errors import HomeError, InputError, MissingExtraError
+from skillfleet_nb.messages import as_typed
 from skillfleet_nb.store.cipher import Cipher
 from skillfleet_nb.store.home import atomic_write, sync_folder, writing
 
@@ -130,7 +131,10 @@ class KeyFile:
             kept = keyring.get_password(_SERVICE, str(slot["entry"]))
             return _unwrapped(bytes.fromhex(kept), str(slot["wrapped"]), "keyring") if kept else None
         except Exception as error:
-            raise HomeError(f"the system's keyring does not answer ({type(error).__name__}: {error}).") from error
+            raise HomeError(
+                f"the system's keyring does not answer ({type(error).__name__}: {str(error).rstrip('.')}): mend it, or "
+                f"unlock the home with its recovery key ({as_typed('db unlock')})."
+            ) from error
 
 
 def new_slots(identity: str, main: bytes, passphrase: str | None) -> tuple[tuple[dict[str, str | int], ...], str]:

@@ -227,6 +227,7 @@ def test_it_is_refused_while_somebody_writes(home: Home) -> None:
 def test_a_keyring_opens_it_without_a_passphrase(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     keyring = pytest.importorskip("keyring")
     from keyring.backend import KeyringBackend
+    from keyring.backends import fail
 
     class InMemory(KeyringBackend):
         priority = 1  # type: ignore[assignment]
@@ -250,6 +251,10 @@ def test_a_keyring_opens_it_without_a_passphrase(home: Home, monkeypatch: pytest
         assert len(InMemory.kept) == 1
         Encryption(home).lock()
         assert len(Store(home).sql("from lm_calls")) == 3
+        Encryption(home).lock()
+        keyring.set_keyring(fail.Keyring())  # as where none is installed
+        with pytest.raises(HomeError, match=r"does not answer \(NoKeyringError.*unlock the home with its recovery key"):
+            Store(home).sql("from lm_calls")
     finally:
         keyring.set_keyring(before)
 
