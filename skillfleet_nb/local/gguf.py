@@ -76,11 +76,19 @@ class _Cursor:
             return self._number(_code(kind))
         items, count = int(self._number("I")), int(self._number("Q"))
         if items == _STRING:
-            for _ in range(count):
-                self._take(int(self._number("Q")))
+            self._pass_over_texts(count)
         else:
             self._take(count * struct.calcsize(_code(items)))
         return None
+
+    def _pass_over_texts(self, count: int) -> None:
+        """Step over texts, of which a vocabulary has a hundred thousand."""
+        length_at, place, end = struct.Struct("<Q").unpack_from, self._at, len(self._data)
+        for _ in range(count):
+            place += 8 + length_at(self._data, place)[0]
+            if place > end:
+                raise IndexError
+        self._at = place
 
 
 def _code(kind: int) -> str:

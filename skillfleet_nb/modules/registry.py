@@ -6,7 +6,6 @@ anything is imported, and versions of one name may come from several packages.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -181,7 +180,8 @@ def _fault(cls: object, name: str, version: str, point: EntryPoint) -> str | Non
         return f"calls itself {cls.name}-{cls.version}"
     if _version(version) == _version(""):
         return f"has the version {version!r}: versions are written 1, 1.2 or 2.0rc1"
-    packages = Counter(package_of(one) for one in points(GROUP) if one.name == point.name)
+    same = [one for one in points(GROUP) if one.name == point.name]
+    packages = {package_of(one) for one in same} if len(same) > 1 else set()  # their metadata is read for it
     if len(packages) > 1:
         return f"is registered by several packages ({', '.join(sorted(packages))})"
     return None

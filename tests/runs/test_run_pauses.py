@@ -34,6 +34,7 @@ def fleet(tmp_path: Path) -> Fleet:
 
 def started(fleet: Fleet, lm: Any, **changed: Any) -> Job:
     given = {"metric": told, "optimizer": "bootstrap_random_search", "lm": lm, "seed": 3, "num_threads": 2}
+    given["params"] = {"num_candidate_programs": 4}  # a search that is still at work at its 40th call
     return fleet.optimize(program(), **{**given, **Data().splits(), **changed})
 
 

@@ -28,6 +28,7 @@ QUICK: dict[str, dict[str, Any]] = SMALL | {
     "infer_rules": {"num_candidates": 2, "num_rules": 4},
     "tune_signature": {"rounds": 1},
     "evolve": {"population": 3, "generations": 1, "max_demos": 4},
+    "better_together": {"steps": "labeled_fewshot -> bootstrap_fewshot"},
     "ensemble": _MEMBERS,
     "portfolio": _MEMBERS,
 }

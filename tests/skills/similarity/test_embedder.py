@@ -1,3 +1,4 @@
+import hashlib
 import importlib.util
 import os
 import subprocess
@@ -101,11 +102,17 @@ def test_weights_that_are_not_the_published_ones_are_refused(monkeypatch: pytest
     package = tmp_path / PACKAGED
     (package / "model").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "model" / "model.safetensors").write_bytes(b"something else")
+    weights = package / "model" / "model.safetensors"
+    weights.write_bytes(b"something else")
     spec = importlib.util.spec_from_file_location(PACKAGED, package / "__init__.py")
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: spec)
     with pytest.raises(InputError, match="SHA-256"):
         Embedder()(["a"])
+    monkeypatch.setattr(module, "PACKAGED_SHA256", hashlib.sha256(weights.read_bytes()).hexdigest())
+    assert module._packaged_folder() == weights.parent
+    weights.write_bytes(b"and changed since it was verified")
+    with pytest.raises(InputError, match="SHA-256"):
+        module._packaged_folder()
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
