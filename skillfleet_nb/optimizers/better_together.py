@@ -33,7 +33,7 @@ class BetterTogether(Optimizer):
     name = "better_together"
     summary = "several optimizers in sequence, the best program kept"
     changes = frozenset({"instructions", "demos"})
-    presets = (Preset(params={"steps": ["bootstrap_random_search", "infer_rules"]}, prior_gain=0.25, tier=Tier.LIGHT),)
+    presets = (Preset(params={"steps": ["bootstrap_random_search", "infer_rules"]}, prior_gain=0.196, tier=Tier.LIGHT),)
     Params = BetterTogetherParams
     params: BetterTogetherParams
 

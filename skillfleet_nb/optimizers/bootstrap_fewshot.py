@@ -32,7 +32,7 @@ class BootstrapFewShot(Optimizer):
     summary = "demos from the program's own successful runs"
     changes = frozenset({"demos"})
     builds_on = frozenset({"instructions"})
-    presets = (Preset(prior_gain=0.12, tier=Tier.MINIMAL),)
+    presets = (Preset(prior_gain=0.105, tier=Tier.MINIMAL),)
     Params = BootstrapFewShotParams
     params: BootstrapFewShotParams
 

@@ -18,7 +18,7 @@ class BootstrapFinetune(Optimizer):
     summary = "fine-tuned weights from successful traces"
     changes = frozenset({"weights"})
     needs = "a model whose provider DSPy can fine-tune"
-    presets = (Preset(prior_gain=0.34, tier=Tier.FINETUNE),)
+    presets = (Preset(prior_gain=0.273, tier=Tier.FINETUNE),)
 
     @override
     def check(self, task: Task) -> None:

@@ -29,7 +29,7 @@ class BootstrapRandomSearch(Optimizer):
     changes = frozenset({"demos"})
     builds_on = frozenset({"instructions"})
     takes_maximum = True
-    presets = (Preset(params={"num_candidate_programs": 8}, prior_gain=0.18),)
+    presets = (Preset(params={"num_candidate_programs": 8}, prior_gain=0.155),)
     Params = BootstrapRandomSearchParams
     params: BootstrapRandomSearchParams
 

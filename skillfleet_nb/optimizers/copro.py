@@ -27,7 +27,7 @@ class COPRO(Optimizer):
     summary = "instructions by coordinate ascent on their scores"
     changes = frozenset({"instructions"})
     builds_on = frozenset({"instructions", "demos"})
-    presets = (Preset(params={"breadth": 4, "depth": 2}, prior_gain=0.11, few_shot=False),)
+    presets = (Preset(params={"breadth": 4, "depth": 2}, prior_gain=0.084, few_shot=False),)
     Params = COPROParams
     params: COPROParams
     proposals = Proposals(template=400, answer=47, instruction=15)

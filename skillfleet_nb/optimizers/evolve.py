@@ -60,7 +60,7 @@ class Evolve(Optimizer):
     changes = frozenset({"instructions", "demos"})
     builds_on = frozenset({"instructions", "demos"})
     needs = "best with a metric that returns dspy.Prediction(score, feedback)"
-    presets = (Preset(params={"population": 6, "generations": 6}, prior_gain=0.2, tier=Tier.LIGHT),)
+    presets = (Preset(params={"population": 6, "generations": 6}, prior_gain=0.161, tier=Tier.LIGHT),)
     prompt_role = "reflection"
     Params = EvolveParams
     params: EvolveParams

@@ -89,8 +89,8 @@ class GEPA(Optimizer):
     builds_on = frozenset({"instructions", "demos"})
     needs = "best with a metric that returns dspy.Prediction(score, feedback)"
     presets = (
-        Preset("light", {"auto": "light"}, prior_gain=0.22, few_shot=False),
-        Preset("medium", {"auto": "medium"}, prior_gain=0.23, tier=Tier.MEDIUM, few_shot=False),
+        Preset("light", {"auto": "light"}, prior_gain=0.182, few_shot=False),
+        Preset("medium", {"auto": "medium"}, prior_gain=0.19, tier=Tier.MEDIUM, few_shot=False),
     )
     prompt_role = "reflection"
     Params = GEPAParams

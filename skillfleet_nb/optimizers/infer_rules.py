@@ -31,7 +31,7 @@ class InferRules(Optimizer):
     changes = frozenset({"instructions", "demos"})
     builds_on = frozenset({"instructions"})
     takes_maximum = True
-    presets = (Preset(params={"num_candidates": 4}, prior_gain=0.16),)
+    presets = (Preset(params={"num_candidates": 4}, prior_gain=0.144),)
     Params = InferRulesParams
     params: InferRulesParams
     proposals = Proposals(template=260, answer=30, answer_label=95, instruction=30, instruction_label=97)

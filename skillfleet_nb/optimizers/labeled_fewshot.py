@@ -23,7 +23,7 @@ class LabeledFewShot(Optimizer):
     name = "labeled_fewshot"
     summary = "k training examples as demos; no calls"
     changes = frozenset({"demos"})
-    presets = (Preset(prior_gain=0.10, tier=Tier.MINIMAL),)
+    presets = (Preset(prior_gain=0.078, tier=Tier.MINIMAL),)
     Params = LabeledFewShotParams
     params: LabeledFewShotParams
 

@@ -71,9 +71,9 @@ class MIPROv2(Optimizer):
     changes = frozenset({"instructions", "demos"})
     builds_on = frozenset({"instructions"})
     presets = (
-        Preset("light", {"auto": "light"}, prior_gain=0.26, tier=Tier.LIGHT),
-        Preset("medium", {"auto": "medium"}, prior_gain=0.28, tier=Tier.MEDIUM),
-        Preset("heavy", {"auto": "heavy"}, prior_gain=0.30, tier=Tier.HEAVY),
+        Preset("light", {"auto": "light"}, prior_gain=0.197, tier=Tier.LIGHT),
+        Preset("medium", {"auto": "medium"}, prior_gain=0.213, tier=Tier.MEDIUM),
+        Preset("heavy", {"auto": "heavy"}, prior_gain=0.229, tier=Tier.HEAVY),
     )
     min_train = 2
     Params = MIPROv2Params

@@ -24,7 +24,7 @@ class ReAnchor(Optimizer):
     summary = "thresholds, cuts and weights of decisions, fitted on cached answers"
     changes = frozenset({"decisions"})
     needs = "outputs that are bool, Literal, or DSPy's types of decisions, with a description; cache=True"
-    presets = (Preset(prior_gain=0.05, tier=Tier.MINIMAL),)
+    presets = (Preset(prior_gain=0.04, tier=Tier.MINIMAL),)
     Params = ReAnchorParams
     params: ReAnchorParams
 

@@ -29,7 +29,7 @@ class SIMBA(Optimizer):
     summary = "demos and self-reflected rules from contrasted trajectories"
     changes = frozenset({"instructions", "demos"})
     builds_on = frozenset({"instructions", "demos"})
-    presets = (Preset(params={"num_candidates": 4, "max_steps": 4}, prior_gain=0.13, few_shot=False),)
+    presets = (Preset(params={"num_candidates": 4, "max_steps": 4}, prior_gain=0.109, few_shot=False),)
     min_train = 4
     Params = SIMBAParams
     params: SIMBAParams

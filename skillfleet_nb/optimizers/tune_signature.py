@@ -55,7 +55,7 @@ class TuneSignature(Optimizer):
     summary = "instructions and field descriptions for what fails; only proven gains are accepted"
     changes = frozenset({"instructions"})
     needs = "best with a metric that returns dspy.Prediction(score, feedback)"
-    presets = (Preset(prior_gain=0.12, few_shot=False),)
+    presets = (Preset(prior_gain=0.096, few_shot=False),)
     prompt_role = "reflection"
     decides = True
     Params = TuneSignatureParams

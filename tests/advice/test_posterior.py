@@ -45,6 +45,15 @@ def test_runs_outweigh_the_rules_and_make_sure() -> None:
     assert after["infer_rules"].draws.mean() == pytest.approx(after["infer_rules"].mean, abs=0.03)
 
 
+def test_two_runs_of_ones_own_program_outweigh_what_optimizers_declare() -> None:
+    declared, other = "miprov2 medium", "bootstrap_random_search"
+    before = expected([])
+    assert before[declared].mean > before[other].mean
+    past = [run(name, gain, task=f"own {n}") for n in range(2) for name, gain in ((declared, 0.05), (other, 0.2))]
+    after = expected(past)
+    assert after[other].mean > after[declared].mean
+
+
 def test_runs_on_other_tasks_say_less() -> None:
     near = expected([run("infer_rules", 0.5)] * 4)["infer_rules"]
     far = expected([run("infer_rules", 0.5, n=4000, predictors=3, nearest=0.1, words=0.2)] * 4)["infer_rules"]

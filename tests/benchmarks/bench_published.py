@@ -6,37 +6,23 @@ from the other benchmarks alone.  Its regret is by how many points the best of w
 it, stays behind the best of all seven.  Scores are of the tables' tests, so that the best of several is chosen
 without error here: a run chooses by validation, and loses some of it.
 
-*The product's expectations* are those that ``recommend`` reckons with (Gaussian process regression, its constants as
-shipped), of a home that holds the named runs; the setting's baseline is known, as by a probe.
+*The product's expectations* are those that ``recommend`` reckons with (Gaussian process regression), of a home that
+holds the named runs; the setting's baseline is known, as by a probe.  The tables are part of what the shipped constants
+were found from (``tune_priors.py``), so each benchmark is judged with constants found without it.
 """
 
 from __future__ import annotations
 
 from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-
-from skillfleet_nb.advice.configurations import Configuration, installed
-from skillfleet_nb.advice.past_runs import PastRun
-from skillfleet_nb.advice.posterior import expectations
-from skillfleet_nb.optimizers import Preset
+from published_tables import OPTIMIZERS, TABLES, published
+from tune_priors import Replay, own_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import pandas as pd
 
-TABLES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "langprobe"
-SETTING = ["benchmark", "program", "model"]
-OPTIMIZERS = [
-    "BootstrapFewShot",
-    "BootstrapFewShotRandomSearch",
-    "MIPROv2-lite",
-    "MIPROv2",
-    "RuleInfer-lite",
-    "RuleInfer",
-]
 SETS = [chosen for size in range(1, len(OPTIMIZERS) + 1) for chosen in combinations(OPTIMIZERS, size)]
 LARGER = {
     "BootstrapFewShot": "BootstrapFewShotRandomSearch",
@@ -48,21 +34,13 @@ STARTS = [["BootstrapFewShot", "MIPROv2-lite"], ["BootstrapFewShot", "MIPROv2-li
 TWO = ["BootstrapFewShot", "MIPROv2"]
 ARM = "BootstrapFewShotRandomSearch"  # the best single one of the tables, by which tokens are reckoned
 WITHIN = 2.0  # points
-NAMES = {
-    "BootstrapFewShot": "bootstrap_fewshot",
-    "BootstrapFewShotRandomSearch": "bootstrap_random_search",
-    "MIPROv2-lite": "miprov2 light",
-    "MIPROv2": "miprov2 medium",
-    "RuleInfer": "infer_rules",
-}
-_EXAMPLES, _TESTED = 300, 200  # of a setting, about
 
 
 def run() -> list[dict[str, object]]:
     """Replay the policies; a policy is told by the sets it may choose from."""
     if not TABLES.is_dir():
         return [{"what": "published results: their tables are not here", "value": None, "unit": "", "target": None}]
-    scores, tokens = _settings()
+    scores, tokens = published()
     best = scores.max(axis=1)
     regret = np.array([best - scores[[*s, "Baseline"]].max(axis=1) for s in SETS])
     cost = np.array([tokens[list(s)].sum(axis=1) / tokens[ARM] for s in SETS])
@@ -99,50 +77,18 @@ def run() -> list[dict[str, object]]:
 
 def _expected(scores: pd.DataFrame) -> list[dict[str, object]]:
     """Choose what the product expects most of, given runs on other settings."""
-    best, index = scores.max(axis=1).to_numpy(), scores.index.to_frame()
-    benchmark, program, model = (index[name].to_numpy() for name in SETTING)
-    homes: dict[str, Callable[[int], np.ndarray]] = {
-        "before any run": lambda n: np.zeros(len(scores), dtype=bool),
-        "runs of the other benchmarks": lambda n: benchmark != benchmark[n],
-        "runs of the same program on other models": lambda n: (
-            (benchmark == benchmark[n]) & (program == program[n]) & (model != model[n])
-        ),
-        "all runs on other models": lambda n: model != model[n],
-    }
-    ways = {way.name: way for way in installed().configurations}
-    ways["infer_rules light"] = Configuration("infer_rules", Preset("light", prior_gain=0.14))
-    arms = [ways[NAMES.get(name, "infer_rules light")] for name in OPTIMIZERS]
+    replay = Replay(scores, own_shares())
+    _, constants = replay.constants()
     rows: list[dict[str, object]] = []
-    for home, holds in homes.items():
-        regrets = []
-        for n, setting in enumerate(scores.itertuples(index=False)):
-            past = [run for other in np.flatnonzero(holds(n)) for run in _runs(scores, int(other), arms)]
-            expected = expectations(arms, _features(scores.index[n]), setting.Baseline / 100, past)
-            chosen = max(range(len(arms)), key=lambda arm: expected[arm].mean)
-            regrets.append(best[n] - max(setting.Baseline, scores[OPTIMIZERS[chosen]].iloc[n]))
+    for home in replay.homes():
+        regrets = replay.regrets(home, constants)
         targets = ("≤ 2.71", "≥ 62") if "other models" in home else (None, None)
-        what, within = f"the product's expectations, {home}", np.mean(np.array(regrets) <= WITHIN)
+        what = f"the product's expectations, {home}"
         rows += [
             _row(f"{what}: regret", float(np.mean(regrets)), "points", targets[0]),
-            _row(f"{what}: within 2 points", 100 * float(within), "% of settings", targets[1]),
+            _row(f"{what}: within 2 points", 100 * float(np.mean(regrets <= WITHIN)), "% of settings", targets[1]),
         ]
     return rows
-
-
-def _features(setting: tuple[str, str, str]) -> dict[str, object]:
-    benchmark, program, _ = setting
-    sizes = {"n": _EXAMPLES, "val": _TESTED, "test": _TESTED, "predictors": 1}
-    return {"task": "/".join(setting), "program": program, "domain": benchmark, **sizes}
-
-
-def _runs(scores: pd.DataFrame, n: int, arms: list[Configuration]) -> list[PastRun]:
-    """Tell the home of the runs in a setting."""
-    row = scores.iloc[n] / 100
-    return [
-        PastRun(features=_features(scores.index[n]), optimizer=arm.optimizer, configuration=arm,
-                baseline=row.Baseline, gain=row[name] - row.Baseline, score=row[name])
-        for name, arm in zip(OPTIMIZERS, arms, strict=True)
-    ]  # fmt: skip
 
 
 def _in_rounds(scores: pd.DataFrame, tokens: pd.DataFrame, start: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -165,15 +111,6 @@ def _joined(scores: pd.DataFrame, tokens: pd.DataFrame) -> tuple[np.ndarray, np.
     ran = two.where(~joins, np.maximum(two, scores[LARGER[TWO[0]]]))
     cost = tokens[TWO].sum(axis=1) + tokens[LARGER[TWO[0]]].where(joins, 0.0)
     return (scores.max(axis=1) - ran).to_numpy(), (cost / tokens[ARM]).to_numpy()
-
-
-def _settings() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read scores in points and tokens spent by the search, of the settings where nothing is missing."""
-    table = pd.concat(pd.read_csv(file).assign(model=file.stem) for file in sorted(TABLES.glob("*.csv")))
-    table["tokens"] = table.optimizer_input_tokens.fillna(0) + table.optimizer_output_tokens.fillna(0)
-    by = {"index": SETTING, "columns": "optimizer", "aggfunc": "mean"}
-    scores = table.pivot_table(values="score", **by)[["Baseline", *OPTIMIZERS]].dropna()
-    return scores, table.pivot_table(values="tokens", **by).loc[scores.index, OPTIMIZERS]
 
 
 def _replayed(

@@ -3,10 +3,12 @@
 What a call costs and holds in memory; how many answers held to a schema cannot be read (five signatures, on messages
 of bank customers); whether eight threads get what one gets; and what the optimizers come to on six intents with 160
 calls for the search, and a sealed test of 100 rows beside: gain, verdict, calls made, answers that could not be read.
-Null runs are in ``null``.
+What was forecast of these runs, by a probe of three examples and knowing nothing of other runs, is held against what
+they took; headroom and noise of the task say what could be seen at all.  Null runs are in ``null``.
 
 Run: ``make bench-real``; measurements are kept in ``$SKILLFLEET_BENCH_CACHE`` and an interrupted run goes on where it
-stopped.  ``python tests/benchmarks real`` reports what is there.
+stopped.  Another model is measured beside it where ``$SKILLFLEET_BENCH_WEIGHTS`` names a GGUF file.
+``python tests/benchmarks real`` reports what is there.
 """
 
 # ruff: noqa: T201  a benchmark reports to the terminal
@@ -16,6 +18,7 @@ import argparse
 import csv
 import json
 import os
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,13 +34,16 @@ import pydantic
 from bench_null import PORTIONS
 from bench_null import real as null_runs
 from bench_offline_lm import DATA, banking, label_metric
+from real_runs import FORECAST, forecast_rows, gain_rows, row
 
 from skillfleet_nb import Fleet, local_lm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CACHE = Path(os.environ["SKILLFLEET_BENCH_CACHE"]) / "real"
+BASE = Path(os.environ["SKILLFLEET_BENCH_CACHE"])
+WEIGHTS = os.environ.get("SKILLFLEET_BENCH_WEIGHTS") or None
+CACHE = BASE / (f"real-{Path(WEIGHTS).stem.lower()}" if WEIGHTS else "real")
 Row = dict[str, Any]
 SEARCH, TEST, VAL = 160, 100, 20  # calls, rows, rows
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -52,6 +58,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "infer_rules": {"num_candidates": 2},
     "tune_signature": {},
     "evolve": {},
+    "reanchor": {},
 }
 _TOPICS = Literal["card", "transfer", "top up", "cash", "account", "exchange"]
 
@@ -84,7 +91,7 @@ def messages(count: int) -> list[str]:
 
 def a_call() -> list[Row]:
     """Measure what a call of some 700 tokens takes, 600 of which it shares with the one before."""
-    lm = local_lm(threads=1, cache=False, max_tokens=20)
+    lm = local_lm(WEIGHTS, threads=1, cache=False, max_tokens=20)
     engine = psutil.Process(lm.engine.pid)
     shared = "Sort messages.\n" + "\n".join(f"{text} -> card" for text in messages(45))
     seconds, tokens = [], []
@@ -98,9 +105,9 @@ def a_call() -> list[Row]:
     again = sorted(seconds[1:])[len(seconds) // 2]
     told = f"{min(tokens)} to {max(tokens)} tokens"
     return [
-        _row(f"a call of {told}, its beginning known, median", again, "s of CPU", "≤ 2.5"),
-        _row("the first, nothing known", seconds[0], "s of CPU"),
-        _row("memory of the engine, context of 8,192", most / 2**20, "MiB", "≤ 600"),
+        row(f"a call of {told}, its beginning known, median", again, "s of CPU", "≤ 2.5"),
+        row("the first, nothing known", seconds[0], "s of CPU"),
+        row("memory of the engine, context of 8,192", most / 2**20, "MiB", "≤ 600"),
     ]
 
 
@@ -110,14 +117,14 @@ def constrained(kind: str) -> list[Row]:
     ask = dspy.Predict(dspy.Signature(fields, ASKED[kind]))
     made = {}
     for is_held, count in ((True, EACH), (False, EACH // 5)):
-        lm = local_lm(threads=1, constrained=is_held, max_tokens=200)
+        lm = local_lm(WEIGHTS, threads=1, constrained=is_held, max_tokens=200)
         with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
             made[is_held] = (sum(not _is_read(ask, text) for text in messages(count)), count)
         lm.engine.close()
     (held, of), (free, few) = made[True], made[False]
     return [
-        _row(f"{kind}: answers that cannot be read, held to the schema, of {of}", held, "answers", "≤ 0"),
-        _row(f"{kind}: the same, held to nothing, of {few}", free, "answers"),
+        row(f"{kind}: answers that cannot be read, held to the schema, of {of}", held, "answers", "≤ 0"),
+        row(f"{kind}: the same, held to nothing, of {few}", free, "answers"),
     ]
 
 
@@ -132,54 +139,113 @@ def _is_read(ask: dspy.Module, text: str) -> bool:
 def threads() -> list[Row]:
     """Compare what eight threads get with what one got."""
     texts = [f"In one word, what is this about? {text}" for text in messages(24)]
-    lm = local_lm(threads=1, cache=False, max_tokens=8, context=1024)
+    lm = local_lm(WEIGHTS, threads=1, cache=False, max_tokens=8, context=1024)
     alone = [lm(text)[0] for text in texts]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda text: lm(text)[0], texts))
     lm.engine.close()
-    return [_row("answers to eight threads that are one thread's, of 24", sum(map(str.__eq__, alone, together)),
+    return [row("answers to eight threads that are one thread's, of 24", sum(map(str.__eq__, alone, together)),
                  "answers", "≥ 24")]  # fmt: skip
+
+
+def task() -> dict[str, Any]:
+    """Make the task: six intents, 40 training, 20 validation and 100 sealed rows."""
+    program, (train, val, test) = banking(0, intents=6, size=40, test=TEST)
+    return {"program": program, "train": train, "val": val[:VAL], "test": test, "metric": label_metric}
+
+
+def described(program: Any) -> dspy.Module:
+    """Say what the label is, which an optimizer of decisions asks for."""
+    return dspy.Predict(program.signature.with_updated_fields("label", desc="the intent of the message"))
+
+
+def model(**options: Any) -> dspy.LM:
+    """Make the model, its answers held to their types."""
+    return local_lm(WEIGHTS, threads=1, constrained=True, **{"max_tokens": 300, **options})
 
 
 def optimizer(name: str) -> list[Row]:
     """Run an optimizer on six intents."""
-    program, (train, val, test) = banking(0, intents=6, size=40, test=TEST)
-    lm = local_lm(threads=1, constrained=True, max_tokens=300)
+    given, lm = task(), model()
+    if name == "reanchor":
+        given["program"] = described(given["program"])
     with dspy.context(adapter=dspy.JSONAdapter()):
         job = Fleet(CACHE / "home").optimize(
-            program, train=train, val=val[:VAL], test=test, metric=label_metric, optimizer=name,
-            params=OPTIMIZERS[name], lm=lm, seed=0, num_threads=2, max_calls=SEARCH + 2 * TEST, name=name,
+            **given, optimizer=name, params=OPTIMIZERS[name], lm=lm, seed=0, num_threads=2,
+            max_calls=SEARCH + 2 * TEST, name=name,
         )  # fmt: skip
         result = job.result()
     lm.engine.close()
     before, after = (100 * (score or 0.0) for score in (result.test_baseline, result.test_score))
     unread = f"{100 * (result.failed_share or 0.0):.0f} % of its answers failed"
     return [
-        _row(f"six intents: {name}, {before:.0f} → {after:.0f} on {TEST} sealed rows, {result.verdict}, {unread}",
-             100 * (result.test_delta or 0.0), "points"),
-        _row(f"six intents: {name}, calls made with the budget of {SEARCH + 2 * TEST}", result.lm_calls, "calls",
-             f"≤ {SEARCH + 2 * TEST}"),
+        row(f"six intents: {name}, {before:.0f} → {after:.0f} on sealed rows, {result.verdict}, {unread}",
+            100 * (result.test_delta or 0.0), "points"),
+        row(f"six intents: {name}, calls made with the budget of {SEARCH + 2 * TEST}", result.lm_calls, "calls",
+            f"≤ {SEARCH + 2 * TEST}"),
     ]  # fmt: skip
 
 
-def _row(what: str, value: float | None, unit: str, target: str | None = None) -> Row:
-    return {"what": what, "value": None if value is None else round(value, 2), "unit": unit, "target": target}
+def headroom() -> list[Row]:
+    """Ask what can be won on six intents at most."""
+    lm = model()
+    with dspy.context(adapter=dspy.JSONAdapter()), tempfile.TemporaryDirectory() as home:
+        seen = Fleet(home).advice.headroom(**task(), lm=lm)
+    lm.engine.close()
+    best = None if seen.best_of_k is None else 100 * seen.best_of_k
+    return [
+        row(f"six intents: headroom, {seen.verdict}: of {seen.n} examples right as it is",
+            None if seen.baseline is None else 100 * seen.baseline, "%"),
+        row(f"six intents: headroom, right in the best of {seen.k} tries", best, "%"),
+    ]  # fmt: skip
+
+
+def noise() -> list[Row]:
+    """Run the given program twice."""
+    lm = model()
+    with dspy.context(adapter=dspy.JSONAdapter()), tempfile.TemporaryDirectory() as home:
+        floor = Fleet(home).advice.noise(**task(), lm=lm)
+    lm.engine.close()
+    what = f"six intents: noise, rows that score differently of {floor.n} asked twice at temperature 0"
+    smallest = None if floor.smallest is None else 100 * floor.smallest
+    return [
+        row(what, floor.differing, "rows"),
+        row(f"six intents: the smallest gain that {TEST} rows can show", smallest, "points"),
+    ]
+
+
+def forecasts() -> list[Row]:
+    """Forecast every run, in a home that knows of no other; they are held against the runs later."""
+    given, lm = task(), model()
+    made: list[Row] = []
+    with dspy.context(adapter=dspy.JSONAdapter()), tempfile.TemporaryDirectory() as home:
+        for name, params in OPTIMIZERS.items():
+            asked = given | ({"program": described(given["program"])} if name == "reanchor" else {})
+            forecast = Fleet(home).advice.estimate(**asked, optimizer=name, params=params, lm=lm, seed=0, num_threads=2)
+            made.append({"optimizer": name, **{kind: list(getattr(forecast, kind)) for kind in FORECAST}})
+    lm.engine.close()
+    return made
 
 
 MEASUREMENTS: dict[str, Callable[[], list[Any]]] = {
     "call": a_call,
+    "headroom": headroom,
+    "noise": noise,
     "threads": threads,
     **{f"constrained-{kind}": (lambda kind=kind: constrained(kind)) for kind in TYPES},
     **{f"optimizer-{name}": (lambda name=name: optimizer(name)) for name in OPTIMIZERS},
 }
-NULL = {f"null-{portion}": (lambda portion=portion: null_runs(portion)) for portion in range(PORTIONS)}
+ASIDE: dict[str, Callable[[], list[Any]]] = {
+    "forecasts": forecasts,
+    **{f"null-{portion}": (lambda portion=portion: null_runs(portion)) for portion in range(PORTIONS)},
+}
 
 
 def measure(minutes: float, only: str) -> None:
     """Take the measurements that are missing, as far as the minutes reach."""
     until = time.monotonic() + 60 * minutes
     CACHE.mkdir(parents=True, exist_ok=True)
-    for name, take in (MEASUREMENTS | NULL).items():
+    for name, take in (MEASUREMENTS | ASIDE).items():
         kept = CACHE / f"{name}.json"
         if kept.exists() or not name.startswith(only) or time.monotonic() > until:
             continue
@@ -190,11 +256,22 @@ def measure(minutes: float, only: str) -> None:
 
 
 def run() -> list[Row]:
-    """Report what was measured."""
-    kept = [CACHE / f"{name}.json" for name in MEASUREMENTS]
-    rows = [row for file in kept if file.exists() for row in json.loads(file.read_text("utf-8"))]
+    """Report what was measured, of every model."""
+    rows: list[Row] = []
+    for folder in (BASE / "real", *sorted(BASE.glob("real-*"))):
+        of = folder.name.removeprefix("real").removeprefix("-")
+        own, home = [], folder / "home"
+        gains = gain_rows(home) if home.is_dir() else {}
+        for name in MEASUREMENTS:
+            if (file := folder / f"{name}.json").exists():
+                kept = json.loads(file.read_text("utf-8"))
+                newest = gains.get(name.removeprefix("optimizer-"))
+                own += [newest, *kept[1:]] if newest else kept  # a run that the cache repeated has no calls to tell
+        if (forecast := folder / "forecasts.json").exists():
+            own += forecast_rows(home, json.loads(forecast.read_text("utf-8")))
+        rows += [{**each, "what": f"{of}: {each['what']}" if of else each["what"]} for each in own]
     missing = "no measurements in $SKILLFLEET_BENCH_CACHE, make bench-real takes them"
-    return rows or [_row(missing, None, "")]
+    return rows or [row(missing, None, "")]
 
 
 if __name__ == "__main__":
