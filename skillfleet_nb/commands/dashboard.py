@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.grammar import argument, command
+from skillfleet_nb.commands.job_views import RunHistory
 from skillfleet_nb.commands.server_process import HERE, await_start, door, end, ended_by_term, free_port
-from skillfleet_nb.commands.views import Note, RunHistory
+from skillfleet_nb.commands.views import Note
 from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:

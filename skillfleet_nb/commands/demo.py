@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command
-from skillfleet_nb.commands.views import JobReport, Note
+from skillfleet_nb.commands.job_views import JobReport
+from skillfleet_nb.commands.views import Note
 from skillfleet_nb.data.bundled import bundled
 from skillfleet_nb.lm.task_models import OWN, own_lm
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command, written
-from skillfleet_nb.commands.views import JobReport, JobTable, Note
+from skillfleet_nb.commands.job_views import JobReport, JobTable
+from skillfleet_nb.commands.views import Note
 from skillfleet_nb.messages import as_typed
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from skillfleet_nb.commands.expressions import keys_kept
 from skillfleet_nb.commands.grammar import argument, commands
+from skillfleet_nb.commands.job_views import Overview
 from skillfleet_nb.commands.outputs import check_outputs
 from skillfleet_nb.commands.tasks import listing
-from skillfleet_nb.commands.views import Overview
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
 from skillfleet_nb.format import visible
 from skillfleet_nb.messages import MAGIC, read_in

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from skillfleet_nb.config import Settings
@@ -17,15 +16,14 @@ from skillfleet_nb.store.audit import Trail
 from skillfleet_nb.store.connections import Allowed
 from skillfleet_nb.store.database import is_damage, quoted
 from skillfleet_nb.store.encryption import copied_back
-from skillfleet_nb.store.fold import scan, unfolded
+from skillfleet_nb.store.fold import scan
 from skillfleet_nb.store.frames import frame_of
 from skillfleet_nb.store.home import writing
-from skillfleet_nb.store.journal import is_alive
+from skillfleet_nb.store.inspection import keeps_what_went, status_of
 from skillfleet_nb.store.limits import Query
 from skillfleet_nb.store.locks import Busy, locked
 from skillfleet_nb.store.parameters import named, values
 from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
-from skillfleet_nb.store.segments import bytes_on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -213,35 +211,9 @@ class Store:
             what = f"{len(report.compacted)} compacted, {len(report.hashed)} hashed, {len(report.dropped)} deleted"
             gone = f"; {doomed.in_words}" if doomed else ""
             Trail(self.home).record("home.compact", ", ".join(report.dropped or report.compacted), what + gone)
-        if not dry_run and self._keeps_what_went(settings):
+        if not dry_run and self._access.read_as_is(lambda con: keeps_what_went(con, self.home, settings)):
             self.rebuild()
         return replace(report, expired=doomed, seconds=time.perf_counter() - started)
-
-    def _keeps_what_went(self, settings: Settings) -> bool:
-        """Tell whether the database still holds jobs or prompts that the journal has let go of."""
-        streams, hashed = set(), set()
-        for stream, parts in groupby(scan(self.home), key=lambda item: item[0]):
-            streams.add(stream)
-            if all(segment.hashed for _, segment in parts):
-                hashed.add(stream)
-
-        def look(con: duckdb.DuckDBPyConnection) -> bool:
-            folded = {job for (job,) in con.execute("SELECT DISTINCT job_id FROM fleet.raw.segments").fetchall()}
-            if settings.keep_jobs_days is not None and folded - streams:
-                return True
-            recorded = con.execute(
-                "WITH hashed AS (SELECT unnest($hashed::VARCHAR[]) AS job_id) "
-                "SELECT (SELECT count(*) FROM fleet.raw.lm_calls SEMI JOIN hashed USING (job_id) "
-                "WHERE NOT starts_with(prompt, 'sha256:') OR NOT starts_with(response, 'sha256:')) "
-                "+ (SELECT count(*) FROM fleet.raw.scores SEMI JOIN hashed USING (job_id) "
-                "WHERE NOT starts_with(output, 'sha256:')) "
-                "+ (SELECT count(*) FROM fleet.raw.events SEMI JOIN hashed USING (job_id) "
-                "WHERE kind = 'tried' AND NOT starts_with(payload->>'inputs', 'sha256:'))",
-                {"hashed": sorted(hashed)},
-            ).fetchall()
-            return bool(recorded[0][0])
-
-        return self._access.read_as_is(look)
 
     def migrate(self) -> tuple[tuple[str, ...], Path | None]:
         """Bring the database to this version's schema, after copying it into a backup.
@@ -403,37 +375,7 @@ class Store:
 
     def status(self) -> StoreStatus:
         """Tell the state of the query side without changing it; raises `HomeError` as `frame` does."""
-        return self._access.read_as_is(self._status)
-
-    def _status(self, con: duckdb.DuckDBPyConnection) -> StoreStatus:
-        path = self.home.database
-        exists = path.exists()
-        segments, thrown = list(scan(self.home)), trash.deleted(self.home)
-        pending = tuple(m.__name__ for m in schema.pending(con, self._migrations))
-        (jobs, events, bad) = con.execute(
-            "SELECT (SELECT count(DISTINCT job_id) FROM fleet.raw.jobs), coalesce(sum(events), 0)::BIGINT, "
-            "coalesce(sum(bad_lines), 0)::BIGINT FROM fleet.raw.segments"
-        ).fetchall()[0]
-        unfinished = con.execute("SELECT job_id FROM fleet.raw.segments WHERE seen > bytes").fetchall()
-        forms = {stream: True for stream, _ in segments} | {stream: False for stream, s in segments if not s.compacted}
-        return StoreStatus(
-            home=self.home.root,
-            schema_version=len(self._migrations) - len(pending) if exists else 0,
-            pending_migrations=pending if exists else (),
-            database_bytes=path.stat().st_size if exists else 0,
-            journal_bytes=bytes_on_disk(segment for _, segment in segments),
-            programs_bytes=backups.size(self.home.programs_dir),
-            jobs=jobs,
-            events=events,
-            pending_segments=len(unfolded(con, segments)),
-            torn_lines=bad + sum(not is_alive(self.home, stream) for (stream,) in unfinished),
-            orphans=tuple(sorted(self._access.dead(con))),
-            compacted=sum(forms.values()),
-            trash_jobs=len(thrown),
-            trash_bytes=sum(one.bytes for one in thrown),
-            backups=tuple(backups.names(self.home)),
-            attach=f"ATTACH {quoted(path)} AS fleet (TYPE duckdb, READ_ONLY);",
-        )
+        return self._access.read_as_is(lambda con: status_of(con, self.home, self._migrations, self._access.dead(con)))
 
 
 def _frame(con: duckdb.DuckDBPyConnection, query: str, params: _Params, rows: int | None = None) -> pd.DataFrame:

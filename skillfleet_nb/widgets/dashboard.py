@@ -14,7 +14,7 @@ import anywidget
 import orjson
 import traitlets as t
 
-from skillfleet_nb.commands.views import RunHistory
+from skillfleet_nb.commands.job_views import RunHistory
 from skillfleet_nb.errors import InputError, SkillfleetError, unknown
 from skillfleet_nb.events import JobState
 from skillfleet_nb.widgets import grid

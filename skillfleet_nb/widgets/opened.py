@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.commands.views import JobReport
+from skillfleet_nb.commands.job_views import JobReport
 from skillfleet_nb.errors import unknown
 from skillfleet_nb.example import answer_fields, answer_in_words, example_html, response_fields, single
 from skillfleet_nb.format import duration, is_missing, money, one_line, points, whole

@@ -13,8 +13,8 @@ from chart_jobs import LONG
 from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
 from skillfleet_nb.commands import dashboard as command
+from skillfleet_nb.commands.job_views import RunHistory
 from skillfleet_nb.commands.server_process import door
-from skillfleet_nb.commands.views import RunHistory
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.widgets import Dashboard
 from skillfleet_nb.widgets.job_rows import changed, fits, packed

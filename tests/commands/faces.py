@@ -15,7 +15,8 @@ from made_up import told as told_apart
 from skillfleet_nb import Fleet
 from skillfleet_nb.charts import kinds
 from skillfleet_nb.commands import Context, run
-from skillfleet_nb.commands.views import Overview, as_text
+from skillfleet_nb.commands.job_views import Overview
+from skillfleet_nb.commands.views import as_text
 from skillfleet_nb.errors import SkillfleetError
 from skillfleet_nb.messages import MAGIC
 from skillfleet_nb.runs.jobs.picture import picture

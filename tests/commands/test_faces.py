@@ -11,7 +11,8 @@ from made_up import Data, counted_lm, program, told
 
 import skillfleet_nb
 from skillfleet_nb import Fleet
-from skillfleet_nb.commands.views import JobReport, Note, Parts, Table
+from skillfleet_nb.commands.job_views import JobReport
+from skillfleet_nb.commands.views import Note, Parts, Table
 from skillfleet_nb.html import Readable
 from skillfleet_nb.widgets import Dashboard, Monitor, ProgramBrowser, ReviewPanel
 from skillfleet_nb.widgets.monitor import MonitorPage

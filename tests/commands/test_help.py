@@ -9,9 +9,9 @@ import pytest
 
 from skillfleet_nb.commands import Context, run
 from skillfleet_nb.commands.grammar import TASKS, commands
+from skillfleet_nb.commands.job_views import Overview
 from skillfleet_nb.commands.tasks import by_task
 from skillfleet_nb.commands.tree import _parse, examples, split
-from skillfleet_nb.commands.views import Overview
 from skillfleet_nb.errors import NotFoundError
 from skillfleet_nb.events import JobCreated, JobState, StateChanged
 from skillfleet_nb.fleet import Fleet

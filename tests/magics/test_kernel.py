@@ -10,7 +10,7 @@ import pytest
 from jupyter_client.manager import KernelManager
 
 from skillfleet_nb import Fleet
-from skillfleet_nb.commands.views import JobTable
+from skillfleet_nb.commands.job_views import JobTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

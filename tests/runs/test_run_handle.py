@@ -91,7 +91,7 @@ class Tags(HTMLParser):
 
 
 def test_what_is_shown_as_html_is_escaped(fleet: Fleet) -> None:
-    from skillfleet_nb.commands.views import JobReport
+    from skillfleet_nb.commands.job_views import JobReport
 
     nasty = program()
     nasty.signature = nasty.signature.with_instructions(f"Classify the message by intent. {NASTY}")
