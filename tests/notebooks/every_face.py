@@ -54,7 +54,7 @@ broken = Broken()
 suspect = [dict(r) for r in train]
 suspect[3]["intent"], suspect[7]["intent"] = suspect[7]["intent"], suspect[3]["intent"]
 suspect += [{"text": "\\u0645\\u0631\\u062d\\u0628\\u0627 \\U0001f389", "intent": "order_status"}, {"text": "x = [i for i in range(3)]", "intent": "bug_report"}]
-foreign = [{"text": r["task_description"]} for r in bundled("skill_planning")]
+foreign = [{"text": r["task_description"]} for r in bundled("skill_planning")[:60]]
 given = dict(train=rows[:24], val=rows[24:60], test=rows[60:120], metric=metric, optimizer="labeled_fewshot")
 for k in (1, 4, 12):
     fleet.optimize(program, params={"k": k}, name=f"few-{k}", seed=k, **given).result()
@@ -77,7 +77,7 @@ FACES: Mapping[str, str] = {
     "nothing-yet": "%skillfleet jobs --home nothing-yet",
     "doctor": "%skillfleet doctor program --train train --metric metric",
     "estimate": "%skillfleet estimate program --train train --metric metric --lm lm --optimizer miprov2",
-    "card": f"{_OPTIMIZE} lm --optimizer bootstrap_random_search --name intents",
+    "card": f"{_OPTIMIZE} lm --optimizer bootstrap_random_search --set num_candidate_programs=4 --name intents",
     "card-no-evidence": "%skillfleet optimize program --train few --metric metric --optimizer labeled_fewshot --set k=1 --name unsure",
     "card-kept-yours": "%skillfleet optimize program --train train --metric never --optimizer labeled_fewshot --name kept",
     "card-failed": "%skillfleet optimize broken --train train --metric metric --optimizer labeled_fewshot --name broke",
@@ -113,7 +113,7 @@ FACES: Mapping[str, str] = {
     "jobs": "%skillfleet jobs --limit 12",
     "sql": "%skillfleet sql select name, state, optimizer, test_score, cost_usd from jobs",
     "advice": "%skillfleet selector report",
-    "export": "%skillfleet export few-4 few-12 --html report.html",
+    "export": "%skillfleet export few-12 --html report.html",
     "mistake": "%skillfleet optimize program --train train --metric metric --optimizer gepaa",
     **{f"plot-{kind}": f"%skillfleet plot {kind} intents" for kind in kinds()},
     # These go on while all else is looked at.

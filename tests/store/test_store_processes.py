@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import random
 import signal
 from typing import TYPE_CHECKING
@@ -54,6 +55,13 @@ READER = """
 """
 
 
+def endless(home: Home) -> Started:
+    """Start a writer that is killed some time; it is some hundred events ahead of who reads, not a pipe of 64 KiB."""
+    writer = start(WRITER, home.root, "job-1", 10**9)
+    fcntl.fcntl(writer.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    return writer
+
+
 def acknowledgements(writer: Started, count: int) -> list[int]:
     """Wait until a writer has acknowledged so many more events."""
     return [int(writer.stdout.readline()) for _ in range(count)]
@@ -77,7 +85,7 @@ def test_twenty_kills_of_a_writer_lose_no_acknowledged_event(home: Home, store: 
     rng = random.Random(0)
     acknowledged: list[int] = []
     for round_ in range(20):
-        writer = start(WRITER, home.root, "job-1", 10**9)
+        writer = endless(home)
         acknowledged += acknowledgements(writer, rng.randrange(1, 400))
         assert is_alive(home, "job-1")
         if round_ % 4 == 0:
@@ -99,7 +107,7 @@ def test_twenty_kills_of_a_writer_lose_no_acknowledged_event(home: Home, store: 
 @pytest.mark.parametrize("what", ["fold", "rebuild"])
 def test_kills_of_a_folding_process_lose_and_double_nothing(home: Home, store: Store, what: str) -> None:
     rng = random.Random(1)
-    writer = start(WRITER, home.root, "job-1", 10**9)
+    writer = endless(home)
     acknowledged = acknowledgements(writer, 1)
     for _ in range(4):
         folder = start(FOLDER, home.root, what)
@@ -131,7 +139,7 @@ def test_many_processes_write_fold_and_read_one_home_without_a_lock_error(home: 
 def test_a_job_of_another_process_can_be_followed_but_not_written(home: Home, tmp_path: Path) -> None:
     from skillfleet_nb.errors import JobError
 
-    writer = start(WRITER, home.root, "job-1", 10**9)
+    writer = endless(home)
     acknowledgements(writer, 1)
     follower = follow(home, "job-1")
     seen = [event.seq for event in follower.poll()]
