@@ -1,9 +1,9 @@
 """Many jobs at once on the workers of a local Dask cluster, against DSPy alone there, and kills of workers.
 
 1. All jobs are asked for at once.  Each scores its program, takes demos, scores again and tests both, with a model that
-   takes 200 ms.  Calls per second are those bought by all jobs, from the first that was asked for to the end of the
-   last, everything recorded.  DSPy alone does the same evaluations of as many programs on the same workers, of a new
-   cluster, with a cache of its own that is as empty.
+   takes 200 ms.  The demos help, so that both programs are tested.  Calls per second are those bought by all jobs, from
+   the first that was asked for to the end of the last, everything recorded.  DSPy alone does the same evaluations of as
+   many programs on the same workers, of a new cluster, with a cache of its own that is as empty.
 2. While jobs run, workers are killed with ``kill -9``, one after the other.  All jobs must complete; bought twice are
    at most the calls that reached the model and are in no journal.
 
@@ -25,7 +25,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, patch
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 JOBS, KILLS, KILLED_JOBS, SIZE, ROUNDS = 1000, 10, 24, 12, 1
 WORKERS, AT_ONCE, LATENCY_S = 2, 16, 0.2
-OPTIONS = {"optimizer": "labeled_fewshot", "params": {"k": 2}, "num_threads": 2}
+DEMOS = 8
+OPTIONS = {"optimizer": "labeled_fewshot", "params": {"k": DEMOS}, "num_threads": 2}
 
 
 def row(what: str, value: float, unit: str, target: float | str | None) -> dict[str, Any]:
@@ -53,7 +54,10 @@ def row(what: str, value: float, unit: str, target: float | str | None) -> dict[
 
 @contextmanager
 def cluster() -> Iterator[Client]:
+    # Its profiler walks the stacks of all threads a hundred times a second, see docs/cluster.md.
+    quiet = {"DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False"}
     with (
+        patch.dict(os.environ, quiet),
         LocalCluster(n_workers=WORKERS, threads_per_worker=AT_ONCE, dashboard_address=None) as made,
         Client(made) as client,
     ):
@@ -79,7 +83,7 @@ def directly(lm: Any, size: int) -> int:
     data = splits(size)
     with dspy.context(lm=lm, disable_history=True):
         given = program()
-        found = dspy.LabeledFewShot(k=2).compile(given, trainset=data["train"])
+        found = dspy.LabeledFewShot(k=DEMOS).compile(given, trainset=data["train"])
         score = dspy.Evaluate(devset=data["val"], metric=metric, num_threads=2, display_progress=False)
         test = dspy.Evaluate(devset=data["test"], metric=metric, num_threads=2, display_progress=False)
         results = [score(given), score(found), test(given), test(found)]

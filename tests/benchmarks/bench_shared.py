@@ -35,7 +35,7 @@ from job_kit import LoggedLM, bought, events, setup, splits, until
 from skillfleet_nb import Fleet
 from skillfleet_nb.store import locks, tickets
 
-RUNS, ALONE, KILLS, PROCESSES, TOGETHER, LATENCY_S = 200, 16, 5, 2, 16, 0.2
+RUNS, ALONE, KILLS, PROCESSES, TOGETHER, LATENCY_S = 1000, 100, 10, 2, 16, 0.2
 OPTIONS = {"optimizer": "labeled_fewshot", "params": {"k": 2}, "num_threads": 2, "max_parallel": PROCESSES}
 
 
