@@ -89,6 +89,14 @@ def individual(like: Program, genome: Genome, operator: str, parents: tuple[Indi
     )  # fmt: skip
 
 
+def shows(genome: Genome, example: Example) -> bool:
+    """Tell whether an example is among the demos, as it is or as a run on its inputs: then its answer is copied."""
+    asked = example.inputs().toDict().items()
+    return any(
+        all(name in demo and demo[name] == value for name, value in asked) for gene in genome for demo in gene.demos
+    )
+
+
 @dataclass(frozen=True)
 class Demos:
     """What each predictor's demos are drawn from, and how many it has at most.

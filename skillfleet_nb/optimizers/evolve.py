@@ -22,7 +22,7 @@ from typing_extensions import override
 from skillfleet_nb.format import counted, points
 from skillfleet_nb.lm.faults import in_short
 from skillfleet_nb.optimizers.base import Bred, Optimizer, OptimizerParams, Preset, Proposals, Task, Tier
-from skillfleet_nb.optimizers.breeding import Demos, Individual, crossed, demo_pools, genome_of, individual
+from skillfleet_nb.optimizers.breeding import Demos, Individual, crossed, demo_pools, genome_of, individual, shows
 from skillfleet_nb.optimizers.failures import Failures, Row
 from skillfleet_nb.optimizers.fronts import order_of, ranks
 from skillfleet_nb.optimizers.reflection import Reflector, paraphrased
@@ -198,7 +198,8 @@ class _Evolution:
 
     def _failures_of(self, parent: Individual) -> Failures:
         if parent.key not in self._failures:
-            examples = self._rng.sample(self._train, min(REFLECTED_ON, len(self._val), len(self._train)))
+            unshown = [example for example in self._train if not shows(parent.genome, example)] or self._train
+            examples = self._rng.sample(unshown, min(REFLECTED_ON, len(self._val), len(unshown)))
             scored: list[Row | None] = self._reflector.scored(parent.program, examples)
             self._failures[parent.key] = Failures.of([row for row in scored if row is not None])
         return self._failures[parent.key]

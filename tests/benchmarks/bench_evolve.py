@@ -2,7 +2,8 @@
 
 On the tasks, the limits and the setups of ``bench_portfolio``; differences are paired by draw.
 
-Run: ``python tests/benchmarks/bench_evolve.py [--draws 10] [--first 0] [--cases intents,plans]``.
+Run: ``python tests/benchmarks/bench_evolve.py [--draws 10] [--first 0] [--cases intents,plans]``; runs are kept in
+``$SKILLFLEET_BENCH_CACHE`` where it is set, and an interrupted benchmark goes on where it stopped.
 """
 
 # ruff: noqa: T201  a benchmark reports to the terminal
@@ -21,11 +22,11 @@ SETUPS: dict[str, dict[str, Any]] = {
     "evolve": {"population": 6, "generations": 30, "patience": 30},
     **{name: MEMBERS[name] for name in (SEARCH, "infer_rules", "miprov2", "gepa")},
 }
-DRAWS = {"intents": 10, "plans": 5}
+DRAWS = 10
 
 
 def run(
-    draws: int | None = None, first: int = 0, cases: tuple[str, ...] = tuple(CASES), processes: int = 2
+    draws: int = DRAWS, first: int = 0, cases: tuple[str, ...] = tuple(CASES), processes: int = 2
 ) -> list[dict[str, Any]]:
     """Measure, and return the rows of the table."""
     if not DATA.exists():
@@ -33,11 +34,8 @@ def run(
     rows = []
     with ProcessPoolExecutor(processes) as pool:
         for name in cases:
-            n = draws or DRAWS[name]
             runs = {
-                optimizer: [
-                    pool.submit(scored, CASES[name], draw, optimizer, params) for draw in range(first, first + n)
-                ]
+                optimizer: [pool.submit(scored, name, draw, optimizer, params) for draw in range(first, first + draws)]
                 for optimizer, params in SETUPS.items()
             }
             scores = {optimizer: [one.result() for one in own] for optimizer, own in runs.items()}
@@ -46,8 +44,10 @@ def run(
             best = max(instructing, key=lambda optimizer: statistics.mean(scores[optimizer]))
             for other, target in ((SEARCH, "> 0"), (best, "≥ -2")):
                 less = [own - its for own, its in zip(scores["evolve"], scores[other], strict=True)]
-                rows.append(_row(f"evolve, {n} draws of {name}: against {other}", less, target))
-            rows += [_row(f"{optimizer}, {n} draws of {name}: test score", own) for optimizer, own in scores.items()]
+                rows.append(_row(f"evolve, {draws} draws of {name}: against {other}", less, target))
+            rows += [
+                _row(f"{optimizer}, {draws} draws of {name}: test score", own) for optimizer, own in scores.items()
+            ]
     return rows
 
 
@@ -59,7 +59,7 @@ def _row(what: str, values: list[float], target: str | None = None) -> dict[str,
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--draws", type=int)
+    parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--cases", default=",".join(CASES))
     asked = parser.parse_args()

@@ -4,7 +4,8 @@ Messages of bank customers (12 of 77 intents, another choice of intents for each
 the offline model.  Each member alone is set up to use the calls it may make.  The draws of the table are held out:
 what is fixed in the portfolio was chosen on draws from 100 on.
 
-Run: ``python tests/benchmarks/bench_portfolio.py [--draws 10] [--first 0]``.
+Run: ``python tests/benchmarks/bench_portfolio.py [--draws 10] [--first 0]``; runs are kept in
+``$SKILLFLEET_BENCH_CACHE`` where it is set, and an interrupted benchmark goes on where it stopped.
 """
 
 # ruff: noqa: T201  a benchmark reports to the terminal
@@ -14,6 +15,7 @@ import argparse
 import os
 import statistics
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -22,6 +24,7 @@ os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspy-cache-"))
 import dspy
 from bench_gains import _unseen
 from bench_offline_lm import DATA, banking, label_metric, plan_metric, skill_plans
+from kept_runs import kept
 from scipy import stats
 
 from skillfleet_nb import Fleet, offline_lm
@@ -49,8 +52,12 @@ class Case(NamedTuple):
 CASES = {"intents": Case(banking, label_metric, 1200), "plans": Case(skill_plans, plan_metric, 400)}
 
 
-def scored(case: Case, draw: int, optimizer: str, params: dict[str, Any]) -> float:
-    """Run a job to its end, from an empty cache, and return its test score in points."""
+def scored(name: str, draw: int, optimizer: str, params: dict[str, Any]) -> float:
+    """Run a job on a task to its end, from an empty cache, and return its test score in points."""
+    return kept(f"{name}-{optimizer}-{draw}", lambda: _scored(CASES[name], draw, optimizer, params))
+
+
+def _scored(case: Case, draw: int, optimizer: str, params: dict[str, Any]) -> float:
     program, (train, val, test) = case.build(draw)
     train, val = _unseen(train, val, test), _unseen(val, test)
     limit = case.calls + len(val) + 2 * len(test)
@@ -65,22 +72,24 @@ def scored(case: Case, draw: int, optimizer: str, params: dict[str, Any]) -> flo
     return 100 * found
 
 
-def run(draws: int = DRAWS, first: int = 0, cases: tuple[str, ...] = tuple(CASES)) -> list[dict[str, Any]]:
+def run(
+    draws: int = DRAWS, first: int = 0, cases: tuple[str, ...] = tuple(CASES), processes: int = 2
+) -> list[dict[str, Any]]:
     """Measure, and return the rows of the table."""
     if not DATA.exists():
         return [{"what": "portfolio: no data folder, nothing measured", "value": None, "unit": "", "target": None}]
+    together = {"members": list(MEMBERS), "settings": MEMBERS}
     alone: dict[str, dict[str, list[float]]] = {}
     whole: dict[str, list[float]] = {}
-    for name in cases:
-        case, alone[name], whole[name] = CASES[name], {m: [] for m in MEMBERS}, []
-        for draw in range(first, first + draws):
-            for member, params in MEMBERS.items():
-                alone[name][member].append(scored(case, draw, member, params))
-            params = {"members": list(MEMBERS), "settings": MEMBERS}
-            whole[name].append(scored(case, draw, "portfolio", params))
-            print(
-                name, draw, f"{whole[name][-1]:.1f}", {m: round(v[-1], 1) for m, v in alone[name].items()}, flush=True
-            )
+    with ProcessPoolExecutor(processes) as pool:
+        for name in cases:
+            runs = {
+                optimizer: [pool.submit(scored, name, draw, optimizer, params) for draw in range(first, first + draws)]
+                for optimizer, params in {**MEMBERS, "portfolio": together}.items()
+            }
+            alone[name] = {optimizer: [one.result() for one in own] for optimizer, own in runs.items()}
+            print(name, {key: [round(score, 1) for score in own] for key, own in alone[name].items()}, flush=True)
+            whole[name] = alone[name].pop("portfolio")
     means = {m: statistics.mean(s for name in cases for s in alone[name][m]) for m in MEMBERS}
     fixed = max(means, key=means.__getitem__)
     best = {name: max(alone[name], key=lambda m: statistics.mean(alone[name][m])) for name in cases}

@@ -15,7 +15,7 @@ from skillfleet_nb.charts.generations import generations_data
 from skillfleet_nb.charts.population import population_data
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers import create
-from skillfleet_nb.optimizers.breeding import Demos, crossed, demo_pools, genome_of, individual
+from skillfleet_nb.optimizers.breeding import Demos, crossed, demo_pools, genome_of, individual, shows
 from skillfleet_nb.optimizers.fronts import crowding, dominates, order_of, ranks
 
 if TYPE_CHECKING:
@@ -95,6 +95,14 @@ def test_children_have_the_genes_of_their_parents_and_new_demos_come_from_the_po
     both = crossed((*rewritten, *given), (*drawn, *drawn), rng)
     allowed = product(("Sort.", given[0].signature.instructions), ((), drawn[0].demos))
     assert (both[0].signature.instructions, both[0].demos) in list(allowed)
+
+
+def test_an_example_among_the_demos_says_nothing_of_what_a_parent_fails_on() -> None:
+    train = rows(3)
+    two = dspy.Predict("text -> intent")
+    run = dspy.Example(augmented=True, text=train[1].text, intent="another")
+    two.demos = [train[0], run, dspy.Example(text="else", intent=train[2].intent)]
+    assert [shows(genome_of(two), example) for example in train[:4]] == [True, True, False, False]
 
 
 def test_each_generation_is_told_with_parents_and_operators(individuals: pd.DataFrame) -> None:

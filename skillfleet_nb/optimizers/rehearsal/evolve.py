@@ -68,7 +68,8 @@ def _child(
     if rewritten and (generation == 0 or run.happens(run.rng.uniform(0.5, 1.0))):  # else it is only rephrased
         looked = min(params.sample, run.shape.train)
         if parent != run.start:
-            looked = min(REFLECTED_ON, run.shape.train, run.shape.val)
+            unshown = round(looked - max(state.n_demos for state in parent))  # of its demos it copies the answers
+            looked = min(REFLECTED_ON, unshown if unshown > 0 else looked, run.shape.val)
             if run.happens(run.rng.uniform(0.3, 1.0)):  # it has not run on them yet
                 run.evaluate(parent, "train", looked)
         failed = looked * (1 - run.score)
