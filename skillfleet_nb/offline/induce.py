@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from skillfleet_nb.offline.forms import common_phrase, filled, parted, quoted_form
@@ -36,6 +37,7 @@ _PARTIAL = 0.7
 _SIMPLER = 1e-3
 _GOOD = 0.35
 _ALWAYS = "always"
+_KEPT = 4096  # texts, in every shape and as bags of words
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,12 @@ _SHAPES: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("the first two words, in kebab-case", lambda text: "-".join(words(text)[:2])),
     ("the last two words, in kebab-case", lambda text: "-".join(words(text)[-2:])),
 )
+
+
+@lru_cache(maxsize=_KEPT)
+def _shaped(text: str) -> tuple[str, ...]:
+    """Give a text in every shape: sets of demos share most of theirs."""
+    return tuple(shape(text) for _, shape in _SHAPES)
 
 
 def _between(skip: int, left: str, right: str) -> Callable[[str], str]:
@@ -163,8 +171,8 @@ def _pieces(examples: Known) -> list[_Try]:
             if piece in pieces or not any(piece):
                 continue
             pieces.add(piece)
-            for i, (how, shape) in enumerate(shapes):
-                made = tuple(shape(text) for text in piece)
+            shaped = [*zip(*map(_shaped, piece), strict=True), tuple(text[:limit].rstrip() for text in piece)]
+            for i, ((how, shape), made) in enumerate(zip(shapes, shaped, strict=True)):
                 cost = 1 + extra + (i > 0)
                 if made not in tried or cost < tried[made].cost:
                     does = f"take {where} `{name}`" + (f", {how}" if how else "")
@@ -205,20 +213,18 @@ def _joined(head: _Try, mark: str, tail: _Try) -> _Try:
     return _Try(program, tuple(_join(a, mark, b) for a, b in zip(head.made, tail.made, strict=True)))
 
 
+@lru_cache(maxsize=_KEPT)
+def _bag(text: str) -> frozenset[str]:
+    return frozenset(words(text))
+
+
 def _rank(tried: Sequence[_Try], wanted: dict[int, str], best: int) -> list[tuple[float, _Try]]:
     """Give the `best` programs with their mean fit over the demos in `wanted`: number of the demo to value."""
-    bags: dict[str, frozenset[str]] = {}
-
-    def bag(text: str) -> frozenset[str]:
-        if text not in bags:
-            bags[text] = frozenset(words(text))
-        return bags[text]
-
     def fit(made: str, value: str) -> float:
         """Score in [0, 1]: 1 if exact, else a share of the F1 over distinct words."""
         if made == value:
             return 1.0
-        left, right = bag(made), bag(value)
+        left, right = _bag(made), _bag(value)
         return _PARTIAL * 2 * len(left & right) / (len(left) + len(right) or 1)
 
     scored = [(sum(fit(piece.made[i], value) for i, value in wanted.items()) / len(wanted), piece) for piece in tried]
