@@ -220,6 +220,7 @@ def _bag(text: str) -> frozenset[str]:
 
 def _rank(tried: Sequence[_Try], wanted: dict[int, str], best: int) -> list[tuple[float, _Try]]:
     """Give the `best` programs with their mean fit over the demos in `wanted`: number of the demo to value."""
+
     def fit(made: str, value: str) -> float:
         """Score in [0, 1]: 1 if exact, else a share of the F1 over distinct words."""
         if made == value:

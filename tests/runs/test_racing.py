@@ -112,6 +112,12 @@ def test_what_does_not_evaluate_with_dspy_is_said_to_be_unraced(tmp_path: Path) 
     assert "race = 'exact': simba scores outside of dspy.Evaluate, where nothing is raced" in job.progress.warnings
 
 
+def test_gepa_which_traces_what_it_scores_is_said_to_be_unraced(tmp_path: Path) -> None:
+    job = searched(tmp_path / "home", "exact", "gepa", params=SMALL["gepa"])
+    assert [w for w in job.progress.warnings if "metric of its own, whose range is not known" in w]
+    assert not Fleet(tmp_path / "home").trials(job.id).pruned.any()
+
+
 def test_an_unknown_race_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"'exakt'.*exact"):
         searched(tmp_path, "exakt")
