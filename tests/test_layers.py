@@ -105,6 +105,8 @@ OF_THE_PROCESS = {
 REMEMBERED = {
     "lm/tap.py:_tapped_class": "a class made for every model of a program's own that is called",
     "optimizers/base.py:_played": "a loop rehearsed many times over",
+    "offline/induce.py:_bag": "words of a text, compared at every set of demos that it is cut from",
+    "offline/induce.py:_shaped": "a text in every shape, made at every set of demos that it is cut from",
     "plugins.py:_scanned": "the metadata of all that is installed",
     "optimizers/rehearsal/run.py:_spread": "asked at every score that is rehearsed",
     "skills/scoring/readability.py:_syllables": "asked at every word",
