@@ -23,6 +23,7 @@ LISTING = "select * from jobs order by created_at desc"
 _BEAT_S = 0.05  # an appender writes a batch this often
 _THINK_S = 0.05  # a querier's pause between two questions
 _ROUND_S, _LOOK_S = 1.0, 0.05
+_WAIT = "wait"  # while this file is there, nobody appends
 
 
 @dataclass
@@ -61,7 +62,8 @@ def stress(
     """Let processes append, query and compact, kill two of them each round, and count.
 
     It goes on for `seconds`, for `rounds`, and until something was compacted; a round lasts a second, and
-    until each process has taken `steps` of its work.
+    until each process has taken `steps` of its work.  Who appends waits for the others then: on a busy machine they
+    would have more and more to read, and never come to an end.
     """
     home = Home.find(folder / ".skillfleet").ensure()
     context = multiprocessing.get_context("forkserver")
@@ -71,6 +73,7 @@ def stress(
     first.join()
     outcome, rng, numbers = Outcome(), random.Random(0), count()
     stop, ends = folder / "stop", time.monotonic() + seconds
+    wait = stop.with_name(_WAIT)
 
     def begin(role: str, number: int) -> ForkServerProcess:
         life = next(numbers)
@@ -83,30 +86,37 @@ def stress(
         logs[role, number] = log
         return process
 
-    def stepped(before: dict[tuple[str, int], int]) -> bool:
+    def stepped(before: dict[tuple[str, int], int], who: list[tuple[str, int]]) -> bool:
         want = {"append": steps, "query": steps, "compact": min(steps, 1)}
-        return all(_lines(logs[role]) >= before[role] + want[role[0]] or not running[role].is_alive() for role in roles)
+        return all(_lines(logs[role]) >= before[role] + want[role[0]] or not running[role].is_alive() for role in who)
 
     roles = [("append", n) for n in range(appenders)] + [("query", n) for n in range(queriers)]
     roles += [("compact", n) for n in range(compactors)]
     logs: dict[tuple[str, int], Path] = {}
     running = {role: begin(*role) for role in roles}
     done = 0
-    while time.monotonic() < ends or done < rounds or (compactors and not _compacted(home)):
-        due = time.monotonic() + _ROUND_S
-        before = {role: _lines(log) for role, log in logs.items()}
-        while time.monotonic() < due or not stepped(before):
-            time.sleep(_LOOK_S)
-        done += 1
-        for role in rng.sample(roles, 2):
-            os.kill(running[role].pid or 0, signal.SIGKILL)
-            running[role].join()
-            outcome.kills += 1
-            (folder / f"killed-{running[role].pid}").touch()
-            running[role] = begin(*role)
-    stop.touch()
-    for process in running.values():
-        process.join()
+    try:
+        while time.monotonic() < ends or done < rounds or (compactors and not _compacted(home)):
+            due = time.monotonic() + _ROUND_S
+            before = {role: _lines(log) for role, log in logs.items()}
+            while time.monotonic() < due or not stepped(before, roles):
+                if time.monotonic() >= due and stepped(before, roles[:appenders]):
+                    wait.touch()
+                time.sleep(_LOOK_S)
+            wait.unlink(missing_ok=True)
+            done += 1
+            for role in rng.sample(roles, 2):
+                os.kill(running[role].pid or 0, signal.SIGKILL)
+                running[role].join()
+                outcome.kills += 1
+                (folder / f"killed-{running[role].pid}").touch()
+                running[role] = begin(*role)
+        stop.touch()
+        for process in running.values():
+            process.join()
+    finally:
+        for process in running.values():
+            process.kill()
     _count(folder, home, outcome)
     return outcome
 
@@ -143,6 +153,9 @@ def _append(home: Home, stream: str, rate: float, stop: Path, log: object) -> No
             last = journal.append_many([*calls, scored])
             log.write(b"ack %s %d %d\n" % (stream.encode(), last - batch + 1, last))  # type: ignore[attr-defined]
             due += _BEAT_S
+            while stop.with_name(_WAIT).exists() and not stop.exists():
+                time.sleep(_BEAT_S)
+                due = time.time()
             if stop.exists():
                 return
             time.sleep(max(0.0, due - time.time()))
