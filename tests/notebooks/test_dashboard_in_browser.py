@@ -283,6 +283,7 @@ def test_it_is_for_everyone_on_pages_of_any_width(browser: Browser, real: Fleet,
     own.close()
 
 
+@pytest.mark.usefixtures("running")  # the fourth job
 def test_in_a_notebook_it_is_a_widget(lab: Lab, home: Home) -> None:
     cell = "%skillfleet dashboard"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}

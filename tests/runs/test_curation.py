@@ -15,7 +15,7 @@ from skillfleet_nb.cli import main
 from skillfleet_nb.commands.complete import offers
 from skillfleet_nb.errors import InputError, JobError, NotFoundError
 from skillfleet_nb.events import JobCreated, JobState, Result, StateChanged, Warned
-from skillfleet_nb.store import Home, Journal, Trail
+from skillfleet_nb.store import Home, Journal, Trail, queries
 from skillfleet_nb.store.blobs import Blobs
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def test_a_job_is_called_noted_and_tagged_and_everybody_hears_of_it(fleet: Fleet
     handle = fleet.job("first")
     before = handle.progress.wall_s()
     fleet.curation.rename("first", " the one ")
+    said = fleet.sql("select job_id, name from jobs order by created_at desc")
+    assert queries.job_names(fleet.store).to_dict("list") == said.to_dict("list")
     fleet.curation.note("the one", "of March")
     fleet.curation.tag(["the one", "second"], add=["v2, support"], remove=["v1"])
     others = Fleet(fleet.home.root)
