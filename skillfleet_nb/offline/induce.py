@@ -36,17 +36,32 @@ _REQUESTS = ("create", "make", "build", "write", "generate", "design", "add", "d
 _PARTIAL = 0.7
 _SIMPLER = 1e-3
 _GOOD = 0.35
-_ALWAYS = "always"
 _KEPT = 4096  # texts, in every shape and as bags of words
 
 
 @dataclass(frozen=True)
 class Program:
-    """A way to make a value: what it does in words, how complex it is, and the function itself."""
+    """A way to make a value.
+
+    Attributes
+    ----------
+    does
+        What it does, in words.
+    cost
+        How complex it is.
+    run
+        The function itself.
+    is_as_written
+        Whether it takes a part of a source in no other shape.
+    is_fixed
+        Whether a value is the same for all sources, or begins so.
+    """
 
     does: str
     cost: int
     run: Callable[[Sources], str]
+    is_as_written: bool = False
+    is_fixed: bool = False
 
 
 def _after_colon(text: str) -> str:
@@ -176,7 +191,7 @@ def _pieces(examples: Known) -> list[_Try]:
                 cost = 1 + extra + (i > 0)
                 if made not in tried or cost < tried[made].cost:
                     does = f"take {where} `{name}`" + (f", {how}" if how else "")
-                    tried[made] = Program(does, cost, _apply(name, cut, shape))
+                    tried[made] = Program(does, cost, _apply(name, cut, shape), is_as_written=not how)
     return [_Try(program, made) for made, program in tried.items()]
 
 
@@ -186,7 +201,7 @@ def _apply(name: str, cut: Callable[[str], str], shape: Callable[[str], str]) ->
 
 def _constants(values: Sequence[str], n: int) -> list[_Try]:
     return [
-        _Try(Program(f"{_ALWAYS} {value!r}", 3, lambda _, value=value: value), (value,) * n)  # type: ignore[misc]
+        _Try(Program(f"always {value!r}", 3, lambda _, value=value: value, is_fixed=True), (value,) * n)  # type: ignore[misc]
         for value, _ in Counter(values).most_common(2)
     ]
 
@@ -209,7 +224,12 @@ def _join(first: str, mark: str, last: str) -> str:
 def _joined(head: _Try, mark: str, tail: _Try) -> _Try:
     one, two = head.program, tail.program
     does = f"{one.does}; then {mark!r}; then {two.does}"
-    program = Program(does, one.cost + two.cost, lambda sources: _join(one.run(sources), mark, two.run(sources)))
+    program = Program(
+        does,
+        one.cost + two.cost,
+        lambda sources: _join(one.run(sources), mark, two.run(sources)),
+        is_fixed=one.is_fixed,
+    )
     return _Try(program, tuple(_join(a, mark, b) for a, b in zip(head.made, tail.made, strict=True)))
 
 
@@ -261,9 +281,7 @@ def _shared(values: list[str]) -> str:
 def _in_form(phrase: str, pieces: list[_Try], examples: Known) -> Program:
     """Fill a form with the pieces of the sources that fit best before and behind its phrase."""
     split = {i: value.partition(phrase) for i, (_, value) in enumerate(examples) if phrase in value}
-    whole = [
-        piece for piece in pieces if piece.program.does.endswith("`")
-    ] or pieces  # as they stand, in no other shape
+    whole = [piece for piece in pieces if piece.program.is_as_written] or pieces
     head, tail = (_rank(whole, {i: parts[side] for i, parts in split.items()}, 1)[0][1].program for side in (0, 2))
     return _form(phrase, head.run, tail.run)
 
@@ -309,7 +327,7 @@ class TextModel:
             tried = [*pieces, *_constants(values, len(values)), *_compose(pieces, values)]
             self.trust, best = _rank(tried, dict(enumerate(values)), 1)[0]
             phrase = common_phrase(values)
-            if phrase and (self.trust < _GOOD or best.program.does.startswith(_ALWAYS)):
+            if phrase and (self.trust < _GOOD or best.program.is_fixed):
                 self.program = _in_form(phrase, pieces, examples)
             elif self.trust >= _GOOD:
                 self.program = best.program
