@@ -122,11 +122,11 @@ def test_it_is_optimised_metered_and_saved_like_any_program(tmp_path: Path) -> N
     assert result.cost_usd > 0
     assert result.best_score is not None
     version = fleet.register(job, "safe")
-    loaded = fleet.program(version.ref, create("resilient", program=program(), fallback=second))
-    with dspy.context(lm=counted_lm(failing_until(99), num_retries=0)[0]):
-        assert loaded(text=TEXT).answered_by == second.model
-    with pytest.raises(InputError, match="is made with program"):
-        fleet.program(version.ref)
+    by_hand = fleet.program(version.ref, create("resilient", program=program(), fallback=second))
+    by_name = fleet.program(version.ref)  # onto what its job was started with: its class takes arguments
+    for loaded in (by_hand, by_name):
+        with dspy.context(lm=counted_lm(failing_until(99), num_retries=0)[0]):
+            assert loaded(text=TEXT).answered_by == second.model
 
 
 def test_a_stop_of_a_run_is_no_failure() -> None:

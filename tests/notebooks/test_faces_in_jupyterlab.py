@@ -47,7 +47,7 @@ def test_every_face_is_there_and_nothing_comes_from_outside(page: LabPage) -> No
         expect(chart.locator("path, text").first, kind).to_be_attached()
     paused = page.output(FACES["card-paused"]).get_by_role("region", name="monitor of job paused")
     expect(paused.get_by_text("paused", exact=True)).to_be_visible()
-    expect(page.output(FACES["card-running"].splitlines()[0]).get_by_text("s left")).to_be_visible()
+    expect(page.output(FACES["card-running"].splitlines()[0]).get_by_text(" left")).to_be_visible()
     expect(page.output(FACES["card-kept-yours"]).get_by_text("kept yours").first).to_be_visible()
     expect(page.output(FACES["ab"].splitlines()[0]).locator("img").first).to_be_visible()
     expect(page.output(FACES["export"]).get_by_role("link", name="report.html")).to_be_visible()
