@@ -42,9 +42,9 @@ def _encrypt(c: Context, a: argparse.Namespace) -> Note:
     progress = c.counting("bytes encrypted")
     if a.rotate:
         done = encryption.rotate(None if a.keyring else _new_passphrase(_NEW), progress=progress)
-        return Note(f"{_done(done)}\nthe passphrase and recovery key of before open nothing of it any more")
+        return Note(f"{_done(c, done)}\nwhat opened it before opens nothing of it any more")
     asks = not (a.keyring or state.is_encrypted)  # what was begun goes on with the passphrase it was begun with
-    return Note(_done(encryption.encrypt(_new_passphrase(_VARIABLE) if asks else None, progress=progress)))
+    return Note(_done(c, encryption.encrypt(_new_passphrase(_VARIABLE) if asks else None, progress=progress)))
 
 
 @command(
@@ -105,11 +105,12 @@ def _new_passphrase(variable: str) -> str:
     return passphrase
 
 
-def _done(done: Encrypted) -> str:
+def _done(c: Context, done: Encrypted) -> str:
+    other = "the key in the keyring" if "keyring" in c.fleet.encryption.state().opened_by else "the passphrase"
     lines = [
         f"encrypted {counted(done.files, 'file')} in {done.seconds:.1f} s",
         f"recovery key: {done.recovery_key}",
-        "shown this once and kept nowhere: keep it apart from the home; without it and the passphrase all is lost",
+        f"shown this once and kept nowhere: keep it apart from the home; without it and {other} all is lost",
     ]
     if done.plain:
         lines.append(f"not encrypted: {', '.join(grouped(done.plain))}")

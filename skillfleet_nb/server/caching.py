@@ -42,10 +42,17 @@ class Position(NamedTuple):
 
 
 def position(fleet: Fleet, route: Route, job: str | None) -> Position | None:
-    """Tell how far what a route answers has been written; None where its answer changes without that."""
+    """Tell how far what a route answers has been written; None where its answer changes without that.
+
+    Raises
+    ------
+    HomeError
+        If the home is encrypted and has been locked, by whatever process.
+    """
     home = fleet.home
     if route.kept is None:
         return None
+    _ = home.derived  # sizes of files are told of a locked home, too
     if route.kept == "job" and job is not None and is_stream(job) and home.journal_dir(job).is_dir():
         alive = tickets.is_owned(home, job)
         if alive and route.ticks:
@@ -171,3 +178,7 @@ class Bodies:
             self._kept.move_to_end(address)
             if len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
+
+    def forget(self) -> None:
+        """Let go of all answers."""
+        self._kept.clear()

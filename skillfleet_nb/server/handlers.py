@@ -21,7 +21,7 @@ from jupyter_server.utils import ensure_async
 from pydantic import ValidationError
 from tornado import web
 
-from skillfleet_nb.errors import SkillfleetError
+from skillfleet_nb.errors import HomeError, SkillfleetError
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.server.caching import Made, position
 from skillfleet_nb.server.problems import TYPE, Problem, RefusedError, problem
@@ -277,7 +277,12 @@ class Handler(Base):
         began = service.rush.now()
 
         async def look() -> Position | None:
-            return await service.off_loop(position, service.fleet, route, job)
+            try:
+                return await service.off_loop(position, service.fleet, route, job)
+            except HomeError:  # locked: what it has told goes, as its database does
+                service.bodies.forget()
+                service.rush.forget()
+                raise
 
         def work() -> bytes:
             return service.sent(route, path, asked, user)

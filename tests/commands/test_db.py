@@ -107,7 +107,7 @@ def test_an_encrypted_home_as_a_shell_has_it(home: Home, shell: Shell, monkeypat
         assert "is encrypted: --rotate gives it new keys" in shell("db encrypt", code=2)
         assert "set SKILLFLEET_NEW_PASSPHRASE, or --keyring" in shell("db encrypt --rotate", code=2)
         monkeypatch.setenv("SKILLFLEET_NEW_PASSPHRASE", "a second passphrase")
-        assert "of before open nothing of it any more" in shell("db encrypt --rotate")
+        assert "what opened it before opens nothing of it any more" in shell("db encrypt --rotate")
         assert shell("db lock").startswith("locked: key, database")
         refused = shell("jobs", code=2)
         assert "SKILLFLEET_PASSPHRASE does not open home" in refused
