@@ -73,7 +73,7 @@ def test_the_waiting_cell_ends_at_the_question_and_any_cell_answers(shell: Inter
     assert again.question.draft == "Name the intent.\nSay no more, and stop."
     run(shell, "%skillfleet answer rules yes")
     run(shell, "%skillfleet watch rules")
-    assert job.result(60).program.signature.instructions == "Name the intent.\nSay no more, and stop."
+    assert job.result(600).program.signature.instructions == "Name the intent.\nSay no more, and stop."
     assert "asks nothing: it is completed" in str(run(shell, "%skillfleet answer rules")[0])
     assert "asks nothing" in run(shell, "%skillfleet answer rules yes")[2]
     assert "asks:" not in str(run(shell, "%skillfleet jobs")[0])
@@ -98,7 +98,7 @@ def test_the_panel_and_the_monitor_answer(shell: InteractiveShell) -> None:
     first = job.question.review_id
     panel.buttons["revise"].click()
     assert all(b.disabled for b in panel.buttons.values())
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while job.question is None or job.question.review_id == first:
         assert time.monotonic() < deadline
         job.wait(0.05)
@@ -111,7 +111,7 @@ def test_the_panel_and_the_monitor_answer(shell: InteractiveShell) -> None:
     assert "write the new instruction" in monitor._note
     monitor.answer("", "proceed")
     assert monitor._note == "answered: proceed"
-    assert job.result(60).program.signature.instructions == "Say what it is about."
+    assert job.result(600).program.signature.instructions == "Say what it is about."
     while not other.text.disabled:
         assert time.monotonic() < deadline
         job.wait(0.05)

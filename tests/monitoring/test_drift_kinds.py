@@ -260,12 +260,12 @@ def test_a_watch_checks_shows_alarms_and_stops(
         assert watch.is_running
         with pytest.raises(UsageError, match="parity@production is watched already"):
             shell.run_line_magic("skillfleet", line)
-        assert watch.first.wait(20)
+        assert watch.first.wait(120)
         shown = capsys.readouterr().out
         assert "acme/support-1 has changed: 40 of 60 answers to the same prompts are others" in shown
         stopped = shell.run_line_magic("skillfleet", f"drift watch parity@production --stop --home {fleet.home.root}")
         assert stopped is watch
-        assert watch.wait(20)
+        assert watch.wait(120)
     finally:
         watch.stop()
     assert "watch of parity@production, ended: 1 check, 1 alarm; acme/support-1 has changed" in str(watch)
@@ -277,7 +277,7 @@ def test_a_watch_checks_shows_alarms_and_stops(
         with pytest.raises(UsageError, match=said):
             shell.run_line_magic("skillfleet", f"drift watch parity@production {wrong} --home {fleet.home.root}")
     missing = fleet.drift.watch("parity@1", list, every=0.001, times=2, kinds=["output"])
-    assert missing.wait(20)
+    assert missing.wait(120)
     assert (missing.done, missing.ok) == (2, True)
     assert "live rows have no answers" in missing.trouble
 

@@ -16,18 +16,21 @@ if TYPE_CHECKING:
 
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+_PATIENCE_MS = 300_000  # a busy machine draws late
 
 
 def chromium(playwright: Playwright) -> Browser:
     """Start headless Chromium, which reaches nothing but this machine."""
-    return playwright.chromium.launch(
-        timeout=300_000,
+    launched = playwright.chromium.launch(
+        timeout=_PATIENCE_MS,
         executable_path=str(CHROMIUM),
         args=[
             *("--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"),
             "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # nothing comes from outside
         ],
     )
+    launched.on("context", lambda context: context.set_default_timeout(_PATIENCE_MS))
+    return launched
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +44,7 @@ def browser() -> Iterator[Browser]:
     """Headless Chromium, as Debian installs it."""
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=300_000)  # milliseconds; a busy machine draws late
+    expect.set_options(timeout=_PATIENCE_MS)
     if not CHROMIUM.exists():
         pytest.skip(f"no Chromium at {CHROMIUM}: install it, or set CHROMIUM")
     with sync_playwright() as playwright:

@@ -35,6 +35,7 @@ import dspy, skillfleet_nb as sf
 from skillfleet_nb.data.bundled import bundled
 fleet = sf.Fleet()
 lm, slow = sf.offline_lm(usd_per_1k_tokens=0.01), sf.offline_lm(latency_s=0.8, name="slow")
+endless = sf.offline_lm(latency_s=2.5, name="endless")
 dspy.configure(lm=lm)
 rows = bundled("intents")
 train, few = rows[:120], rows[:40]
@@ -116,9 +117,9 @@ FACES: Mapping[str, str] = {
     "export": "%skillfleet export few-12 --html report.html",
     "mistake": "%skillfleet optimize program --train train --metric metric --optimizer gepaa",
     **{f"plot-{kind}": f"%skillfleet plot {kind} intents" for kind in kinds()},
-    # These go on while all else is looked at.
-    "card-paused": f"{_OPTIMIZE} slow --optimizer bootstrap_random_search --threads 1 --seed 5 --no-wait --name paused",
-    "card-running": f"fleet.job('paused').pause()\n{_OPTIMIZE} slow --optimizer bootstrap_random_search --threads 1 --seed 4 --no-wait --name running",
+    # These go on while all else is looked at: 700 calls, one at a time, take half an hour.
+    "card-paused": f"{_OPTIMIZE} endless --optimizer bootstrap_random_search --threads 1 --seed 5 --no-wait --name paused",
+    "card-running": f"fleet.job('paused').pause()\n{_OPTIMIZE} endless --optimizer bootstrap_random_search --threads 1 --seed 4 --no-wait --name running",
 }
 _TROUBLES = """(at) => {
     const cell = document.querySelectorAll('.jp-Notebook .jp-Cell')[at], found = [];

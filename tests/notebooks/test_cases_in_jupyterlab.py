@@ -27,7 +27,7 @@ os.environ["SKILLFLEET_HOME"] = tempfile.mkdtemp()
 import dspy, skillfleet_nb as sf
 from skillfleet_nb.data.bundled import bundled
 dspy.configure(lm=sf.offline_lm())
-slow = sf.offline_lm(latency_s=0.2)
+slow = sf.offline_lm(latency_s=0.6)
 train = bundled("intents")[:120]
 program = dspy.Predict("text -> intent")
 metric = lambda example, pred, trace=None: example.intent == pred.intent"""
@@ -42,7 +42,7 @@ def _notebook(*cells: str) -> nbformat.NotebookNode:
 
 
 def test_the_bar_moves_while_a_job_works(lab: Lab) -> None:
-    # It would take minutes: the page has all the time to show it at work.
+    # It would take seven minutes: the page has all the time to show it at work.
     optimize = f"{OPTIMIZE} --optimizer bootstrap_random_search --lm slow --threads 1"
     page = lab.open(_notebook(SET_UP, optimize), "working.ipynb")
     page.start_all()
@@ -74,7 +74,6 @@ def test_the_exported_page_shows_the_same_without_a_server(browser: Browser, not
         capture_output=True,
     )
     tab = browser.new_page(viewport={"width": 1280, "height": 1600})
-    tab.set_default_timeout(300_000)
     # nbconvert's template asks a CDN for MathJax; nothing of ours may need it.
     tab.route("**/*", lambda route: route.continue_() if route.request.url.startswith("file:") else route.abort())
     tab.goto((tmp_path / "00_quickstart.html").as_uri())

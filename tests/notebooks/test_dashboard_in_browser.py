@@ -100,7 +100,6 @@ def address(home: Home, running: Journal) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def page(address: str, browser: Browser) -> Iterator[Page]:
     page = browser.new_context(viewport={"width": 1280, "height": 1100}).new_page()  # with tabs beside it
-    page.set_default_timeout(120_000)
     base, outside = address.partition("login")[0], []
     page.on(
         "request",
@@ -108,7 +107,7 @@ def page(address: str, browser: Browser) -> Iterator[Page]:
     )
     page.goto(address)
     assert page.url == base, "what a browser keeps holds no token"
-    expect(page.get_by_role("gridcell", name="second")).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("gridcell", name="second")).to_be_visible()
     yield page
     answered = [r.url for r in outside if r.response() is not None or r.failure != "csp"]
     page.context.close()
@@ -142,13 +141,13 @@ def test_a_token_lets_in_once_and_every_opening_looks_at_one_kernel(address: str
     for _ in range(2):
         other.goto(address)  # in the browser that has the cookie it leads there still
         assert other.url == base
-        expect(other.get_by_role("gridcell", name="second")).to_be_visible(timeout=120_000)
+        expect(other.get_by_role("gridcell", name="second")).to_be_visible()
     running = [p for p in psutil.Process().children(recursive=True) if "ipykernel_launcher" in p.cmdline()]
     ours = [p for p in running if any("dashboard_server" in part for part in p.parent().cmdline())]
     assert len(ours) == 1
     other.close()
     page.reload()
-    expect(page.get_by_role("gridcell", name="second")).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("gridcell", name="second")).to_be_visible()
     kernel = page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
     cookie = "; ".join(f"{c['name']}={c['value']}" for c in page.context.cookies())
     foreign = {"Origin": "http://elsewhere.example"}
