@@ -12,6 +12,7 @@ failed to run; a target that is not met is told in the table.
 # ruff: noqa: T201  a benchmark reports to the terminal
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -22,7 +23,10 @@ import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
@@ -124,13 +128,23 @@ def measure(name: str) -> dict[str, Any] | None:
     return {"about": about.strip(), "machine": where, "seconds": time.monotonic() - started, "rows": rows}
 
 
+def keep(name: str, bench: dict[str, Any], known: Collection[str]) -> None:
+    """Renew the rows of one benchmark, and the page, beside others that may do so at the same time."""
+    with ROWS.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        kept = {**json.loads(file.read() or "{}"), name: bench}
+        kept = {one: rows for one, rows in kept.items() if one in known}
+        file.truncate(0)
+        file.write(json.dumps(kept, ensure_ascii=False, indent=1) + "\n")
+        PAGE.write_text(page(kept), encoding="utf-8")
+
+
 def main(names: list[str]) -> int:
     """Renew the named benchmarks, or all, and the page."""
     known = sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py"))
     if unknown := [name for name in names if name not in known]:
         sys.exit(f"unknown benchmark {unknown[0]!r}: choose from {', '.join(known)}")
-    kept: dict[str, Any] = json.loads(ROWS.read_text("utf-8")) if ROWS.exists() else {}
-    kept = {name: bench for name, bench in kept.items() if name in known}
     failed = []
     for name in names or known:
         print(f"bench {name} …", file=sys.stderr, flush=True)
@@ -138,12 +152,10 @@ def main(names: list[str]) -> int:
         if bench is None:
             failed.append(name)
             continue
-        kept[name] = bench
         for row in bench["rows"]:
             mark = {True: "met", False: "NOT MET", None: ""}[met(row)]
             print(f"  {row['what']}: {_number(row['value'])} {row['unit']} {mark}", file=sys.stderr)
-        ROWS.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(kept), encoding="utf-8")
+        keep(name, bench, known)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return bool(failed)
