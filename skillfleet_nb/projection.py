@@ -29,6 +29,7 @@ from skillfleet_nb.events import (
     SkillCreated,
     StateChanged,
     StopKind,
+    ToolCalled,
     Trial,
     Trying,
     Unread,
@@ -139,6 +140,8 @@ class JobRecord:
     totals
         What all attempts bought; `failures` counts failed calls by the kind of error,
         `unread` answers that could not be read by the role of who asked.
+    tools, failed_tools
+        How often programs called each tool, and how many of these calls failed.
     limit, waited_s
         What of a provider's limits calls wait for now, and how many seconds they have waited.
     calls_before, ran_before_s
@@ -188,6 +191,8 @@ class JobRecord:
     totals: Totals = field(default_factory=Totals)
     failures: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
+    tools: Counter[str] = field(default_factory=Counter)
+    failed_tools: Counter[str] = field(default_factory=Counter)
     limit: str = ""
     waited_s: float = 0.0
     calls_before: int = 0
@@ -348,6 +353,11 @@ class JobRecord:
         del at
         self.unread[p.role] += 1
 
+    def _tool(self, p: ToolCalled, at: datetime) -> None:
+        del at
+        self.tools[p.tool] += 1
+        self.failed_tools[p.tool] += p.error is not None
+
     def _kept(self, p: ProgramSaved, at: datetime) -> None:
         del at
         self.programs.add(p.program_id)
@@ -404,6 +414,7 @@ class JobRecord:
         Trying: _trying,
         Trial: _tried,
         Unread: _unread,
+        ToolCalled: _tool,
         ProgramSaved: _kept,
         MemberTold: _member,
         ShareTold: _shared,

@@ -278,6 +278,8 @@ def test_a_version_that_a_job_made_goes_every_way_of_a_program_by_its_name(tmp_p
     assert steps.attributes.iloc[0]["gen_ai.tool.name"] == "look"
     assert steps.output.str.startswith("tickets has nothing on ").all()
     assert "tool look" in fleet.traces("one").text()
+    (tools,) = [used["text"] for used in fleet.job("one").picture()["used"] if used["what"] == "tools"]
+    assert tools == f"look {len(steps)}"
     assert "two" in str(fleet.reports.compare("one", "two"))
     fleet.alias("desk", "production", 2)
     with dspy.context(lm=lm):

@@ -33,6 +33,7 @@ Picture = dict[str, Any]
 
 _TICK_S = 0.1
 _NOTES = 20  # warnings shown, the newest
+_MOST_TOOLS = 4  # named, those called most
 _LONGEST_DIFF = 60_000  # characters of HTML: it is kept in the notebook
 
 
@@ -56,7 +57,8 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         - `elapsed_s`, `eta_s` (an interval or None), `share` (of the calls expected, in [0, 1] or None);
         - `trials`, `baseline`, `best`, `target`, and `curve`: the points of each kind as (trial, score), the `axis` of
           scores as (low, high, step), and the `last` trial;
-        - `used`: what has a meter, each with `what`, `used`, `limit` (None: unbounded) and `text`;
+        - `used`: what has a meter, and the tools that were called, each with `what`, `used`, `limit` (None: unbounded)
+          and `text`;
         - `failures` as (kind, count), `unread` as (what could not be read, count), `repeats`, `notes`;
         - `lanes`: of several searches at the same time each one's `name`, `state`, `trials`, `best` and `why`;
         - `steps`: of a job that creates a skill each step's name, state, calls and cost, as text;
@@ -143,7 +145,18 @@ def _used(p: Progress) -> list[dict[str, Any]]:
         if what == "calls" and p.cached:
             text += f", {p.cached:,} cached"
         bars.append({"what": what, "used": used, "limit": limit, "text": text})
+    if p.tools:
+        bars.append({"what": "tools", "used": p.tools.total(), "limit": None, "text": _tools(p)})
     return bars
+
+
+def _tools(p: Progress) -> str:
+    words = [
+        f"{name} {n:,}" + (f" ({failed:,} failed)" if (failed := p.failed_tools[name]) else "")
+        for name, n in p.tools.most_common(_MOST_TOOLS)
+    ]
+    more = len(p.tools) - len(words)
+    return ", ".join(words) + (f" and {more} more" if more else "")
 
 
 def _tried(p: Progress) -> dict[str, Any] | None:
