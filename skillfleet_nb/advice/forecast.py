@@ -284,6 +284,10 @@ def interval(values: Sequence[float], learned: Correction | None = None) -> Inte
     return Interval(expected * factor * math.exp(-down), expected * factor, expected * factor * math.exp(up))
 
 
+def _ratio(value: float, of: float) -> float:
+    return value / of if of else 1.0
+
+
 def _count(value: float) -> str:
     return f"{value:,.0f}"
 
@@ -320,7 +324,7 @@ class _Run:
         demos = use.task_demos + final * use.demos
         rewritten = use.task_rewritten + final * use.rewritten
         input_tokens = size * (task * s.input_tokens + demos * s.demo_tokens + rewritten * instruction)
-        output_tokens = answer * task * s.output_tokens
+        output_tokens = answer * (task * s.output_tokens + rewritten * p.reply_label * s.labels)
         written = use.prompt - use.prompt_runs
         shown = use.prompt_examples * s.example_tokens * p.per_example + use.prompt_texts * written_tokens
         prompt_in = proposals * (written * p.template + shown)
@@ -343,8 +347,9 @@ class _Run:
             self.usd += task * workload.price.cost(input_tokens / task, output_tokens / task, cached, media=media)
         if workload.prompt_price is not None and use.prompt:
             self.usd += use.prompt * workload.prompt_price.cost(prompt_in / use.prompt, prompt_out / use.prompt)
-        # Longer prompts take longer to input_tokens; proposals are written one after the other.
-        longer = (input_tokens / task / s.input_tokens) ** 0.3 if task and s.input_tokens else 1.0
+        # Longer prompts take longer to read, and longer answers to write; proposals are written one after the other.
+        longer = _ratio(input_tokens, task * s.input_tokens) ** 0.3
+        longer *= _ratio(output_tokens, answer * task * s.output_tokens) ** 0.7
         slower = max(1.0, written_tokens / max(1.0, s.output_tokens)) ** 0.7 if s.latency_s > 0.05 else 3.0  # noqa: PLR2004
         threads = 1 if s.latency_s < _HERE_S else max(1, workload.threads)
         answers, proposed = (task * s.latency_s * longer + judged_s) / threads, use.prompt * s.latency_s * slower

@@ -58,8 +58,9 @@ class Proposals:
     """Tokens of a call that proposes: of the template, per training example shown, and of the answer.
 
     `instruction` is what a proposed instruction has more than the given one.  An answer, and with it an
-    instruction, is a `label` times the number of categories longer: proposers tell of each.  All hold
-    until runs of the home tell better.
+    instruction, is a `label` times the number of categories longer: proposers tell of each.  `reply_label` is what
+    the program's own answers have more for each category, where its prompt was changed.  All hold until runs of the
+    home tell better.
     """
 
     template: float = 0.0
@@ -68,6 +69,7 @@ class Proposals:
     answer_label: float = 0.0
     instruction: float = 0.0
     instruction_label: float = 0.0
+    reply_label: float = 0.0
 
 
 class Tier(IntEnum):

@@ -7,7 +7,7 @@ from typing import Any
 from typing_extensions import override
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.optimizers.base import Optimizer, OptimizerParams, Preset, Task, Tier
+from skillfleet_nb.optimizers.base import Optimizer, OptimizerParams, Preset, Proposals, Task, Tier
 from skillfleet_nb.optimizers.rehearsal import Calls, Rehearsal, Shape, State, rehearsed
 
 _TYPED, _KEPT = 0.5, 0.5  # outputs of DSPy's types of decisions, and fits that hold: how often is not known
@@ -25,6 +25,7 @@ class ReAnchor(Optimizer):
     changes = frozenset({"decisions"})
     needs = "outputs that are bool, Literal, or DSPy's types of decisions, with a description; cache=True"
     presets = (Preset(prior_gain=0.04, tier=Tier.MINIMAL),)
+    proposals = Proposals(instruction=100, instruction_label=40, reply_label=11)  # of probabilities and their schema
     Params = ReAnchorParams
     params: ReAnchorParams
 
@@ -55,16 +56,16 @@ class ReAnchor(Optimizer):
         # asked for probabilities from the beginning, others only here; what a later predictor is asked may change.
         def play(run: Rehearsal) -> None:
             run.evaluate(run.start, "train", shape.train)
-            if run.happens(_TYPED):
-                reading, is_kept = run.start, run.happens(_KEPT)
-            else:
-                reading, is_kept = (State("probabilities"),) * shape.predictors, run.happens(_KEPT)
+            is_typed, is_kept = run.happens(_TYPED), run.happens(_KEPT)
+            reading = run.start if is_typed else (State("probabilities"),) * shape.predictors
+            if not is_typed:
                 run.evaluate(reading, "train", shape.train)
             for turn in range(1, shape.predictors):
-                run.evaluate((*reading[:turn], *(State(turn),) * (shape.predictors - turn)), "train", shape.train)
+                later = (State(reading[turn].instruction, turn),) * (shape.predictors - turn)
+                run.evaluate((*reading[:turn], *later), "train", shape.train)
             if is_kept:
                 run.evaluate(reading, "val", shape.val)
-            run.chosen(changed=is_kept)
+            run.chosen(rewritten=not is_typed, changed=is_kept)
 
         return rehearsed(shape, play)
 

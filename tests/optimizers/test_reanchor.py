@@ -98,6 +98,8 @@ def test_labels_that_are_chosen_too_rarely_get_a_weight(tmp_path: Path) -> None:
     result = fleet.optimize(chooses, metric=same, optimizer="reanchor", lm=lm, **splits).result()
     assert (result.test_baseline, result.test_score) == (0.5, 1.0)
     assert estimate.calls.low <= result.lm_calls <= estimate.calls.high
+    tokens = int(fleet.sql("SELECT sum(input_tokens + output_tokens) AS n FROM lm_calls WHERE NOT cached").n[0])
+    assert estimate.tokens.low <= tokens <= estimate.tokens.high  # probabilities are asked for at greater length
 
 
 @pytest.mark.parametrize(
