@@ -41,6 +41,8 @@ from skillfleet_nb import Fleet, local_lm
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from skillfleet_nb import Job
+
 BASE = Path(os.environ["SKILLFLEET_BENCH_CACHE"])
 WEIGHTS = os.environ.get("SKILLFLEET_BENCH_WEIGHTS") or None
 CACHE = BASE / (f"real-{Path(WEIGHTS).stem.lower()}" if WEIGHTS else "real")
@@ -169,11 +171,14 @@ def optimizer(name: str) -> list[Row]:
     given, lm = task(), model()
     if name == "reanchor":
         given["program"] = described(given["program"])
+    fleet = Fleet(CACHE / "home")
+    asked = {**given, "lm": lm}
     with dspy.context(adapter=dspy.JSONAdapter()):
-        job = Fleet(CACHE / "home").optimize(
-            **given, optimizer=name, params=OPTIMIZERS[name], lm=lm, seed=0, num_threads=2,
-            max_calls=SEARCH + 2 * TEST, name=name,
-        )  # fmt: skip
+        if (job := interrupted(fleet, name, asked)) is None:
+            job = fleet.optimize(
+                **asked, optimizer=name, params=OPTIMIZERS[name], seed=0, num_threads=2,
+                max_calls=SEARCH + 2 * TEST, name=name,
+            )  # fmt: skip
         result = job.result()
     lm.engine.close()
     before, after = (100 * (score or 0.0) for score in (result.test_baseline, result.test_score))
@@ -184,6 +189,14 @@ def optimizer(name: str) -> list[Row]:
         row(f"six intents: {name}, calls made with the budget of {SEARCH + 2 * TEST}", result.lm_calls, "calls",
             f"≤ {SEARCH + 2 * TEST}"),
     ]  # fmt: skip
+
+
+def interrupted(fleet: Fleet, name: str, asked: dict[str, Any]) -> Job | None:
+    """Go on with an optimizer's run that was interrupted, its limit counted over all attempts; None without one."""
+    runs = fleet.sql("SELECT job_id, optimizer, state FROM jobs ORDER BY created_at").to_dict("records")
+    states = {run["job_id"]: run["state"] for run in runs if run["optimizer"] == name}
+    newest = list(states)[-1:]
+    return fleet.resume(*newest, **asked) if newest and states[newest[0]] == "interrupted" else None
 
 
 def headroom() -> list[Row]:

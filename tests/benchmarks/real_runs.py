@@ -36,7 +36,8 @@ WITH tested AS (
 ), moved AS (
     SELECT job_id, avg(moved) AS moved, count(*) AS n FROM pairs GROUP BY job_id
 )
-SELECT optimizer, test_baseline, test_score, test_delta, verdict, kept, moved, n FROM jobs JOIN moved USING (job_id)
+SELECT optimizer, test_baseline, test_score, test_delta, verdict, kept, moved, n, stop_kind
+FROM jobs JOIN moved USING (job_id)
 WHERE state = 'completed' QUALIFY row_number() OVER (PARTITION BY optimizer ORDER BY created_at DESC) = 1
 ORDER BY optimizer"""
 
@@ -76,6 +77,7 @@ def gain_rows(home: Path) -> dict[str, Row]:
     for run in Fleet(home).sql(_CAME_TO).to_dict("records"):
         before, after = 100 * run["test_baseline"], 100 * run["test_score"]
         how = "the given program was kept" if run["kept"] else f"{100 * run['moved']:.0f} % of them score differently"
+        how += ", ended by its budget" if run["stop_kind"] == "budget" else ""
         what = (
             f"six intents: {run['optimizer']}, {before:.0f} → {after:.0f} on {run['n']} sealed rows, {run['verdict']}"
         )
