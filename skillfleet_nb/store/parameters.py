@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skillfleet_nb.errors import QueryError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _PARTS = re.compile(
     r"""(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*(?:[^*]|\*(?!/))*\*/|\$(\w*)\$[\s\S]*?\$\2\$)"""
@@ -46,8 +44,12 @@ def values(names: list[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     QueryError
-        If a name has no value, or one that no column could hold.
+        If a name has no value, or one that no column could hold, or values have no names.
     """
+    if not isinstance(namespace, Mapping):
+        raise QueryError(
+            f"parameters is a {type(namespace).__name__}: give values by name, {{'job': …}}, and ask for :job."
+        )
     picked = {}
     for name in names:
         if name not in namespace:

@@ -112,6 +112,11 @@ def test_relations_are_listed_whatever_was_asked_before(home: Home, query: str) 
     assert set(store.sql(query).name) >= ({"jobs"} if "where" in query else set(schema.RELATIONS))
 
 
+def test_values_without_names_are_told_how_they_are_given(filled: Store) -> None:
+    with pytest.raises(QueryError, match="parameters is a list: give values by name"):
+        filled.sql("select name from jobs where name = ?", ["triage"])  # type: ignore[arg-type]
+
+
 def test_files_inside_the_home_can_be_read(filled: Store) -> None:
     assert len(filled.sql(f"from read_json('{filled.home.journal}/*/*.jsonl')")) == 6
 
