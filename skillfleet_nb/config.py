@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import tomllib
 from fnmatch import fnmatchcase
@@ -304,12 +306,15 @@ class Settings(BaseSettings):
             If the file is not TOML, or a name or value in it or in the environment is not allowed.
         """
         try:
-            values = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
+            text = file.read_text("utf-8") if file.exists() else ""
+            values = tomllib.loads(text)
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read settings from '{file}': {error}. Correct or delete the file.") from error
         _refuse_keys(values, file)
+        prefix = str(cls.model_config["env_prefix"]).upper()
+        environment = tuple(pair for pair in os.environ.items() if pair[0].upper().startswith(prefix))
         try:
-            return cls(**values)
+            return _validated(cls, text, environment).model_copy(deep=True)
         except SettingsError as error:
             raise InputError(f"{error}: give what is not a text or a number as JSON.") from None
         except ValidationError as error:
@@ -327,6 +332,13 @@ class Settings(BaseSettings):
         """Let the environment win over what `load` read from the file."""
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
+
+
+@functools.lru_cache(maxsize=8)  # a pure function; whatever is asked of a home reads its settings
+def _validated(settings: type[Settings], text: str, environment: tuple[tuple[str, str], ...]) -> Settings:
+    """Validate the text of a file under an environment, of which the settings take those variables that are given."""
+    del environment  # what the answer depends on, and pydantic reads by itself
+    return settings(**tomllib.loads(text))
 
 
 def _refuse_keys(values: dict[str, Any], file: Path) -> None:

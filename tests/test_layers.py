@@ -103,6 +103,7 @@ OF_THE_PROCESS = {
     "lm/stand_ins.py": "what stands for parts of other libraries while a run is on",
 }
 REMEMBERED = {
+    "config.py:_validated": "settings of a text, which every question of a home asks for",
     "lm/tap.py:_tapped_class": "a class made for every model of a program's own that is called",
     "optimizers/base.py:_played": "a loop rehearsed many times over",
     "offline/induce.py:_bag": "words of a text, compared at every set of demos that it is cut from",

@@ -199,8 +199,7 @@ class Access:
         if wanted and not self._home.database.exists():
             self._fold(_TURN_S)
         while True:
-            with self.database.connection(allowed) as con, self.database.reading(con, READ_WAIT_S):
-                old = schema.pending(con, self._migrations)
+            with self.database.connection(allowed) as con, self.database.reading(con, READ_WAIT_S) as old:
                 if not old:
                     # in this order: whatever a dead job wrote was written before it was found dead
                     unfinished = self._unfinished(con)

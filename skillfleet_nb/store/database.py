@@ -75,8 +75,10 @@ class Database:
         return lend(self._home.derived / "tmp", Bounds(allowed, files) if allowed else None)
 
     @contextmanager
-    def reading(self, con: duckdb.DuckDBPyConnection, wait_s: float) -> Iterator[None]:
+    def reading(self, con: duckdb.DuckDBPyConnection, wait_s: float) -> Iterator[tuple[schema.Migration, ...]]:
         """Attach read-only under a shared lock; without a file, an empty database in memory.
+
+        Yields the migrations that the database still needs.
 
         Raises
         ------
@@ -89,7 +91,7 @@ class Database:
         """
         if not self._home.database.exists():
             with self.in_memory(con):
-                yield
+                yield ()
             return
         with suppress(UnwritableError):  # then nobody writes whom a lock would keep out
             prove(self._home.root)
@@ -102,9 +104,11 @@ class Database:
                     f"{held} Close it there; {as_typed('db status')} has a line that attaches read-only."
                 ) from None
             with _damage_told():
-                if schema.pending(con, self._migrations) == self._migrations:  # its maker died before the first table
+                old = schema.pending(con, self._migrations)
+                if old == self._migrations:  # its maker died before the first table
                     _attach_nothing(con, self._migrations)
-                yield
+                    old = ()
+                yield old
 
     @contextmanager
     def in_memory(self, con: duckdb.DuckDBPyConnection) -> Iterator[None]:

@@ -145,6 +145,13 @@ def test_settings_come_from_the_environment_then_the_file_then_defaults(
     monkeypatch.setenv("SKILLFLEET_NUM_THREADS", "5")
     assert Settings.load(home.config).num_threads == 5
     assert Settings.load(home.config).record_prompts is False
+    monkeypatch.setenv("SKILLFLEET_NUM_THREADS", "6")
+    assert Settings.load(home.config).num_threads == 6
+    monkeypatch.delenv("SKILLFLEET_NUM_THREADS")
+    Settings.load(home.config).prices["m"] = (1.0, 1.0)
+    assert Settings.load(home.config) == Settings(record_prompts=False, num_threads=3), "each has one of its own"
+    home.config.unlink()
+    assert Settings.load(home.config) == Settings()
 
 
 @pytest.mark.parametrize(
