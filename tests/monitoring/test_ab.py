@@ -150,7 +150,7 @@ def test_a_ramp_goes_on_and_units_keep_what_they_had(fleet: Fleet, monkeypatch: 
     route = routed(fleet, "t")
     before = {unit: route(unit=unit, text="x").intent for unit in range(100)}
     assert Counter(before.values())["A"] > 90
-    play(route, range(100, 1000), {"A": 0.5, "B": 0.6})
+    play(route, range(100, 500), {"A": 0.5, "B": 0.6})
     splits = fleet.sql("select split[2] as b, why from ab_splits order by epoch")
     assert splits.b.tolist() == [0.01, 0.05, 0.25, 0.5][: len(splits)]
     assert len(splits) > 1

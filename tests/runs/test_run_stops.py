@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from made_up import SMALL, Clock, Counting, Data, counted_lm, exact, program, told
+from made_up import SMALL, Clock, Counting, Data, counted_lm, exact, program, rows, told
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import JobError, LMError
@@ -28,8 +28,11 @@ def fleet(tmp_path: Path) -> Fleet:
     return Fleet(tmp_path / "home")
 
 
+FEW = Data(rows(7))  # train 14, val 7, test 7: what stops a run needs no more
+
+
 def start(fleet: Fleet, lm: Any, optimizer: str = "bootstrap_random_search", **changed: Any) -> Job:
-    given = {"metric": told, "optimizer": optimizer, "lm": lm, "seed": 3, "num_threads": 4, **Data().splits()}
+    given = {"metric": told, "optimizer": optimizer, "lm": lm, "seed": 3, "num_threads": 4, **FEW.splits()}
     return fleet.optimize(changed.pop("program", None) or program(), **{**given, **changed})
 
 
@@ -41,11 +44,11 @@ def best_on_val(fleet: Fleet) -> float:
 def test_a_budget_of_calls_holds_for_every_optimizer(fleet: Fleet, optimizer: str) -> None:
     lm, engine = counted_lm()
     params = None if optimizer != "better_together" else SMALL[optimizer]
-    result = start(fleet, lm, optimizer, params=params, max_calls=60).result()
-    assert engine.calls == result.lm_calls <= 60
+    result = start(fleet, lm, optimizer, params=params, max_calls=40).result()
+    assert engine.calls == result.lm_calls <= 40
     assert result.state is JobState.COMPLETED
     if optimizer not in {"labeled_fewshot", "bootstrap_fewshot"}:  # these need fewer
-        assert result.stop_reason == "budget: 60 calls"
+        assert result.stop_reason == "budget: 40 calls"
     assert result.best_score == pytest.approx(best_on_val(fleet))
     assert result.test_score is not None, "some of the budget is set aside for the test"
 
@@ -57,11 +60,11 @@ def test_the_other_budgets_hold_as_well(fleet: Fleet, monkeypatch: pytest.Monkey
     monkeypatch.setattr("skillfleet_nb.lm.meter.time", clock)
 
     def metric(example: Any, pred: Any, trace: Any = None) -> Any:
-        if limit == "max_minutes" and engine.calls > 40:
+        if limit == "max_minutes" and engine.calls > 24:
             clock.forward(1e6)
         return told(example, pred)
 
-    bound = {"max_tokens": 20_000, "budget_usd": 20.0, "max_minutes": 1e6 / 60}[limit]
+    bound = {"max_tokens": 12_000, "budget_usd": 12.0, "max_minutes": 1e6 / 60}[limit]
     result = start(fleet, lm, "gepa", metric=metric, **{limit: bound}).result()
     assert result.stop_reason.startswith("budget: ")
     used = fleet.sql("select sum(input_tokens + output_tokens) as tokens, sum(cost_usd) as usd from lm_calls").iloc[0]
@@ -69,7 +72,7 @@ def test_the_other_budgets_hold_as_well(fleet: Fleet, monkeypatch: pytest.Monkey
     assert result.cost_usd == pytest.approx(used.usd)
     one = fleet.sql("select max(input_tokens + output_tokens) as tokens from lm_calls").tokens[0]
     if limit != "max_minutes":  # over by at most the calls in flight, each guessed at too low
-        assert used.tokens <= 20_000 + 4 * one
+        assert used.tokens <= 12_000 + 4 * one
     assert result.best_score == pytest.approx(best_on_val(fleet))
 
 
@@ -93,7 +96,7 @@ def test_cancelling_keeps_the_best_so_far(fleet: Fleet) -> None:
     searching, go_on = threading.Event(), threading.Event()
 
     def metric(example: Any, pred: Any, trace: Any = None) -> bool:
-        if engine.calls > 40:
+        if engine.calls > 24:
             searching.set()
             go_on.wait()
         return exact(example, pred)
@@ -146,7 +149,7 @@ def test_an_error_in_the_optimizer_keeps_the_best_so_far(fleet: Fleet, monkeypat
 
     monkeypatch.setattr(BootstrapRandomSearch, "compile", breaks)
     lm, _ = counted_lm()
-    job = start(fleet, lm, params=SMALL["bootstrap_random_search"])
+    job = start(fleet, lm, params=SMALL["bootstrap_random_search"], **Data().splits())
     result = job.result()
     assert result.state is job.state is JobState.FAILED
     assert "bootstrap_random_search failed: ZeroDivisionError" in result.stop_reason
@@ -159,7 +162,7 @@ def test_leaving_the_interpreter_in_a_metric_keeps_the_best_so_far(fleet: Fleet)
     lm, engine = counted_lm()
 
     def metric(example: Any, pred: Any, trace: Any = None) -> bool:
-        if engine.calls > 40:
+        if engine.calls > 24:
             sys.exit(3)
         return exact(example, pred)
 
@@ -180,19 +183,19 @@ def test_a_metric_that_stops_giving_scores_ends_the_run(fleet: Fleet, optimizer:
     lm, engine = counted_lm()
 
     def metric(example: Any, pred: Any, trace: Any = None) -> Any:
-        return exact(example, pred) if engine.calls < 40 else answer
+        return exact(example, pred) if engine.calls < 24 else answer
 
     job = start(fleet, lm, optimizer, metric=metric)
     result = job.result()
     assert result.state is job.state is JobState.FAILED
     assert "metric 'metric' returned" in result.stop_reason
     assert result.best_score == pytest.approx(best_on_val(fleet))
-    assert engine.calls < 60, "nothing is searched on with scores that mean nothing"
+    assert engine.calls < 44, "nothing is searched on with scores that mean nothing"
 
 
 def test_a_metric_that_fails_in_the_final_test_is_not_called_finished(fleet: Fleet) -> None:
     lm, _ = counted_lm()
-    sealed = {e.text for e in Data().test}
+    sealed = {e.text for e in FEW.test}
 
     def metric(example: Any, pred: Any, trace: Any = None) -> Any:
         return None if example.text in sealed else exact(example, pred)
@@ -205,7 +208,7 @@ def test_a_metric_that_fails_in_the_final_test_is_not_called_finished(fleet: Fle
 
 def test_a_metric_that_raises_now_and_then_is_told_of(fleet: Fleet) -> None:
     lm, _ = counted_lm()
-    bad = Data().val[0].text
+    bad = FEW.val[0].text
 
     def metric(example: Any, pred: Any, trace: Any = None) -> Any:
         if example.text == bad and pred.get("reasoning", None) is None and trace is None and _on_run():
@@ -229,7 +232,7 @@ def _on_run() -> bool:
 @pytest.mark.parametrize("optimizer", sorted(set(SMALL) - {"labeled_fewshot"}))
 def test_a_dead_model_ends_the_run(fleet: Fleet, optimizer: str) -> None:
     def dies(n: int) -> None:
-        if n > 30:
+        if n > 18:
             raise ConnectionError("no route to the model")
 
     lm, engine = counted_lm(Counting(dies), num_retries=0)
@@ -239,7 +242,7 @@ def test_a_dead_model_ends_the_run(fleet: Fleet, optimizer: str) -> None:
     assert "failed" in result.stop_reason
     assert "no route to the model" in result.stop_reason
     assert result.best_score == pytest.approx(best_on_val(fleet))
-    assert engine.calls <= 30 + 24 + 4
+    assert engine.calls <= 18 + 24 + 4
     assert fleet.sql("select count(*) as n from lm_calls where error is not null").n[0] > 0
 
 
@@ -350,7 +353,7 @@ def test_time_on_the_clock_is_counted_from_the_start(fleet: Fleet) -> None:
 @pytest.mark.parametrize(("threads", "calls"), [(8, 70), (8, 55), (1, 49), (4, 43)])
 def test_no_test_is_bought_and_thrown_away(fleet: Fleet, threads: int, calls: int) -> None:
     lm, _ = counted_lm(Counting(latency_s=0.002))
-    result = start(fleet, lm, "bootstrap_fewshot", max_calls=calls, num_threads=threads).result()
+    result = start(fleet, lm, "bootstrap_fewshot", max_calls=calls, num_threads=threads, **Data().splits()).result()
     events = fleet.sql("select seq, kind, payload->>'text' as said from events where kind in ('lm_call', 'phase')")
     opened = events[events.said.fillna("").str.contains("sealed test")].seq.max()
     bought = int(((events.kind == "lm_call") & (events.seq > opened)).sum())
@@ -362,8 +365,7 @@ def test_no_test_is_bought_and_thrown_away(fleet: Fleet, threads: int, calls: in
 
 def test_a_limit_that_leaves_no_test_is_the_reason(fleet: Fleet) -> None:
     lm, _ = counted_lm()
-    rows = Data().splits()
-    result = start(fleet, lm, "labeled_fewshot", max_calls=25, num_threads=1, **rows).result()
+    result = start(fleet, lm, "labeled_fewshot", max_calls=25, num_threads=1, **Data().splits()).result()
     assert result.verdict is None
     assert (result.stop_kind, result.stop_reason) == ("budget", "budget: 25 calls, before the test")
     assert "the optimizer finished" not in result.summary

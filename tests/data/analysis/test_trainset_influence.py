@@ -82,7 +82,7 @@ def test_demos_are_known_by_their_content() -> None:
 def test_runs_of_the_home_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trainsets, "embedder", lambda self, progress=None: WordVectors())
     fleet = Fleet(tmp_path / "home")
-    rows, _ = flipped(made_up(120), 0.2)
+    rows, _ = flipped(made_up(60), 0.2)
 
     def metric(example: Any, pred: Any, trace: Any = None) -> bool:
         return bool(example.topic == pred.topic)
