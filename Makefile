@@ -76,16 +76,16 @@ lint: $(TEST_READY)
 types: $(TEST_READY)
 	$(BIN)/mypy
 
-# Three on two cores: now and then they wait for a disk, another process, a kernel; each imports all for itself.
+# Four on two cores: now and then they wait for a disk, another process, a kernel.
 unit: $(COMPILED)
-	$(BIN)/python -m pytest -p no:nbmake -n 3 --dist worksteal -m "not browser" tests
+	$(BIN)/python -m pytest -p no:nbmake -n 4 --dist worksteal -m "not browser" tests
 
-# In a process of their own, for Playwright keeps an event loop running on the thread of the tests, and one JupyterLab.
+# In processes of their own: Playwright keeps an event loop running on the thread of the tests.
 browser: $(TEST_READY)
-	$(BIN)/python -m pytest -p no:nbmake -p no:xdist -m browser tests/notebooks
+	$(BIN)/python -m pytest -p no:nbmake -n 2 --dist loadfile -m browser tests/notebooks
 
 notebooks: $(TEST_READY)
-	DSPY_CACHEDIR="$$(mktemp -d)" $(BIN)/python -m pytest -p no:xdist --nbmake --nbmake-timeout=900 notebooks
+	DSPY_CACHEDIR="$$(mktemp -d)" $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=900 notebooks
 
 lab: $(TEST_READY)
 	$(BIN)/jupyter lab notebooks

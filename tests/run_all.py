@@ -1,4 +1,4 @@
-"""Runs all parts of the suite, some at a time, goes on after one that fails, and sums up at the end.
+"""Runs all parts of the suite, two at a time, goes on after one that fails, and sums up at the end.
 
 The parts are targets of the Makefile, which calls this as ``make test``.  What a part prints is shown whole
 when it is done.
@@ -15,14 +15,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from queue import SimpleQueue
 from typing import NamedTuple
 
-# Those of the second row begin when the types are checked: by then what all import is compiled.
-FIRST, LATER = ("lint", "unit", "types"), ("browser", "notebooks")
-PARTS = FIRST + LATER
+# The tests of the package keep one place busy to the end, the others share the second.
+PARTS = ("lint", "unit", "types", "browser", "notebooks")
 _MEMORY = 6 * 2**30  # bytes that must be free
 APT = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-dejavu-core"]
 
@@ -50,10 +48,8 @@ def temporary() -> Path:
 def run(name: str, folder: Path) -> Part:
     started = time.monotonic()
     print(f"{name}: started", flush=True)
-    # The tests of the package fill what the others leave: these do one thing after the other, and would end last.
-    after = ["nice", "-n", "5"] if name == "unit" and shutil.which("nice") else []
     ran = subprocess.run(
-        [*after, os.environ.get("MAKE", "make"), "--no-print-directory", name],
+        [os.environ.get("MAKE", "make"), "--no-print-directory", name],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         env={**os.environ, "TMPDIR": str(folder)},
     )  # fmt: skip
@@ -86,18 +82,13 @@ def skipped(output: str) -> Counter[str]:
 
 def main() -> int:
     missing, folder = chromium(), temporary()
-    ended: list[Part] = []
-    done: SimpleQueue[Future[Part]] = SimpleQueue()
+    ended = []
     try:
-        with ThreadPoolExecutor(len(PARTS)) as places:
-            for name in FIRST:
-                places.submit(run, name, folder).add_done_callback(done.put)
-            while len(ended) < len(PARTS):
-                part = done.get().result()
+        with ThreadPoolExecutor(2) as places:
+            for future in as_completed([places.submit(run, name, folder) for name in PARTS]):
+                part = future.result()
                 ended.append(part)
                 print(f"\n=== {part.name} ===\n{part.output}", flush=True)
-                for name in LATER if part.name == "types" else ():
-                    places.submit(run, name, folder).add_done_callback(done.put)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print("=== all parts ===")
