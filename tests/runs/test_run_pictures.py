@@ -12,7 +12,7 @@ from made_up import SMALL, Counting, Data, counted_lm, program, told
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.events import JobCreated, JobState, LMCall, Phase, StateChanged, Trial
+from skillfleet_nb.events import JobCreated, JobState, LMCall, Phase, StateChanged, ToolCalled, Trial
 from skillfleet_nb.runs.jobs.curve import Curve
 from skillfleet_nb.runs.jobs.picture import Feed, changes, picture
 from skillfleet_nb.runs.jobs.progress import Progress
@@ -140,3 +140,12 @@ def test_views_share_one_follower_and_a_broken_one_harms_no_other(fleet: Fleet) 
 def fleet_picture(fleet: Fleet, job_id: str) -> Any:
     progress = Progress(fleet.home, job_id)
     return lambda last: picture(progress.update(), last)
+
+
+def test_the_tools_called_most_are_named_with_what_failed(fleet: Fleet) -> None:
+    calls = [("look", None), ("look", None), ("look", "TimeoutError"), *[(f"tool_{n}", None) for n in range(5)]]
+    with Journal(fleet.home, "agent") as journal:
+        journal.append_many([ToolCalled(tool=tool, latency_s=0.1, error=error) for tool, error in calls])
+        shown = picture(Progress(fleet.home, "agent").update())
+    (tools,) = [used["text"] for used in shown["used"] if used["what"] == "tools"]
+    assert tools == "look 3 (1 failed), tool_0 1, tool_1 1, tool_2 1 and 2 more"
