@@ -37,6 +37,7 @@ _SPEAKS: Final = (
 _TRIGGER: Final = re.compile(
     r"\buse (?:it |this |this skill )?(?:when|whenever|if|before|after|while)\b[^.!?\n]*[.!?]?", re.IGNORECASE
 )
+_DESCRIBED: Final = re.compile(r"^description:(.*)$", re.MULTILINE)
 _ALIKE: Final = 0.6  # of a heading's words, in what is taken for it
 _MOST_BLOCKS: Final = 2
 _MOST_FENCES: Final = 3
@@ -93,14 +94,15 @@ def outlined(headings: Sequence[str], sources: Sources) -> list[str]:
 def composer(field: Field, inputs: Iterable[str]) -> Callable[[Sources], str] | None:
     """Return what writes `field` as a part of a document, or None where it is none.
 
-    A field beside a `heading` is a section; one beside a `body` and `findings` is that body revised; one whose
+    A field beside a `heading` is a section; one beside a `body` and `findings` is that body revised, or, as it is
+    called, the description of the plan; one whose
     description speaks of sections is a document with those of another input.
     """
     names = set(inputs)
     if "heading" in names:
         return lambda sources: section(sources.get("heading", ""), _material(sources, "heading"), _trigger(sources))
     if {"body", "findings"} <= names:
-        return _revised
+        return _described if field.name == "description" else _revised
     if "section" in field.desc and "template" in names:
         return _on_a_pattern
     return None
@@ -189,6 +191,14 @@ def _revised(sources: Sources) -> str:
     material, trigger = _material(sources, "body", "findings"), _trigger(sources)
     added = _joined((head, section(head, material, trigger)) for head in asked)
     return "\n\n".join(filter(None, [body, added]))
+
+
+def _described(sources: Sources) -> str:
+    """Give the description of the plan, with what the task says of when it is used where it says nothing of that."""
+    planned = _DESCRIBED.search(sources.get("plan", ""))
+    said = planned[1].strip() if planned else ""
+    when = "" if _TRIGGER.search(said) else next((m[0].strip() for m in _TRIGGER.finditer(sources.get("task", ""))), "")
+    return " ".join(filter(None, [said, when]))
 
 
 def _joined(parts: Iterable[tuple[str, str]]) -> str:

@@ -80,13 +80,13 @@ class SkillWork(Skills):
         kept = self._proposal(skill)
         if apply and kept is not None and kept.before == skill.source.text:
             return kept.applied()
-        about = f"name: {skill.name}\ndescription: {skill.description}"
         revising = made("skill_validation", None, {}, self._store.home).revise
         with _metered(self._store.home, revising, lm, Limits(usd=budget_usd, calls=max_calls)) as (reviser, bought):
 
-            def revise(body: str, findings: Sequence[str]) -> str:
+            def revise(description: str, body: str, findings: Sequence[str]) -> tuple[str, str]:
+                about = f"name: {skill.name}\ndescription: {description}"
                 said = reviser(body=body, task=skill.description, plan=about, findings=list(findings))
-                return str(said.revised or "")
+                return str(said.description or ""), str(said.revised or "")
 
             proposal = improved(skill, revise, revisions).model_copy(update=bought())
         self._keep(proposal)

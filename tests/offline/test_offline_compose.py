@@ -50,6 +50,14 @@ def test_a_revision_keeps_the_body_and_adds_what_the_findings_name_and_the_task_
     assert said == "## Overview\n\nKeys.\n\n## When to Use\n\n- Use when a key may have leaked."
 
 
+@pytest.mark.parametrize("plan", ["Rotates keys.", "Rotates keys. Use when they are old."])
+def test_a_description_revised_is_the_planned_one_and_says_when_as_the_task_does(plan: str) -> None:
+    revise = dspy.Predict("body, task, plan, findings -> description, revised")
+    with dspy.context(lm=offline_lm(cache=False)):
+        said = revise(body="## Keys", task=TASK, plan=f"name: keys\ndescription: {plan}", findings="none").description
+    assert said == (plan if "when" in plan else f"{plan} Use when a key may have leaked.")
+
+
 def test_a_list_is_what_its_description_offers_and_empty_where_it_may_be() -> None:
     fields = {
         "task": (str, dspy.InputField()),

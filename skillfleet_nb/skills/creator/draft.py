@@ -44,6 +44,7 @@ _LEAST_WORDS: Final = 3  # of a section that says something
 _LEAST_COVERED: Final = 0.5  # of the task's words, in a draft that is about it
 _STEM: Final = 5  # letters by which two forms of a word are one
 _SHOWN: Final = 6
+_KEPT: Final = 0.8  # of a description's words, in one that takes its place
 _MOST_ADVICE: Final = 5  # a model follows a short list
 _FEWEST: Final = 3  # words by which a task can be told from another
 
@@ -83,6 +84,10 @@ class SkillPlan(BaseModel):
             keywords=tuple(dict.fromkeys(word for word in words if word)), notes=tuple(notes),
         )  # fmt: skip
 
+    def described(self, description: object) -> SkillPlan:
+        """Return the plan with another description, or as it is: see :func:`mended`."""
+        return self.model_copy(update={"description": mended(self.description, description)})
+
     def text(self) -> str:
         """Return it as a few lines, as a model and a person read it."""
         parts = {
@@ -90,6 +95,21 @@ class SkillPlan(BaseModel):
             "style": self.style, "keywords": ", ".join(self.keywords),
         }  # fmt: skip
         return "\n".join(f"{word}: {said}" for word, said in parts.items() if said)
+
+
+def mended(description: str, by: object) -> str:
+    """Return what a model made of a description; the description itself where that says less, or something else.
+
+    Examples
+    --------
+    >>> mended("Rotates API keys.", "Rotates API keys. Use when a key leaked.")
+    'Rotates API keys. Use when a key leaked.'
+    >>> mended("Rotates API keys.", "Use when bread is baked.")
+    'Rotates API keys.'
+    """
+    new, said = shortened(_plain(by), _LONGEST_DESCRIPTION), terms(description)
+    kept = len(said.keys() & terms(new).keys()) >= _KEPT * len(said)
+    return new if new and kept and new != _plain(description) else description
 
 
 class Part(NamedTuple):

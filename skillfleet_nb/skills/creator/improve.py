@@ -1,6 +1,7 @@
-"""Improving a skill that is there: its body rewritten towards what validation found, shown before it is written.
+"""Improving a skill that is there: rewritten towards what validation found, shown before it is written.
 
-The front matter and all other files stay byte for byte.  A rewrite is kept only where it has fewer errors, or no more
+The body is rewritten, and the description where a better one keeps what it says; all else of the front matter and all
+other files stay byte for byte.  A rewrite is kept only where it has fewer errors, or no more
 and the better quality, and still speaks of what the skill says it is for.
 """
 
@@ -18,15 +19,15 @@ from skillfleet_nb.format import points, seen_from_here
 from skillfleet_nb.html import Readable, items, join, preformatted
 from skillfleet_nb.skills import _files
 from skillfleet_nb.skills._source import normalised
-from skillfleet_nb.skills.creator.draft import bare_body
+from skillfleet_nb.skills.creator.draft import bare_body, mended
 from skillfleet_nb.skills.creator.similar import terms
 from skillfleet_nb.skills.skill import Skill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    Revise = Callable[[str, Sequence[str]], str]
-    """From a body and what is to be done about it to the body rewritten."""
+    Revise = Callable[[str, str, Sequence[str]], tuple[str, str]]
+    """From a description, a body and what is to be done about them to both rewritten."""
 
 REVISIONS: Final = 2
 _ADVICE: Final = 5  # of quality: a model follows a short list
@@ -125,7 +126,7 @@ def improved(skill: Skill, revise: Revise, revisions: int = REVISIONS) -> Improv
     skill
         As it is on disk.
     revise
-        Rewrites a body by findings.
+        Rewrites a description and a body by findings.
     revisions
         How often at most.
 
@@ -143,7 +144,8 @@ def improved(skill: Skill, revise: Revise, revisions: int = REVISIONS) -> Improv
         todo = [*wrong, *last.score().improvements[:_ADVICE]]
         if not todo:
             break
-        last = _with_body(skill, revise(last.body, todo))
+        description, body = revise(last.description, last.body, todo)
+        last = _described(_with_body(skill, body), description)
         if last.source.text in seen:
             break
         seen.add(last.source.text)
@@ -212,6 +214,15 @@ def _is_about(new: Skill, old: Skill) -> bool:
     """Tell whether it still speaks of what the old one spoke of."""
     asked = terms(f"{old.name} {old.description}").keys() & terms(old.body).keys()
     return len(asked & terms(new.body).keys()) >= _KEPT * len(asked)
+
+
+def _described(skill: Skill, description: str) -> Skill:
+    """Return the skill with a description that says more; as it is where its front matter cannot be edited."""
+    new = mended(skill.description, description)
+    try:
+        return skill if new == skill.description else skill.with_fields(description=new)
+    except InputError:
+        return skill
 
 
 def _with_body(skill: Skill, text: Any) -> Skill:

@@ -189,11 +189,13 @@ class SkillValidation(dspy.Module):  # type: ignore[misc]
         self.style = _predict("ReviewStyle", "Find what in a skill is vague, wordy, or not its style.", **fields)
         self.revise = _predict(
             "ReviseSkill",
-            "Rewrite the body of an agent skill so that nothing of what was found is true any more.",
+            "Rewrite the body of an agent skill, and its description where that is wrong, so that nothing of what was "
+            "found is true any more.",
             body=(str, dspy.InputField(desc="Markdown, sections under '## Heading'")),
             task=_TASK,
             plan=_PLAN,
             findings=(list[str], dspy.InputField(desc="what is wrong with it, the gravest first, then what it lacks")),
+            description=(str, dspy.OutputField(desc="as planned where nothing is wrong with it, else mended")),
             revised=(str, dspy.OutputField(desc="the whole body in Markdown")),
         )
 

@@ -176,7 +176,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
             skill_md=best.draft.files["SKILL.md"],
             files=dict(best.draft.files),
             name=plan.name,
-            description=plan.description,
+            description=best.draft.plan.description,
             taxonomy_path=plan.taxonomy_path,
             skill_style=plan.style,
             keywords=list(plan.keywords),
@@ -292,7 +292,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         tried, is_shown = [self._judged(draft, task, checks, similar)], True
         self._show_draft(tried, tried[0])
         while not fast and len(tried) <= self.rules.revisions and not tried[-1].is_enough(self.rules.enough):
-            revised = self._revised(tried[-1], task, plan, tried[-1].findings, len(tried))
+            revised = self._revised(tried[-1], task, tried[-1].findings, len(tried))
             if revised == tried[-1].draft:  # a model that changes nothing when told what is wrong will not next time
                 is_shown = False
                 break
@@ -309,7 +309,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
             said = self._asked("draft", "Is this the skill?", shown, turn)
             if not said:
                 break
-            revised = self._revised(best, task, plan, [said], len(tried))  # a person's word first
+            revised = self._revised(best, task, [said], len(tried))  # a person's word first
             best = self._judged(revised, task, checks, similar)
             tried.append(best)
             self._show_draft(tried, best)
@@ -321,13 +321,14 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         findings = [*self.validation.checked(draft, task, checks), *copied(draft.skill, others, self.embed)]
         return judged(draft, task, findings, self.embed)
 
-    def _revised(self, last: Judged, task: str, plan: SkillPlan, findings: Sequence[str], n: int) -> Draft:
+    def _revised(self, last: Judged, task: str, findings: Sequence[str], n: int) -> Draft:
         """Have a draft rewritten, of which there are `n` by now."""
         todo = [*findings, *last.further] or ["Say more exactly what to do."]
         heard = partial(self._show_revising, n + 1) if self.tell is not None else None
+        plan = last.draft.plan
         asked = {"body": last.draft.body, "task": task, "plan": plan.text(), "findings": todo}
         answer = streamed(self.validation.revise, "revised", heard, **asked)
-        return Draft.of_body(plan, answer.revised or "")
+        return Draft.of_body(plan.described(answer.description), answer.revised or "")
 
     def _show_section(self, part: Part, n: int, of: int) -> None:
         self._show("section", {"written": f"{n} of {of} sections"}, f"## {part.heading}\n\n{part.content}".strip())

@@ -49,6 +49,18 @@ def test_a_better_body_is_shown_and_written_only_when_asked_without_another_call
     assert (folder / "SKILL.md").read_bytes().decode() == shown.after
 
 
+def test_a_description_is_mended_where_it_stands_and_keeps_what_it_says(folder: Path) -> None:
+    short = KEYS.partition(".")[0]
+    before = TEXT.replace(f"description: {KEYS}", f"description: {short} # of ours")
+    (folder / "SKILL.md").write_bytes(before.encode())
+    shown = Fleet().skills.improve(folder, lm=writer(description=KEYS))
+    front = before.partition("---\r\n# Keys")[0].replace(short, KEYS)
+    assert shown.after.startswith(front)
+    other = Fleet().skills.improve(folder, lm=writer(description="Use when bread is to be baked."))
+    assert other.changed
+    assert other.after.startswith(before.partition("---\r\n# Keys")[0])
+
+
 @pytest.mark.parametrize("answer", ["", "## Overview\n\nBake bread slowly at home.\n\n## When to Use\n\n- On Sundays."])
 def test_nothing_worse_and_nothing_on_another_topic_is_proposed(folder: Path, answer: str) -> None:
     shown = Fleet().skills.improve(folder, lm=writer(revised=answer), apply=True)

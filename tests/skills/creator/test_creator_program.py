@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+SHORT = KEYS.partition(" Use")[0]
+
+
 def _created(lm: dspy.LM, task: str = KEYS, **config: Any) -> Any:
     with dspy.context(lm=lm):
         return skill_creator(**config)(task=task)
@@ -58,6 +61,15 @@ def test_the_expert_way_asks_for_further_checks_and_revises_by_them() -> None:
     assert (made.path, made.drafts, made.findings) == ("expert", 2, [])
     assert told in made.skill_md
     assert "It never says who." in next(prompt for name, prompt in lm.engine.asked if name == "revised")
+
+
+@pytest.mark.parametrize(("answer", "stands"), [(KEYS, KEYS), ("", SHORT), ("Use when bread is to be baked.", SHORT)])
+def test_a_description_without_its_trigger_is_revised_and_keeps_what_it_says(answer: str, stands: str) -> None:
+    lm = writer(description=lambda prompt: answer if "[[ ## findings ## ]]" in prompt else SHORT)
+    made = _created(lm, rules=PhaseRules(enough=1.0))
+    assert (made.description, made.skill.description) == (stands, stands)
+    asked = [prompt for name, prompt in lm.engine.asked if name == "revised"]
+    assert "End the description with its trigger" in asked[0]
 
 
 def test_nonsense_scores_low_and_is_told() -> None:
