@@ -76,9 +76,9 @@ lint: $(TEST_READY)
 types: $(TEST_READY)
 	$(BIN)/mypy
 
-# Four on two cores: now and then they wait for a disk, another process, a kernel.
+# Three on two cores: now and then they wait for a disk, another process, a kernel.
 unit: $(COMPILED)
-	$(BIN)/python -m pytest -p no:nbmake -n 4 --dist worksteal -m "not browser" tests
+	$(BIN)/python -m pytest -p no:nbmake -n 3 --dist worksteal -m "not browser" tests
 
 # In processes of their own: Playwright keeps an event loop running on the thread of the tests.
 browser: $(TEST_READY)
