@@ -127,7 +127,7 @@ def test_two_processes_that_start_it_at_once_share_one_which_ends_with_the_last(
     assert engine.is_running()
     users[1].send_signal(signal.SIGKILL)
     users[1].communicate()
-    engine.wait(60)
+    engine.wait(300)
     assert not engine.is_running()
     assert not list(tmp_path.rglob("address.json"))  # nobody finds what is gone
 

@@ -185,7 +185,7 @@ def test_at_a_terminal_it_is_asked_there(folder: Path) -> None:
                 os.write(ours, says[sent][1])
                 sent += 1
         os.close(ours)
-        assert asking.wait(60) == 0, seen.decode("utf-8", "replace")
+        assert asking.wait(300) == 0, seen.decode("utf-8", "replace")
     assert sent == 2
     home = next(folder.rglob("journal")).parent
     assert Fleet(home).sql("select choice, text from reviews").values.tolist() == [["proceed", "yes"]]

@@ -92,8 +92,8 @@ def address(home: Home, running: Journal) -> Iterator[str]:
     yield found[0]
     below = psutil.Process(server.pid).children(recursive=True)
     server.send_signal(signal.SIGTERM)  # an interrupt, which a terminal sends to all of them, does no less
-    assert server.wait(60) == 0
-    assert psutil.wait_procs(below, 30)[1] == []
+    assert server.wait(300) == 0
+    assert psutil.wait_procs(below, 300)[1] == []
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(found[0], timeout=5)  # noqa: S310  a local server
 

@@ -132,7 +132,7 @@ def test_views_share_one_follower_and_a_broken_one_harms_no_other(fleet: Fleet) 
         for one in (broken, view, view):
             feed.subscribe(one)
         journal.append(StateChanged(state=JobState.COMPLETED))
-        assert over.wait(60)
+        assert over.wait(300)
     assert len(threads) == 1
     assert [shown["finished"] for shown in seen][-1]
 

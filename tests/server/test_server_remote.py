@@ -191,7 +191,7 @@ def test_a_job_goes_on_and_is_followed_on_when_the_server_is_killed(tmp_path: Pa
                 heard.acquire()
             assert not job.wait(0)
             journal.append(StateChanged(state=JobState.COMPLETED))
-            assert job.wait(60)
+            assert job.wait(300)
         finally:
             second.kill()
             second.wait()

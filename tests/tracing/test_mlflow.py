@@ -197,7 +197,7 @@ def test_a_running_job_is_followed_and_ends_as_one_exported_at_once(
     def slow(example: Any, prediction: Any, trace: Any = None) -> bool:
         if next(scored) == 14:  # the given program has been scored, and a candidate
             waits.set()
-            goes_on.wait(60)
+            goes_on.wait(300)
         return is_right(example, prediction)
 
     job = live.optimize(
@@ -205,7 +205,7 @@ def test_a_running_job_is_followed_and_ends_as_one_exported_at_once(
         params={"num_candidate_programs": 1}, lm=sf.offline_lm(),
     )  # fmt: skip
     try:
-        assert waits.wait(60)
+        assert waits.wait(300)
         half = live.export_mlflow(job, mlflow_uri, experiment="followed")
         assert client.get_run(half).info.status == "RUNNING"
         assert facts(client, half)["spans"]

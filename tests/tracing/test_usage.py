@@ -186,6 +186,6 @@ def test_the_live_view_sends_what_is_new_once_the_page_has_drawn(fleet: Fleet) -
     drew = threading.Event()
     view.box.observe(lambda change: drew.set(), ["n"])
     view._heard(None, {"do": "drawn", "n": view.box.n}, None)
-    assert drew.wait(60), "while a page draws, the kernel looks again by itself"
+    assert drew.wait(300), "while a page draws, the kernel looks again by itself"
     view.close()
     assert "about 4: 2 recorded" in view._repr_html_()
