@@ -187,7 +187,8 @@ def _revised(sources: Sources) -> str:
     """Keep the body, and add the sections that the findings name and the sources fill."""
     body = sources.get("body", "").strip()
     there = {head.lower() for head in _SECTION.findall(body)}
-    asked = [head for head in _quoted(sources.get("findings", "")) if head.lower() not in there]
+    quoted = (head for head in _quoted(sources.get("findings", "")) if "…" not in head)  # a phrase, and no heading
+    asked = [head for head in quoted if head.lower() not in there]
     material, trigger = _material(sources, "body", "findings"), _trigger(sources)
     added = _joined((head, section(head, material, trigger)) for head in asked)
     return "\n\n".join(filter(None, [body, added]))

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _LONGEST_DESCRIPTION: Final = 1_024
 _LONGEST_NAME: Final = 48
 _WORDS_OF_A_NAME: Final = 4
-_IN_THE_HUB: Final = 3  # sections of a hub that stay on its page; the others become files
+_IN_THE_HUB: Final = 3  # sections of a hub that stay on its page whatever their length
+_OF_A_FILE: Final = 60  # words of a section from which it becomes a file of a hub: fewer are read sooner where they are
 _LEVEL: Final = 2
 _FENCED = re.compile(r"\A\s*```(?:markdown|md)?[ \t]*\n(.*)\n```\s*\Z", re.DOTALL)
 _FRONT = re.compile(r"\A\s*---\s*\n.*?\n---\s*\n", re.DOTALL)
@@ -190,7 +191,8 @@ class Draft:
     def files(self) -> dict[str, str]:
         """Its files by path within the skill: ``SKILL.md``, and of a hub what it leads to."""
         hub = self.plan.style == "navigation_hub"
-        on_page, beside = (self.parts[:_IN_THE_HUB], self.parts[_IN_THE_HUB:]) if hub else (self.parts, ())
+        beside = [part for part in self.parts[_IN_THE_HUB:] if hub and len(part.content.split()) >= _OF_A_FILE]
+        on_page = [part for part in self.parts if part not in beside]
         names: dict[str, Part] = {}
         for part in beside:
             name = slug(part.heading) or "part"

@@ -62,11 +62,13 @@ def test_front_matter_is_conformant_whatever_a_model_says(tmp_path: Path, name: 
     assert folder.parent == tmp_path
 
 
-def test_a_hub_leads_to_files_that_are_there(tmp_path: Path) -> None:
-    draft = Draft.of_body(_plan(style="navigation_hub"), BODY)
-    assert sorted(draft.files) == [
-        "SKILL.md", "references/common-mistakes.md", "references/red-flags.md", "references/rotation-steps.md",
-    ]  # fmt: skip
+def test_a_hub_leads_to_files_that_are_there_and_keeps_what_is_short(tmp_path: Path) -> None:
+    long = "\n".join(f"{n}. Deploy the second key to caller {n}, and watch the log for an hour." for n in range(1, 9))
+    more = f"## Callers\n\n{long}\n\n## Logs\n\n{long.replace('caller', 'region')}"
+    draft = Draft.of_body(_plan(style="navigation_hub"), f"{BODY}\n\n{more}")
+    assert sorted(draft.files) == ["SKILL.md", "references/callers.md", "references/logs.md"]
+    kept = [part.heading for part in draft.parts if f"## {part.heading}\n" in draft.files["SKILL.md"]]
+    assert kept == HEADINGS
     skill = Skill.load(write_skill(draft.files, tmp_path).folder)
     assert [f.code for f in skill.validate("v2").errors] == []
 
