@@ -118,12 +118,16 @@ def score_scale(scores: list[float]) -> tuple[float, float, float]:
     --------
     >>> score_scale([62.5, 87.5]), score_scale([50.0]), score_scale([])
     ((60.0, 90.0, 10.0), (46.0, 54.0, 2.0), (0.0, 100.0, 50.0))
+    >>> score_scale([0.0]), score_scale([99.0, 100.0])
+    ((0.0, 6.0, 2.0), (94.0, 100.0, 2.0))
     """
     if not scores:
         return 0.0, 100.0, 50.0
     low, high = min(scores), max(scores)
     if (room := _LEAST - (high - low)) > 0:
-        low, high = max(0.0, low - room / 2), min(100.0, high + room / 2)
+        low, high = low - room / 2, high + room / 2
+        shift = max(0.0, -low) - max(0.0, high - 100)
+        low, high = low + shift, high + shift
     rough = (high - low) / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough)
