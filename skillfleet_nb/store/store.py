@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError, unknown
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from skillfleet_nb.store.home import Home
 
+    T = TypeVar("T")
     _Params = Sequence[object] | Mapping[str, object] | None
 
 _QUIET_S = 2.0  # what takes longer shows its progress
@@ -94,6 +95,10 @@ class Store:
             If the home cannot be used.
         """
         return self._access.frame(lambda con: _frame(con, query, params), query, params)
+
+    def as_is(self, run: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """Run something on the database as it is, without what is not folded yet; raises `HomeError` as `frame`."""
+        return self._access.read_as_is(run)
 
     def columns(self, relation: str) -> list[str]:
         """Name the columns of a public relation; raises `NotFoundError` if there is none of that name."""
@@ -211,7 +216,7 @@ class Store:
             what = f"{len(report.compacted)} compacted, {len(report.hashed)} hashed, {len(report.dropped)} deleted"
             gone = f"; {doomed.in_words}" if doomed else ""
             Trail(self.home).record("home.compact", ", ".join(report.dropped or report.compacted), what + gone)
-        if not dry_run and self._access.read_as_is(lambda con: keeps_what_went(con, self.home, settings)):
+        if not dry_run and self.as_is(lambda con: keeps_what_went(con, self.home, settings)):
             self.rebuild()
         return replace(report, expired=doomed, seconds=time.perf_counter() - started)
 
@@ -375,7 +380,7 @@ class Store:
 
     def status(self) -> StoreStatus:
         """Tell the state of the query side without changing it; raises `HomeError` as `frame` does."""
-        return self._access.read_as_is(lambda con: status_of(con, self.home, self._migrations, self._access.dead(con)))
+        return self.as_is(lambda con: status_of(con, self.home, self._migrations, self._access.dead(con)))
 
 
 def _frame(con: duckdb.DuckDBPyConnection, query: str, params: _Params, rows: int | None = None) -> pd.DataFrame:

@@ -12,6 +12,8 @@ from skillfleet_nb import Fleet
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from skillfleet_nb import Job
+
 
 def _given() -> dict[str, Any]:
     lm, _ = counted_lm()
@@ -41,3 +43,20 @@ def test_jobs_that_start_together_do_not_share_a_name(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(3) as pool:
         assert sorted(pool.map(start, range(3))) == ["race", "race-2", "race-3"]
+
+
+def test_whoever_starts_a_job_waits_for_no_fold_and_the_name_is_free_all_the_same(tmp_path: Path) -> None:
+    fleet, given = Fleet(tmp_path / "home"), _given()
+
+    def named(name: str) -> Job:
+        job = fleet.optimize(program(), **given, name=name)
+        job.result(timeout=120)
+        return job
+
+    jobs = [named("intents"), named("intents")]
+    assert not fleet.home.database.exists()
+    assert fleet.jobs().name.tolist() == ["intents-2", "intents"]
+    jobs.append(named("intents"))
+    assert [job.name for job in jobs] == ["intents", "intents-2", "intents-3"]
+    fleet.curation.rename("intents-2", "other")
+    assert [named("other").name, named("intents-2").name] == ["other-2", "intents-2"]

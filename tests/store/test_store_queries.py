@@ -74,6 +74,7 @@ OTHERS: dict[str, tuple[Callable[[Store], object], object]] = {
         "FROM example_history WHERE example_id IN ('a') ORDER BY example_id, run",
     ),
     "committed_usd": (lambda s: queries.committed_usd(s, "ann"), 0.0),
+    "taken_names": (queries.taken_names, set()),
     "spent_usd": (lambda s: queries.spent_usd(s, datetime(2020, 1, 1, tzinfo=UTC)), 0.0),
     "ratings": (queries.ratings, {}),
     "grades": (lambda s: queries.grades(s, "none"), {}),

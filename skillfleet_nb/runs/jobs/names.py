@@ -25,7 +25,7 @@ def free_name(store: Store, wanted: str | None) -> Iterator[str | None]:
     store.home.ensure()
     try:
         with locked(store.home.root / "names.lock", wait_s=_WAIT_S):
-            yield free(wanted.strip(), set(queries.job_names(store).name))
+            yield free(wanted.strip(), queries.taken_names(store))
     except Busy:  # a name twice is better than no job
         yield wanted
 

@@ -29,6 +29,7 @@ from skillfleet_nb.store.queries._jobs import (
     open_questions,
     redactions,
     spent_usd,
+    taken_names,
 )
 from skillfleet_nb.store.queries._monitoring import (
     ab_scores,
@@ -123,6 +124,7 @@ __all__ = [
     "skill_paths",
     "spans",
     "spent_usd",
+    "taken_names",
     "tool_spans",
     "trial_spans",
     "trials",

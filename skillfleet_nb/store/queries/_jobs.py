@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.events import CURATION
+from skillfleet_nb.store.fold import scan, unfolded
 from skillfleet_nb.store.job_filter import condition
+from skillfleet_nb.store.segment_reader import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
+    import duckdb
     import pandas as pd
 
+    from skillfleet_nb.store.segments import Segment
     from skillfleet_nb.store.store import Store
+
+_NAMES = """
+    WITH renamed AS (SELECT job AS job_id, arg_max(name, seq) AS name FROM fleet.raw.curated GROUP BY job),
+        created AS (
+            SELECT job_id, arg_min(name, seq) AS name, arg_min(logged_at, seq) AS created_at
+            FROM fleet.raw.jobs GROUP BY job_id
+        )
+    SELECT job_id, coalesce(renamed.name, created.name) AS name
+    FROM created LEFT JOIN renamed USING (job_id) ORDER BY created_at DESC"""
+_MOST_READ = 50  # journals that are read for a name: to fold so many takes less time than to read them again and again
 
 
 def jobs(
@@ -79,16 +94,33 @@ def spent_usd(store: Store, since: datetime) -> float:
 
 def job_names(store: Store) -> pd.DataFrame:
     """`job_id` and `name` of every job, newest first."""
-    return store.frame(  # asked for all the time, and the relation `jobs` takes five times as long to plan
-        """
-        WITH renamed AS (SELECT job AS job_id, arg_max(name, seq) AS name FROM fleet.raw.curated GROUP BY job),
-            created AS (
-                SELECT job_id, arg_min(name, seq) AS name, arg_min(logged_at, seq) AS created_at
-                FROM fleet.raw.jobs GROUP BY job_id
-            )
-        SELECT job_id, coalesce(renamed.name, created.name) AS name
-        FROM created LEFT JOIN renamed USING (job_id) ORDER BY created_at DESC"""
-    )
+    return store.frame(_NAMES)  # asked for all the time, and the relation `jobs` takes five times as long to plan
+
+
+def taken_names(store: Store) -> set[str]:
+    """Names that jobs have, of jobs that are not folded yet too: whoever starts one waits for no fold of the others."""
+    import duckdb
+
+    listing = list(scan(store.home))
+    names, behind = dict[str, str](), {stream for stream, _ in listing}
+    try:
+        if store.home.database.exists():
+            names, behind = store.as_is(lambda con: _names_as_is(con, listing))
+    except duckdb.CatalogException:  # an older database
+        return set(job_names(store).name)
+    new = behind - names.keys()
+    if CURATION in behind or len(new) > _MOST_READ:
+        return set(job_names(store).name)
+    first = {stream: segment for stream, segment in reversed(listing) if stream in new}
+    events = (next((event for event, _, _ in read(segment) if event is not None), None) for segment in first.values())
+    return {*names.values(), *(str(e.fields["name"]) for e in events if e is not None and e.kind == "job_created")}
+
+
+def _names_as_is(
+    con: duckdb.DuckDBPyConnection, listing: Sequence[tuple[str, Segment]]
+) -> tuple[dict[str, str], set[str]]:
+    """Return the names of the jobs that are folded, and the streams that are not, or not to their end."""
+    return dict(con.execute(_NAMES).fetchall()), {stream for stream, _ in unfolded(con, listing)}
 
 
 def job_setups(store: Store, ids: Iterable[str]) -> pd.DataFrame:
