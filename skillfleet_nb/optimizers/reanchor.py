@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from skillfleet_nb.errors import InputError
+from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.optimizers.base import Optimizer, OptimizerParams, Preset, Proposals, Task, Tier
 from skillfleet_nb.optimizers.rehearsal import Calls, Rehearsal, Shape, State, rehearsed
+
+if TYPE_CHECKING:
+    from skillfleet_nb.optimizers.base import Program
 
 _TYPED, _KEPT = 0.5, 0.5  # outputs of DSPy's types of decisions, and fits that hold: how often is not known
 
@@ -76,3 +80,34 @@ class ReAnchor(Optimizer):
         # A run's models reach the program through dspy's settings on each thread, where the cache cannot be looked
         # for beforehand: `check` has done so.
         return DSPyReAnchor(metric=task.metric, num_threads=task.num_threads, require_cache=False)
+
+    @override
+    def compile(self, task: Task) -> Program:
+        import dspy
+
+        failures = _callback()()
+        try:
+            with dspy.context(callbacks=[*dspy.settings.callbacks, failures]):
+                return super().compile(task)
+        except Exception as exc:
+            if failures.last is None:
+                raise
+            raise LMError(
+                f"DSPy's ReAnchor ends at the first example without an answer that it can use: {failures.last} "
+                "Try a model that gives probabilities, or another optimizer"
+            ) from exc
+
+
+@cache
+def _callback() -> type:
+    """Make the callback that keeps what a program failed of: DSPy's executor tells that it did alone."""
+    from dspy.utils.callback import BaseCallback
+
+    class Failures(BaseCallback):  # type: ignore[misc]  # dspy is untyped
+        last: BaseException | None = None
+
+        def on_module_end(self, call_id: str, outputs: object, exception: BaseException | None = None) -> None:
+            del call_id, outputs
+            self.last = exception or self.last
+
+    return Failures

@@ -37,6 +37,8 @@ from bench_offline_lm import DATA, banking, label_metric
 from real_runs import FORECAST, forecast_rows, gain_rows, row
 
 from skillfleet_nb import Fleet, local_lm
+from skillfleet_nb.events import JobState
+from skillfleet_nb.format import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,8 +185,9 @@ def optimizer(name: str) -> list[Row]:
     lm.engine.close()
     before, after = (100 * (score or 0.0) for score in (result.test_baseline, result.test_score))
     unread = f"{100 * (result.failed_share or 0.0):.0f} % of its answers failed"
+    ended = "" if result.state is JobState.COMPLETED else f"; {result.state}: {shortened(result.stop_reason, 160)}"
     return [
-        row(f"six intents: {name}, {before:.0f} → {after:.0f} on sealed rows, {result.verdict}, {unread}",
+        row(f"six intents: {name}, {before:.0f} → {after:.0f} on sealed rows, {result.verdict}, {unread}{ended}",
             100 * (result.test_delta or 0.0), "points"),
         row(f"six intents: {name}, calls made with the budget of {SEARCH + 2 * TEST}", result.lm_calls, "calls",
             f"≤ {SEARCH + 2 * TEST}"),

@@ -102,6 +102,29 @@ def test_labels_that_are_chosen_too_rarely_get_a_weight(tmp_path: Path) -> None:
     assert estimate.tokens.low <= tokens <= estimate.tokens.high  # probabilities are asked for at greater length
 
 
+class Undecided(Biased):
+    """Finds no choice likely at all."""
+
+    def complete(self, request: Any) -> Any:
+        answer = super().complete(request)
+        text = re.sub(r"\d\.\d+", "0.0", answer.message.parts[0].text)
+        return replace(answer, message=dspy.lm15.Message.assistant([dspy.lm15.TextPart(text)]))
+
+
+def test_an_answer_without_probabilities_is_named_and_the_given_program_kept(tmp_path: Path) -> None:
+    state = (Literal["on time", "late"], dspy.OutputField(desc="whether it was late"))
+    chooses = dspy.Predict(dspy.Signature({"text": (str, dspy.InputField()), "state": state}, "Judge the train."))
+    rows = [dspy.Example(text=f"{n} came on time", state="on time").with_inputs("text") for n in range(20)]
+    lm, _ = counted_lm(Undecided())
+    job = Fleet(tmp_path).optimize(
+        chooses, train=rows, metric=lambda e, p, trace=None: e.state == p.state, optimizer="reanchor", lm=lm
+    )
+    result = job.result()
+    assert "reanchor failed: LMError: DSPy's ReAnchor ends at the first example without" in result.stop_reason
+    assert "Invalid Choice answer for 'state'" in result.stop_reason
+    assert result.best_score == 1.0
+
+
 @pytest.mark.parametrize(
     ("task", "said"),
     [
