@@ -94,9 +94,9 @@ def outlined(headings: Sequence[str], sources: Sources) -> list[str]:
 def composer(field: Field, inputs: Iterable[str]) -> Callable[[Sources], str] | None:
     """Return what writes `field` as a part of a document, or None where it is none.
 
-    A field beside a `heading` is a section; one beside a `body` and `findings` is that body revised, or, as it is
-    called, the description of the plan; one whose
-    description speaks of sections is a document with those of another input.
+    A field beside a `heading` is a section; one beside a `body` and `findings` is that body revised, or where it is
+    called so the description of the plan; one whose description speaks of sections is a document with those of another
+    input.
     """
     names = set(inputs)
     if "heading" in names:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from skillfleet_nb.errors import InputError, LMError
+from skillfleet_nb.format import one_line
 from skillfleet_nb.optimizers.base import Optimizer, OptimizerParams, Preset, Proposals, Task, Tier
 from skillfleet_nb.optimizers.rehearsal import Calls, Rehearsal, Shape, State, rehearsed
 
@@ -93,8 +94,8 @@ class ReAnchor(Optimizer):
             if failures.last is None:
                 raise
             raise LMError(
-                f"DSPy's ReAnchor ends at the first example without an answer that it can use: {failures.last} "
-                "Try a model that gives probabilities, or another optimizer"
+                "DSPy's ReAnchor ends at the first example without an answer that it can use: "
+                f"{one_line(str(failures.last)).rstrip('.')}; try a model that gives probabilities, or another optimizer"
             ) from exc
 
 

@@ -1,8 +1,8 @@
 """Improving a skill that is there: rewritten towards what validation found, shown before it is written.
 
 The body is rewritten, and the description where a better one keeps what it says; all else of the front matter and all
-other files stay byte for byte.  A rewrite is kept only where it has fewer errors, or no more
-and the better quality, and still speaks of what the skill says it is for.
+other files stay byte for byte.  A rewrite is kept only where it has fewer errors, or no more and the better quality,
+and still speaks of what the skill says it is for.
 """
 
 from __future__ import annotations
