@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _TYPED, _KEPT = 0.5, 0.5  # outputs of DSPy's types of decisions, and fits that hold: how often is not known
 
+_LONGEST = 300  # characters of what a program failed of
+
 
 class ReAnchorParams(OptimizerParams):
     """``dspy.experimental.ReAnchor`` has none: what it fits follows from the program's outputs."""
@@ -93,9 +95,10 @@ class ReAnchor(Optimizer):
         except Exception as exc:
             if failures.last is None:
                 raise
+            failure = one_line(str(failures.last), _LONGEST).rstrip(".")
             raise LMError(
-                "DSPy's ReAnchor ends at the first example without an answer that it can use: "
-                f"{one_line(str(failures.last)).rstrip('.')}; try a model that gives probabilities, or another optimizer"
+                f"DSPy's ReAnchor ends at the first example without an answer that it can use: {failure}; "
+                "try a model that gives probabilities, or another optimizer"
             ) from exc
 
 
