@@ -120,7 +120,7 @@ def through_skillfleet(name: str, lm: Any, home: Path) -> tuple[Any, float]:
     program, (train, val, test) = banking(SEED)
     job = Fleet(home).optimize(
         program, train=train, val=val, test=test, metric=label_metric, optimizer=name, params=PARAMS[name],
-        lm=lm, seed=SEED, num_threads=THREADS,
+        lm=lm, seed=SEED, num_threads=THREADS, race="off",
     )  # fmt: skip
     result = job.result()
     assert result.stop_reason == "the optimizer finished", result.stop_reason
