@@ -7,7 +7,10 @@
 2. While jobs run, workers are killed with ``kill -9``, one after the other.  All jobs must complete; bought twice are
    at most the calls that reached the model and are in no journal.
 
-Run: ``python tests/benchmarks/bench_cluster.py [--jobs 1000] [--kills 10] [--size 12] [--rounds 1]``.
+With a thousand jobs, DSPy alone was seen to stand still on its workers for ten minutes, which makes no measure: two
+hundred are asked for unless more are wanted.
+
+Run: ``python tests/benchmarks/bench_cluster.py [--jobs 200] [--kills 10] [--size 12] [--rounds 1]``.
 """
 
 # ruff: noqa: T201  a benchmark reports to the terminal
@@ -42,7 +45,7 @@ from skillfleet_nb.events import JobState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-JOBS, KILLS, KILLED_JOBS, SIZE, ROUNDS = 1000, 10, 24, 12, 1
+JOBS, KILLS, KILLED_JOBS, SIZE, ROUNDS = 200, 10, 24, 12, 1
 WORKERS, AT_ONCE, LATENCY_S = 2, 16, 0.2
 DEMOS = 8
 OPTIONS = {"optimizer": "labeled_fewshot", "params": {"k": DEMOS}, "num_threads": 2}
