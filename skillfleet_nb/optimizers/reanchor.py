@@ -13,7 +13,7 @@ from skillfleet_nb.optimizers.base import Optimizer, OptimizerParams, Preset, Pr
 from skillfleet_nb.optimizers.rehearsal import Calls, Rehearsal, Shape, State, rehearsed
 
 if TYPE_CHECKING:
-    from skillfleet_nb.optimizers.base import Program
+    from skillfleet_nb.typing import Program
 
 _TYPED, _KEPT = 0.5, 0.5  # outputs of DSPy's types of decisions, and fits that hold: how often is not known
 
