@@ -51,7 +51,7 @@ class UsageMonitor(Face):
 
     def __init__(self, usage: Usage) -> None:
         self.answer = usage
-        self._turn = threading.Lock()
+        self._turn, self._looking = threading.Lock(), threading.Lock()
         self._drawn, self._closed = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         window = next((w for w in WINDOWS if seconds(w) == usage.window_s), f"{usage.window_s:g}s")
@@ -71,11 +71,12 @@ class UsageMonitor(Face):
 
     def refresh(self) -> None:
         """Look again; on a page this happens by itself."""
-        before = self.answer
-        usage = before.again()
-        with self._turn:
-            if self.answer is before:  # nobody has asked for another time meanwhile
-                self._show(usage)
+        with self._looking:  # one after the other, or what was seen earlier would keep out what is seen now
+            before = self.answer
+            usage = before.again()
+            with self._turn:
+                if self.answer is before:  # nobody has asked for another time meanwhile
+                    self._show(usage)
 
     def pause(self) -> None:
         """Leave what is shown as it is."""

@@ -189,3 +189,31 @@ def test_the_live_view_sends_what_is_new_once_the_page_has_drawn(fleet: Fleet) -
     assert drew.wait(300), "while a page draws, the kernel looks again by itself"
     view.close()
     assert "about 4: 2 recorded" in view._repr_html_()
+
+
+def test_what_is_seen_later_is_shown_though_an_earlier_look_ends_meanwhile(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(fleet, {})
+    view = UsageMonitor(fleet.usage("triage"))
+    look, looked, goes_on = Usage.again, threading.Event(), threading.Event()
+
+    def again(usage: Usage, window: str | None = None) -> Usage:
+        seen = look(usage, window)
+        if threading.current_thread() is early:
+            looked.set()
+            goes_on.wait()
+        else:
+            early.join()
+        return seen
+
+    monkeypatch.setattr(Usage, "again", again)
+    early, late = threading.Thread(target=view.refresh), threading.Thread(target=view.refresh)
+    early.start()
+    looked.wait()
+    record(fleet, {"number": 7})
+    late.start()
+    goes_on.set()
+    late.join()
+    assert view.answer.predictions == 2
+    view.close()
