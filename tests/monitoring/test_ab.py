@@ -156,7 +156,9 @@ def test_a_ramp_goes_on_and_units_keep_what_they_had(fleet: Fleet, monkeypatch: 
     assert len(splits) > 1
     assert "scored units of B at 1%, no guardrail broken" in splits.why[1]
     timeline = timeline_data(fleet.ab_status("t"))
-    assert timeline[timeline.why != ""].share.tolist() == [1, 5, 25, 50][: len(splits)]
+    shares = timeline[timeline.why != ""].share.tolist()
+    assert shares == [1, 5, 25, 50][: len(shares)]
+    assert len(shares) >= len(splits)  # what was scored last may have moved it on
     assert fleet.ab_status("t").timeline().svg.startswith("<svg")
     elsewhere = routed(Fleet(fleet.home.root), "t")
     assert {unit: elsewhere.variant(unit) for unit in range(100)} == before
