@@ -159,8 +159,13 @@ class Execution:
             except HomeError as exc:
                 self.ledger.stop(StopKind.HOME, str(exc))
 
-    def run(self) -> RunResult:
+    def run(self, log_failure: Callable[[BaseException], None] = lambda _: None) -> RunResult:
         """Run to the end and return what it came to.
+
+        Parameters
+        ----------
+        log_failure
+            Takes what ended the run, without secrets, before it is told that it failed.
 
         Raises
         ------
@@ -175,6 +180,7 @@ class Execution:
                 result = self._phases()
         except BaseException as raised:
             exc = self._session.redactor.error(raised)
+            log_failure(exc)
             kind = exc.kind if isinstance(exc, RunStopped) else StopKind.ERROR
             state = JobState.CANCELLED if kind is StopKind.CANCELLED else JobState.FAILED
             reason, shown = (exc.reason, exc.reason) if isinstance(exc, RunStopped) else ("error", in_one_line(exc))

@@ -116,7 +116,26 @@ def run_kept(home: Home, journal: Journal, *, alone: bool, logged: bool = False)
             failed = StateChanged(state=JobState.FAILED, stop_kind=StopKind.ERROR, stop_reason="error", error=error)
             journal.append(failed, sync=True)
             return 1
+        if alone or logged:
+            return _run_logged(execution)
         execution.run()  # which tells how it ended itself
+    return 0
+
+
+def _run_logged(execution: Execution) -> int:
+    """Run, and log what ends it before the job tells that it failed, as above; return the exit status."""
+    is_logged = threading.Event()
+
+    def log(exc: BaseException) -> None:
+        _write_error("".join(traceback.format_exception(exc)))
+        is_logged.set()
+
+    try:
+        execution.run(log)
+    except BaseException:  # noqa: BLE001  as above
+        if not is_logged.is_set():
+            _log_error()
+        return 1
     return 0
 
 
@@ -129,7 +148,11 @@ def _logged(root: str, job_id: str, runs: str, setting: str, *held: str) -> int:
 
 
 def _log_error() -> None:
-    sys.stderr.write(Redactor().text(traceback.format_exc()))
+    _write_error(traceback.format_exc())
+
+
+def _write_error(trace: str) -> None:
+    sys.stderr.write(Redactor().text(trace))
 
 
 def _is_cancelled(home: Home, job_id: str, heard: int) -> bool:
