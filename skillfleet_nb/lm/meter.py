@@ -46,7 +46,8 @@ class Ledger:
         The budget of the whole job.
     on_call
         Called for every call, on its thread, with what makes its :class:`~skillfleet_nb.events.LMCall` events, one
-        for each completion.  They may be made later and on another thread, so that nobody waits for that.
+        for each completion, and whether a model was asked, not a cache alone.  The events may be made later and on
+        another thread, so that nobody waits for that.
     record_prompts
         Whether `on_call` gets the texts, or only their SHA-256.
     prices
@@ -81,7 +82,7 @@ class Ledger:
     def __init__(
         self,
         limits: Limits | None = None,
-        on_call: Callable[[Callable[[], Sequence[LMCall]]], None] | None = None,
+        on_call: Callable[[Callable[[], Sequence[LMCall]], bool], None] | None = None,
         *,
         record_prompts: bool = True,
         prices: Mapping[str, tuple[float, float]] | None = None,
@@ -320,7 +321,7 @@ class Ledger:
             # cut now: what waits to be written must not hold on to answers that fill the memory
             keep = in_part if self.record_prompts else digest
             answers = [keep(text_of(o)) for o in (call.entry or {}).get("outputs") or ()]
-            self._on_call(partial(self._events, call, outcome, model, keep(call.prompt), answers))
+            self._on_call(partial(self._events, call, outcome, model, keep(call.prompt), answers), not outcome.cached)
 
     def _events(self, call: Call, outcome: CallOutcome, model: str, prompt: str, answers: list[str]) -> list[LMCall]:
         """Make what is recorded of a call."""
@@ -359,7 +360,7 @@ class Ledger:
             if self.pacer is not None:
                 self.pacer.settle(call, outcome)
             try:
-                self._tell(call, outcome, model, role)  # first: what totals tell of has been recorded
+                self._tell(call, outcome, model, role)  # first: what totals tell was bought has been recorded
             finally:
                 with self.turn:
                     why = self._settle(call, outcome, model, failure)

@@ -118,7 +118,7 @@ class Session:
         policy = RetryPolicy.of(settings)
         self._drain_s = policy.grace_s + _DRAIN_S
         self.readings = Readings(
-            lambda unread: self._post(lambda: (unread,)), self._warn, quote=settings.record_prompts
+            lambda unread: self._post(lambda: (unread,), now=True), self._warn, quote=settings.record_prompts
         )
         self.ledger = Ledger(
             limits,
@@ -257,20 +257,23 @@ class Session:
     def _warn(self, text: str) -> None:
         self.emit(Warned(text=text))
 
-    def _record(self, make: Callable[[], Sequence[LMCall]]) -> None:
-        """Record a call; where that fails, end the session: an error would be swallowed, and it go on unrecorded."""
+    def _record(self, make: Callable[[], Sequence[LMCall]], is_bought: bool) -> None:  # noqa: FBT001  a callback's
+        """Record a call, at once if it was bought; what a cache answered, it will answer again.
+
+        Where that fails, the session ends: an error would be swallowed, and it go on unrecorded.
+        """
         if self._on_calls is not None:
             calls = make()
             self._on_calls(calls)
             make = partial(tuple, calls)
-        self._post(make)
+        self._post(make, now=is_bought)
         if self._look is not None:
             self._look()
 
     def _record_tool(self, step: ToolCalled) -> None:
         self._post(lambda: (step if self._keeps_texts else without_texts(step),), now=False)
 
-    def _post(self, make: Callable[[], Sequence[Payload]], *, now: bool = True) -> None:
+    def _post(self, make: Callable[[], Sequence[Payload]], *, now: bool) -> None:
         try:
             if self._journal is not None:
                 self._journal.post(make, now=now)

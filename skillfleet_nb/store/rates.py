@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MINUTE_S = 60.0
 _SLACK_S = 0.6
 _SET_BACK_S = 5.0  # clocks of machines that share a home differ by less
-_LOOK_S = 0.2  # how often a model without limits looks for the file: a stat before every call would be a twentieth of it
+_LOOK_S = 0.2  # how often a model without limits looks for the file: it would take a twentieth of every call
 _WAIT_S = 5.0  # for the lock, which is held for microseconds; a process that was halted with it halts no other
 _STATE = struct.Struct("<4d")
 

@@ -102,7 +102,7 @@ def test_a_call_under_way_is_finished_and_its_retry_waits() -> None:
     engine = Priced()
     engine.failing, engine.wait_for = 1, threading.Event()
     told: list[LMCall] = []
-    ledger = Ledger(on_call=lambda make: told.extend(make()), retry_policy=RetryPolicy(retry_delay_s=0.0))
+    ledger = Ledger(on_call=lambda make, _: told.extend(make()), retry_policy=RetryPolicy(retry_delay_s=0.0))
     lm = metered(ledger, engine, num_retries=2)
     working = threads(1, lambda _: lm("question"))
     assert engine.entered.wait(300)

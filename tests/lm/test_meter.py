@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def opened(limits: Limits | None = None, **options: Any) -> tuple[Gate, Ledger, list[LMCall]]:
     told: list[LMCall] = []
-    ledger = Ledger(limits, lambda make: told.extend(make()), **options)
+    ledger = Ledger(limits, lambda make, _: told.extend(make()), **options)
     return Gate(ledger), ledger, told
 
 
@@ -86,7 +86,7 @@ def test_an_answer_that_would_fill_the_memory_is_cut_for_the_record(*, record_pr
             return dataclasses.replace(super().complete(request), message=said)
 
     waiting: list[Any] = []
-    ledger = Ledger(None, waiting.append, record_prompts=record_prompts)
+    ledger = Ledger(None, lambda make, _: waiting.append(make), record_prompts=record_prompts)
     lm, _ = counted_lm(Endless(), cache=False)
     assert tapped(Gate(ledger), lm, "task")("how?") == [whole]
     assert len(pickle.dumps(waiting[0].args[-1])) < 2 * MOST_RECORDED + 1000  # what waits to be written, too

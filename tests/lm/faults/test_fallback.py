@@ -38,7 +38,7 @@ def chain(*others: Any, limits: Limits | None = None, **options: Any) -> tuple[L
     said: list[str] = []
     ledger = Ledger(
         limits,
-        lambda make: told.extend(make()),
+        lambda make, _: told.extend(make()),
         retry_policy=QUICK,
         fallbacks=Fallbacks(others, QUICK, None, said.append),
         **options,

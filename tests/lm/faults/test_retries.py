@@ -29,7 +29,7 @@ QUICK = RetryPolicy(retry_delay_s=0.005, grace_s=0.1)
 
 def opened(policy: RetryPolicy = QUICK) -> tuple[Gate, Ledger, list[LMCall]]:
     told: list[LMCall] = []
-    ledger = Ledger(None, lambda make: told.extend(make()), retry_policy=policy)
+    ledger = Ledger(None, lambda make, _: told.extend(make()), retry_policy=policy)
     return Gate(ledger), ledger, told
 
 
