@@ -16,7 +16,7 @@ import time
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skillfleet_nb.errors import HomeError, InputError, JobError, SkillfleetError
 from skillfleet_nb.events import JobState, Placed, Resumed, StateChanged, StopKind
@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 
 _NAP_S = 0.5  # how often it is looked whether another worker has let go of the job
 _MUST_MATCH = ("skillfleet-nb", "dspy")
+_MAY_LOOK_AT_STACKS = sys.version_info >= (3, 11, 9)
+"""Whether ``sys._current_frames`` is safe.
+
+Before, it could collect garbage while it held the lock of all threads, and let go of the GIL as it did, which halts the
+process for good: so it does with connections of SQLite, which each thread has sixteen of for DSPy's cache (cpython,
+issue 106883).  Dask's profiler calls it a hundred times a second.
+"""
 
 
 class Errand(NamedTuple):
@@ -117,6 +124,8 @@ def run(errand: Errand) -> str:
     """
     here = f"worker {_place()}"
     _refuse_other_versions(errand, here)
+    if not _MAY_LOOK_AT_STACKS:
+        _stop_profiler()
     home = Home.find(errand.root)
     if not (home.journal_dir(errand.job_id)).is_dir():
         raise HomeError(
@@ -172,11 +181,23 @@ def _refuse_other_versions(errand: Errand, here: str) -> None:
             )
 
 
+def _stop_profiler() -> None:
+    """Stop the profiler of the Dask worker that this is, where it is one."""
+    worker = _dask_worker()
+    if worker is not None and (profiler := worker.periodic_callbacks.get("profile")) is not None:
+        worker.loop.add_callback(profiler.stop)
+
+
 def _place() -> str:
     """Say where this is: the address of a Dask worker, machine and process."""
-    process = f"{socket.gethostname()}, process {os.getpid()}"
+    process, worker = f"{socket.gethostname()}, process {os.getpid()}", _dask_worker()
+    return process if worker is None else f"{worker.address} ({process})"
+
+
+def _dask_worker() -> Any:
+    """Return the Dask worker that runs this; None where none does."""
     distributed = sys.modules.get("distributed")
     if distributed is not None:
-        with suppress(ValueError):  # no worker
-            return f"{distributed.get_worker().address} ({process})"
-    return process
+        with suppress(ValueError):
+            return distributed.get_worker()
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,20 @@ def test_a_job_whose_worker_is_lost_goes_on_on_another_and_buys_nothing_twice(
     assert str(pid) not in job.progress.worker
     assert ends(fleet, job.id) == ["completed"]
     assert lm.calls <= bought(fleet, job.id) + 2, "those that were under way, on two threads"
+
+
+def test_a_worker_stops_the_profiler_that_may_halt_it_and_no_other(
+    fleet: Fleet, client: Client, logged: Callable[..., LoggedLM]
+) -> None:
+    def is_profiled(dask_worker: Any) -> bool:
+        return bool(dask_worker.periodic_callbacks["profile"].is_running())
+
+    client.restart()
+    assert all(client.run(is_profiled).values())
+    job = fleet.optimize(**setup(logged().lm, engine=client))
+    assert job.result().state is JobState.COMPLETED
+    worker = job.progress.worker.split()[0]
+    until(lambda: client.run(is_profiled)[worker] is (sys.version_info >= (3, 11, 9)))
 
 
 def test_what_waits_for_a_worker_says_so_and_is_cancelled_at_once(
