@@ -24,7 +24,7 @@ from skillfleet_nb.lm.outcome import outcome_of
 from skillfleet_nb.lm.prices import Price, price_of, stated_rates
 from skillfleet_nb.lm.seen import Seen
 from skillfleet_nb.lm.shares import Shares
-from skillfleet_nb.lm.threads import CallThreads
+from skillfleet_nb.lm.threads import call_threads
 from skillfleet_nb.projection import Totals
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Ledger:
         self._price_of: dict[tuple[object, ...], Price | None] = {}
         self.retry_policy = retry_policy or RetryPolicy()
         self.fallbacks = fallbacks or Fallbacks((), self.retry_policy)
-        self.threads = CallThreads()
+        self.threads = call_threads()
         self._seen, self._replays = Seen(), self.totals.calls  # of its own earlier attempts, as many are replayed
         self.unanswered = self.refused = 0
         self.last_failure: BaseException | None = None

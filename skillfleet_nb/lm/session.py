@@ -180,7 +180,6 @@ class Session:
         self.drain()
         if self.ledger.pacer is not None:
             self.ledger.pacer.close()
-        self.ledger.threads.close()
 
     def drain(self) -> None:
         """Wait until the calls in flight are counted, not much longer than the policy's grace."""
