@@ -25,7 +25,7 @@ WITH bought AS (
         sum(bought) / sum(greatest(bought, 1)) AS share
     FROM asked LEFT JOIN bought USING (role, prompt) GROUP BY job_id
 )
-SELECT optimizer, calls, tokens, share, wall_s FROM jobs JOIN took USING (job_id)
+SELECT optimizer, calls, tokens, share, wall_s, stop_kind = 'budget' AS is_cut FROM jobs JOIN took USING (job_id)
 WHERE state = 'completed' QUALIFY row_number() OVER (PARTITION BY optimizer ORDER BY share DESC) = 1
 ORDER BY optimizer"""
 _CAME_TO = """
@@ -48,9 +48,12 @@ def row(what: str, value: float | None, unit: str, target: str | None = None) ->
 
 
 def forecast_rows(home: Path, forecasts: list[Row]) -> list[Row]:
-    """Hold forecasts against what finished runs took, or would have taken without a cache."""
+    """Hold forecasts against what finished runs took, or would have taken without a cache.
+
+    A run that its budget ended would have taken more: of its forecast only the upper end is held against it.
+    """
     took = {run["optimizer"]: run for run in Fleet(home).sql(_TOOK).to_dict("records")}
-    errors: dict[str, list[tuple[float, bool]]] = {}
+    errors: dict[str, list[tuple[float | None, bool]]] = {}
     rows: list[Row] = []
     for forecast in forecasts:
         run = took.get(forecast["optimizer"])
@@ -62,11 +65,12 @@ def forecast_rows(home: Path, forecasts: list[Row]) -> list[Row]:
         for kind in FORECAST:
             if kind != "wall_s" or run["share"] >= _COLD:
                 low, expected, high = forecast[kind]
-                error = abs(expected - run[kind]) / run[kind]
-                errors.setdefault(kind, []).append((error, low <= run[kind] <= high))
+                error = None if run["is_cut"] else abs(expected - run[kind]) / run[kind]
+                errors.setdefault(kind, []).append((error, run[kind] <= high and (run["is_cut"] or low <= run[kind])))
     for kind, of in errors.items():
         what = f"forecasts of {FORECAST[kind]}, {len(of)} runs"
-        rows.append(row(f"{what}: median error", 100 * statistics.median(error for error, _ in of), "%"))
+        off = [error for error, _ in of if error is not None]
+        rows.append(row(f"{what}: median error of those no budget ended", 100 * statistics.median(off), "%"))
         rows.append(row(f"{what}: within the 80% interval", 100 * statistics.mean(held for _, held in of), "%"))
     return rows
 

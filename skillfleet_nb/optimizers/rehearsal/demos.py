@@ -58,7 +58,7 @@ def infer_rules(run: Rehearsal, bootstrap: Bootstrap, *, candidates: int) -> Non
         score = run.measure(run.helped)
         run.raced((State(instruction, "demos", demos),) * shape.predictors, best, score)
         best = max(best, score)
-    run.chosen(demos=demos, rewritten=True)
+    run.chosen(demos=demos, rewritten=True, changed=best >= run.measured)
 
 
 def filled(bootstrapped: float, labeled: int, shape: Shape) -> float:

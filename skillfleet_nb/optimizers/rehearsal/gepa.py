@@ -62,5 +62,5 @@ def gepa(
                 merges += 1
                 run.evaluate((State(("merged", merges)),) * shape.predictors, "val", _MERGED_ON)
                 used += _MERGED_ON
-    is_rewritten = len(programs) > 1
+    is_rewritten = best > run.measured
     run.chosen(rewritten=is_rewritten, changed=is_rewritten)

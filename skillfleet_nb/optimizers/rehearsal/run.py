@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
 
+_HELPED = 0.7
+"""Share of runs with anything better to find: half of LangProBe's published ones, nearly all on the offline model."""
+
+
 class State(NamedTuple):
     """What makes one predictor's prompt: two predictors of equal state are answered from the cache."""
 
@@ -43,10 +47,10 @@ class Rehearsal:
         score = self.shape.score
         self.score = self.rng.betavariate(1.6, 1.3) if score is None else _near(score, self.rng)
         # With demos a program mostly solves more: what bootstrapping and later candidates start from.
-        left = self.rng.uniform(0.35, 0.95)
-        self.helped = 1 - (1 - self.score) * left
+        left = self.rng.uniform(0.35, 0.95) if self.happens(_HELPED) else self.rng.uniform(0.95, 1.2)
+        self.helped = max(0.0, 1 - (1 - self.score) * left)
         solved = self.score if self.shape.solved is None else _near(self.shape.solved, self.rng)
-        self._succeeds = 1 - (1 - solved) * left
+        self._succeeds = max(0.0, 1 - (1 - solved) * left)
         self.repeats = self.rng.uniform(0.0, 0.3) if self.shape.repeats is None else self.shape.repeats
         self.steady = self.rng.uniform(0.3, 1.0)  # answers that stay the same when their prompt changes
         self.measured = self.measure(self.score)  # what the run finds it to be on validation

@@ -14,7 +14,7 @@ _TEMPERATURE = 0.2  # dspy 3.4.1's, of sampling among programs by their scores
 def simba(run: Rehearsal, *, batch: int, candidates: int, steps: int, max_demos: int) -> None:
     """Play `steps` batches: trajectories of the best programs, then as many new candidates scored."""
     shape = run.shape
-    uneven = run.rng.uniform(0.25, 1.0)  # share of examples that a sampled model sometimes solves
+    uneven = run.rng.uniform(0.0, 1.0)  # share of examples that a sampled model solves sometimes, and not always
     pool: list[tuple[float, tuple[State, ...]]] = [(0.0, run.start)]
     winners = [run.start]
     for step in range(steps):
@@ -40,7 +40,8 @@ def simba(run: Rehearsal, *, batch: int, candidates: int, steps: int, max_demos:
     for i in picked:
         run.evaluate(winners[i], "train", shape.train)
     best = winners[run.rng.choice(picked)]
-    run.chosen(demos=best[0].n_demos, rewritten=best[0].instruction != 0, unscored=shape.val, changed=best != run.start)
+    is_better = best != run.start and run.measure(run.helped) >= run.measured
+    run.chosen(demos=best[0].n_demos, rewritten=best[0].instruction != 0, unscored=shape.val, changed=is_better)
 
 
 def _changed(program: tuple[State, ...], name: tuple[int, int], max_demos: int, *, rule: bool) -> tuple[State, ...]:
