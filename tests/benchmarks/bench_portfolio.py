@@ -95,11 +95,17 @@ def run(
     best = {name: max(alone[name], key=lambda m: statistics.mean(alone[name][m])) for name in cases}
     behind = [w - s for name in cases for w, s in zip(whole[name], alone[name][best[name]], strict=True)]
     above = [w - s for name in cases for w, s in zip(whole[name], alone[name][fixed], strict=True)]
+    ceiling = [
+        max(drawn) - its
+        for name in cases
+        for drawn, its in zip(zip(*alone[name].values(), strict=True), alone[name][fixed], strict=True)
+    ]
     told = f"portfolio, {draws} draws of each of {len(cases)} tasks"
     return [
         _row(f"{told}: against the best single optimizer in hindsight by task ({', '.join(best.values())})", behind,
              "≥ -1"),
         _row(f"{told}: against the best fixed single optimizer ({fixed})", above, "≥ 3"),
+        _row(f"{told}: whoever knew the best member of every draw, against {fixed}", ceiling, None),
         *(_row(f"{told}, {name}: test score", whole[name], None) for name in cases),
         *(_row(f"{told}, {name}: test score of {m} alone", alone[name][m], None) for name in cases for m in MEMBERS),
     ]  # fmt: skip
