@@ -2,7 +2,8 @@
 
 1. All jobs are asked for at once.  Each scores its program, takes demos, scores again and tests both, with a model that
    takes 200 ms.  The demos help, so that both programs are tested.  Calls per second are those bought by all jobs, from
-   the first that was asked for to the end of the last, everything recorded.  The ceiling is DSPy alone, which does the
+   the first that was asked for to the end of the last, everything recorded; every ten seconds somebody looks at the list
+   of jobs, on the same processors.  The ceiling is DSPy alone, which does the
    same evaluations of as many programs on the same workers, of a new cluster, with a cache of its own that is as empty.
 2. While jobs run, workers are killed with ``kill -9``, one after the other.  All jobs must complete; bought twice are
    at most the calls that reached the model and are in no journal.
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 JOBS, KILLS, KILLED_JOBS, SIZE, ROUNDS = 1000, 10, 24, 12, 1
-WORKERS, AT_ONCE, LATENCY_S = 2, 16, 0.2
+WORKERS, AT_ONCE, LATENCY_S, LOOK_S = 2, 16, 0.2, 10.0
 DEMOS = 8
 OPTIONS = {"optimizer": "labeled_fewshot", "params": {"k": DEMOS}, "num_threads": 2}
 
@@ -111,7 +112,7 @@ def together(jobs: int, size: int, folder: Path) -> tuple[float, float, float]:
         asking = time.perf_counter() - started
         while not fleet.jobs().state.isin(["completed", "failed", "interrupted", "cancelled"]).all():
             most = max(most, sum(worker.memory_info().rss for worker in workers) / 2**20)
-            time.sleep(2)
+            time.sleep(LOOK_S)
         ended = fleet.sql("select max(finished_at) - min(created_at) as s from jobs").s[0].total_seconds()
     assert all(job.state is JobState.COMPLETED for job in asked)
     return sum(model.calls for model in models) / ended, most, asking
