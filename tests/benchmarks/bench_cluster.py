@@ -2,9 +2,9 @@
 
 1. All jobs are asked for at once.  Each scores its program, takes demos, scores again and tests both, with a model that
    takes 200 ms.  The demos help, so that both programs are tested.  Calls per second are those bought by all jobs, from
-   the first that was asked for to the end of the last, everything recorded; every ten seconds somebody looks at the list
-   of jobs, on the same processors.  The ceiling is DSPy alone, which does the
-   same evaluations of as many programs on the same workers, of a new cluster, with a cache of its own that is as empty.
+   the first that was asked for to the end of the last, everything recorded; every ten seconds somebody looks at the
+   list of jobs, on the same processors.  The ceiling is DSPy alone, which does the same evaluations of as many programs
+   on the same workers, of a new cluster, with a cache of its own that is as empty.
 2. While jobs run, workers are killed with ``kill -9``, one after the other.  All jobs must complete; bought twice are
    at most the calls that reached the model and are in no journal.
 
