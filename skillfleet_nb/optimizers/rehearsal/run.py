@@ -47,7 +47,7 @@ class Rehearsal:
         score = self.shape.score
         self.score = self.rng.betavariate(1.6, 1.3) if score is None else _near(score, self.rng)
         # With demos a program mostly solves more: what bootstrapping and later candidates start from.
-        left = self.rng.uniform(0.35, 0.95) if self.happens(_HELPED) else self.rng.uniform(0.95, 1.2)
+        left = _left(self.rng.random())
         self.helped = max(0.0, 1 - (1 - self.score) * left)
         solved = self.score if self.shape.solved is None else _near(self.shape.solved, self.rng)
         self._succeeds = max(0.0, 1 - (1 - solved) * left)
@@ -208,6 +208,13 @@ def rehearsed(shape: Shape, play: Callable[[Rehearsal], None], n: int = REHEARSA
         play(run)
         runs.append(run.use)
     return Calls.of(runs)
+
+
+def _left(drawn: float) -> float:
+    """Turn a number drawn from [0, 1) into how much of what was wrong stays wrong: most searches help."""
+    if drawn < _HELPED:
+        return 0.35 + 0.6 * drawn / _HELPED
+    return 0.95 + 0.25 * (drawn - _HELPED) / (1 - _HELPED)
 
 
 @lru_cache(maxsize=4096)
