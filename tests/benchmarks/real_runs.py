@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Row = dict[str, Any]
-FORECAST = {"calls": "calls", "tokens": "tokens", "wall_s": "time"}
-_COLD = 0.8  # share of its calls that a run has to have bought for its time to be one without a cache
+FORECAST = ("calls", "tokens")
 # What a question took whenever it was bought: a run that the cache answered in part would have bought it itself.
 _TOOK = """
 WITH bought AS (
@@ -25,7 +24,7 @@ WITH bought AS (
         sum(bought) / sum(greatest(bought, 1)) AS share
     FROM asked LEFT JOIN bought USING (role, prompt) GROUP BY job_id
 )
-SELECT optimizer, calls, tokens, share, wall_s, stop_kind = 'budget' AS is_cut FROM jobs JOIN took USING (job_id)
+SELECT optimizer, calls, tokens, stop_kind = 'budget' AS is_cut FROM jobs JOIN took USING (job_id)
 WHERE state = 'completed' QUALIFY row_number() OVER (PARTITION BY optimizer ORDER BY share DESC) = 1
 ORDER BY optimizer"""
 _CAME_TO = """
@@ -63,12 +62,11 @@ def forecast_rows(home: Path, forecasts: list[Row]) -> list[Row]:
         what = f"{forecast['optimizer']}: calls without a cache, forecast {expected:.0f} [{low:.0f}, {high:.0f}]"
         rows.append(row(what, run["calls"], "calls"))
         for kind in FORECAST:
-            if kind != "wall_s" or run["share"] >= _COLD:
-                low, expected, high = forecast[kind]
-                error = None if run["is_cut"] else abs(expected - run[kind]) / run[kind]
-                errors.setdefault(kind, []).append((error, run[kind] <= high and (run["is_cut"] or low <= run[kind])))
+            low, expected, high = forecast[kind]
+            error = None if run["is_cut"] else abs(expected - run[kind]) / run[kind]
+            errors.setdefault(kind, []).append((error, run[kind] <= high and (run["is_cut"] or low <= run[kind])))
     for kind, of in errors.items():
-        what = f"forecasts of {FORECAST[kind]}, {len(of)} runs"
+        what = f"forecasts of {kind}, {len(of)} runs"
         off = [error for error, _ in of if error is not None]
         rows.append(row(f"{what}: median error of those no budget ended", 100 * statistics.median(off), "%"))
         rows.append(row(f"{what}: within the 80% interval", 100 * statistics.mean(held for _, held in of), "%"))
