@@ -44,6 +44,19 @@ def ask_until_stopped(lm: Any, start: int = 0) -> str:
     return "not stopped"
 
 
+def test_what_a_model_answered_is_told_as_bought_and_what_a_cache_did_is_not() -> None:
+    told: list[bool] = []
+    lm, _ = counted_lm()
+    metered = tapped(Gate(Ledger(None, lambda _, is_bought: told.append(is_bought))), lm, "task")
+    metered("one")
+    metered("one")
+    assert told == [True, False]
+
+
+def test_runs_of_a_process_share_the_threads_that_calls_are_made_on() -> None:
+    assert Ledger().threads is Ledger().threads
+
+
 def test_bought_and_cached_calls_are_told_apart() -> None:
     gate, ledger, told = opened()
     lm, engine = counted_lm(Counting(usd_per_1k_tokens=(1.0, 2.0)))

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -91,6 +93,16 @@ def test_a_provider_that_says_wait_is_waited_for_by_all(home: Home) -> None:
     assert (other.is_open, other.take(), other.take()) == (False, 30.0, 30.0)
     clock.now += 31
     assert other.take() == 0.0
+
+
+def test_what_another_process_is_told_is_seen_soon_by_whoever_has_looked_before(home: Home) -> None:
+    one, other = Schedule(home, "openai/looked"), Schedule(home, "openai/looked")
+    assert other.is_open
+    one.hold(30)
+    until = time.monotonic() + 60
+    while other.is_open and time.monotonic() < until:
+        threading.Event().wait(0.01)
+    assert not other.is_open
 
 
 @pytest.mark.parametrize("back", [6, 3600])

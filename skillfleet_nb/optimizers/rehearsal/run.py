@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 _HELPED = 0.7
-"""Share of runs with anything better to find: half of LangProBe's published ones, nearly all on the offline model."""
+"""Share of runs with anything better to find: 77 % of the 738 published in LangProBe ended above the given program."""
 
 
 class State(NamedTuple):
