@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from jupyter_client.manager import KernelManager
@@ -35,6 +35,7 @@ class Ran:
     status: str
     streams: dict[str, str] = field(default_factory=lambda: {"stdout": "", "stderr": ""})
     shown: list[str] = field(default_factory=list)
+    result: str = ""
     error: str = ""
 
 
@@ -59,6 +60,8 @@ class Notebook:
                 ran.streams[content["name"]] += content["text"]
             elif kind in {"display_data", "update_display_data", "execute_result"}:
                 ran.shown.append(content["data"]["text/plain"])
+                if kind == "execute_result":
+                    ran.result = ran.shown[-1]
                 if until is not None and until in ran.shown[-1]:
                     return ran
             elif kind == "error":
@@ -89,10 +92,10 @@ def notebook(tmp_path: Path) -> Iterator[Notebook]:
         manager.shutdown_kernel(now=True)
 
 
-def value(book: Notebook, expression: str) -> Any:
+def value(book: Notebook, expression: str) -> str:
     ran = book.run(expression)
     assert ran.status == "ok", ran
-    return ran.shown[-1]
+    return ran.result  # a job in the background may have shown how far it is after it
 
 
 @pytest.mark.slow
