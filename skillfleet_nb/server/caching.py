@@ -61,7 +61,7 @@ def position(fleet: Fleet, route: Route, job: str | None) -> Position | None:
     streams: dict[str, list[Segment]] = {}
     for stream, segment in scan(home):
         streams.setdefault(stream, []).append(segment)
-    writers = sorted(stream for stream in streams if tickets.is_owned(home, stream))
+    writers = sorted(streams.keys() - tickets.unowned(home, streams))
     if writers and route.ticks:
         return None
     return _position(writers, streams)

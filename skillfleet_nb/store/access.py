@@ -203,7 +203,7 @@ class Access:
                 if not old:
                     # in this order: whatever a dead job wrote was written before it was found dead
                     unfinished = self._unfinished(con)
-                    dead = self._dead(unfinished)
+                    dead = tickets.unowned(self._home, unfinished)
                     needed = [*wanted, *scan(self._home, dead)]
                     behind = {stream for stream, _ in unfolded(con, needed)}
                     before, folded = folded, con.execute("SELECT sum(bytes) FROM fleet.raw.segments").fetchall()
@@ -252,13 +252,10 @@ class Access:
 
     def dead(self, con: duckdb.DuckDBPyConnection) -> set[str]:
         """Return the jobs that neither finished nor have a live writer."""
-        return self._dead(self._unfinished(con))
+        return tickets.unowned(self._home, self._unfinished(con))
 
     def _unfinished(self, con: duckdb.DuckDBPyConnection) -> set[str]:
         return {job_id for (job_id,) in con.execute(schema.UNFINISHED_JOBS).fetchall()}
-
-    def _dead(self, unfinished: Iterable[str]) -> set[str]:
-        return {job_id for job_id in unfinished if not tickets.is_owned(self._home, job_id)}
 
 
 def _tell_age(con: duckdb.DuckDBPyConnection, behind: int, why: str) -> None:

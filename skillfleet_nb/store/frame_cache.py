@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from skillfleet_nb.store.tickets import is_owned
+from skillfleet_nb.store.tickets import unowned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ class HomeState(NamedTuple):
         return (
             self.written == frozenset(written)
             and self.files == database_files(home)
-            and self.dead == frozenset(job_id for job_id in self.unfinished if not is_owned(home, job_id))
+            and self.dead == unowned(home, self.unfinished)
         )
 
 

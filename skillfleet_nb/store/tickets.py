@@ -19,7 +19,7 @@ from skillfleet_nb.store.locks import Busy, acquire
 from skillfleet_nb.store.unlocking import write_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from skillfleet_nb.store.home import Home
@@ -59,6 +59,23 @@ def is_owned(home: Home, stream: str) -> bool:
     """Tell whether a stream has a live writer, or will have one: what neither runs nor waits has lost its process."""
     # It goes from either to the other, so that one look at each may come too early for both.
     return any(look(home, stream) for look in (is_queued, is_lent, is_alive, is_lent, is_queued))
+
+
+def unowned(home: Home, streams: Iterable[str]) -> set[str]:
+    """Return those of many streams that are not owned, by one look at the folder for all that wait or were lent."""
+    place = folder(home)
+    files = {entry.name for entry in os.scandir(place)} if place.is_dir() else set()
+    lives = functools.cache(lambda lender: _is_locked(place / lender))
+
+    def has_ticket(stream: str) -> bool:
+        if files & {f"{stream}{_WAITS}", f"{stream}{_HELD}"}:
+            return True
+        try:
+            return f"{stream}{_LENT}" in files and lives((place / f"{stream}{_LENT}").read_text("utf-8"))
+        except OSError:
+            return False
+
+    return {stream for stream in streams if not has_ticket(stream) and not is_owned(home, stream)}
 
 
 def remove(home: Home, stream: str) -> None:

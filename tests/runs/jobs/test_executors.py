@@ -230,4 +230,13 @@ def test_a_lent_job_is_somebodys_as_long_as_its_lender_lives(fleet: Fleet, clien
         lend_and_die(str(fleet.home.root))
     os.waitpid(pid, 0)
     assert (tickets.is_owned(fleet.home, "mine"), tickets.is_owned(fleet.home, "theirs")) == (True, False)
+
+    # One look at all of them says the same.
+    tickets.write(fleet.home, "waits", b"{}")
+    tickets.write(fleet.home, "held", b"{}")
+    assert tickets.hold(fleet.home, "held")
+    with Journal(fleet.home, "runs"):
+        streams = ["mine", "theirs", "waits", "held", "runs", "gone"]
+        assert tickets.unowned(fleet.home, streams) == {s for s in streams if not tickets.is_owned(fleet.home, s)}
+        assert tickets.unowned(fleet.home, streams) == {"theirs", "gone"}
     assert events(fleet, "mine", "placed") == []
