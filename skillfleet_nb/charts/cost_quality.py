@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 _COLOURS = {"recommended": BLUE, "possible": GREEN, "beyond a limit": GREY}
 _INK = "currentColor"
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 160.0, 12.0, 52.0
+_LEFT, _TOP, _BOTTOM = 46.0, 12.0, 52.0
+_BESIDE = 16.0  # from the plot to the names
 _LINE = 14.0  # between two names
+_LETTER = 0.62 * SMALL  # of a name, in fonts that are wide
 _LEAST = 1e-6  # a cost axis with a logarithm has no zero
 
 
@@ -64,8 +66,9 @@ def cost_quality_svg(
     budget
         In USD; drawn where costs are in USD.
     width, height
-        In pixels; the picture shrinks with the page.
+        In pixels; it is drawn higher where the names need it, and shrinks with the page.
     """
+    height = max(height, math.ceil(_TOP + _LINE * (len(data) - 1) + _BOTTOM))
     plot = _Plot(data, budget if data[0]["unit"] == "USD" else None, width, height)
     title = "cost against expected score of every candidate"
     return (
@@ -78,7 +81,8 @@ def cost_quality_svg(
 
 class _Plot:
     def __init__(self, data: Sequence[dict[str, Any]], budget: float | None, width: int, height: int) -> None:
-        self._data, self._budget, self._width, self._height = data, budget, width, height
+        self._data, self._budget, self._height = data, budget, height
+        self._right = width - _BESIDE - _LETTER * max(len(row["name"]) for row in data)
         ends = [row[k] for row in data for k in ("low", "high")] + ([budget] if budget else [])
         self._from, self._to = math.log10(min(ends)) - 0.06, math.log10(max(ends)) + 0.06
         scores = [row["score"] for row in data]
@@ -87,25 +91,25 @@ class _Plot:
 
     def _x(self, cost: float) -> float:
         span: float = (math.log10(cost) - self._from) / max(1e-9, self._to - self._from)
-        return _LEFT + span * (self._width - _LEFT - _RIGHT)
+        return _LEFT + span * (self._right - _LEFT)
 
     def _y(self, score: float) -> float:
         span: float = (score - self._low) / max(1e-9, self._high - self._low)
         return self._height - _BOTTOM - span * (self._height - _TOP - _BOTTOM)
 
     def axes(self) -> str:
-        bottom, right = self._height - _BOTTOM, self._width - _RIGHT
-        parts = [f"<path d='M{_LEFT},{_TOP}V{bottom}H{right}' fill='none' stroke='{_INK}' stroke-opacity='.6'/>"]
+        bottom, right = self._height - _BOTTOM, self._right
+        parts = [f"<path d='M{_LEFT},{_TOP}V{bottom}H{right:.1f}' fill='none' stroke='{_INK}' stroke-opacity='.6'/>"]
         for value in _ticks(self._low, self._high):
             y = self._y(value)
-            parts.append(f"<path d='M{_LEFT},{y:.1f}H{right}' stroke='{_INK}' stroke-opacity='.2'/>")
+            parts.append(f"<path d='M{_LEFT},{y:.1f}H{right:.1f}' stroke='{_INK}' stroke-opacity='.2'/>")
             parts.append(f"<text x='{_LEFT - 5}' y='{y + 3:.1f}' text-anchor='end'>{value:g}</text>")
         unit = self._data[0]["unit"]
         for cost in _decades(self._from, self._to):
             label = f"${cost:,.4g}" if unit == "USD" else f"{cost:,.0f}"
             parts.append(f"<text x='{self._x(cost):.1f}' y='{bottom + 13}' text-anchor='middle'>{label}</text>")
         label = f"{'cost' if unit == 'USD' else 'calls made'}, expected with 80% interval"
-        parts.append(f"<text x='{(_LEFT + right) / 2}' y='{bottom + 28}' text-anchor='middle'>{label}</text>")
+        parts.append(f"<text x='{(_LEFT + right) / 2:.1f}' y='{bottom + 28}' text-anchor='middle'>{label}</text>")
         turned = f"translate(11,{(_TOP + bottom) / 2}) rotate(-90)"
         parts.append(f"<text transform='{turned}' text-anchor='middle'>expected score (points)</text>")
         if self._budget:
@@ -117,7 +121,7 @@ class _Plot:
     def marks(self) -> str:
         parts = []
         rows = sorted(self._data, key=lambda r: -float(r["score"]))
-        beside = self._width - _RIGHT + 16
+        beside = self._right + _BESIDE
         for row, name_y in zip(rows, _apart([self._y(r["score"]) for r in rows], self._height - _BOTTOM), strict=True):
             x, y, colour = self._x(row["cost"]), self._y(row["score"]), _COLOURS[row["kind"]]
             low, high = self._x(row["low"]), self._x(row["high"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts.chart import Chart
+from skillfleet_nb.charts.convergence import FULL, PART
 from skillfleet_nb.charts.kind import Takes, kind
 from skillfleet_nb.charts.style import HEIGHT, WIDTH, nothing, score_axis, titled, told_apart, trial_axis
 from skillfleet_nb.design import BLUE, GREY, VERMILION
@@ -54,7 +55,7 @@ def lineage_data(trials: pd.DataFrame) -> pd.DataFrame:
     last = seen.drop_duplicates("program_id", keep="last").set_index("program_id")
     data = seen.drop_duplicates("program_id").set_index("program_id")[["trial"]]
     score = full["score"].reindex(data.index)
-    data["scored"] = score.notna().map({True: "validation, all", False: "part or train"})
+    data["scored"] = score.notna().map({True: FULL, False: PART})
     data["score"] = 100 * score.fillna(last["score"].reindex(data.index))
     descended = seen[seen["parent_ids"].map(len) > 0].drop_duplicates("program_id")
     parents = dict(zip(descended["program_id"], descended["parent_ids"], strict=True))
@@ -111,11 +112,12 @@ def lineage(data: pd.DataFrame, *, title: str = "", total: int | None = None) ->
     kinds = [k for k in _KINDS if (data["kind"] == k).any()]
     dots = (
         alt.Chart(shown)
-        .mark_point(filled=True, size=70, opacity=1)
+        .mark_point(filled=True, size=70)
         .encode(
             x=alt.X("trial:Q", title="trial at which it was first scored", axis=trial_axis(data["trial"].max())),
             y=score_axis("score", data["score"]),
             **told_apart("kind", kinds, [_KINDS[k][0] for k in kinds], [_KINDS[k][1] for k in kinds]),
+            opacity=alt.condition(alt.datum.scored == FULL, alt.value(1), alt.value(0.4)),
             tooltip=["program", "trial", alt.Tooltip("score:Q", format=".1f"), "scored", "kind", "parents"],
         )
     )
@@ -130,6 +132,8 @@ def lineage(data: pd.DataFrame, *, title: str = "", total: int | None = None) ->
         how = "A line leads from a parent to what was made of it; thick: the way to the best."
     else:
         how = "This optimizer tells no parents: candidates stand in the order in which they were scored."
+    if (data["scored"] != FULL).any():
+        how += " Pale: scored on a part of validation, or on train."
     if total is not None and total > len(data):
         how += f" {len(data):,} of {total:,} candidates: the way to the best, and the highest."
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT + 20, title=titled(title, how))

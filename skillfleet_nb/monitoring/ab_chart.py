@@ -46,7 +46,10 @@ def sequence(data: pd.DataFrame, *, floor: float = 0.0, planned: int = 0, title:
         return nothing("No confidence sequence: nothing is scored yet.")
     import altair as alt
 
-    x = alt.X("units:Q", title="scored units", scale=alt.Scale(domainMax=max(planned, int(data["units"].max()))))
+    x = alt.X(
+        "units:Q", title="scored units", axis=alt.Axis(tickCount=6),
+        scale=alt.Scale(domainMax=max(planned, int(data["units"].max()))),
+    )  # fmt: skip
     base = alt.Chart(data).encode(x=x, tooltip=["variant", "units", *_formatted("gain", "low", "high")])
     band = base.mark_area(opacity=0.22, color=BLUE).encode(
         y=alt.Y("low:Q", title="gain on the first variant (points)"), y2="high:Q"

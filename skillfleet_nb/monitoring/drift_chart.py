@@ -45,12 +45,12 @@ def drift(data: pd.DataFrame, *, title: str = "") -> Any:
     base = alt.Chart(data).encode(x=x)
     size = alt.condition("datum.alarm", alt.value(160), alt.value(50))
     points = base.mark_point(filled=True, opacity=1).encode(y=y, size=size, tooltip=[*tips, "alarm"], **apart)
-    line = base.mark_line(color=VERMILION, strokeDash=[5, 4], interpolate="step").encode(y="spent:Q")
+    line = base.mark_tick(color=VERMILION, thickness=2, size=WIDTH / (1 + data["look"].nunique())).encode(y="spent:Q")
     below = alt.Chart(data).mark_line(point=True).encode(
         x=alt.X("look:O", title="check", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("divergence:Q", title="divergence", scale=alt.Scale(domain=[0, 1])), tooltip=tips, color=apart["color"],
     )  # fmt: skip
-    how = "The dashed line is what each test may spend of the risk of all; a point on or below it is an alarm."
+    how = "A line is what a test may spend of the risk of all; a point on or below it is an alarm."
     top = alt.layer(line, points).properties(width=WIDTH, height=HEIGHT)
     return alt.vconcat(top, below.properties(width=WIDTH, height=HEIGHT // 3)).properties(title=titled(title, how))
 

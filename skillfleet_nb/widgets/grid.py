@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from skillfleet_nb.charts.convergence import convergence_data
+from skillfleet_nb.charts.convergence import FULL, convergence_data
 from skillfleet_nb.design import script, stylesheet
 from skillfleet_nb.html import fill, join
 from skillfleet_nb.store import queries
@@ -64,12 +64,12 @@ def _curves(trials: pd.DataFrame, names: Mapping[str, str]) -> list[dict[str, An
     programs = {(job, n): p for job, n, p in zip(trials["job_id"], trials["trial"], trials["program_id"], strict=True)}
     made = []
     for job, of_job in data.groupby("job", sort=False):
-        rows = list(zip(of_job["trial"].tolist(), of_job["score"].tolist(), of_job["best"].tolist(), strict=True))
+        rows = list(zip(*(of_job[column].tolist() for column in ("trial", "score", "best", "kind")), strict=True))
         made.append({
             "job": job,
             "name": names[str(job)],
-            "trials": [[n, score, programs.get((job, n))] for n, score, _ in rows],
-            "best": [[n, best] for n, _, best in rows if not math.isnan(best)],
+            "trials": [[n, score, programs.get((job, n)), "" if how == FULL else how] for n, score, _, how in rows],
+            "best": [[n, best] for n, _, best, _ in rows if not math.isnan(best)],
         })  # fmt: skip
     return made
 

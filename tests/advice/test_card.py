@@ -93,16 +93,19 @@ def test_the_chart_names_every_candidate_with_its_interval(card: RecommendationC
     assert ">budget<" in drawn
 
 
-@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 500)), min_size=1, max_size=14))
-def test_no_name_in_the_chart_hides_another_one(at: list[tuple[float, float]]) -> None:
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 500)), min_size=1, max_size=30))
+def test_no_name_in_the_chart_hides_another_one_or_is_cut(at: list[tuple[float, float]]) -> None:
     data = [
-        {"name": f"way {n}", "cost": cost, "low": 0.8 * cost, "high": 1.3 * cost, "score": score, "worst": score - 5,
-         "best": score + 5, "kind": "possible", "unit": "USD"}
+        {"name": f"way {n} of a long name", "cost": cost, "low": 0.8 * cost, "high": 1.3 * cost, "score": score,
+         "worst": score - 5, "best": score + 5, "kind": "possible", "unit": "USD"}
         for n, (score, cost) in enumerate(at)
     ]  # fmt: skip
-    drawn = cost_quality_svg(data, height=250)
-    heights = sorted(float(y) for y in re.findall(r"y='([\d.]+)'[^>]*>way \d+<", drawn))
+    drawn = cost_quality_svg(data, width=520, height=250)
+    places = re.findall(r"x='([\d.]+)' y='([\d.]+)'[^>]*>(way \d+ of a long name)<", drawn)
+    assert all(float(x) + 7 * len(name) <= 520 for x, _, name in places)
+    heights = sorted(float(y) for _, y, _ in places)
+    [height] = re.findall(r"viewBox='0 0 520 (\d+)'", drawn)
     assert len(heights) == len(data)
     assert all(one >= other + 10 for other, one in pairwise(heights))
     assert heights[0] >= 10
-    assert heights[-1] < 250 - 40
+    assert heights[-1] < int(height) - 40

@@ -91,8 +91,11 @@ def test_curves_are_of_what_is_chosen_and_lead_to_programs(view: Dashboard, flee
     view.choose("mipro", LONG)
     drawn = page.told[-1][0]
     assert [curve["name"] for curve in drawn["curves"]] == ["mipro", LONG] or len(drawn["curves"]) == 2
-    trial, score, program = drawn["curves"][0]["trials"][0]
-    assert (trial, 0 <= score <= 100, program) == (0, True, fleet.trials(fleet.job("mipro").id).program_id.iloc[0])
+    [trials] = [curve["trials"] for curve in drawn["curves"] if curve["name"] == "mipro"]
+    trial, score, program, part = trials[0]
+    first = fleet.trials(fleet.job("mipro").id).program_id.iloc[0]
+    assert (trial, 0 <= score <= 100, program, part) == (0, True, first, "")
+    assert {part for *_, part in trials} == {"", "part or train"}
 
 
 def test_what_is_opened_leads_down_and_up_again(view: Dashboard, fleet: Fleet) -> None:

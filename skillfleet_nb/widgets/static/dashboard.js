@@ -115,7 +115,7 @@ function plot(title, { open }) {
   });
   svg.addEventListener("blur", () => pick(-1));
 
-  // data: {x, y: axis titles, format, marks: [{x, y, colour, told, …}], lines: [{points, colour}], series: [[name, colour]]}
+  // data: {x, y: axis titles, format, marks: [{x, y, colour, hollow, told, …}], lines: [{points, colour}], series: [[name, colour]]}
   function draw(data) {
     last = data;
     figure.hidden = !data.marks.length;
@@ -145,7 +145,7 @@ function plot(title, { open }) {
     }
     marks = data.marks.map((mark) => ({ ...mark, px: px(mark.x), py: py(mark.y) })).sort((a, b) => a.px - b.px);
     marks.forEach((mark, n) => {
-      const dot = drawn("circle", { class: "sf-mark", cx: mark.px, cy: mark.py, r: 4, fill: mark.colour, "fill-opacity": 0.85 });
+      const dot = drawn("circle", { class: "sf-mark", cx: mark.px, cy: mark.py, r: 4, fill: mark.colour, "fill-opacity": mark.hollow ? 0 : 0.85, stroke: mark.hollow ? mark.colour : "none" });
       dot.append(drawn("title", {}, mark.told));
       dot.addEventListener("click", () => open(mark));
       dot.addEventListener("pointerenter", () => pick(n));
@@ -186,11 +186,13 @@ function scattered(rows) {
 
 function curved(curves) {
   const dashes = ["", "6 3", "2 2", "8 3 2 3"];
+  const parts = curves.some((c) => c.trials.some(([, , , part]) => part));
   return {
-    x: "trial", y: "best so far (points)", whole: true, format: (x) => whole(x),
+    x: "trial", y: `best so far (points)${parts ? "; hollow: not scored on all of validation" : ""}`, whole: true, format: (x) => whole(x),
     lines: curves.map((c, n) => ({ points: c.best, colour: COLOURS[n % 6], dash: dashes[Math.floor(n / 6) % 4] })),
-    marks: curves.flatMap((c, n) => c.trials.map(([trial, score, program]) => ({
-      job: c.job, program, x: trial, y: score, colour: COLOURS[n % 6], told: `${c.name}, trial ${trial}: ${score.toFixed(1)}`,
+    marks: curves.flatMap((c, n) => c.trials.map(([trial, score, program, part]) => ({
+      job: c.job, program, x: trial, y: score, colour: COLOURS[n % 6], hollow: part,
+      told: `${c.name}, trial ${trial}: ${score.toFixed(1)}${part && ` (${part})`}`,
     }))),
     series: curves.map((c, n) => [c.name, COLOURS[n % 6]]),
   };
