@@ -4,7 +4,10 @@ What a call costs and holds in memory; how many answers held to a schema cannot 
 of bank customers); whether eight threads get what one gets; and what the optimizers come to on six intents with 160
 calls for the search, and a sealed test of 100 rows beside: gain, verdict, calls made, answers that could not be read.
 What was forecast of these runs, by a probe of three examples and knowing nothing of other runs, is held against what
-they took; headroom and noise of the task say what could be seen at all.  Null runs are in ``null``.
+they took; headroom and noise of the task say what could be seen at all.  What ``recommend`` names is held against the
+optimizers measured here.  Sixteen demos that ``select`` takes of 120 rows, a fifth of them labelled wrongly, are
+compared with sixteen drawn; drift is looked for among answers to other messages of the same intents.  Null runs are in
+``null``.
 
 Run: ``make bench-real``; measurements are kept in ``$SKILLFLEET_BENCH_CACHE`` and an interrupted run goes on where it
 stopped.  Another model is measured beside it where ``$SKILLFLEET_BENCH_WEIGHTS`` names a GGUF file.
@@ -18,9 +21,11 @@ import argparse
 import csv
 import json
 import os
+import random
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,7 +39,7 @@ import pydantic
 from bench_null import PORTIONS
 from bench_null import real as null_runs
 from bench_offline_lm import DATA, banking, label_metric
-from real_runs import FORECAST, forecast_rows, gain_rows, row
+from real_runs import FORECAST, drift_rows, forecast_rows, gain_rows, recommended_rows, row, selected_rows
 
 from skillfleet_nb import Fleet, local_lm
 from skillfleet_nb.events import JobState
@@ -50,6 +55,8 @@ WEIGHTS = os.environ.get("SKILLFLEET_BENCH_WEIGHTS") or None
 CACHE = BASE / (f"real-{Path(WEIGHTS).stem.lower()}" if WEIGHTS else "real")
 Row = dict[str, Any]
 SEARCH, TEST, VAL = 160, 100, 20  # calls, rows, rows
+POOL, WRONG, DEMOS, DRAWS = 120, 0.2, 16, 4  # rows, the share of them labelled wrongly, rows taken, draws
+MESSAGES = 400
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "labeled_fewshot": {},
     "bootstrap_fewshot": {},
@@ -243,6 +250,47 @@ def forecasts() -> list[Row]:
     return made
 
 
+def recommended() -> list[list[str]]:
+    """Ask which optimizer to take, in a home that knows of no run: the one, or two, or the set that is named."""
+    lm = model()
+    with dspy.context(adapter=dspy.JSONAdapter()), tempfile.TemporaryDirectory() as home:
+        made = Fleet(home).advice.recommend(**task(), lm=lm)
+    lm.engine.close()
+    beside = [] if made.companion is None else [made.companion.optimizer]
+    together = [] if made.together is None else list(made.together.params["members"])
+    return [[made.optimizer], *([[made.optimizer, *beside]] if beside else []), *([together] if together else [])]
+
+
+def selected(draw: int) -> list[float]:
+    """Score sixteen demos that a selection takes of 120 rows with wrong labels, and sixteen drawn, on sealed rows."""
+    program, (train, _, test) = banking(draw, intents=6, size=POOL, test=TEST)
+    rng = random.Random(draw)
+    names = sorted({example.label for example in train})
+    for place in rng.sample(range(POOL), round(WRONG * POOL)):
+        train[place] = train[place].copy(label=rng.choice([name for name in names if name != train[place].label]))
+    lm, scores = model(), []
+    with dspy.context(lm=lm, adapter=dspy.JSONAdapter()), tempfile.TemporaryDirectory() as home:
+        chosen = Fleet(home).data.analyse(train, label="label").select(DEMOS, seed=draw)
+        for demos in (chosen, rng.sample(train, DEMOS)):
+            program.demos = list(demos)
+            evaluate = dspy.Evaluate(devset=test, metric=label_metric, num_threads=2, max_errors=TEST)
+            scores.append(float(evaluate(program).score))
+    lm.engine.close()
+    return scores
+
+
+def answers() -> list[list[str]]:
+    """Ask for the intent of 400 messages; each with its label, and what it was taken for, where that can be read."""
+    program, (train, _, _) = banking(0, intents=6, size=MESSAGES, test=TEST)
+    lm, made = model(), []
+    with dspy.context(lm=lm, adapter=dspy.JSONAdapter()):
+        for example in train:
+            with suppress(dspy.utils.exceptions.AdapterParseError):
+                made.append([example.label, program(**example.inputs()).label])
+    lm.engine.close()
+    return made
+
+
 MEASUREMENTS: dict[str, Callable[[], list[Any]]] = {
     "call": a_call,
     "headroom": headroom,
@@ -253,6 +301,9 @@ MEASUREMENTS: dict[str, Callable[[], list[Any]]] = {
 }
 ASIDE: dict[str, Callable[[], list[Any]]] = {
     "forecasts": forecasts,
+    "recommended": recommended,
+    **{f"selected-{draw}": (lambda draw=draw: selected(draw)) for draw in range(DRAWS)},
+    "answers": answers,
     **{f"null-{portion}": (lambda portion=portion: null_runs(portion)) for portion in range(PORTIONS)},
 }
 
@@ -285,6 +336,12 @@ def run() -> list[Row]:
                 own += [newest, *kept[1:]] if newest else kept  # a run that the cache repeated has no calls to tell
         if (forecast := folder / "forecasts.json").exists():
             own += forecast_rows(home, json.loads(forecast.read_text("utf-8")))
+        if (file := folder / "recommended.json").exists():
+            own += recommended_rows(json.loads(file.read_text("utf-8")), gains)
+        if draws := [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("selected-*.json"))]:
+            own += selected_rows(draws)
+        if (file := folder / "answers.json").exists():
+            own += drift_rows(json.loads(file.read_text("utf-8")))
         rows += [{**each, "what": f"{of}: {each['what']}" if of else each["what"]} for each in own]
     missing = "no measurements in $SKILLFLEET_BENCH_CACHE, make bench-real takes them"
     return rows or [row(missing, None, "")]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from bench_portfolio import interval_of
+
 from skillfleet_nb import Fleet
+from skillfleet_nb.monitoring.drift_outputs import output_drift
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Row = dict[str, Any]
 FORECAST = ("calls", "tokens")
+WINDOWS, BEFORE, LIVE, RISK = 500, 200, 100, 0.01
 # What a question took whenever it was bought: a run that the cache answered in part would have bought it itself.
 _TOOK = """
 WITH bought AS (
@@ -85,3 +90,53 @@ def gain_rows(home: Path) -> dict[str, Row]:
         )
         rows[run["optimizer"]] = row(f"{what}, {how}", 100 * (run["test_delta"] or 0.0), "points")
     return rows
+
+
+def recommended_rows(named: list[list[str]], gains: dict[str, Row]) -> list[Row]:
+    """Hold what a recommendation names, alone or together, against the best of the optimizers that were measured."""
+    best = max(gains, key=lambda name: gains[name]["value"])
+    rows = []
+    for names in named:
+        if measured := [gains[name]["value"] for name in names if name in gains]:
+            what = f"six intents: recommended {' and '.join(names)}: behind the best of {len(gains)} measured ({best})"
+            rows.append(row(what, gains[best]["value"] - max(measured), "points"))
+    return rows
+
+
+def selected_rows(draws: list[list[float]]) -> list[Row]:
+    """Compare demos that were selected with demos that were drawn, paired by draw."""
+    chosen, drawn = zip(*draws, strict=True)
+    low, high = interval_of([one - other for one, other in draws])
+    what = f"16 demos of 120 rows, a fifth labelled wrongly, {len(draws)} draws of six intents"
+    return [
+        row(f"{what}: selected", statistics.mean(chosen), "%"),
+        row(f"{what}: drawn", statistics.mean(drawn), "%"),
+        row(f"{what}: selected less drawn [{low:.1f}, {high:.1f}]", statistics.mean(chosen) - statistics.mean(drawn),
+            "points"),
+    ]  # fmt: skip
+
+
+def drift_rows(answered: list[list[str]]) -> list[Row]:
+    """Look for drift among answers to other messages, of the same intents and with more of one of them."""
+    rng = random.Random(0)
+    labels = sorted({label for label, _ in answered})
+
+    def told(share: float) -> float:
+        alarms = 0
+        for window in range(WINDOWS):
+            mixed = rng.sample(answered, len(answered))
+            before, rest = mixed[:BEFORE], mixed[BEFORE:]
+            label = rng.choice(labels)
+            of_one, new = [own for own in rest if own[0] == label], round(share * LIVE)
+            live = [*rng.choices(of_one, k=new), *rng.sample(rest, LIVE - new)]
+            sides = ([{"label": answer} for _, answer in side] for side in (before, live))
+            alarms += output_drift(*sides, {"label": None}, RISK, window).finding.alarm
+        return 100 * alarms / WINDOWS
+
+    right = 100 * statistics.mean(label == answer for label, answer in answered)
+    what = f"drift of {LIVE} answers against {BEFORE}, {right:.0f} % of them right, risk 1 %, {WINDOWS} windows: told"
+    return [
+        row(f"{what} where nothing changed", told(0.0), "%", "≤ 1.5"),
+        row(f"{what} where a fifth more is of one intent", told(0.2), "%"),
+        row(f"{what} where half more is of one intent", told(0.5), "%"),
+    ]
