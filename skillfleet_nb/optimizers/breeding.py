@@ -118,18 +118,17 @@ class Demos:
         return self.most > 0 and any(self.pools)
 
     def drawn(self, genome: Genome, rng: random.Random) -> Genome:
-        """Give every predictor a new set: of half as many as it may have, or more, of every answer in turn."""
+        """Give every predictor a new set: of as many as it may have, of every answer in turn."""
         return tuple(
             replace(gene, demos=self._set(pool, gene, rng)) for gene, pool in zip(genome, self.pools, strict=True)
         )
 
     def _set(self, pool: Sequence[Any], gene: Gene, rng: random.Random) -> tuple[Any, ...]:
-        size = self.most - int(self.most / 2 * rng.random() ** 2)  # mostly many
         groups: dict[str, list[Any]] = {}
         for demo in rng.sample(pool, len(pool)):
             answer = {name: demo.get(name) for name in gene.signature.output_fields if name != "reasoning"}
             groups.setdefault(label_text(answer), []).append(demo)
-        drawn = in_turns(list(groups.values()), size)
+        drawn = in_turns(list(groups.values()), self.most)
         rng.shuffle(drawn)
         return tuple(drawn)
 

@@ -81,5 +81,5 @@ def _child(
     if rewritten:
         states[n] = states[n]._replace(instruction=name)
     if drawn:
-        states = [state._replace(demos=name, n_demos=0.75 * demos) for state in states]
+        states = [state._replace(demos=name, n_demos=demos) for state in states]
     return tuple(states)
