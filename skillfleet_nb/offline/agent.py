@@ -1,7 +1,8 @@
 """Acting: which tool to call next, and with what, by what the tools say they take and what has been observed.
 
 Of an agent as ``dspy.ReAct`` writes it.  It follows leads: a value that an observation names for an argument is tried
-once; a tool that takes words of the question is called once, the one first whose description, or what the instruction
+once, and all of them at once where the argument is a list of such (``passages`` of lines that say ``passage: …``); a
+tool that takes words of the question is called once, the one first whose description, or what the instruction
 notes of it, speaks of what is asked; with nothing left to try, it finishes.
 """
 
@@ -64,15 +65,18 @@ class Agent:
         question = _question(inputs)
         asked = " ".join(content_words(question)[:_MOST_WORDS])
         for name, taken in self._in_order(question):
-            options = [[asked] if argument in _WORDED else _named(argument, observed) for argument in taken]
+            options = [
+                [asked] if argument in _WORDED else _named(argument, observed, several=several)
+                for argument, several in taken.items()
+            ]
             for value in options[0] if len(options) == 1 else []:
-                arguments = {taken[0]: value}
+                arguments = {next(iter(taken)): value}
                 if (name, str(arguments)) not in tried:
                     why = f"{name} has not been tried with {value!r}."
                     return {"next_thought": why, "next_tool_name": name, "next_tool_args": arguments}
         return {"next_thought": "Nothing is left to try.", "next_tool_name": _FINISH, "next_tool_args": {}}
 
-    def _in_order(self, question: str) -> list[tuple[str, list[str]]]:
+    def _in_order(self, question: str) -> list[tuple[str, dict[str, bool]]]:
         """Return the tools, those that take words first, and of these the one first that speaks of the question."""
         scores = dict.fromkeys(self._tools, 0.0)
         if self._fitting is not None:
@@ -104,16 +108,17 @@ def _fitting(described: dict[str, str], notes: Notes, demos: Sequence[Example]) 
     return model
 
 
-def _arguments(taken: str) -> list[str]:
-    """Return the arguments that a tool must be given; all where it has a default for each."""
+def _arguments(taken: str) -> dict[str, bool]:
+    """Return the arguments that a tool must be given, all where it has a default for each, and which are lists."""
     try:
         arguments = literal(taken)
     except ValueError:
-        return []
+        return {}
     if not isinstance(arguments, dict):
-        return []
-    needed = [name for name, schema in arguments.items() if not (isinstance(schema, dict) and "default" in schema)]
-    return needed or list(arguments)
+        return {}
+    schemas = {name: schema if isinstance(schema, dict) else {} for name, schema in arguments.items()}
+    needed = {name: schema for name, schema in schemas.items() if "default" not in schema}
+    return {name: schema.get("type") == "array" for name, schema in (needed or schemas).items()}
 
 
 def _history(trajectory: str) -> tuple[set[tuple[str, str]], str]:
@@ -132,6 +137,8 @@ def _history(trajectory: str) -> tuple[set[tuple[str, str]], str]:
     return tried, "\n".join(observed)
 
 
-def _named(argument: str, observed: str) -> list[str]:
-    lead = re.compile(rf"^{re.escape(argument)}: (.+?)(?: \([\d.]+\))?$", re.MULTILINE)
-    return list(dict.fromkeys(lead.findall(observed)))
+def _named(argument: str, observed: str, *, several: bool) -> list[Any]:
+    name = argument.removesuffix("s") if several else argument
+    lead = re.compile(rf"^{re.escape(name)}: (.+?)(?: \([\d.]+\))?$", re.MULTILINE)
+    values = list(dict.fromkeys(lead.findall(observed)))
+    return [values] if several and values else values

@@ -92,8 +92,8 @@ class Material:
         read = [p for name, path in kept for p in _passages(name, path.read_text("utf-8", errors="replace"))]
         return cls(tuple(read), left_out)
 
-    def search(self, query: str, k: int = 8) -> list[tuple[Passage, float]]:
-        """Find the passages closest to a query by their words, the rarer the more; best first, scores in [0, 1]."""
+    def search(self, query: str, k: int) -> list[tuple[Passage, float]]:
+        """Find the `k` passages closest to a query by their words, the rarer the more; best first, scores in [0, 1]."""
         asked = terms(query)
         rare = max(self._rarity.values(), default=1.0)
         norm = math.sqrt(sum(self._rarity.get(word, rare) ** 2 for word in asked)) or 1.0

@@ -33,7 +33,6 @@ Gate = Literal["research", "intent", "plan", "draft"]
 _NONE = "none"
 _INTENT = ("task", "intent", "domain", "level", "kind")
 _FEWEST_WORDS = 3
-_MOST_ACTS = 10  # of research, a search and a passage read each
 _MOST_ROUNDS = 20  # of one gate: a person who revises more often starts anew
 
 
@@ -133,7 +132,7 @@ class SkillCreator(dspy.Module):  # type: ignore[misc]
         self.rules, self.path, self.chosen_template, self.templates = rules, path, template, tuple(templates)
         self.review, self.ask = tuple(review), ask
         self.docs = tuple(docs)
-        self.research = SkillResearch(self.docs, max_steps=_MOST_ACTS) if self.docs else None
+        self.research = SkillResearch(self.docs) if self.docs else None
 
     def forward(
         self, task: str, similar: Sequence[Similar | Mapping[str, Any]] | None = None, notes: str = ""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LINE: Final = 120
 _FEWEST_OPTIONS: Final = 2
+_MOST_READ: Final = 8  # passages: all of them go into the prompt of every section
 
 
 class Question(BaseModel):
@@ -190,15 +191,20 @@ class _Reader:
 
     def _search(self, query: str) -> str:
         """Find passages of the documents by words; each line names one that can be read."""
-        hits = self._material.search(query)
+        hits = self._material.search(query, _MOST_READ)
         if not hits:
             return "nothing speaks of that: search for other words, or finish"
         return "\n".join(f"passage: {p.name} ({score:.2f})" for p, score in hits)
 
-    def _open(self, passage: str) -> str:
-        """Read a passage that a search named."""
-        passage_text = self._material.passage(passage)
-        if passage_text is None:
-            return f"there is no passage {passage!r}: search names those there are"
-        self.read[passage_text] = None
-        return passage_text.text
+    def _open(self, passages: list[str]) -> str:
+        """Read passages that a search named, as many at once as are wanted."""
+        return "\n\n".join(self._text(name) for name in passages)
+
+    def _text(self, name: str) -> str:
+        passage = self._material.passage(name)
+        if passage is None:
+            return f"there is no passage {name!r}: search names those there are"
+        if passage not in self.read and len(self.read) >= _MOST_READ:
+            return f"{passage.name} is not read: {_MOST_READ} passages are, and no more can be"
+        self.read[passage] = None
+        return passage.text

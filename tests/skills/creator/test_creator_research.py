@@ -85,9 +85,29 @@ def test_what_fits_is_read_and_nothing_is_asked_where_that_is_enough(docs: Path)
     found = Fleet().skills.research(KEYS, root=docs, lm=offline_lm())
     assert [p.file for p in found.passages] == ["keys.md"] * 3
     assert found.readiness > 0.6
-    assert (found.questions, found.calls > 3) == ((), True)
+    assert (found.questions, found.calls) == ((), 4)  # a search, all that it named at once, the end, and a summary
     assert "keys issue" in found.material
     assert "<details>" in found.html()
+
+
+def test_no_more_is_read_than_prompts_hold_and_what_is_not_there_is_said(docs: Path) -> None:
+    (docs / "many.md").write_text("".join(f"## Keys {n}\n\nRotate key {n} of the team.\n\n" for n in range(12)))
+    names = [f"many.md#Keys {n}" for n in range(12)]
+    acts = [["many.md#Keys"], names]
+
+    def wanted(prompt: str) -> list[str]:
+        return [*acts, []][prompt.count("[[ ## observation_")]
+
+    lm = writer(
+        next_thought="On.", next_tool_name=lambda prompt: "read" if wanted(prompt) else "finish",
+        next_tool_args=lambda prompt: {"passages": wanted(prompt)} if wanted(prompt) else {},
+        reasoning="It is so.", summary="keys",
+    )  # fmt: skip
+    found = Fleet().skills.research(KEYS, root=docs, lm=lm, max_questions=0)
+    assert [p.name for p in found.passages] == names[:8]
+    last = lm.engine.asked[-1][1]
+    assert "there is no passage 'many.md#Keys'" in last
+    assert "many.md#Keys 8 is not read: 8 passages are" in last
 
 
 def _clarifying(**answers: Any) -> Any:
