@@ -29,6 +29,7 @@ _TITLE: Final = 3  # words of a heading count as often
 _STEM: Final = 5  # letters by which two forms of a word are one
 _CODE = "```"
 _SECTION: Final = 2  # level of a heading, from which what is below it belongs together
+_CONTENTS: Final = re.compile(r"(?:\s*(?:[-*+]|\d+\.) *\[[^\]]*\]\(#[^)]*\)\s*)+")  # a list of places in the page
 _FRONT: Final = re.compile(r"\A---\s*\n.*?\n---\s*(?:\n|\Z)", re.DOTALL)
 
 
@@ -153,7 +154,10 @@ def _texts(place: Path) -> Iterator[Path]:
 
 
 def _passages(file: str, text: str) -> Iterator[Passage]:
-    """Part a file at its headings; what a heading has below it stays together where it is not too long."""
+    """Part a file at its headings; what a heading has below it stays together where it is not too long.
+
+    A table of contents is no passage.
+    """
     lines = text.replace("\r\n", "\n").split("\n")
     heads = [(h.line - 1, h.title, h.level) for h in outline("\n".join(lines)).headings]
     opening = _FRONT.sub("", "\n".join(lines[: heads[0][0] if heads else len(lines)])).strip()
@@ -167,7 +171,8 @@ def _passages(file: str, text: str) -> Iterator[Passage]:
         stop = next((start for start, _, other in later if other <= level), len(lines))
         if level < _SECTION or len("\n".join(lines[line + 1 : stop])) > MOST_CHARACTERS:
             stop = later[0][0] if later else len(lines)
-        if said := "\n".join(lines[line + 1 : stop]).strip():
+        said = "\n".join(lines[line + 1 : stop]).strip()
+        if said and not _CONTENTS.fullmatch(said):
             yield Passage(file, title, _whole(said))
 
 

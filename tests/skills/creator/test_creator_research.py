@@ -57,11 +57,15 @@ def docs(tmp_path: Path) -> Path:
     return place
 
 
-def test_what_a_heading_has_below_it_stays_together_and_front_matter_is_no_passage(tmp_path: Path) -> None:
+def test_what_a_heading_has_below_it_stays_together_and_neither_front_matter_nor_contents_are_passages(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "keys.md"
     long = "word " * 300
     file.write_text(
-        f"---\nname: keys\n---\n# Keys\n\nAll.\n\n## Rotate\n\n### Issue\n\nFirst.\n\n### Revoke\n\nLast.\n\n"
+        f"---\nname: keys\n---\n# Keys\n\nAll.\n\n"
+        "## Contents\n\n- [Rotate](#rotate)\n  1. [Issue](#issue)\n- [Watch](#watch)\n\n"
+        "## Rotate\n\n### Issue\n\nFirst.\n\n### Revoke\n\nLast.\n\n"
         f"## Watch\n\n### Log\n\n{long}\n\n### Alarm\n\n{long}\n"
     )
     passages = Material.under(file).passages
