@@ -55,11 +55,12 @@ def sequence(data: pd.DataFrame, *, floor: float = 0.0, planned: int = 0, title:
         y=alt.Y("low:Q", title="gain on the first variant (points)"), y2="high:Q"
     )
     line = base.mark_line(color=BLUE, strokeWidth=2).encode(y="gain:Q")
-    rule = alt.Chart().mark_rule(color=VERMILION, strokeDash=[5, 4], strokeWidth=1.5).encode(y=alt.datum(floor))
+    once = alt.Chart().transform_aggregate(rows="count()")  # a line, and not one for each row
+    rule = once.mark_rule(color=VERMILION, strokeDash=[5, 4], strokeWidth=1.5).encode(y=alt.datum(floor))
     how = "The gain seen so far, within bounds that hold at every look; it is decided once they leave the dashed line."
     layers = alt.layer(band, line, rule, data=data)
     if planned:
-        end = alt.Chart().mark_rule(color=INK, strokeDash=[2, 3]).encode(x=alt.datum(planned))
+        end = once.mark_rule(color=INK, strokeDash=[2, 3]).encode(x=alt.datum(planned))
         layers, how = alt.layer(band, line, rule, end, data=data), f"{how} Dotted: the units that were planned."
     sized = layers.properties(width=WIDTH, height=HEIGHT)
     if len(set(data["variant"])) > 1:

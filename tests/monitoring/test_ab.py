@@ -86,7 +86,9 @@ def test_a_better_version_is_told_and_promoted_with_the_evidence(fleet: Fleet) -
     assert 0 < status.low < status.high < 1
     assert status.sentence().startswith("B is better than A: +")
     assert len(sequence_data(status)) == 200
-    assert status.chart().svg.startswith("<svg")
+    drawn = status.chart().svg
+    assert drawn.startswith("<svg")
+    assert drawn.count('stroke-dasharray="5,4"') == drawn.count('stroke-dasharray="2,3"') == 1  # not one for each row
     move, after = fleet.ab_tests.promote("t")
     assert (move.version, move.previous, after.state) == (2, 1, "promoted")
     assert move.evidence == f"A/B test t: {status.sentence()}"
