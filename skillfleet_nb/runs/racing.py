@@ -8,12 +8,16 @@ a maximum stays what it would have been.
 *exact* goes by the best possible mean: as if every example that is left scored 1.  Examples are asked in the order of
 what they told so far, hard ones first, which finds losses early; the rows are put back in their own order.  *on* also
 goes by a test, where there are enough examples for one to tell earlier.  They are then drawn one after the other, hard
-ones with a better chance, which makes an unbiased estimate of the mean difference to the best of each; a capital that
-bets on losses is a supermartingale where the candidate is at least as good, so that it ever reaches 1/ALPHA with a
-probability of at most ALPHA, however often it is looked at (Ville's inequality).  Sources: Shekhar, Xu, Lipton, Liang,
-Ramdas, "Risk-limiting financial audits via weighted sampling without replacement", UAI 2023, for the estimate;
-Waudby-Smith, Ramdas, "Estimating means of bounded random variables by betting", Journal of the Royal Statistical
-Society B 86 (2024), for the bets.
+ones with a better chance, which reaches the bound later.  Which of both pays hangs on the task: a best one that is
+nearly always right leaves few losses to find, and a test much to prove.  So the first races take turns, and those after
+them go the way that has bought less.
+
+Each example drawn makes an unbiased estimate of the mean difference to the best; a capital that bets on losses is a
+supermartingale where the candidate is at least as good, so that it ever reaches 1/ALPHA with a probability of at most
+ALPHA, however often it is looked at (Ville's inequality).  Sources: Shekhar, Xu, Lipton, Liang, Ramdas, "Risk-limiting
+financial audits via weighted sampling without replacement", UAI 2023, for the estimate; Waudby-Smith, Ramdas,
+"Estimating means of bounded random variables by betting", Journal of the Royal Statistical Society B 86 (2024), for
+the bets.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import accumulate
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.lm.everywhere import here
@@ -46,6 +51,7 @@ ALPHA = 0.05
 """Of *on*: how likely a candidate that is at least as good as the best so far is dropped, at most."""
 _BET = 0.75  # of the capital that may be lost at once
 _TESTED_FROM = 200  # examples; with fewer the bound alone is reached earlier
+_TRIED = 2  # races with a test and as many without, before the better way is taken
 _FLOOR = 0.1  # of the weight of an example
 _PATIENCE_S = 10.0  # how long an example waits at most for those that it hangs on: one of them may never end
 _PRIOR = 1.0  # how many examples' worth what is expected before any was seen counts
@@ -154,6 +160,11 @@ class Race:
             self._scored.setdefault(id(example), []).append(place)
         self._turn = threading.Condition()
 
+    @property
+    def is_tested(self) -> bool:
+        """Whether it may end by a test."""
+        return self._test is not None
+
     def place(self, inputs: Mapping[str, object]) -> int | None:
         """Return the place of the example with these inputs; None where it was asked for already, or there is none."""
         with self._turn:
@@ -225,11 +236,22 @@ class _Told:
 
 @dataclass
 class _Search:
-    """What one search of a run has scored: its best scoring by split, what examples told, and its races so far."""
+    """What one search of a run has scored: its best scoring by split, what examples told, and how its races went.
+
+    `bought` has the share of the examples that each race asked, of those with a test and of those without one.
+    """
 
     best: dict[str, _Best] = field(default_factory=dict)
     told: dict[int, _Told] = field(default_factory=dict)
-    races: int = 0
+    bought: dict[bool, list[float]] = field(default_factory=lambda: {True: [], False: []})
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether a test pays for the next race, by those before it."""
+        tested, plain = self.bought[True], self.bought[False]
+        if min(len(tested), len(plain)) < _TRIED:
+            return len(tested) < len(plain)
+        return fmean(tested) < fmean(plain)
 
 
 @dataclass
@@ -299,10 +321,9 @@ class Racing:
         """Put hard examples first: surely, or where a test needs chance with the weights that are returned."""
         own = self._search
         ease = {id(row): history.ease if (history := own.told.get(id(row))) else 0.5 for row in rows}
-        if self.mode != "on" or len(rows) < _TESTED_FROM:
+        if self.mode != "on" or len(rows) < _TESTED_FROM or not own.is_tested:
             return sorted(rows, key=lambda row: ease[id(row)]), []
-        own.races += 1
-        rng = random.Random(f"{self.seed}-{own.races}")
+        rng = random.Random(f"{self.seed}-{len(own.bought[True])}")
         drawn = [(rng.expovariate(_FLOOR + 1 - ease[id(row)]), n) for n, row in enumerate(rows)]
         order = [rows[n] for _, n in sorted(drawn)]
         return order, [_FLOOR + 1 - ease[id(row)] for row in order]
@@ -316,6 +337,8 @@ class Racing:
         scores = {id(row[0]): float(getattr(row[2], "score", row[2])) for row in results}
         bought = [row for row in results if race is None or row[1] is not race.nothing]
         own = self._search
+        if race is not None:
+            own.bought[race.is_tested].append(len(bought) / len(results))
         for row in bought:
             own.told.setdefault(id(row[0]), _Told()).add(scores[id(row[0])])
         before = own.best.get(split)

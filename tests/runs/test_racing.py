@@ -13,7 +13,7 @@ from skillfleet_nb import Fleet
 from skillfleet_nb.charts.convergence import PRUNED, convergence_data
 from skillfleet_nb.errors import NotFoundError
 from skillfleet_nb.optimizers import Calls, Optimizer, Shape, create, rehearsed
-from skillfleet_nb.runs.racing import _TESTED_FROM, ALPHA, PairedTest
+from skillfleet_nb.runs.racing import _TESTED_FROM, ALPHA, PairedTest, _Search
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,3 +168,14 @@ def test_a_much_worse_candidate_is_found_by_the_test() -> None:
     ease = [0.8] * n
     best = [float(rng.random() < 0.8) for _ in range(n)]
     assert sum(_drawn(rng, best, [b * (rng.random() < 0.6) for b in best], ease) for _ in range(20)) == 20
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_races_take_turns_and_then_go_the_way_that_buys_less(*, pays: bool) -> None:
+    own, ways = _Search(), []
+    for _ in range(8):
+        ways.append(own.is_tested)
+        own.bought[ways[-1]].append(0.3 if ways[-1] is pays else 0.6)
+    assert ways == [False, True, False, True, *([pays] * 4)]
+    own.bought[pays] += [1.0] * 20  # it no longer does
+    assert own.is_tested is not pays
