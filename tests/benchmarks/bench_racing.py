@@ -60,9 +60,11 @@ def _raced(optimizer: str, race: str, size: int, seed: int) -> Run:
 def compared(optimizer: str, race: str, seeds: int, processes: int = 2) -> list[dict[str, Any]]:
     """Compare runs with and without racing, seed by seed, and return rows of the table."""
     size, exact = SIZES[race], race == "exact" and optimizer == MAXIMUM
+    modes = ("off", race) if race == "exact" else ("off", race, "exact")
     with ProcessPoolExecutor(processes) as pool:
-        runs = [[pool.submit(raced, optimizer, mode, size, seed) for mode in ("off", race)] for seed in range(seeds)]
-        pairs = [(before.result(), after.result()) for before, after in runs]
+        runs = [[pool.submit(raced, optimizer, mode, size, seed) for mode in modes] for seed in range(seeds)]
+        done = [[one.result() for one in own] for own in runs]
+    pairs, beside = [(before, after) for before, after, *_ in done], [(before, after) for before, *_, after in done]
     share = statistics.mean(fewer / calls for (calls, _, _), (fewer, _, _) in pairs)
     same = sum(chosen == also for (_, chosen, _), (_, also, _) in pairs)
     what = f"{optimizer}, {race} against off, {seeds} seeds"
@@ -73,6 +75,10 @@ def compared(optimizer: str, race: str, seeds: int, processes: int = 2) -> list[
     ]
     if exact:
         return rows
+    if race != "exact":
+        least = statistics.mean(fewer / calls for (calls, _, _), (fewer, _, _) in beside)
+        rows.append({"what": f"{what}: calls of exact on the same", "value": round(least, 3), "unit": "ratio",
+                     "target": None})  # fmt: skip
     gained = [points - before for (_, _, before), (_, _, points) in pairs]
     low, high = interval_of(gained)
     told, target = f"{what}: difference on the test", f"≥ -{MARGIN}"
