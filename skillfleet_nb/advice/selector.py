@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 WITHIN = 0.02
 """A choice is right when no other would have scored this much more."""
 _ENOUGH = 1.5  # runs from which an optimizer is known, whatever the rules say of the budget
+_TELLS_MORE = 0.15  # than the program: how much more often examples that are alike share a label
 _MOST_ALTERNATIVES = 3
 _Z80 = 1.2816
 
@@ -245,6 +246,13 @@ class Selector:
             reasons.append(f"{top.name} might score {more}, but {top.why_not}.")
         if best.needs:
             reasons.append(f"{name}: {best.needs}.")
+        alike = self.features.get("nearest")
+        others = [p.configuration.name for p in self.prospects if p.configuration.preset.by_likeness and p is not best]
+        if alike is not None and alike > self.baseline + _TELLS_MORE and others:
+            reasons.append(
+                f"The five examples most like one have its label in {percent(alike)} of cases, and the program is "
+                f"right in about {percent(self.baseline)}: {others[0]} may gain more than is expected of it."
+            )
         target = limits.quality_target
         reach = 0.5 * math.erfc((target - best.expects.mean) / best.expects.sd / math.sqrt(2))
         reasons.append(f"The target of {100 * target:g} is reached with a chance of {percent(reach)}.")

@@ -106,6 +106,9 @@ class Preset:
     few_shot
         Whether it fills prompts with examples from the start, rather than change instructions first: runs of one
         optimizer tell more of those that work as it does.
+    by_likeness
+        Whether each input is answered beside the examples that are most like it: worth a try where these tell more
+        than the program does.
     """
 
     size: str = ""
@@ -113,6 +116,7 @@ class Preset:
     prior_gain: float = 0.1
     tier: Tier = Tier.SMALL
     few_shot: bool = True
+    by_likeness: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class KNNFewShot(Optimizer):
     summary = "demos chosen per input by embedding similarity"
     changes = frozenset({"demos"})
     needs = "an embedding model (extra: offline); its program cannot be saved as JSON"
-    presets = (Preset(prior_gain=0.136),)
+    presets = (Preset(prior_gain=0.136, by_likeness=True),)
     Params = KNNFewShotParams
     params: KNNFewShotParams
 

@@ -369,3 +369,17 @@ def test_where_no_name_is_supported_a_set_is_named_with_its_cost() -> None:
     sure = (_prospect("miprov2 light", 4.0, 60, 0.95, 10), _prospect("infer_rules", 2.0, 60, 0.4, 10))
     made = Selector(sure, {"n": 300, "lm": "acme/one"}, 0.4).choose(budget_usd=50)
     assert (made.together, made.to_run.optimizer) == (None, "miprov2")
+
+
+def test_where_likeness_tells_more_than_the_program_the_optimizer_that_goes_by_it_is_named() -> None:
+    both = (_prospect("miprov2 light", 4.0, 60, 0.7, 10), _prospect("knn_fewshot", 0.5, 60, 0.6, 10))
+
+    def reasons(prospects: tuple[Prospect, ...], **told: float) -> str:
+        return " ".join(Selector(prospects, {"n": 300, "lm": "acme/one", **told}, 0.45).choose(budget_usd=50).reasons)
+
+    told = "have its label in 83% of cases, and the program is right in about 45%: knn_fewshot may gain more"
+    assert told in reasons(both, nearest=0.83)
+    for said in (reasons(both, nearest=0.5), reasons(both), reasons(both[:1], nearest=0.83)):
+        assert "knn_fewshot" not in said
+    best = (both[0], _prospect("knn_fewshot", 0.5, 60, 0.9, 10))
+    assert "may gain more than is expected" not in reasons(best, nearest=0.83)
