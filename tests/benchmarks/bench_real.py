@@ -338,8 +338,8 @@ def run() -> list[Row]:
             own += forecast_rows(home, json.loads(forecast.read_text("utf-8")))
         if (file := folder / "recommended.json").exists():
             own += recommended_rows(json.loads(file.read_text("utf-8")), gains)
-        if draws := [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("selected-*.json"))]:
-            own += selected_rows(draws)
+        draws = [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("selected-*.json"))]
+        own += selected_rows(draws) if len(draws) > 1 else []
         if (file := folder / "answers.json").exists():
             own += drift_rows(json.loads(file.read_text("utf-8")))
         rows += [{**each, "what": f"{of}: {each['what']}" if of else each["what"]} for each in own]
