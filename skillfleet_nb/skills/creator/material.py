@@ -29,7 +29,7 @@ _TITLE: Final = 3  # words of a heading count as often
 _STEM: Final = 5  # letters by which two forms of a word are one
 _CODE = "```"
 _SECTION: Final = 2  # level of a heading, from which what is below it belongs together
-_CONTENTS: Final = re.compile(r"(?:\s*(?:[-*+]|\d+\.) *\[[^\]]*\]\(#[^)]*\)\s*)+")  # a list of places in the page
+_CONTENTS: Final = re.compile(r"(?:\s*(?:[-*+]|\d+\.) *\[[^\]]*\]\(#[^)]*\))+")  # a list of places in the page
 _FRONT: Final = re.compile(r"\A---\s*\n.*?\n---\s*(?:\n|\Z)", re.DOTALL)
 
 

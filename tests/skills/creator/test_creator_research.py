@@ -71,6 +71,8 @@ def test_what_a_heading_has_below_it_stays_together_and_neither_front_matter_nor
     passages = Material.under(file).passages
     assert [one.heading for one in passages] == ["Keys", "Rotate", "Log", "Alarm"]
     assert passages[1].text == "### Issue\n\nFirst.\n\n### Revoke\n\nLast."
+    file.write_text("## Parts\n\n" + "- [Part](#part)\n\n" * 40 + "Read them all.\n")
+    assert [one.heading for one in Material.under(file).passages] == ["Parts"]
 
 
 def test_only_texts_of_the_folder_are_read_in_passages_that_keep_code_whole(docs: Path) -> None:
