@@ -5,9 +5,9 @@ of bank customers); whether eight threads get what one gets; and what the optimi
 calls for the search, and a sealed test of 100 rows beside: gain, verdict, calls made, answers that could not be read.
 What was forecast of these runs, by a probe of three examples and knowing nothing of other runs, is held against what
 they took; headroom and noise of the task say what could be seen at all.  What ``recommend`` names is held against the
-optimizers measured here.  Sixteen demos that ``select`` takes of 120 rows, a fifth of them labelled wrongly, are
-compared with sixteen drawn; drift is looked for among answers to other messages of the same intents.  Null runs are in
-``null``.
+optimizers measured here.  Rows that ``select`` takes of 120, a fifth of them labelled wrongly, are compared with as
+many drawn: sixteen, shown with every message, and sixty, of which the three nearest to a message are shown.  Drift is
+looked for among answers to other messages of the same intents.  Null runs are in ``null``.
 
 Run: ``make bench-real``; measurements are kept in ``$SKILLFLEET_BENCH_CACHE`` and an interrupted run goes on where it
 stopped.  Another model is measured beside it where ``$SKILLFLEET_BENCH_WEIGHTS`` names a GGUF file.
@@ -44,6 +44,7 @@ from real_runs import FORECAST, drift_rows, forecast_rows, gain_rows, recommende
 from skillfleet_nb import Fleet, local_lm
 from skillfleet_nb.events import JobState
 from skillfleet_nb.format import shortened
+from skillfleet_nb.lm.embed import Embedder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,10 @@ CACHE = BASE / (f"real-{Path(WEIGHTS).stem.lower()}" if WEIGHTS else "real")
 Row = dict[str, Any]
 SEARCH, TEST, VAL = 160, 100, 20  # calls, rows, rows
 POOL, WRONG, DEMOS, DRAWS = 120, 0.2, 16, 4  # rows, the share of them labelled wrongly, rows taken, draws
+USES = {
+    "selected": f"{DEMOS} rows of {POOL}, a fifth labelled wrongly, shown with every message",
+    "nearest": f"{POOL // 2} rows of {POOL}, a fifth labelled wrongly, the three nearest shown",
+}
 MESSAGES = 400
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "labeled_fewshot": {},
@@ -261,8 +266,8 @@ def recommended() -> list[list[str]]:
     return [[made.optimizer], *([[made.optimizer, *beside]] if beside else []), *([together] if together else [])]
 
 
-def selected(draw: int) -> list[float]:
-    """Score sixteen demos that a selection takes of 120 rows with wrong labels, and sixteen drawn, on sealed rows."""
+def selected(draw: int, rows: int, shown: Callable[[dspy.Predict, list[dspy.Example]], dspy.Module]) -> list[float]:
+    """Score rows that a selection takes of 120 with wrong labels, and as many drawn, on sealed rows."""
     program, (train, _, test) = banking(draw, intents=6, size=POOL, test=TEST)
     rng = random.Random(draw)
     names = sorted({example.label for example in train})
@@ -270,13 +275,26 @@ def selected(draw: int) -> list[float]:
         train[place] = train[place].copy(label=rng.choice([name for name in names if name != train[place].label]))
     lm, scores = model(), []
     with dspy.context(lm=lm, adapter=dspy.JSONAdapter()), tempfile.TemporaryDirectory() as home:
-        chosen = Fleet(home).data.analyse(train, label="label").select(DEMOS, seed=draw)
-        for demos in (chosen, rng.sample(train, DEMOS)):
-            program.demos = list(demos)
+        chosen = Fleet(home).data.analyse(train, label="label").select(rows, seed=draw)
+        for taken in (list(chosen), rng.sample(train, rows)):
             evaluate = dspy.Evaluate(devset=test, metric=label_metric, num_threads=2, max_errors=TEST)
-            scores.append(float(evaluate(program).score))
+            scores.append(float(evaluate(shown(program, taken)).score))
     lm.engine.close()
     return scores
+
+
+def as_demos(program: dspy.Predict, rows: list[dspy.Example]) -> dspy.Module:
+    """Show all rows with every message."""
+    shown = program.deepcopy()
+    shown.demos = rows
+    return shown
+
+
+def nearest(program: dspy.Predict, rows: list[dspy.Example]) -> dspy.Module:
+    """Show each message the three rows that are nearest to it."""
+    knn = dspy.KNNFewShot(k=3, trainset=rows, vectorizer=dspy.Embedder(Embedder(), caching=False),
+                          max_bootstrapped_demos=0)  # fmt: skip
+    return knn.compile(program)
 
 
 def answers() -> list[list[str]]:
@@ -302,7 +320,8 @@ MEASUREMENTS: dict[str, Callable[[], list[Any]]] = {
 ASIDE: dict[str, Callable[[], list[Any]]] = {
     "forecasts": forecasts,
     "recommended": recommended,
-    **{f"selected-{draw}": (lambda draw=draw: selected(draw)) for draw in range(DRAWS)},
+    **{f"selected-{draw}": (lambda draw=draw: selected(draw, DEMOS, as_demos)) for draw in range(DRAWS)},
+    **{f"nearest-{draw}": (lambda draw=draw: selected(draw, POOL // 2, nearest)) for draw in range(DRAWS)},
     "answers": answers,
     **{f"null-{portion}": (lambda portion=portion: null_runs(portion)) for portion in range(PORTIONS)},
 }
@@ -338,8 +357,9 @@ def run() -> list[Row]:
             own += forecast_rows(home, json.loads(forecast.read_text("utf-8")))
         if (file := folder / "recommended.json").exists():
             own += recommended_rows(json.loads(file.read_text("utf-8")), gains)
-        draws = [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob("selected-*.json"))]
-        own += selected_rows(draws) if len(draws) > 1 else []
+        for name, what in USES.items():
+            draws = [json.loads(file.read_text("utf-8")) for file in sorted(folder.glob(f"{name}-*.json"))]
+            own += selected_rows(what, draws) if len(draws) > 1 else []
         if (file := folder / "answers.json").exists():
             own += drift_rows(json.loads(file.read_text("utf-8")))
         rows += [{**each, "what": f"{of}: {each['what']}" if of else each["what"]} for each in own]

@@ -103,11 +103,11 @@ def recommended_rows(named: list[list[str]], gains: dict[str, Row]) -> list[Row]
     return rows
 
 
-def selected_rows(draws: list[list[float]]) -> list[Row]:
-    """Compare demos that were selected with demos that were drawn, paired by draw."""
+def selected_rows(use: str, draws: list[list[float]]) -> list[Row]:
+    """Compare rows that were selected with rows that were drawn, paired by draw."""
     chosen, drawn = zip(*draws, strict=True)
     low, high = interval_of([one - other for one, other in draws])
-    what = f"16 demos of 120 rows, a fifth labelled wrongly, {len(draws)} draws of six intents"
+    what = f"six intents, {len(draws)} draws: {use}"
     return [
         row(f"{what}: selected", statistics.mean(chosen), "%"),
         row(f"{what}: drawn", statistics.mean(drawn), "%"),
