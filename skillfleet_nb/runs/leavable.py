@@ -29,6 +29,7 @@ _LEFT = f"{_NAME}-left"
 _WAITED_FOR = (_NAME, "ThreadPoolExecutor")  # as the standard library calls the threads of its pools
 _LOOK_S = 0.25  # how often it is seen whether a stop was asked for
 _PATIENCE_S = 3.0  # how long after a stop the work may take to end
+_FREED_S = 5.0  # how long what a thread held may take to be freed
 
 
 def run_leavable(gate: Gate, work: Callable[[], _T], on_left: Callable[[str], None]) -> _T:
@@ -121,9 +122,18 @@ class _Work(Generic[_T]):
 
     def result(self) -> _T:
         """Return or raise what came of it, once it has ended."""
+        join_done(self._thread)
         if self._raised:
             raise self._raised[0]
         return self._returned[0]
+
+
+def join_done(thread: threading.Thread) -> None:
+    """Wait until a thread whose work is done has freed what it held.
+
+    A script may end with its last result: what native code frees while Python is taken down aborts the process.
+    """
+    thread.join(_FREED_S)
 
 
 def _patience_s(gate: Gate) -> float:

@@ -34,6 +34,43 @@ def fleet(tmp_path: Path) -> Fleet:
     return Fleet(tmp_path / "home")
 
 
+class Held:
+    """What takes a while to be freed, as a model in native code does."""
+
+    def __init__(self, left: dict[str, bool]) -> None:
+        self.left, self.thread = left, threading.current_thread().name
+        left[self.thread] = True
+
+    def __del__(self) -> None:
+        threading.Event().wait(0.2)
+        self.left[self.thread] = False
+
+
+class Holding(dspy.Module):  # type: ignore[misc]
+    """A program that leaves something with each thread that copies it."""
+
+    def __init__(self, left: dict[str, bool]) -> None:
+        super().__init__()
+        self.ask = program()
+        self.left, self.local = left, threading.local()
+
+    def forward(self, **inputs: Any) -> Any:
+        return self.ask(**inputs)
+
+    def deepcopy(self) -> Any:
+        if not hasattr(self.local, "held"):
+            self.local.held = Held(self.left)
+        copy = Holding(self.left)
+        copy.ask, copy.local = self.ask.deepcopy(), self.local
+        return copy
+
+
+def test_what_threads_of_a_job_held_is_freed_before_its_result_is_there(fleet: Fleet) -> None:
+    left: dict[str, bool] = {}
+    assert start(fleet, program=Holding(left)).result().state == "completed"
+    assert {is_left for name, is_left in left.items() if name.startswith("skillfleet-")} == {False}
+
+
 def test_a_handle_here_and_one_from_the_record_say_the_same(fleet: Fleet, tmp_path: Path) -> None:
     job = start(fleet, name="mine")
     result = job.result()

@@ -24,6 +24,7 @@ from skillfleet_nb.runs.jobs.live import live_view
 from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
 from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.runs.jobs.result_rows import result_rows
+from skillfleet_nb.runs.leavable import join_done
 from skillfleet_nb.runs.spec import CREATE_SKILL
 from skillfleet_nb.store import Home, Trail, load_program
 from skillfleet_nb.store.logs import log_text
@@ -66,6 +67,7 @@ class Job(Readable):
         self._progress = Progress(home, job_id)
         self._reading = threading.Lock()
         self._execution: Execution | None = None
+        self._thread: threading.Thread
         self._done = threading.Event()
         self._result: RunResult | None = None
         self._failure: BaseException | None = None
@@ -93,7 +95,9 @@ class Job(Readable):
         self._execution = execution
         # In a copy of the caller's context: `with dspy.context(adapter=…)` holds for the run too.
         inside = contextvars.copy_context()
-        threading.Thread(target=inside.run, args=(work,), name=f"skillfleet-{self.id}", daemon=True).start()
+        self._thread = threading.Thread(target=inside.run, args=(work,), name=f"skillfleet-{self.id}", daemon=True)
+        del inside  # what it holds is freed with the thread
+        self._thread.start()
         return self
 
     @property
@@ -159,7 +163,9 @@ class Job(Readable):
             Whether it is finished.
         """
         if self._execution is not None:
-            return self._done.wait(timeout)
+            if is_done := self._done.wait(timeout):
+                join_done(self._thread)
+            return is_done
         waited = 0.0
         nap = threading.Event()
         while not self.state.is_finished():
