@@ -11,7 +11,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RESOURCE_FOLDERS = ("references", "guides", "templates", "scripts", "examples", "assets")
 """Sub-folders a v2 skill may have."""
@@ -20,6 +24,7 @@ _MARKS = re.compile(r"^ {0,3}(?:(`{3,}|~{3,})([^\n]*)|(#{1,6})(?:[ \t]+([^\n]*)|
 _CLOSING_HASHES = re.compile(r"(?:^|[ \t])#+[ \t]*$")
 _INLINE_CODE = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\[([^\[\]]{0,1000})\]\([ \t]*<?([^\s<>()\[\]]{1,2000})>?")
+_REST = re.compile(r"""[ \t]{0,9}(?:"[^"\n]{0,300}"|'[^'\n]{0,300}')?[ \t]{0,9}\)""")  # of a link, behind its target
 _DEFINITION = re.compile(r"^ {0,3}\[([^\[\]\n]{1,200})\]:[ \t]*<?([^\s<>\[\]]{1,2000})", re.MULTILINE)
 _MENTION = re.compile(r"(?<![\w./-])((?:" + "|".join(RESOURCE_FOLDERS) + r")/[\w][\w./-]{0,200})")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//|#")
@@ -129,6 +134,26 @@ def outline(body: str, first_line: int = 1) -> Outline:
     return Outline(tuple(headings), tuple(blocks), links, mentions, prose)
 
 
+def unlinked(body: str, leads: Callable[[str], bool]) -> str:
+    """Return a body in which links to local files that lead nowhere are their text.
+
+    Examples
+    --------
+    >>> unlinked("See [keys](keys.md) and [rules](rules.md).", lambda path: path == "keys.md")
+    'See [keys](keys.md) and rules.'
+    """
+    linked = _without_code(outline(body).prose)
+    kept, done = list[str](), 0
+    for match in _LINK.finditer(linked):
+        path, rest = Link(match[1], match[2], 0).path, _REST.match(linked, match.end())
+        if path is None or rest is None or leads(path):
+            continue
+        start = match.start() - linked.startswith("!", match.start() - 1) if match.start() else 0
+        kept += [body[done:start], body[match.start(1) : match.end(1)]]
+        done = rest.end()
+    return "".join([*kept, body[done:]])
+
+
 class _Lines:
     """Line numbers of growing offsets, each line counted once."""
 
@@ -143,7 +168,7 @@ class _Lines:
 
 def _links(prose: str, first_line: int) -> tuple[tuple[Link, ...], tuple[Link, ...]]:
     lines = _Lines(prose, first_line)
-    linked = _INLINE_CODE.sub(lambda m: " " * len(m[0]), prose)
+    linked = _without_code(prose)
     links = [Link(prose[m.start(1) : m.end(1)], m[2], lines.at(m.start())) for m in _LINK.finditer(linked)]
     lines = _Lines(prose, first_line)
     links += [Link(m[1], m[2], lines.at(m.start())) for m in _DEFINITION.finditer(linked)]
@@ -152,6 +177,10 @@ def _links(prose: str, first_line: int) -> tuple[tuple[Link, ...], tuple[Link, .
     mentions = [Link("", m[1].rstrip("./-"), lines.at(m.start()), linked=False) for m in _MENTION.finditer(prose)]
     # A folder named by itself ("references/") is no file; neither is a target already linked.
     return tuple(links), tuple(m for m in mentions if m.path not in taken and "." in PurePosixPath(m.target).name)
+
+
+def _without_code(prose: str) -> str:
+    return _INLINE_CODE.sub(lambda m: " " * len(m[0]), prose)
 
 
 def _block(body: str, opened: re.Match[str], end: int, lines: _Lines, *, closed: bool) -> CodeBlock:

@@ -1,15 +1,17 @@
 """A draft of a skill: the document that becomes of what a model wrote, and what is wrong with it.
 
 Nothing is added to please a metric.  The front matter is made conformant, a title stands above the body, and the files
-of a hub are linked; all else is the model's.  What it left empty or wrote twice is taken out, and told.
+of a hub are linked; all else is the model's.  What it left empty or wrote twice is taken out, and told.  A link to a
+file that the skill does not hold, as documents that were read have them, is its text.
 """
 
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +20,7 @@ from skillfleet_nb.format import shortened
 from skillfleet_nb.skills._edit import scalar
 from skillfleet_nb.skills.creator.similar import terms
 from skillfleet_nb.skills.document import slug
-from skillfleet_nb.skills.markdown import outline
+from skillfleet_nb.skills.markdown import outline, unlinked
 from skillfleet_nb.skills.scoring.score import score_skill
 from skillfleet_nb.skills.scoring.semantic import semantic_similarity
 from skillfleet_nb.skills.similarity.index import EXTEND
@@ -26,11 +28,12 @@ from skillfleet_nb.skills.skill import Skill
 from skillfleet_nb.skills.style import Style
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from skillfleet_nb.skills.scoring.score import SkillScore
     from skillfleet_nb.skills.scoring.semantic import Embed
 
+_PAGE: Final = "SKILL.md"
 _LONGEST_DESCRIPTION: Final = 1_024
 _LONGEST_NAME: Final = 48
 _WORDS_OF_A_NAME: Final = 4
@@ -201,9 +204,11 @@ class Draft:
         sections = [f"## {part.heading}\n\n{part.content}" for part in on_page]
         sections += ["## References\n\n" + "\n".join(links)] if links else []
         title = self.plan.name.replace("-", " ").capitalize()
-        text = "\n\n".join(filter(None, [self._front, f"# {title}", self.opening, *sections]))
-        pages = {f"references/{name}.md": f"# {part.heading}\n\n{part.content}\n" for name, part in names.items()}
-        return {"SKILL.md": f"{text}\n", **pages}
+        text = "\n\n".join(filter(None, [f"# {title}", self.opening, *sections]))
+        pages = {f"references/{name}.md": f"# {part.heading}\n\n{part.content}" for name, part in names.items()}
+        texts = {_PAGE: text, **pages}
+        files = {path: f"{unlinked(own, partial(_leads, texts, path))}\n" for path, own in texts.items()}
+        return files | {_PAGE: f"{self._front}\n\n{files[_PAGE]}"}
 
     @property
     def _front(self) -> str:
@@ -220,7 +225,7 @@ class Draft:
     @property
     def skill(self) -> Skill:
         """The skill it is, not written anywhere."""
-        return Skill.parse(self.files["SKILL.md"])
+        return Skill.parse(self.files[_PAGE])
 
 
 @dataclass(frozen=True)
@@ -276,6 +281,11 @@ def judged(draft: Draft, task: str, further: Sequence[str] = (), embed: Embed | 
     return Judged(
         draft, score, (*grave, *draft.dropped, *draft.plan.notes), len(grave), score.improvements[:_MOST_ADVICE]
     )
+
+
+def _leads(texts: Container[str], page: str, path: str) -> bool:
+    """Tell whether a path that a page names is one of the files."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(page), path)) in texts
 
 
 def _unspoken(task: str, written: str) -> list[str]:

@@ -73,6 +73,28 @@ def test_a_hub_leads_to_files_that_are_there_and_keeps_what_is_short(tmp_path: P
     assert [f.code for f in skill.validate("v2").errors] == []
 
 
+@pytest.mark.parametrize(
+    ("written", "stands"),
+    [
+        ("See [the guide](guide.md#top) and ![a map](../map.png 'Map').", "See the guide and a map."),
+        ("See [callers](references/callers.md).", "See [callers](references/callers.md)."),
+        ("Ask [them](https://example.org/a.md), or `[no](link.md)`.", None),
+        ("```sh\ncat [no](link.md)\n```\n\nSay `x` to [one](a%20b.md)s, [two] (b.md).", "[two] (b.md)."),
+    ],
+)
+def test_a_link_to_a_file_that_the_skill_does_not_hold_is_its_text(
+    tmp_path: Path, written: str, stands: str | None
+) -> None:
+    long = "\n".join(f"{n}. Deploy the second key to caller {n}, see [logs](logs.md)." for n in range(1, 12))
+    body = f"{BODY}\n\n{written}\n\n## Callers\n\n{long}\n\n## Logs\n\n{long.replace('caller', 'region')}"
+    draft = Draft.of_body(_plan(style="navigation_hub"), body)
+    assert (stands or written) in draft.files["SKILL.md"]
+    assert ("[no](link.md)" in written) is ("[no](link.md)" in draft.files["SKILL.md"])
+    assert "[logs](logs.md)" in draft.files["references/callers.md"]
+    skill = Skill.load(write_skill(draft.files, tmp_path).folder)
+    assert [f.code for f in skill.validate("v2").errors] == []
+
+
 def test_a_draft_on_something_else_is_told() -> None:
     off = "## Overview\n\nBake bread slowly at home.\n\n## When to Use\n\n- On Sundays with guests."
     assert any("says nothing of" in finding for finding in judged(Draft.of_body(_plan(), off), KEYS).findings)
