@@ -106,7 +106,8 @@ def check_leaks(splits: Mapping[str, Sequence[object]], *, input_fields: Sequenc
     skillfleet_nb.errors.InputError: 1 input of train is also in test (q='1+1'): remove it from one of them.
     """
     seen = {
-        name: {content_hash(i): i for i, _ in (parts(r, input_fields) for r in rows)} for name, rows in splits.items()
+        name: {content_hash(_as_read(i)): i for i, _ in (parts(r, input_fields) for r in rows)}
+        for name, rows in splits.items()
     }
     for one, other in combinations(seen, 2):
         shared = [i for key, i in seen[one].items() if key in seen[other]]
@@ -117,6 +118,11 @@ def check_leaks(splits: Mapping[str, Sequence[object]], *, input_fields: Sequenc
             raise InputError(
                 f"{count} of {one} {verb} also in {other} ({brief(shared[0])}): remove {them} from one of them."
             )
+
+
+def _as_read(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Write numbers as a model reads them: those of a file with a text in the column are texts."""
+    return {k: canonical_json(v) if isinstance(v, int | float) else v for k, v in inputs.items()}
 
 
 def brief(fields: Mapping[str, Any]) -> str:

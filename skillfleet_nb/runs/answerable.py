@@ -18,7 +18,9 @@ _TRIED = 8  # examples whose nearest answers the metric scores
 _SHOWN = 6  # labels of a mapping
 
 
-def check_labels(outputs: Mapping[str, Any], examples: Sequence[Example], metric: RunMetric | None) -> list[str]:
+def check_labels(
+    outputs: Mapping[str, Any], examples: Sequence[Example], metric: RunMetric | None, of: str = ""
+) -> list[str]:
     """Refuse labels that the program cannot answer and the metric does not bridge.
 
     Parameters
@@ -29,6 +31,8 @@ def check_labels(outputs: Mapping[str, Any], examples: Sequence[Example], metric
         Labelled ones.
     metric
         Tells, without a call, whether the nearest answer that the program can give would count.
+    of
+        What to call the set in messages, where others are looked at beside it: ``"test"``.
 
     Returns
     -------
@@ -50,8 +54,8 @@ def check_labels(outputs: Mapping[str, Any], examples: Sequence[Example], metric
         if _bridged(name, kind, strays, metric):
             continue
         (value, n), *_ = Counter(repr(e[name]) for e in strays).most_common(1)
-        of = f"{n} example{'s' * (n != 1)}"
-        problem = f"{name} = {value}, in {of}, is no answer of the program, which gives {_in_words(kind)}"
+        where = f"{n} example{'s' * (n != 1)}{f' of {of}' * bool(of)}"
+        problem = f"{name} = {value}, in {where}, is no answer of the program, which gives {_in_words(kind)}"
         if 2 * len(strays) > len(labelled) and metric is not None and metric.own_score(strays[0]):
             raise InputError(f"{problem}; the metric {metric.name!r} counts none of these as right: {mend}")
         notes.append(f"{problem}; {mend}")

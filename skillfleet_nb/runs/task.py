@@ -204,7 +204,9 @@ def check_task(
     if uses_litellm(program, request.metric):
         load_litellm()  # before the metric is tried
     proven = metric is not None and metric.proves(first, right_answer(first, outputs))
-    notes = [*map(str, issues), *check_labels(outputs, seen, metric if proven else None)]
+    notes = list(map(str, issues))
+    for of, rows in _by_file(splits).items():
+        notes += check_labels(outputs, rows, metric if proven else None, of)
     return CheckedTask(
         request=request,
         settings=settings,
@@ -218,6 +220,17 @@ def check_task(
         num_threads=request.num_threads or settings.num_threads or dspy.settings.num_threads or 1,
         notes=tuple(notes),
     )
+
+
+def _by_file(splits: Splits[Example]) -> dict[str, list[Example]]:
+    """Return the rows whose labels are looked at, each file's by themselves: it may hold them as another type.
+
+    What was cut from train is of its file, and its test stays sealed; where nothing is searched, nothing is.
+    """
+    if not splits.train:
+        return {"": splits.test}
+    files = {name: getattr(splits, name) for name in ("val", "test") if splits.origins[name] == "given"}
+    return {"": [*splits.train, *(() if "val" in files else splits.val)], **files}
 
 
 def _uncached(lm: Any) -> Any:

@@ -74,6 +74,11 @@ def test_the_same_input_with_another_answer_leaks_too() -> None:
         check_leaks({"train": GOOD, "val": [{"text": "message 1", "intent": "z"}]}, input_fields=["text"])
 
 
+def test_a_number_and_its_text_are_one_input() -> None:
+    with pytest.raises(InputError, match=r"1 input of train is also in test \(n=2\)"):
+        check_leaks({"train": [{"n": 2}, {"n": 2.5}], "test": [{"n": "2"}, {"n": "x"}]}, input_fields=["n"])
+
+
 def test_examples_are_checked_by_their_own_inputs() -> None:
     dspy = pytest.importorskip("dspy")
     examples = [dspy.Example(**r).with_inputs("text") for r in GOOD]

@@ -18,6 +18,7 @@ from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.task import input_fields
+from skillfleet_nb.store.datafiles import read_examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -245,6 +246,18 @@ def test_labels_that_no_answer_meets_are_refused(fleet: Fleet, signature: Any, l
         fleet.optimize(dspy.Predict(signature), **given, optimizer="labeled_fewshot")
     check = next(c for c in fleet.advice.doctor(dspy.Predict(signature), **given).checks if c.name == "labels")
     assert check.level == "fail"
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_labels_of_another_type_in_a_file_of_their_own_are_refused(fleet: Fleet, tmp_path: Path, split: str) -> None:
+    for name, labels in {"train": "X23", "val": "X23", "test": "X23", split: "23"}.items():
+        rows = [f"{name} {n},{labels[n % len(labels)]}" for n in range(12)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]))
+    files = {name: read_examples(tmp_path / f"{name}.csv") for name in ("train", "val", "test")}
+    told = rf"in 6 examples of {split}, .* map them first, label = \{{2: '2', 3: '3'\}}\[label\]"
+    with pytest.raises(InputError, match=told):
+        optimize(fleet, dspy.Predict("text -> label"), metric=same_label, **files)
+    assert fleet.jobs().empty
 
 
 @pytest.mark.parametrize(
