@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
@@ -87,10 +88,12 @@ def records(rows: object, name: str) -> Sequence[object]:
     """
     source = cast("Any", rows)
     if hasattr(rows, "to_pylist") and hasattr(rows, "take"):  # Arrow
+        _check_columns(getattr(source, "column_names", ()), name)
         return _Frame(len(source), lambda numbers: source.take(numbers).to_pylist())
     if hasattr(rows, "to_dicts"):  # polars
         return _Frame(len(source), lambda numbers: source[numbers].to_dicts())
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # pandas
+        _check_columns(source.columns, name)
         source = source.copy(deep=False)
         return _Frame(len(source), lambda numbers: _without_nan(source.iloc[numbers].to_dict("records")))
     if hasattr(rows, "to_list") and hasattr(rows, "select") and hasattr(rows, "column_names"):  # datasets
@@ -106,6 +109,13 @@ def records(rows: object, name: str) -> Sequence[object]:
             "a DataFrame or a data set."
         )
     return rows if isinstance(rows, _Frame) else list(rows)
+
+
+def _check_columns(columns: Iterable[object], name: str) -> None:
+    """Refuse two columns of one name: a mapping would keep the last alone."""
+    twice = next((column for column, n in Counter(map(str, columns)).items() if n > 1), None)
+    if twice is not None:
+        raise InputError(f"{name} has two columns named {twice!r}: give each a name of its own, or drop one.")
 
 
 def first_row(rows: Sequence[object]) -> tuple[list[str], list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import json
 import re
 from decimal import Decimal
 from difflib import get_close_matches
@@ -36,6 +37,7 @@ _BOMS = (
 )
 _INT = re.compile(r"-?[1-9]\d{0,17}|0")  # longer ones are identifiers, and so is 007
 _FLOAT = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]\d+)?|-?(0|[1-9]\d*)\.\d+[eE]\d+")
+_LONG_INT = re.compile(r"[:,\[\s-][0-9]{19,}[\s,\]}]")
 _BOOLS = {"true": True, "false": False}
 _LONGEST_FIELD = 1 << 27
 
@@ -130,7 +132,7 @@ def _objects(path: Path, text: str, ending: str, *, mixed: bool) -> list[dict[st
 
 def _json(path: Path, text: str) -> tuple[list[Any], list[str]]:
     try:
-        rows = orjson.loads(text)
+        rows = _parsed(text)
     except ValueError as error:
         hint = " It looks like one object a line: name it .jsonl." if _is_object(text.partition("\n")[0]) else ""
         raise InputError(f"'{path}' is not JSON: {error}.{hint}") from error
@@ -140,13 +142,19 @@ def _json(path: Path, text: str) -> tuple[list[Any], list[str]]:
     return rows, [f"item {number}" for number in range(1, len(rows) + 1)]
 
 
+def _parsed(text: str) -> Any:
+    """Read JSON; a whole number beyond 64 bits, of which orjson makes a float, keeps its digits."""
+    value = orjson.loads(text)
+    return json.loads(text) if _LONG_INT.search(text) else value
+
+
 def _jsonl(path: Path, text: str) -> tuple[list[Any], list[str]]:
     rows, places = [], []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            rows.append(orjson.loads(line))
+            rows.append(_parsed(line))
         except ValueError as error:
             hint = " A list of objects belongs in a .json file." if number == 1 and line.startswith("[") else ""
             raise InputError(f"'{path}' line {number} is not JSON: {error}.{hint}") from error
@@ -188,6 +196,10 @@ def _csv(path: Path, text: str) -> list[dict[str, Any]]:
 def _check_header(path: Path, header: Sequence[str]) -> None:
     if not all(header):
         raise InputError(f"'{path}' has no name for column {header.index('') + 1}: name every column in line 1.")
+    _check_names(path, header)
+
+
+def _check_names(path: Path, header: Sequence[str]) -> None:
     twice = next((name for i, name in enumerate(header) if name in header[:i]), None)
     if twice is not None:
         raise InputError(f"'{path}' has two columns named {twice!r}: give each a name of its own.")
@@ -219,7 +231,9 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     from pyarrow import parquet
 
     try:
-        rows = parquet.ParquetFile(path).read().to_pylist()
+        table = parquet.ParquetFile(path).read()
+        _check_names(path, table.column_names)
+        rows = table.to_pylist()
     except pa.ArrowException as error:
         raise InputError(f"'{path}' is not Parquet: {' '.join(str(error).split())[:120].rstrip('.')}.") from error
     return [{k: float(v) if isinstance(v, Decimal) else v for k, v in row.items()} for row in rows]

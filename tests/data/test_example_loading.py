@@ -101,6 +101,20 @@ def test_rows_that_do_not_fit_the_program_are_refused_in_one_line(rows: object, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pd.DataFrame([["hi", "greet", "leave"]], columns=["text", "intent", "intent"]),
+        pd.DataFrame([["hi", "greet", "leave"]], columns=["text", 1, "1"]),
+        pa.table([["hi"], ["greet"], ["leave"]], names=["text", "intent", "intent"]),
+        pa.record_batch([["hi"], ["greet"], ["leave"]], names=["text", "intent", "intent"]),
+    ],
+)
+def test_two_columns_of_one_name_are_refused(rows: object) -> None:
+    with pytest.raises(InputError, match=r"train has two columns named '(intent|1)': give each a name of its own"):
+        to_examples(rows, input_fields=["text"])
+
+
 def test_a_mapping_of_data_sets_is_refused_as_one_of_rows_is() -> None:
     import datasets
 

@@ -44,6 +44,23 @@ def test_parquet_is_read_with_its_types(tmp_path: Path) -> None:
     assert read_examples(file) == [{"q": "a", "n": 1, "l": [1, 2], "d": 1.5, "at": at}]
 
 
+def test_two_columns_of_one_name_in_parquet_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "twice.parquet"
+    parquet.write_table(pa.table([["a"], ["b"], ["c"]], names=["q", "label", "label"]), file)
+    with pytest.raises(InputError, match="two columns named 'label'"):
+        read_examples(file)
+
+
+@pytest.mark.parametrize("n", [2**64, 2**64 - 1, -(2**63), -(2**63) - 1, 10**40])
+@pytest.mark.parametrize("name", ["data.json", "data.jsonl"])
+def test_whole_numbers_keep_all_their_digits(tmp_path: Path, name: str, n: int) -> None:
+    row = {"n": n, "of": [n, n], "within": {"n": n}, "text": f"order {n}, paid", "x": 2.5, "tiny": 1e-300}
+    file = tmp_path / name
+    file.write_text(json.dumps(row) if name.endswith("l") else json.dumps([row], indent=1))
+    (read,) = read_examples(file)
+    assert (read, type(read["n"])) == (row, int)
+
+
 @pytest.mark.parametrize(
     ("cells", "values"),
     [
