@@ -9,6 +9,7 @@ written visibly: in the pieces of this module, and in the texts of :class:`Reada
 from __future__ import annotations
 
 import base64
+import json
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -89,6 +90,19 @@ def fill(source: LiteralString, *values: object, **named: object) -> Markup:
 
     shown = {name: _seen(value) for name, value in named.items()}
     return Markup(source).format(*map(_seen, values), **shown)  # noqa: S704  a literal
+
+
+def in_script(value: object) -> Markup:
+    r"""Write plain values as JSON that cannot end the script they stand in.
+
+    Examples
+    --------
+    >>> str(in_script({"title": "</script>"}))
+    '{"title": "\\u003c/script>"}'
+    """
+    from markupsafe import Markup
+
+    return Markup(json.dumps(value).replace("<", "\\u003c"))  # noqa: S704  text of a script, not of the page
 
 
 def breakable(text: str) -> Markup:

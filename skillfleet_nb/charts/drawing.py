@@ -7,6 +7,7 @@ in a specification, it holds only what a picture can: XML knows no control chara
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -17,9 +18,11 @@ from skillfleet_nb.charts.renderer import renderer
 from skillfleet_nb.charts.style import CONFIG
 from skillfleet_nb.design import INK, LIVE_INK
 from skillfleet_nb.format import visible
+from skillfleet_nb.html import in_script
 
 _VERSION = "5.8"  # of Vega-Lite, the nearest to JupyterLab's that vl-convert holds
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
+_PLACE = {"place": "of the specification"}
 
 
 def to_spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
@@ -87,8 +90,11 @@ def to_html(spec: dict[str, Any]) -> str:
     """Make a page that draws a specification by itself: its scripts are in it, and it asks for nothing."""
     # The scripts it brings are of Vega-Lite 6, which draws the same; said so, the page has nothing to warn of.
     newest = {**to_live(_readable(spec)), "$schema": _SCHEMA.replace("v5", "v6")}
-    page = renderer().make("page", newest).decode()
-    return page.replace("<head>", "<head><meta name='color-scheme' content='light dark'>", 1)
+    # The renderer writes a specification into the page's script as it is, so that a text may end the script.
+    page = renderer().make("page", _PLACE).decode()
+    page = page.replace("<head>", "<head><meta name='color-scheme' content='light dark'>", 1)
+    head, tail = page.rsplit(json.dumps(_PLACE, separators=(",", ":")), 1)
+    return f"{head}{in_script(newest)}{tail}"
 
 
 def to_script(module: str) -> str:

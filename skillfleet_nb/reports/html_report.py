@@ -6,7 +6,6 @@ forbids every request, so what a model wrote cannot make it ask for anything eit
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.charts import to_live, to_script
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.format import is_missing, money, points
-from skillfleet_nb.html import fill, items, join, preformatted, render, table
+from skillfleet_nb.html import fill, in_script, items, join, preformatted, render, table
 from skillfleet_nb.reports.after_run import failing, failing_html
 from skillfleet_nb.security import Redactor
 from skillfleet_nb.store import queries
@@ -103,7 +102,7 @@ def _page(jobs: Sequence[Job], charts: _Drawing, store: Store) -> str:
         made=f"Made {datetime.now(UTC):%Y-%m-%d %H:%M} UTC by skillfleet-nb {version('skillfleet-nb')}.",
         together=[(f"all-{kind}", charts.plot(kind, *jobs)) for kind in _OF_SEVERAL] if len(jobs) > 1 else [],
         jobs=[_job(job, charts, store) for job in jobs],
-        json=_json,
+        json=lambda spec: in_script(to_live(spec)),
     )
     redactor = Redactor()
     return render(
@@ -139,13 +138,6 @@ def _job(job: Job, charts: _Drawing, store: Store) -> dict[str, object]:
         "setup": _setup(p.spec),
         "environment": _environment(p.spec),
     }
-
-
-def _json(spec: dict[str, Any]) -> Markup:
-    """Write a chart's specification as JSON that cannot end the element it stands in."""
-    from markupsafe import Markup
-
-    return Markup(json.dumps(to_live(spec)).replace("<", "\\u003c"))  # noqa: S704  text of a script, not of the page
 
 
 def _missing(why: str) -> Markup:

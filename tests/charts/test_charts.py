@@ -24,6 +24,7 @@ from skillfleet_nb.cli import main
 from skillfleet_nb.design import INK
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.events import JobCreated
+from skillfleet_nb.format import visible
 from skillfleet_nb.store import Home, Journal
 
 if TYPE_CHECKING:
@@ -117,6 +118,16 @@ def test_a_chart_is_saved_as_a_page_that_asks_for_nothing(fleet: Fleet, tmp_path
     page = fleet.charts.convergence("mipro").save(tmp_path / "chart.html").read_text("utf-8")
     assert "Learning curve of mipro" in page
     assert outside(page) == []
+
+
+def test_a_text_cannot_end_the_script_of_a_page(fleet: Fleet, tmp_path: Path) -> None:
+    typed = "a < b</script><script>void 0</script><!-- \ue0fe \u2028"
+    data = convergence_data(fleet.trials(fleet.job("mipro").id))
+    page = Chart(typed, data, convergence(data, title=typed)).save(tmp_path / "chart.html").read_text("utf-8")
+    assert page.count("<script") == page.count("</script>")
+    assert "void 0</script>" not in page
+    spec, _ = json.JSONDecoder().raw_decode(page, page.index("const spec = ") + len("const spec = "))
+    assert spec["title"]["text"] == visible(typed)
 
 
 def test_a_frame_of_ones_own_is_drawn_as_well(fleet: Fleet) -> None:

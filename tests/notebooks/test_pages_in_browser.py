@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import altair as alt
 import nbformat
 import pytest
 from jupyterlab_page import ARTIFACTS
 from playwright.sync_api import expect
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.charts import to_spec
+from skillfleet_nb.charts.drawing import to_html
 from skillfleet_nb.cli import main
 
 if TYPE_CHECKING:
@@ -77,6 +80,16 @@ def test_a_report_shows_its_charts_and_asks_for_nothing(notebook: Any, folder: P
     assert page.evaluate("fetch('https://example.org').then(() => 'asked', () => 'refused')") == "refused"
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(ARTIFACTS / f"report-{scheme}.png"), full_page=True)
+
+
+def test_a_saved_chart_shows_its_texts_as_they_were_typed(folder: Path, opened: Any) -> None:
+    typed = "a < b</script><script>document.title = 'ran'</script>"
+    spec = to_spec(alt.Chart(alt.Data(values=[{"gain": 1}]), title=typed).mark_point().encode(x="gain:Q"))
+    (folder / "chart.html").write_text(to_html(spec), "utf-8")
+    page, asked = opened(folder / "chart.html")
+    expect(page.locator("svg.marks")).to_contain_text(typed)
+    assert page.title() != "ran"
+    assert asked == [(folder / "chart.html").as_uri()]
 
 
 def test_without_scripts_the_pictures_stay(notebook: Any, folder: Path, browser: Browser) -> None:
