@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.stats import PairedComparison, mean_interval, paired_comparison, smallest_conclusive_n
+from skillfleet_nb.stats import (
+    PairedComparison,
+    mean_interval,
+    paired_comparison,
+    smallest_conclusive_n,
+    unpaired_comparison,
+)
 
 unit = st.floats(0, 1, allow_nan=False).map(lambda x: round(x, 3)) | st.sampled_from([0.0, 1.0])
 pairs = st.lists(st.tuples(unit, unit), min_size=1, max_size=70)
@@ -108,6 +114,13 @@ def test_rounding_noise_does_not_make_equal_differences_differ() -> None:
     result = paired_comparison([0.1, 0.2, 0.3, 0.7], [0.3, 0.4, 0.5, 0.9])
     assert result.method == "bound"
     assert result.p_value == pytest.approx(2 / 16)
+
+
+def test_rounding_noise_does_not_make_equal_scores_differ() -> None:
+    told = mean_interval([0.6] * 20 + [0.1 + 0.2 + 0.3] * 20)
+    assert told.method == "bound"
+    assert told.high - told.low > 0.05
+    assert unpaired_comparison([0.6, 0.1 + 0.2 + 0.3], [0.7, 0.8 - 0.1]).verdict == "no evidence"
 
 
 def test_too_few_examples_are_said_to_be_too_few() -> None:
