@@ -5,8 +5,9 @@ import re
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.error import UsageError
@@ -258,6 +259,54 @@ def test_values_are_bound_not_pasted(filled: Store) -> None:
     assert len(filled.frame("select * from jobs where name = $name", {"name": "triage"})) == 1
     with pytest.raises(QueryError):
         filled.frame("select nothing from jobs")
+
+
+def documented() -> Iterator[tuple[str, str]]:
+    """Yield the queries of the pages, but for what is typed into a client of one's own."""
+    for page in sorted(DOCUMENT.parent.glob("*.md")):
+        text = page.read_text("utf-8")
+        blocks = re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        blocks += re.findall(r"^(%%skillfleet sql\n.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        for query in [*blocks, *re.findall(r'\bfleet\.sql\("([^"]+)"', text)]:
+            if not query.startswith("ATTACH"):
+                yield page.name, query.removeprefix("%%skillfleet sql\n")
+
+
+def test_every_query_of_the_pages_is_answered(tmp_path: Path) -> None:
+    store = fill(Home.find(tmp_path / ".skillfleet"))
+    with Journal(store.home, "job-1") as journal:
+        journal.append(StateChanged(state="completed"))
+    store.compact(everything=True)
+    given = {"least": 0.5, "optimizers": ["gepa"]}
+    refused = {}
+    for page, query in documented():
+        try:
+            store.sql(query.replace("/your/project/.skillfleet", str(store.home.root)), given)
+        except QueryError as error:
+            refused[page, query] = str(error)
+    assert refused == {}
+    assert len({page for page, _ in documented()}) > 8
+
+
+def test_values_of_numpy_are_bound_as_what_they_are(filled: Store) -> None:
+    trials = filled.sql("from trials")
+    bound = filled.sql("from trials where trial in :ids", {"ids": list(trials.trial.unique())})
+    assert bound.trial.tolist() == trials.trial.tolist() == [0, 1]
+    at, span = np.datetime64("2026-01-02T03:04:05.000006", "ns"), np.timedelta64(1500, "ms").astype("m8[ns]")
+    told = filled.sql("select :at as one, :all as several, :span as span", {"at": at, "all": [at], "span": span})
+    one, several, spans = told.iloc[0]
+    assert (one, several[0], spans) == (pd.Timestamp(at), pd.Timestamp(at), pd.Timedelta(span))
+    assert len(filled.sql("from trials where trials.at < :now", {"now": np.datetime64("2100-01-01", "ns")})) == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [(None, "the query is None: give one statement as text"), ("select '\ud83d'", "holds '.*', half")],
+)
+def test_what_is_no_text_is_refused_in_one_line(filled: Store, query: Any, message: str) -> None:
+    with pytest.raises(QueryError, match=message) as refused:
+        filled.sql(query)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("file_format", ["parquet", "csv", "json"])
