@@ -135,17 +135,19 @@ def lay_out(
     every = records(data, name)
     if len(every) == 0:
         raise InputError(f"{name} is empty: give at least one example.")
-    numbers: Sequence[int] = range(len(every))
+    numbers = _drawn(len(every), max_rows, seed)
     notes = []
     if len(every) > max_rows:
-        numbers = sorted(random.Random(seed).sample(numbers, max_rows))
         notes.append(f"{max_rows:,} of {len(every):,} rows were analysed, drawn at random (seed {seed})")
     chosen = picked(every, numbers)
     values = [_filled(row_fields(row)) for row in chosen]
     fields = tuple(dict.fromkeys(f for v in values for f in v))
     kind = next((r for r in roles if r.recognised_by <= set(fields)), None)
     own = input_fields or own_inputs(chosen[0]) or (kind.inputs if kind else None)
-    chosen_label, inputs = _label_and_inputs(values, fields, label, own)
+    labelled = values
+    if label is None and len(values) < min(len(every), MAX_ROWS):  # a small sample has few rows of each value
+        labelled = [_filled(row_fields(row)) for row in picked(every, _drawn(len(every), MAX_ROWS, seed))]
+    chosen_label, inputs = _label_and_inputs(labelled, fields, label, own)
     notes += _oddities(values, fields, chosen_label)
     split = [({f: v[f] for f in v if f in inputs}, {f: v[f] for f in v if f not in inputs}) for v in values]
     labels = tuple(_text_or_none(v.get(chosen_label)) if chosen_label else None for v in values)
@@ -195,22 +197,28 @@ def is_blank(value: object) -> bool:
     return value is None or (isinstance(value, list | tuple | dict | set) and not value)
 
 
+def _drawn(n: int, most: int, seed: int) -> Sequence[int]:
+    """Draw as many numbers of `n` rows as are to be looked at, in their order."""
+    return range(n) if n <= most else sorted(random.Random(seed).sample(range(n), most))
+
+
 def _filled(fields: dict[str, Any]) -> dict[str, Any]:
     """Replace what frames hold for a missing value by None."""
     return {k: None if isinstance(v, float) and v != v else v for k, v in fields.items()}  # noqa: PLR0124  NaN
 
 
 def _label_and_inputs(
-    values: list[dict[str, Any]], fields: tuple[str, ...], label: str | None, inputs: Sequence[str] | None
+    rows: list[dict[str, Any]], fields: tuple[str, ...], label: str | None, inputs: Sequence[str] | None
 ) -> tuple[str | None, tuple[str, ...]]:
-    """Decide which field is the label and which are inputs."""
+    """Decide which field is the label, by the rows given for it, and which are inputs."""
     if label is not None and label not in fields:
         raise unknown("label", label, fields)
     for name in inputs or ():
         if name not in fields:
             raise unknown("input field", name, fields)
     if label is None:
-        label = find_label([{f: v for f, v in row.items() if f not in (inputs or ())} for row in values])
+        outputs = [f for f in fields if f not in (inputs or ())]
+        label = find_label([{f: row[f] for f in outputs if f in row} for row in rows])
     chosen = tuple(f for f in fields if (f in inputs if inputs is not None else f != label))
     if not chosen:
         raise InputError(f"the set has no field but {label!r}: give rows with inputs as well.")

@@ -174,6 +174,12 @@ def test_a_large_set_is_sampled_and_says_so(embed: WordVectors) -> None:
     assert again.examples["row"].tolist() == report.examples["row"].tolist()
 
 
+def test_the_label_is_looked_for_before_a_part_is_drawn(embed: WordVectors) -> None:
+    rows = [{"text": f"message {n}", "team": f"team {n % 40}"} for n in range(400)]
+    report = analyze(rows, embed=embed, max_rows=100)
+    assert (report.label, list(report.inputs), report.analysed) == ("team", ["text"], 100)
+
+
 def test_a_million_rows_cost_what_their_sample_does(embed: WordVectors) -> None:
     import datasets
 
