@@ -6,7 +6,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.config import Settings
-from skillfleet_nb.errors import JobError, unknown
+from skillfleet_nb.errors import InputError, JobError, unknown
 from skillfleet_nb.insights.methods import InsightMethods
 from skillfleet_nb.monitoring.methods import MonitoringMethods
 from skillfleet_nb.reports.registry_methods import RegistryMethods
@@ -332,14 +332,23 @@ class Fleet(StoreMethods, RegistryMethods, MonitoringMethods, InsightMethods, Tr
             archived=archived,
         )
 
-    def job(self, name_or_id: str) -> Job:
-        """Find a job by its id, or the newest one by its name.
+    def job(self, name_or_id: Job | str) -> Job:
+        """Find a job by its id, or the newest one by its name; a job of this home is returned as it is.
 
         Raises
         ------
         NotFoundError
             If there is none, with the nearest name.
+        InputError
+            If it is a job of another home, or no name.
         """
+        if isinstance(name_or_id, Job):
+            if name_or_id.home.root.resolve() != self.home.root.resolve():
+                there = str(name_or_id.home.root)
+                raise InputError(f"job {name_or_id.id} is of another home, '{there}': ask Fleet({there!r})")
+            return name_or_id
+        if not isinstance(name_or_id, str):
+            raise InputError(f"a job is given as {name_or_id!r}: give its name, its id or the job itself")
         if name_or_id in self._jobs:
             return self._jobs[name_or_id]
         names = queries.job_names(self.store)
@@ -366,9 +375,9 @@ class Fleet(StoreMethods, RegistryMethods, MonitoringMethods, InsightMethods, Tr
         NotFoundError
             If there is none of that name.
         """
-        return (self.job(job) if isinstance(job, str) else job).monitor()
+        return self.job(job).monitor()
 
-    def answer(self, name_or_id: str, text: str = "", choice: str | None = None) -> Answer:
+    def answer(self, name_or_id: Job | str, text: str = "", choice: str | None = None) -> Answer:
         """Answer what a job asks, in this or any process; it goes on from there.
 
         Parameters

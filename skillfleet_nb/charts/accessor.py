@@ -38,7 +38,7 @@ class Charts:
     Nothing to compare: none of these jobs has scored its best program on the sealed test.
     """
 
-    def __init__(self, store: Store, find: Callable[[str], Job]) -> None:
+    def __init__(self, store: Store, find: Callable[[Job | str], Job]) -> None:
         self._store, self._find = store, find
 
     def __getattr__(self, name: str) -> Callable[..., Chart]:
@@ -95,7 +95,7 @@ class Charts:
 
     def _ids(self, jobs: tuple[Job | str, ...]) -> tuple[str, ...]:
         existing = set(queries.job_names(self._store)["job_id"])  # one question for any number of jobs
-        ids = (job.id if not isinstance(job, str) else job if job in existing else self._find(job).id for job in jobs)
+        ids = (job if isinstance(job, str) and job in existing else self._find(job).id for job in jobs)
         return tuple(dict.fromkeys(ids))
 
 

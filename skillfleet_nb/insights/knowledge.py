@@ -42,7 +42,7 @@ class Knowledge:
         Finds what the runs say now, what was dismissed too.
     """
 
-    def __init__(self, store: Store, find: Callable[[str], Job], insights: Callable[[], Insights]) -> None:
+    def __init__(self, store: Store, find: Callable[[Job | str], Job], insights: Callable[[], Insights]) -> None:
         self._store, self._find, self._insights = store, find, insights
 
     @property
@@ -50,7 +50,7 @@ class Knowledge:
         """Ids of the notes, the oldest first."""
         return [str(one) for one in queries.notes(self._store)["note_id"]]
 
-    def add(self, text: str, evidence: Sequence[str] = ()) -> str:
+    def add(self, text: str, evidence: Sequence[Job | str] = ()) -> str:
         """Keep a note, with the jobs that show it; returns its id.
 
         Raises

@@ -22,7 +22,7 @@ class InsightMethods(ABC):
     store: Store
 
     @abstractmethod
-    def job(self, name_or_id: str) -> Job:
+    def job(self, name_or_id: Job | str) -> Job:
         """Find a job."""
 
     @cached_property
@@ -121,13 +121,13 @@ class InsightMethods(ABC):
         extra = {str(job): float(after - before) for job, before, after in costs.itertuples(index=False, name=None)}
         return returns(runs, extra, by, value)
 
-    def forecast_score(self, job: str, calls: int | None = None) -> ScoreForecast:
+    def forecast_score(self, job: Job | str, calls: int | None = None) -> ScoreForecast:
         """Say what `calls` more would add to a job's best score on validation, with an interval of 80%.
 
         Parameters
         ----------
         job
-            Its name or id; it may run.
+            It, or its name or id; it may run.
         calls
             How far to look ahead; by default half of what it has made.
 

@@ -45,7 +45,7 @@ class MonitoringMethods(ABC):
         return AB(self.store, self.registry, lambda: self.golden_sets)
 
     @abstractmethod
-    def job(self, name_or_id: str) -> Job:
+    def job(self, name_or_id: Job | str) -> Job:
         """Find a job."""
 
     @abstractmethod

@@ -37,10 +37,10 @@ class Reports:
         Of the home.
     """
 
-    def __init__(self, store: Store, find: Callable[[str], Job], charts: Charts) -> None:
+    def __init__(self, store: Store, find: Callable[[Job | str], Job], charts: Charts) -> None:
         self._store, self._find, self._charts = store, find, charts
 
-    def compare(self, *jobs: str) -> Comparison:
+    def compare(self, *jobs: Job | str) -> Comparison:
         """Put runs side by side: set-ups, scores, cost, prompts, and the examples they disagree on.
 
         Each is compared with the first, by the best program's scores on the sealed test split: pair by
@@ -49,7 +49,7 @@ class Reports:
         Parameters
         ----------
         jobs
-            Names or ids, at least two.
+            At least two, by name or id or as they are.
 
         Returns
         -------
@@ -64,7 +64,8 @@ class Reports:
         from skillfleet_nb.reports.compare import compare
 
         settings = Settings.load(self._store.home.config)
-        return compare(self._store, settings, [self._find(name) for name in jobs], jobs)
+        named = [job if isinstance(job, str) else job.name for job in jobs]
+        return compare(self._store, settings, [self._find(job) for job in jobs], named)
 
     def export(
         self,
@@ -94,7 +95,7 @@ class Reports:
         from skillfleet_nb.reports.html_report import write_report
 
         named = [jobs] if isinstance(jobs, str | Job) else jobs
-        chosen = [self._find(job) if isinstance(job, str) else job for job in named]
+        chosen = [self._find(job) for job in named]
         page = write_report(chosen, self._charts, self._store, path, progress)
         Trail(self._store.home).record("export", str(path), f"report of {', '.join(job.name for job in chosen)}")
         return page
@@ -121,10 +122,10 @@ class Programs:
         As for :class:`Reports`.
     """
 
-    def __init__(self, store: Store, find: Callable[[str], Job]) -> None:
+    def __init__(self, store: Store, find: Callable[[Job | str], Job]) -> None:
         self._store, self._find = store, find
 
-    def of(self, job: str) -> StoredPrograms:
+    def of(self, job: Job | str) -> StoredPrograms:
         """List the programs that a job scored; ``[id]`` opens one.
 
         Raises
@@ -136,13 +137,13 @@ class Programs:
 
         return programs_of(self._store, Settings.load(self._store.home.config), self._find(job))
 
-    def find(self, name_or_id: str, job: str | None = None) -> StoredProgram:
+    def find(self, name_or_id: Job | str, job: Job | str | None = None) -> StoredProgram:
         """Find a program: what it says, its scores and ancestors; to try, to save, to use.
 
         Parameters
         ----------
         name_or_id
-            Name or id of a job, for its best program; or the id of any program, its first characters
+            A job, or its name or id, for its best program; or the id of any program, its first characters
             being enough.
         job
             The job to see it as a candidate of, where several scored it; by default the newest.
@@ -154,7 +155,8 @@ class Programs:
         """
         from skillfleet_nb.reports.stored_programs import find
 
-        return find(self._store, Settings.load(self._store.home.config), self._find, name_or_id, job)
+        called = name_or_id if isinstance(name_or_id, str) else self._find(name_or_id).id
+        return find(self._store, Settings.load(self._store.home.config), self._find, called, job)
 
 
 class Trainsets:

@@ -275,7 +275,11 @@ def programs_of(store: Store, settings: Settings, job: Job) -> StoredPrograms:
 
 
 def find(
-    store: Store, settings: Settings, job_of: Callable[[str], Job], name_or_id: str, job: str | None = None
+    store: Store,
+    settings: Settings,
+    job_of: Callable[[Job | str], Job],
+    name_or_id: str,
+    job: Job | str | None = None,
 ) -> StoredProgram:
     """Find a program by its id or the beginning of it, or the best one of a job by the job's name or id.
 

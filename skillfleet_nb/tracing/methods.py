@@ -31,7 +31,7 @@ class TracingMethods(ABC):
     store: Store
 
     @abstractmethod
-    def job(self, name_or_id: str) -> Job:
+    def job(self, name_or_id: Job | str) -> Job:
         """Find a job."""
 
     @property
@@ -210,14 +210,14 @@ class TracingMethods(ABC):
         from skillfleet_nb.tracing.mlflow_registry import mirror
         from skillfleet_nb.tracing.mlflow_server import connected
 
-        one = self.job(job) if isinstance(job, str) else job
+        one = self.job(job)
         client, uri = connected(tracking_uri)
         Trail(self.store.home).record("export", uri, f"{one.name} to MLflow")
         run_id = export_job(self.store, one, client, uri, experiment)
         mirror(self.store, client, uri, {one.id: run_id})
         return run_id
 
-    def sync_mlflow(self, *jobs: str, tracking_uri: str | None = None, experiment: str = "skillfleet") -> Synced:
+    def sync_mlflow(self, *jobs: Job | str, tracking_uri: str | None = None, experiment: str = "skillfleet") -> Synced:
         """Tell an MLflow server what it does not have of all jobs, or of some, and of registered programs.
 
         Raises

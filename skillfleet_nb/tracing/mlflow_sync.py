@@ -54,11 +54,15 @@ class Synced(Readable):
 
 
 def sync_jobs(
-    store: Store, find: Callable[[str], Job], tracking_uri: str | None, experiment: str, only: Sequence[str] = ()
+    store: Store,
+    find: Callable[[Job | str], Job],
+    tracking_uri: str | None,
+    experiment: str,
+    only: Sequence[Job | str] = (),
 ) -> Synced:
     """Tell a server what it does not have of the home's jobs, or of those named `only`; see `Synced`."""
     client, uri = connected(tracking_uri)
-    wanted = {find(name).id for name in only}
+    wanted = {find(job).id for job in only}
     with asked(uri):
         marks = runs_of(client, experiment)
     sent: dict[str, str] = {}

@@ -76,6 +76,22 @@ def test_unknown_programs_get_the_nearest_name(lab: Lab, evolved: Job) -> None:
     assert evolved.name == "evolved"
 
 
+def test_a_job_is_named_or_given_as_it_is(lab: Lab, evolved: Job, tmp_path: Path) -> None:
+    fleet, few = lab.fleet, lab.fleet.job("few")
+    assert fleet.job(evolved) is evolved
+    assert fleet.programs.of(evolved).best == fleet.programs.find(evolved).id == fleet.programs.find("evolved").id
+    assert fleet.programs.find(fleet.programs.of(few).best, few).job is few
+    assert len(fleet.reports.compare(evolved, few).runs) == 2
+    with pytest.raises(InputError, match="'evolved' is given twice"):
+        fleet.reports.compare(evolved, evolved)
+    elsewhere = Fleet(tmp_path / "elsewhere")
+    for ask in (elsewhere.job, elsewhere.programs.of, elsewhere.charts.convergence):
+        with pytest.raises(InputError, match=rf"job {evolved.id} is of another home, '.*': ask Fleet\("):
+            ask(evolved)
+    with pytest.raises(InputError, match="a job is given as 3: give its name"):
+        fleet.job(3)
+
+
 def test_ancestors_are_parents_and_theirs_nearest_first(lab: Lab, evolved: Job) -> None:
     trials = lab.fleet.trials(evolved.id)
     parents = {p: set().union(*t.parent_ids) for p, t in trials.groupby("program_id")}

@@ -30,16 +30,16 @@ class Curation:
     store
         Of the home.
     find
-        Finds a job by its name or id.
+        Finds a job by its name or id, or as it is.
     known
         The handles of this process by id: that of a deleted job is let go of.
     """
 
-    def __init__(self, store: Store, find: Callable[[str], Job], jobs: MutableMapping[str, Job]) -> None:
+    def __init__(self, store: Store, find: Callable[[Job | str], Job], jobs: MutableMapping[str, Job]) -> None:
         self._store, self._find, self._known = store, find, jobs
         self._trail = Trail(store.home)
 
-    def rename(self, job: str, name: str) -> Job:
+    def rename(self, job: Job | str, name: str) -> Job:
         """Call a job by another name, one that no other job of the home has.
 
         Raises
@@ -59,13 +59,13 @@ class Curation:
         self._write(Curated(job=renamed.id, name=name))
         return renamed
 
-    def note(self, job: str, text: str) -> Job:
+    def note(self, job: Job | str, text: str) -> Job:
         """Keep what is to be remembered of a job; an empty text takes it away; raises `NotFoundError`."""
         noted = self._find(job)
         self._write(Curated(job=noted.id, note=text.strip()))
         return noted
 
-    def tag(self, jobs: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> list[Job]:
+    def tag(self, jobs: Sequence[Job | str], *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> list[Job]:
         """Give jobs tags to be found by, and take others away; raises `NotFoundError` or `InputError`."""
         more, less = tags_of(add), set(tags_of(remove))
         tagged = self._all(jobs)
@@ -77,13 +77,13 @@ class Curation:
         self._write(*edits)
         return tagged
 
-    def archive(self, jobs: Sequence[str], *, undo: bool = False) -> list[Job]:
+    def archive(self, jobs: Sequence[Job | str], *, undo: bool = False) -> list[Job]:
         """Put jobs out of sight of lists, or back into them; they stay in every count; raises `NotFoundError`."""
         archived = self._all(jobs)
         self._write(*(Curated(job=job.id, archived=not undo) for job in archived if job.progress.archived == undo))
         return archived
 
-    def delete(self, jobs: Sequence[str]) -> list[Deleted]:
+    def delete(self, jobs: Sequence[Job | str]) -> list[Deleted]:
         """Move jobs into the home's trash, where :meth:`restore` finds them.
 
         Raises
@@ -99,7 +99,7 @@ class Curation:
             self._trail.record("job.delete", one.job_id, f"{one.name}, into the trash")
         return moved
 
-    def would_delete(self, jobs: Sequence[str]) -> list[Deleted]:
+    def would_delete(self, jobs: Sequence[Job | str]) -> list[Deleted]:
         """Tell what :meth:`delete` would move; raises as that does."""
         doomed = self._all(jobs)
         busy = next((job.name for job in doomed if not job.state.is_finished()), None)
@@ -111,7 +111,7 @@ class Curation:
         """List the jobs in the trash, the last one first."""
         return trash.deleted(self._store.home)
 
-    def restore(self, jobs: Sequence[str] = ()) -> list[Deleted]:
+    def restore(self, jobs: Sequence[Job | str] = ()) -> list[Deleted]:
         """Bring deleted jobs back, by name or id; without any, the one that was deleted last.
 
         Raises
@@ -126,9 +126,10 @@ class Curation:
             raise JobError("the trash is empty: nothing was deleted, or it was emptied")
         restored = []
         for job in jobs or (there[0].job_id,):
-            one = next((d for d in there if job in {d.job_id, d.name}), None)
+            called = job if isinstance(job, str) else job.id
+            one = next((d for d in there if called in {d.job_id, d.name}), None)
             if one is None:
-                raise unknown("deleted job", job, [d.name for d in there])
+                raise unknown("deleted job", called, [d.name for d in there])
             restored.append(one)
         for one in dict.fromkeys(restored):
             trash.put_back(self._store.home, one.job_id)
@@ -148,7 +149,7 @@ class Curation:
         trash.empty(self._store.home, doomed)
         return doomed
 
-    def erase(self, jobs: Sequence[str], *, dry_run: bool = False) -> list[Erased]:
+    def erase(self, jobs: Sequence[Job | str], *, dry_run: bool = False) -> list[Erased]:
         """Erase jobs for good, of the journal or the trash, from backups and the database too.
 
         Programs, images and files that nothing else refers to go with them.  The audit trail keeps a proof: what was
@@ -157,7 +158,7 @@ class Curation:
         Parameters
         ----------
         jobs
-            Names or ids.
+            By name or id or as they are.
         dry_run
             Whether only to tell what would be erased.
 
@@ -179,7 +180,7 @@ class Curation:
                 self._known.pop(one.job_id, None)
         return erased
 
-    def _all(self, jobs: Sequence[str]) -> list[Job]:
+    def _all(self, jobs: Sequence[Job | str]) -> list[Job]:
         """Find jobs, each once; nothing is changed where one of them is not found."""
         return list({job.id: job for job in map(self._find, jobs)}.values())
 
