@@ -130,7 +130,7 @@ class ResetReport:
     backup
         The folder it went to, or came from.
     jobs
-        Jobs moved.
+        Jobs moved, with all that was recorded beside them.
     bytes
         Size on disk of what was moved.
     left

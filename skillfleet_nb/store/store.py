@@ -26,7 +26,7 @@ from skillfleet_nb.store.parameters import named, values
 from skillfleet_nb.store.records import CompactReport, FoldReport, ResetReport, StoreStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import duckdb
@@ -272,12 +272,13 @@ class Store:
             named = dict(zip(jobs.job_id, jobs.name, strict=True))
             listed = ", ".join(f"{named.get(stream, stream)} ({stream})" for stream in alive)
             raise JobError(f"cannot reset while jobs run: {listed}. Cancel them, or wait until they end.")
+        beside = self._beside() if streams else set()
         if dry_run or not (streams or self.home.programs_dir.is_dir()):
             size = sum(backups.size(self.home.journal / s) for s in streams) + backups.size(self.home.programs_dir)
-            return ResetReport(self.home.backups, tuple(streams), size)
-        Trail(self.home).record("home.reset", "", f"{counted(len(streams), 'job')}")
+            return _of_jobs(ResetReport(self.home.backups, tuple(streams), size), beside)
+        Trail(self.home).record("home.reset", "", f"{counted(len(set(streams) - beside), 'job')}")
         with self._alone(), self._access.database.deleted(READ_WAIT_S):
-            return backups.move_out(self.home, backups.new_folder(self.home))
+            return _of_jobs(backups.move_out(self.home, backups.new_folder(self.home)), beside)
 
     def discard(self, jobs: Mapping[str, str]) -> list[trash.Deleted]:
         """Move jobs, names by id, into the trash and forget them; raises `JobError` where one is at work."""
@@ -329,8 +330,13 @@ class Store:
         self.home.ensure()
         with self._alone():
             report = copied_back(self.home, folder)
+        report = _of_jobs(report, self._beside())
         Trail(self.home).record("home.restore", str(folder), f"{counted(len(report.jobs), 'job')}")
         return report
+
+    def _beside(self) -> set[str]:
+        """Name the streams that are no job's: they hold notes, ratings, and what was called beside jobs."""
+        return set(self.frame("SELECT job_id FROM fleet.raw.segments EXCEPT SELECT job_id FROM fleet.raw.jobs").job_id)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -381,6 +387,15 @@ class Store:
     def status(self) -> StoreStatus:
         """Tell the state of the query side without changing it; raises `HomeError` as `frame` does."""
         return self.as_is(lambda con: status_of(con, self.home, self._migrations, self._access.dead(con)))
+
+
+def _of_jobs(report: ResetReport, beside: Container[str]) -> ResetReport:
+    """Tell of jobs alone."""
+    return replace(
+        report,
+        jobs=tuple(stream for stream in report.jobs if stream not in beside),
+        left=tuple(stream for stream in report.left if stream not in beside),
+    )
 
 
 def _frame(con: duckdb.DuckDBPyConnection, query: str, params: _Params, rows: int | None = None) -> pd.DataFrame:

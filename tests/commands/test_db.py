@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
 from skillfleet_nb.events import JobCreated, Phase, StateChanged
 from skillfleet_nb.store import Home, Journal
@@ -70,6 +71,20 @@ def test_reset_asks_at_a_terminal_and_refuses_elsewhere(
     assert shell("db reset --yes") == "nothing to reset: the home holds no jobs and no programs\n"
     assert shell(f"db restore {backup[1]}").startswith("restored 1 job (job-1) from ")
     assert "here already: job-1" in shell(f"db restore {backup[1]}")
+
+
+def test_a_reset_counts_jobs_and_takes_what_lies_beside_them(home: Home, shell: Shell) -> None:
+    fleet = Fleet()
+    fleet.notes.add("remember this")
+    fleet.data.rate("0123456789abcdef", 0.5)
+    told = shell("db reset --yes")
+    assert told.startswith("moved 1 job (job-1) to ")
+    assert fleet.notes.listing().empty
+    backup = re.search(r"db restore (\S+) brings them back", told)
+    assert backup is not None
+    assert shell(f"db restore {backup[1]}").startswith("restored 1 job (job-1) from ")
+    assert shell(f"db restore {backup[1]}").endswith("; here already: job-1\n")
+    assert fleet.notes.listing()["text"].tolist() == ["remember this"]
 
 
 def test_a_reset_names_the_jobs_at_work(home: Home, shell: Shell) -> None:

