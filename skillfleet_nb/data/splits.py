@@ -9,6 +9,7 @@ always land in the same split.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -20,7 +21,7 @@ from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.html import table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 Row = TypeVar("Row")
 
@@ -202,12 +203,16 @@ def _label(rows: list[Row], input_fields: Sequence[str] | None, label: str | Non
 
 
 def _shares(wanted: list[str], ratios: tuple[float, float, float], most: Mapping[str, int], n: int) -> dict[str, float]:
+    if not (isinstance(ratios, Sequence) and len(ratios) == len(_NAMES) and all(map(_is_share, ratios))):
+        raise InputError(f"ratios are {ratios!r}: give three positive shares, such as (0.5, 0.25, 0.25).")
     ratio = dict(zip(_NAMES, ratios, strict=True))
-    if min(ratios) <= 0:
-        raise InputError(f"ratios are {ratios}: give three positive shares, such as (0.5, 0.25, 0.25).")
     whole = ratio["train"] + sum(ratio[name] for name in wanted)
     shares = {name: min(ratio[name] / whole, most[name] / n) for name in wanted}
     return {"train": 1 - sum(shares.values()), **shares}
+
+
+def _is_share(ratio: object) -> bool:
+    return isinstance(ratio, int | float) and 0 < ratio < float("inf")
 
 
 def _cut(groups: list[list[Row]], label: str | None, shares: Mapping[str, float]) -> dict[str, list[Row]]:

@@ -28,12 +28,12 @@ class Pooled:
 
 
 def pooled(estimates: Sequence[float], variances: Sequence[float], *, confidence: float = 0.95) -> Pooled:
-    """Pool estimates that differ by more than their sampling error: runs on several tasks.
+    """Pool gains that differ by more than their sampling error: runs on several tasks.
 
     Parameters
     ----------
     estimates, variances
-        One a run, with its sampling variance, at least one.
+        One a run, in [-1, 1], with its sampling variance, at least one.
     confidence
         Of the interval.
 
@@ -42,7 +42,8 @@ def pooled(estimates: Sequence[float], variances: Sequence[float], *, confidence
     A random-effects mean, the variance between runs after DerSimonian and Laird (1986,
     doi:10.1016/0197-2456(86)90046-2); its interval after Hartung and Knapp (2001, doi:10.1002/sim.1009), which holds
     its level with few runs, but no narrower than that of a fixed effect (Röver, Knapp and Friede, 2015,
-    doi:10.1186/s12874-015-0091-1).  One run alone keeps its own interval.
+    doi:10.1186/s12874-015-0091-1).  One run alone keeps its own interval.  None reaches beyond
+    [-1, 1], as no gain does.
 
     Examples
     --------
@@ -60,7 +61,7 @@ def pooled(estimates: Sequence[float], variances: Sequence[float], *, confidence
     if k == 1:
         se = math.sqrt(float(v[0]))
         half = -float(ndtri(tail)) * se
-        return Pooled(1, fixed, fixed - half, fixed + half, se, 0.0)
+        return Pooled(1, fixed, max(-1.0, fixed - half), min(1.0, fixed + half), se, 0.0)
     excess = float((w * (y - fixed) ** 2).sum()) - (k - 1)
     between = max(0.0, excess / float(w.sum() - (w**2).sum() / w.sum()))
     w = 1 / (v + between)
@@ -68,7 +69,7 @@ def pooled(estimates: Sequence[float], variances: Sequence[float], *, confidence
     spread = max(1.0, float((w * (y - mean) ** 2).sum()) / (k - 1))
     se = math.sqrt(spread / float(w.sum()))
     half = -float(stdtrit(k - 1, tail)) * se
-    return Pooled(k, mean, mean - half, mean + half, se, between)
+    return Pooled(k, mean, max(-1.0, mean - half), min(1.0, mean + half), se, between)
 
 
 def shrunken(effects: Sequence[float], ses: Sequence[float]) -> list[tuple[float, float]]:

@@ -185,7 +185,8 @@ def react(agent_or_signature: Any, tools: Sequence[Any] = (), *, max_iters: int 
     Raises
     ------
     InputError
-        If a tool has no description, two have one name, there is none, or the agent is of a class of its own.
+        If a tool is no function or has no description, two have one name, there is none, or the agent is of a class
+        of its own.
 
     Examples
     --------

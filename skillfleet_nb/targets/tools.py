@@ -8,6 +8,7 @@ own, which a function answers, and the list of tools is put below the instructio
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import dspy
@@ -130,11 +131,11 @@ class ReActTarget(dspy.ReAct):  # type: ignore[misc]  # dspy is untyped
     Raises
     ------
     InputError
-        If a tool has no description, there is none, or two have one name.
+        If a tool is no function or has no description, there is none, or two have one name.
     """
 
     def __init__(self, signature: Any, tools: Sequence[Any], max_iters: int = 20) -> None:
-        tools = [tool if isinstance(tool, dspy.Tool) else dspy.Tool(tool) for tool in tools]
+        tools = _tools(tools)
         names = [str(tool.name) for tool in tools]
         if not names:
             raise InputError("tools is empty: give the functions that the agent may call")
@@ -180,6 +181,18 @@ class ReActTarget(dspy.ReAct):  # type: ignore[misc]  # dspy is untyped
 
     def _told_to(self, module: Any) -> dict[str, Any]:
         return {"signature": module.signature.with_instructions(self.acting())} if module is self.react else {}
+
+
+def _tools(functions: object) -> list[dspy.Tool]:
+    if callable(functions) or isinstance(functions, str) or not isinstance(functions, Iterable):
+        raise InputError(f"tools is {functions!r}: give a list of the functions that the agent may call")
+    tools = []
+    for tool in functions:
+        try:
+            tools.append(tool if isinstance(tool, dspy.Tool) else dspy.Tool(tool))
+        except (TypeError, ValueError, AttributeError):
+            raise InputError(f"a tool is {tool!r}: give a function with a docstring, or dspy.Tool(…)") from None
+    return tools
 
 
 def of_agent(agent: dspy.ReAct) -> ReActTarget:

@@ -88,6 +88,15 @@ def test_a_mean_over_runs_that_differ_has_the_interval_of_hartung_and_knapp() ->
     assert alike.high - alike.mean == pytest.approx(3.182446 * 0.1 / 2, rel=1e-6)  # no narrower than a fixed effect's
 
 
+@pytest.mark.parametrize("gains", [[0.9], [0.9, 0.2], [-0.9, -0.2]])
+def test_no_interval_of_a_gain_reaches_beyond_all_points(gains: list[float]) -> None:
+    runs = [outcome(n, gain, low=gain - 0.3, high=gain + 0.3) for n, gain in enumerate(gains)]
+    trend, back = trends(runs, "task").total, returns(runs, {}, "task", None).total
+    assert {-1.0, 1.0} & {trend.low, trend.high}
+    assert -1 <= trend.low <= trend.gain <= trend.high <= 1
+    assert (back.low, back.high) == (trend.low, trend.high)
+
+
 def test_p_values_are_held_to_how_many_there_are_and_effects_to_one_another() -> None:
     assert held([0.001, 0.5, 0.02]) == pytest.approx([0.003, 0.5, 0.04])
     small, large = shrunken([0.01, 0.10], [0.02, 0.02])
@@ -218,6 +227,14 @@ def test_what_a_person_decides_of_an_insight_stays(tmp_path: Path, capsys: pytes
     (note,) = fleet.notes.names
     assert fleet.notes.remove(note) == "hot *sampling* helps"
     assert fleet.notes.names == []
+
+
+def test_a_job_is_named_or_given_as_it_is(fleet: Fleet) -> None:
+    job = fleet.job("run-0")
+    assert fleet.forecast_score(job) == fleet.forecast_score("run-0")
+    note = fleet.notes.add("seen here", [job, "run-1"])
+    assert fleet.notes.listing()["jobs"].tolist() == [["job-000", "job-001"]]
+    fleet.notes.remove(note)
 
 
 def test_a_note_needs_words_and_evidence_that_exists(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
