@@ -26,7 +26,7 @@ _ABOUT = """Answer what a job asks, from any process; without an answer, show th
 
 The answer is read by whole words: yes ok okay continue approve accept save y, revise change edit modify fix
 update, or cancel abort stop quit no n (settings answer_proceed, answer_revise, answer_cancel). A text of your
-own stands behind a colon, 'revise: TEXT', or in the cell under %%%%skillfleet answer JOB --as revise."""
+own stands behind a colon, 'revise: TEXT', or in the cell under %%skillfleet answer JOB --as revise."""
 
 
 @command(

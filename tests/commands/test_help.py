@@ -11,7 +11,7 @@ from skillfleet_nb.commands import Context, run
 from skillfleet_nb.commands.grammar import TASKS, commands
 from skillfleet_nb.commands.job_views import Overview
 from skillfleet_nb.commands.tasks import by_task
-from skillfleet_nb.commands.tree import _parse, examples, split
+from skillfleet_nb.commands.tree import _parse, examples, help_of, split
 from skillfleet_nb.errors import NotFoundError
 from skillfleet_nb.events import JobCreated, JobState, StateChanged
 from skillfleet_nb.fleet import Fleet
@@ -41,6 +41,12 @@ def test_every_command_shows_examples_that_can_be_read(command: str, prog: str, 
         tokens = split(rest)
         assert " ".join(tokens[: len(command.split())]) == command
         assert _parse(tokens, prog).command is not None
+
+
+@pytest.mark.parametrize("prog", ["%skillfleet", "skillfleet"])
+def test_no_help_shows_a_sign_that_was_doubled_for_argparse(prog: str) -> None:
+    for one in (one for top in commands().values() for one in (top, *top.parts.values())):
+        assert "%%%" not in help_of(one.path, prog=prog), one.path
 
 
 def test_every_command_has_a_task() -> None:
