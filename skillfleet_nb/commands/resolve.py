@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from contextlib import contextmanager
 from inspect import ismodule
 from pathlib import Path
@@ -13,7 +12,7 @@ from skillfleet_nb.config import TASK_ROLES
 from skillfleet_nb.errors import InputError, NotFoundError, unknown
 from skillfleet_nb.lm.task_models import named_lm
 from skillfleet_nb.plugins import imported, points
-from skillfleet_nb.programs.building import see_working_folder
+from skillfleet_nb.programs.building import own_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,13 +57,12 @@ def resolve(text: str, what: str, namespace: Mapping[str, Any]) -> Any:
         if variables:
             raise unknown(f"variable for {what}", text, variables, hint=hint)
         raise NotFoundError(f"{what} {text!r} is neither module:attribute nor a file: write mymodule:{text}")
-    see_working_folder()
     try:
-        value: Any = importlib.import_module(module_name)
+        value: Any = own_module(module_name)
     except ImportError as exc:
         raise NotFoundError(f"{what} {text!r}: cannot import {module_name!r}: {exc}") from exc
-    except Exception as exc:  # whatever a person's module does as it is loaded
-        raise InputError(f"{what} {text!r}: importing {module_name!r} raised {type(exc).__name__}: {exc}") from exc
+    except InputError as exc:
+        raise InputError(f"{what} {text!r}: {exc}") from exc
     for name in path.split("."):
         if not hasattr(value, name):
             raise unknown(f"attribute of {module_name}", name, [n for n in vars(value) if not n.startswith("_")])

@@ -15,6 +15,7 @@ from skillfleet_nb.programs.state import ALONE, predictor_states, program_class,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import ModuleType
 
     import dspy
 
@@ -25,6 +26,8 @@ class UnmadeError(InputError):
     """A program cannot be made of its class alone."""
 
 
+GUARD = "put what runs under if __name__ == '__main__':"
+"""What to do with a module that ends the process as it is imported."""
 _REASONING = "reasoning"  # what dspy.ChainOfThought puts before the outputs
 
 
@@ -134,19 +137,34 @@ def _made(state: Mapping[str, Any], signature: object) -> dspy.Module:
     return made
 
 
-def see_working_folder() -> None:
-    """Let modules of the working folder be imported, which a console script does not see by itself."""
+def own_module(name: str) -> ModuleType:
+    """Import a person's module, which may lie in the working folder: a console script does not see that by itself.
+
+    Raises
+    ------
+    ImportError
+        If it is not there, or what it imports is not.
+    InputError
+        If it raises anything else as it is loaded, or ends the process.
+    """
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    try:
+        return import_module(name)
+    except ImportError:
+        raise
+    except SystemExit as exc:
+        raise InputError(f"importing {name!r} ends the process, as sys.exit does; {GUARD}") from exc
+    except Exception as exc:  # whatever a person's module does as it is loaded
+        raise InputError(f"importing {name!r} raised {type(exc).__name__}: {exc}") from exc
 
 
 def _found(path: str) -> object:
     """Find a class by its whole name, in the modules that are there or can be imported; None where it is not."""
-    see_working_folder()
     parts = path.split(".")
     for split in range(len(parts) - 1, 0, -1):
         try:
-            module = sys.modules.get(".".join(parts[:split])) or import_module(".".join(parts[:split]))
+            module = sys.modules.get(".".join(parts[:split])) or own_module(".".join(parts[:split]))
             return reduce(getattr, parts[split:], module)
         except (ImportError, AttributeError):
             continue

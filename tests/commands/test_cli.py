@@ -42,11 +42,12 @@ def none(example, pred, trace=None):
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("mine", "broken"):
+    for name in ("mine", "broken", "script"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setenv("DSPY_CACHEDIR", str(tmp_path / "cache"))
     (tmp_path / "mine.py").write_text(MODULE)
     (tmp_path / "broken.py").write_text("raise RuntimeError('not today')\n")
+    (tmp_path / "script.py").write_text("import sys\nsys.exit()\n")
     with (tmp_path / "data.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "intent"])
@@ -109,6 +110,8 @@ def test_a_job_from_files_to_a_program_that_dspy_loads(folder: Path, capfd: pyte
         ([*OPTIMIZE, "--optimizer", "gepa", "--no-wait"], "--detach leaves it running"),
         ([*OPTIMIZE[:-1], "mine:lmm", "--optimizer", "gepa"], "did you mean 'lm'?"),
         (["optimize", "broken:program", *OPTIMIZE[2:], "--optimizer", "gepa"], "RuntimeError: not today"),
+        (["optimize", "script:program", *OPTIMIZE[2:], "--optimizer", "gepa"], "under if __name__ == '__main__':"),
+        (["metrics", "check", "script:metric", "--data", "data.csv"], "importing 'script' ends the process"),
         (["optimize", "absent:program", *OPTIMIZE[2:], "--optimizer", "gepa"], "cannot import 'absent'"),
         (["optimize", "program", *OPTIMIZE[2:], "--optimizer", "gepa"], "write mymodule:program"),
         (["job", "nothing"], "unknown job 'nothing'"),

@@ -141,7 +141,9 @@ def test_programs_of_one_s_own_are_made_anew(tmp_path: Path) -> None:
     assert list(kept.sort.signature.output_fields) == ["intent"]  # type: ignore[attr-defined]
 
 
-def test_a_class_that_is_gone_is_named_and_nothing_else_is_called(tmp_path: Path) -> None:
+def test_a_class_that_is_gone_is_named_and_nothing_else_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fleet, module = Fleet(tmp_path / "home"), ModuleType("passing")
     sys.modules["passing"] = module
     try:
@@ -155,6 +157,11 @@ def test_a_class_that_is_gone_is_named_and_nothing_else_is_called(tmp_path: Path
     with pytest.raises(InputError, match=r"its class passing\.Gone is not to be found here: define or import it"):
         fleet.program("gone")
     assert isinstance(fleet.program("gone", Wrapped()), Wrapped)
+    (tmp_path / "passing.py").write_text("import sys\nsys.exit()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"importing .passing. ends the process, .*; put what runs under"):
+        fleet.program("gone")
 
 
 def test_a_variable_of_any_kind_is_told_what_may_be_registered(tmp_path: Path) -> None:

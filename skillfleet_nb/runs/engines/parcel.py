@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from skillfleet_nb.errors import InputError, JobError, LMError
 from skillfleet_nb.lm.answer_cache import answers_folder
 from skillfleet_nb.lm.keys import refuse_keys, variable_in, with_keys, without_keys
+from skillfleet_nb.programs.building import GUARD
 from skillfleet_nb.runs.fingerprint import closed_over, environment
 from skillfleet_nb.runs.request import RunRequest
 from skillfleet_nb.runs.spec import Spec
@@ -183,6 +184,8 @@ def read(home: Home, job_id: str, *, move: bool = False) -> Parcel:
         parts = opener(io.BytesIO(packed)).load()
     except LMError as exc:
         raise JobError(str(exc)) from exc
+    except SystemExit as exc:
+        raise JobError(f"{what} cannot be opened: what it imports ends the process, as sys.exit does; {GUARD}") from exc
     except Exception as exc:
         missing = isinstance(exc, ImportError | AttributeError)
         why = "is a module missing that the program or metric comes from?" if missing else label.changed()

@@ -150,10 +150,18 @@ def test_a_parcel_of_others_is_never_opened(fleet: Fleet, stopped: str, tmp_path
             b"no pickle",
             r"cannot be opened: UnpicklingError.*it is damaged\. Or give program, train and metric again",
         ),
+        ({}, b"csys\nexit\n)R.", r"cannot be opened: what it imports ends the process.*under if __name__"),
         ({}, b"cthe_module_of_nobody\nmetric\n.", r"No module named 'the_module_of_nobody'; is a module missing"),
         (None, {}, r"was written by another version of this package: give program, train and metric again"),
     ],
-    ids=["another Python", "another version's fields", "no pickle", "a module is missing", "another version's label"],
+    ids=[
+        "another Python",
+        "another version's fields",
+        "no pickle",
+        "it ends",
+        "a module is missing",
+        "another version's label",
+    ],
 )
 def test_a_parcel_that_cannot_be_opened_says_what_it_is(
     fleet: Fleet, label: dict[str, str] | None, holds: Any, told: str
