@@ -32,6 +32,20 @@ def as_typed(command: str) -> str:
     return f"{surface} {command}"
 
 
+def as_switch(name: str) -> str:
+    """Return how a choice is made that is off by itself: an option of a command, or an argument in Python.
+
+    Examples
+    --------
+    >>> with read_in("skillfleet"):
+    ...     as_switch("overwrite")
+    '--overwrite'
+    >>> as_switch("overwrite")
+    'overwrite=True'
+    """
+    return f"--{name}" if _SURFACE.get() else f"{name}=True"
+
+
 @contextmanager
 def read_in(surface: str) -> Iterator[None]:
     """Say, for the body, which surface messages are read in: :data:`SHELL` or :data:`MAGIC`."""

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.html import Readable, preformatted, table
+from skillfleet_nb.messages import as_switch
 from skillfleet_nb.skills import _files
 from skillfleet_nb.skills._edit import scalar
 from skillfleet_nb.skills._source import Source
@@ -257,26 +258,19 @@ def _fill(content: bytes, values: dict[str, str]) -> bytes:
 
 
 def _write(folder: Path, files: dict[str, bytes], *, overwrite: bool) -> str | None:
-    if folder.exists() and not overwrite:
-        raise InputError(f"{str(folder)!r} exists: choose another name, or pass overwrite=True.")
+    is_taken = folder.exists() or folder.is_symlink()
+    if is_taken and not overwrite:
+        raise InputError(f"{str(folder)!r} exists: choose another name, or pass {as_switch('overwrite')}.")
     try:
-        if not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            # Made aside and moved as a whole: nobody sees half a skill.
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as aside:
-                made = Path(aside) / folder.name
-                _fill_folder(made, files)
-                shutil.move(made, folder)
-            return None
-        old = {path: (folder / path).read_bytes() for path in files if (folder / path).is_file()}
-        place = _files.back_up(folder, old) if old else None
-        _fill_folder(folder, files)
+        if is_taken:
+            backup = _files.replace(folder, files)
+            return str(backup) if backup else None
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Made aside and moved as a whole: nobody sees half a skill.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as aside:
+            made = Path(aside) / folder.name
+            _files.fill(made, files)
+            shutil.move(made, folder)
     except OSError as error:
         raise InputError(f"cannot write {str(folder)!r}: {error}. Check its permissions.") from error
-    return str(place) if place else None
-
-
-def _fill_folder(folder: Path, files: dict[str, bytes]) -> None:
-    for path, content in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        _files.write(folder / path, content)
+    return None

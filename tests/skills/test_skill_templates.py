@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.skills import STYLES, Skill, list_templates, new_skill, preview
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TRIGGER = "Use when: a \"quoted\" thing --- 'or' another # happens."
 
@@ -68,12 +65,38 @@ def test_what_would_not_be_valid_is_refused_and_nothing_is_written(
 def test_a_skill_that_is_there_is_overwritten_only_when_asked_and_backed_up(tmp_path: Path) -> None:
     first = new_skill("a", description=TRIGGER, root=tmp_path)
     (tmp_path / "a" / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="exists"):
+    with pytest.raises(InputError, match="exists: choose another name, or pass overwrite=True"):
         new_skill("a", description="Use when other.", root=tmp_path)
     second = new_skill("a", description="Use when other.", root=tmp_path, overwrite=True)
     assert second.load().description == "Use when other."
     assert (tmp_path / "a" / "mine.txt").read_text() == "mine"
     assert (first.backup, Skill.load(second.backup).description) == (None, TRIGGER)
+
+
+def test_files_of_sub_folders_are_replaced_after_a_backup_too(tmp_path: Path) -> None:
+    made = new_skill("a", description=TRIGGER, template="workflow", root=tmp_path)
+    again = new_skill("a", description="Use when other.", template="workflow", root=tmp_path, overwrite=True)
+    assert again.backup is not None
+    kept = {p.relative_to(again.backup).as_posix() for p in Path(again.backup).rglob("*.md")}
+    assert kept == set(made.files) == {"SKILL.md", "references/checklist.md"}
+
+
+@pytest.mark.parametrize("link", ["a", "a/references", "a/references/checklist.md", "a/.backup"])
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_is_written_where_a_link_leads_out_of_the_root(tmp_path: Path, link: str, *, there: bool) -> None:
+    root, outside = tmp_path / "skills", tmp_path / "outside"
+    new_skill("a", description=TRIGGER, template="workflow", root=root)
+    place, lies = root / link, outside / "checklist.md" if link.endswith(".md") else outside
+    if place.exists():
+        place.rename(tmp_path / "moved")
+    place.symlink_to(lies)
+    if there:
+        outside.mkdir()
+        (outside / "checklist.md").write_text("not yours")
+    with pytest.raises(InputError, match=r"is no folder of its own: remove it|leads out of the skill: remove the link"):
+        new_skill("a", description="Use when other.", template="workflow", root=root, overwrite=True)
+    assert [p.read_text() for p in outside.rglob("*")] == ["not yours"] * there
+    assert not outside.exists() or list(outside.iterdir()) == [outside / "checklist.md"]
 
 
 def test_unknown_names_are_told(tmp_path: Path) -> None:

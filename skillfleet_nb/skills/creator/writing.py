@@ -80,7 +80,7 @@ def write_skill(files: Mapping[str, str], root: str | os.PathLike[str], *, force
             if folder.is_dir() and not folder.is_symlink() and _holds(folder, made):
                 return Written(folder, None)
             if folder.exists() and force:
-                return _replaced(folder, made)
+                return Written(folder, _files.replace(folder, made))
             if not _taken(folder) and _moved_in(folder, made):
                 return Written(folder, None)
     except OSError as error:
@@ -105,7 +105,7 @@ def _moved_in(folder: Path, files: Mapping[str, bytes]) -> bool:
     aside = folder.parent / f".new-{folder.name}-{digest.hexdigest()[:12]}"
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        _fill(aside / folder.name, files)
+        _files.fill(aside / folder.name, files)
         (aside / folder.name).rename(folder)
     except OSError:
         if _taken(folder):
@@ -114,21 +114,3 @@ def _moved_in(folder: Path, files: Mapping[str, bytes]) -> bool:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return True
-
-
-def _replaced(folder: Path, files: Mapping[str, bytes]) -> Written:
-    if folder.is_symlink() or not folder.is_dir():
-        raise InputError(f"{str(folder)!r} is no folder of its own: remove it, or choose another name")
-    for path in files:
-        if not (folder / path).resolve().is_relative_to(folder.resolve()):
-            raise InputError(f"{str(folder / path)!r} leads out of the skill: remove the link")
-    old = {path: (folder / path).read_bytes() for path in files if (folder / path).is_file()}
-    backup = _files.back_up(folder, old) if old else None
-    _fill(folder, files)
-    return Written(folder, backup)
-
-
-def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
-    for path, content in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        _files.write(folder / path, content)
