@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.errors import NotFoundError
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ def index_of(home: Home, root: str | Path, progress: Callable[[int, int], None] 
     from skillfleet_nb.skills.similarity.index import SimilarityIndex
     from skillfleet_nb.store.redacting import redactor_of
 
-    name = content_hash(str(Path(root).resolve()))
-    return SimilarityIndex(home.derived / "vectors" / name, Embedder.of(home, progress), redactor_of(home).text)
+    place = Path(root).resolve()
+    folder = home.derived / "vectors" / content_hash(str(place))
+    return SimilarityIndex(folder, Embedder.of(home, progress), redactor_of(home).text, place)
 
 
 class Skills:
@@ -48,7 +50,14 @@ class Skills:
             A folder of skills.
         progress
             Called as ``progress(done, total)`` while texts are embedded, after two seconds.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such folder.
         """
+        if not Path(root).is_dir():
+            raise NotFoundError(f"no folder {str(root)!r}: give a folder of skills.")
         return index_of(self._home, root, progress)
 
     def paths(self) -> pd.DataFrame:

@@ -26,6 +26,9 @@ ASKED = [
     (["unpause", "lost"], "lost is interrupted: {}resume lost goes on with it"),
     (["optimize", "math:pi", "--train", "math:pi", "--metric", "math:pi", "--optimizer", "gepaa"], "See {}optimizers."),
     (["program", "show", "nothing"], "an id: {}programs JOB lists them"),
+    (["skill", "index", "status", "--root", "our skills"], "no index: run {}skill index build --root 'our skills'"),
+    (["skill", "index", "status", "--root", "none"], "no folder 'none': give a folder of skills"),
+    (["skill", "new", "taken", "--description", "d", "--root", "our skills"], "another name, or pass --overwrite"),
     (["db", "restore", "nothing"], "{}db status lists them"),
 ]
 
@@ -50,8 +53,14 @@ def notebook(tokens: list[str], home: str) -> str:
 
 @pytest.mark.parametrize(("tokens", "told"), ASKED, ids=lambda value: value[0] if isinstance(value, list) else "")
 def test_each_surface_names_its_own_commands(
-    tokens: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tokens: list[str],
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "our skills" / "taken").mkdir(parents=True)
     home = home_with(tmp_path, job=tokens != ["jobs"])
     main([*tokens, "--home", home])
     shown = "".join(capsys.readouterr())

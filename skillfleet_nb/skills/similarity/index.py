@@ -34,6 +34,7 @@ from skillfleet_nb.skills.similarity.records import (
     IndexStatus,
     Match,
     SimilarResult,
+    how_to_build,
 )
 from skillfleet_nb.skills.similarity.segments import IndexEntry, IndexRow, IndexSegment, SegmentFiles, Snapshot
 from skillfleet_nb.skills.skill import Skill
@@ -82,6 +83,8 @@ class SimilarityIndex:
     clean
         Takes out of names, descriptions and headings what is not to be kept; vectors of names and descriptions are
         made of what it leaves.
+    root
+        Folder of the skills it is of, where that is known before the first build: messages name it.
 
     Examples
     --------
@@ -93,8 +96,9 @@ class SimilarityIndex:
     'extend pdf-form-filling'
     """
 
-    def __init__(self, folder: Path, embed: Embed, clean: Callable[[str], str] = str) -> None:
+    def __init__(self, folder: Path, embed: Embed, clean: Callable[[str], str] = str, root: Path | None = None) -> None:
         self.folder = Path(folder)
+        self._root = None if root is None else str(root)
         self._embed, self._clean = embed, clean
         self._files = SegmentFiles(self.folder)
 
@@ -216,7 +220,7 @@ class SimilarityIndex:
         """Tell what the index holds and which skills on disk differ from it; reads the tree."""
         index = self._files.read()
         if index is None:
-            return IndexStatus(state="missing")
+            return IndexStatus(state="missing", root=self._root)
         indexed = {s.entries[r].path: s.entries[r].hash for s, r in index.live()}
         on_disk: dict[str, str] = {}
         if index.root.is_dir():
@@ -315,9 +319,10 @@ class SimilarityIndex:
     def _current(self) -> Snapshot:
         index = self._files.read()
         if index is None:
-            raise NotFoundError(f"no index in '{self.folder}': run skill index build first.")
+            raise NotFoundError(f"no index in '{self.folder}': run {how_to_build(self._root)} first.")
         if index.model != self.model:
-            raise InputError(f"the index is of model {index.model!r}, not {self.model!r}: run skill index build.")
+            way = how_to_build(str(index.root))
+            raise InputError(f"the index is of model {index.model!r}, not {self.model!r}: run {way}.")
         return index
 
     def _vectors(

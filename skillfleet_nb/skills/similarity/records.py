@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.format import seen_from_here
 from skillfleet_nb.html import Readable, preformatted, table
+from skillfleet_nb.messages import as_typed
+
+
+def how_to_build(root: str | None) -> str:
+    """Return the line that builds the index of a tree, which is not always known."""
+    return as_typed(f"skill index build --root {quote(seen_from_here(root)) if root else 'FOLDER'}")
 
 
 class IndexResult(Readable, BaseModel):
@@ -118,8 +125,8 @@ class IndexStatus(IndexResult):
     def text(self) -> str:
         """Return the state in a few lines, with the next step."""
         if self.state == "missing":
-            return "no index: run skill index build"
+            return f"no index: run {how_to_build(self.root)}"
         of = seen_from_here(self.root or "")
         head = f"{self.state}: {self.skills} skills, {self.chunks} chunks of {of} with {self.model}"
         drift = f"{len(self.changed)} changed, {len(self.new)} new, {len(self.gone)} gone"
-        return head if self.state == "current" else f"{head}; {drift}: run skill index build"
+        return head if self.state == "current" else f"{head}; {drift}: run {how_to_build(self.root)}"

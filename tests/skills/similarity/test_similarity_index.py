@@ -233,7 +233,7 @@ def test_an_empty_tree_and_skills_that_cannot_be_read(index: SimilarityIndex, tr
 
 
 def test_what_cannot_be_done_is_said_in_one_line(index: SimilarityIndex, tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="run skill index build first"):
+    with pytest.raises(NotFoundError, match="run skillfleet skill index build --root FOLDER first"):
         index.query("anything")
     assert index.status().state == "missing"
     with pytest.raises(NotFoundError, match="no folder"):
