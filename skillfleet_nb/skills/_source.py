@@ -60,6 +60,11 @@ class Source:
         """Whether the bytes are UTF-8, which Agent Skills require."""
         return self.encoding == "utf-8"
 
+    @property
+    def is_text(self) -> bool:
+        """Whether it is UTF-8 or Windows-1252, not bytes of another encoding that were taken for either, as UTF-16."""
+        return self.encoding != "latin-1" and "\0" not in self.text
+
     @cached_property
     def newline(self) -> str:
         r"""Line end of the first line, ``"\n"`` where there is none."""

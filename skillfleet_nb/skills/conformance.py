@@ -63,7 +63,8 @@ def check(skill: Document) -> list[Finding]:
     if skill.path is not None and skill.path.name not in ("SKILL.md", "skill.md"):
         return [_finding(skill, "Missing required file: SKILL.md")]
     if not source.is_utf8:
-        return [_own("SR016", "the file is not UTF-8", "Save it as UTF-8; migrate does it.")]
+        fix = "Save it as UTF-8; migrate does it." if skill.source.is_text else "Save it as UTF-8."
+        return [_own("SR016", "the file is not UTF-8", fix)]
     text = normalised(source.mark.decode() + source.text)
     cut = source.reference_cut
     if cut and not source.mark and cut[1] - cut[0] > _front_matter.MAX_CHARS:

@@ -248,6 +248,11 @@ def _migrate(
 
 
 def _refuse_unsafe(skill: Skill, root: str | os.PathLike[str] | None) -> None:
+    source = skill.source
+    if not source.is_text:
+        raise InputError("it is neither UTF-8 nor Windows-1252 (UTF-16?). Save it as UTF-8 first.")
+    if source.span is None and source.text.lstrip().startswith("---"):
+        raise InputError("its front matter is not closed, or does not begin in the first line. Mend it by hand first.")
     if skill.metadata_bytes is not None and skill.metadata_json is None:
         raise InputError("metadata.json is not a JSON object in UTF-8. Correct it by hand first.")
     if isinstance(skill.front_matter.get("name"), dict):  # {{name}}, as YAML reads it

@@ -109,6 +109,9 @@ def test_windows_1252_becomes_utf_8(tmp_path: Path) -> None:
     assert Skill.load(folder).description == "Use when “so”."
 
 
+_TEXT = "---\nname: pdf\ndescription: Use when “so”.\n---\n# Body\n"
+
+
 @pytest.mark.parametrize(
     ("text", "beside", "why"),
     [
@@ -116,10 +119,15 @@ def test_windows_1252_becomes_utf_8(tmp_path: Path) -> None:
         ("---\nname: a\nname: b\n---\n", None, "stands there twice"),
         ("---\nname: pdf\n---\n", "{", "not a JSON object"),
         ("---\nname: {{name}}\ndescription: {{description}}\n---\n", None, "it is a template"),
+        (_TEXT.encode("utf-16"), {"version": "1"}, "Save it as UTF-8 first"),
+        (_TEXT.encode("utf-16-le"), {"version": "1"}, "Save it as UTF-8 first"),
+        (_TEXT.replace("so", "日本").encode("shift_jis", "ignore"), {"version": "1"}, "Save it as UTF-8 first"),
+        ("---\nname: pdf\ndescription: Use when x.\n# Body\n", {"version": "1"}, "front matter is not closed"),
+        ("\n---\nname: pdf\n---\n# Body\n", {"version": "1"}, "does not begin in the first line"),
     ],
 )
 def test_what_cannot_be_migrated_is_left_alone_and_says_why(
-    tmp_path: Path, text: str, beside: str | None, why: str
+    tmp_path: Path, text: str | bytes, beside: Any, why: str
 ) -> None:
     folder = make(tmp_path / "pdf", text, beside)
     files = tree(folder)

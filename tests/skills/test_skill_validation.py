@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from skill_documents import DATA, documents, needs_data
 
 from skillfleet_nb.errors import NotFoundError
-from skillfleet_nb.skills import Report, Skill, find_skills, validate_tree
+from skillfleet_nb.skills import Report, Skill, find_skills, migrate, validate_tree
 
 GOOD = """---
 name: pdf
@@ -117,6 +117,16 @@ def test_each_reason_of_skills_ref_has_its_code(pdf_folder: Path, raw: str | byt
     report = agree(pdf_folder, raw if isinstance(raw, bytes) else raw.encode())
     assert code in {finding.code for finding in report.errors}
     assert not report.conformant
+
+
+@pytest.mark.parametrize(
+    ("encoding", "fix"), [("cp1252", "Save it as UTF-8; migrate does it."), ("utf-16", "Save it as UTF-8.")]
+)
+def test_migrate_is_named_where_it_makes_a_file_utf_8(pdf_folder: Path, encoding: str, fix: str) -> None:
+    (pdf_folder / "SKILL.md").write_bytes((HEAD.replace("x.", "“x”.") + "---\n").encode(encoding))
+    (finding,) = (one for one in Skill.load(pdf_folder).validate().findings if one.code == "SR016")
+    assert finding.fix == fix
+    assert (migrate(pdf_folder).blocked is None) is ("migrate" in fix)
 
 
 def test_front_matter_beyond_the_bound_is_not_read() -> None:

@@ -133,10 +133,9 @@ def improved(skill: Skill, revise: Revise, revisions: int = REVISIONS) -> Improv
     Raises
     ------
     InputError
-        If the skill lies in no folder.
+        If the skill lies in no folder, or is not UTF-8.
     """
-    if skill.folder is None:
-        raise InputError("a skill without a folder cannot be improved on disk: load it from its folder")
+    _refuse_unwritable(skill)
     best = last = skill
     seen = {skill.source.text}
     for _ in range(revisions):
@@ -160,11 +159,17 @@ def rewritten(skill: Skill, body: str) -> Improvement:
     Raises
     ------
     InputError
-        If the skill lies in no folder.
+        If the skill lies in no folder, or is not UTF-8.
     """
+    _refuse_unwritable(skill)
+    return _between(skill, skill if body.strip() == skill.body.strip() else _with_body(skill, body))
+
+
+def _refuse_unwritable(skill: Skill) -> None:
     if skill.folder is None:
         raise InputError("a skill without a folder cannot be written: load it from its folder")
-    return _between(skill, skill if body.strip() == skill.body.strip() else _with_body(skill, body))
+    if not skill.source.is_utf8:  # what is put in need not be of its encoding
+        raise InputError(f"{seen_from_here(skill.folder)!r} is not UTF-8: save its SKILL.md as UTF-8 first")
 
 
 def _between(skill: Skill, best: Skill) -> Improvement:

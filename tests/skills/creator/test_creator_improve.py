@@ -96,6 +96,14 @@ def test_bad_input_is_one_line(folder: Path, given: dict[str, Any], error: type[
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_of_another_encoding_is_refused_before_a_model_is_asked(folder: Path) -> None:
+    lm, raw = writer(), TEXT.encode("utf-16")
+    (folder / "SKILL.md").write_bytes(raw)
+    with pytest.raises(InputError, match=r"is not UTF-8: save its SKILL\.md as UTF-8 first"):
+        Fleet().skills.improve(folder, lm=lm, apply=True)
+    assert (lm.engine.asked, (folder / "SKILL.md").read_bytes()) == ([], raw)
+
+
 def test_a_limit_stops_it_with_nothing_written(folder: Path) -> None:
     bad = TEXT.replace("Rotate API keys of it.", "Rotate keys. API of it.")
     (folder / "SKILL.md").write_bytes(bad.encode())
