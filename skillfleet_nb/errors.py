@@ -27,6 +27,7 @@ __all__ = [
     "MissingExtraError",
     "NotFoundError",
     "NotRemoteError",
+    "PluginError",
     "QueryError",
     "ServerError",
     "SkillfleetError",
@@ -95,6 +96,10 @@ class QueryError(SkillfleetError, ValueError):
 
 class LMError(SkillfleetError, RuntimeError):
     """The language model is missing, unpriced where a price is needed, or does not answer."""
+
+
+class PluginError(SkillfleetError, RuntimeError):
+    """A plugin does not do what it has to."""
 
 
 class JobError(SkillfleetError, RuntimeError):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.errors import InputError
+from skillfleet_nb.errors import InputError, PluginError, SkillfleetError
 from skillfleet_nb.format import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def points(group: str) -> list[EntryPoint]:
@@ -42,8 +46,30 @@ def imported(point: EntryPoint, what: str) -> Any:
     try:
         return point.load()
     except (Exception, SystemExit) as exc:  # a plugin's module may raise anything as it is imported
-        why = f"{type(exc).__name__}: {one_line(str(exc))}"
-        raise InputError(f"{what} {point.name!r} cannot be loaded: {why}; {way_out(point)}") from exc
+        raise InputError(f"{what} {point.name!r} cannot be loaded: {_told(exc)}; {way_out(point)}") from exc
+
+
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Tell what a plugin raises in the body as its fault: `what` it cannot do; raises `PluginError`.
+
+    Examples
+    --------
+    >>> with guarded("mine cannot check the task"):
+    ...     {}["train"]
+    Traceback (most recent call last):
+    skillfleet_nb.errors.PluginError: mine cannot check the task: KeyError: 'train'; mend it, or update its package
+    """
+    try:
+        yield
+    except SkillfleetError:
+        raise
+    except (Exception, SystemExit) as exc:  # a plugin may raise anything
+        raise PluginError(f"{what}: {_told(exc)}; mend it, or update its package") from exc
+
+
+def _told(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {one_line(str(exc))}"
 
 
 def way_out(point: EntryPoint) -> str:

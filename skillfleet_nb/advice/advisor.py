@@ -165,7 +165,7 @@ class Advisor:
         asked = EstimateRequest(*program, **options)
         task, optimizer = checked(asked, self._settings), create(asked.optimizer, asked.params)
         if optimizer.has_members:  # what would be refused costs nothing
-            optimizer.check(task.for_optimizer())
+            optimizer.try_check(task.for_optimizer())
         history = self._histories.of(task.key)
         sizing = sized(self._home, task, history, asked.probe)
         learned = past_runs.corrections(asked.optimizer, str(task.lm.model), history.past)

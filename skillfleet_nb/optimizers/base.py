@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from skillfleet_nb.errors import InputError
+from skillfleet_nb.errors import InputError, PluginError
+from skillfleet_nb.format import one_line
+from skillfleet_nb.optimizers.rehearsal.calls import Calls
+from skillfleet_nb.plugins import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from skillfleet_nb.events import Role
-    from skillfleet_nb.optimizers.rehearsal import Calls, Shape
+    from skillfleet_nb.optimizers.rehearsal import Shape
     from skillfleet_nb.typing import Adapter, Example, Model, Prediction, Program
 
     Named = Program | dict[str, str]  # a candidate: itself, or its instructions by predictor
@@ -402,13 +405,23 @@ class Optimizer(ABC):
                 "give more, or choose bootstrap_fewshot"
             )
 
+    def try_check(self, task: Task) -> None:
+        """Refuse a task as :meth:`check` does; anything else that it raises is told as the plugin's fault."""
+        with guarded(f"{self.name} cannot check the task"):
+            self.check(task)
+
     @abstractmethod
     def calls(self, shape: Shape) -> Calls:
         """Count the model calls of :meth:`compile`, by playing its loop on ``rehearsed(shape, …)``."""
 
     def expected_calls(self, shape: Shape) -> Calls:
         """Return what :meth:`calls` counts, played once in a process for the same parameters and shape."""
-        return _played(type(self), self.params.model_dump_json(), shape)
+        with guarded(f"{self.name} cannot tell its calls"):
+            calls = _played(type(self), self.params.model_dump_json(), shape)
+            if isinstance(calls, Calls) and 0 <= calls.low <= calls.high:
+                return calls
+        told = f"Calls({calls.low!r}, {calls.high!r})" if isinstance(calls, Calls) else one_line(repr(calls))
+        raise PluginError(f"{self.name} cannot tell its calls: {told} is not Calls(least, most); mend calls()")
 
     def least_calls(self, shape: Shape) -> int:
         """Return how many calls it needs to do anything at all: a smaller budget is refused."""

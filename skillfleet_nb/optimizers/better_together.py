@@ -46,7 +46,7 @@ class BetterTogether(Optimizer):
         for step, optimizer in self._steps().items():
             if step in {self.name, "knn_fewshot"}:
                 raise InputError(f"better_together: {step!r} cannot be a step: choose optimizers that return a program")
-            optimizer.check(task)
+            optimizer.try_check(task)
 
     @override
     def calls(self, shape: Shape) -> Calls:

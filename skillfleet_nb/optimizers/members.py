@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 from typing_extensions import override
 
-from skillfleet_nb.errors import InputError
+from skillfleet_nb.errors import InputError, PluginError, SkillfleetError
 from skillfleet_nb.lm.shares import ShareEnded
 from skillfleet_nb.optimizers.base import Optimizer, OptimizerParams, Task
 from skillfleet_nb.optimizers.registry import create, load
@@ -126,15 +126,15 @@ class OfMembers(Optimizer):
             way_out = "name others" if self.params.skip else "leave it out, or go on without it with skip=true"
             raise InputError(f"{self.name}: member {name!r} cannot do this task ({why}): {way_out}")
 
-    def refusals(self, task: Task) -> dict[str, InputError]:
+    def refusals(self, task: Task) -> dict[str, SkillfleetError]:
         """Say which members cannot do a task, and why."""
-        refused: dict[str, InputError] = {}
+        refused: dict[str, SkillfleetError] = {}
         for name, optimizer in self.optimizers().items():
             if optimizer.has_members or optimizer.name == "knn_fewshot":
                 raise InputError(f"{self.name}: {name!r} cannot be a member: choose optimizers of one search")
             try:
-                optimizer.check(task)
-            except InputError as exc:
+                optimizer.try_check(task)
+            except (InputError, PluginError) as exc:
                 refused[name] = exc
         return refused
 

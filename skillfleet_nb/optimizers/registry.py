@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.format import one_line
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.optimizers.base import Optimizer
-from skillfleet_nb.plugins import imported, points, way_out
+from skillfleet_nb.optimizers.base import Changes, Optimizer, Preset, Tier
+from skillfleet_nb.plugins import guarded, imported, points, way_out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from importlib.metadata import EntryPoint
 
     import pandas as pd
 
 GROUP = "skillfleet_nb.optimizers"
+CHANGES = frozenset(get_args(Changes))
 
 
 def available() -> dict[str, EntryPoint]:
@@ -62,6 +64,28 @@ def optimizer_of(point: EntryPoint) -> type[Optimizer]:
     return cls
 
 
+def _misdeclared(cls: Any) -> str | None:
+    """Say which declaration of a class others could not work with, if any."""
+    for name in ("changes", "builds_on"):
+        kinds = getattr(cls, name)
+        if not (isinstance(kinds, set | frozenset) and kinds <= CHANGES):
+            return f"declares {name} = {kinds!r}: give a set of {', '.join(sorted(CHANGES))}"
+    if not (isinstance(cls.Params, type) and issubclass(cls.Params, BaseModel)):
+        return f"declares Params = {cls.Params!r}: give a subclass of OptimizerParams"
+    if not (isinstance(cls.presets, tuple | list) and all(map(_is_preset, cls.presets))):
+        return f"declares presets = {one_line(repr(cls.presets))}: give a tuple of Preset"
+    return None
+
+
+def _is_preset(one: object) -> bool:
+    return (
+        isinstance(one, Preset)
+        and isinstance(one.params, Mapping)
+        and isinstance(one.prior_gain, int | float)
+        and isinstance(one.tier, Tier)
+    )
+
+
 def fault_of(loaded: object, name: str | None = None) -> str | None:
     """Say what keeps an object from being an optimizer, of that name where one is given, if anything does."""
     if not (isinstance(loaded, type) and issubclass(loaded, Optimizer)):
@@ -70,7 +94,9 @@ def fault_of(loaded: object, name: str | None = None) -> str | None:
     missing += sorted(loaded.__abstractmethods__)
     if missing:
         return f"does not define {', '.join(missing)}"
-    return None if name in {None, loaded.name} else f"calls itself {loaded.name!r}"
+    if name not in {None, loaded.name}:
+        return f"calls itself {loaded.name!r}"
+    return _misdeclared(loaded)
 
 
 def classes() -> dict[str, type[Optimizer] | InputError]:
@@ -100,6 +126,8 @@ def create(name: str, params: Mapping[str, Any] | None = None) -> Optimizer:
         For an unknown optimizer or parameter, with the nearest name.
     InputError
         For a value of the wrong type or out of range.
+    PluginError
+        If it raises anything else as it is made.
 
     Examples
     --------
@@ -115,12 +143,13 @@ def made(cls: type[Optimizer], params: Mapping[str, Any]) -> Optimizer:
     for key in values:
         if key not in cls.Params.model_fields:
             raise unknown(f"parameter of {name}", key, cls.Params.model_fields)
-    try:
-        return cls(cls.Params.model_validate(values))
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "its parameters"
-        raise InputError(f"{name}: {where} = {first['input']!r}: {first['msg']}") from None
+    with guarded(f"{name} cannot be made"):
+        try:
+            return cls(cls.Params.model_validate(values))
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "its parameters"
+            raise InputError(f"{name}: {where} = {first['input']!r}: {first['msg']}") from None
 
 
 def listed() -> pd.DataFrame:

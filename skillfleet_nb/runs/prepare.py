@@ -151,7 +151,7 @@ def prepare(
 
     Raises
     ------
-    InputError, NotFoundError, LMError
+    InputError, NotFoundError, LMError, PluginError
         In one line, naming what was given, what is allowed and what to do.
     """
     if request.record_prompts is not None:
@@ -167,7 +167,7 @@ def prepare(
         request = choose(request, task)
         optimizer = None
     optimizer = optimizer or create(request.optimizer, request.params)
-    optimizer.check(task.for_optimizer())
+    optimizer.try_check(task.for_optimizer())
     _refuse_too_small(request, optimizer, task)
     settled = replace(
         request,

@@ -6,7 +6,7 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.errors import InputError, PluginError, unknown
 from skillfleet_nb.events import JobState, StopKind
 from skillfleet_nb.format import counted, points
 from skillfleet_nb.runs.reach import RESERVE
@@ -26,6 +26,7 @@ _REFUSALS = 12  # that end a search of several threads
 _SLACK = 0.1  # of a forecast: what lies so near to its interval was told well
 _IN_FLIGHT = 1  # call whose answer a killed process had not written down; it is bought again
 _TASK = "it needs more than the suite has: examples, a metric, and a model that answers"
+_OWN_ERROR = "mend it: the reason is its own error"
 _NOT_CAUGHT = "a refused call raises a BaseException: let it pass, catch Exception at most"
 _KEEP_NOTHING = (
     "keep nothing between runs: a resumed run begins anew, asks the same questions with the same seed, and is answered "
@@ -108,7 +109,7 @@ class _Suite:
 
     def __init__(self, sandbox: Sandbox, cls: type[Optimizer], checks: Sequence[str]) -> None:
         self._sandbox, self._cls, self._checks = sandbox, cls, checks
-        self._refused: InputError | None = None
+        self._refused = self._broken = ""
 
     def check(self, name: str) -> Check:
         """Carry out a check."""
@@ -131,8 +132,10 @@ class _Suite:
         try:
             return self._sandbox.ended(self._sandbox.start("whole"))
         except InputError as exc:
-            self._refused = exc
-            return None
+            self._refused = self._sandbox.told(str(exc))
+        except PluginError as exc:
+            self._broken = self._sandbox.told(str(exc))
+        return None
 
     @property
     def _done(self) -> Run:
@@ -174,6 +177,8 @@ class _Suite:
     def _one_predictor(self) -> _Found:
         if self._starts:
             return self._finished(self._done)
+        if self._broken:
+            return self._broken, _OWN_ERROR
         if self._whole is None:
             return f"the optimizer refuses the task: {self._refused}", _TASK
         return self._failed(self._whole, "a program of one predictor")
@@ -293,4 +298,4 @@ class _Suite:
             return f"with {what} it did not end in time", "let it end by a rule of its own, or allow more time"
         if run.seen.ended == "returned" and run.stop is StopKind.FINISHED:
             return f"with {what} it returned no program that could be scored", "return a dspy.Module"
-        return f"with {what} it ended so: {run.reason or run.state}", "mend it: the reason is its own error"
+        return f"with {what} it ended so: {run.reason or run.state}", _OWN_ERROR

@@ -161,7 +161,7 @@ class Sandbox:
         return Run(
             state=p.state if in_time else None,
             stop=p.stop_kind,
-            reason=(p.error or p.stop_reason or "").replace(self.name, self._cls.name),
+            reason=self.told(p.error or p.stop_reason or ""),
             calls=p.calls + p.cached - p.calls_before,
             bought=p.calls,
             expected=p.expected_calls,
@@ -170,6 +170,10 @@ class Sandbox:
             trials=sum(trial.n_examples for trial in on_val),
             seen=Watched.read(self._report(name)),
         )
+
+    def told(self, text: str) -> str:
+        """Return what is said of the optimizer, by the name that it has outside."""
+        return text.replace(self.name, self._cls.name)
 
     def _report(self, name: str) -> Path:
         return self._folder / f"{name}.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from made_up import Counting, Data, counted_lm, program, told
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.commands.complete import offers
-from skillfleet_nb.errors import InputError
+from skillfleet_nb.errors import InputError, PluginError
 from skillfleet_nb.optimizers import registry
 
 if TYPE_CHECKING:
@@ -109,6 +110,11 @@ def test_a_plugin_is_forecast_and_recommended_where_it_deserves_and_followed(
     assert rows.to_numpy().tolist() == [["take", "accepted"]]
 
 
+def _variant(name: str, body: str) -> str:
+    """Write a plugin called `name`, whose class is the same with a capital, and its own in `body`."""
+    return CODE.replace('"take"', f'"{name}"') + f"\n\nclass {name.capitalize()}(Take):\n    {body}\n"
+
+
 BROKEN = {
     "absent": ("import package_of_nobody", "ModuleNotFoundError: No module named 'package_of_nobody'"),
     "ends": ("raise SystemExit('no licence')", "SystemExit: no licence"),
@@ -117,6 +123,12 @@ BROKEN = {
         "does not define name, summary",
     ),
     "other": (CODE + "\nOther = Take", "calls itself 'take'"),
+    "fast": (_variant("fast", "presets = ('fast',)"), "declares presets = ('fast',): give a tuple of Preset"),
+    "gone": (_variant("gone", "presets = None"), "declares presets = None: give a tuple of Preset"),
+    "free": (_variant("free", "presets = (Preset(prior_gain='much'),)"), "give a tuple of Preset"),
+    "word": (_variant("word", "changes = {'demoes'}"), "declares changes = {'demoes'}: give a set of decisions, demos"),
+    "text": (_variant("text", "changes = 'demos'"), "declares changes = 'demos': give a set of decisions, demos"),
+    "bald": (_variant("bald", "Params = None"), "declares Params = None: give a subclass of OptimizerParams"),
 }
 """Code of plugins that cannot be used, and what is said of each."""
 
@@ -146,7 +158,8 @@ def test_broken_plugins_are_listed_with_the_reason_and_all_else_works(
 def test_a_plugin_that_breaks_is_named_and_stands_in_no_others_way(
     tmp_path: Path, install: Callable[[str, str, str], None]
 ) -> None:
-    install("absent", BROKEN["absent"][0], "Absent")
+    for name in ("absent", "fast"):
+        install(name, BROKEN[name][0], name.capitalize())
     install("wrong", CODE.replace('{"k": 2}', '{"kk": 2}').replace('"take"', '"wrong"'), "Take")
     made = Fleet(tmp_path / "home").advice.recommend(program(), **_given(), budget_usd=5.0, probe=0)
     names = [o.name for o in made.options]
@@ -155,4 +168,41 @@ def test_a_plugin_that_breaks_is_named_and_stands_in_no_others_way(
     assert "wrong few" not in names
     notes = "\n".join(made.notes)
     assert f"optimizer 'absent' cannot be loaded: {BROKEN['absent'][1]}; update or uninstall absent" in notes
+    assert f"fast_optimizer:Fast {BROKEN['fast'][1]}; update or uninstall fast" in notes
     assert "wrong few is left out, since it cannot be forecast: NotFoundError: unknown parameter of wrong 'kk'" in notes
+
+
+FAULTY = {
+    "loses": ("def calls(self, shape): return {}['calls']", "loses cannot tell its calls: KeyError: 'calls'; mend it"),
+    "three": ("def calls(self, shape): return 3", "three cannot tell its calls: 3 is not Calls(least, most)"),
+    "upside": (
+        "def calls(self, shape): from skillfleet_nb.optimizers import Calls; return Calls(9, 2)",
+        "upside cannot tell its calls: Calls(9, 2) is not Calls(least, most)",
+    ),
+    "checks": ("def check(self, task): task.examples", "checks cannot check the task: AttributeError: "),
+    "makes": ("def __init__(self, params): params.n", "makes cannot be made: AttributeError: "),
+}
+"""Plugins that raise or return what they must not, each with what is said of it."""
+
+
+def test_what_a_plugin_raises_is_told_in_one_line_and_the_others_are_recommended(
+    tmp_path: Path, install: Callable[[str, str, str], None]
+) -> None:
+    for name, (body, _) in FAULTY.items():
+        install(name, _variant(name, body), name.capitalize())
+    fleet = Fleet(tmp_path / "home")
+    made = fleet.advice.recommend(program(), **_given(), budget_usd=5.0, probe=0)
+    assert "gepa light" in [o.name for o in made.options]
+    assert {o.optimizer for o in made.options}.isdisjoint(FAULTY)
+    for name, (_, said) in FAULTY.items():
+        assert any(note.startswith(f"{name} few is left out, since it cannot be forecast: ") for note in made.notes)
+        asked = [fleet.optimize] if name == "checks" else [fleet.optimize, fleet.advice.estimate]
+        for ask in asked:
+            with pytest.raises(PluginError, match=f"^{re.escape(said)}") as told:
+                ask(program(), **_given(), optimizer=name)
+            assert "\n" not in str(told.value)
+    with pytest.raises(PluginError, match="loses cannot tell its calls"):
+        fleet.optimize(program(), **_given(), optimizer="better_together", params={"steps": "loses"})
+    members = {"members": "checks,copro"}
+    with pytest.raises(InputError, match=r"member 'checks' cannot do this task \(checks cannot check the task: Attr"):
+        fleet.optimize(program(), **_given(), optimizer="ensemble", params=members)

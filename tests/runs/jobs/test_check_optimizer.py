@@ -186,7 +186,36 @@ def test_one_that_refuses_the_task_is_not_said_to_have_failed() -> None:
     assert "needs a model that DSPy can fine-tune" in found.text()
 
 
+class Uncounted(Broken):
+    def calls(self, shape: Shape) -> Calls:
+        raise KeyError(shape.train)
+
+
+class Unchecked(Broken):
+    def check(self, task: Task) -> None:
+        raise AttributeError("no such field")
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (Uncounted, "broken cannot tell its calls: KeyError: 24; mend it"),
+        (Unchecked, "broken cannot check the task: AttributeError: no such field; mend it"),
+    ],
+)
+def test_one_that_raises_before_it_runs_fails(broken: type[Broken], said: str) -> None:
+    found = check_optimizer(broken)
+    assert [check.passed for check in found.checks] == [False, *[None] * (len(CHECKS) - 1)]
+    assert found.checks[0].reason.startswith(said)
+    assert found.failed
+
+
 def test_what_cannot_be_checked_is_refused() -> None:
+    class Presetless(Broken):
+        presets = ("light",)  # type: ignore[assignment]
+
+    with pytest.raises(InputError, match=r"cannot be checked: it declares presets = \('light',\): give a tuple of Pre"):
+        check_optimizer(Presetless)
     with pytest.raises(InputError, match="not an Optimizer subclass"):
         check_optimizer(OptimizerParams)  # type: ignore[arg-type]
     with pytest.raises(NotFoundError, match="unknown parameter of copro 'breath': did you mean 'breadth'"):
