@@ -186,7 +186,7 @@ def _picture(match: re.Match[str]) -> str:
     return "\N{SYMBOL FOR DELETE}" if code == _DELETE else f"\\u{code:04x}"
 
 
-def expanded(path: str | Path) -> Path:
+def expanded(path: str | os.PathLike[str]) -> Path:
     """Put a person's home folder in place of ``~``; that of a user who is not known stays as it is.
 
     Examples

@@ -52,6 +52,25 @@ _NAMES_SOMETHING = re.compile(
 )  # fields whose values are looked up, and are no content
 
 
+def known_place(path: str | os.PathLike[str]) -> Path:
+    """Put a person's home folder in place of ``~``, in a path that may be made.
+
+    Raises
+    ------
+    InputError
+        If there is no such user: a folder called ``~user`` would be made.
+
+    Examples
+    --------
+    >>> known_place("~").is_absolute(), known_place("./~draft").as_posix()
+    (True, '~draft')
+    """
+    named = os.fspath(path)
+    if named.startswith("~") and str(place := expanded(named)).startswith("~"):
+        raise InputError(f"{named!r}: there is no user {place.parts[0][1:]!r} here; give ~/… or the whole path")
+    return expanded(named)
+
+
 def is_secret(name: str) -> bool:
     """Tell whether what goes by this name is a secret.
 

@@ -51,6 +51,11 @@ class Argument:
         return str(self.options.get("metavar"))
 
     @property
+    def is_path(self) -> bool:
+        """Whether it names a folder, or a file in one."""
+        return self.metavar in {"FOLDER", "PATH"}
+
+    @property
     def choices(self) -> Sequence[str]:
         """The only values it takes; none where others will do."""
         return self.options.get("choices") or ()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import expanded
+from skillfleet_nb.security import known_place
 from skillfleet_nb.store.redacting import redacted_json
 
 if TYPE_CHECKING:
@@ -17,18 +18,21 @@ if TYPE_CHECKING:
 
 
 def check_outputs(args: argparse.Namespace) -> None:
-    """Refuse a file that cannot be written, and a name that no variable can have.
+    """Refuse a file that cannot be written, a folder of nobody's, and a name that no variable can have.
 
-    Files are named from here on without ``~``.
+    Files and folders are named from here on without ``~``: no shell stands before the magic.
 
     Raises
     ------
     InputError
-        For either.
+        For each of them.
     """
     for one in args.command.arguments:
         value = getattr(args, one.dest)
-        if one.is_written and value:
+        if one.is_path and value:
+            several = isinstance(value, list)
+            setattr(args, one.dest, [str(known_place(v)) for v in value] if several else str(known_place(value)))
+        elif one.is_written and value:
             setattr(args, one.dest, _writable(value))
         elif one.dest == "output" and value and not value.isidentifier():
             raise InputError(f"{one.names[0]} {value!r}: no variable can have this name; use letters, digits and _")

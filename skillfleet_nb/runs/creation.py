@@ -12,7 +12,7 @@ from typing_extensions import override
 from skillfleet_nb.data import Splits
 from skillfleet_nb.errors import HomeError, InputError, unknown
 from skillfleet_nb.events import SkillCreated, StopKind, Warned
-from skillfleet_nb.format import counted, money, points, seen_from_here
+from skillfleet_nb.format import counted, expanded, money, points, seen_from_here
 from skillfleet_nb.lm.embed import Embedder
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.tap import tapped_program
@@ -135,25 +135,27 @@ class CreateRequest:
 
         from skillfleet_nb.modules.registry import made
         from skillfleet_nb.skills.creator.program import SkillCreator, checked_task
-        from skillfleet_nb.skills.templates import preview
+        from skillfleet_nb.skills.templates import list_templates, preview
 
         task = checked_task(self.task)
         root = checked_root(self.root)
         if self.path not in {"auto", *PATHS}:
             raise unknown("path", self.path, ["auto", *PATHS])
         gates, costs = _reviews(self.review)
-        docs = tuple(str(Path(one).expanduser().absolute()) for one in _several(self.docs))
+        docs = tuple(str(expanded(one).absolute()) for one in _several(self.docs))
+        templates = tuple(str(expanded(one).absolute()) for one in _several(self.templates))
+        list_templates(*templates)  # as of documents, what is wrong with them is told before anything is asked
         if docs:
             Material.under(*docs)  # what is wrong with them is told before anything is asked
         config: dict[str, Any] = {
-            "path": self.path, "template": self.template, "templates": tuple(map(str, self.templates)),
+            "path": self.path, "template": self.template, "templates": templates,
             "docs": docs, "review": gates, "ask": asked if gates else None, "rules": PhaseRules.load(home.root / FILE),
         }  # fmt: skip
         if self.creator is None:
             creator = made("skill_creator", None, config, home)
         elif isinstance(self.creator, SkillCreator):
             if self.template is not None:
-                preview(self.template, *self.templates)
+                preview(self.template, *templates)
             creator = self.creator.deepcopy()
             creator.configure(**config)
         else:

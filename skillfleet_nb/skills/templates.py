@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.format import expanded
 from skillfleet_nb.html import Readable, preformatted, table
 from skillfleet_nb.messages import as_switch
+from skillfleet_nb.security import known_place
 from skillfleet_nb.skills import _files
 from skillfleet_nb.skills._edit import scalar
 from skillfleet_nb.skills._source import Source
@@ -150,7 +152,7 @@ def list_templates(*folders: str | os.PathLike[str]) -> TemplateList:
     ['guide_basic', 'reference', 'tool_integration', 'workflow']
     """
     templates: dict[str, Template] = {}
-    for folder in (*map(Path, folders), _BUILT_IN):
+    for folder in (*map(expanded, folders), _BUILT_IN):
         if not folder.is_dir():
             raise InputError(f"no folder of templates at {str(folder)!r}: give one whose sub-folders are templates.")
         for child in sorted(folder.iterdir()):
@@ -213,7 +215,7 @@ def new_skill(
     chosen = preview(template, *templates)
     if style is not None and style not in STYLES:
         raise unknown("style", style, STYLES)
-    folder = Path(root) / name
+    folder = known_place(root) / name
     values = {
         "name": name,
         "title": name.replace("-", " ").capitalize(),

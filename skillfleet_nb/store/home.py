@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.errors import HomeError, InputError, UnwritableError
 from skillfleet_nb.format import expanded
 from skillfleet_nb.messages import as_typed
-from skillfleet_nb.security import stamp
+from skillfleet_nb.security import known_place, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,7 +147,7 @@ class Home:
         HomeError
             If the place is not a folder or cannot be written, or a newer version made the home.
         """
-        place = expanded(folder).absolute()
+        place = known_place(folder).absolute()
         home = cls(place if place.name == _NAME else place / _NAME)
         home._check_format()
         return home.ensure()

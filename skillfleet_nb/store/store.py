@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError, unknown
-from skillfleet_nb.format import counted, expanded
+from skillfleet_nb.format import counted
+from skillfleet_nb.security import known_place
 from skillfleet_nb.store import backups, compaction, erasure, expiry, guard, schema, tickets, trash
 from skillfleet_nb.store.access import READ_WAIT_S, Access
 from skillfleet_nb.store.audit import Trail
@@ -366,7 +367,7 @@ class Store:
         """
         if file_format not in {"parquet", "csv", "json"}:
             raise InputError(f"cannot export as {file_format!r}: use parquet, csv or json.")
-        target = expanded(folder).absolute()
+        target = known_place(folder).absolute()
         with writing(target):
             target.mkdir(parents=True, exist_ok=True)
 

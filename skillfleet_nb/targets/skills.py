@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.format import seen_from_here
+from skillfleet_nb.format import expanded, seen_from_here
 from skillfleet_nb.programs.state import field_names, predictor_states
 from skillfleet_nb.skills.creator.improve import Improvement, rewritten
 from skillfleet_nb.skills.skill import Skill
@@ -47,7 +47,7 @@ class SkillTarget(dspy.Module):  # type: ignore[misc]  # dspy is untyped
     def __init__(self, folder: str | os.PathLike[str], signature: Any, root: str | os.PathLike[str] = ".") -> None:
         super().__init__()
         self.signature = signature = checked_signature(signature)
-        self.root = str(Path(root).expanduser().resolve())
+        self.root = str(expanded(root).resolve())
         self.folder = str(inside(folder, self.root))
         self.body = Text(signature, Skill.load(self.folder).body.strip(), "body")
 
@@ -105,7 +105,7 @@ def inside(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> Path
     InputError
         Naming both.
     """
-    place, within = Path(folder).expanduser(), Path(root).resolve()
+    place, within = expanded(folder), Path(root).resolve()
     place = (place.parent if place.name == _FILE else place).resolve()
     file = (place / _FILE).resolve()
     if not (place.is_relative_to(within) and file.is_relative_to(within)):

@@ -134,6 +134,35 @@ def test_a_mistake_is_one_line_and_status_2(
     assert not list((folder / ".skillfleet").glob("journal/*/*.jsonl"))
 
 
+def test_a_persons_home_folder_stands_for_its_sign_where_no_shell_puts_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(folder / "person"))
+    (folder / "person" / "templates").mkdir(parents=True)
+    (folder / "data.csv").rename(folder / "person" / "data.csv")
+    new = ["skill", "new", "pdf-forms", "--description", "Fills forms. Use when a PDF has any."]
+    assert here(*new, "--root", "~/sk", "--templates", "~/templates") == 0
+    assert (folder / "person" / "sk" / "pdf-forms" / "SKILL.md").is_file()
+    for command in (["validate"], ["score"], ["migrate"]):
+        assert here("skill", *command, "~/sk/pdf-forms") == 0, command
+    assert here("metrics", "check", "mine:metric", "--data", "~/data.csv", "--inputs", "text") == 0
+    capsys.readouterr()
+    assert here("skill", "improve", "~/sk/pdf-forms", "--undo") == 2
+    assert "has no backup to go back to" in capsys.readouterr().err
+    asks = ["--lm", "mine:lm"]
+    for words in (
+        [*new, "--root", "~nobody-here/sk"],
+        ["skill", "create", "rotate API keys", "--root", "~nobody-here/sk", *asks],
+        ["skill", "create", "rotate API keys", "--docs", "~nobody-here/docs", *asks],
+        ["skill", "research", "rotate API keys", "--root", "~nobody-here/docs", *asks],
+        ["db", "init", "~nobody-here/home"],
+    ):
+        assert here(*words) == 2, words
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "there is no user 'nobody-here' here; give ~/… or the whole path" in line
+    assert not list(folder.glob("~*"))
+
+
 @pytest.mark.slow
 def test_exit_statuses(folder: Path) -> None:
     failed = skillfleet(*OPTIMIZE[:-1], "mine:dead", "--optimizer", "gepa", "--name", "dead")

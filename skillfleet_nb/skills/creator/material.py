@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from skillfleet_nb.errors import InputError, NotFoundError
+from skillfleet_nb.format import expanded
 from skillfleet_nb.skills.creator.similar import terms
 from skillfleet_nb.skills.markdown import outline
 
@@ -79,7 +80,7 @@ class Material:
         """
         files, left_out = list[tuple[str, Path]](), 0
         for folder in folders:
-            place = Path(folder).expanduser()
+            place = expanded(folder)
             if not place.exists():
                 raise NotFoundError(f"root = {str(folder)!r}: no such folder; give the folder of documents to read")
             files += [

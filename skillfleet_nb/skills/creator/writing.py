@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.security import known_place
 from skillfleet_nb.skills import _files
 from skillfleet_nb.skills.document import slug
 from skillfleet_nb.skills.skill import Skill
@@ -34,7 +35,7 @@ def checked_root(root: str | os.PathLike[str]) -> Path:
     InputError
         Saying what is there.
     """
-    place = Path(root).expanduser().absolute()
+    place = known_place(root).absolute()
     if place.exists() and not place.is_dir():
         raise InputError(f"root = {str(root)!r} is a file: give the folder that holds your skills")
     if (place / "SKILL.md").is_file():

@@ -22,6 +22,7 @@ from skillfleet_nb.commands.complete import offers
 from skillfleet_nb.commands.review import QuestionView
 from skillfleet_nb.errors import InputError, JobError, NotFoundError, SkillfleetError
 from skillfleet_nb.events import JobState, StopKind
+from skillfleet_nb.runs.creation import CreateRequest
 from skillfleet_nb.widgets.actions import Actions
 
 if TYPE_CHECKING:
@@ -369,3 +370,17 @@ def test_what_cannot_be_resumed_says_so(tmp_path: Path) -> None:
     Fleet().create_skill(KEYS, root=tmp_path, lm=offline_lm(), name="keys").result()
     with pytest.raises(JobError, match="complete"):
         Fleet().resume("keys")
+
+
+def test_folders_of_templates_are_looked_into_before_a_model_is_asked_and_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm, fleet = writer(), Fleet()
+    monkeypatch.chdir(tmp_path)
+    for given in ({"templates": ["none"]}, {"docs": ["~nobody-here/docs"]}):
+        with pytest.raises((InputError, NotFoundError), match=r"no folder of templates at .*none|no such folder"):
+            fleet.create_skill(KEYS, root="skills", lm=lm, **given)
+    assert lm.engine.asked == []
+    (tmp_path / "mine").mkdir()
+    asked = CreateRequest(KEYS, root="skills", templates=["mine"], lm=lm).run(fleet.home)
+    assert asked.program.templates == (str(tmp_path / "mine"),)
