@@ -420,8 +420,9 @@ class Optimizer(ABC):
             calls = _played(type(self), self.params.model_dump_json(), shape)
             if isinstance(calls, Calls) and 0 <= calls.low <= calls.high:
                 return calls
-        told = f"Calls({calls.low!r}, {calls.high!r})" if isinstance(calls, Calls) else one_line(repr(calls))
-        raise PluginError(f"{self.name} cannot tell its calls: {told} is not Calls(least, most); mend calls()")
+        raise PluginError(
+            f"{self.name} cannot tell its calls: {one_line(repr(calls))} is not Calls(least, most); mend calls()"
+        )
 
     def least_calls(self, shape: Shape) -> int:
         """Return how many calls it needs to do anything at all: a smaller budget is refused."""
