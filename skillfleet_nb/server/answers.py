@@ -191,7 +191,9 @@ def plain(value: Any) -> Any:
     {'calls': {'low': 1, 'expected': 2, 'high': 3}, 'score': None}
     """
     if value is None or isinstance(value, str | bool | int):
-        return str(value) if isinstance(value, Enum) else value
+        # what the writer of JSON holds: DuckDB's hugeint has twice the bits
+        is_written = not isinstance(value, int) or -(2**63) <= value < 2**64
+        return value if is_written and not isinstance(value, Enum) else str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime | date | Path | Enum):

@@ -125,7 +125,7 @@ class Materials:
             if description.module == "ReAct":
                 return dspy.ReAct(signature, tools=[self._imported(tool, "tool") for tool in description.tools])
             return getattr(dspy, description.module)(signature)
-        except (ValueError, TypeError, SyntaxError) as error:
+        except (ValueError, TypeError, SyntaxError, RuntimeError) as error:  # pydantic of a leading _
             raise InputError(
                 f"signature {description.signature!r}: {error}; write it as 'text -> label: bool'"
             ) from None

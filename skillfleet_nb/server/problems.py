@@ -72,9 +72,14 @@ def _problem(status: HTTPStatus, detail: str, error: str | None = None) -> Probl
 
 
 def _fault(exc: ValidationError) -> str:
-    """Say the first thing that is wrong with what was sent; what it quotes is cut."""
-    first = dict(exc.errors(include_url=False, include_context=False)[0])
-    place = ".".join(map(str, exc.errors()[0]["loc"])) or "the body"
+    """Say what is wrong with what was sent; what it quotes is cut.
+
+    Of the faults of what may be one thing or another, that counts which lies deepest: it was nearest to fitting.
+    """
+    faults = exc.errors(include_url=False, include_context=False)
+    same = [one for one in faults if one["loc"][:1] == faults[0]["loc"][:1]]
+    first = max(same, key=lambda one: len(one["loc"]))
+    place = ".".join(map(str, first["loc"])) or "the body"
     value = repr(first.get("input"))
     shown = value if len(value) <= 80 else f"{value[:80]}…"  # noqa: PLR2004  a line
     more = f" ({exc.error_count()} faults in all)" if exc.error_count() > 1 else ""

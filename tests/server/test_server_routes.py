@@ -80,6 +80,12 @@ def test_what_is_wrong_is_told_in_one_line(server: Server, task: dict[str, Any])
         (post("/jobs", json={**task, "seed": "1"}), 422, "seed: Input should be a valid integer; given '1'"),
         (post("/jobs", json={**task, "engine": "thread"}), 422, "engine: Extra inputs are not permitted"),
         (post("/sql", json={"query": "delete from jobs"}), 422, "refused"),
+        (post("/jobs", json={**task, "program": {"signature": "_x -> y"}}), 422, "signature '_x -> y': "),
+        (
+            post("/jobs", json={**task, "program": {"signature": "text"}}),
+            422,
+            "program.Described.signature: String should match pattern",
+        ),
         (get("/jobs/parity/pause"), 405, "use POST"),
         (server.owner.request("TRACE", "/jobs"), 405, "invalid"),
     ]
@@ -136,6 +142,13 @@ def test_sql_reads_a_limited_number_of_rows(server: Server) -> None:
     assert (len(many["rows"]), many["truncated"]) == (50, True)
     few = server.owner.post("/sql", json={"query": "from range(9)", "rows": 2}).json()
     assert (few["rows"], few["truncated"]) == ([{"range": 0}, {"range": 1}], True)
+    large = (
+        "select 2::hugeint * 9223372036854775808 as s, 18446744073709551615::hugeint as t, sum(hash(name)) from jobs"
+    )
+    told = server.owner.post("/sql", json={"query": large})
+    assert told.status_code == 200, told.text
+    row = told.json()["rows"][0]
+    assert (row["s"], row["t"]) == (str(2**64), 2**64 - 1)
 
 
 def test_advice_is_what_the_facade_says(server: Server, task: dict[str, Any]) -> None:
