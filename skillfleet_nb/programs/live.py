@@ -9,7 +9,7 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.errors import InputError, SkillfleetError
+from skillfleet_nb.errors import HomeError, InputError, SkillfleetError
 from skillfleet_nb.events import Answered
 from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.programs.registry import parse
@@ -143,7 +143,7 @@ class LiveProgram:
 
     def _look(self) -> None:
         try:
-            version = self._registry.find(self.ref)
+            version = self._found()
             if version.version != self._serving[0].version:
                 self._serving = version, self._load(version)
                 self._check_beside()
@@ -151,6 +151,11 @@ class LiveProgram:
             self.trouble = f"version {self._serving[0].version} goes on answering: {exc}"
         else:
             self.trouble = ""
+
+    def _found(self) -> ProgramVersion:
+        if not self._home.journal.is_dir():  # which reads as one where nothing is new
+            raise HomeError(f"home '{self._home.root}' is not there: bring it back, or ask for the program anew")
+        return self._registry.find(self.ref)
 
     def _check_beside(self) -> None:
         """Check the new version on a thread of its own: no call waits for it."""

@@ -221,8 +221,12 @@ def test_a_live_program_goes_on_with_the_last_good_one(home: Home, registry: Reg
     assert live.trouble == "version 1 goes on answering: its class fails"
     registry.move("intents", "production", 2)
     assert (live(text="hi"), live.trouble) == ("2: hi", "")
-    home.root.rename(home.root.with_name("moved"))
+    moved = home.root.rename(home.root.with_name("moved"))
     assert live(text="hi") == "2: hi"
+    assert live.trouble.startswith(f"version 2 goes on answering: home '{home.root}' is not there")
+    moved.rename(home.root)
+    registry.move("intents", "production", 1)
+    assert (live(text="hi"), live.trouble) == ("1: hi", "")
 
 
 def test_a_live_program_answers_threads_and_async_code(home: Home, registry: Registry) -> None:
