@@ -5,25 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from skillfleet_nb.data.identity import example_id, parts
 from skillfleet_nb.errors import JobError, NotFoundError, SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.events.learning import LearnStep
 from skillfleet_nb.messages import as_typed
+from skillfleet_nb.monitoring.learn_data import CycleData, joined
 from skillfleet_nb.monitoring.learn_gate import gate, why_shut
 from skillfleet_nb.store.people import person
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from skillfleet_nb.events.learning import FeedbackGiven, LearnStepName
+    from skillfleet_nb.events.learning import LearnStepName
     from skillfleet_nb.monitoring.learn_page import Cycle
     from skillfleet_nb.monitoring.learn_policy import LearnPolicy
     from skillfleet_nb.monitoring.learning import Learning
     from skillfleet_nb.runs.jobs.job import Job
     from skillfleet_nb.store import Journal
 
-_OF_VAL = 3  # every so manieth correction is for validation
 _STOPPED = frozenset({JobState.INTERRUPTED})
 
 
@@ -33,6 +32,7 @@ class Pass:
     def __init__(self, learning: Learning, journal: Journal, name: str, wait: Callable[[Job], object]) -> None:
         self._learning, self._journal, self._name, self._wait = learning, journal, name, wait
         self._registered, self._golden = learning.registered, learning.golden
+        self._joined: CycleData | None = None
 
     def go(self, *, now: bool) -> None:
         """Begin a cycle where something triggers it, and go on with it as far as it goes."""
@@ -82,7 +82,8 @@ class Pass:
             return self._learning.job(str(cycle.job_id))
         job = self._found(policy, cycle)
         if cycle.job_id != job.id:
-            self.tell(cycle.number, "started", f"job {job.name}", job_id=job.id)
+            left_out = self._data(policy, cycle).left_out
+            self.tell(cycle.number, "started", f"job {job.name}{left_out and f'; {left_out}'}", job_id=job.id)
         self._wait(job)
         if not job.progress.state.is_finished():
             return None  # it was left, and goes on
@@ -119,20 +120,25 @@ class Pass:
             return self._begun(policy, cycle, name)
 
     def _begun(self, policy: LearnPolicy, cycle: Cycle, name: str) -> Job:
-        learning = self._learning
         version = self._learning.registry.find(f"{self._name}@{cycle.baseline}")
-        before = learning.request_of(version)
-        golden = {row.example_id for row in self._golden.find(policy.golden or self._name).rows}
-        said = [one for one, at in learning.heard(self._name) if at <= cycle.began]
-        train, val = _joined(before.train, before.val, said, golden)
+        data = self._data(policy, cycle)
+        before = data.before
         request = replace(
-            before, program=self._registered.load(version.ref, before.program, check=False), train=train,
-            val=val, lm=_asked_anew(before.lm, cycle), prompt_lm=_asked_anew(before.prompt_lm, cycle),
+            before, program=self._registered.load(version.ref, before.program, check=False), train=data.train,
+            val=data.val, lm=_asked_anew(before.lm, cycle), prompt_lm=_asked_anew(before.prompt_lm, cycle),
             optimizer=policy.optimizer, params=None, budget_usd=policy.budget_usd, max_calls=policy.max_calls,
             max_tokens=None, max_minutes=None, review=(), engine="thread", name=name, tags=("learn", self._name),
             select=None, strategy=None, recommendation=None, race=None,
         )  # fmt: skip
-        return learning.start(request)
+        return self._learning.start(request)
+
+    def _data(self, policy: LearnPolicy, cycle: Cycle) -> CycleData:
+        """Put what was heard before a cycle to what its version was trained on."""
+        if self._joined is None:
+            before = self._learning.request_of(self._learning.registry.find(f"{self._name}@{cycle.baseline}"))
+            said = [one for one, at in self._learning.heard(self._name) if at <= cycle.began]
+            self._joined = joined(before, said, self._golden.find(policy.golden or self._name).rows)
+        return self._joined
 
     def _judged(self, policy: LearnPolicy, cycle: Cycle) -> None:
         """Ask the golden set of both versions, and decide."""
@@ -169,28 +175,6 @@ def _asked_anew(lm: Any, cycle: Cycle) -> Any:
     import dspy
 
     return lm.copy(rollout_id=int(cycle.began.timestamp())) if isinstance(lm, dspy.LM) else lm
-
-
-def _joined(
-    train: Any, val: Any, said: Sequence[FeedbackGiven], golden: set[str]
-) -> tuple[list[Any], list[Any] | None]:
-    """Put corrections to what was trained on, and every third to validation, which else would not see what is new.
-
-    Examples of the golden set stay out of both: they are to judge.
-    """
-    import dspy
-
-    kept = [[row for row in rows if example_id(*parts(row)) not in golden] for rows in (train, val or ())]
-    ids = {example_id(*parts(row)) for rows in kept for row in rows} | golden
-    new = []
-    for one in sorted(said, key=lambda one: one.id):
-        if one.correction and (key := example_id(one.inputs, one.correction)) not in ids:
-            ids.add(key)
-            new.append(dspy.Example(**one.inputs, **one.correction).with_inputs(*one.inputs))
-    if not val:
-        return [*kept[0], *new], None
-    to_val = new[_OF_VAL - 1 :: _OF_VAL]
-    return [*kept[0], *(row for place, row in enumerate(new, 1) if place % _OF_VAL)], [*kept[1], *to_val]
 
 
 def until_it_ends(job: Job) -> None:

@@ -17,9 +17,11 @@ from skillfleet_nb.errors import InputError, JobError, NotFoundError, unknown
 from skillfleet_nb.events.learning import FEEDBACK, POLICIES, FeedbackGiven, LearnStep, PolicySet
 from skillfleet_nb.format import counted, is_missing
 from skillfleet_nb.messages import as_typed
+from skillfleet_nb.monitoring.learn_data import Fields, read_feedback
 from skillfleet_nb.monitoring.learn_page import Cycle, LearnPage
 from skillfleet_nb.monitoring.learn_pass import Pass, until_it_ends
 from skillfleet_nb.monitoring.learn_policy import LearnPolicy
+from skillfleet_nb.monitoring.scores import read_score
 from skillfleet_nb.monitoring.stream import writing
 from skillfleet_nb.monitoring.ticker import Ticker, seconds
 from skillfleet_nb.programs.registry import Registry
@@ -66,6 +68,7 @@ class Learning:
         self._policies: dict[str, tuple[PolicySet, datetime]] = {}
         self._follower, self._reading = follow(store.home, POLICIES), threading.Lock()
         self._tickers: dict[str, Ticker] = {}
+        self._fields: dict[str, Fields] = {}
 
     @property
     def names(self) -> list[str]:
@@ -124,9 +127,17 @@ class Learning:
         Raises
         ------
         InputError, NotFoundError
-            If there is neither a score nor a correction, the score is out of its range, or there is no such program.
+            If there is neither a score nor a correction, the score is out of its range, the inputs are not the
+            program's, the correction has a field that it does not answer with, or there is no such program.
         """
-        event = _feedback(name, inputs, score, correction, id)
+        try:
+            fields = self._fields_of(name)
+        except InputError:  # its class is not here: what does not fit is left out of training
+            fields = None
+        if fields is not None:
+            fields.check(inputs, correction or {})
+        value = None if score is None else read_score(score)
+        event = _feedback(name, inputs, value, correction, id)
         self._keep(name, [event])
         return event.id
 
@@ -139,18 +150,11 @@ class Learning:
             As :meth:`feedback` does, before any is kept.
         """
         from skillfleet_nb.data import to_examples
-        from skillfleet_nb.runs.task import input_fields, output_types
 
-        program = self.registered.load(name, check=False)
-        inputs, outputs = input_fields(program), output_types(program)
-        examples = to_examples(rows, input_fields=inputs, name="feedback")
-        events = []
-        for place, row in enumerate(examples):
-            right = {field: row[field] for field in outputs if not is_missing(row.get(field))}
-            score = None if is_missing(row.get("score")) else row["score"]
-            if score is None and not right:
-                raise InputError(f"feedback row {place} has neither a score nor {' or '.join(outputs)}: give one.")
-            asked = {field: row[field] for field in inputs}
+        fields, events = self._fields_of(name), []
+        for place, row in enumerate(to_examples(rows, input_fields=fields.inputs, name="feedback")):
+            score, right = read_feedback(row, place, fields)
+            asked = {field: row[field] for field in fields.inputs}
             events.append(_feedback(name, asked, score, right or None, row.get("id")))
         self._keep(name, events)
         return len(events)
@@ -267,6 +271,18 @@ class Learning:
                 return f"model: {changed}"
         return None
 
+    def _fields_of(self, name: str) -> Fields:
+        """Tell what feedback on a program has, as the version that its policy is about was trained on it."""
+        policy = self._up_to_date().get(name)
+        version = self.golden.version_for(name, f"{name}@{policy[0].alias}" if policy else None)
+        if version.ref not in self._fields:
+            try:
+                request = self.request_of(version)
+                self._fields[version.ref] = Fields.of(request.program, list(request.train))
+            except InputError:  # from no job, or what it was started with was not kept
+                self._fields[version.ref] = Fields.of(self.registered.load(version.ref, check=False))
+        return self._fields[version.ref]
+
     def _keep(self, name: str, events: Sequence[FeedbackGiven]) -> None:
         self.registry.find(name)
         with writing(self._store.home, FEEDBACK, "giving feedback") as journal:
@@ -313,9 +329,6 @@ def _feedback(
 ) -> FeedbackGiven:
     if score is None and not correction:
         raise InputError("feedback says something: give a score in [0, 1], the right outputs, or both.")
-    if score is not None and not 0 <= float(score) <= 1:
-        raise InputError(f"score={score!r}: give a number in [0, 1], or a bool.")
     key = example_id(inputs, correction or {"score": score}) if is_missing(id) else str(id)
     corrected = None if correction is None else dict(correction)
-    value = None if score is None else float(score)
-    return FeedbackGiven(name=name, id=key, inputs=dict(inputs), score=value, correction=corrected, by=person())
+    return FeedbackGiven(name=name, id=key, inputs=dict(inputs), score=score, correction=corrected, by=person())

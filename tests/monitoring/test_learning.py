@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dspy
+import numpy as np
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -198,6 +199,76 @@ def test_what_passes_asks_first_where_the_policy_says_so(fleet: Fleet) -> None:
     ticker = fleet.learning.every("intents", 60, times=1)
     assert ticker.wait(300)
     assert (ticker.trouble, ticker.done) == ("", 1)
+
+
+TICKETS = [{**row, "urgent": "yes", "source": "mail"} for row in ROWS[:80]]
+
+
+@pytest.fixture(scope="module")
+def tickets_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a home as `prepared` does: a program of two outputs, and a column that it neither takes nor gives."""
+    fleet = Fleet(tmp_path_factory.mktemp("tickets") / "home")
+    few = fleet.optimize(
+        dspy.Predict(f"text -> intent: Literal{INTENTS}, urgent"), train=TICKETS[:8], val=TICKETS[8:16],
+        test=TICKETS[16:24], metric=metric, optimizer="labeled_fewshot", params={"k": 1}, lm=offline_lm(), name="few",
+    )  # fmt: skip
+    few.result()
+    fleet.register(few, "tickets")
+    fleet.alias("tickets", "production", 1)
+    fleet.golden_sets.add("tickets", TICKETS[24:64], metric=metric, lm=offline_lm(), score=True)
+    fleet.learn(LearnPolicy("tickets", max_calls=500, optimizer="labeled_fewshot", promote="never"))
+    return Path(fleet.home.root)
+
+
+@pytest.fixture
+def tickets(tickets_home: Path, tmp_path: Path) -> Fleet:
+    return Fleet(shutil.copytree(tickets_home, tmp_path / "home"))
+
+
+def test_no_correction_stops_a_policy_and_those_that_cannot_be_trained_on_are_counted(tickets: Fleet) -> None:
+    def right(place: int, **other: str) -> dict[str, str]:
+        return {**{field: TICKETS[place][field] for field in ("intent", "urgent")}, **other}
+
+    said = [(place, right(place)) for place in range(64, 70)]
+    said += [(place, {"intent": TICKETS[place]["intent"]}) for place in (70, 71)]  # one of two outputs
+    said += [(place, right(place)) for place in (16, 24)]  # of the test set, and of the golden set
+    said += [(place, right(place, urgent="no")) for place in (0, 8)]  # of training and validation, and answered anew
+    for place, correction in said:
+        tickets.learning.feedback("tickets", {"text": TICKETS[place]["text"]}, correction=correction)
+    assert tickets.learning.feedback_rows("tickets", [{**right(72), "text": "a row", "source": "x", "team": "b"}]) == 1
+    page = tickets.learning.run("tickets", now=True)
+    assert page.state == "kept", str(page)
+    assert page.cycles[0].text_of("started") == (
+        "job tickets-learn-1; 2 corrections left out, of examples that judge; "
+        "2 corrections left out, without all of text, intent, urgent"
+    )
+    asked = tickets.job("tickets-learn-1").parcel().request
+    texts = [[row["text"] for row in rows] for rows in (asked.train, asked.val)]
+    assert (len(texts[0]), len(texts[1])) == (8 + 6, 8 + 3)
+    assert (texts[0].count(TICKETS[0]["text"]), texts[1].count(TICKETS[8]["text"])) == (2, 2), "where it stood"
+    new = [row for row in (*asked.train, *asked.val) if row["source"] is None]
+    assert {frozenset(row.keys()) for row in new} == {frozenset(TICKETS[0])}
+    assert len(new) == 9
+
+
+def test_feedback_that_could_not_be_trained_on_is_refused(tickets: Fleet) -> None:
+    feedback, text = tickets.learning.feedback, TICKETS[0]["text"]
+    with pytest.raises(InputError, match=r"^the correction has intnt: give intent, urgent\.$"):
+        feedback("tickets", {"text": text}, correction={"intnt": "amber", "urgent": "no"})
+    with pytest.raises(InputError, match=r"^feedback has the inputs txt: give text\.$"):
+        feedback("tickets", {"txt": text}, score=1)
+    rows = tickets.learning.feedback_rows
+    with pytest.raises(InputError, match=r"^feedback row 0 has 'intnt' and no 'intent': rename the column"):
+        rows("tickets", [{"text": text, "intnt": "amber", "score": 0}])
+    with pytest.raises(InputError, match="feedback row 0 has no field 'text', only 'txt', 'score'; did you mean"):
+        rows("tickets", [{"txt": text, "score": 0}])
+    with pytest.raises(InputError, match=r"^feedback row 1: score='good': give a number in \[0, 1\], or a bool\.$"):
+        rows("tickets", [{"text": text, "score": 1}, {"text": text, "score": "good"}])
+    assert tickets.learning.heard("tickets") == [], "none is kept"
+    feedback("tickets", {"text": text}, score=np.float32(0.5))
+    tickets.register(dspy.Predict("text -> intent"), "bare")
+    with pytest.raises(InputError, match="the correction has intnt: give intent"):
+        feedback("bare", {"text": text}, correction={"intnt": "amber"})
 
 
 def test_an_alarm_of_drift_triggers_and_a_shut_gate_refuses_before_anything_is_bought(fleet: Fleet) -> None:
