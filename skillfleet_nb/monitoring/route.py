@@ -18,6 +18,7 @@ from skillfleet_nb.lm.prices import Tokens, price_of
 from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.monitoring.assignment import new_call, read_call, unit_hash, variant_of
 from skillfleet_nb.monitoring.guardrails import read_guardrail
+from skillfleet_nb.monitoring.scores import read_score
 from skillfleet_nb.store import Journal, follow, new_stream
 from skillfleet_nb.store.backups import streams
 
@@ -161,9 +162,7 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
         run = self._test.started.run
         call = self.id_of(answer)
         said = read_call(run, call)
-        value = float(score) if isinstance(score, bool | int | float) else float("nan")
-        if not 0 <= value <= 1:
-            raise InputError(f"score={score!r}: give a number in [0, 1], or a bool.")
+        value = read_score(score)
         test = self._current()
         label = test.labels[said.variant]
         event = ABScored(run=run, call=call, unit=said.unit, variant=label, epoch=said.epoch, score=value)

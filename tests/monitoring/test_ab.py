@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import dspy
+import numpy as np
 import pandas as pd
 import pytest
 from IPython.core.error import UsageError
@@ -135,11 +136,15 @@ def test_feedback_counts_once_whenever_and_from_wherever_it_comes(fleet: Fleet) 
     with pytest.raises(ValueError, match="no answer"):
         route(unit="bob", text="fail")
     assert [arm.errors for arm in fleet.ab_status("t").arms].count(1) == 1
+    for score in (np.int64(1), np.float32(0.5), np.True_):
+        assert route.feedback(route(unit="eve", text="hi"), score)
     fleet.ab_tests.stop("t")
     with pytest.raises(InputError, match="is no call of this test"):
         route.feedback("x-1", 1)
     with pytest.raises(InputError, match=r"in \[0, 1\]"):
         route.feedback(first, 7)
+    with pytest.raises(InputError, match="score='good'"):
+        route.feedback(first, "good")
     with pytest.raises(InputError, match="unit=None: say who"):
         route(text="hi")
     with pytest.raises(InputError, match="Prediction is no answer"):
