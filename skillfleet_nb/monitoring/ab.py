@@ -161,16 +161,15 @@ class AB:
             winner = max((a for a in status.arms if a.scored), key=lambda a: a.mean, default=status.arms[0]).label
         ref = parse(test.started.variants[winner])
         evidence = f"A/B test {name}: {status.sentence()}"
+        moves: list[Move] = []
+        with suppress(NotFoundError):  # the alias is made
+            moves = self._registry.history(ref.name, alias)
+        if moves and moves[-1].version == int(ref.at):
+            moved = moves[-1]
+        else:
+            moved = self._registry.move(ref.name, alias, int(ref.at), since=len(moves), evidence=evidence, forced=force)
         if test.ended is None or test.ended.how == "stopped":
             self._tests.end(test, "promoted", winner, f"{ref.name}@{ref.at} to {alias}")
-        moves = 0
-        try:
-            moves = len(self._registry.history(ref.name, alias))
-            if self._registry.find(f"{ref.name}@{alias}").version == int(ref.at):
-                return self._registry.history(ref.name, alias)[-1], self._status(self._tests.find(name))
-        except NotFoundError:  # the alias is made
-            pass
-        moved = self._registry.move(ref.name, alias, int(ref.at), since=moves, evidence=evidence, forced=force)
         return moved, self._status(self._tests.find(name))
 
     def listing(self) -> pd.DataFrame:
