@@ -72,7 +72,8 @@ def sequence_chart(status: ABStatus) -> Chart:
     """Make the chart of a test."""
     asked = status.test.started
     title, data = f"A/B test {status.name}", sequence_data(status)
-    drawn = sequence(data, floor=-100 * (asked.margin or 0.0), planned=asked.rows, title=title)
+    of_two = asked.rows * (asked.split[0] + min(asked.split[1:]))  # those of the comparison that takes the most
+    drawn = sequence(data, floor=-100 * (asked.margin or 0.0), planned=round(of_two), title=title)
     return Chart(title, data, drawn)
 
 

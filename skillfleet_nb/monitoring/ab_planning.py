@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from skillfleet_nb.errors import InputError
@@ -10,10 +11,13 @@ from skillfleet_nb.monitoring.betting import plan, smallest_effect
 from skillfleet_nb.stats import mean_interval
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from skillfleet_nb.monitoring.golden_sets import GoldenSet
 
 MOST_VARIANCE = 0.25
 """Of a score in [0, 1]."""
+_DIGITS = 6  # to which units are counted: shares that sum to 1 do so but for rounding
 
 
 class Spread(NamedTuple):
@@ -44,22 +48,40 @@ def spread_of(golden: GoldenSet | None) -> Spread:
     return Spread(nearest * (1 - nearest), f"scores as on golden set {golden.ref} ({points(mean.mean)}; {asked})")
 
 
-def size_of(effect: float, alpha: float, power: float, share: float, spread: Spread, units: int | None = None) -> Size:
-    """Plan a test of two arms.
+def size_of(
+    effect: float,
+    alpha: float,
+    power: float,
+    shares: Sequence[float],
+    strategy: str,
+    spread: Spread,
+    units: int | None = None,
+) -> Size:
+    """Plan a test by the comparison with the control that takes the most units: that of the smallest share.
+
+    A comparison has its part of the risk `alpha`, and of the test's units those of its two variants alone.  Shares that
+    change are planned as if they were equal.
 
     Raises
     ------
     InputError
         If `units` are so few that they tell no difference there can be.
     """
-    rows = plan(effect, alpha, power, share=share, variance=spread.variance).rows
+    n = len(shares)
+    control, other = (shares[0], min(shares[1:])) if strategy == "fixed" else (1 / n, 1 / n)
+    both, risk = control + other, alpha / (n - 1)
+    how = {"share": other / both, "variance": spread.variance}
+
+    def needed(effect: float) -> int:
+        return math.ceil(round(plan(effect, risk, power, **how).rows / both, _DIGITS))
+
+    rows = needed(effect)
     if units is None:
         return Size(rows, None)
-    smallest = smallest_effect(units, alpha, power, share=share, variance=spread.variance)
+    smallest = smallest_effect(math.floor(round(units * both, _DIGITS)), risk, power, **how)
     if smallest is None:
-        least = plan(1.0, alpha, power, share=share, variance=spread.variance).rows
         raise InputError(
-            f"{counted(units, 'unit')} tell no difference at all: {least:,} tell one of 100 points, {rows:,} one of "
-            f"{points(effect)} points. Give more, or start without a bound on them."
+            f"{counted(units, 'unit')} tell no difference at all: {needed(1.0):,} tell one of 100 points, {rows:,} one "
+            f"of {points(effect)} points. Give more, or start without a bound on them."
         )
     return Size(rows, smallest)

@@ -143,12 +143,16 @@ class ABStatus(Readable):
         margin, control, winner = self.test.started.margin, self.test.control, self.winner
         if not self.n:
             return f"nothing is scored yet; {self.plan()}"
-        best = max(self.differences, key=lambda d: d.mean) if winner in {None, control} else None
+        of = f"{counted(self.n, 'scored unit')} of {self.test.started.rows:,} planned"
+        compared = [d for d in self.differences if not math.isnan(d.mean)]
+        if winner is None and not compared:
+            return f"no winner yet: {', '.join(a.label for a in self.arms if a.scored)} alone has scores, {of}"
+        best = max(compared, key=lambda d: d.mean, default=self.differences[0]) if winner in {None, control} else None
         d = best or next(one for one in self.differences if one.variant == winner)
         by = f"{points_change(d.mean)} points ({_bounds(d)} at every look)"
         on = f"on {counted(d.n, 'scored unit')}"
         if winner is None:
-            return f"no winner yet: {d.variant} against {control} {by} {on} of {self.test.started.rows:,} planned"
+            return f"no winner yet: {d.variant} against {control} {by} on {of}"
         if margin is not None:
             no = "not worse" if winner == d.variant else "worse"
             return f"{d.variant} is {no} than {control} by {points(margin)} points: {by} {on}"
@@ -156,15 +160,14 @@ class ABStatus(Readable):
 
     def plan(self) -> str:
         """Say how many scored units tell what is to be told, and what those that there will be tell."""
-        asked, share = self.test.started, self.test.started.split
+        asked = self.test.started
         effect = asked.margin or asked.effect
         text = f"{asked.rows:,} scored units are planned, by which {points(effect)} points are told"
         text += f", of {asked.basis}" if asked.basis else ""
         if asked.units is None:
             return text
-        fewest = min(share[:2]) / sum(share[:2]) if asked.strategy == "fixed" else 0.5
         spread = Spread(asked.variance, asked.basis)
-        least = size_of(effect, self.alpha, asked.power, fewest, spread, asked.units).smallest
+        least = size_of(effect, asked.alpha, asked.power, asked.split, asked.strategy, spread, asked.units).smallest
         return f"{text}; {counted(asked.units, 'unit')} tell differences from {points(least)} points on"
 
     def timeline(self) -> Chart:

@@ -200,8 +200,7 @@ def checked_start(
     spread = spread or spread_of(None)
     if units is not None and (isinstance(units, bool) or units < 1):
         raise InputError(f"units={units!r}: give the units that there will be, from 1.")
-    fewest = min(shares[:2]) / sum(shares[:2]) if strategy == "fixed" else 0.5
-    rows = size_of(margin or effect, alpha / (len(variants) - 1), power, fewest, spread, units).rows
+    rows = size_of(margin or effect, alpha, power, shares, strategy, spread, units).rows
     options = {"strategy": strategy, "guardrails": tuple(str(read_guardrail(one)) for one in guardrails)}
     return ABStarted.model_validate(
         {

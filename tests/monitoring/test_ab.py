@@ -114,6 +114,18 @@ def test_equals_have_no_winner_and_none_is_promoted_without_a_reason(fleet: Flee
     assert (move.version, move.forced, status.state) == (1, "asked for", "promoted")
 
 
+def test_a_promotion_that_is_refused_leaves_the_test_running(fleet: Fleet) -> None:
+    fleet.start_ab("t", AB)
+    for alias, says in (("bad alias", "alias 'bad alias'"), ("newest", "stands for the last version already")):
+        with pytest.raises(InputError, match=says):
+            fleet.ab_tests.promote("t", alias, force="asked for")
+    assert fleet.ab_status("t").state == "running"
+    assert fleet.registry.aliases("intents") == {"production": 1}
+    move, status = fleet.ab_tests.promote("t", force="asked for")
+    assert (move.version, status.state) == (1, "promoted"), "it stood there already"
+    assert fleet.ab_tests.promote("t", force="asked for")[0] == move
+
+
 def test_units_stay_with_their_variant_and_are_split_as_asked(fleet: Fleet) -> None:
     fleet.start_ab("t", AB, split="80:20")
     one, other = routed(fleet, "t"), routed(Fleet(fleet.home.root), "t")
@@ -185,6 +197,28 @@ def test_a_test_is_planned_on_the_scores_of_the_golden_set_and_says_what_its_uni
     assert "of scores as on golden set intents@1 (99.0; asked twice, 0 of 100 examples differed)" in known.sentence()
     with pytest.raises(InputError, match="units=0: give the units"):
         fleet.start_ab("none", AB, units=0)
+
+
+def test_a_test_of_which_one_variant_is_scored_says_so(fleet: Fleet) -> None:
+    fleet.start_ab("t", AB)
+    route = routed(fleet, "t")
+    route.feedback(route(unit="ann", text="hi"), 1)
+    (scored,) = [arm.label for arm in fleet.ab_status("t").arms if arm.scored]
+    assert fleet.ab_status("t").sentence() == (
+        f"no winner yet: {scored} alone has scores, 1 scored unit of 5,080 planned"
+    )
+
+
+def test_a_test_of_three_is_planned_for_the_units_of_all(fleet: Fleet) -> None:
+    status = fleet.start_ab("t", ["intents@1", "intents@2", "intents@1"], effect=0.3, units=300)
+    rows = status.test.started.rows
+    assert f"nothing is scored yet; {rows:,} scored units are planned, by which 30.0 points are told" in str(status)
+    play(routed(fleet, "t"), range(20), {"A": 0.5, "B": 0.5, "C": 0.5})
+    assert f"on 20 scored units of {rows:,} planned" in fleet.ab_status("t").sentence()
+    with pytest.raises(
+        InputError, match=r"^9 units tell no difference at all: 2\d tell one of 100 points, 2\d\d one of 30"
+    ):
+        fleet.start_ab("few", ["intents@1", "intents@2", "intents@1"], effect=0.3, units=9)
 
 
 def test_an_adaptive_test_gives_more_to_what_seems_better(fleet: Fleet) -> None:

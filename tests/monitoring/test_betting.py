@@ -68,6 +68,30 @@ def test_a_planned_effect_is_found_as_often_as_planned_and_sooner_than_by_one_lo
     assert planned.fixed == math.ceil(fixed)
 
 
+@pytest.mark.parametrize("split", [None, (1 / 3,) * 3, (0.25,) * 4, (0.2,) * 5, (0.2, 0.4, 0.4), (0.5, 0.3, 0.2)])
+def test_a_test_of_any_variants_tells_the_least_of_them_as_often_as_planned(split: tuple[float, ...] | None) -> None:
+    labels = "ABCDE"[: len(split or "AB")]
+    asked = checked_start("t", {label: f"{label}@1" for label in labels}, split=split, effect=0.15)
+    rng, runs, told = np.random.default_rng(6), 400, 0
+    last, risk, share = len(labels) - 1, asked.alpha / (len(labels) - 1), asked.split[-1]
+    for _ in range(runs):
+        arm = rng.choice(len(labels), p=asked.split, size=asked.rows)
+        scores = (rng.random(asked.rows) < np.where(arm == last, 0.575, 0.425)).astype(float)
+        two = (arm == 0) | (arm == last)
+        of_two = share / (asked.split[0] + share)
+        bets = difference_bets(scores[two], arm[two] == last, of_two, 0.15, alpha=risk, power=0.9)
+        told += bool(log_capital(bets, 0.0).max() >= math.log(2 / risk))
+    assert told / runs >= 0.85
+
+
+def test_two_variants_are_planned_as_one_comparison() -> None:
+    two = {"A": "a@1", "B": "a@2"}
+    for split in (None, "50:50", "ramp", "adaptive"):
+        assert checked_start("t", two, split=split, effect=0.1).rows == plan(0.1, 0.05, 0.9).rows == 1270
+    assert checked_start("t", two, split="90:10").rows == plan(0.05, 0.05, 0.9, share=0.1).rows
+    assert checked_start("t", two, split="35:65").rows == plan(0.05, 0.05, 0.9, share=0.35).rows
+
+
 def test_bounds_hold_the_truth_at_every_look_and_narrow() -> None:
     rng, missed = np.random.default_rng(3), 0
     for _ in range(40):
