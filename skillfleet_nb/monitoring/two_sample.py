@@ -158,11 +158,18 @@ def _features(vectors: Vectors, rng: np.random.Generator) -> Vectors:
     return made
 
 
-def _isolation(vectors: Vectors, rng: np.random.Generator) -> Vectors:
-    """Rank vectors by the mean distance to their nearest ones of the pooled sample, or of a part of it; in [0, 1].
+def _isolation(pooled: Vectors, rng: np.random.Generator) -> Vectors:
+    """Rank vectors by the mean distance to their nearest others of the pooled sample, or of a part of it; in [0, 1].
 
-    Ranks are taken to a power, so that those that lie furthest out count: where a few are new, it is them.
+    A copy is no other: of live inputs that hold the reference, which is no drift, those without a copy would lie
+    further out.  Ranks are taken to a power, so that those that lie furthest out count: where a few are new, it is
+    them.
     """
+    first: dict[bytes, int] = {}
+    which = np.array([first.setdefault(row.tobytes(), len(first)) for row in pooled])
+    vectors = pooled[np.unique(which, return_index=True)[1]]
+    if len(vectors) == 1:
+        return np.zeros(len(pooled), np.float32)
     anchors = rng.permutation(len(vectors))[:_ANCHORS]
     squares, far, near = (vectors**2).sum(axis=1), np.empty(len(vectors)), min(_NEAREST, len(vectors) - 1)
     for start in range(0, len(vectors), _ANCHORS):
@@ -177,9 +184,11 @@ def _isolation(vectors: Vectors, rng: np.random.Generator) -> Vectors:
             column[:], apart[rows, place] = apart[rows, place], np.inf
         nearest = np.maximum(nearest + squares[start : start + _ANCHORS, None], 0)
         far[start : start + _ANCHORS] = np.sqrt(nearest).mean(axis=1).round(5)
+    far = far[which]
     order = np.sort(far)
     ranks = (np.searchsorted(order, far, "left") + np.searchsorted(order, far, "right")) / (2 * len(far))
-    return (ranks**_FURTHEST).astype(np.float32)
+    made: Vectors = (ranks**_FURTHEST).astype(np.float32)
+    return made
 
 
 def _permuted(features: Vectors, n: int, wanted: int, rng: np.random.Generator, device: str) -> Iterator[Sums]:

@@ -134,6 +134,19 @@ def test_a_check_is_kept_shown_and_told_by_its_exit_code(tmp_path: Path, rows: l
         shell.run_line_magic("skillfleet", f"drift check intents@1 --inputs poems --home {fleet.home.root}")
 
 
+def test_live_inputs_that_hold_the_reference_are_no_drift_and_new_ones_among_them_are(
+    tmp_path: Path, rows: list[dict[str, str]]
+) -> None:
+    fleet, texts = Fleet(tmp_path / "home"), [{"text": row["text"]} for row in rows]
+    poems = [{"text": f"Please write a poem about the sea and the {n} winds."} for n in range(60)]
+    for seed in range(5):
+        whole = [texts[place] for place in np.random.default_rng(seed).permutation(len(texts))]
+        half = whole[: len(whole) // 2]
+        report = fleet.check_drift(half, whole, seed=seed)
+        assert not report.alarm, str(report)
+    assert fleet.check_drift(half, [*half, *poems]).alarm
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     fleet, some = Fleet(tmp_path / "home"), [{"text": str(n)} for n in range(9)]
     with pytest.raises(InputError, match="live inputs: 3 rows; give at least 5"):
