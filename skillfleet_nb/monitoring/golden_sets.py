@@ -215,7 +215,7 @@ class GoldenSets:
         lm: Model | None = None,
         score: bool = False,
     ) -> GoldenSet:
-        """Keep examples as the next version of a set; the same ones stay the version they are.
+        """Keep examples as the next version of a set; the same ones, answered the same, stay the version they are.
 
         Parameters
         ----------
@@ -247,7 +247,9 @@ class GoldenSets:
             fields |= self._scored(bare, version, metric, lm)
         with writing(self._store.home, GOLDEN, "keeping golden sets") as journal:
             earlier = self._up_to_date().get(name, [])
-            if score or not earlier or earlier[-1].kept.content != fields["content"]:
+            last = earlier[-1].kept if earlier else None
+            new = fields if score else {"content": fields["content"]}
+            if last is None or any(getattr(last, field) != value for field, value in new.items()):
                 journal.append(GoldenAdded(version=len(earlier) + 1, by=person(), **fields), sync=True)
         return self.find(name)
 

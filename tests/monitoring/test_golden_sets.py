@@ -9,6 +9,7 @@ import pytest
 from dspy.utils.exceptions import LMServerError
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
+from scripted import scripted
 
 from skillfleet_nb import Fleet, offline_lm
 from skillfleet_nb.data.bundled import bundled
@@ -109,6 +110,19 @@ def test_a_set_is_kept_answered_twice_and_never_changed(fleet: Fleet, rows: list
     other = fleet.golden_sets.task(scored, version, lambda e, p, trace=None: True, offline_lm())
     with pytest.raises(InputError, match="scored by another metric, metric: give that"):
         fleet.golden_sets.ask(scored, other, version, "check")
+
+
+def test_a_set_that_is_scored_anew_is_a_new_version_where_an_answer_changed(
+    fleet: Fleet, rows: list[dict[str, str]]
+) -> None:
+    lm, engine = scripted(lambda prompt, system: "bug_report")
+    refs = [fleet.golden_sets.add("intents", rows[:6], metric=metric, lm=lm, score=True).ref for _ in range(2)]
+    assert refs == ["intents@1", "intents@1"]
+    assert engine.calls == 24, "asked both times"
+    assert fleet.golden_sets.add("intents", metric=metric, lm=lm, score=True).ref == "intents@1"
+    engine.write = lambda prompt, system: "billing_question" if rows[3]["text"] in prompt else "bug_report"
+    assert fleet.golden_sets.add("intents", metric=metric, lm=lm, score=True).ref == "intents@2"
+    assert fleet.golden_sets.add("intents", rows[:6]).ref == "intents@2"
 
 
 def test_runs_count_as_uses_of_the_examples_they_score(fleet: Fleet, rows: list[dict[str, str]]) -> None:
