@@ -26,7 +26,7 @@ class Guardrail(NamedTuple):
     most: float
 
     def __str__(self) -> str:
-        return f"{self.what}<={self.most:g}x"
+        return f"{self.what}<={np.format_float_positional(self.most, trim='-')}x"  # as it is read again
 
 
 class Watch(NamedTuple):

@@ -245,6 +245,14 @@ def test_a_broken_guardrail_ends_the_test(fleet: Fleet) -> None:
     assert not watch(read_guardrail("latency<=1.2x"), "B", "A", units, 0.05).broken
 
 
+@pytest.mark.parametrize(
+    "text", ["cost<=0.00001x", "cost<=1.2x", "latency<=3x", "cost<=1.23456789x", "cost<=12345678x"]
+)
+def test_a_guardrail_is_told_as_it_was_written(fleet: Fleet, text: str) -> None:
+    fleet.start_ab("t", AB, guardrails=[text])
+    assert [str(one.guardrail) for one in fleet.ab_status("t").watches] == [text]
+
+
 KILLED = """
 import os, signal, sys
 from test_ab import AB, Fleet, routed
