@@ -169,6 +169,8 @@ def read_state(path: str | Path) -> ProgramState:
         raise InputError(f"{source} is not JSON: give a file that was saved as .json.") from None
     if not isinstance(state, dict):
         raise InputError(f"{source} holds a {type(state).__name__}, not a program's state: give a saved program.")
+    if not any("signature" in part for part in predictor_states(state).values()):
+        raise InputError(f"{source} has no predictor with a signature: give the JSON file of a saved program.")
     return state
 
 

@@ -14,7 +14,7 @@ from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.building import build
 from skillfleet_nb.programs.loading import migration_steps, read_state
 from skillfleet_nb.programs.registry import parse
-from skillfleet_nb.programs.state import dump_state, predictor_states, save_state, saved_versions
+from skillfleet_nb.programs.state import dump_state, save_state, saved_versions
 from skillfleet_nb.store import load_program
 
 if TYPE_CHECKING:
@@ -178,10 +178,9 @@ def _saved(home: Home, registry: Registry, folder: str | Path | None) -> Iterato
     for path in sorted(place.rglob("*.json")):
         try:
             state = read_state(path)
-        except InputError:
+        except InputError:  # another kind of file
             continue
-        if any("signature" in part for part in predictor_states(state).values()):
-            yield os.fspath(path), state
+        yield os.fspath(path), state
 
 
 def _looked_at(name: str, state: ProgramState, onto: Program | None) -> SavedProgram:

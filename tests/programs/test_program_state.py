@@ -259,7 +259,7 @@ def test_ensembles_and_frozen_programs_say_what_cannot_be_saved() -> None:
         ("bad.json", "{", "is not JSON"),
         ("binary.json", b"\x80\x04\x95", "is not JSON"),
         ("list.json", "[]", "holds a list"),
-        ("empty.json", "{}", "lacks self"),
+        ("empty.json", "{}", "has no predictor with a signature"),
     ],
 )
 def test_files_that_are_no_states_are_refused(

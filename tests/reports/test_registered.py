@@ -186,6 +186,11 @@ def test_a_variable_that_is_no_program_stands_in_the_way_of_no_job(tmp_path: Pat
 
 def test_files_and_wrong_things(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path / "home")
+    for text in ('{"a": 1}', '{"a": {"b": 1}}'):
+        (tmp_path / "none.json").write_text(text)
+        with pytest.raises(InputError, match=r"none\.json has no predictor with a signature: give the JSON file"):
+            fleet.register(str(tmp_path / "none.json"), "none")
+    assert "none" not in fleet.registry.names
     dspy.Predict("text -> intent").save(tmp_path / "dspy.json")
     fleet.register(str(tmp_path / "dspy.json"), "raw")
     with pytest.raises(InputError, match="does not say its class"):
