@@ -74,6 +74,10 @@ def _unlock(c: Context, a: argparse.Namespace) -> Note:
         encrypted = c.fleet.home.is_encrypted
         return Note("it is unlocked" if encrypted else "nothing to unlock: the home is not encrypted")
     passphrase = secret("Passphrase, or recovery key")
+    if passphrase is None and os.environ.get(_VARIABLE):
+        raise InputError(
+            f"{_VARIABLE} does not open home '{c.fleet.home.root}': set it to the passphrase, or the recovery key"
+        )
     if passphrase is None:
         raise InputError(
             f"nobody can be asked for the passphrase here: set {_VARIABLE}, which opens the home by itself"

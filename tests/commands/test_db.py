@@ -127,6 +127,7 @@ def test_an_encrypted_home_as_a_shell_has_it(home: Home, shell: Shell, monkeypat
         refused = shell("jobs", code=2)
         assert "SKILLFLEET_PASSPHRASE does not open home" in refused
         assert refused.count("\n") == 1
+        assert "SKILLFLEET_PASSPHRASE does not open home" in shell("db unlock", code=2)
         monkeypatch.delenv("SKILLFLEET_PASSPHRASE")
         assert "is encrypted and locked" in shell("db status", code=2)
         monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
