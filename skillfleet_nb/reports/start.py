@@ -31,7 +31,8 @@ def starts_from(job: Job, jobs: pd.DataFrame) -> str:
         program_id = save_program(job.home, state)
         sources = jobs[(jobs.best_program_id == program_id) & (jobs.job_id != job.id)]
         for row in sources.itertuples():
-            if Progress(job.home, str(row.job_id)).update().first_program != program_id:
+            first = Progress(job.home, str(row.job_id)).update().first_program
+            if first not in {None, program_id}:  # None of an evaluation that was stopped before it scored anything
                 tested = "" if is_missing(row.test_score) else f", {points(row.test_score)} on its sealed test"
                 return f"starts from the best program of {row.name}{tested}"
     except SkillfleetError:

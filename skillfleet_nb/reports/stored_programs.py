@@ -106,7 +106,7 @@ class StoredProgram(Readable):
         row = frame[frame.program_id == program_id].iloc[0]
         self.id, self.job, self.n_demos = program_id, programs.job, int(row.n_demos)
         self.is_given, self.is_best = program_id == programs.given, program_id == programs.best
-        self.trial = None if row.trial != row.trial else int(row.trial)
+        self.trial = None if is_missing(row.trial) else int(row.trial)
         self.val_score, self.test_score = (_number(row[name]) for name in ("val_score", "test_score"))
         self.parents: tuple[str, ...] = tuple(row.parents)
         self.programs, self._store, self._settings = programs, store, settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ from made_up import Counting, Data, counted_lm, exact, program
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, JobError
+from skillfleet_nb.reports.start import starts_from
 from skillfleet_nb.stats import mean_interval
 
 if TYPE_CHECKING:
@@ -154,3 +156,18 @@ def test_the_command_evaluates_what_it_is_named(tmp_path: Path) -> None:
     )
     assert job.result(120).test_interval is not None
     assert "looked" in str(shell.run_line_magic("skillfleet", f"jobs --home {tmp_path / 'home'}"))
+
+
+def test_one_that_was_stopped_before_it_scored_anything_is_shown_and_found_no_program(tmp_path: Path) -> None:
+    gate = threading.Event()
+    fleet, (lm, engine) = Fleet(tmp_path), counted_lm(Counting(gate=gate))
+    job = fleet.evaluate(program(), Data().test, exact, lm=lm, num_threads=1)
+    engine.reached.wait()
+    job.cancel()
+    gate.set()
+    assert job.result(120).summary == "cancelled"
+    assert fleet.programs.find(job.id).trial is None
+    assert "cancelled" in job.monitor().html()
+    onward = fleet.optimize(program(), **Data().splits(), metric=exact, lm=lm, optimizer="labeled_fewshot")
+    onward.result(120)
+    assert starts_from(onward, fleet.jobs()) == "starts from your program as it is, with no demos"
