@@ -38,29 +38,34 @@ class SkillfleetMagics(Magics):  # type: ignore[misc]  # IPython is untyped
     @line_cell_magic  # type: ignore[untyped-decorator]  # IPython is untyped
     def skillfleet(self, line: str, cell: str | None = None) -> Any:
         """Optimise DSPy programs; ``%skillfleet help`` lists the commands."""
-        from skillfleet_nb.commands import Context, one_line, run
-        from skillfleet_nb.commands.expressions import expanded
-        from skillfleet_nb.commands.tree import split
-        from skillfleet_nb.magics.waiting import counting, wait
         from skillfleet_nb.runs.interrupts import taken
-        from skillfleet_nb.widgets import shown
 
-        context = Context(self.fleet, self.shell.user_ns, wait, display, counting, cell)
-        debug = "--debug" in line.split()
         try:
             with taken():
-                words = split(line)
-                is_query = words[:1] == ["sql"]  # it takes values as parameters, bound
-                line_words = words if is_query else expanded(words, self.shell.user_ns)
-                return shown(run(line_words, context), context)
+                return self._answered(line, cell)
         except KeyboardInterrupt:
             raise UsageError("interrupted") from None
         except SkillfleetError as exc:
-            if debug:
+            if "--debug" in line.split():
                 exc.shows_trace = True
                 raise
+            from skillfleet_nb.commands import one_line
+
             # Exactly UsageError: IPython shows a subclass of it with its traceback.
             raise UsageError(one_line(exc)) from None
+
+    def _answered(self, line: str, cell: str | None) -> Any:
+        from skillfleet_nb.commands import Context, run
+        from skillfleet_nb.commands.expressions import expanded
+        from skillfleet_nb.commands.tree import split
+        from skillfleet_nb.magics.waiting import counting, wait
+        from skillfleet_nb.widgets import shown
+
+        context = Context(self.fleet, self.shell.user_ns, wait, display, counting, cell)
+        words = split(line)
+        is_query = words[:1] == ["sql"]  # it takes values as parameters, bound
+        line_words = words if is_query else expanded(words, self.shell.user_ns)
+        return shown(run(line_words, context), context)
 
 
 def register(shell: InteractiveShell) -> None:

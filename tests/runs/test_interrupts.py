@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,7 @@ from skillfleet_nb.runs.interrupts import keep_from_here, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -71,3 +74,38 @@ def test_one_that_comes_as_a_command_ends_leaves_the_next_one_as_it_is() -> None
     with taken():
         assert keep_from_here().count == 0
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_a_module_is_imported_whole_before_it_is_raised_unless_there_is_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupts: int
+) -> None:
+    def go() -> None:
+        importlib.import_module(name)
+        threading.Event().wait()  # it goes on
+
+    name = f"interrupted_{interrupts}_times"
+    lines = ["import signal", *["signal.raise_signal(signal.SIGINT)"] * interrupts, "is_whole = True"]
+    (tmp_path / f"{name}.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt), taken():
+        go()
+    assert hasattr(sys.modules.get(name), "is_whole") is (interrupts == 1)
+
+
+def test_what_it_makes_of_a_query_is_an_interrupt_too() -> None:
+    def query() -> None:
+        try:
+            interrupt()
+        except KeyboardInterrupt:
+            raise RuntimeError("Query interrupted") from None  # as DuckDB does
+
+    def fail() -> None:
+        keep_from_here()
+        interrupt()
+        raise RuntimeError("its own")
+
+    with pytest.raises(KeyboardInterrupt), taken():
+        query()
+    with pytest.raises(RuntimeError, match="its own"), taken():
+        fail()
