@@ -15,6 +15,7 @@ import anywidget
 import ipywidgets as w
 import traitlets as t
 
+from skillfleet_nb.design import script
 from skillfleet_nb.html import fill, pictured
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _MOST_TEXT = 40_000  # characters kept in its place, which escaping makes longer
 class Veil(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget is untyped
     """Hides the twin of a view for as long as it is on the page itself."""
 
-    _esm = _STATIC / "veil.js"
+    _esm = script(_STATIC / "veil.js")
     twin = t.Unicode().tag(sync=True)
 
 

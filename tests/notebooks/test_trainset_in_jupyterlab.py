@@ -99,6 +99,28 @@ def test_what_is_drawn_here_has_no_serious_barrier(page: LabPage) -> None:
     assert page.violations(".sf-examples") == []
 
 
+def test_its_keys_are_its_own_and_who_goes_by_keys_stays_where_they_were(page: LabPage) -> None:
+    output, cells = page.output(ANALYZE), page.part(".jp-Notebook .jp-Cell")
+    _tab(page, "Quality")
+    which = output.get_by_label("which examples")
+    which.select_option("all")
+    which.focus()
+    page.press("ArrowDown")  # JupyterLab's, to go to the next cell
+    expect(which).to_have_value("high")
+    which.select_option("all")
+    first = output.locator(".sf-open").first
+    was_open = first.get_attribute("aria-expanded")
+    first.focus()
+    page.press("Enter")
+    expect(first).not_to_have_attribute("aria-expanded", str(was_open))
+    expect(first).to_be_focused()
+    page.press("d", "d")  # JupyterLab's, to delete the cell
+    expect(cells).to_have_count(2)
+    output.get_by_role("button", name="Put the kept rows into it").focus()
+    page.press("d", "d")
+    expect(cells).to_have_count(2)
+
+
 @pytest.mark.parametrize("tab", ["Quality", "Coverage", "Duplicates", "History"])
 def test_it_is_kept_as_a_picture(page: LabPage, tab: str) -> None:
     _tab(page, tab)

@@ -42,3 +42,14 @@ function unhurried(el) {
   }, true);
   return (draw) => (...given) => (pressed ? late.push(() => draw(...given)) : draw(...given));
 }
+
+// A notebook has keys of its own: an arrow goes to another cell, "d d" deletes the one that a face is in.  What is
+// pressed within a face is for it alone, but for running the cell and what is pressed with Ctrl, Alt or ⌘.
+function kept_keys(el) {
+  const keep = (event) => {
+    const runs = event.key === "Enter" && event.shiftKey;
+    if (!(runs || event.ctrlKey || event.altKey || event.metaKey)) event.stopPropagation();
+  };
+  el.addEventListener("keydown", keep);
+  return () => el.removeEventListener("keydown", keep);
+}

@@ -36,6 +36,7 @@ function render({ model, el }) {
         const value = rating.value === "" ? null : Math.min(1, Math.max(0, Number(rating.value)));
         set("asked_rating", { row: row.row, rating: value, nonce: Math.random() });
       } });
+    rating.dataset.key = `rating ${row.row}`;
     return node("tr", { className: "sf-details" }, node("td", {}), node("td", { colSpan: 5 },
       node("div", { className: "sf-text", dir: "auto" }, row.text),
       node("div", { className: "sf-facts" }, ...list(COMPONENTS.filter((name) => typeof row[name] === "number"))),
@@ -49,6 +50,7 @@ function render({ model, el }) {
 
   function draw() {
     const excluded = new Set(model.get("excluded"));
+    const held = body.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
     body.replaceChildren();
     for (const row of model.get("rows")) {
       const kept = node("input", { type: "checkbox", checked: !excluded.has(row.row), "aria-label": `keep row ${row.row}`,
@@ -56,12 +58,15 @@ function render({ model, el }) {
           ? model.get("excluded").filter((r) => r !== row.row) : [...model.get("excluded"), row.row].sort((a, b) => a - b)) });
       const toggle = node("button", { type: "button", className: "sf-open", dir: "auto", "aria-expanded": open.has(row.row),
         onclick: () => { open.has(row.row) ? open.delete(row.row) : open.add(row.row); draw(); } }, row.brief);
+      kept.dataset.key = `keep ${row.row}`;
+      toggle.dataset.key = `open ${row.row}`;
       const mark = row.suspect ? node("span", { className: "sf-mark", title: `reads like ${row.suggested}` }, " ?") : "";
       body.append(node("tr", { className: excluded.has(row.row) ? "sf-out" : "" },
         node("td", {}, kept), node("td", { className: "sf-n" }, `${row.row}`), node("td", { className: "sf-n" }, score(row.rank)),
         node("td", { className: "sf-n" }, score(row.quality)), node("td", {}, row.label ?? "–", mark), node("td", {}, toggle)));
       if (open.has(row.row)) body.append(details(row));
     }
+    if (held) body.querySelector(`[data-key="${held}"]`)?.focus({ preventScroll: true }); // who goes by keys stays there
     const pages = model.get("pages");
     const found = model.get("found");
     told.textContent = `${found.toLocaleString("en")} example${found === 1 ? "" : "s"} · page ${model.get("page") + 1} of ${pages} · ${excluded.size} ticked out`;

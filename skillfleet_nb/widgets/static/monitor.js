@@ -85,7 +85,6 @@ function curve(figure, picked) {
     const move = { ArrowRight: 1, ArrowLeft: -1, Home: -Infinity, End: Infinity }[event.key];
     if (move === undefined || !shown.length) return;
     event.preventDefault();
-    event.stopPropagation(); // the notebook would move to another cell
     const from = at ? shown.indexOf(at) : move > 0 ? -1 : shown.length;
     pick(shown[Math.min(shown.length - 1, Math.max(0, from + move))]);
   });
@@ -163,6 +162,7 @@ function render({ model, el }) {
   const root = node("section", { className: "sf-face sf-monitor" }, live, still, actions, notice, answer);
   const hides = node("style"); // the kept still of the same monitor gives way as long as this view lives
   el.append(hides, root);
+  kept_keys(root);
 
   const facts_of = (facts) => node("dl", {}, ...facts.flatMap(([label, text]) => [node("dt", {}, label), node("dd", {}, text)]));
   const on_cards = (label) => state.cards.some((card) => // what a card shows, a question need not repeat
@@ -214,7 +214,6 @@ function render({ model, el }) {
     const facts = facts_of(Object.entries(q.details).filter(([label]) => !on_cards(label)));
     const box = node("textarea", { rows: 3, value: q.draft, "aria-label": q.asks === "clarify" ? "your answer" : "your text, for Revise" });
     box.placeholder = box.getAttribute("aria-label");
-    box.addEventListener("keydown", (event) => event.stopPropagation()); // the notebook has keys of its own
     const buttons = Object.keys(q.options).map((choice) => node("button", {
       type: "button", title: q.options[choice], className: choice === "proceed" ? "sf-first" : "",
       onclick: () => reply(q, choice, box.value.trim()),

@@ -90,7 +90,6 @@ function render({ model, el }) {
   for (const name of PARTS) model.on(`change:${name}`, calm(() => show(name)));
   model.on("change:heard", heard);
   el.classList.add("sf-face", "sf-registry");
-  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab's keys, which it hears before anybody else
   el.append(bar, parts.listing, parts.opened, parts.panel, parts.told, notice);
   PARTS.forEach(show);
   return () => { clearTimeout(waiting); clearTimeout(typing); };

@@ -57,7 +57,6 @@ function render({ model, el }) {
   }
 
   calls.addEventListener("toggle", () => { if (!calls.querySelector("details[open]")) draw(); }, true);
-  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab's keys, which it hears before anybody else
   el.append(root);
   model.on("change:n", take);
   for (const name of ["told", "windows", "window", "paused"]) model.on(`change:${name}`, controls);

@@ -1,5 +1,5 @@
-// Hides the HTML that is kept of a view, for as long as the view is on the page, and gives its sliders the names that
-// stand beside them, which readers of the screen would not hear else.
+// Hides the HTML that is kept of a view, for as long as the view is on the page, keeps the keys that are pressed within
+// the view, and gives its sliders the names that stand beside them, which readers of the screen would not hear else.
 function render({ model, el }) {
   const style = document.createElement("style");
   style.textContent = `.sf-kept-${model.get("twin")} { display: none !important; }`;
@@ -14,11 +14,17 @@ function render({ model, el }) {
     }
     return box;
   }
+  let free = () => {};
   requestAnimationFrame(() => { // the view stands on the page by then
     const box = name();
-    if (box) watching.observe(box, { childList: true, subtree: true });
+    if (!box) return;
+    watching.observe(box, { childList: true, subtree: true });
+    free = kept_keys(box);
   });
-  return () => watching.disconnect();
+  return () => {
+    watching.disconnect();
+    free();
+  };
 }
 
 export default { render };
