@@ -91,9 +91,18 @@ class RecommendationCard(Face):
     def set(
         self, *, budget_usd: float | None = None, max_minutes: float | None = None, quality_target: float | None = None
     ) -> None:
-        """Move sliders, each to the nearest step; what is not given stays."""
-        for slider, value in ((self.budget, budget_usd), (self.minutes, max_minutes)):
+        """Move sliders, each to the nearest step; what is not given stays.
+
+        Raises
+        ------
+        InputError
+            If a limit is not above 0.
+        """
+        limits = {"budget_usd": (self.budget, budget_usd), "max_minutes": (self.minutes, max_minutes)}
+        for name, (slider, value) in limits.items():
             if value is not None:
+                if not value > 0:
+                    raise InputError(f"{name} = {value}: give a number above 0")
                 steps = [v for _, v in slider.options if math.isfinite(v)]
                 slider.value = min(steps, key=lambda v: abs(math.log(v / value)))
         if quality_target is not None:
@@ -171,14 +180,16 @@ class RecommendationCard(Face):
         self._table.value = framed(table(header, rows, title="Everything compared (intervals of 80%)"))
 
     def _clicked(self, button: w.Button) -> None:
-        del button
+        if button.disabled:
+            return  # the second click of a double one, which was on its way
+        button.disabled = True
         try:
             job = self.run(self.choice.value)
         except SkillfleetError as exc:
             self._told.value = preformatted(_wrapped(str(exc)))
+            button.disabled = False
         else:
             self._told.value = preformatted(f"job {job.name} runs: %skillfleet watch {job.name}")
-            self.button.disabled = True
 
 
 def _row(o: Option, mine: str) -> list[str]:

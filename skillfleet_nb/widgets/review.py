@@ -93,6 +93,8 @@ class ReviewPanel(Face):
         return button
 
     def _clicked(self, choice: Choice) -> None:
+        if self.text.disabled:
+            return  # the second click of a double one, which is no answer to what the job asks next
         text = self.text.value.strip()
         draft = self.asked.draft if self.asked else ""
         if choice != "revise" and draft and text not in {"", draft}:

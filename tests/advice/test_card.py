@@ -13,7 +13,7 @@ from made_up import Counting, Data, counted_lm, program, told
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.charts.cost_quality import cost_quality_svg
-from skillfleet_nb.errors import NotFoundError
+from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.widgets import RecommendationCard
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ def test_a_budget_below_everything_says_what_would_do(card: RecommendationCard) 
     assert "the smallest budget that will do is $" in card._facts.value
     card.set(budget_usd=2)
     assert not card.button.disabled
+    for limit in ("budget_usd", "max_minutes"):
+        with pytest.raises(InputError, match=f"{limit} = 0: give a number above 0"):
+            card.set(**{limit: 0})
 
 
 def test_the_table_can_be_sorted(card: RecommendationCard) -> None:
@@ -66,7 +69,9 @@ def test_it_runs_what_is_picked_and_records_that(card: RecommendationCard) -> No
     card.choice.value = "labeled_fewshot"
     assert card.button.description == "Run instead"
     card._clicked(card.button)
+    card._clicked(card.button)  # a double click is one
     assert card.job.name in card._told.value
+    assert len(card._fleet.jobs()) == 1
     assert card.job.result(timeout=120).test_score is not None
     assert card._fleet.sql("select how, chosen from recommendations").values.tolist() == [
         ["overridden", "labeled_fewshot"]

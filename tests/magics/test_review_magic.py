@@ -103,6 +103,9 @@ def test_the_panel_and_the_monitor_answer(shell: InteractiveShell) -> None:
         assert time.monotonic() < deadline
         job.wait(0.05)
     assert job.question.draft == "Say what it is about."
+    panel.text.value = ""
+    panel.buttons["proceed"].click()  # the second of a double click answers nothing that is asked since
+    assert job.state == "pending_hitl"
     other = ReviewPanel(job)
     picture = job.picture()
     assert picture["question"]["review_id"] == job.question.review_id
