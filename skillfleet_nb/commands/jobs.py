@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.commands.grammar import argument, command, written
 from skillfleet_nb.commands.job_views import JobReport, JobTable
 from skillfleet_nb.commands.views import Note
+from skillfleet_nb.errors import InputError
 from skillfleet_nb.messages import as_typed
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _NAME = argument("name", metavar="JOB", help="name or id")
     place=1,
 )
 def _jobs(c: Context, a: argparse.Namespace) -> JobTable:
+    if a.limit < 1:
+        raise InputError(f"--limit {a.limit}: give 1 or more")
     jobs = c.fleet.jobs(
         a.state, optimizer=a.optimizer, tag=a.tag, domain=a.domain, since=a.since, until=a.until, archived=a.archived
     )

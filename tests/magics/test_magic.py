@@ -239,6 +239,11 @@ def test_a_mistake_is_one_line_and_costs_nothing(
     assert "no jobs yet" in str(jobs.result)
 
 
+@pytest.mark.parametrize("n", [0, -1])
+def test_a_list_of_no_jobs_is_a_mistake(shell: InteractiveShell, n: int) -> None:
+    assert f"--limit {n}: give 1 or more" in one_usage_error(run(shell, f"%skillfleet jobs --limit {n}"))
+
+
 def test_no_model_and_no_program(shell: InteractiveShell, engine: Counting) -> None:
     import dspy
 
