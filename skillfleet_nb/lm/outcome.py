@@ -39,7 +39,7 @@ def _cost(call: Call, used: Tokens) -> float | None:
     billed, price = (call.entry or {}).get("cost"), call.price
     if price is not None and price.is_free:
         return 0.0
-    if price is not None and not (price.is_listed and call.is_billed):
+    if price is not None and (call.entry is None or not (price.is_listed and call.is_billed)):  # without one: no bill
         return price.cost(*used[:4]) if any(used) else None
     if billed is None or not (billed or any(used)):  # LiteLLM reckons 0 where there is no usage
         return None

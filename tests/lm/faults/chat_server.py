@@ -39,6 +39,7 @@ FAULTS: dict[str, Answer] = {
     "bad_request": _error(400, "invalid_request_error", "Unsupported parameter."),
     "malformed": Answer(200, b'{"id": "x", "choices": [{"mess'),
     "no_choices": Answer(200, b'{"id": "x", "object": "chat.completion", "model": "m", "choices": []}'),
+    "empty": Answer(act="empty"),
     "rate_limit": _error(429, "rate_limit_exceeded", "Rate limit reached.", **{"Retry-After": "0.02"}),
     "limited_for_long": _error(429, "rate_limit_exceeded", "Rate limit reached.", **{"Retry-After": "86400"}),
     "server_500": _error(500, "server_error", "The server had an error."),
@@ -49,8 +50,8 @@ FAULTS: dict[str, Answer] = {
     "nonsense": Answer(act="nonsense"),
     "repeats": Answer(act="repeats"),
 }
-"""Faults by name; ``nonsense`` answers well, but with a text no adapter can read, ``repeats`` refuses the key
-by repeating all that was sent."""
+"""Faults by name; ``nonsense`` answers well, but with a text no adapter can read, ``empty`` with none, ``repeats``
+refuses the key by repeating all that was sent."""
 
 
 class ChatServer(ThreadingHTTPServer):
@@ -137,6 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
             answer = _error(401, "invalid_api_key", f"Incorrect API key provided: {self.server.repeated}")
         if answer.act == "nonsense":
             answer = Answer(body=self._completion(body["model"], "I would rather not say.", 7, 5))
+        if answer.act == "empty":
+            answer = Answer(body=self._completion(body["model"], "", 7, 5))
         self.send_response(answer.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer.body)))

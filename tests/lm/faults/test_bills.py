@@ -130,6 +130,19 @@ def test_a_limit_that_needs_the_usage_ends_at_the_first_answer_without(
     assert len(runner.server.seen) == 1
 
 
+def test_an_empty_answer_costs_what_it_says_it_used(runner: Runner) -> None:
+    from dspy.utils.exceptions import LMProviderError
+
+    runner.server.usage = used(100, 5)
+    runner.server.first(1, "empty")
+    with metered(runner.lm(name="gpt-4o-mini", num_retries=0, cache=False), Limits(usd=1.0)) as (tap, told, session):
+        with pytest.raises(LMProviderError, match="the answer is empty"):
+            tap("empty")
+        tap("the limit is kept, and the run goes on")
+    assert [c.cost_usd for c in told] == pytest.approx([litellms("gpt-4o-mini", used(100, 5))] * 2)
+    assert session.ledger.totals.cost_usd == pytest.approx(2 * litellms("gpt-4o-mini", used(100, 5)))
+
+
 def test_a_run_whose_cost_cannot_be_told_stops_before_it_spends_on(runner: Runner) -> None:
     runner.server.usage = {}
     job = runner.start(lm=runner.lm(name="gpt-4o-mini"), budget_usd=1.0)
