@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Word = Annotated[str, Field(pattern=r"^\w+(['-]\w+)*$")]
 Words = Annotated[tuple[Word, ...], Field(min_length=1)]
+_Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 TaskRole = Literal["default", "understanding", "generation", "validation", "edit", "reflection"]
@@ -262,7 +263,7 @@ class Settings(BaseSettings):
     keep_jobs_days: NonNegativeFloat | None = None
     keep_trash_days: NonNegativeFloat | None = 90.0
     keep_backups_days: NonNegativeFloat | None = 365.0
-    prices: dict[str, tuple[NonNegativeFloat, NonNegativeFloat]] = Field(default_factory=dict)
+    prices: dict[str, tuple[_Usd, _Usd]] = Field(default_factory=dict)
     task_models: TaskModels = Field(default_factory=TaskModels)
     rates: dict[str, Rate] = Field(default_factory=dict)
     redact: Redaction = Field(default_factory=Redaction)

@@ -7,12 +7,15 @@ model found in none of them has no price, which is never the same as a price of 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -169,6 +172,21 @@ def stated_rates(lm: object) -> tuple[float, float, float | None, float | None] 
     made_with = getattr(lm, "kwargs", None) or {}
     asked, output, read, written = (made_with.get(rate) for rate in _RATES[:4])
     return None if asked is None or output is None else (asked, output, read, written)
+
+
+def refuse_rates(lm: Model) -> None:
+    """Refuse a model that was made with a price that is none.
+
+    Raises
+    ------
+    InputError
+        Naming the rate, and what it may be.
+    """
+    for rate in _RATES[:4]:
+        usd = lm.kwargs.get(rate)
+        is_number = isinstance(usd, int | float) and not isinstance(usd, bool)
+        if usd is not None and not (is_number and 0 <= usd < math.inf):
+            raise InputError(f"lm {lm.model!r} has {rate} = {usd!r}: give USD per token, a number from 0")
 
 
 def unpriced(lms: Iterable[Model], stated: Mapping[str, tuple[float, float]] | None = None) -> list[Model]:

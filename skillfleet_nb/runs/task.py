@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.lm.direct import load_litellm
-from skillfleet_nb.lm.prices import price_of, stay_offline, unpriced
+from skillfleet_nb.lm.prices import price_of, refuse_rates, stay_offline, unpriced
 from skillfleet_nb.lm.tap import own_models, with_their_fallbacks
 from skillfleet_nb.lm.task_models import model_for
 from skillfleet_nb.optimizers import Task
@@ -207,7 +207,7 @@ def check_task(
     notes = list(map(str, issues))
     for of, rows in _by_file(splits).items():
         notes += check_labels(outputs, rows, metric if proven else None, of)
-    return CheckedTask(
+    task = CheckedTask(
         request=request,
         settings=settings,
         program=program,
@@ -220,6 +220,9 @@ def check_task(
         num_threads=request.num_threads or settings.num_threads or dspy.settings.num_threads or 1,
         notes=tuple(notes),
     )
+    for one in task.lms:
+        refuse_rates(one)
+    return task
 
 
 def _by_file(splits: Splits[Example]) -> dict[str, list[Example]]:
@@ -282,7 +285,7 @@ def checked_program(program: object) -> Program:
 
 
 def checked_lm(lm: object) -> Model:
-    """Refuse a missing model, or what is none."""
+    """Refuse a missing model, what is none, and one that was made with a price that is none."""
     import dspy
 
     if lm is None:
@@ -292,6 +295,7 @@ def checked_lm(lm: object) -> Model:
         )
     if not isinstance(lm, dspy.BaseLM):
         raise InputError(f"lm is {lm!r}: give a dspy.LM, for example dspy.LM('openai/gpt-4o-mini')")
+    refuse_rates(lm)
     return lm
 
 

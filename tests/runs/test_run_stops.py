@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 from made_up import SMALL, Clock, Counting, Data, counted_lm, exact, program, rows, told
 
 from skillfleet_nb import Fleet
-from skillfleet_nb.errors import JobError, LMError
+from skillfleet_nb.errors import InputError, JobError, LMError
 from skillfleet_nb.events import JobState, StopKind
 from skillfleet_nb.optimizers.bootstrap_random_search import BootstrapRandomSearch
 
@@ -282,6 +283,20 @@ def test_a_budget_in_usd_needs_a_price(fleet: Fleet) -> None:
     fleet.home.config.write_text(f'[prices]\n"{lm.model}" = [1.0, 2.0]\n')
     result = start(fleet, lm, "labeled_fewshot", budget_usd=1.0, seed=4, metric=exact).result()
     assert result.cost_usd is not None
+
+
+@pytest.mark.parametrize("usd", [float("nan"), float("inf"), -1e-6, "1e-6", True])
+def test_a_price_that_is_none_is_refused_with_the_model_that_has_it(fleet: Fleet, usd: object) -> None:
+    free, _ = counted_lm()
+    lm, engine = counted_lm(input_cost_per_token=usd, output_cost_per_token=0)
+    said = rf"has input_cost_per_token = {re.escape(repr(usd))}: give USD per token, a number from 0"
+    own = program()
+    own.lm = lm
+    for asked in ({"lm": lm}, {"lm": free, "prompt_lm": lm}, {"lm": free, "program": own}):
+        with pytest.raises(InputError, match=said):
+            start(fleet, **asked)
+    assert engine.calls == 0
+    assert len(fleet.jobs()) == 0
 
 
 def test_a_model_without_a_price_made_in_the_run_stops_a_budget_in_usd(fleet: Fleet) -> None:

@@ -159,6 +159,7 @@ def test_settings_come_from_the_environment_then_the_file_then_defaults(
     [
         ("num_threads = 0", r"setting 'num_threads': .*greater than or equal to 1; given 0 in"),
         ("record_prompt = true", r"unknown setting 'record_prompt': did you mean 'record_prompts'"),
+        ('[prices]\n"acme/one" = [inf, 2]', r"setting 'prices.acme/one.0': .*finite number; given inf in"),
         ("record_prompts =", r"cannot read settings from"),
     ],
 )
