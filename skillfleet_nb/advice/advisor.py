@@ -13,7 +13,7 @@ from skillfleet_nb.advice.forecast import forecast
 from skillfleet_nb.advice.portfolio_start import started
 from skillfleet_nb.advice.recommendation import Recommendation
 from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, NoiseRequest, RecommendRequest
-from skillfleet_nb.advice.selector import Requirements, selector_for
+from skillfleet_nb.advice.selector import Requirements, selector_for, without_price
 from skillfleet_nb.advice.sizing import read_sizes
 from skillfleet_nb.advice.task_facts import checked, features, landmarks_of, sized, workload
 from skillfleet_nb.config import Settings
@@ -21,6 +21,8 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import Chosen, Warned
 from skillfleet_nb.format import one_line
 from skillfleet_nb.lm.embed import Embedder
+from skillfleet_nb.lm.prices import unpriced
+from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.optimizers.portfolio import Portfolio
 from skillfleet_nb.runs.request import AUTO, RunRequest, takes
 from skillfleet_nb.store import Journal, queries
@@ -317,8 +319,12 @@ class Advisor:
         probe: int = RecommendRequest.probe,
         words: Mapping[str, str] | None = None,
     ) -> Recommendation:
+        budget_usd = requirements.budget_usd
+        asked = (task.lm, *task.judges, *own_models(task.program))
+        if budget_usd is not None and (missing := unpriced(asked, task.settings.prices)):  # no probe could keep it
+            raise without_price(budget_usd, str(missing[0].model))
         history = self._histories.of(task.key)
-        sizing = sized(self._home, task, history, probe, budget_usd=requirements.budget_usd)
+        sizing = sized(self._home, task, history, probe, budget_usd=budget_usd)
         selector = selector_for(
             task,
             sizing,

@@ -140,11 +140,7 @@ class Selector:
         """
         limits = Requirements(budget_usd, quality_target, max_minutes)
         if budget_usd is not None and all(p.forecast.cost_usd is None for p in self.prospects):
-            lm = next(iter(self.unpriced), str(self.features.get("lm", "")))
-            raise LMError(
-                f"budget_usd = {budget_usd:g} cannot be compared: {lm!r} has no known price; "
-                f"{how_to_state_a_price(lm)}, or leave the budget out"
-            )
+            raise without_price(budget_usd, next(iter(self.unpriced), str(self.features.get("lm", ""))))
         tier, rule = allowed(self.features["n"], budget_usd, max_minutes, quality_target)
         judged = [(p, self._why_not(p, tier, limits)) for p in self.prospects]
         possible = [p for p, why in judged if not why]
@@ -257,6 +253,14 @@ class Selector:
         reach = 0.5 * math.erfc((target - best.expects.mean) / best.expects.sd / math.sqrt(2))
         reasons.append(f"The target of {100 * target:g} is reached with a chance of {percent(reach)}.")
         return reasons
+
+
+def without_price(budget_usd: float, model: str) -> LMError:
+    """Make the error of a budget for a model that has no known price."""
+    return LMError(
+        f"budget_usd = {budget_usd:g} cannot be compared: {model!r} has no known price; "
+        f"{how_to_state_a_price(model)}, or leave the budget out"
+    )
 
 
 def selector_for(

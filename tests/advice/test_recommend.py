@@ -159,11 +159,12 @@ def test_the_smallest_budget_that_is_named_will_do(tmp_path: Path) -> None:
     assert _recommend(fleet, budget_usd=least, probe=0).optimizer
 
 
-def test_a_budget_for_a_model_without_a_price_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("probe", [0, 3])
+def test_a_budget_for_a_model_without_a_price_is_refused(tmp_path: Path, probe: int) -> None:
     import dspy
 
-    with pytest.raises(LMError, match="no known price"):
-        _recommend(Fleet(tmp_path), lm=dspy.LM("acme/unheard-of"), probe=0)
+    with pytest.raises(LMError, match=r"cannot be compared: .* has no known price; add to config.toml"):
+        _recommend(Fleet(tmp_path), lm=dspy.LM("acme/unheard-of"), probe=probe)
     made = _recommend(Fleet(tmp_path), lm=dspy.LM("acme/unheard-of"), probe=0, budget_usd=None, metric=exact)
     assert made.cost_usd is None
     assert "unknown" in made.text()
