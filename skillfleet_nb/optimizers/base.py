@@ -348,7 +348,7 @@ class Task:
 class OptimizerParams(BaseModel):
     """Base of an optimizer's parameters: unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class Optimizer(ABC):

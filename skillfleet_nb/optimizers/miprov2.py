@@ -62,6 +62,12 @@ class MIPROv2Params(OptimizerParams):
             raise ValueError("give auto, or num_candidates and num_trials together")
         return self
 
+    @model_validator(mode="after")
+    def _demos_or_none(self) -> MIPROv2Params:
+        if self.max_labeled_demos and not self.max_bootstrapped_demos:  # DSPy draws from an empty range
+            raise ValueError("max_bootstrapped_demos = 0 needs max_labeled_demos = 0: instructions alone are searched")
+        return self
+
 
 class MIPROv2(Optimizer):
     """Bootstrap demos, propose instructions from data and program, search both with a Bayesian sampler."""

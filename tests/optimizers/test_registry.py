@@ -63,6 +63,13 @@ def test_parameters_are_listed_with_defaults_that_are_allowed(tmp_path: Any, nam
             {"num_candidates": 4},
             "give auto, or num_candidates and num_trials together",
         ),
+        (
+            "miprov2",
+            {"max_bootstrapped_demos": 0},
+            "max_bootstrapped_demos = 0 needs max_labeled_demos = 0",
+        ),
+        ("miprov2", {"init_temperature": "inf"}, "miprov2: init_temperature = 'inf': Input should be a finite number"),
+        ("copro", {"init_temperature": float("inf")}, "copro: init_temperature = inf: Input should be a finite number"),
         ("labeled_fewshot", {"k": "many"}, "labeled_fewshot: k = 'many'"),
     ],
 )
