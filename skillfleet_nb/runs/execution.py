@@ -14,13 +14,14 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
-from skillfleet_nb.errors import HomeError, JobError
+from skillfleet_nb.errors import HomeError, JobError, SkillfleetError
 from skillfleet_nb.events import JobState, Paused, StateChanged, StopKind, Warned
 from skillfleet_nb.lm.faults import in_one_line
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped, tapped_program
 from skillfleet_nb.messages import as_typed
+from skillfleet_nb.programs.loading import load_state
 from skillfleet_nb.runs.collector import set_aside
 from skillfleet_nb.runs.jobs.attempts import EarlierAttempts
 from skillfleet_nb.runs.lanes import Lanes
@@ -36,7 +37,7 @@ from skillfleet_nb.runs.review.reviewer import REVIEWER, Reviewer
 from skillfleet_nb.runs.running_program import tracked, untracked
 from skillfleet_nb.runs.scoring import Scorer
 from skillfleet_nb.runs.trial_hooks import ScoreJoiner, evaluation_callback
-from skillfleet_nb.store import read_requests
+from skillfleet_nb.store import load_program, read_requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -207,11 +208,18 @@ class Execution:
             gate = self._session.gate()
             baseline = run_leavable(gate, partial(self._scorer.baseline, gate), self._reporter.warn)
         except RunStopped as exc:
+            before = self._scored_before()
+            if before is not None:
+                return self._concluded(before, Stop(exc.kind, exc.reason), None)
             if exc.kind is not StopKind.BUDGET:
                 raise
             return self._unscored(exc.reason)
         baseline.chosen = True
-        stop, returned = self._search(baseline)
+        return self._concluded(baseline, *self._search(baseline))
+
+    def _concluded(self, baseline: Candidate, stop: Stop, returned: Program | None) -> RunResult:
+        """Choose the best, test it and tell what the run came to."""
+        self._catch_up()
         finish = self._session.gate()
         best, compared = self._recorder.best("val") or baseline, None
         try:
@@ -233,6 +241,27 @@ class Execution:
         finish.close(StopKind.CANCELLED, "the run is over")
         self._session.drain()
         return self._result(baseline, best, compared, stop)
+
+    def _scored_before(self) -> Candidate | None:
+        """Return the given program as an earlier attempt scored it, None where none did."""
+        program = self.prepared.program.deepcopy()
+        program_id = self._reporter.keep(program)
+        return self._recorder.remember(program_id, program) if program_id in self._history.validated else None
+
+    def _catch_up(self) -> None:
+        """Take over what earlier attempts came to, where this one ended before its replay was there."""
+        decides = self.prepared.optimizer.decides
+        program_id = self._recorder.ahead(decides=decides)
+        if program_id is None:
+            return
+        try:
+            program = load_state(self.prepared.program, load_program(self._home, program_id))
+        except SkillfleetError as exc:
+            self._reporter.warn(f"the best program of an earlier attempt, {program_id}, cannot be taken over: {exc}")
+            return
+        candidate = self._recorder.remember(program_id, program)
+        if decides:
+            self._recorder.taken = candidate
 
     def _unscored(self, reason: str) -> RunResult:
         """Return the given program: the budget did not even reach to score it."""

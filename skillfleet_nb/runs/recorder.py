@@ -60,7 +60,7 @@ class Recorder:
     ledger
         Tells what was bought up to a trial, and whether texts may be recorded.
     history
-        Trials of earlier attempts; one that is replayed is not recorded again.
+        What earlier attempts recorded; a trial that is replayed is not recorded again.
     on_scored
         Told of each scoring on all of validation: the program, its id, the rows, the mean or what it is at most, and
         whether a race ended it.
@@ -86,7 +86,7 @@ class Recorder:
         self._emit, self._keep, self._ids, self._sizes, self._ledger = emit, keep, ids, sizes, ledger
         self._distinct = {split: len({e for e, s in ids.values() if s == split}) for split in sizes}
         self._lock = threading.Lock()
-        self._replayed = history.trials.copy()
+        self._history, self._replayed = history, history.trials.copy()
         self._trials = history.next_trial
         self._best: dict[Split, float] = {}
         self._tolerated: dict[Split, int] = {}
@@ -232,6 +232,30 @@ class Recorder:
     def best(self, split: Split) -> Candidate | None:
         """Return the candidate with the best full evaluation on `split`; of equals, the first."""
         return self._tops.get(split)
+
+    def ahead(self, *, decides: bool) -> str | None:
+        """Return the program by which earlier attempts are ahead of this one; None where they are not.
+
+        It is the best on validation; of an optimizer that `decides`, what it took last.
+        """
+        before, top = self._history, self._tops.get("val")
+        if decides:
+            last = before.accepted[-1] if before.accepted else None
+            is_past = self.taken is not None and self.taken.program_id not in before.accepted[:-1]
+            return None if is_past else last
+        best = before.best
+        is_reached = best is None or (top is not None and top.scores["val"] >= before.validated[best].score)
+        return None if is_reached else best
+
+    def remember(self, program_id: str, program: Program) -> Candidate:
+        """Hold a program of earlier attempts, with what it came to there."""
+        with self._lock:
+            candidate = self.candidates.setdefault(program_id, Candidate(program_id))
+            candidate.program, candidate.chosen = program, True
+            if (known := self._history.validated.get(program_id)) is not None:
+                candidate.scores["val"], candidate.failed["val"] = known
+                self._hold(candidate, program, "val")
+        return candidate
 
     def _hold(self, candidate: Candidate, program: Program, split: Split) -> None:
         """Hold the program of a candidate that is the best, and let that go which was it before."""

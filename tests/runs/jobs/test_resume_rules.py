@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -9,18 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
+from dspy.utils.callback import BaseCallback
 from job_kit import bought, ends, events, kill, metric, program, setup, splits, until
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.errors import InputError, JobError
+from skillfleet_nb.programs.state import dump_state
 from skillfleet_nb.runs.engines import parcel
+from skillfleet_nb.store import load_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from job_kit import LoggedLM
 
     from skillfleet_nb import Job
+    from skillfleet_nb.runs.spec import RunResult
 
 pytestmark = pytest.mark.usefixtures("preloaded")
 
@@ -228,3 +234,67 @@ def test_minutes_count_over_all_attempts(fleet: Fleet, logged: Callable[..., Log
     with pytest.raises(JobError, match=r"has used .* of max_minutes = 0.0001: give more"):
         fleet.resume(job.id, max_minutes=0.0001)
     assert str(fleet.resume(job.id, max_minutes=10).result().state) == "completed"
+
+
+OF_A_CLASS = {"bootstrap_random_search": 12, "evolve": 12, "tune_signature": 20}
+LIMITS = {"bootstrap_random_search": 90, "evolve": 90, "tune_signature": 130}
+
+
+class Cancels(BaseCallback):  # type: ignore[misc]  # dspy is untyped
+    """Cancels a job at one of its calls, from the cache or not."""
+
+    def __init__(self, cancel: Callable[[], object], at: int) -> None:
+        self.cancel, self.left = cancel, at
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        self.left -= 1
+        if not self.left:
+            self.cancel()
+
+
+def has_the_best(fleet: Fleet, job: Job, found: RunResult, tmp_path: Path) -> None:
+    """Hold that a resumed job has the best program that was found before: its result, what is saved, and SQL."""
+    result, state = job.result(), json.loads(json.dumps(dump_state(found.program)))
+    assert (result.baseline_score, result.best_score) == (found.baseline_score, found.best_score)
+    assert json.loads(json.dumps(dump_state(result.program))) == state
+    saved = json.loads(job.save(tmp_path / "best.json").read_text())
+    assert {key: saved[key] for key in state} == state
+    kept = fleet.jobs().set_index("job_id").loc[job.id]
+    assert (kept.baseline_score, kept.best_score) == (found.baseline_score, found.best_score)
+    assert load_program(fleet.home, kept.best_program_id) == state
+
+
+@pytest.mark.parametrize("optimizer", LIMITS)
+def test_what_ends_a_replay_leaves_the_best_of_earlier_attempts(
+    optimizer: str, fleet: Fleet, logged: Callable[..., LoggedLM], tmp_path: Path
+) -> None:
+    own = {"evolve": {"population": 4, "generations": 2}, "tune_signature": {"rounds": 3}}
+    options: dict[str, Any] = {"params": own[optimizer]} if optimizer in own else {}
+    options |= {"engine": "thread", "num_threads": 1, "name": "limited", "max_calls": LIMITS[optimizer]}
+    job = fleet.optimize(**setup(logged().lm, optimizer, **options, **splits(OF_A_CLASS[optimizer])))
+    found = job.result()
+    assert found.stop_kind == "budget"
+    assert found.best_score > found.baseline_score
+    for more in (1, 10):
+        again = fleet.resume("limited", max_calls=LIMITS[optimizer] + more)
+        assert again.result().stop_kind == "budget"
+        assert again.result().test_score is not None
+        has_the_best(fleet, again, found, tmp_path)
+    for at in (1, 30):  # of the baseline, and of the search
+        with dspy.context(callbacks=[Cancels(lambda: fleet.job("limited").cancel(), at)]):
+            again = fleet.resume("limited", max_calls=1000)
+            assert str(again.result().state) == "cancelled"
+        has_the_best(fleet, again, found, tmp_path)
+
+
+def test_a_job_that_is_cancelled_before_anything_was_scored_came_to_nothing(
+    fleet: Fleet, logged: Callable[..., LoggedLM]
+) -> None:
+    with dspy.context(callbacks=[Cancels(lambda: fleet.job("early").cancel(), 1)]):
+        job = fleet.optimize(**setup(logged().lm, engine="thread", name="early"))
+        with pytest.raises(JobError, match="stopped before the given program was scored"):
+            job.result()
+    with dspy.context(callbacks=[Cancels(lambda: fleet.job("early").cancel(), 1)]):
+        again = fleet.resume("early")
+        with pytest.raises(JobError, match="stopped before the given program was scored"):
+            again.result()
