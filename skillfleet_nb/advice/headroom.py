@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.advice.answers import answers_of
 from skillfleet_nb.advice.forms import MANY_UNREAD, better_form
+from skillfleet_nb.data.identity import distinct
 from skillfleet_nb.data.labels import labelled
 from skillfleet_nb.data.landmarks import inputs_text
 from skillfleet_nb.errors import LMError
@@ -280,7 +281,7 @@ def _try(home: Home, task: CheckedTask, asked: HeadroomRequest, labels: dict[str
     """Run the program as it is, with demos, and at random, on some examples."""
     import dspy
 
-    val = list(task.splits.val)
+    val = distinct(task.splits.val)
     examples = random.Random(asked.seed).sample(val, min(asked.n, len(val)))
     labels = {key: value for key, value in labels.items() if key != "faults"}
     limits = Limits(usd=asked.budget_usd)

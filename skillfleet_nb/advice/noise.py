@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.advice.answers import answers_of
+from skillfleet_nb.data.identity import distinct
 from skillfleet_nb.errors import LMError, SkillfleetError
 from skillfleet_nb.events import NoiseFound
 from skillfleet_nb.format import counted, money, percent, points
@@ -132,7 +133,7 @@ class NoiseFloor(Readable, BaseModel):
 
 def listen(home: Home, task: CheckedTask, asked: NoiseRequest) -> NoiseFloor:
     """Run a task's program twice on the same examples, the model's cache left aside, and record what differs."""
-    rows = [*task.splits.train, *task.splits.val]
+    rows = distinct([*task.splits.train, *task.splits.val])
     examples = random.Random(asked.seed).sample(rows, min(asked.n, len(rows)))
     anew = task.anew()
     limits = Limits(usd=asked.budget_usd)
@@ -181,7 +182,7 @@ def _floor(
     calls: int,
     cost_usd: float | None,
 ) -> NoiseFloor:
-    n, test_rows = len(scores), task.sizes["test"]
+    n, test_rows = len(scores), len(distinct(task.splits.test))
     variance = sum((a - b) ** 2 for a, b in scores) / n
     return NoiseFloor(
         n=n,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _ID_FIELDS = ("id", "example_id")  # names under which people keep an identity of their own
+_TESTED = ("test", "data")  # sets that a verdict is made on: of their rows each is evidence once
 _SHOWN = 60  # characters of an example in a message
 _NUMBERED = 8  # rows that are named by their numbers
 
@@ -201,8 +202,10 @@ def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -
             conflicts.append(list(firsts.values()))
     issues = []
     if copies:
-        text = f"{name}: {len(copies)} row{'s repeat' if len(copies) > 1 else ' repeats'} another exactly"
-        issues.append(Issue("duplicates", len(copies), f"{text}, the first at row {min(copies)}; they count twice."))
+        row, count = ("row repeats", "it counts") if len(copies) == 1 else ("rows repeat", "they count")
+        times = "once" if name in _TESTED else "twice"
+        text = f"{name}: {len(copies)} {row} another exactly, the first at row {min(copies)}; {count} {times}."
+        issues.append(Issue("duplicates", len(copies), text))
     if conflicts:
         first = min(conflicts)
         count = "1 input has" if len(conflicts) == 1 else f"{len(conflicts)} inputs have"

@@ -17,7 +17,7 @@ from decimal import Decimal
 from enum import Enum
 from hashlib import sha256
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from unicodedata import normalize
 from uuid import UUID
 
@@ -25,6 +25,8 @@ from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_Example = TypeVar("_Example")
 
 HASH_CHARS = 16  # 64 bits: a collision among a million examples has odds of 1 in 37 million
 _EXACT = 2**53  # beyond it a float no longer tells whole numbers apart
@@ -56,6 +58,27 @@ def example_id(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> str:
     'c96e6ac33f0d85f1'
     """
     return content_hash({"inputs": inputs, "outputs": outputs})
+
+
+def firsts(examples: Iterable[object]) -> list[int]:
+    """Return the places of examples that repeat none before them exactly; a repeat is no further evidence.
+
+    Examples
+    --------
+    >>> import dspy
+    >>> rows = [dspy.Example(n=n, odd=bool(n % 2)).with_inputs("n") for n in (1, 2, 1)]
+    >>> firsts(rows)
+    [0, 1]
+    """
+    places: dict[str, int] = {}
+    for place, example in enumerate(examples):
+        places.setdefault(example_id(*parts(example)), place)
+    return list(places.values())
+
+
+def distinct(examples: Sequence[_Example]) -> list[_Example]:
+    """Leave out examples that repeat one before them exactly."""
+    return [examples[place] for place in firsts(examples)]
 
 
 def content_hash(value: object) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 from typing_extensions import override
 
+from skillfleet_nb.data.identity import firsts
 from skillfleet_nb.format import points
 from skillfleet_nb.optimizers.base import MemberResult, Task
 from skillfleet_nb.optimizers.members import (
@@ -128,7 +129,8 @@ class Ensemble(OfMembers):
             )
             for n in held:
                 scores[n] = float(task.metric(rows[n], learned.counted([_answers(m)[n][0] for m in voters])))
-        compared = paired_comparison(best.scores, scores, seed=task.seed)
+        once = firsts(rows)
+        compared = paired_comparison([best.scores[n] for n in once], [scores[n] for n in once], seed=task.seed)
         price = f"{len(voters)} answers in place of one"
         alone = f"{best.name} {points(fmean(best.scores))}"
         outcome = f"a vote of {len(voters)} scores {points(fmean(scores))} on validation, {alone}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 from typing_extensions import override
 
+from skillfleet_nb.data.identity import firsts
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import counted, points_change
 from skillfleet_nb.optimizers.base import Decision, Optimizer, OptimizerParams, Preset, Proposals, Task
@@ -67,10 +68,10 @@ class TuneSignature(Optimizer):
     @override
     def check(self, task: Task) -> None:
         super().check(task)
-        least = smallest_conclusive_n(self.params.confidence)
-        if len(task.val) < least:
+        least, n = smallest_conclusive_n(self.params.confidence), len(firsts(task.val))
+        if n < least:
             raise InputError(
-                f"tune_signature accepts what is proven on validation, and {len(task.val)} examples can prove nothing "
+                f"tune_signature accepts what is proven on validation, and {n} examples can prove nothing "
                 f"in {counted(self.params.rounds, 'round')}: give at least {least}, or choose gepa"
             )
 
@@ -136,8 +137,9 @@ class _Search:
     def _accepts(
         self, program: Program, proposal: Proposal, before: Sequence[Row | None], after: Sequence[Row | None]
     ) -> bool:
-        """Judge a proposal by the examples on which both programs were answered."""
-        pairs = [(b.score, a.score) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
+        """Judge a proposal by the examples on which both programs were answered, each once."""
+        both = ((before[n], after[n]) for n in firsts(self._val))
+        pairs = [(b.score, a.score) for b, a in both if b is not None and a is not None]
         if not pairs:
             return False
         comparison = paired_comparison(

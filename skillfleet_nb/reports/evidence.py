@@ -53,7 +53,7 @@ def _compared(store: Store, registry: Registry, name: str, alias: str, version: 
         return Evidence(f"{name}@{alias} stands for version {version} already")
     if why := not_comparable(old, new):
         return Evidence(f"versions {old.version} and {new.version} cannot be compared: {why}", why)
-    before, after = (_test_scores(store, v) for v in (old, new))
+    before, after = (tested(queries.program_scores(store, str(v.job_id), v.program_id)) for v in (old, new))
     if set(before.index) != set(after.index):
         why = "they were tested on different examples"
         return Evidence(f"versions {old.version} and {new.version} cannot be compared: {why}", why)
@@ -62,10 +62,10 @@ def _compared(store: Store, registry: Registry, name: str, alias: str, version: 
     return Evidence(f"version {old.version} to {new.version}: {by.sentence()}", objection)
 
 
-def _test_scores(store: Store, version: ProgramVersion) -> pd.Series[float]:
-    frame = queries.program_scores(store, str(version.job_id), version.program_id)
-    tested: pd.Series[float] = frame[frame.split == "test"].groupby("example_id").score.mean()
-    return tested
+def tested(scores: pd.DataFrame) -> pd.Series[float]:
+    """Return a program's score on each example of the test split, asked once or in several attempts."""
+    by_example: pd.Series[float] = scores[scores.split == "test"].groupby("example_id").score.mean()
+    return by_example
 
 
 def not_comparable(old: ProgramVersion, new: ProgramVersion) -> str | None:

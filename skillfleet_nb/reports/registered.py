@@ -18,7 +18,7 @@ from skillfleet_nb.programs.registry import NEWEST, Registry, check_name, parse
 from skillfleet_nb.programs.state import dump_state, program_id, unsaved_of
 from skillfleet_nb.reports import fit
 from skillfleet_nb.reports import golden as goldens
-from skillfleet_nb.reports.evidence import evidence, stood_before
+from skillfleet_nb.reports.evidence import evidence, stood_before, tested
 from skillfleet_nb.reports.registered_page import RegisteredProgram, VersionList
 from skillfleet_nb.reports.registry_uses import uses_of
 from skillfleet_nb.runs.jobs.job import Job
@@ -413,8 +413,7 @@ class Registered:
         spec, result = job.progress.spec, job.progress.result
         scores: dict[str, Any] = {"val": program.val_score, "test": program.test_score}
         if program.test_score is not None:
-            frame = program.scores()
-            interval = mean_interval(frame[frame.split == "test"].score.tolist())
+            interval = mean_interval(tested(program.scores()).tolist())
             scores |= {"test_low": interval.low, "test_high": interval.high, "n_test": interval.n}
             if result is not None and program.is_best:
                 scores |= {"test_baseline": result.test_baseline, "verdict": result.verdict}

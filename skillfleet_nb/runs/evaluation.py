@@ -167,7 +167,9 @@ class Evaluation(Execution):
         before = best if run.against is None else self._kept(run.against)
         stop, compared = Stop(reason="every row is scored"), None
         try:
-            say = f"scoring {counted(1 if before is best else 2, 'program')} on {counted(run.splits.test, 'row')}"
+            say = (
+                f"scoring {counted(1 if before is best else 2, 'program')} on {counted(self._scorer.test_rows, 'row')}"
+            )
             compared = self._unless_left(gate, partial(self._scorer.test, before, best, gate, say))
         except Exception as exc:  # noqa: BLE001  whatever a program or a metric raises is told as the reason
             stop = Stop(StopKind.HOME, str(exc)) if isinstance(exc, HomeError) else self._failed("scoring", exc)
@@ -183,12 +185,12 @@ class Evaluation(Execution):
         return Candidate(self._reporter.keep(program), program, failed=failed, chosen=True)
 
     def _told(self, before: Candidate, best: Candidate, compared: Comparison | None, stop: Stop) -> RunResult:
-        unread = caveats(self._session.readings.on_the_result(), self.prepared.splits.test)
+        unread = caveats(self._session.readings.on_the_result(), self._scorer.test_rows)
         result = result_of(stop, self._scorer.as_given(best.program), {}, {}, compared, self.ledger, 0, unread)
         if compared is None:
             result = replace(result, summary=stop.reason)
         elif before is best:
-            rows, n = compared.after, len(self.prepared.splits.test)
+            rows, n = compared.after, len(self._scorer.test_rows)
             mean = mean_interval(rows, seed=self.prepared.spec.seed)
             of_all = counted(len(rows), "row") if len(rows) == n else f"{len(rows):,} of {n:,} rows"
             sentence = f"{points(mean.mean)} on {of_all}, 95% interval {points(mean.low)} to {points(mean.high)}"

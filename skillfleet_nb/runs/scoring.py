@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.data.identity import distinct
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import StopKind
 from skillfleet_nb.lm.faults import in_one_line, in_short, is_unanswered, other_forms
@@ -47,6 +49,11 @@ class Scorer:
         self._ledger = session.ledger
         self._answered: Example | None = None
         self._reach = Reach(session.ledger)
+
+    @cached_property
+    def test_rows(self) -> list[Example]:
+        """The rows that a test is made on: one that repeats another exactly is no further evidence."""
+        return distinct(self._prepared.splits.test)
 
     def baseline(self, gate: Gate) -> Candidate:
         """Score the program as it was given, on validation.
@@ -138,7 +145,7 @@ class Scorer:
         """
         self._reporter.say(say)
         run = self._prepared
-        rows = list(run.splits.test)
+        rows = list(self.test_rows)
         random.Random(run.spec.seed).shuffle(rows)  # a budget that ends early leaves a random part
         chunk = len(rows) if self._ledger.limits == Limits() else max(4, 2 * run.spec.num_threads)
         same = best.program_id == baseline.program_id

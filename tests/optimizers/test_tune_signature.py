@@ -172,8 +172,9 @@ def test_a_program_of_several_steps_is_shown_what_each_was_given(tmp_path: Path)
     assert all(set(record["inputs"]) == {"gist"} and set(record["right"]) == {"intent"} for record in shown)
 
 
-def test_too_few_examples_to_prove_anything_are_refused_before_a_call(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 10])
+def test_too_few_examples_to_prove_anything_are_refused_before_a_call(times: int, tmp_path: Path) -> None:
     lm, engine = counted_lm()
     with pytest.raises(InputError, match=r"4 examples can prove nothing in 3 rounds: give at least 7, or choose gepa"):
-        tune(Fleet(tmp_path), lm, train=rows()[8:], val=rows()[:4], test=rows()[4:8])
+        tune(Fleet(tmp_path), lm, train=rows()[8:], val=rows()[:4] * times, test=rows()[4:8])
     assert engine.calls == 0

@@ -77,6 +77,27 @@ def test_a_program_is_scored_with_an_interval_and_recorded_as_a_job(fleet: Fleet
     assert (again.test_interval, again.summary) == (result.test_interval, result.summary)
 
 
+def test_rows_that_repeat_are_evidence_once(fleet: Fleet, optimised: Job) -> None:
+    test = Data().test[:6]
+    task: dict[str, Any] = {"metric": exact, "lm": optimised.model()}
+    fields = ("test_score", "test_interval", "test_delta", "test_delta_interval", "p_value", "verdict", "summary")
+    for against in (None, optimised.given):
+        once, often = (
+            fleet.evaluate(optimised.program, data, **task, against=against).result(120) for data in (test, test * 10)
+        )
+        assert [getattr(often, name) for name in fields] == [getattr(once, name) for name in fields]
+    given = {**Data().splits(), **task, "optimizer": "labeled_fewshot", "params": {"k": 16}}
+    runs = [fleet.optimize(program(), **{**given, "test": data}) for data in (test, test * 10)]
+    once, often = (run.result(120) for run in runs)
+    assert [getattr(often, name) for name in fields] == [getattr(once, name) for name in fields]
+    assert "test: 54 rows repeat another exactly, the first at row 6; they count once." in runs[1].progress.warnings
+    kept = fleet.jobs().set_index("job_id").loc[[run.id for run in runs], ["test_score", "test_delta", "verdict"]]
+    assert kept.drop_duplicates().shape[0] == 1
+    scored = fleet.trials(runs[1].id)
+    assert set(scored[scored.split == "test"].n_examples) == {6}
+    assert often.test_score in set(scored[scored.split == "test"].score)
+
+
 def test_two_programs_are_compared_pair_by_pair(fleet: Fleet, optimised: Job) -> None:
     job = fleet.evaluate(optimised.program, Data().test, exact, against=optimised.given, lm=optimised.model())
     result, of_run = job.result(120), optimised.result(0)
