@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from skillfleet_nb.commands.context import Context
+    from skillfleet_nb.store.trash import Deleted
 
 _NAME = argument("name", metavar="JOB", help="name or id")
 _NAMES = argument("names", nargs="+", metavar="JOB", help="names or ids")
@@ -116,10 +117,11 @@ def _delete(c: Context, a: argparse.Namespace) -> Note:
     if a.empty_trash:
         return _emptied(c, a)
     if a.undo:
-        back = curation.deleted() if a.dry_run else curation.restore(a.names)
-        return Note(
-            "\n".join(f"{'in the trash' if a.dry_run else 'back'}: {d.name}, deleted {ago(d.at)}" for d in back)
-        )
+        there = curation.deleted()
+        if a.dry_run:
+            return Note("\n".join(f"in the trash: {d.name}, deleted {ago(d.at)}" for d in there))
+        names = {d.job_id: d.name for d in there}
+        return Note("\n".join(_back(d, names[d.job_id]) for d in curation.restore(a.names)))
     if not a.names:
         there = curation.deleted()
         content = f"the trash has {', '.join(d.name for d in there)}" if there else "the trash is empty"
@@ -132,6 +134,11 @@ def _delete(c: Context, a: argparse.Namespace) -> Note:
     undo = f"delete {_quoted(d.name for d in gone)} --undo"
     kept = kept_for(c.fleet.settings.keep_trash_days)
     return Note(f"moved {what} into the trash{kept}; {as_typed(undo)} brings them back")
+
+
+def _back(restored: Deleted, name: str) -> str:
+    renamed = "" if restored.name == name else f" ({name} is another job's name by now)"
+    return f"back: {restored.name}{renamed}, deleted {ago(restored.at)}"
 
 
 @command(

@@ -102,6 +102,21 @@ def test_a_deleted_job_is_gone_and_comes_back_whole(fleet: Fleet) -> None:
         fleet.curation.restore()
 
 
+def test_a_deleted_job_whose_name_was_given_again_comes_back_under_a_free_one(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet.curation.delete(["first"])
+    fleet.curation.rename("second", "first")
+    assert main(["delete", "first", "--undo", "--home", str(fleet.home.root)]) == 0
+    assert "back: first-2 (first is another job's name by now), deleted" in capsys.readouterr().out
+    others = Fleet(fleet.home.root)
+    assert [others.job(name).id for name in ("first", "first-2")] == ["second-1", "first-1"]
+    assert sorted(others.jobs()["name"]) == ["at", "first", "first-2"]
+    others.curation.rename("first", "second")
+    others.curation.delete(["first-2"])
+    assert [d.name for d in others.curation.restore()] == ["first-2"]
+
+
 @pytest.mark.parametrize("compacted", [False, True])
 def test_the_emptied_trash_takes_along_what_only_its_jobs_refer_to(
     fleet: Fleet, capsys: pytest.CaptureFixture[str], *, compacted: bool

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, JobError, unknown
 from skillfleet_nb.events import CURATION, Curated
 from skillfleet_nb.format import counted
 from skillfleet_nb.messages import as_typed
+from skillfleet_nb.runs.jobs.names import free_name
 from skillfleet_nb.runs.spec import tags_of
 from skillfleet_nb.store import Journal, Trail, queries, trash
 
@@ -114,6 +116,13 @@ class Curation:
     def restore(self, jobs: Sequence[Job | str] = ()) -> list[Deleted]:
         """Bring deleted jobs back, by name or id; without any, the one that was deleted last.
 
+        One whose name another job has by now comes back under that name with a number.
+
+        Returns
+        -------
+        list of Deleted
+            Each by the name that it has now.
+
         Raises
         ------
         NotFoundError
@@ -124,17 +133,23 @@ class Curation:
         there = self.deleted()
         if not there:
             raise JobError("the trash is empty: nothing was deleted, or it was emptied")
-        restored = []
+        wanted = []
         for job in jobs or (there[0].job_id,):
             called = job if isinstance(job, str) else job.id
             one = next((d for d in there if called in {d.job_id, d.name}), None)
             if one is None:
                 raise unknown("deleted job", called, [d.name for d in there])
-            restored.append(one)
-        for one in dict.fromkeys(restored):
+            wanted.append(one)
+        return [self._put_back(one) for one in dict.fromkeys(wanted)]
+
+    def _put_back(self, one: Deleted) -> Deleted:
+        with free_name(self._store, one.name) as free:
+            back = replace(one, name=free or one.name)
             trash.put_back(self._store.home, one.job_id)
-            self._trail.record("job.restore", one.job_id, one.name)
-        return restored
+            if back.name != one.name:
+                self._write(Curated(job=one.job_id, name=back.name))
+        self._trail.record("job.restore", one.job_id, back.name)
+        return back
 
     def would_empty(self) -> Emptied:
         """Tell what :meth:`empty` would delete."""
