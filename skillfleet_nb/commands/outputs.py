@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,8 +35,9 @@ def check_outputs(args: argparse.Namespace) -> None:
             setattr(args, one.dest, [str(known_place(v)) for v in value] if several else str(known_place(value)))
         elif one.is_written and value:
             setattr(args, one.dest, _writable(value))
-        elif one.dest == "output" and value and not value.isidentifier():
-            raise InputError(f"{one.names[0]} {value!r}: no variable can have this name; use letters, digits and _")
+        elif one.dest == "output" and value and (keyword.iskeyword(value) or not value.isidentifier()):
+            why = "no variable can have this name; use letters, digits and _, and no word of Python's own"
+            raise InputError(f"{one.names[0]} {value!r}: {why}")
 
 
 def keep_json(context: Context, file: str, text: str) -> None:

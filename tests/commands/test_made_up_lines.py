@@ -70,8 +70,9 @@ def test_what_cannot_be_written_is_told_before_the_work_is_done(
             assert why in said
     writers = {one.path[0] for one in tried}
     assert writers == {"audit", "compare", "export", "notes", "plot", "program", "save", "skill", "trainset"}
-    assert main(["recommend", "nothing", "--train", "nothing", "--metric", "nothing", "-o", "a b"]) == 2
-    assert "-o 'a b': no variable can have this name" in capsys.readouterr().err
+    for name in ("a b", "class"):
+        assert main(["recommend", "nothing", "--train", "nothing", "--metric", "nothing", "-o", name]) == 2
+        assert f"-o '{name}': no variable can have this name" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("place")
