@@ -8,6 +8,7 @@ from skillfleet_nb.commands.grammar import argument, command, written
 from skillfleet_nb.commands.job_views import JobReport, JobTable
 from skillfleet_nb.commands.views import Note
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.events import JobState, StopKind
 from skillfleet_nb.messages import as_typed
 
 if TYPE_CHECKING:
@@ -116,6 +117,11 @@ def _unpause(c: Context, a: argparse.Namespace) -> Note:
     job = c.fleet.job(a.name)
     p = job.progress
     job.unpause()
+    if p.state is JobState.COMPLETED and p.stop_kind is not StopKind.BUDGET:
+        return Note(f"{p.name} is {p.state} already")
+    if p.state is JobState.COMPLETED:
+        more = as_typed(f"resume {p.name}")
+        return Note(f"{p.name} is {p.state}, {p.stop_reason}: {more} with a larger limit goes on with it")
     if p.state.is_finished():
         return Note(f"{p.name} is {p.state}: {as_typed(f'resume {p.name}')} goes on with it")
     return Note(f"{p.name} goes on")

@@ -12,6 +12,7 @@ import pytest
 from made_up import Counting, Data, counted_lm, program, told, until
 
 from skillfleet_nb import Fleet
+from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.lm.faults import RetryPolicy
 from skillfleet_nb.lm.gate import Gate
@@ -156,6 +157,21 @@ def test_pausing_by_command(fleet: Fleet) -> None:
     assert job.result().state is JobState.COMPLETED
     assert main(["pause", "held", "--home", str(fleet.home.root)]) == 0
     assert not job.progress.paused
+
+
+def test_what_unpausing_a_finished_job_says_can_be_done(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    from skillfleet_nb.cli import main
+
+    for name, limits in (("whole", {}), ("limited", {"max_calls": 30})):
+        lm, _ = counted_lm()
+        started(fleet, lm, name=name, **limits).result()
+        assert main(["unpause", name, "--home", str(fleet.home.root)]) == 0
+    said = capsys.readouterr().out
+    assert "whole is completed already" in said
+    assert "limited is completed, budget: 30 calls: skillfleet resume limited with a larger limit goes on" in said
+    with pytest.raises(JobError, match="nothing left to resume"):
+        fleet.resume("whole")
+    assert fleet.resume("limited", max_calls=40, lm=lm).result().state is JobState.COMPLETED
 
 
 def test_a_limit_on_time_does_not_run_while_paused() -> None:
