@@ -24,6 +24,7 @@ from skillfleet_nb.local.weights import ENGINE, INSTALL_ENGINE, look_at
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.answerable import check_labels, right_answer
 from skillfleet_nb.runs.metric import RunMetric
+from skillfleet_nb.runs.outputs import is_answer
 from skillfleet_nb.runs.task import checked_lm, checked_program, checked_splits, output_types
 from skillfleet_nb.store import Encryption
 
@@ -266,10 +267,8 @@ def _called(
             with session.models(gate, lm):
                 metered = tapped_program(gate, program.deepcopy())
                 prediction = session.first_answer(partial(off_loop(metered), **example.inputs()))
-                fields = ", ".join(map(str, prediction.keys())) if hasattr(prediction, "keys") else "no prediction"
-                took = f"in {time.perf_counter() - started:.2f} s"
-                checks.append(Check("program answers", "ok", f"a real row with {fields}, {took}"))
-                if metric is not None:
+                checks.append(_answered(prediction, f"in {time.perf_counter() - started:.2f} s"))
+                if metric is not None and checks[-1].level == "ok":
                     checks.append(_attempt("metric scores", lambda: _scored(metric, example, prediction)))
     except (Exception, RunStopped) as exc:  # noqa: BLE001  whatever a program raises is what the person must see
         message = " ".join(str(exc).split())[:160]
@@ -277,6 +276,13 @@ def _called(
         fix = other_forms(exc) or f"try it: program({row})"
         checks.append(Check("program answers", "fail", f"{type(exc).__name__}: {message}", fix))
     return checks
+
+
+def _answered(prediction: Any, took: str) -> Check:
+    if not is_answer(prediction):
+        return Check("program answers", "fail", "a real row with no prediction", "let its forward return one")
+    fields = ", ".join(map(str, prediction.keys())) if hasattr(prediction, "keys") else type(prediction).__name__
+    return Check("program answers", "ok", f"a real row with {fields}, {took}")
 
 
 def _scored(metric: Metric, example: Example, prediction: Any) -> Check:

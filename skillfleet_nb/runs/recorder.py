@@ -13,7 +13,7 @@ from skillfleet_nb.events import CandidateDecided, ExampleScore, IndividualTold,
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.lm.shares import search
 from skillfleet_nb.runs.jobs.attempts import trial_key
-from skillfleet_nb.runs.outputs import output_json
+from skillfleet_nb.runs.outputs import is_answer, output_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -218,7 +218,7 @@ class Recorder:
         split: Split = "train"
         for example, prediction, score in results:
             example_id, split = self._ids[id(example)]
-            failed = prediction is None or (hasattr(prediction, "keys") and not list(prediction.keys()))
+            failed = not is_answer(prediction)
             value = None if failed else float(getattr(score, "score", score))
             output = None if failed or split == "train" else output_json(prediction)
             if output is not None and not self._ledger.record_prompts:

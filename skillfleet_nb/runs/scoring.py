@@ -79,7 +79,8 @@ class Scorer:
         failure = run.metric.last_failure or self._recorder.last_failure or self._ledger.last_failure
         if scoring.failed == len(rows):
             culprit = f"metric {run.metric.name!r}" if run.metric.last_failure else "the program"
-            why = "; ".join(filter(None, [in_one_line(failure) if failure else "see log", other_forms(failure)]))
+            said = in_one_line(failure) if failure else "it answers with no prediction: let its forward return one"
+            why = "; ".join(filter(None, [said, other_forms(failure)]))
             raise JobError(f"{culprit} failed on all {len(rows)} validation examples: {why}") from failure
         if (warning := many_failed(rows, failure)) is not None:
             self._reporter.warn(warning)

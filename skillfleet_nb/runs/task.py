@@ -275,6 +275,11 @@ def checked_program(program: object) -> Program:
             f"program {type(program).__name__} has no forward, by which optimizers call it: add "
             "def forward(self, **inputs): return asyncio.run(self.aforward(**inputs))"
         )
+    if inspect.iscoroutinefunction(inspect.unwrap(vars(program).get("forward") or type(program).forward)):
+        raise InputError(
+            f"program {type(program).__name__} has an async forward, which optimizers call as a function: call it "
+            "aforward, and add def forward(self, **inputs): return asyncio.run(self.aforward(**inputs))"
+        )
     for _, module in program.named_sub_modules():
         for name, why in _TAKEN.items():
             if isinstance(vars(module).get(name), dspy.Module):

@@ -27,6 +27,13 @@ class Breaks(dspy.Module):
         raise LookupError(f"no such table\nas {answer.intent}")
 
 
+class Silent(Breaks):
+    """Returns nothing, after its model has answered."""
+
+    def forward(self, **inputs: Any) -> Any:
+        self.classify(**inputs)
+
+
 class Waits(dspy.Module):
     """Can only be awaited."""
 
@@ -79,6 +86,7 @@ def test_nothing_is_configured(tmp_path: Path) -> None:
         ({"metric": 3}, "metric", "fail", "cannot be called"),
         ({"metric": awaited}, "metric", "fail", "is async, and optimizers call metrics as functions: give a function"),
         ({"program": Waits()}, "program", "fail", "def forward(self, **inputs): return asyncio.run(self.aforward("),
+        ({"program": Silent()}, "program answers", "fail", "with no prediction: let its forward return one"),
         ({"program": Breaks()}, "program answers", "fail", "no such table"),
         ({"metric": lambda e, p: p.missing == 1}, "metric scores", "fail", "raised AttributeError"),
     ],

@@ -15,7 +15,7 @@ from pydantic import BaseModel, HttpUrl, SecretStr
 
 import skillfleet_nb as sf
 from skillfleet_nb.data.identity import content_hash
-from skillfleet_nb.errors import InputError
+from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.task import input_fields
 from skillfleet_nb.store.datafiles import read_examples
@@ -328,6 +328,36 @@ def test_a_program_without_a_forward_is_refused_with_the_way_out(fleet: Fleet) -
             return asyncio.run(self.aforward(**inputs))
 
     assert optimize(fleet, Mended()).result().test_score is not None
+
+
+def test_an_async_forward_is_refused_with_the_way_out(fleet: Fleet) -> None:
+    class Async(dspy.Module):  # type: ignore[misc]  # dspy is untyped
+        def __init__(self) -> None:
+            super().__init__()
+            self.respond = dspy.Predict("question -> answer")
+
+        async def forward(self, question: str) -> Any:
+            return await self.respond.acall(question=question)
+
+    with pytest.raises(InputError, match=r"has an async forward, .*: call it aforward, and add def forward"):
+        optimize(fleet, Async())
+
+
+class Silent(dspy.Module):  # type: ignore[misc]  # dspy is untyped
+    """Asks, and returns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.respond = dspy.Predict("question -> answer")
+
+    def forward(self, question: str) -> None:
+        self.respond(question=question)
+
+
+def test_a_program_that_returns_nothing_is_told_so(fleet: Fleet) -> None:
+    job = optimize(fleet, Silent())
+    with pytest.raises(JobError, match=r"failed on all .*: it answers with no prediction: let its forward return one"):
+        job.result()
 
 
 def test_a_search_without_bootstrapped_demos_is_refused(fleet: Fleet) -> None:
