@@ -122,7 +122,7 @@ class NotRemoteError(SkillfleetError, AttributeError):
     """Something of a fleet that no server offers."""
 
 
-def unknown(what: str, value: str, allowed: Iterable[str], *, hint: str = "") -> NotFoundError:
+def unknown(what: str, value: object, allowed: Iterable[str], *, hint: str = "") -> NotFoundError:
     """Build the error for a name that is not among `allowed`, with the nearest one suggested.
 
     Parameters
@@ -147,7 +147,7 @@ def unknown(what: str, value: str, allowed: Iterable[str], *, hint: str = "") ->
     "unknown optimizer 'gepaa': did you mean 'gepa'? Allowed: copro, gepa."
     """
     names = sorted(allowed)
-    near = get_close_matches(value, names, n=1, cutoff=0.5)
+    near = get_close_matches(str(value), names, n=1, cutoff=0.5)
     meant = f": did you mean {near[0]!r}?" if near else "."
     listed = ", ".join(names[:40]) if names else "none yet"
     more = f", … ({len(names)} in all)" if len(names) > 40 else ""  # noqa: PLR2004  a screenful

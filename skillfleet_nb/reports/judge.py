@@ -82,7 +82,7 @@ class Judge:
         checked_lm(self.lm)
         if isinstance(self.max_calls, bool) or not isinstance(self.max_calls, int) or self.max_calls < 1:
             raise InputError(f"max_calls = {self.max_calls!r}: give a whole number from 1")
-        checked_budget(Budget(usd=self.budget_usd, calls=self.max_calls), unpriced([self.lm], self.settings.prices))
+        checked_budget(Budget.of(usd=self.budget_usd, calls=self.max_calls), unpriced([self.lm], self.settings.prices))
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from skillfleet_nb.runs.code_reached import unseen_clients
 from skillfleet_nb.runs.fingerprint import environment
 from skillfleet_nb.runs.leavable import run_within
 from skillfleet_nb.runs.request import AUTO, RunRequest
-from skillfleet_nb.runs.spec import Spec
+from skillfleet_nb.runs.spec import LIMITS, Spec
 from skillfleet_nb.runs.task import CheckedTask, check_task
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ def prepare(
     InputError, NotFoundError, LMError, PluginError
         In one line, naming what was given, what is allowed and what to do.
     """
+    if request.metric is None:
+        raise InputError("metric is None: give a function metric(example, pred, trace=None)")
     if request.record_prompts is not None:
         settings = settings.model_copy(update={"record_prompts": request.record_prompts})
     optimizer = create(request.optimizer, request.params) if request.optimizer != AUTO else None
@@ -230,8 +232,7 @@ def checked_budget(budget: Budget, unpriced: Sequence[Model]) -> None:
     """Refuse bounds that are not positive, and a bound in money where models have no price."""
     for name, value in budget.model_dump().items():
         if value is not None and not value > 0:
-            option = "budget_usd" if name == "usd" else f"max_{name}"
-            raise InputError(f"{option} = {value:g}: it must be more than 0; leave it out for no limit")
+            raise InputError(f"{LIMITS[name]} = {value:g}: it must be more than 0; leave it out for no limit")
     if budget.usd is not None:
         _refuse_unpriced(f"budget_usd = {budget.usd:g}", unpriced, ", or bound the run with max_calls")
 

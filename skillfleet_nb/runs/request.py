@@ -7,6 +7,7 @@ from here: a new option is a field here and an argument of the command.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAli
 from skillfleet_nb.data.splits import check_seed
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.runs.racing import RACES
-from skillfleet_nb.runs.spec import Budget, Review, tags_of
+from skillfleet_nb.runs.spec import LIMITS, Budget, Review, tags_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from skillfleet_nb.runs.racing import Mode
     from skillfleet_nb.typing import Metric, Model, Program, Rows
@@ -161,6 +162,8 @@ class RunRequest(TaskRequest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _take_limits(self)
+        _check_kinds(self)
         check_engine(self.engine, max_parallel=self.max_parallel, runs_per_worker=self.runs_per_worker)
         if self.name is not None and not self.name.strip():
             raise InputError(f"name = {self.name!r}: give the job a name with a letter in it, or none")
@@ -168,8 +171,8 @@ class RunRequest(TaskRequest):
             raise InputError("optimizer = 'auto' chooses its parameters itself: leave params (--set) out")
         if self.race is not None and self.race not in RACES:
             raise unknown("race", self.race, RACES)
-        if self.target is not None and not 0 <= self.target <= 1:
-            raise InputError(f"target = {self.target:g}: it must be a score in [0, 1], for example 0.9")
+        if self.target is not None and not (isinstance(self.target, float | int) and 0 <= self.target <= 1):
+            raise InputError(f"target = {self.target!r}: it must be a score in [0, 1], for example 0.9")
         if self.select is None and self.strategy is not None:
             raise InputError(f"strategy = {self.strategy!r} is given without select: say how many examples to train on")
         object.__setattr__(self, "tags", tags_of(self.tags))
@@ -178,7 +181,7 @@ class RunRequest(TaskRequest):
     @property
     def budget(self) -> Budget:
         """Its limits together."""
-        return Budget(usd=self.budget_usd, calls=self.max_calls, tokens=self.max_tokens, minutes=self.max_minutes)
+        return Budget(**{name: getattr(self, option) for name, option in LIMITS.items()})
 
     @property
     def reviews(self) -> Review:
@@ -231,18 +234,14 @@ class ResumeRequest:
     as_new: bool = False
 
     def __post_init__(self) -> None:
+        _take_limits(self)
         if self.train is None and (self.val is not None or self.test is not None):
             raise InputError("val or test is given without train: give all that the job was started with, or none")
 
     @property
     def limits(self) -> dict[str, float]:
         """The new limits, by their names in a :class:`~skillfleet_nb.runs.spec.Budget`."""
-        asked = {
-            "usd": self.budget_usd,
-            "calls": self.max_calls,
-            "tokens": self.max_tokens,
-            "minutes": self.max_minutes,
-        }
+        asked = {name: getattr(self, option) for name, option in LIMITS.items()}
         return {name: limit for name, limit in asked.items() if limit is not None}
 
     def changes(self) -> dict[str, Any]:
@@ -348,6 +347,28 @@ def _parameters(request: Callable[..., object]) -> str:
     """Return what the docstrings of a request and of its bases say of its fields."""
     texts = [inspect.cleandoc(cls.__doc__ or "") for cls in reversed(inspect.getmro(cast("type", request)))]
     return "\n".join(text.partition("\n----------\n")[2] for text in texts if "\n----------\n" in text)
+
+
+def _take_limits(request: RunRequest | ResumeRequest) -> None:
+    """Read the limits of a request as the numbers that they are; raises `InputError` for what is none."""
+    budget = Budget.of(**{name: getattr(request, option) for name, option in LIMITS.items()})
+    for name, option in LIMITS.items():
+        object.__setattr__(request, option, getattr(budget, name))
+
+
+def _check_kinds(request: RunRequest) -> None:
+    """Refuse an optimizer, its parameters or a name that is of another kind than these are."""
+    optimizer: object = request.optimizer
+    params: object = request.params
+    name: object = request.name
+    if not isinstance(optimizer, str):
+        kind = optimizer if isinstance(optimizer, type) else type(optimizer)
+        given = "None" if optimizer is None else f"a {kind.__name__}"
+        raise InputError(f"optimizer is {given}: give its name, such as 'gepa', and its parameters as params={{...}}")
+    if params is not None and not isinstance(params, Mapping):
+        raise InputError(f"params = {params!r}: give the optimizer's parameters by name, such as {{'k': 4}}")
+    if name is not None and not isinstance(name, str):
+        raise InputError(f"name = {name!r}: give the job a name in words, or none")
 
 
 def check_engine(engine: Engine, **limits: int | None) -> None:

@@ -222,7 +222,7 @@ def _metered(
     lm = checked_lm(lm if lm is not None else dspy.settings.lm)
     settings = Settings.load(home.config)
     models = [lm, *own_models(program)]
-    checked_budget(Budget(usd=limits.usd, calls=limits.calls), unpriced(models, settings.prices))
+    checked_budget(Budget.of(usd=limits.usd, calls=limits.calls), unpriced(models, settings.prices))
     with Session.opened(home, settings, "skill", models, limits=limits) as session:
         gate = session.gate()
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import visible
@@ -25,6 +26,9 @@ EVALUATE = "evaluate"
 CREATE_SKILL = "create_skill"
 """What stands in the place of an optimizer in a job that creates a skill."""
 
+LIMITS = {"usd": "budget_usd", "calls": "max_calls", "tokens": "max_tokens", "minutes": "max_minutes"}
+"""The options that are limits, by their names in a :class:`Budget`."""
+
 
 def tags_of(tags: Sequence[str]) -> tuple[str, ...]:
     """Tidy the tags of a job; one text is one tag, and commas part several.
@@ -39,7 +43,7 @@ def tags_of(tags: Sequence[str]) -> tuple[str, ...]:
     >>> tags_of("support"), tags_of(["support, v2", "v2"])
     (('support',), ('support', 'v2'))
     """
-    texts = [tags] if isinstance(tags, str) else list(tags)
+    texts = [tags] if isinstance(tags, str) or not isinstance(tags, Iterable) else list(tags)
     wrong = next((t for t in texts if not isinstance(t, str) or not t.strip(" ,")), None)
     if wrong is not None:
         raise InputError(f"tag {wrong!r}: give words, for example tags=['support', 'v2']")
@@ -49,12 +53,35 @@ def tags_of(tags: Sequence[str]) -> tuple[str, ...]:
 class Budget(BaseModel):
     """Bounds of a run; None is unbounded."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     usd: float | None = None
     calls: int | None = None
     tokens: int | None = None
     minutes: float | None = None
+
+    @classmethod
+    def of(cls, **limits: object) -> Budget:
+        """Read limits as they were given, by the names of the fields.
+
+        Raises
+        ------
+        InputError
+            For one that is no number.
+
+        Examples
+        --------
+        >>> Budget.of(usd="2", calls=50)
+        Budget(usd=2.0, calls=50, tokens=None, minutes=None)
+        """
+        try:
+            return cls.model_validate(limits)
+        except ValidationError as exc:
+            name = str(exc.errors()[0]["loc"][0])
+            kind = "whole number" if name in {"calls", "tokens"} else "number"
+            raise InputError(
+                f"{LIMITS[name]} = {limits[name]!r}: it must be a {kind} above 0; leave it out for no limit"
+            ) from None
 
 
 class Review(BaseModel):
@@ -81,7 +108,7 @@ class Review(BaseModel):
         """
         if isinstance(review, Review):
             return review
-        parts = [review] if isinstance(review, str) else list(review or ())
+        parts = list(review or ()) if isinstance(review, Iterable | None) and not isinstance(review, str) else [review]
         if parts == ["none"]:
             return cls()
         accept, costs = False, set()

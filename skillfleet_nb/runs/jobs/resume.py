@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.errors import InputError, JobError
 from skillfleet_nb.events import JobState, StopKind
 from skillfleet_nb.format import shortened
+from skillfleet_nb.runs.spec import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,8 +58,7 @@ def refuse_spent(name: str, limits: Mapping[str, float], history: EarlierAttempt
     for what, limit in limits.items():
         before = used[what] or 0
         if before >= limit:
-            option = "budget_usd" if what == "usd" else f"max_{what}"
-            raise JobError(f"job {name!r} has used {before:,.4g} of {option} = {limit:g}: give more")
+            raise JobError(f"job {name!r} has used {before:,.4g} of {LIMITS[what]} = {limit:g}: give more")
 
 
 def refuse_changes(name: str, recorded: Mapping[str, Any], spec: Spec) -> None:

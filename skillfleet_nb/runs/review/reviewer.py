@@ -118,6 +118,8 @@ def answer(home: Home, p: Progress, said: str, choice: str | None, keywords: Map
     if p.question is None:
         raise JobError(f"job {p.name!r} asks nothing: it is {p.state_in_words}")
     asked = p.question
+    if not isinstance(said, str):
+        raise InputError(f"answer {said!r}: give it in words, such as 'proceed'")
     if choice is None:
         reply = read_answer(said, keywords, asked.asks)
         literal = reply.text != said.strip()

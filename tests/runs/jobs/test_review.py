@@ -60,6 +60,8 @@ def test_before_paying_more_than_a_limit(fleet: Fleet, logged: Callable[..., Log
         fleet.answer("dear", "no, continue")
     with pytest.raises(InputError, match="neither"):
         fleet.answer("dear", "let me think")
+    with pytest.raises(InputError, match="answer 5: give it in words"):
+        fleet.answer("dear", 5)  # type: ignore[arg-type]
     assert job.question == question
     assert job.progress.elapsed_s == elapsed, "the clock stands still"
     assert model.calls == calls == bought(fleet, job.id), "nothing is bought, and what was is recorded"
