@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from skillfleet_nb.errors import InputError, PluginError
-from skillfleet_nb.format import one_line
+from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers.rehearsal.calls import Calls
 from skillfleet_nb.plugins import guarded
 
@@ -418,11 +417,9 @@ class Optimizer(ABC):
         """Return what :meth:`calls` counts, played once in a process for the same parameters and shape."""
         with guarded(f"{self.name} cannot tell its calls"):
             calls = _played(type(self), self.params.model_dump_json(), shape)
-            if isinstance(calls, Calls) and 0 <= calls.low <= calls.high:
-                return calls
-        raise PluginError(
-            f"{self.name} cannot tell its calls: {one_line(repr(calls))} is not Calls(least, most); mend calls()"
-        )
+            if not (isinstance(calls, Calls) and 0 <= calls.low <= calls.high):
+                raise TypeError(f"{calls!r} is not Calls(least, most)")
+        return calls
 
     def least_calls(self, shape: Shape) -> int:
         """Return how many calls it needs to do anything at all: a smaller budget is refused."""

@@ -252,8 +252,8 @@ class Recorder:
         with self._lock:
             candidate = self.candidates.setdefault(program_id, Candidate(program_id))
             candidate.program, candidate.chosen = program, True
-            if (known := self._history.validated.get(program_id)) is not None:
-                candidate.scores["val"], candidate.failed["val"] = known
+            if (validated := self._history.validated.get(program_id)) is not None:
+                candidate.scores["val"], candidate.failed["val"] = validated
                 self._hold(candidate, program, "val")
         return candidate
 

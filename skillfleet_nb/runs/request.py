@@ -363,8 +363,8 @@ def _check_kinds(request: RunRequest) -> None:
     name: object = request.name
     if not isinstance(optimizer, str):
         kind = optimizer if isinstance(optimizer, type) else type(optimizer)
-        given = "None" if optimizer is None else f"a {kind.__name__}"
-        raise InputError(f"optimizer is {given}: give its name, such as 'gepa', and its parameters as params={{...}}")
+        what = "None" if optimizer is None else f"a {kind.__name__}"
+        raise InputError(f"optimizer is {what}: give its name, such as 'gepa', and its parameters as params={{...}}")
     if params is not None and not isinstance(params, Mapping):
         raise InputError(f"params = {params!r}: give the optimizer's parameters by name, such as {{'k': 4}}")
     if name is not None and not isinstance(name, str):

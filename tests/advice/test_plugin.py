@@ -174,10 +174,13 @@ def test_a_plugin_that_breaks_is_named_and_stands_in_no_others_way(
 
 FAULTY = {
     "loses": ("def calls(self, shape): return {}['calls']", "loses cannot tell its calls: KeyError: 'calls'; mend it"),
-    "three": ("def calls(self, shape): return 3", "three cannot tell its calls: 3 is not Calls(least, most)"),
+    "three": (
+        "def calls(self, shape): return 3",
+        "three cannot tell its calls: TypeError: 3 is not Calls(least, most)",
+    ),
     "upside": (
         "def calls(self, shape): from skillfleet_nb.optimizers import Calls; return Calls(9, 2)",
-        "upside cannot tell its calls: Calls(low=9, high=2, runs=()) is not Calls(least, most)",
+        "upside cannot tell its calls: TypeError: Calls(low=9, high=2, runs=()) is not Calls(least, most)",
     ),
     "checks": ("def check(self, task): task.examples", "checks cannot check the task: AttributeError: "),
     "makes": ("def __init__(self, params): params.n", "makes cannot be made: AttributeError: "),

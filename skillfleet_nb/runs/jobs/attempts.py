@@ -112,7 +112,7 @@ class EarlierAttempts:
         program_id = trial.program_id
         if program_id is None or trial.split != "val" or not trial.full_eval:
             return
-        known = self.validated.get(program_id)
-        if known is None or trial.score > known.score:
+        earlier = self.validated.get(program_id)
+        if earlier is None or trial.score > earlier.score:
             failed = sum(row.score is None for row in trial.scores) / max(1, trial.n_examples)
             self.validated[program_id] = Validated(trial.score, failed)
