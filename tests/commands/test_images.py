@@ -193,7 +193,7 @@ def test_data_is_written_once_beside_the_journal_and_shown_nowhere(
     given = {"metric": right, "train": rows[:4], "val": rows[4:6], "test": rows[6:], "lm": lm, "num_threads": 1}
     chosen = {"max_bootstrapped_demos": 2, "max_labeled_demos": 2, "num_candidate_programs": 2}
     job = fleet.optimize(
-        student, optimizer="bootstrap_random_search", params=chosen, name="seen", max_calls=9, review=False, **given
+        student, optimizer="bootstrap_random_search", params=chosen, name="seen", max_calls=9, review="none", **given
     )
     assert str(job.result().stop_reason).startswith("budget")
     assert (fleet.home.journal_dir(job.id) / "parcel.bin").stat().st_size < 50_000

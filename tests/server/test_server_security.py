@@ -58,7 +58,7 @@ def test_changes_are_written_down_with_who_asked(server: Server, finished: dict[
 
 
 def test_a_browser_needs_the_xsrf_cookie_and_its_own_origin(server: Server) -> None:
-    with httpx.Client(base_url=server.api) as browser:
+    with httpx.Client(base_url=server.api, timeout=60) as browser:
         browser.get("/jobs", params={"token": server.owner.headers["Authorization"].partition(" ")[2]})
         assert browser.get("/jobs").status_code == 200, "the cookie lets in"
         assert browser.post("/jobs/parity/cancel").status_code == 403, "and changes nothing without the XSRF header"
