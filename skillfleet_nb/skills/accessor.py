@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.errors import NotFoundError
+from skillfleet_nb.skills.places import folder_of_skills
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ class Skills:
         NotFoundError
             There is no such folder.
         """
-        if not Path(root).is_dir():
-            raise NotFoundError(f"no folder {str(root)!r}: give a folder of skills.")
-        return index_of(self._home, root, progress)
+        return index_of(self._home, folder_of_skills(root), progress)
 
     def paths(self) -> pd.DataFrame:
         """Tell how often each way to a skill was taken, and what came of it; see ``docs/skill_creator.md``.

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from skillfleet_nb.errors import NotFoundError
 from skillfleet_nb.skills.document import FILE_NAMES
 from skillfleet_nb.skills.hosts import HOSTS
 
@@ -19,6 +20,19 @@ _WITHIN = {"skill", "skills", "plugins"}  # what is looked at in a hidden folder
 _NEVER = {".git", ".hg", ".svn", ".venv", ".tox", ".nox", ".backup", ".skillfleet", "node_modules", "__pycache__"}
 _DEEP = 4  # levels that are looked into to tell of skills which are left out
 _SUBMODULE = re.compile(r"^\s*path\s*=\s*(.+?)\s*$", re.MULTILINE)
+
+
+def folder_of_skills(root: str | os.PathLike[str]) -> Path:
+    """Return the whole path of a folder of skills.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such folder.
+    """
+    if not Path(root).is_dir():
+        raise NotFoundError(f"no folder {str(root)!r}: give a folder of skills.")
+    return Path(root).absolute()
 
 
 class Places(NamedTuple):

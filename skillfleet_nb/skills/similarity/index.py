@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from skillfleet_nb.errors import InputError, NotFoundError, SkillfleetError
 from skillfleet_nb.lm.devices import CPU, Product
-from skillfleet_nb.skills.places import look
+from skillfleet_nb.skills.places import folder_of_skills, look
 from skillfleet_nb.skills.scoring.semantic import chunks
 from skillfleet_nb.skills.similarity.records import (
     BuildReport,
@@ -120,9 +120,7 @@ class SimilarityIndex:
         HomeError
             The folder of the index cannot be written, or another process keeps it locked.
         """
-        place = Path(root).absolute()
-        if not place.is_dir():
-            raise NotFoundError(f"no folder {str(root)!r}: give a folder of skills.")
+        place = folder_of_skills(root)
         start = time.perf_counter()
         with self._files.writer():
             old = self._files.read()
