@@ -26,6 +26,20 @@ function span(seconds) {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
+// Draws with the next frame of a page.  One that is in sight and has none for long, as on a busy machine, draws without;
+// one that nobody sees waits.  Returns what calls it off.
+const FRAMELESS_MS = 2000;
+function soon(draw) {
+  const frame = requestAnimationFrame(once);
+  const late = setInterval(() => { if (document.visibilityState === "visible") once(); }, FRAMELESS_MS);
+  const cancel = () => { cancelAnimationFrame(frame); clearInterval(late); };
+  function once() {
+    cancel();
+    draw();
+  }
+  return cancel;
+}
+
 // A button that is drawn anew between press and release hears no click: what wants to draw meanwhile waits for the release.
 function unhurried(el) {
   const late = [];

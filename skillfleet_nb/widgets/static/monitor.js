@@ -123,7 +123,8 @@ const LEGEND = {
 };
 
 function render({ model, el }) {
-  let state = null, arrived = 0, frame = 0, clicks = 0;
+  let state = null, arrived = 0, clicks = 0;
+  let frame = null; // what calls off the drawing that is due
   const send = (message) => model.send(message);
 
   const title = node("span", { className: "sf-title" });
@@ -159,7 +160,7 @@ function render({ model, el }) {
   const still = node("div", { hidden: true });
   const actions = node("div", { className: "sf-buttons sf-actions", role: "group", hidden: true }); // for what is next
   const answer = node("div", { className: "sf-answer", hidden: true });
-  const root = node("section", { className: "sf-face sf-monitor" }, live, still, actions, notice, answer);
+  const root = node("section", { className: "sf-face sf-monitor", hidden: true }, live, still, actions, notice, answer);
   const hides = node("style"); // the kept still of the same monitor gives way as long as this view lives
   el.append(hides, root);
   kept_keys(root);
@@ -290,8 +291,9 @@ function render({ model, el }) {
 
   let last_curve = "", last_diff = "", last_lanes = "", last_steps = "", last_width = 0, last_actions = "", last_still = "", last_answer = "";
   function draw() {
-    frame = 0;
+    frame = null;
     const s = state;
+    root.hidden = false;
     root.setAttribute("aria-label", `monitor of job ${s.name}`);
     hides.textContent = `.sf-kept-${s.monitor}{display:none}`;
     live.hidden = s.finished;
@@ -379,21 +381,21 @@ function render({ model, el }) {
     if (!text) return;
     state = JSON.parse(text);
     arrived = Date.now();
-    if (!frame) frame = requestAnimationFrame(calm(() => { draw(); send({ do: "ack", n: state.n }); }));
+    if (!frame) frame = soon(calm(() => { draw(); send({ do: "ack", n: state.n }); }));
   }
 
   let awake = Date.now();
   const wakes = () => { awake = Date.now(); };
   document.addEventListener("visibilitychange", wakes);
   const ticking = setInterval(clock, 1000);
-  const sized = new ResizeObserver(() => { if (state && !frame && figure.clientWidth !== last_width) frame = requestAnimationFrame(calm(draw)); });
+  const sized = new ResizeObserver(() => { if (state && !frame && figure.clientWidth !== last_width) frame = soon(calm(draw)); });
   sized.observe(figure);
   model.on("change:state", take);
   take();
   return () => {
     clearInterval(ticking);
     sized.disconnect();
-    cancelAnimationFrame(frame);
+    frame?.();
     document.removeEventListener("visibilitychange", wakes);
     model.off("change:state", take);
   };

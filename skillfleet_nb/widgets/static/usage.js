@@ -5,7 +5,7 @@ const UNHEARD_MS = 4000; // a click without an answer by then: the kernel is bus
 const WORDS = { m: "min", h: "h", d: "d", s: "s" };
 
 function render({ model, el }) {
-  let waiting = null, frame = 0;
+  let waiting = null, frame = null; // what calls off the drawing that is due
   const window_of = node("select", { "aria-label": "how far to look back", onchange: () => send({ do: "window", window: window_of.value }) });
   const pause = node("button", { type: "button", onclick: () => send({ do: model.get("paused") ? "unpause" : "pause" }) });
   const notice = node("div", { className: "sf-told", role: "status", hidden: true });
@@ -33,7 +33,7 @@ function render({ model, el }) {
   }
 
   function draw() {
-    frame = 0;
+    frame = null;
     root.setAttribute("aria-label", `monitor of ${model.get("program")}`);
     put(figures, model.get("figures"));
     const is_read = calls.querySelector("details[open]") !== null && calls.shown !== model.get("calls");
@@ -53,7 +53,7 @@ function render({ model, el }) {
   function take() {
     clearTimeout(waiting);
     say(model.get("told"));
-    if (!frame) frame = requestAnimationFrame(calm(() => { draw(); model.send({ do: "drawn", n: model.get("n") }); }));
+    if (!frame) frame = soon(calm(() => { draw(); model.send({ do: "drawn", n: model.get("n") }); }));
   }
 
   calls.addEventListener("toggle", () => { if (!calls.querySelector("details[open]")) draw(); }, true);
@@ -64,7 +64,7 @@ function render({ model, el }) {
   take();
   return () => {
     clearTimeout(waiting);
-    cancelAnimationFrame(frame);
+    frame?.();
     model.off("change:n", take);
     for (const name of ["told", "windows", "window", "paused"]) model.off(`change:${name}`, controls);
   };
