@@ -60,7 +60,7 @@ def test_a_picture_is_what_the_monitor_of_a_notebook_draws(server: Server, finis
     assert (picture["name"], picture["finished"], picture["state"]) == (finished["name"], True, "completed")
     assert finished["name"] in picture["still"]
     page = server.viewer.get("/monitor").json()
-    assert "export default { render }" in page["esm"]
+    assert "export default { initialize, render }" in page["esm"]
     assert "--sf-blue" in page["css"]
 
 

@@ -499,4 +499,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default { initialize, render };

@@ -40,6 +40,27 @@ function soon(draw) {
   return cancel;
 }
 
+// anywidget (0.11) gives a page two seconds to load a view's module; where it took longer, the model refuses whatever the
+// kernel sends from then on.  A page that was busy with other things hears its kernel all the same.
+function initialize({ model }) {
+  model.on("change:sf_reached", (whole) => { // the event alone leads to the model behind this part of it
+    if (whole?.comm?.on_msg && whole._handle_comm_msg) hear(whole);
+  });
+  model.set("sf_reached", true);
+}
+
+async function hear(model) {
+  try {
+    await model._handle_comm_msg({ content: { data: {} } }); // says nothing, and is refused as all is
+  } catch {
+    let take;
+    for (let of = model; of; of = Object.getPrototypeOf(of))
+      if (Object.hasOwn(of, "_handle_comm_msg")) take = of._handle_comm_msg; // the last is ipywidgets' own
+    model.comm.on_msg(take.bind(model));
+    model.comm.send({ method: "request_state" }); // what was refused until now
+  }
+}
+
 // A button that is drawn anew between press and release hears no click: what wants to draw meanwhile waits for the release.
 function unhurried(el) {
   const late = [];

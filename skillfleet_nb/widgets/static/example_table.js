@@ -86,4 +86,4 @@ function render({ model, el }) {
   draw();
 }
 
-export default { render };
+export default { initialize, render };

@@ -401,4 +401,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default { initialize, render };

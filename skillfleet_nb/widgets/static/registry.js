@@ -95,4 +95,4 @@ function render({ model, el }) {
   return () => { clearTimeout(waiting); clearTimeout(typing); };
 }
 
-export default { render };
+export default { initialize, render };

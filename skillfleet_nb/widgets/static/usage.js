@@ -70,4 +70,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default { initialize, render };

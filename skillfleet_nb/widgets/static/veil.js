@@ -27,4 +27,4 @@ function render({ model, el }) {
   };
 }
 
-export default { render };
+export default { initialize, render };
