@@ -107,7 +107,7 @@ def diagnose(
         is_refused = checks[-1].level != "ok"  # nothing can be asked of it, nor is known what rows it takes
     if train is not None and not is_refused:
         checks += _data_checks(program, train, metric)
-        if program is not None and {c.name: c.level for c in checks}.get("LM answers") == "ok":
+        if program is not None and {c.name: c.level for c in checks}.get("LM answers") in {"ok", "warning"}:
             checks += _called(program, train, metric, lm, recorded_in, settings)
     checks += [_part(module, *option) for module, option in _OPTIONAL.items()]
     checks += [*_weights(), _attempt("device", lambda: _device(settings)), *_broken_plugins()]
@@ -186,7 +186,7 @@ def _role_checks(home: Home | None, settings: Settings) -> list[Check]:
 
 def _role_check(name: str, lm: Model, home: Home | None, settings: Settings) -> Check:
     answered = _answers(lm, home, settings)
-    if answered.level != "ok":
+    if answered.level != "ok":  # it fails, or leaves its cost unknown
         return replace(answered, name=name, found=f"{lm.model}: {answered.found}")
     answer = f"{lm.model} answers {answered.found}"
     if price_of(lm, settings.prices) is None:
@@ -218,7 +218,11 @@ def _answers(lm: Model, home: Home | None, settings: Settings) -> Check:
         )
     if not answer:
         return Check("LM answers", "fail", "an empty answer", "check the model's name and its max_tokens")
-    return Check("LM answers", "ok", f"in {time.perf_counter() - started:.2f} s")
+    took = f"in {time.perf_counter() - started:.2f} s"
+    if session.ledger.totals.unmetered and session.ledger.totals.cost_usd is None:
+        unknown = f"{took}; the answer does not say what it used: its cost is not known"
+        return Check("LM answers", "warning", unknown, "bound runs with --max-calls")
+    return Check("LM answers", "ok", took)
 
 
 def _program(program: Program) -> Check:

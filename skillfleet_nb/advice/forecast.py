@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from skillfleet_nb.format import counted, duration, money, percent
 from skillfleet_nb.html import Readable, fill, join, table, text_table
-from skillfleet_nb.lm.prices import how_to_state_a_price
+from skillfleet_nb.lm.prices import how_to_state_a_price, without_usage
 from skillfleet_nb.optimizers.rehearsal.calls import LEVEL, Shape, Use, uses
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Forecast(Readable, BaseModel):
     tokens
         Of bought calls, input and output.
     cost_usd
-        None where a model has no known price; `notes` say so.
+        None where a model has no known price, or does not say what it uses; `notes` say so.
     wall_s
         Seconds.
     bound
@@ -195,7 +195,8 @@ class Workload(NamedTuple):
             for model, price in models.items() if price is None and model
         ]  # fmt: skip
         s = self.sizing
-        if s.judging is not None and s.judging.cost_usd is None:
+        notes += [f"{without_usage(m)}: so the cost is not known; bound a run with --max-calls" for m in s.silent]
+        if s.judging is not None and s.judging.cost_usd is None and not s.silent:
             notes.append("the model that the metric asks has no known price: so the cost is not known")
         if s.probed:
             bought = f"{s.probe_calls} calls" + (f", {money(s.probe_usd)}" if s.probe_usd else "")
@@ -229,7 +230,7 @@ def forecast(optimizer: Optimizer, workload: Workload, learned: Corrections | No
         notes.append(f"corrected by {learned.usd.runs} past runs of this home")
     priced = workload.price is not None and (workload.prompt_price is not None or all(r.prompt == 0 for r in runs))
     judging = workload.sizing.judging
-    priced = priced and (judging is None or judging.cost_usd is not None)
+    priced = priced and (judging is None or judging.cost_usd is not None) and not workload.sizing.silent
     bound = _bound(runs, workload)
     notes.append(f"most of the time is {bound}")
     params = {k: v for k, v in optimizer.params.model_dump(mode="json", exclude_defaults=True).items() if v is not None}

@@ -23,7 +23,7 @@ from skillfleet_nb.advice.task_facts import workload as workload_of
 from skillfleet_nb.advice.together import together
 from skillfleet_nb.errors import InputError, LMError, SkillfleetError
 from skillfleet_nb.format import duration, money, one_line, percent, points
-from skillfleet_nb.lm.prices import how_to_state_a_price
+from skillfleet_nb.lm.prices import how_to_state_a_price, without_usage
 from skillfleet_nb.optimizers import Tier
 from skillfleet_nb.optimizers.portfolio import Portfolio
 
@@ -112,8 +112,8 @@ class Selector:
         Whether runs of the home are left aside, and the rules decide what is possible.
     probe_usd
         What measuring the task took of every budget, whether it was bought now or earlier.
-    unpriced
-        Models without a known price.
+    unpriced, silent
+        Models without a known price, and those that do not say what they use.
     """
 
     prospects: tuple[Prospect, ...]
@@ -125,6 +125,7 @@ class Selector:
     by_rules: bool = False
     probe_usd: float = 0.0
     unpriced: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
 
     def choose(
         self, *, budget_usd: float | None = None, quality_target: float = 0.85, max_minutes: float | None = None
@@ -136,10 +137,15 @@ class Selector:
         InputError
             If a limit is out of range, or nothing keeps them all: with the smallest that would do.
         LMError
-            If a budget is given and no price is known.
+            If a budget is given and no cost is known.
         """
         limits = Requirements(budget_usd, quality_target, max_minutes)
         if budget_usd is not None and all(p.forecast.cost_usd is None for p in self.prospects):
+            if self.silent:
+                raise LMError(
+                    f"budget_usd = {budget_usd:g} cannot be kept: {without_usage(self.silent[0])}; "
+                    "leave the budget out, and bound the run with max_calls"
+                )
             raise without_price(budget_usd, next(iter(self.unpriced), str(self.features.get("lm", ""))))
         tier, rule = allowed(self.features["n"], budget_usd, max_minutes, quality_target)
         judged = [(p, self._why_not(p, tier, limits)) for p in self.prospects]
@@ -304,7 +310,7 @@ def selector_for(
     verdict = None if headroom is None else str(headroom["verdict"])
     notes = (*workload.notes(), *left_out)
     unpriced = tuple(str(lm.model) for lm in task.unpriced)
-    return Selector(prospects, features, baseline, past, verdict, notes, by_rules, probe_usd, unpriced)
+    return Selector(prospects, features, baseline, past, verdict, notes, by_rules, probe_usd, unpriced, sizing.silent)
 
 
 def _forecasts(

@@ -43,7 +43,7 @@ _ASSUMED_OVERHEAD_S = 0.003  # of DSPy around a call, cached or not
 class Judging(BaseModel):
     """What a metric asks of models to score one prediction, and each of these calls: means, in tokens and seconds.
 
-    `cost_usd` is of one call, None where the model has no known price; `measured` tells whether calls were seen.
+    `cost_usd` is of one call, None where it is not known; `measured` tells whether calls were seen.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,6 +89,8 @@ class Sizing(BaseModel):
         Of the input, what is no text.
     unseen
         What is to be said of inputs whose size nobody tells before a call.
+    silent
+        Models that answered without saying what they used, and are not free.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -114,6 +116,7 @@ class Sizing(BaseModel):
     image_tokens: float = 0.0
     audio_tokens: float = 0.0
     unseen: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
 
     def media(self, input_tokens: float) -> Media:
         """Tell how much of so many tokens of input is no text."""
@@ -296,11 +299,24 @@ def probe(
         bought = {
             "probe_usd": totals.cost_usd, "probe_calls": totals.calls, "unread": tuple(session.readings.told()),
             "judging": _measured_judging([c for c in calls if c.error is None and c.role == "judge"], len(scores)),
-            "metric": "" if task.metric is None else task.metric_hash,
+            "metric": "" if task.metric is None else task.metric_hash, "silent": tuple(_silent(task, calls)),
         }  # fmt: skip
         sizing = _measured(read, answered, len(overheads), scores, min(overheads)).model_copy(update=bought)
         session.emit(Probed(key=task.key, sizing=sizing.model_dump()), sync=True)
     return sizing
+
+
+def _silent(task: CheckedTask, calls: Sequence[LMCall]) -> list[str]:
+    """List the models of answers whose cost nobody knows, for they do not say what they used."""
+    without_price = {str(lm.model) for lm in task.unpriced}
+    silent = {
+        c.model
+        for c in calls
+        if c.error is None and c.full_cost_usd is None and not (c.input_tokens or c.output_tokens)
+        # of a cached answer the price alone tells whether its usage is what is missing
+        if not (c.cached and c.model in without_price)
+    }
+    return sorted(silent)
 
 
 def _measured_judging(calls: Sequence[LMCall], scores: int) -> Judging | None:

@@ -210,6 +210,11 @@ def how_to_state_a_price(model: str) -> str:
     return f'add to config.toml in the home: [prices] "{model}" = [input, output]  (USD per million tokens)'
 
 
+def without_usage(model: str) -> str:
+    """Say of a model that it leaves its calls without a known cost."""
+    return f"the answers of {model} do not say what they used"
+
+
 def stay_offline() -> None:
     """Keep LiteLLM and DSPy from fetching a price table from the network; a choice already made stands."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")

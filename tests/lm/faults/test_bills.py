@@ -6,8 +6,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from made_up import exact, program, rows
 
+from skillfleet_nb import Fleet
 from skillfleet_nb.config import Settings
+from skillfleet_nb.errors import LMError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.prices import price_of
@@ -150,6 +153,43 @@ def test_a_run_whose_cost_cannot_be_told_stops_before_it_spends_on(runner: Runne
     assert "cannot be kept" in result.stop_reason
     assert len(runner.server.seen) == 1
     assert job.state is JobState.FAILED, "nothing was scored"
+
+
+def test_what_a_silent_provider_costs_is_not_forecast(runner: Runner) -> None:
+    runner.server.usage = {}
+    examples = rows(4)[:12]
+    asked: dict[str, Any] = {"train": examples, "metric": exact, "lm": runner.lm(name="gpt-4o-mini")}
+    advice = runner.fleet.advice
+    for _ in range(2):  # the second goes by the probe that is kept
+        forecast = advice.estimate(program(), **asked, optimizer="miprov2")
+        assert forecast.cost_usd is None
+        assert "the answers of openai/gpt-4o-mini do not say what they used: so the cost is not known" in str(forecast)
+    with pytest.raises(LMError, match=r"budget_usd = 1 cannot be kept: the answers of openai/gpt-4o-mini do not say"):
+        advice.recommend(program(), **asked, budget_usd=1.0)
+    assert advice.recommend(program(), **asked).cost_usd is None
+    checks = {check.name: check for check in advice.doctor(program(), **asked).checks}
+    assert (checks["LM answers"].level, checks["LM answers"].fix) == ("warning", "bound runs with --max-calls")
+    assert "does not say what it used" in checks["LM answers"].found
+    assert checks["program answers"].level == "ok", "it is looked at all the same"
+
+
+def test_the_same_is_told_of_answers_that_the_cache_holds(runner: Runner) -> None:
+    runner.server.usage = {}
+    asked: dict[str, Any] = {"train": rows(4)[:12], "lm": runner.lm(name="gpt-4o"), "optimizer": "miprov2"}
+    Fleet(runner.fleet.home.root.parent / "other").advice.estimate(program(), **asked)
+    seen = len(runner.server.seen)
+    assert runner.fleet.advice.estimate(program(), **asked).cost_usd is None
+    assert len(runner.server.seen) == seen
+
+
+def test_a_silent_provider_that_is_free_costs_nothing(runner: Runner) -> None:
+    runner.server.usage = {}
+    lm = runner.lm(input_cost_per_token=0.0, output_cost_per_token=0.0)
+    asked: dict[str, Any] = {"train": rows(4)[:12], "metric": exact, "lm": lm}
+    forecast = runner.fleet.advice.estimate(program(), **asked, optimizer="miprov2")
+    assert forecast.cost_usd == (0.0, 0.0, 0.0)
+    checks = {check.name: check.level for check in runner.fleet.advice.doctor(**asked).checks}
+    assert checks["LM answers"] == "ok"
 
 
 def test_a_run_answered_from_the_cache_stands_at_what_it_once_cost(runner: Runner) -> None:
