@@ -153,7 +153,7 @@ class Workload(NamedTuple):
     threads: int = 1
     cached: bool = True
     repeats: float | None = None
-    lm: str = ""
+    unpriced: tuple[str, ...] = ()  # of the program's models
     prompt_lm: str = ""
     rate: Rate | None = None
 
@@ -189,11 +189,8 @@ class Workload(NamedTuple):
 
     def notes(self) -> list[str]:
         """Say what a forecast rests on, and which prices it lacks."""
-        models = {self.lm: self.price, self.prompt_lm: self.prompt_price}
-        notes = [
-            f"{model} has no known price: {how_to_state_a_price(model)}"
-            for model, price in models.items() if price is None and model
-        ]  # fmt: skip
+        unpriced = dict.fromkeys((*self.unpriced, *([self.prompt_lm] if self.prompt_price is None else [])))
+        notes = [f"{model} has no known price: {how_to_state_a_price(model)}" for model in unpriced]
         s = self.sizing
         notes += [f"{without_usage(m)}: so the cost is not known; bound a run with --max-calls" for m in s.silent]
         if s.judging is not None and s.judging.cost_usd is None and not s.silent:

@@ -91,6 +91,8 @@ class Sizing(BaseModel):
         What is to be said of inputs whose size nobody tells before a call.
     silent
         Models that answered without saying what they used, and are not free.
+    models
+        What each of the program's models reads and writes, by its name: a program may ask several.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -117,6 +119,7 @@ class Sizing(BaseModel):
     audio_tokens: float = 0.0
     unseen: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    models: dict[str, tuple[float, float]] = {}
 
     def media(self, input_tokens: float) -> Media:
         """Tell how much of so many tokens of input is no text."""
@@ -133,8 +136,9 @@ def read_sizes(task: CheckedTask) -> Sizing:
     examples = list(task.splits.train[:_READ])
     input_tokens, output_tokens, demo_tokens = [], [], []
     seen: list[Media] = []
+    models: list[str] = []
     for predictor in task.program.predictors():
-        signature = predictor.signature
+        signature, model = predictor.signature, str((getattr(predictor, "lm", None) or lm).model)
         for example in examples:
             values = dict(example.items())  # as they are: an adapter reads more than text
             inputs = {name: values.get(name, "several words of text") for name in signature.input_fields}
@@ -147,6 +151,7 @@ def read_sizes(task: CheckedTask) -> Sizing:
             blank = {name: outputs.get(name, "") for name in signature.output_fields}
             answer = adapter.format_assistant_message_content(signature, blank)
             output_tokens.append(count_tokens(answer, lm) + unknown * _REASONING_TOKENS)
+            models.append(model)
             shown = adapter.format_demos(signature, [{**inputs, **blank, "augmented": True}])
             demos = sum(count_tokens(m["content"], lm) for m in split_message_content_for_custom_types(shown))
             demo_tokens.append(demos + unknown * _REASONING_TOKENS * 0.5)
@@ -166,7 +171,18 @@ def read_sizes(task: CheckedTask) -> Sizing:
         image_tokens=statistics.mean(m.image for m in seen),
         audio_tokens=statistics.mean(m.audio for m in seen),
         unseen=tuple(_unseen(seen)),
+        models=_by_model(models, input_tokens, output_tokens),
     )
+
+
+def _by_model(
+    models: Sequence[str], input_tokens: Sequence[float], output_tokens: Sequence[float]
+) -> dict[str, tuple[float, float]]:
+    sums: dict[str, tuple[float, float]] = {}
+    for model, reads, writes in zip(models, input_tokens, output_tokens, strict=True):
+        so_far = sums.get(model, (0.0, 0.0))
+        sums[model] = (so_far[0] + reads, so_far[1] + writes)
+    return sums
 
 
 def _assumed_judging(task: CheckedTask, example_tokens: float, output_tokens: float) -> Judging | None:
@@ -351,6 +367,9 @@ def _measured(read: Sizing, calls: Sequence[LMCall], runs: int, scores: Sequence
             "cached_share": sum(c.cached_input_tokens for c in bought) / sum(c.input_tokens for c in bought),
             "demo_tokens": read.demo_tokens * scale,
             "example_tokens": read.example_tokens * scale,
+            "models": _by_model(
+                [c.model for c in bought], [c.input_tokens for c in bought], [c.output_tokens for c in bought]
+            ),
             "latency_s": latency,
             "overhead_s": max(0.0005, overhead_s),
             "latency_known": True,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sized
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.advice.forecast import Workload
@@ -10,13 +12,18 @@ from skillfleet_nb.advice.sizing import Sizing, categories, checked_probe, probe
 from skillfleet_nb.config import pattern_of
 from skillfleet_nb.errors import InputError, MissingExtraError
 from skillfleet_nb.events import Landmarked
+from skillfleet_nb.lm.prices import mixed, price_of
+from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.runs.task import check_task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from skillfleet_nb.advice.past_runs import History
     from skillfleet_nb.config import Settings
     from skillfleet_nb.data.landmarks import Landmarks
     from skillfleet_nb.lm.embed import Embedder
+    from skillfleet_nb.lm.prices import Price
     from skillfleet_nb.runs.request import TaskRequest
     from skillfleet_nb.runs.task import CheckedTask
     from skillfleet_nb.store import Home
@@ -52,19 +59,38 @@ def features(task: CheckedTask) -> dict[str, Any]:
 def workload(task: CheckedTask, sizing: Sizing) -> Workload:
     """Put together what a forecast needs."""
     sizes, rates = task.sizes, task.settings.rates
+    models = sizing.models or {str(task.lm.model): (1.0, 1.0)}  # a probe that is kept of old tells of none
+    prices = _prices(task, models)
     return Workload(
         sizes=(sizes["train"], sizes["val"], sizes["test"]),
         sizing=sizing,
         predictors=task.predictors,
-        price=task.price,
+        price=_average(prices, models),
         prompt_price=task.prompt_price,
         threads=task.num_threads,
         cached=bool(getattr(task.lm, "cache", False)),
         repeats=1.0 if getattr(getattr(task.prompt_lm, "engine", None), "repeats_itself", False) else None,
-        lm=str(task.lm.model),
+        unpriced=tuple(model for model, price in prices.items() if price is None),
         prompt_lm=str(task.prompt_lm.model),
         rate=rates[pattern] if (pattern := pattern_of(str(task.lm.model), rates)) else None,
     )
+
+
+def _prices(task: CheckedTask, models: Iterable[str]) -> dict[str, Price | None]:
+    """Find what a token costs of each model that the program asks; of one that it makes only the name is there."""
+    lms = {str(lm.model): lm for lm in (*own_models(task.program), task.lm)}
+    return {model: price_of(lms.get(model, SimpleNamespace(model=model)), task.settings.prices) for model in models}
+
+
+def _average(prices: Mapping[str, Price | None], models: Mapping[str, tuple[float, float]]) -> Price | None:
+    """Average prices by what each model reads and writes; None where one is not known."""
+    all_read, all_written = (math.fsum(tokens) or 1.0 for tokens in zip(*models.values(), strict=True))
+    parts = [
+        (price, reads / all_read, writes / all_written)
+        for model, (reads, writes) in models.items()
+        if (price := prices[model])
+    ]
+    return mixed(parts) if len(parts) == len(models) else None
 
 
 def sized(home: Home, task: CheckedTask, history: History, n: int, *, budget_usd: float | None = None) -> Sizing:

@@ -160,6 +160,43 @@ def price_of(lm: object, stated: Mapping[str, tuple[float, float]] | None = None
     return None
 
 
+def mixed(parts: Iterable[tuple[Price, float, float]]) -> Price:
+    """Return what a token costs on average where several prices are paid.
+
+    Parameters
+    ----------
+    parts
+        Each price with its share of the input and of the output.
+
+    Examples
+    --------
+    >>> mixed([(Price(1.0, 4.0), 0.5, 0.25), (Price(0.0, 0.0), 0.5, 0.75)]).cost(10, 4)
+    9.0
+    """
+    shares = list(parts)
+    if len({price for price, _, _ in shares}) == 1:
+        return shares[0][0]
+
+    def beyond(tokens: int) -> Price:
+        paid = [
+            (next((tier for n, tier in reversed(price.above) if n <= tokens), price), reads, writes)
+            for price, reads, writes in shares
+        ]
+
+        def rate(name: str) -> float:
+            usd = ((getattr(price, name), price.input_usd, reads) for price, reads, _ in paid)
+            return math.fsum(reads * (plain if own is None else own) for own, plain, reads in usd)
+
+        output_usd = math.fsum(writes * price.output_usd for price, _, writes in paid)
+        return Price(
+            rate("input_usd"), output_usd, rate("cached_usd"), rate("write_usd"),
+            image_usd=rate("image_usd"), audio_usd=rate("audio_usd"),
+        )  # fmt: skip
+
+    steps = sorted({n for price, _, _ in shares for n, _ in price.above})
+    return beyond(0)._replace(above=tuple((n, beyond(n)) for n in steps))
+
+
 def stated_rates(lm: object) -> tuple[float, float, float | None, float | None] | None:
     """Return the rates that a model was made with, as LiteLLM takes them; None where it states none.
 

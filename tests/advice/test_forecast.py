@@ -197,3 +197,42 @@ def test_one_run_that_found_nothing_better_says_nothing_of_the_others() -> None:
     warm = corrections("gepa", "acme/one", [replace(run, warm=True, calls=(100.0, 1.0)) for run in usual])
     assert warm.usd == one, "what a call would have cost is told of a cached one too"
     assert warm.calls == Corrections().calls
+
+
+class Reads(dspy.Module):
+    """Asks the run's model for a note, and one of its own for the answer."""
+
+    def __init__(self, own: Any) -> None:
+        super().__init__()
+        self.note = dspy.Predict("text -> note")
+        self.answer = dspy.Predict("text, note -> intent")
+        self.answer.lm = own
+
+    def forward(self, text: str) -> Any:
+        return self.answer(text=text, note=self.note(text=text).note)
+
+
+@pytest.mark.parametrize("probe", [0, 3])
+def test_a_program_of_several_models_costs_what_each_of_them_costs(tmp_path: Path, probe: int) -> None:
+    def told(usd: float, usd_of_own: float) -> float:
+        lm, own = (counted_lm(Counting(usd_per_1k_tokens=price))[0] for price in (usd, usd_of_own))
+        given = {**Data().splits(), "metric": exact, "lm": lm, "optimizer": "labeled_fewshot"}
+        cost = Fleet(tmp_path).advice.estimate(Reads(own), **given, probe=probe).cost_usd
+        assert cost is not None
+        return cost.expected
+
+    note, answer, both = told(0.01, 0.0), told(0.0, 0.01), told(0.01, 0.01)
+    assert 0 < note < answer < both, "the answer's prompt is longer"
+    assert note + answer == pytest.approx(both)
+
+
+@pytest.mark.parametrize("probe", [0, 3])
+def test_one_model_without_a_price_leaves_the_cost_of_a_program_unknown(tmp_path: Path, probe: int) -> None:
+    lm, _ = counted_lm(Counting(usd_per_1k_tokens=0.01))
+    own, engine = counted_lm()
+    engine.price_per_token = None  # type: ignore[assignment, method-assign]
+    told = Fleet(tmp_path).advice.estimate(
+        Reads(own), **Data().splits(), metric=exact, lm=lm, optimizer="labeled_fewshot", probe=probe
+    )
+    assert told.cost_usd is None
+    assert f"{own.model} has no known price" in told.text()
