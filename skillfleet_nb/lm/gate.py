@@ -162,8 +162,7 @@ class Gate:
 
     def call(self, lm: Model, sent: object, n: int) -> Call:
         """Reckon what `n` completions of `lm` will take; close the gate where a limit in money cannot be kept."""
-        price = self.ledger.price(lm)
-        bound = self.ledger.limits.usd if self.limits.usd is not None else self.ledger.checkpoint_usd
+        price, bound = self.ledger.price(lm), self._usd
         if price is None and bound is not None:
             model = getattr(lm, "model", type(lm).__name__)
             self.close(StopKind.BUDGET, f"budget: ${bound:g} cannot be kept: {model!r} has no known price")
@@ -182,6 +181,11 @@ class Gate:
             is_billed=isinstance(getattr(lm, "engine", None), str),
             answers=self.ledger.answers,
         )
+
+    @property
+    def _usd(self) -> float | None:
+        """What USD are held to: the limit, or the next sum that is asked about."""
+        return self.ledger.limits.usd if self.limits.usd is not None else self.ledger.checkpoint_usd
 
     def admit(self, call: Call) -> None:
         """Wait for the call's turn; raise ``RunStopped`` if the gate closes."""
@@ -241,8 +245,8 @@ class Gate:
         in_flight, broken = self.ledger.in_flight, None
         if limits.calls is not None and used.calls + in_flight.reserved_calls + call.reserved_calls > limits.calls:
             broken = f"{whole.calls} calls"
-        elif limits.usd is not None and used.cost_usd is None:
-            broken = f"${whole.usd:g} cannot be kept: what {_unknown(used)}"
+        elif used.cost_usd is None and (usd := self._usd) is not None:
+            broken = f"${usd:g} cannot be kept: what {_unknown(used)}"
         elif limits.usd is not None and used.cost_usd is not None and (
             used.cost_usd >= limits.usd or used.cost_usd + in_flight.reserved_usd + call.reserved_usd > limits.usd
         ):  # fmt: skip

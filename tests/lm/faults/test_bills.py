@@ -192,6 +192,13 @@ def test_a_silent_provider_that_is_free_costs_nothing(runner: Runner) -> None:
     assert checks["LM answers"] == "ok"
 
 
+def test_a_run_that_is_to_ask_at_a_cost_stops_where_the_cost_cannot_be_told(runner: Runner) -> None:
+    runner.server.usage = {}
+    job = runner.start(lm=runner.lm(name="gpt-4.1-nano"), review="cost=0.5")  # asked by no other test
+    assert "$0.5 cannot be kept: what the first call took is not known" in job.result().stop_reason
+    assert len(runner.server.seen) == 1
+
+
 def test_a_run_answered_from_the_cache_stands_at_what_it_once_cost(runner: Runner) -> None:
     runner.server.usage = used(900, 20)
     lm = runner.lm(name="gpt-4.1-mini")  # asked by no other test: DSPy's cache goes by names
