@@ -28,7 +28,7 @@ from skillfleet_nb.runs.request import AUTO, RunRequest, takes
 from skillfleet_nb.store import Journal, queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -106,7 +106,9 @@ class Advisor:
         from skillfleet_nb.advice.headroom import look
 
         asked = HeadroomRequest(*program, **options)
-        return look(self._home, checked(asked, self._settings), asked)
+        task = checked(asked, self._settings)
+        _refuse_unpriced(asked.budget_usd, _unpriced_of(task))
+        return look(self._home, task, asked)
 
     @takes(NoiseRequest)
     def noise(self, *program: Any, **options: Any) -> NoiseFloor:
@@ -137,7 +139,9 @@ class Advisor:
         from skillfleet_nb.advice.noise import listen
 
         asked = NoiseRequest(*program, **options)
-        return listen(self._home, checked(asked, self._settings), asked)
+        task = checked(asked, self._settings)
+        _refuse_unpriced(asked.budget_usd, _unpriced_of(task))
+        return listen(self._home, task, asked)
 
     @takes(EstimateRequest)
     def estimate(self, *program: Any, **options: Any) -> Forecast:
@@ -320,9 +324,7 @@ class Advisor:
         words: Mapping[str, str] | None = None,
     ) -> Recommendation:
         budget_usd = requirements.budget_usd
-        asked = (task.lm, *task.judges, *own_models(task.program))
-        if budget_usd is not None and (missing := unpriced(asked, task.settings.prices)):  # no probe could keep it
-            raise without_price(budget_usd, str(missing[0].model))
+        _refuse_unpriced(budget_usd, _unpriced_of(task))  # no probe could keep it
         history = self._histories.of(task.key)
         sizing = sized(self._home, task, history, probe, budget_usd=budget_usd)
         selector = selector_for(
@@ -336,6 +338,17 @@ class Advisor:
         made = selector.choose(**asdict(requirements))
         record(self._home, made)
         return made.prepared_with(selector.choose, task.request)
+
+
+def _unpriced_of(task: CheckedTask) -> list[Model]:
+    """List the models without a known price that running and scoring the program asks."""
+    return unpriced((task.lm, *task.judges, *own_models(task.program)), task.settings.prices)
+
+
+def _refuse_unpriced(budget_usd: float | None, models: Sequence[Model]) -> None:
+    """Refuse a budget where a model has no known price."""
+    if budget_usd is not None and models:
+        raise without_price(budget_usd, str(models[0].model))
 
 
 def record(home: Home, recommendation: Recommendation) -> None:

@@ -41,6 +41,7 @@ class HeadroomRequest(TaskRequest):
         super().__post_init__()
         if self.metric is None:
             raise InputError("headroom needs a metric: give metric=, a function metric(example, pred, trace=None)")
+        Requirements(self.budget_usd)  # refuses one that means nothing
         for name, value in (("n", self.n), ("k", self.k)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} = {value!r}: give a whole number from 1")
@@ -69,6 +70,7 @@ class NoiseRequest(TaskRequest):
         super().__post_init__()
         if self.metric is None:
             raise InputError("noise needs a metric: give metric=, a function metric(example, pred, trace=None)")
+        Requirements(self.budget_usd)  # refuses one that means nothing
         if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < _FEWEST_TWICE:
             raise InputError(f"n = {self.n!r}: give a whole number from {_FEWEST_TWICE}")
         if isinstance(self.effect, bool) or not isinstance(self.effect, int | float) or not 0 < self.effect <= 1:

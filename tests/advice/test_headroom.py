@@ -155,6 +155,22 @@ def test_a_budget_ends_the_look(tmp_path: Path) -> None:
     assert engine.calls == 0
 
 
+@pytest.mark.parametrize("budget_usd", [0, -1.0, float("nan"), float("inf"), True, "much"])
+@pytest.mark.parametrize("what", ["headroom", "noise"])
+def test_a_budget_that_means_nothing_is_refused(tmp_path: Path, what: str, budget_usd: Any) -> None:
+    lm, engine = counted_lm(Counting(usd_per_1k_tokens=0.01))
+    with pytest.raises(InputError, match=r"budget_usd = .*: give more than 0 USD"):
+        getattr(Fleet(tmp_path).advice, what)(program(), train=MANY, metric=exact, lm=lm, budget_usd=budget_usd)
+    assert engine.calls == 0
+
+
+@pytest.mark.parametrize("what", ["headroom", "noise"])
+def test_a_budget_for_a_model_without_a_price_says_how_to_state_one(tmp_path: Path, what: str) -> None:
+    lm = dspy.LM("acme/unheard-of")
+    with pytest.raises(LMError, match=r"budget_usd = 1 cannot be compared: 'acme/unheard-of' .* add to config.toml"):
+        getattr(Fleet(tmp_path).advice, what)(program(), train=MANY, metric=exact, lm=lm, budget_usd=1.0)
+
+
 @pytest.mark.parametrize(
     ("changed", "said"), [({"n": 0}, "n = 0: give a whole number"), ({"k": -1}, "k = -1"), ({"metric": None}, "metric")]
 )
