@@ -324,7 +324,7 @@ class Advisor:
         words: Mapping[str, str] | None = None,
     ) -> Recommendation:
         budget_usd = requirements.budget_usd
-        _refuse_unpriced(budget_usd, _unpriced_of(task))  # no probe could keep it
+        _refuse_unpriced(budget_usd, task.unpriced)  # as the run would be; no probe could keep it either
         history = self._histories.of(task.key)
         sizing = sized(self._home, task, history, probe, budget_usd=budget_usd)
         selector = selector_for(

@@ -140,13 +140,13 @@ class Selector:
             If a budget is given and no cost is known.
         """
         limits = Requirements(budget_usd, quality_target, max_minutes)
-        if budget_usd is not None and all(p.forecast.cost_usd is None for p in self.prospects):
-            if self.silent:
-                raise LMError(
-                    f"budget_usd = {budget_usd:g} cannot be kept: {without_usage(self.silent[0])}; "
-                    "leave the budget out, and bound the run with max_calls"
-                )
-            raise without_price(budget_usd, next(iter(self.unpriced), str(self.features.get("lm", ""))))
+        if budget_usd is not None and self.unpriced:  # a run with it would be refused
+            raise without_price(budget_usd, self.unpriced[0])
+        if budget_usd is not None and self.silent:
+            raise LMError(
+                f"budget_usd = {budget_usd:g} cannot be kept: {without_usage(self.silent[0])}; "
+                "leave the budget out, and bound the run with max_calls"
+            )
         tier, rule = allowed(self.features["n"], budget_usd, max_minutes, quality_target)
         judged = [(p, self._why_not(p, tier, limits)) for p in self.prospects]
         possible = [p for p, why in judged if not why]

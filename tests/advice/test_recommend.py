@@ -170,6 +170,18 @@ def test_a_budget_for_a_model_without_a_price_is_refused(tmp_path: Path, probe: 
     assert "unknown" in made.text()
 
 
+def test_no_budget_is_recommended_for_that_a_run_would_refuse(tmp_path: Path) -> None:
+    import dspy
+
+    other, fleet = dspy.LM("acme/unheard-of"), Fleet(tmp_path)
+    with pytest.raises(LMError, match=r"'acme/unheard-of' has no known price; add to config.toml"):
+        _recommend(fleet, prompt_lm=other)
+    assert fleet.sql("select count(*) as n from lm_calls").n[0] == 0, "it is refused before the probe"
+    made = _recommend(fleet, prompt_lm=other, budget_usd=None)
+    with pytest.raises(LMError, match=r"'acme/unheard-of' has no known price"):
+        made.under(budget_usd=5.0, quality_target=0.85, max_minutes=None)
+
+
 def _prospect(name: str, cost: float, wall: float, mean: float, evidence: float) -> Prospect:
     span, seconds = Interval(cost / 2, cost * 0.8, cost), Interval(wall / 2, wall * 0.8, wall)
     calls = Interval(1, 2, 3)
