@@ -328,9 +328,9 @@ def _silent(task: CheckedTask, calls: Sequence[LMCall]) -> list[str]:
     silent = {
         c.model
         for c in calls
-        if c.error is None and c.full_cost_usd is None and not (c.input_tokens or c.output_tokens)
-        # of a cached answer the price alone tells whether its usage is what is missing
-        if not (c.cached and c.model in without_price)
+        if c.error is None and c.full_cost_usd is None
+        # where there is no price either, tokens alone tell that the usage is missing; of a cached answer nothing does
+        if c.model not in without_price or not (c.cached or c.input_tokens or c.output_tokens)
     }
     return sorted(silent)
 

@@ -285,8 +285,8 @@ class Gate:
 
 def _unknown(used: Totals) -> str:
     calls = f"{used.calls:,} calls" if used.calls != 1 else "the first call"
-    silent = f" ({used.unmetered:,} answered without usage: bound the run with max_calls)" if used.unmetered else ""
-    return f"{calls} took is not known{silent}"
+    silent = f"{used.unmetered:,} answered without usage: " if used.unmetered else ""
+    return f"{calls} took is not known ({silent}bound the run with max_calls)"
 
 
 def on_event_loop() -> bool:

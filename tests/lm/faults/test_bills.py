@@ -155,10 +155,17 @@ def test_a_run_whose_cost_cannot_be_told_stops_before_it_spends_on(runner: Runne
     assert job.state is JobState.FAILED, "nothing was scored"
 
 
+def test_half_of_the_usage_tells_no_cost_and_the_way_out_is_told(runner: Runner) -> None:
+    runner.server.usage = {"prompt_tokens": 100, "completion_tokens": None, "total_tokens": 100}
+    lm = runner.lm(name="gpt-4o-mini", cache=False)
+    assert runner.fleet.advice.estimate(program(), train=rows(4)[:12], optimizer="miprov2", lm=lm).cost_usd is None
+    result = runner.start(lm=lm, budget_usd=1.0).result()
+    assert "what the first call took is not known (bound the run with max_calls)" in result.stop_reason
+
+
 def test_what_a_silent_provider_costs_is_not_forecast(runner: Runner) -> None:
     runner.server.usage = {}
-    examples = rows(4)[:12]
-    asked: dict[str, Any] = {"train": examples, "metric": exact, "lm": runner.lm(name="gpt-4o-mini")}
+    asked: dict[str, Any] = {"train": rows(4)[:12], "metric": exact, "lm": runner.lm(name="gpt-4o-mini")}
     advice = runner.fleet.advice
     for _ in range(2):  # the second goes by the probe that is kept
         forecast = advice.estimate(program(), **asked, optimizer="miprov2")
