@@ -7,12 +7,14 @@ final scoring, whose share is reserved beforehand.
 
 from __future__ import annotations
 
+import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.events import StopKind
+from skillfleet_nb.format import duration
 from skillfleet_nb.lm.calls import Call, text_of
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.media import NO_MEDIA, contents, media_sent, text_in
@@ -116,10 +118,13 @@ class Gate:
         ------
         RunStopped
             If the gate closes meanwhile.
+        LMRateLimitError
+            If the wait is longer than the ledger's `most_wait_s`.
         """
         pacer = self.ledger.pacer
         if pacer is None or (lane := pacer.lane(lm)) is None:
             return
+        self._refuse_long_wait(lm, lane)
         began = time.monotonic()
         if on_event_loop():  # of a call that LiteLLM is about to make there: waiting would stop all others
             self._slot(pacer, lane, call, began)
@@ -137,6 +142,7 @@ class Gate:
         pacer = self.ledger.pacer
         if pacer is None or (lane := pacer.lane(lm)) is None:
             return
+        self._refuse_long_wait(lm, lane)
         began = time.monotonic()
         self.ledger.wait_for_attempt(call)
         while not lane.turn.acquire(blocking=False):
@@ -148,6 +154,14 @@ class Gate:
         finally:
             lane.turn.release()
         pacer.leave(lane, call, began)
+
+    def _refuse_long_wait(self, lm: Model, lane: Lane) -> None:
+        """Raise what the provider would answer, where it has asked to wait for longer than is waited here."""
+        if self.ledger.most_wait_s < math.inf and (seconds := lane.schedule.held_s()) > self.ledger.most_wait_s:
+            from dspy.utils.exceptions import LMRateLimitError
+
+            said = f"the provider has asked to wait, for another {duration(seconds)}"
+            raise LMRateLimitError(said, model=lm.model, retry_after=seconds)
 
     def _slot(self, pacer: Pacer, lane: Lane, call: Call, began: float) -> float:
         """Take a slot; return in how many seconds it comes."""

@@ -7,6 +7,7 @@ within limits.  What is in flight counts as spent, so that threads do not oversh
 from __future__ import annotations
 
 import itertools
+import math
 import secrets
 import threading
 import time
@@ -65,6 +66,8 @@ class Ledger:
     checkpoint_usd, on_checkpoint
         Attributes: before a call that may take what was spent beyond so much, the callback is called with
         it, on the calling thread; it raises the checkpoint, or stops the run.  Several threads may call it.
+    most_wait_s
+        Attribute: a call that would have to wait longer for its provider fails instead.
     answers
         Attribute: the cache that answers its calls, of an encrypted home; None for DSPy's.
     on_tool
@@ -110,6 +113,7 @@ class Ledger:
         self.duplicates = 0
         self.on_wait = on_wait
         self.answers: object = None
+        self.most_wait_s = math.inf
         self.on_tool: Callable[[ToolCalled], None] | None = None
         self._on_pause = on_pause
         self._clean = clean

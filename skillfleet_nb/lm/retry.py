@@ -77,8 +77,10 @@ class Attempts:
             pacer.heed(self._lm, exc)
         if self._left <= 0 or not is_transient(exc):
             raise exc
-        self._left -= 1
         delay = delay_s(exc, self._call.attempts, self._policy.retry_delay_s, _JITTER.random)
+        if delay > self._gate.ledger.most_wait_s:
+            raise exc
+        self._left -= 1
         self._call.attempts += 1
         return delay
 

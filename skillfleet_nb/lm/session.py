@@ -152,12 +152,14 @@ class Session:
     ) -> Iterator[Self]:
         """Open a session outside of a job, with a stream of its own, whose name begins with `what`.
 
-        Without a home nothing is recorded.
+        Without a home nothing is recorded.  Nobody sees it wait: a call that a provider puts off for longer than an
+        attempt may take fails.
         """
         with (
             Journal(home, new_stream(what)) if home else nullcontext() as journal,
             cls(journal, settings, models, limits=limits, on_calls=on_calls) as session,
         ):
+            session.ledger.most_wait_s = settings.lm_timeout_s
             yield session
 
     def __enter__(self) -> Self:

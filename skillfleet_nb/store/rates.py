@@ -117,6 +117,11 @@ class Schedule:
             with self._state() as state:
                 state.tokens += tokens * self._a_token
 
+    def held_s(self) -> float:
+        """Reckon for how many seconds the provider has said to wait from now; raises as :meth:`take`."""
+        with self._state() as state:
+            return max(0.0, state.held - state.at)
+
     def hold(self, seconds: float) -> None:
         """Let no slot come for so many seconds; raises as :meth:`take`."""
         with self._state() as state:

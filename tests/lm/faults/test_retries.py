@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import dspy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import until
+from made_up import exact, program, rows, until
 
+from skillfleet_nb.config import Settings
+from skillfleet_nb.errors import LMError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.lm.faults import Circuit, RetryPolicy, delay_s, is_empty
 from skillfleet_nb.lm.gate import Gate
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.meter import Ledger
+from skillfleet_nb.lm.session import Session
 from skillfleet_nb.lm.tap import tapped
 from skillfleet_nb.store import follow, request
 
@@ -148,6 +152,32 @@ def test_a_provider_that_says_when_is_asked_by_no_job_of_the_home_before(runner:
     for job in (first, third):
         job.cancel()
         until(lambda job=job: job.progress.state.is_finished())
+
+
+def test_what_is_no_job_says_how_long_a_provider_asks_to_wait_and_does_not_wait_unseen(runner: Runner) -> None:
+    runner.server.always("limited_for_long")  # for a day
+    lm, advice = runner.lm(), runner.fleet.advice
+    with pytest.raises(LMError, match=r"got no answer \(LMRateLimitError: .* has asked to wait, for another 2\d h"):
+        advice.estimate(program(), train=rows(4), metric=exact, lm=lm, optimizer="copro")
+    assert len(runner.server.seen) == 1, "nor is the provider asked again meanwhile"
+    answers = next(check for check in advice.doctor(lm=lm).checks if check.name == "LM answers")
+    assert answers.level == "fail"
+    assert "has asked to wait, for another 2" in answers.found
+    assert len(runner.server.seen) == 1
+    gate, _, _ = opened()
+    assert gate.ledger.most_wait_s == math.inf, "a job waits, and says so"
+
+
+def test_an_asynchronous_call_is_not_put_off_unseen_either(runner: Runner) -> None:
+    import asyncio
+
+    runner.server.always("limited_for_long")
+    lm = runner.lm()
+    with Session.opened(runner.fleet.home, Settings(), "try", [lm]) as session:
+        for said in ("Rate limit reached", "has asked to wait, for another 2"):
+            with pytest.raises(dspy.LMRateLimitError, match=said):
+                asyncio.run(_asked(tapped(session.gate(), lm, "task")))
+    assert len(runner.server.seen) == 1
 
 
 # --- when enough is enough ------------------------------------------------------------------------
