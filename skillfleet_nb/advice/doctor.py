@@ -13,7 +13,7 @@ from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, MissingExtraError, SkillfleetError
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.devices import chosen, described
-from skillfleet_nb.lm.faults import other_forms
+from skillfleet_nb.lm.faults import advice, is_dead, other_forms
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.lm.prices import how_to_state_a_price, price_of
@@ -213,9 +213,8 @@ def _answers(lm: Model, home: Home | None, settings: Settings) -> Check:
             answer = metered("Reply with the word ready.")
     except (Exception, RunStopped) as exc:  # noqa: BLE001  whatever a provider raises is what the person must see
         message = " ".join(str(exc).split())[:160]
-        return Check(
-            "LM answers", "fail", f"{type(exc).__name__}: {message}", "check the key, the model's name, the network"
-        )
+        fix = advice(exc) if is_dead(exc) else "check the key, the model's name, the network"
+        return Check("LM answers", "fail", f"{type(exc).__name__}: {message}", fix)
     if not answer:
         return Check("LM answers", "fail", "an empty answer", "check the model's name and its max_tokens")
     took = f"in {time.perf_counter() - started:.2f} s"

@@ -168,6 +168,23 @@ def test_what_is_no_job_says_how_long_a_provider_asks_to_wait_and_does_not_wait_
     assert gate.ledger.most_wait_s == math.inf, "a job waits, and says so"
 
 
+@pytest.mark.parametrize(
+    ("fault", "fix"),
+    [
+        ("auth", "the key is refused"),
+        ("quota", "the account has no quota or credit left"),
+        ("not_found", "there is no such model there"),
+        ("rate_limit", "too many calls for its rate limit"),
+        ("server_500", "its server fails"),
+        ("bad_request", "check the key, the model's name, the network"),
+    ],
+)
+def test_the_doctor_says_what_to_do_about_each_fault(runner: Runner, fault: str, fix: str) -> None:
+    runner.server.always(fault)
+    answers = next(check for check in runner.fleet.advice.doctor(lm=runner.lm()).checks if check.name == "LM answers")
+    assert (answers.level, answers.fix[: len(fix)]) == ("fail", fix)
+
+
 def test_an_asynchronous_call_is_not_put_off_unseen_either(runner: Runner) -> None:
     import asyncio
 
