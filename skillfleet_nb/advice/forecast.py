@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import random
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,6 +35,7 @@ _LATENCY_SD = {True: 0.2, False: 1.0}
 _WORK_SD = 0.45  # of log seconds of what this machine does itself: it depends on what else it does
 _HERE_S = 0.02  # latency below which a model is no network away: threads then share one processor
 _FIXED_S = 0.05
+_TELLABLE = 0.01  # share of a search that is told as it is
 _JUDGED_ANEW = (0.6, 1.0)  # share of judge calls that are bought: an answer given before is judged from the cache
 
 
@@ -221,8 +223,11 @@ def forecast(optimizer: Optimizer, workload: Workload, learned: Corrections | No
     """
     learned = learned or Corrections()
     rng = random.Random(11)
-    runs = [_Run(use, optimizer, workload, rng) for use in uses(optimizer.expected_calls(workload.shape))]
+    played = uses(optimizer.expected_calls(workload.shape))
+    runs = [_Run(use, optimizer, workload, rng) for use in played]
     notes = workload.notes()
+    if shares := [use.played for use in played if use.played < 1]:
+        notes.append(_scaled_up(fmean(shares)))
     if learned.usd.runs:
         notes.append(f"corrected by {learned.usd.runs} past runs of this home")
     priced = workload.price is not None and (workload.prompt_price is not None or all(r.prompt == 0 for r in runs))
@@ -250,6 +255,13 @@ def forecast(optimizer: Optimizer, workload: Workload, learned: Corrections | No
         past_runs=learned.usd.runs,
         notes=tuple(notes),
     )
+
+
+def _scaled_up(share: float) -> str:
+    """Say that a search was too long to be played to its end."""
+    part = percent(share) if share >= _TELLABLE else f"less than {percent(_TELLABLE)}"
+    scaled = f"its calls are scaled up from {part} of it, and may be fewer"
+    return f"a search of this size is not played to its end: {scaled}"
 
 
 def _bound(runs: Sequence[_Run], workload: Workload) -> str:

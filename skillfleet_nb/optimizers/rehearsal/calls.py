@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 REHEARSALS = 60
 LEVEL = 0.8
 """Level of every interval of a forecast."""
+COUNTS = (
+    "task", "task_cached", "prompt", "prompt_cached", "task_demos", "task_rewritten", "prompt_examples",
+    "prompt_texts", "prompt_runs", "prompt_runs_demos",
+)  # fmt: skip
+"""What of a :class:`Use` adds up."""
 
 
 class Shape(NamedTuple):
@@ -74,6 +79,8 @@ class Use:
         Demos in the prompt of the program it returns, and whether its instruction is a proposed one.
     changed
         Whether it returns another program than it was given.
+    played
+        Share of the search that was played, in (0, 1]; the counts are scaled up from it.
     """
 
     task: float = 0.0
@@ -90,6 +97,7 @@ class Use:
     demos: float = 0.0
     rewritten: bool = False
     changed: bool = True
+    played: float = 1.0
 
     @property
     def bought(self) -> float:
@@ -100,6 +108,13 @@ class Use:
     def issued(self) -> float:
         """All calls, those answered from the cache too."""
         return self.bought + self.task_cached + self.prompt_cached
+
+    def scale(self, share: float, since: Use | None = None) -> None:
+        """Multiply what was counted `since` then, which is this `share` of what there is to count."""
+        for name in COUNTS:
+            before = getattr(since, name) if since is not None else 0.0
+            setattr(self, name, before + (getattr(self, name) - before) / share)
+        self.played *= share
 
 
 class Calls(NamedTuple):
@@ -132,14 +147,8 @@ def uses(calls: Calls) -> tuple[Use, ...]:
 
 def together(first: Use, second: Use) -> Use:
     """Add up two optimizers run one after the other; the second's program is returned."""
-    summed = {
-        name: getattr(first, name) + getattr(second, name)
-        for name in (
-            "task", "task_cached", "prompt", "prompt_cached", "task_demos", "task_rewritten", "prompt_examples",
-            "prompt_texts", "prompt_runs", "prompt_runs_demos",
-        )
-    }  # fmt: skip
+    summed = {name: getattr(first, name) + getattr(second, name) for name in COUNTS}
     return replace(
         second, **summed, demos=max(first.demos, second.demos), rewritten=first.rewritten or second.rewritten,
-        changed=first.changed or second.changed, unscored=0,
+        changed=first.changed or second.changed, unscored=0, played=min(first.played, second.played),
     )  # fmt: skip

@@ -30,7 +30,8 @@ def random_search(run: Rehearsal, bootstrap: Bootstrap, *, candidates: int, stop
     shape = run.shape
     run.evaluate(run.start, "val", shape.val)
     best, best_demos = run.measured, 0.0
-    for seed in range(-2, candidates):
+    for number in run.rounds(candidates + 2):
+        seed = number - 2
         if stop_at is not None and best >= stop_at:
             break
         demos = float(min(bootstrap.labeled, shape.train))
@@ -52,7 +53,7 @@ def infer_rules(run: Rehearsal, bootstrap: Bootstrap, *, candidates: int) -> Non
     successes = run.bootstrap(bootstrap.bootstrapped, bootstrap.labeled, rounds=bootstrap.rounds, prompt=True)
     demos = filled(successes, bootstrap.labeled, shape)
     best = -1.0
-    for candidate in range(candidates):
+    for candidate in run.rounds(candidates):
         run.propose(shape.predictors, shape.train)
         instruction = 1 if run.happens(run.repeats) else candidate + 1
         score = run.measure(run.helped)

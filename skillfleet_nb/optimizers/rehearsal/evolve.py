@@ -37,7 +37,7 @@ def evolve(run: Rehearsal, *, params: EvolveParams) -> None:
     size, demos = screened(shape.val, params.screen), min(params.max_demos, shape.train)
     gains, reflects = run.rng.uniform(0, _GAINS), run.rng.uniform(0.1, 0.5)
     population, waited, best = [run.start], 0, run.measured
-    for generation in range(params.generations + 1):
+    for generation in run.rounds(params.generations + 1):
         children = []
         for place in range(n):
             parent = run.rng.choice(population)

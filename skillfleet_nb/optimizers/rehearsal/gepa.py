@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _MERGED_ON = 5  # validation examples that a merged candidate is tried on first
 _TO_MERGE = 3  # candidates there must be
+_LOOK = 0.1  # at a candidate, of the work of an evaluation
 
 
 def gepa(
@@ -36,9 +37,12 @@ def gepa(
     gains = run.rng.uniform(0.0, 0.12)
     too_long = run.rng.uniform(0.0, 1.0) if shortens else 0.0
     taken = run.rng.uniform(0.15, 1.0)  # proposals that beat their parent on its minibatch
-    while used < metric_calls and not (stop_at_perfect and best >= 1):
+    while used < metric_calls and not (stop_at_perfect and best >= 1) and run.affords(used / metric_calls):
+        run.work += len(scores) * _LOOK
         parent = max(range(len(scores)), key=lambda i: scores[i] + run.rng.gauss(0, 0.08))
-        for _ in range(proposals):
+        before = used
+        for number in run.rounds(proposals):
+            played = number + 1
             run.evaluate(programs[parent], "train", batch)
             used += batch
             if run.happens(scores[parent] ** batch):
@@ -62,5 +66,6 @@ def gepa(
                 merges += 1
                 run.evaluate((State(("merged", merges)),) * shape.predictors, "val", _MERGED_ON)
                 used += _MERGED_ON
+        used = before + (used - before) * proposals // played
     is_rewritten = best > run.measured
     run.chosen(rewritten=is_rewritten, changed=is_rewritten)

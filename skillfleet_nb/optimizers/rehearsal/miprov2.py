@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _STARTUP_TRIALS = 10  # optuna's sampler draws by chance so long
 _EXPLORES = (0.4, 0.9)  # how often it then leaves what scored well, by variable
 _GIVEN, _LABELED, _UNSHUFFLED = -3, -2, -1  # the first seeds of sets of demos: none, labeled ones, all at their size
+_RANKED = 0.1  # a combination, of the work of an evaluation
 _VIEW = 10  # examples that the proposer looks at at once
 _MOST_VIEWS = 9  # beyond the first one
 
@@ -61,7 +62,7 @@ def miprov2(run: Rehearsal, plan: Plan) -> None:
     search = _Search(run, plan.instructions, [0.0] if plan.zero_shot else demos, plan.val)
     number = 1  # the given program is the sampler's first trial
     last = plan.trials + plan.trials // plan.full_every + (plan.trials % plan.full_every != 0)
-    for _ in range(plan.trials):
+    for _ in run.rounds(plan.trials):
         number += 1
         search.trial(plan.batch)
         if plan.minibatch and (number % (plan.full_every + 1) == 0 or number == last):
@@ -76,7 +77,8 @@ def _demo_sets(run: Rehearsal, plan: Plan) -> list[float]:
     """Bootstrap the sets of demos; return how many demos each holds."""
     most, labeled = (3, 0) if plan.zero_shot else (plan.bootstrapped, plan.labeled)
     sizes = []
-    for seed in range(_GIVEN, plan.sets + _GIVEN):
+    for number in run.rounds(plan.sets):
+        seed = number + _GIVEN
         if seed == _GIVEN:
             sizes.append(0.0)
         elif seed == _LABELED and labeled > 0:
@@ -128,6 +130,7 @@ class _Search:
         ]
         if self._tried < _STARTUP_TRIALS:
             return tuple(drawn)
+        self._run.work += len(self._scores) * _RANKED
         ranked = sorted(self._scores, key=lambda c: -self._scores[c])
         good = ranked[: max(1, len(ranked) // 5)]
         source = rng.choice(good)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from skillfleet_nb.optimizers.rehearsal.calls import REHEARSALS, Calls, Shape, Use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterator
 
 
+_ATTEMPT = 0.02  # of the work of an evaluation
 _HELPED = 0.7
 """Share of runs with anything better to find: 77 % of the 738 published in LangProBe ended above the given program."""
+
+MOST_WORK = 10_000
+"""Evaluations of a predictor that one rehearsal plays; the largest presets take some thousand."""
 
 
 class State(NamedTuple):
@@ -36,11 +40,16 @@ class Rehearsal:
         Sizes.
     rng
         Where the unknown comes from.
+    use
+        What was counted so far.
+    work
+        What playing it took so far, in evaluations of a predictor.
     """
 
     shape: Shape
     rng: random.Random
     use: Use = field(default_factory=Use)
+    work: float = 0.0
 
     def __post_init__(self) -> None:
         # How well the program does is drawn as it may be: near what is known of it, or anything.
@@ -64,6 +73,30 @@ class Rehearsal:
         """Calls of one predictor in one run of the program."""
         return (self.shape.per_run or self.shape.predictors) / self.shape.predictors
 
+    def rounds(self, n: int, *, grows: bool = False) -> Iterator[int]:
+        """Count from 0 to `n` as ``range`` does, as far as it can be afforded; what was counted meanwhile is scaled up.
+
+        Parameters
+        ----------
+        n
+            Rounds of the loop; the first one is always played.
+        grows
+            Whether each round asks for as much again as the first one did, and not all the same.
+        """
+        since = replace(self.use)
+        for number in range(n):
+            share = number * (number + 1) / (n * (n + 1)) if grows else number / n
+            if number and not self.affords(share, since):
+                return
+            yield number
+
+    def affords(self, share: float, since: Use | None = None) -> bool:
+        """Tell whether to play on; if not, what was counted `since` then is scaled up from this `share` of the loop."""
+        if self.work < MOST_WORK:
+            return True
+        self.use.scale(share, since)
+        return False
+
     def measure(self, score: float) -> float:
         """Draw what a program that solves a share of `score` solves of the validation set."""
         share = min(1.0, max(0.0, score))
@@ -84,6 +117,7 @@ class Rehearsal:
             How many examples, and the size of the set where it is neither of the two splits.
         """
         size = of if of is not None else (self.shape.train if split == "train" else self.shape.val)
+        self.work += len(program)
         for depth, state in enumerate(program, 1):
             key = (split, program[:depth])
             own = (split, depth, state)
@@ -142,13 +176,21 @@ class Rehearsal:
             Whether the proposing model runs the program.
         """
         successes = tried = attempts = 0
-        while successes < demos and tried < self.shape.train:
+        while successes < demos and tried < self.shape.train and (not tried or self.work < MOST_WORK):
             tried += 1
-            for _ in range(rounds):
+            for number in range(rounds):
+                if number * _ATTEMPT > MOST_WORK:  # it hardly ever succeeds
+                    attempts += rounds - number
+                    break
                 attempts += 1
+                self.work += _ATTEMPT
                 if self.rng.random() < self._succeeds:
                     successes += 1
                     break
+        if successes < demos and tried < self.shape.train:  # too long to be played to its end
+            goes_on = min(self.shape.train / tried, demos / successes if successes else math.inf)
+            attempts, successes = round(attempts * goes_on), round(successes * goes_on)
+            self.use.played /= goes_on
         shown = min(labeled, self.shape.train)
         if prompt:
             calls = attempts * (self.shape.per_run or self.shape.predictors)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from skillfleet_nb.optimizers.rehearsal.run import Rehearsal, State
 
+_RANKED = 0.1  # a program, of the work of an evaluation
 _TEMPERATURE = 0.2  # dspy 3.4.1's, of sampling among programs by their scores
 
 
@@ -17,15 +18,16 @@ def simba(run: Rehearsal, *, batch: int, candidates: int, steps: int, max_demos:
     uneven = run.rng.uniform(0.0, 1.0)  # share of examples that a sampled model solves sometimes, and not always
     pool: list[tuple[float, tuple[State, ...]]] = [(0.0, run.start)]
     winners = [run.start]
-    for step in range(steps):
+    for step in run.rounds(steps):
+        run.work += len(pool) * _RANKED
         top = sorted(pool, key=lambda scored: -scored[0])[:candidates]
         top = top if pool[0] in top else [*top[:-1], pool[0]]
         weights = [math.exp(score / _TEMPERATURE) for score, _ in top]
-        for model in range(candidates):
+        for model in run.rounds(candidates):
             for weight, (_, program) in zip(weights, top, strict=True):
                 run.evaluate(program, f"model-{model}", batch * weight / sum(weights), of=shape.train)
         made = []
-        for i in range(min(candidates + 1, batch)):
+        for i in run.rounds(min(candidates + 1, batch)):
             _, source = run.rng.choices(top, weights)[0]
             informed = run.happens(uneven)
             rule = max_demos == 0 or run.happens(0.5)
@@ -36,10 +38,12 @@ def simba(run: Rehearsal, *, batch: int, candidates: int, steps: int, max_demos:
             made.append((run.rng.gauss(run.helped, 0.1), changed))
         pool += made
         winners.append(max(made, key=lambda scored: scored[0])[1])
-    picked = sorted({round(i * steps / candidates) for i in range(candidates + 1)})
-    for i in picked:
-        run.evaluate(winners[i], "train", shape.train)
-    best = winners[run.rng.choice(picked)]
+    every = range(steps + 1)  # where there are fewer steps than candidates
+    picked = every if candidates >= steps else sorted({round(i * steps / candidates) for i in range(candidates + 1)})
+    last = len(winners) - 1  # it stands for those of steps that were too many to be played
+    for i in run.rounds(len(picked)):
+        run.evaluate(winners[min(picked[i], last)], "train", shape.train)
+    best = winners[min(run.rng.choice(picked), last)]
     is_better = best != run.start and run.measure(run.helped) >= run.measured
     run.chosen(demos=best[0].n_demos, rewritten=best[0].instruction != 0, unscored=shape.val, changed=is_better)
 
