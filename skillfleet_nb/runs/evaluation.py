@@ -175,7 +175,7 @@ class Evaluation(Execution):
             stop = Stop(StopKind.HOME, str(exc)) if isinstance(exc, HomeError) else self._failed("scoring", exc)
         if gate.closed is not None:
             stop = Stop(*gate.closed)
-        stop = replace(stop, scored=compared is not None)
+        stop = replace(stop, scored=compared is not None or stop.kind is StopKind.CANCELLED)
         gate.close(StopKind.CANCELLED, "the evaluation is over")
         self._session.drain()
         return self._told(before, best, compared, stop)
