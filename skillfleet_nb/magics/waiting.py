@@ -40,7 +40,7 @@ def wait(job: Job, *, watch: bool = False) -> None:
 
     A cell that waits could not be answered by another one, so a question ends it: the monitor goes on, and
     the question is answered there or by a command.
-    The first interrupt asks the job to stop and goes on waiting for its best program; the second
+    The first interrupt asks the job to stop and goes on waiting, for the best program of a search; the second
     leaves it to finish in the background.  Of a job that is only watched, the first one leaves it.
     """
     asked, interrupts = 0, keep_from_here()
@@ -60,7 +60,8 @@ def wait(job: Job, *, watch: bool = False) -> None:
                 return  # the job goes with the kernel: interrupted, and to be resumed
             asked = interrupts.count
             job.cancel()
-            view.say("stopping, and keeping the best so far; interrupt again to leave it")
+            keeping = ", and keeping the best so far" if job.progress.has_best else ""
+            view.say(f"stopping{keeping}; interrupt again to leave it")
     view.renew()
     view.settle()
 

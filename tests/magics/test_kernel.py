@@ -98,6 +98,17 @@ def value(book: Notebook, expression: str) -> str:
     return ran.result  # a job in the background may have shown how far it is after it
 
 
+def test_an_evaluation_that_is_stopped_promises_no_best(notebook: Notebook) -> None:
+    notebook.run("hold = threading.Event()\nslow, _ = counted_lm(Counting(gate=hold))")
+    cell = notebook.start("%skillfleet evaluate program --data test --metric metric --lm slow --name scored -o job")
+    notebook.finish(cell, until="scoring 1 program")
+    notebook.manager.interrupt_kernel()
+    notebook.finish(cell, until="stopping; interrupt again to leave it")
+    notebook.manager.interrupt_kernel()
+    assert notebook.finish(cell).status == "ok"
+    assert value(notebook, "hold.set() or job.wait(), str(job.state)") == "(True, 'cancelled')"
+
+
 @pytest.mark.slow
 def test_interrupts_lose_nothing_and_leave_the_kernel_well(notebook: Notebook) -> None:
     # The first interrupt cancels, and the cell ends by itself with the best so far.

@@ -187,6 +187,7 @@ def test_one_that_was_stopped_before_it_scored_anything_is_shown_and_found_no_pr
     job.cancel()
     gate.set()
     assert (job.result(120).summary, str(job.state)) == ("cancelled", "cancelled")
+    assert not job.picture()["has_best"], "an evaluation keeps no program"
     assert fleet.programs.find(job.id).trial is None
     assert "cancelled" in job.monitor().html()
     onward = fleet.optimize(program(), **Data().splits(), metric=exact, lm=lm, optimizer="labeled_fewshot")

@@ -53,7 +53,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         Of plain values that JSON can hold:
 
         - `seen` (events taken in), `job`, `name`, `optimizer`, `engine`, `phase`;
-        - `state`, `told` (the same in words), `finished`, `paused`;
+        - `state`, `told` (the same in words), `finished`, `paused`, and whether it `has_best`, which a stop keeps;
         - `elapsed_s`, `eta_s` (an interval or None), `share` (of the calls expected, in [0, 1] or None);
         - `trials`, `baseline`, `best`, `target`, and `curve`: the points of each kind as (trial, score), the `axis` of
           scores as (low, high, step), and the `last` trial;
@@ -83,6 +83,7 @@ def picture(p: Progress, last: Picture | None = None) -> Picture:
         "told": p.state_in_words,
         "finished": finished,
         "paused": p.paused,
+        "has_best": p.has_best,
         "phase": "" if finished else p.doing,
         "elapsed_s": round(p.elapsed_s, 2),
         "eta_s": None if eta is None else [round(eta[0], 1), round(eta[1], 1)],

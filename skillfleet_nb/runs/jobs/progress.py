@@ -9,6 +9,7 @@ from skillfleet_nb.events import CURATION, Curated, JobState, Trial
 from skillfleet_nb.format import duration, money, points
 from skillfleet_nb.projection import JobRecord
 from skillfleet_nb.runs.jobs.curve import Curve
+from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.store import follow, is_alive, tickets
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Progress(JobRecord):
         """What it does now, and what it waits for."""
         waits = f"waiting for the provider's limit ({self.limit})" if self.limit else ""
         return ", ".join(filter(None, (self.phase, waits)))
+
+    @property
+    def has_best(self) -> bool:
+        """Whether it looks for a best program, which is kept whenever it stops."""
+        return self.optimizer not in {EVALUATE, CREATE_SKILL}
 
     @property
     def calls(self) -> int:

@@ -255,7 +255,7 @@ function render({ model, el }) {
     let text = state.note;
     if (asked && state.heard >= asked.n) asked = null;
     if (asked && Date.now() - asked.at > UNHEARD_MS)
-      text = "The kernel hears this when the running cell is done. To stop at once, interrupt the kernel (■)" + (state.steps.length ? "." : ": the best so far is kept.");
+      text = "The kernel hears this when the running cell is done. To stop at once, interrupt the kernel (■)" + (state.has_best ? ": the best so far is kept." : ".");
     else if (asked) text = { stop: "Stopping …", pause: "Pausing …", unpause: "Going on …", answer: "Answering …" }[asked.what] ?? "…";
     else if (!state.finished && document.visibilityState === "visible" && Date.now() - Math.max(arrived, awake) > SILENT_MS)
       text = `No news from the kernel. If it was restarted: %skillfleet watch ${state.name}`;
@@ -314,7 +314,7 @@ function render({ model, el }) {
     show_cards();
     show_question();
     announce(s.paused ? `${s.name} paused` : s.phase.replace(/[,:]?\s*\d.*$/, ""));
-    stop.textContent = s.steps.length ? "Stop" : "Stop and keep best"; // of a creation nothing is kept
+    stop.textContent = s.has_best ? "Stop and keep best" : "Stop"; // of a creation or an evaluation nothing is kept
     pause.textContent = s.paused ? "Resume" : "Pause";
     whole.set(s.share === null ? "" : `${Math.round(100 * s.share)}% of the calls expected`, s.share);
     score.textContent = s.best === null ? "no score yet" : `best ${points(s.best)}`;

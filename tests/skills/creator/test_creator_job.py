@@ -111,6 +111,7 @@ def test_a_person_is_asked_and_a_no_writes_nothing(tmp_path: Path) -> None:
         fleet.answer("keys", said)
     assert "## Who is told" in job.result().skill.body
     assert [r for _, r, _ in job.progress.reviews] == ["revise", "proceed", "revise", "proceed"]
+    assert not job.picture()["has_best"], "a creation keeps no program"
     done = job.picture()["steps"]
     assert {state for _, state, *_ in done} == {"done"}
     assert sum(int(calls) for _, _, calls, _ in done) == job.progress.calls
