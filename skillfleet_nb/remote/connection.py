@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb import errors
-from skillfleet_nb.errors import ServerError, SkillfleetError
+from skillfleet_nb.errors import InputError, ServerError, SkillfleetError
+from skillfleet_nb.format import one_line
 from skillfleet_nb.remote.cache import TTL_S, Cache, Kept
 
 if TYPE_CHECKING:
@@ -71,6 +73,12 @@ class Connection:
 
     def post(self, path: str, body: object = None) -> Any:
         """Ask for something to be done."""
+        if (wrong := _unsendable(body)) is not None:
+            place, value = wrong
+            raise InputError(
+                f"{place} = {one_line(repr(value))} cannot be sent to a server: give text, finite numbers, true or "
+                "false, None, or lists and dicts of these"
+            )
         return self._read(self._ask("POST", path, json={} if body is None else body))
 
     def change(self, path: str, body: object) -> Any:
@@ -149,3 +157,15 @@ class Connection:
         return ServerError(
             f"cannot reach {self.url}: {why}; is it running (skillfleet serve), and is the address right?"
         )
+
+
+def _unsendable(value: object, place: str = "") -> tuple[str, object] | None:
+    """Return where in what is to be sent a value stands that JSON has not, and the value; None where there is none."""
+    if isinstance(value, dict):
+        parts = [(f"{place}.{key}" if place else str(key), one) for key, one in value.items()]
+    elif isinstance(value, (list, tuple)):
+        parts = [(f"{place}[{number}]", one) for number, one in enumerate(value)]
+    else:
+        is_sent = value is None or (math.isfinite(value) if isinstance(value, float) else isinstance(value, (str, int)))
+        return None if is_sent else (place, value)
+    return next((wrong for name, one in parts if (wrong := _unsendable(one, name)) is not None), None)

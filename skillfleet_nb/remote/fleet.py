@@ -13,6 +13,7 @@ from skillfleet_nb.advice.noise import NoiseFloor
 from skillfleet_nb.advice.recommendation import Recommendation
 from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, NoiseRequest, RecommendRequest
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import is_missing
 from skillfleet_nb.remote.cache import TTL_S
 from skillfleet_nb.remote.connection import Connection
 from skillfleet_nb.remote.curation import RemoteCuration
@@ -290,7 +291,10 @@ def _rows(value: Any) -> Any:
 
         return read_examples(value)
     if hasattr(value, "to_dict"):
-        return value.to_dict("records") if hasattr(value, "columns") else value.to_dict()
+        if not hasattr(value, "columns"):
+            return value.to_dict()
+        rows = value.to_dict("records")  # what is missing is None, as `Fleet` reads a frame
+        return [{name: None if is_missing(cell) else cell for name, cell in row.items()} for row in rows]
     return [dict(row.items()) if hasattr(row, "items") else row for row in value]
 
 

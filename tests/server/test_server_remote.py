@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import subprocess
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dspy
+import pandas as pd
 import pytest
 
 import skillfleet_nb as sf
@@ -99,6 +101,12 @@ def test_errors_are_those_of_the_package(server: Server, there: RemoteFleet, tas
         (QueryError, "refused", lambda: there.sql("drop table jobs")),
         (InputError, "over 50 rows", lambda: there.sql("from range(60)")),
         (InputError, "does not travel: name it", lambda: there.optimize(**task | {"program": object()})),
+        (InputError, "budget_usd = nan cannot be sent", lambda: there.optimize(**task | {"budget_usd": math.nan})),
+        (
+            InputError,
+            r"train\[1\]\.label = b'no' cannot be sent to a server: give text",
+            lambda: there.optimize(**task | {"train": [{"text": "a", "label": "b"}, {"text": "a", "label": b"no"}]}),
+        ),
         (InputError, "this server imports house", lambda: there.optimize(**task | {"metric": same})),
         (SkillfleetError, "is not there over HTTP", lambda: there.golden_sets),
         (ServerError, "no token, or a wrong one", lambda: RemoteFleet(server.address, "wrong", cache_s=None).jobs()),
@@ -113,6 +121,16 @@ def test_errors_are_those_of_the_package(server: Server, there: RemoteFleet, tas
     for kind, text, ask in cases:
         with pytest.raises(kind, match=text):
             ask()
+
+
+def test_a_frame_with_missing_values_is_sent_as_it_is_read_here(
+    server: Server, there: RemoteFleet, task: dict[str, Any]
+) -> None:
+    rows = pd.read_csv(server.root / "data.csv")
+    rows["weight"] = [float("nan"), *range(1, len(rows))]
+    job = there.optimize(**task | {"train": rows, "name": "frame"})
+    assert job.wait(300)
+    assert str(job.state) == "completed"
 
 
 def test_a_complete_job_is_shown_from_disk(
