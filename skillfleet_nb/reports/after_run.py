@@ -15,7 +15,7 @@ from skillfleet_nb.messages import as_typed
 from skillfleet_nb.power import rows_needed
 from skillfleet_nb.reports.stored_programs import programs_of
 from skillfleet_nb.runs.spec import CREATE_SKILL
-from skillfleet_nb.store import Store
+from skillfleet_nb.store import Store, queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,9 +104,8 @@ def next_steps(job: Job) -> list[str]:
     if r is None or r.verdict is None or r.verdict == "improved" or p.optimizer == "evaluate":
         return []
     is_kept = p.best_program == p.first_program
-    n = int((p.spec.get("sizes") or {}).get("test", 0))
-    steps = []
-    if not is_kept and n and r.test_delta_low is not None and r.test_delta_high is not None:
+    n, steps = 0 if is_kept else _tested(job), []
+    if n and r.test_delta_low is not None and r.test_delta_high is not None:
         variance = n * ((r.test_delta_high - r.test_delta_low) / 2 / _Z95) ** 2  # of a row's difference
         needed = rows_needed(_WORTH, min(1.0, variance))
         if needed > n:
@@ -117,6 +116,15 @@ def next_steps(job: Job) -> list[str]:
     except Exception:  # noqa: BLE001  advice on a job that is over never stands in the way of what it came to
         return steps
     return [*steps, *advised]
+
+
+def _tested(job: Job) -> int:
+    """Count the rows that the test was made on: fewer than the split's, where some repeat others."""
+    try:
+        scores = queries.given_and_best_scores(Store(job.home), [job.id])
+    except (SkillfleetError, OSError):
+        return 0
+    return int((scores.split == "test").sum())
 
 
 def _advised(job: Job) -> list[str]:

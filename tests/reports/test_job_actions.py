@@ -100,6 +100,14 @@ def test_a_job_without_a_gain_says_what_to_do_next(lab: Lab) -> None:
     assert all(f"expected:</span> <span dir='auto'>{single(one.expected)}" in shown for one in found)
 
 
+def test_test_rows_that_repeat_count_once_for_how_many_are_needed(lab: Lab) -> None:
+    params = {"num_candidates": 2, "num_rules": 3}
+    runs = [lab.run(f"test x{n}", "infer_rules", params=params, test=Data().test * n) for n in (1, 20)]
+    once, often = map(next_steps, runs)
+    assert once[0].endswith("test rows are needed; there were 12.")
+    assert often[0] == once[0]
+
+
 def test_a_test_that_ends_at_once_has_the_last_word_on_the_card(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one does whose every answer is kept already."""
     job = lab.run("untested", max_calls=30)
