@@ -40,7 +40,12 @@ class Issue:
 
 
 def check_examples(
-    rows: Sequence[object], *, input_fields: Sequence[str] | None = None, minimum: int = 1, name: str = "train"
+    rows: Sequence[object],
+    *,
+    input_fields: Sequence[str] | None = None,
+    minimum: int = 1,
+    name: str = "train",
+    holds_test: bool = False,
 ) -> list[Issue]:
     """Check one data set.
 
@@ -54,6 +59,8 @@ def check_examples(
         Fewest rows the caller can work with.
     name
         What to call the set in messages: ``"train"``.
+    holds_test
+        Whether the test will be cut from it.
 
     Returns
     -------
@@ -81,7 +88,7 @@ def check_examples(
     _check_content(name, [{**i, **o} for i, o in split_rows])
     _check_schema(name, [{**i, **o} for i, o in split_rows])
     _check_ids(name, [{**i, **o} for i, o in split_rows])
-    return [*_repeats(name, split_rows), *_missing_values(name, split_rows)]
+    return [*_repeats(name, split_rows, holds_test=holds_test), *_missing_values(name, split_rows)]
 
 
 def check_leaks(splits: Mapping[str, Sequence[object]], *, input_fields: Sequence[str] | None = None) -> None:
@@ -189,7 +196,9 @@ def _check_ids(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Issue]:
+def _repeats(
+    name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], *, holds_test: bool
+) -> list[Issue]:
     by_input: dict[str, list[int]] = defaultdict(list)
     for index, (inputs, _) in enumerate(rows):
         by_input[content_hash(inputs)].append(index)
@@ -203,7 +212,7 @@ def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -
     issues = []
     if copies:
         row, count = ("row repeats", "it counts") if len(copies) == 1 else ("rows repeat", "they count")
-        times = "once" if name in _TESTED else "twice"
+        times = "once" if name in _TESTED else "twice, in the test that is cut from it once" if holds_test else "twice"
         text = f"{name}: {len(copies)} {row} another exactly, the first at row {min(copies)}; {count} {times}."
         issues.append(Issue("duplicates", len(copies), text))
     if conflicts:

@@ -317,7 +317,8 @@ def checked_splits(
     }
     inputs = input_fields(program, *first_row(datasets["train"])) if program is not None else []
     examples = {name: to_examples(rows, input_fields=inputs, name=name) for name, rows in datasets.items()}
-    findings = [f for name, rows in examples.items() for f in check_examples(rows, name=name)]
+    cut_from = "train" if "test" not in examples else None
+    findings = [f for n, rows in examples.items() for f in check_examples(rows, name=n, holds_test=n == cut_from)]
     splits = make_splits(examples["train"], examples.get("val"), examples.get("test"), seed=seed)
     return splits, findings
 

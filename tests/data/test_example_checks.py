@@ -46,6 +46,8 @@ def test_exact_duplicates_are_counted() -> None:
     (found,) = check_examples([*GOOD, GOOD[3], GOOD[3], GOOD[5]], input_fields=["text"], name="val")
     assert (found.code, found.rows) == ("duplicates", 3)
     assert str(found) == "val: 3 rows repeat another exactly, the first at row 10; they count twice."
+    (found,) = check_examples([*GOOD, GOOD[3]], input_fields=["text"], holds_test=True)
+    assert str(found).endswith("at row 10; it counts twice, in the test that is cut from it once.")
     (found,) = check_examples([*GOOD, GOOD[3]], input_fields=["text"], name="test")
     assert str(found) == "test: 1 row repeats another exactly, the first at row 10; it counts once."
 

@@ -199,6 +199,11 @@ def test_rows_that_repeat_are_warned_of_and_scored(fleet: Fleet) -> None:
     assert result.state == "completed"
     assert result.best_score is not None
     assert any("repeat another exactly" in warning for warning in job.progress.warnings)
+    assert not any("cut from it" in warning for warning in job.progress.warnings)
+    cut = start(fleet, train=[*data.all, *data.all[:3]], val=None, test=None)
+    assert cut.result().state == "completed"
+    told = "train: 3 rows repeat another exactly, the first at row 48; they count twice, in the test that is cut from"
+    assert any(warning.startswith(told) for warning in cut.progress.warnings)
     simba = start(fleet, "simba", **{**splits, "train": [*splits["train"], *splits["train"][:2]]})
     assert simba.result().state == "completed"
 
