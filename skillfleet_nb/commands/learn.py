@@ -10,6 +10,7 @@ from skillfleet_nb.commands.views import Note, Parts
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.monitoring.learn_policy import PROMOTIONS, LearnPolicy
+from skillfleet_nb.programs.registry import parse
 
 if TYPE_CHECKING:
     import argparse
@@ -120,6 +121,6 @@ def _reject(c: Context, a: argparse.Namespace) -> object:
 )
 def _feedback(c: Context, a: argparse.Namespace) -> object:
     n = c.fleet.learning.feedback_rows(a.name, c.rows(a.rows, "feedback"))
-    is_known = a.name in c.fleet.learning.names
+    name = parse(a.name).name
     note = Note(f"{n:,} rows are kept")
-    return Parts([note, Note(c.fleet.learning.status(a.name).feedback())]) if is_known else note
+    return Parts([note, Note(c.fleet.learning.status(name).feedback())]) if name in c.fleet.learning.names else note

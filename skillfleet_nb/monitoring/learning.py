@@ -109,7 +109,7 @@ class Learning:
         Parameters
         ----------
         name
-            The registered program.
+            The registered program, or a version of it (``name@3``, ``name@alias``), whose fields are then looked at.
         inputs
             What was asked.
         score
@@ -130,15 +130,16 @@ class Learning:
             If there is neither a score nor a correction, the score is out of its range, the inputs are not the
             program's, the correction has a field that it does not answer with, or there is no such program.
         """
+        version = self._version_of(name)
         try:
-            fields = self._fields_of(name)
+            fields = self._fields_of(version)
         except InputError:  # its class is not here: what does not fit is left out of training
             fields = None
         if fields is not None:
             fields.check(inputs, correction or {})
         value = None if score is None else read_score(score)
-        event = _feedback(name, inputs, value, correction, id)
-        self._keep(name, [event])
+        event = _feedback(version.name, inputs, value, correction, id)
+        self._keep([event])
         return event.id
 
     def feedback_rows(self, name: str, rows: Rows) -> int:
@@ -151,12 +152,13 @@ class Learning:
         """
         from skillfleet_nb.data import to_examples
 
-        fields, events = self._fields_of(name), []
+        version = self._version_of(name)
+        fields, events = self._fields_of(version), []
         for place, row in enumerate(to_examples(rows, input_fields=fields.inputs, name="feedback")):
             score, right = read_feedback(row, place, fields)
             asked = {field: row[field] for field in fields.inputs}
-            events.append(_feedback(name, asked, score, right or None, row.get("id")))
-        self._keep(name, events)
+            events.append(_feedback(version.name, asked, score, right or None, row.get("id")))
+        self._keep(events)
         return len(events)
 
     def run(self, name: str, *, now: bool = False, wait: Callable[[Job], object] | None = None) -> LearnPage:
@@ -271,10 +273,13 @@ class Learning:
                 return f"model: {changed}"
         return None
 
-    def _fields_of(self, name: str) -> Fields:
-        """Tell what feedback on a program has, as the version that its policy is about was trained on it."""
-        policy = self._up_to_date().get(name)
-        version = self.golden.version_for(name, f"{name}@{policy[0].alias}" if policy else None)
+    def _version_of(self, ref: str) -> ProgramVersion:
+        """Find the version that is told of: of a program that is named alone, the one that its policy is about."""
+        policy = self._up_to_date().get(ref)
+        return self.golden.version_for(ref, f"{ref}@{policy[0].alias}" if policy else None)
+
+    def _fields_of(self, version: ProgramVersion) -> Fields:
+        """Tell what feedback on a version has, as it was trained on it."""
         if version.ref not in self._fields:
             try:
                 request = self.request_of(version)
@@ -283,8 +288,7 @@ class Learning:
                 self._fields[version.ref] = Fields.of(self.registered.load(version.ref, check=False))
         return self._fields[version.ref]
 
-    def _keep(self, name: str, events: Sequence[FeedbackGiven]) -> None:
-        self.registry.find(name)
+    def _keep(self, events: Sequence[FeedbackGiven]) -> None:
         with writing(self._store.home, FEEDBACK, "giving feedback") as journal:
             journal.append_many(events, sync=True)
 

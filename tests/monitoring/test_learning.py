@@ -251,6 +251,18 @@ def test_no_correction_stops_a_policy_and_those_that_cannot_be_trained_on_are_co
     assert len(new) == 9
 
 
+def test_feedback_on_a_version_or_an_alias_is_feedback_on_its_program(tickets: Fleet) -> None:
+    heard = len(tickets.learning.heard("tickets"))
+    tickets.alias("tickets", "live", 1, force="a test")
+    tickets.learning.feedback("tickets@live", {"text": "by its alias"}, score=1)
+    assert tickets.learning.feedback_rows("tickets@1", [{"text": "by its version", "score": 0.5}]) == 1
+    said = [one.inputs["text"] for one, _ in tickets.learning.heard("tickets")[heard:]]
+    assert said == ["by its alias", "by its version"]
+    assert tickets.sql("select distinct name from feedback where name like 'tickets%'").name.tolist() == ["tickets"]
+    with pytest.raises(NotFoundError, match="unknown version or alias of tickets 'lve': did you mean 'live'"):
+        tickets.learning.feedback("tickets@lve", {"text": "x"}, score=1)
+
+
 def test_feedback_that_could_not_be_trained_on_is_refused(tickets: Fleet) -> None:
     feedback, text = tickets.learning.feedback, TICKETS[0]["text"]
     with pytest.raises(InputError, match=r"^the correction has intnt: give intent, urgent\.$"):
