@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import InputError, NotFoundError
+from skillfleet_nb.security import known_place
 from skillfleet_nb.skills import _front_matter, _values
 from skillfleet_nb.skills._edit import Editor
 from skillfleet_nb.skills._source import Source, normalised
@@ -74,7 +75,7 @@ class Document:
         InputError
             The path is neither a folder nor a ``SKILL.md``, or cannot be read.
         """
-        place = Path(os.path.abspath(path))  # noqa: PTH100  a link keeps its name: skills-ref compares it
+        place = Path(os.path.abspath(known_place(path)))  # noqa: PTH100  a link keeps its name: skills-ref compares it
         try:
             folder = place if place.is_dir() else place.parent
             if not place.exists():
@@ -102,7 +103,7 @@ class Document:
         """Read a document at hand; `path` is the folder or ``SKILL.md`` it is for, and may not exist yet."""
         file = None
         if path is not None:
-            file = Path(os.path.abspath(path))  # noqa: PTH100  as in load
+            file = Path(os.path.abspath(known_place(path)))  # noqa: PTH100  as in load
             file = file if file.name.lower() == "skill.md" else file / "SKILL.md"
         return cls(Source.decode(_as_bytes(text)), file, None if metadata_json is None else _as_bytes(metadata_json))
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.format import seen_from_here
 from skillfleet_nb.html import Readable, join, preformatted, table
+from skillfleet_nb.security import known_place
 from skillfleet_nb.skills import _files, _values, conformance
 from skillfleet_nb.skills._edit import TOP_FIELDS, Editor, nested
 from skillfleet_nb.skills._source import Source, normalised
@@ -203,13 +204,14 @@ def migrate_tree(
     """
     if to != "v2":
         raise unknown("target format", to, ["v2"])
+    place = known_place(root)
     done = tuple(
-        _migrate(skill, apply=apply, keep_metadata_json=keep_metadata_json, portable=portable, root=root)
-        for skill in find_skills(root)
+        _migrate(skill, apply=apply, keep_metadata_json=keep_metadata_json, portable=portable, root=place)
+        for skill in find_skills(place)
     )
     if not done:
-        raise no_skills(root)
-    return TreeMigration(root=str(root), migrations=done)
+        raise no_skills(place)
+    return TreeMigration(root=str(place), migrations=done)
 
 
 def _migrate(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from skillfleet_nb.errors import NotFoundError
+from skillfleet_nb.security import known_place
 from skillfleet_nb.skills.document import FILE_NAMES
 from skillfleet_nb.skills.hosts import HOSTS
 
@@ -30,9 +31,10 @@ def folder_of_skills(root: str | os.PathLike[str]) -> Path:
     NotFoundError
         There is no such folder.
     """
-    if not Path(root).is_dir():
+    place = known_place(root)
+    if not place.is_dir():
         raise NotFoundError(f"no folder {str(root)!r}: give a folder of skills.")
-    return Path(root).absolute()
+    return place.absolute()
 
 
 class Places(NamedTuple):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import NotFoundError
 from skillfleet_nb.format import shortened
 from skillfleet_nb.html import table
+from skillfleet_nb.security import known_place
 from skillfleet_nb.skills import _values, rules
 from skillfleet_nb.skills.document import Document
 from skillfleet_nb.skills.places import look
@@ -81,18 +81,20 @@ def find_skills(root: str | os.PathLike[str]) -> Iterator[Skill]:
     NotFoundError
         There is no such folder.
     """
-    if not Path(root).exists():
+    place = known_place(root)
+    if not place.exists():
         raise NotFoundError(f"no folder {str(root)!r}: give a skill or a folder of skills.")
-    if not Path(root).is_dir():
-        yield Skill.load(root)
+    if not place.is_dir():
+        yield Skill.load(place)
         return
-    for folder in look(root).folders:
-        yield Skill.load(folder)
+    for folder in look(place).folders:
+        yield Skill.load(folder.absolute())  # a folder that is called ~draft is nobody's home
 
 
 def no_skills(root: str | os.PathLike[str]) -> NotFoundError:
     """Say that there is no skill under a folder, and what is left out."""
-    notes = "".join(f"; {note}" for note in look(root).notes) if Path(root).is_dir() else ""
+    place = known_place(root)
+    notes = "".join(f"; {note}" for note in look(place).notes) if place.is_dir() else ""
     return NotFoundError(f"no SKILL.md under {str(root)!r}: give a skill or a folder of skills{notes}.")
 
 
@@ -104,10 +106,11 @@ def validate_tree(root: str | os.PathLike[str], format: FormatChoice = "auto", *
     NotFoundError
         There is no such folder, no skill in it, or no such format.
     """
-    reports = tuple(skill.validate(format, strict=strict) for skill in find_skills(root))
+    place = known_place(root)
+    reports = tuple(skill.validate(format, strict=strict) for skill in find_skills(place))
     if not reports:
-        raise no_skills(root)
-    return TreeReport(root=str(root), reports=reports, notes=look(root).notes if Path(root).is_dir() else ())
+        raise no_skills(place)
+    return TreeReport(root=str(place), reports=reports, notes=look(place).notes if place.is_dir() else ())
 
 
 def _shown(value: object) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.cli import main
-from skillfleet_nb.errors import NotFoundError
+from skillfleet_nb.errors import InputError, NotFoundError
 from skillfleet_nb.skills import Skill, find_skills, migrate, migrate_tree, validate_tree
 from skillfleet_nb.skills.hosts import HOSTS
 
@@ -42,6 +42,23 @@ def test_skills_are_found_wherever_hosts_look_for_them(tmp_path: Path, place: st
     put(tmp_path / place)
     assert found(tmp_path) == [place]
     assert len(validate_tree(tmp_path).reports) == 1
+
+
+def test_a_home_folder_is_named_as_people_write_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "skills" / "a", fields="tags: [x]\n")
+    put(tmp_path / "~draft")
+    assert Skill.load("~/skills/a").path == tmp_path / "skills" / "a" / "SKILL.md"
+    assert Skill.parse("---\nname: b\n---\n", "~/skills/b").path == tmp_path / "skills" / "b" / "SKILL.md"
+    assert [skill.name for skill in find_skills("~/skills")] == ["a"]
+    assert {skill.name for skill in find_skills(".")} == {"a", "~draft"}
+    assert validate_tree("~/skills").root == str(tmp_path / "skills")
+    assert [one.changed for one in migrate_tree("~/skills", apply=True).migrations] == [True]
+    assert not migrate("~/skills/a").changed
+    for name in (Skill.load, validate_tree, migrate_tree, migrate):
+        with pytest.raises(InputError, match="there is no user 'nobody-here' here; give ~/… or the whole path"):
+            name("~nobody-here/skills")
 
 
 @pytest.mark.parametrize("place", [".git/a", ".venv/lib/a", "node_modules/p/skills/a", ".claude/worktrees/w/skills/a"])
