@@ -12,13 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic_core import PydanticCustomError
 
 from skillfleet_nb.runs.racing import Mode
 from skillfleet_nb.server.route import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from pydantic import ValidatorFunctionWrapHandler
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _TYPE = (
@@ -28,6 +31,11 @@ _TYPE = (
 _FIELDS = rf"\s*{_NAME}\s*(?::\s*{_TYPE}\s*)?(?:,\s*{_NAME}\s*(?::\s*{_TYPE}\s*)?)*"
 SIGNATURE = rf"^{_FIELDS}->{_FIELDS}$"
 """A signature as DSPy writes it, of plain types."""
+
+_ALLOWED = (
+    "write fields before and after ->, each with no type or a plain one (str, int, float, bool, dict, list, "
+    "list[str], Literal), such as \"text -> intent: Literal['buy', 'ask']\""
+)
 
 Name = Annotated[str, Field(min_length=1, max_length=300)]
 
@@ -45,6 +53,17 @@ class Described(BaseModel):
     tools: Annotated[list[Name], Field(max_length=50)] = Field(
         default_factory=list, description="of ReAct, as module:attribute"
     )
+
+    @field_validator("signature", mode="wrap")
+    @classmethod
+    def _allowed(cls, value: object, read: ValidatorFunctionWrapHandler) -> Any:
+        """Say what is allowed, which the pattern says to nobody."""
+        try:
+            return read(value)
+        except ValidationError as error:
+            if error.errors()[0]["type"] != "string_pattern_mismatch":
+                raise
+            raise PydanticCustomError("signature", _ALLOWED) from None
 
 
 class JobSplit(BaseModel):

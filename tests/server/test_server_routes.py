@@ -84,7 +84,12 @@ def test_what_is_wrong_is_told_in_one_line(server: Server, task: dict[str, Any])
         (
             post("/jobs", json={**task, "program": {"signature": "text"}}),
             422,
-            "program.Described.signature: String should match pattern",
+            "program.Described.signature: write fields before and after ->, each with no type or a plain one (str, ",
+        ),
+        (
+            post("/jobs", json={**task, "program": {"signature": "text -> label: Colour"}}),
+            422,
+            "such as \"text -> intent: Literal['buy', 'ask']\"; given 'text -> label: Colour'",
         ),
         (get("/jobs/parity/pause"), 405, "use POST"),
         (server.owner.request("TRACE", "/jobs"), 405, "invalid"),
