@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ from skillfleet_nb import design
 from skillfleet_nb.format import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import LiteralString
 
     from jinja2 import Environment
@@ -29,6 +30,17 @@ _DRAWING: Final = re.compile(r"<svg\b([^>]*)>(.*?)</svg>", re.DOTALL)
 _ATTRIBUTE: Final = re.compile(r"""([\w:-]+)=(["'])(.*?)\2""", re.DOTALL)
 SEVERITY: Final = {"error": "rgba(220,60,60,.25)", "warning": "rgba(220,160,40,.25)", "info": "rgba(80,140,220,.2)"}
 NO_MATH: Final = "mathjax_ignore tex2jax_ignore"  # class: pages read what stands between two $ as a formula
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Have IPython show an interrupt in one line; it ends the cell, and those that wait, as any other does."""
+    try:
+        yield
+    except KeyboardInterrupt as exc:
+        line = "interrupted while the answer was drawn: run the cell again to see it"
+        exc._render_traceback_ = lambda: [line]  # type: ignore[attr-defined]  # IPython asks for it
+        raise
 
 
 class Readable:
@@ -42,13 +54,16 @@ class Readable:
         """Return what a page shows; None where it shows the text."""
         return None
 
+    @drawing()
     def _repr_html_(self) -> str | None:
         made = self.html()
         return None if made is None else pictured(made)
 
+    @drawing()
     def __str__(self) -> str:
         return visible(self.text())
 
+    @drawing()
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: FBT001  IPython's protocol
         del cycle
         printer.text(visible(self.text()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.charts.drawing import to_html, to_live, to_pdf, to_png, to_spec, to_svg
 from skillfleet_nb.errors import ChartError, InputError
 from skillfleet_nb.format import is_missing, visible
-from skillfleet_nb.html import Readable, text_table
+from skillfleet_nb.html import Readable, drawing, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +107,7 @@ class Chart(Readable):
     def __repr__(self) -> str:
         return f"<Chart {self.title}>"
 
+    @drawing()
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Any:
         # No text/html: JupyterLab would prefer it.  The PDF spares nbconvert a search for Inkscape.
         del include, exclude

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote as url_quote
 
 from skillfleet_nb.format import counted, is_missing, one_line, seen_from_here, visible
-from skillfleet_nb.html import Readable, fill, join, preformatted, progress_bar, table, text_table
+from skillfleet_nb.html import Readable, drawing, fill, join, preformatted, progress_bar, table, text_table
 from skillfleet_nb.messages import as_typed
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Note:
         """Show it as HTML."""
         return preformatted(self.text)
 
+    @drawing()
     def _repr_html_(self) -> str:
         return str(self.html())
 

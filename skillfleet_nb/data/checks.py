@@ -196,9 +196,7 @@ def _check_ids(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def _repeats(
-    name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], *, holds_test: bool
-) -> list[Issue]:
+def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], *, holds_test: bool) -> list[Issue]:
     by_input: dict[str, list[int]] = defaultdict(list)
     for index, (inputs, _) in enumerate(rows):
         by_input[content_hash(inputs)].append(index)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from skillfleet_nb.design import LEADING, TEXT
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.html import pictured
+from skillfleet_nb.html import drawing, pictured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +36,7 @@ class Face:
     def _repr_html_(self) -> str:
         return pictured(self.answer.html())
 
+    @drawing()
     def _ipython_display_(self) -> None:
         from IPython import get_ipython
         from IPython.display import display
@@ -50,6 +51,7 @@ class Face:
         else:
             display({"text/html": kept(self._repr_html_(), repr(self)), "text/plain": repr(self)}, raw=True)
 
+    @drawing()
     def _repr_mimebundle_(self, **options: object) -> Any:
         bundle = self.box._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})

@@ -20,7 +20,7 @@ import traitlets as t
 from skillfleet_nb.commands.views import ProgressLine
 from skillfleet_nb.design import script, stylesheet
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.html import pictured
+from skillfleet_nb.html import drawing, pictured
 from skillfleet_nb.reports.after_run import failing, next_steps
 from skillfleet_nb.runs.jobs.picture import changes
 from skillfleet_nb.store.blobs import Blobs
@@ -162,6 +162,7 @@ class Monitor:
         self.job.feed.subscribe(self._take)
         return page
 
+    @drawing()
     def _ipython_display_(self) -> None:
         from IPython import get_ipython
         from IPython.display import display

@@ -541,3 +541,16 @@ def test_an_interrupt_before_the_run_is_one_line_and_starts_nothing(
     assert "Traceback" not in out + err
     assert engine.calls == 0
     assert "no jobs yet" in str(run(shell, "%skillfleet jobs")[0].result)
+
+
+@pytest.mark.parametrize("code", ["%skillfleet jobs", "%skillfleet job kept", "%skillfleet plot scores kept", "job"])
+def test_an_interrupt_while_an_answer_is_drawn_is_one_line_and_ends_the_cell(
+    shell: InteractiveShell, engine: Counting, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    del engine
+    run(shell, f"{OPTIMIZE} --optimizer labeled_fewshot --set k=4 --name kept -o job")
+    answer = shell.user_ns["job"] if code == "job" else run(shell, code)[0].result
+    monkeypatch.setattr(type(answer), "text", lambda _: signal.raise_signal(signal.SIGINT))
+    ran, out, err = run(shell, code)
+    assert isinstance(ran.error_in_exec, KeyboardInterrupt)
+    assert (out + err).partition(": ")[2] == "interrupted while the answer was drawn: run the cell again to see it\n"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from skillfleet_nb.errors import JobError, SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.format import duration, money, points
-from skillfleet_nb.html import Readable
+from skillfleet_nb.html import Readable, drawing
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.programs.diff import ProgramDiff, diff_programs
 from skillfleet_nb.programs.loading import load_state
@@ -436,6 +436,7 @@ class Job(Readable):
         """Show it as HTML: its card as it is now."""
         return str(live_view(self).html())
 
+    @drawing()
     def _ipython_display_(self) -> None:
         """Show its card, live where a page has widgets; in a terminal the facts.  A cell shows one card of a job."""
         from IPython import get_ipython
