@@ -92,7 +92,8 @@ class PastCurves:
 class Extrapolation:
     """What `more` calls will add to the best score, a difference in [0, 1], with an interval of 80%.
 
-    `chance` is that of any rise at all.
+    `gain` is the middle of what may come, as `low` and `high` are quantiles of it: the mean, which a few high rises
+    draw up, may lie beyond them.  `chance` is that of any rise at all.
     """
 
     calls: int
@@ -142,8 +143,8 @@ def extrapolate(curve: BestSoFar, calls: int, more: int, past: PastCurves, *, se
         share = pool[rng.integers(0, pool.size, _DRAWS)]
         left = np.where(rises_ahead > nth, left * (1 - share), left)
     gains = np.sort((1 - best) * (1 - left))
-    low, high = (float(gains[round(q * (_DRAWS - 1))]) for q in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-    return Extrapolation(calls, more, best, float(gains.mean()), low, high, float((rises_ahead > 0).mean()))
+    low, gain, high = (float(gains[round(q * (_DRAWS - 1))]) for q in ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2))
+    return Extrapolation(calls, more, best, gain, low, high, float((rises_ahead > 0).mean()))
 
 
 def _rate(curves: Sequence[tuple[BestSoFar, int]], prior: float) -> float:

@@ -31,7 +31,7 @@ class ScoreForecast(Readable, BaseModel):
     best, baseline
         The best score, and the given program's, in [0, 1].
     gain, low, high
-        Expected rise, and its interval of 80%.
+        The rise: the middle of what may come, and its interval of 80%.
     chance
         Of any rise at all.
     runs

@@ -155,9 +155,18 @@ def test_a_curve_that_still_rises_is_expected_to_rise_further_than_one_that_stop
     stopped = BestSoFar.of([(20, 0.3), (40, 0.36), *((60 + 20 * k, 0.3) for k in range(30))])
     more, less = (extrapolate(curve, 640, 640, PastCurves()) for curve in (rising, stopped))
     assert more.chance > less.chance
-    assert more.gain > less.gain > 0
-    assert less.low == 0.0
+    assert more.gain > less.gain == less.low == 0.0
+    assert less.chance < 0.5 < more.chance
     assert extrapolate(rising, 640, 640, PastCurves()) == more, "the same every time"
+
+
+@pytest.mark.parametrize("more", [20, 40, 60, 80, 100, 160, 320, 1280])
+def test_a_score_ahead_lies_in_its_interval_however_unlikely_a_rise_is(more: int) -> None:
+    for rises in range(5):
+        curve = BestSoFar.of([(20 * 2**k, 0.3 + 0.1 * k) for k in range(rises + 1)])
+        ahead = extrapolate(curve, 640, more, PastCurves())
+        assert 0 <= ahead.low <= ahead.gain <= ahead.high <= 1 - ahead.best
+        assert (ahead.gain > 0) is (ahead.chance > 0.5)
 
 
 def test_a_score_ahead_is_told_with_its_interval(fleet: Fleet) -> None:
