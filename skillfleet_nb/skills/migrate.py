@@ -205,12 +205,13 @@ def migrate_tree(
     if to != "v2":
         raise unknown("target format", to, ["v2"])
     place = known_place(root)
+    skills = tuple(find_skills(place))  # one that cannot be read is told before any is written
+    if not skills:
+        raise no_skills(place)
     done = tuple(
         _migrate(skill, apply=apply, keep_metadata_json=keep_metadata_json, portable=portable, root=place)
-        for skill in find_skills(place)
+        for skill in skills
     )
-    if not done:
-        raise no_skills(place)
     return TreeMigration(root=str(place), migrations=done)
 
 

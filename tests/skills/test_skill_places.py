@@ -61,6 +61,18 @@ def test_a_home_folder_is_named_as_people_write_it(tmp_path: Path, monkeypatch: 
             name("~nobody-here/skills")
 
 
+def test_a_skill_that_cannot_be_read_is_told_before_any_is_migrated(tmp_path: Path) -> None:
+    good = put(tmp_path / "a", fields="tags: [x]\n") / "SKILL.md"
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "SKILL.md").symlink_to(tmp_path / "gone")
+    before = good.read_bytes()
+    with pytest.raises(NotFoundError, match=r"no SKILL\.md in"):
+        migrate_tree(tmp_path, apply=True)
+    assert good.read_bytes() == before
+    (tmp_path / "b" / "SKILL.md").unlink()
+    assert [one.applied for one in migrate_tree(tmp_path, apply=True).migrations] == [True]
+
+
 @pytest.mark.parametrize("place", [".git/a", ".venv/lib/a", "node_modules/p/skills/a", ".claude/worktrees/w/skills/a"])
 def test_copies_and_other_peoples_code_are_not_looked_into(tmp_path: Path, place: str) -> None:
     put(tmp_path / place)
