@@ -77,6 +77,9 @@ def test_a_low_score_offers_to_tune(fleet: Fleet) -> None:
     assert score is not None
     assert score < 0.75
     assert "is below 75.0: skillfleet signatures tune few proposes instructions" in job.text()
+    tested = fleet.evaluate("few")
+    assert tested.result().test_score == score
+    assert tested.next_step() == "", "it has no rows that a tuning could learn from"
     fleet.home.config.write_text(f"tune_below = {score - 0.01}\n", encoding="utf-8")
     assert job.next_step() == ""
     assert "signatures tune" not in job.text()

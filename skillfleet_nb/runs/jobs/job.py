@@ -25,7 +25,7 @@ from skillfleet_nb.runs.jobs.picture import Feed, Picture, picture
 from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.runs.jobs.result_rows import result_rows
 from skillfleet_nb.runs.leavable import join_done
-from skillfleet_nb.runs.spec import CREATE_SKILL
+from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.store import Home, Trail, load_program
 from skillfleet_nb.store.logs import log_text
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.store import Journal
 
 _POLL_S = 0.2
+_NOT_TUNED = frozenset({"tune_signature", CREATE_SKILL, EVALUATE})  # just tuned, or without rows to learn from
 
 
 class Job(Readable):
@@ -411,9 +412,9 @@ class Job(Readable):
         return rows + [("next", step) for step in [self.next_step()] if step]
 
     def next_step(self) -> str:
-        """Say how to go on where a finished job scored low and has not just tuned; empty elsewhere."""
+        """Say how to go on where a finished search scored low and has not just tuned; empty elsewhere."""
         p = self.progress
-        if p.result is None or p.state is not JobState.COMPLETED or p.optimizer in {"tune_signature", CREATE_SKILL}:
+        if p.result is None or p.state is not JobState.COMPLETED or p.optimizer in _NOT_TUNED:
             return ""
         score = p.result.best_score if p.result.test_score is None else p.result.test_score
         from skillfleet_nb.config import Settings
