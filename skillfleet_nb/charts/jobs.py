@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.charts.style import shortened
 from skillfleet_nb.example import in_words
+from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Jobs:
     store
         Where their facts are.
     ids
-        In the order given; None are all.
+        In the order given; None are all that searched: what an evaluation cost is no price of its score.
     """
 
     store: Store
@@ -40,6 +41,8 @@ class Jobs:
     def frame(self) -> pd.DataFrame:
         """Rows of the relation ``jobs``, newest first, with `job`: a name that no other one has."""
         rows = queries.jobs(self.store, ids=self.ids)
+        if self.ids is None:
+            rows = rows[~rows["optimizer"].isin([EVALUATE, CREATE_SKILL])]
         return rows.assign(job=_told_apart(rows))
 
     @cached_property

@@ -104,7 +104,7 @@ def edges(data: pd.DataFrame) -> pd.DataFrame:
 def lineage(data: pd.DataFrame, *, title: str = "", total: int | None = None) -> Any:
     """Plot :func:`lineage_data`: candidates by trial and score, lines from parent to child."""
     if data.empty:
-        return nothing("No candidates yet: the job has not scored a program.")
+        return nothing("No candidates yet: none has been scored on train or validation.")
     import altair as alt
 
     lines = edges(data)

@@ -6,11 +6,13 @@ import base64
 import inspect
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
+import pandas as pd
 import pytest
 from chart_jobs import LONG, outside
 from IPython.core.completer import provisionalcompleter
@@ -112,6 +114,16 @@ def test_what_cannot_be_drawn_is_one_line(fleet: Fleet, tmp_path: Path) -> None:
 def test_a_chart_is_saved_as_a_picture(fleet: Fleet, tmp_path: Path, suffix: str, begins: bytes) -> None:
     file = fleet.charts.pareto().save(tmp_path / f"chart.{suffix}")
     assert file.read_bytes().startswith(begins)
+
+
+def test_charts_of_all_jobs_leave_out_those_that_only_scored(fleet: Fleet, tmp_path: Path) -> None:
+    own = Fleet(shutil.copytree(fleet.home.root, tmp_path / "home"))
+    before = [own.charts.plot(kind).data for kind in ("pareto", "optimizers")]
+    own.evaluate("mipro", name="again").result()
+    for kind, data in zip(("pareto", "optimizers"), before, strict=True):
+        pd.testing.assert_frame_equal(own.charts.plot(kind).data, data)
+    assert set(own.charts.optimizers("mipro", "again").data.job) == {"mipro", "again"}, "unless they are named"
+    assert "none has been scored on train or validation" in own.charts.lineage("again").text()
 
 
 def test_a_chart_is_saved_as_a_page_that_asks_for_nothing(fleet: Fleet, tmp_path: Path) -> None:
