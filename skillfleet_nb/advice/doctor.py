@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.config import Settings
+from skillfleet_nb.data import first_row, records
+from skillfleet_nb.data.identity import distinct
 from skillfleet_nb.errors import InputError, MissingExtraError, SkillfleetError
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.devices import chosen, described
@@ -118,8 +120,8 @@ def _attempt(name: str, look: Callable[[], Check]) -> Check:
     try:
         return look()
     except SkillfleetError as exc:
-        problem, _, fix = str(exc).partition(": ")
-        return Check(name, "fail", problem, fix or "see what it names")
+        problem, _, fix = str(exc).rpartition(": ")
+        return Check(name, "fail", problem or fix, fix if problem else "see what it names")
 
 
 def _home(home: Home) -> Check:
@@ -234,14 +236,19 @@ def _data_checks(program: Program | None, train: Rows, metric: Metric | None) ->
     checks: list[Check] = []
 
     def data() -> Check:
+        if program is None and not first_row(records(train, "train"))[0]:
+            lacking = "without the program nobody can tell which fields are inputs"
+            return Check("data", "fail", lacking, f"give it too, {as_typed('doctor PROGRAM --train DATA')}")
         splits, findings = checked_splits(train, None, None, 0, program)
         checks.extend(Check("data", "warning", str(f), "see what it names") for f in findings)
         if metric is not None and program is not None:
             checks.append(_attempt("metric", lambda: _metric(metric, program, splits.val[0])))
             if checks[-1].level == "ok":
                 checks.append(_attempt("labels", lambda: _labels(metric, program, [*splits.train, *splits.val])))
+        different = len(distinct(splits.test))
         sizes = f"{len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test"
-        if len(splits.test) < _SMALL_TEST:
+        sizes += f", of which {different} different" if different < len(splits.test) else ""
+        if different < _SMALL_TEST:
             return Check("data", "warning", sizes, f"with fewer than {_SMALL_TEST} test rows only large gains show")
         return Check("data", "ok", sizes)
 

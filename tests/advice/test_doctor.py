@@ -102,6 +102,30 @@ def test_each_failing_row_says_what_to_do(
     assert found[row].fix
 
 
+def test_what_a_metric_raised_is_part_of_what_was_found(tmp_path: Path) -> None:
+    def raises(example: Any, pred: Any) -> bool:
+        raise ValueError("colour: blue")
+
+    found = rows_of(Fleet(tmp_path).advice.doctor(program(), train=Data().all, metric=raises, lm=counted_lm()[0]))
+    assert found["metric"].found == "metric 'raises' raised ValueError: colour: blue on the first example"
+    assert found["metric"].fix == "correct it before anything is spent"
+
+
+def test_rows_without_a_program_are_told_what_they_lack(tmp_path: Path) -> None:
+    rows = [row.toDict() for row in Data().all]
+    found = rows_of(Fleet(tmp_path).advice.doctor(train=rows, lm=counted_lm()[0]))["data"]
+    assert found.found == "without the program nobody can tell which fields are inputs"
+    assert found.fix == "give it too, skillfleet doctor PROGRAM --train DATA"
+    assert rows_of(Fleet(tmp_path).advice.doctor(train=Data().all, lm=counted_lm()[0]))["data"].level == "warning"
+
+
+def test_test_rows_that_repeat_do_not_pass_for_many(tmp_path: Path) -> None:
+    data = Fleet(tmp_path).advice.doctor(program(), train=Data().all[:16] * 20, lm=counted_lm()[0]).checks
+    sizes = next(check for check in data if check.name == "data" and check.found.startswith("160 train"))
+    assert sizes.found.endswith(" test, of which 4 different")
+    assert "only large gains show" in sizes.fix
+
+
 def test_a_model_without_price_cache_or_answer(tmp_path: Path) -> None:
     class Unpriced(Counting):
         price_per_token = None  # type: ignore[assignment]
