@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
+_FILES = "queries read files of the home's journal, programs and exports folders alone, by their whole path"
 _QUERIES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 _TABLE_FUNCTIONS = {
     *("range", "generate_series", "repeat", "repeat_row", "unnest", "summary", "histogram", "histogram_values"),
@@ -96,6 +97,7 @@ def one_line(error: Exception) -> str:
         and re.search(r"(?<![\w.\"])at(?![\w\"])", picture, re.IGNORECASE)
     ):
         text += '; the column "at" needs its quotes, or its table: trials.at'
+    text = text.replace("file system operations are disabled by configuration", _FILES)
     return text.rstrip(".!") + "."
 
 

@@ -230,6 +230,7 @@ def test_the_engine_refuses_what_a_parser_might_miss(tmp_path: Path, query: str)
         ("from trials join job using (job_id)", r'Table with name job does not exist! Did you mean "jobs"\?'),
         ("selec 1", r'syntax error at or near "selec"'),
         ("select at from trials", r'the column "at" needs its quotes, or its table: trials\.at'),
+        ("from read_csv('/x.csv')", r"^Cannot access file \"/x.csv\" - queries read files of the home's journal,"),
         ("", "the query is empty"),
         ("  -- nothing\n", "the query is empty"),
         ("select 1; select 2", "2 statements given, one is allowed"),
