@@ -35,6 +35,8 @@ def _sql(c: Context, a: argparse.Namespace) -> Table:
     query = " ".join(a.query) or (c.cell or "")
     if not query.strip():
         raise InputError("sql needs a query: for example  sql select name, best_score from jobs")
+    if a.limit < 1:
+        raise InputError(f"--limit {a.limit}: give 1 or more")
     frame = c.fleet.sql(query, c.namespace)
     if a.output:
         c.namespace[a.output] = frame

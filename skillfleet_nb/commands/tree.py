@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 import warnings
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.commands.context import Context
     from skillfleet_nb.commands.grammar import Argument, Command
 
+_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")  # of SQL, with what is quoted as it stands
 _ABOUT = "Optimise DSPy programs, with the price known and nothing lost."
 _EVERYWHERE = (
     argument("--home", metavar="FOLDER", help="home folder; by default the nearest .skillfleet"),
@@ -120,14 +122,14 @@ def split(line: str) -> list[str]:
     --------
     >>> split("sql 'select 1 # 2' --limit 5  # the first five")
     ['sql', 'select 1 # 2', '--limit', '5']
-    >>> split("sql select * from jobs where name = 'demo'")[-1]
-    "'demo'"
+    >>> split("sql select * from jobs where name='it''s  a demo'")[-1]
+    "name='it''s  a demo'"
     """
     try:
         text = _without_comment(line)
         tokens = shlex.split(keys_kept(text))
         whole = tokens[:1] != ["sql"] or any(" " in token for token in tokens[1:2])
-        return tokens if whole else shlex.split(text, posix=False)
+        return tokens if whole else _WORD.findall(text)
     except ValueError as exc:
         raise InputError(f"cannot read {line.strip()!r}: {str(exc).lower()}; close the quote") from None
 

@@ -121,6 +121,9 @@ def test_sql_is_taken_as_it_is_written(shell: InteractiveShell, engine: Counting
     assert shell.user_ns["df"].to_dict("records") == [{"braces": "{x} $x", "struct": 1}]
     run(shell, "%skillfleet sql select 'a  b' as quoted where 'x' = 'x' -o df")
     assert shell.user_ns["df"].to_dict("records") == [{"quoted": "a  b"}]
+    run(shell, "%skillfleet sql select 'it''s  so' as quoted, '' as \"e  f\" where 'x  y'='x  y' -o odd")
+    assert shell.user_ns["odd"].to_dict("records") == [{"quoted": "it's  so", "e  f": ""}]
+    assert "--limit -1: give 1 or more" in run(shell, "%skillfleet sql select 1 --limit -1")[2]
     result, _, _ = run(shell, """%skillfleet sql "select '{x}' as b" -o other""")
     assert shell.user_ns["other"].b.tolist() == ["{x}"]
     assert "{x}" in str(result.result)
