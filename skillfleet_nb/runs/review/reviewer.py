@@ -123,6 +123,8 @@ def answer(home: Home, p: Progress, said: str, choice: str | None, keywords: Map
     if choice is None:
         reply = read_answer(said, keywords, asked.asks)
         literal = reply.text != said.strip()
+        if reply.choice == "revise" and len(said.split()) == 1:  # the word alone is no text to revise by
+            reply = Answer(reply.choice)
     else:
         reply, literal = Answer(checked_choice(choice), said.strip()), True
     _refuse_empty(reply, asked, literal=literal)

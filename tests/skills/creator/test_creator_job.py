@@ -131,6 +131,20 @@ def test_a_person_is_asked_and_a_no_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
+def test_the_word_revise_alone_is_no_text_to_revise_by(tmp_path: Path) -> None:
+    fleet, lm = Fleet(), writer()
+    job = fleet.create_skill(KEYS, root=tmp_path, lm=lm, review="plan", name="keys")
+    answered: set[str] = set()
+    for said in ("Revise!", "yes"):
+        answered.add(_another_question(job, answered))
+        fleet.answer("keys", said)
+    assert job.result().state is JobState.COMPLETED
+    prompts = [prompt for _, prompt in lm.engine.asked]
+    assert any("Do it another way." in prompt for prompt in prompts)
+    assert not any("Revise!" in prompt for prompt in prompts)
+    assert [(choice, text) for _, choice, text in job.progress.reviews] == [("revise", ""), ("proceed", "yes")]
+
+
 def test_cards_tell_what_is_known_of_a_skill_while_it_is_created(tmp_path: Path) -> None:
     there: list[Any] = []
     jobs: list[Job] = []
