@@ -81,7 +81,7 @@ def _paid_for(request: RunRequest, task: CheckedTask, members: dict[str, Optimiz
     if not bounds:
         return None
     limit = min(bounds, key=bounds.__getitem__)
-    requests = for_the_search(int(bounds[limit]), task.sizes, per_run)
+    requests = for_the_search(int(bounds[limit]), task.sizes["val"], task.tested, per_run)
     shape = Shape(task.sizes["train"], task.sizes["val"], task.predictors)
     least = min(optimizer.expected_calls(shape).low for optimizer in members.values())
     if limit != "max_calls" and requests < least:  # of max_calls every run of several is refused alike

@@ -62,7 +62,7 @@ def workload(task: CheckedTask, sizing: Sizing) -> Workload:
     models = sizing.models or {str(task.lm.model): (1.0, 1.0)}  # a probe that is kept of old tells of none
     prices = _prices(task, models)
     return Workload(
-        sizes=(sizes["train"], sizes["val"], sizes["test"]),
+        sizes=(sizes["train"], sizes["val"], task.tested),
         sizing=sizing,
         predictors=task.predictors,
         price=_average(prices, models),

@@ -279,7 +279,7 @@ class Execution:
         run, optimizer = self.prepared, self.prepared.optimizer
         self._reporter.say(f"searching with {optimizer.name}")
         used = self._history.baseline or self.ledger.totals  # a replayed baseline buys nothing
-        gate = self._session.gate(reserve(self.ledger, used, run.splits))
+        gate = self._session.gate(reserve(self.ledger, used, len(run.splits.val), run.tested))
         stop, returned = Stop(), None
         batch = optimizer.trial_size(len(run.splits.train))
         racing = (

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skillfleet_nb.lm.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from skillfleet_nb.data.splits import Splits
     from skillfleet_nb.lm.meter import Ledger
     from skillfleet_nb.projection import Totals
 
@@ -63,17 +62,17 @@ class Reach:
         return self._ledger.totals.calls + self._ledger.totals.cached
 
 
-def for_the_search(calls: int, sizes: Mapping[str, int], per_run: int) -> int:
+def for_the_search(calls: int, validated: int, tested: int, per_run: int) -> int:
     """Return what of a limit on calls is left for the search, as :func:`reserve` will set the rest aside."""
-    baseline = sizes["val"] * per_run
-    final = baseline + 2 * sizes["test"] * per_run
+    baseline = validated * per_run
+    final = baseline + 2 * tested * per_run
     return int(calls - baseline - min(RESERVE * calls, final))
 
 
-def reserve(ledger: Ledger, used: Totals, splits: Splits[Any]) -> Limits:
+def reserve(ledger: Ledger, used: Totals, validated: int, tested: int) -> Limits:
     """Reckon, from what the baseline `used` on validation, the share that scoring the result will need."""
     limits = ledger.limits
-    times = (len(splits.val) + 2 * len(splits.test)) / len(splits.val)
+    times = (validated + 2 * tested) / validated
 
     def share(limit: float | None, used: float) -> float | None:
         return None if limit is None else min(RESERVE * limit, times * used)

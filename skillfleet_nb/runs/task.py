@@ -111,6 +111,13 @@ class CheckedTask:
         """Examples of each split, by its name."""
         return {name: len(rows) for name, rows in self._rows.items()}
 
+    @cached_property
+    def tested(self) -> int:
+        """Examples that a test asks: each that repeats another exactly is asked once."""
+        from skillfleet_nb.data.identity import distinct
+
+        return len(distinct(self.splits.test))
+
     @property
     def predictors(self) -> int:
         """Number of the program's predictors."""

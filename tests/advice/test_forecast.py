@@ -52,6 +52,18 @@ def test_a_run_buys_about_what_was_forecast(
     assert abs(told.cost_usd.expected - result.cost_usd) <= (within + 0.3) * result.cost_usd
 
 
+def test_test_rows_that_repeat_are_forecast_and_set_aside_for_once(tmp_path: Path) -> None:
+    data, told, bought = Data(), [], []
+    for times in (1, 20):
+        given: dict[str, Any] = {**data.splits(), "test": data.test * times, "metric": exact, "num_threads": 1}
+        given |= {"optimizer": "bootstrap_random_search", "params": {"num_candidate_programs": 8}}
+        told.append(Fleet(tmp_path / "told").advice.estimate(program(), **given, lm=counted_lm()[0]).calls)
+        run = Fleet(tmp_path / f"run {times}").optimize(program(), **given, lm=counted_lm()[0], max_calls=130)
+        bought.append((run.result(timeout=240).lm_calls, run.progress.trials))
+    assert told[0] == told[1]
+    assert bought[0] == bought[1]
+
+
 def test_what_bounds_the_time_is_told_and_a_providers_limit_is_reckoned_with(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path / "home")
     slow, _ = counted_lm(Counting(latency_s=1.0))
