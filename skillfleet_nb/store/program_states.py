@@ -34,7 +34,7 @@ def save_program(home: Home, state: dict[str, Any]) -> str:
     str
         The first 16 hex digits of the SHA-256 of the state as canonical JSON (sorted keys, no
         spaces; references in the place of images and the like, and without what is redacted), so equal states
-        share one file.
+        share one file.  The file keeps the order of keys, for prompts show demos in it.
 
     Raises
     ------
@@ -50,15 +50,15 @@ def save_program(home: Home, state: dict[str, Any]) -> str:
     {'instructions': 'Answer.'}
     """
     # ensure_ascii escapes lone surrogates, which a model's text may hold and UTF-8 may not
-    written = json.dumps(state, sort_keys=True, separators=(",", ":"), default=str).encode()
+    text = json.dumps(state, separators=(",", ":"), default=str).encode()
     redactor = redactor_of(home)
-    canonical = redactor.json(Blobs(home).taken_out(written, redactor))
-    program_id = hashlib.sha256(canonical).hexdigest()[:16]
+    written = redactor.json(Blobs(home).taken_out(text, redactor))
+    program_id = _digest(json.dumps(json.loads(written), sort_keys=True, separators=(",", ":")).encode())
     path = home.ensure().programs_dir / f"{program_id}.json"
     if not path.exists():
         with writing(path):
             path.parent.mkdir(exist_ok=True)
-            write_bytes(home.root, path, canonical)
+            write_bytes(home.root, path, written)
     return program_id
 
 
@@ -75,7 +75,19 @@ def load_program(home: Home, program_id: str) -> dict[str, Any]:
         names = (p.stem for p in home.programs_dir.glob("*.json")) if home.programs_dir.is_dir() else ()
         raise unknown("program", program_id, names, hint="`select program_id from programs` lists them.")
     data = read_bytes(path)
-    if hashlib.sha256(data).hexdigest()[:16] != program_id:
+    if not _matches(data, program_id):
         raise NotFoundError(f"program {program_id!r} is damaged: '{path}' does not match its hash. Delete the file.")
     state: dict[str, Any] = json.loads(Blobs(home).put_back(data.decode()))
     return state
+
+
+def _matches(data: bytes, program_id: str) -> bool:
+    try:
+        canonical = json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode()
+    except ValueError:
+        return False
+    return program_id in {_digest(canonical), _digest(data)}  # the latter of a home of before, whose keys were sorted
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -124,6 +126,19 @@ def test_programs_are_kept_once_by_content(home: Home) -> None:
     assert len(list(home.programs_dir.iterdir())) == 2
 
 
+def test_a_kept_program_has_its_fields_in_the_order_that_prompts_show_them(home: Home) -> None:
+    state = {"demos": [{"person": {"name": "Ann", "age": 3, "before": {"z": 1, "a": 2}}}]}
+    assert json.dumps(load_program(home, save_program(home, state))) == json.dumps(state)
+
+
+def test_a_program_of_a_home_of_before_is_read(home: Home) -> None:
+    written = '{"a":1,"b":"é"}'.encode()  # as where something was redacted
+    program_id = hashlib.sha256(written).hexdigest()[:16]
+    save_program(home, {})
+    (home.programs_dir / f"{program_id}.json").write_bytes(written)
+    assert load_program(home, program_id) == {"a": 1, "b": "é"}
+
+
 def test_a_missing_or_damaged_program_is_told(home: Home) -> None:
     with pytest.raises(NotFoundError, match=r"unknown program '\.\./\.\./etc'"):
         load_program(home, "../../etc")
@@ -131,6 +146,9 @@ def test_a_missing_or_damaged_program_is_told(home: Home) -> None:
     with pytest.raises(NotFoundError, match=f"did you mean '{program_id}'"):
         load_program(home, program_id[:-1] + "_")
     (home.programs_dir / f"{program_id}.json").write_text('{"a":2}')
+    with pytest.raises(NotFoundError, match="does not match its hash"):
+        load_program(home, program_id)
+    (home.programs_dir / f"{program_id}.json").write_text('{"a":')
     with pytest.raises(NotFoundError, match="does not match its hash"):
         load_program(home, program_id)
 
