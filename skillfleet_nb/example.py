@@ -305,3 +305,8 @@ def _at(place: str, kind: str) -> _Media:
     except binascii.Error:
         return _Media(head.removeprefix("data:"), None, None)
     return _Media(head.removeprefix("data:"), len(data), data)
+
+
+def is_answer(prediction: object) -> bool:
+    """Tell whether a program answered at all: with no prediction, or one without fields, it failed."""
+    return prediction is not None and (not hasattr(prediction, "keys") or bool(list(prediction.keys())))

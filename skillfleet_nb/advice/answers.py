@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from skillfleet_nb.example import is_answer
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.off_loop import off_loop
 from skillfleet_nb.lm.tap import own_models, tapped_program
@@ -43,6 +44,6 @@ def answers_of(
         except RunStopped:
             return []
     return [
-        Scored(prediction, float(score)) if prediction is not None and list(prediction.keys()) else Scored(None, None)
+        Scored(prediction, float(score)) if is_answer(prediction) else Scored(None, None)
         for _, prediction, score in rows
     ]

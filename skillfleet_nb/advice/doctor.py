@@ -13,6 +13,7 @@ from skillfleet_nb.config import Settings
 from skillfleet_nb.data import first_row, records
 from skillfleet_nb.data.identity import distinct
 from skillfleet_nb.errors import InputError, MissingExtraError, SkillfleetError
+from skillfleet_nb.example import is_answer
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.devices import chosen, described
 from skillfleet_nb.lm.faults import advice, is_dead, other_forms
@@ -26,7 +27,6 @@ from skillfleet_nb.local.weights import ENGINE, INSTALL_ENGINE, look_at
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.answerable import check_labels, right_answer
 from skillfleet_nb.runs.metric import RunMetric
-from skillfleet_nb.runs.outputs import is_answer
 from skillfleet_nb.runs.task import checked_lm, checked_program, checked_splits, output_types
 from skillfleet_nb.store import Encryption
 

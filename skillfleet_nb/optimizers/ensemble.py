@@ -10,6 +10,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from skillfleet_nb.data.identity import firsts
+from skillfleet_nb.example import is_answer
 from skillfleet_nb.format import points
 from skillfleet_nb.optimizers.base import MemberResult, Task
 from skillfleet_nb.optimizers.members import (
@@ -151,4 +152,4 @@ def scored(task: Task, member: _Member) -> list[tuple[Prediction, float]]:
 
 
 def _answers(member: _Member) -> list[tuple[Prediction | None, float]]:
-    return [(prediction if list(prediction.keys()) else None, score) for prediction, score in member.scored]
+    return [(prediction if is_answer(prediction) else None, score) for prediction, score in member.scored]

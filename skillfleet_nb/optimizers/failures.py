@@ -121,9 +121,10 @@ def kinds_of(row: Row, labels: Iterable[str] = ()) -> tuple[str, ...]:
         return (UNREADABLE if unread else f"raised {type(row.error).__name__}",)
     if row.prediction is None:
         return (UNREADABLE,)
+    answered_fields = row.prediction.keys() if hasattr(row.prediction, "keys") else ()
     kinds = []
     for name, right in row.example.labels().toDict().items():
-        if name not in row.prediction.keys() or is_missing(right):  # noqa: SIM118  a prediction is no mapping
+        if name not in answered_fields or is_missing(right):
             continue
         answered = row.prediction[name]
         if label_text(_plain(answered)) == label_text(_plain(right)):

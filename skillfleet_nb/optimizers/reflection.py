@@ -7,6 +7,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from skillfleet_nb.example import is_answer
 from skillfleet_nb.format import shortened
 from skillfleet_nb.lm.faults import in_short, is_unanswered
 from skillfleet_nb.optimizers.failures import Row
@@ -66,9 +67,9 @@ class Reflector:
             max_errors=len(examples) + 1,
         )(program)  # fmt: skip
         return [
-            self._again(program, example)
-            if prediction is None or not list(prediction.keys())
-            else Row(example, prediction, float(score), getattr(score, "feedback", None))
+            Row(example, prediction, float(score), getattr(score, "feedback", None))
+            if is_answer(prediction)
+            else self._again(program, example)
             for example, prediction, score in evaluation.results
         ]
 

@@ -17,6 +17,7 @@ import dspy
 from dspy.evaluate import normalize_text
 
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.example import is_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -242,7 +243,7 @@ class Ensemble(_Voting):
         def run(program: dspy.Module) -> list[tuple[dspy.Prediction | None, float]]:
             evaluate = dspy.Evaluate(devset=rows, metric=metric, num_threads=num_threads, max_errors=len(rows) + 1)
             results = evaluate(program).results
-            return [(p if list(p.keys()) else None, float(getattr(s, "score", s))) for _, p, s in results]
+            return [(p if is_answer(p) else None, float(getattr(s, "score", s))) for _, p, s in results]
 
         return self.learned(rows, [run(program) for program in self.programs], metric)
 

@@ -65,8 +65,3 @@ def _plain(value: object) -> object:
         if hasattr(value, convert):
             return getattr(value, convert)()
     return str(value)
-
-
-def is_answer(prediction: object) -> bool:
-    """Tell whether a program answered at all: with no prediction, or one without fields, it failed."""
-    return prediction is not None and (not hasattr(prediction, "keys") or bool(list(prediction.keys())))

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import CandidateDecided, ExampleScore, IndividualTold, Split, Trial, Trying
+from skillfleet_nb.example import is_answer
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.lm.shares import search
 from skillfleet_nb.runs.jobs.attempts import trial_key
-from skillfleet_nb.runs.outputs import is_answer, output_json
+from skillfleet_nb.runs.outputs import output_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

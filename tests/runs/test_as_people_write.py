@@ -16,6 +16,7 @@ from pydantic import BaseModel, HttpUrl, SecretStr
 import skillfleet_nb as sf
 from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.errors import InputError, JobError
+from skillfleet_nb.events import JobState
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.task import input_fields
 from skillfleet_nb.store.datafiles import read_examples
@@ -292,6 +293,43 @@ def test_a_few_odd_labels_are_warned_of(fleet: Fleet) -> None:
         "label = 'unknown', in 1 example, is no answer of the program, which gives one of 'crash'"
     )
     assert warning.endswith("; correct the labels, or the type of label in the signature")
+
+
+# ---- what is kept of them
+
+
+class Bare(dspy.Module):  # type: ignore[misc]  # dspy is untyped
+    """Answers with a value, not with a prediction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.respond = dspy.Predict("question -> answer")
+
+    def forward(self, question: str) -> str:
+        return str(self.respond(question=question).answer)
+
+
+@pytest.mark.parametrize("optimizer", ["evolve", "tune_signature"])
+def test_a_program_may_answer_with_a_value_alone(fleet: Fleet, optimizer: str) -> None:
+    lm = sf.offline_lm()
+    rows = [{"question": f"What is {n}?", "answer": f"it is {n}"} for n in range(32)]
+    job = optimize(fleet, Bare(), train=rows, metric=bare, optimizer=optimizer, lm=lm, max_calls=400)
+    assert job.result().state == JobState.COMPLETED
+
+
+def test_what_answers_with_a_value_alone_is_looked_at_as_others_are(fleet: Fleet) -> None:
+    lm = sf.offline_lm()
+    job = optimize(fleet, Bare(), metric=bare, lm=lm)
+    job.result()
+    assert fleet.advice.noise(Bare(), train=QUESTIONS, metric=bare, lm=lm).calls > 0
+    assert fleet.advice.headroom(Bare(), train=QUESTIONS, metric=bare, lm=lm)
+    fleet.register(job, "bare")
+    rows = [dict(e.items()) for e in QUESTIONS[:6]]
+    assert fleet.golden_sets.add("bare", rows, score=True, lm=lm).scores
+
+
+def bare(example: Any, pred: Any) -> bool:
+    return bool(pred == example.answer)
 
 
 # ---- names
