@@ -55,7 +55,8 @@ def build(
     Raises
     ------
     InputError
-        If its class is not to be found or takes arguments (:class:`UnmadeError`), or its fields differ.
+        If its class, or a type of its fields, is not to be found, or it takes arguments (:class:`UnmadeError`), or
+        its fields differ.
 
     Examples
     --------
@@ -107,10 +108,13 @@ def _bare(state: Mapping[str, Any], signature: type[dspy.Signature] | None) -> d
     import dspy
 
     name = (program_class(state) or "").removeprefix("dspy.predict.")
-    if name == "predict.Predict":
-        return dspy.Predict(signature or saved_signature(state, ALONE))
-    if name == "chain_of_thought.ChainOfThought" and predictor_states(state).keys() == {"predict"}:
-        return dspy.ChainOfThought(signature or saved_signature(state, "predict").delete(_REASONING))
+    try:
+        if name == "predict.Predict":
+            return dspy.Predict(signature or saved_signature(state, ALONE))
+        if name == "chain_of_thought.ChainOfThought" and predictor_states(state).keys() == {"predict"}:
+            return dspy.ChainOfThought(signature or saved_signature(state, "predict").delete(_REASONING))
+    except InputError as error:  # a type of the person's own
+        raise UnmadeError(str(error)) from error
     return None
 
 

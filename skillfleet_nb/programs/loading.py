@@ -358,8 +358,8 @@ def _annotation(name: str, text: str) -> Any:
         return dspy.Signature(f"{name}: {text} -> {name}_", custom_types=own).fields[name].annotation
     except (ValueError, SyntaxError) as error:
         raise InputError(
-            f"field {name} was saved with the type {text}, which is not known here: define it, or load the program "
-            "with differences='migrate'."
+            f"field {name} was saved with the type {text}, which is not known here: load it onto the program or the "
+            "signature that it was made from, or with differences='migrate'."
         ) from error
 
 

@@ -298,6 +298,36 @@ def test_a_few_odd_labels_are_warned_of(fleet: Fleet) -> None:
 # ---- what is kept of them
 
 
+class Person(BaseModel):
+    name: str
+    age: int = 3
+
+
+class Described(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
+    """Describe who asks."""
+
+    history: dspy.History = dspy.InputField()
+    asker: Person = dspy.InputField()
+    question: str = dspy.InputField()
+    person: Person = dspy.OutputField()
+
+
+def test_a_predictor_with_types_of_ones_own_is_loaded_by_name(fleet: Fleet) -> None:
+    rows = [{"text": f"I am n{n}", "person": Person(name=f"n{n}")} for n in range(24)]
+    signature = dspy.Signature({"text": (str, dspy.InputField()), "person": (Person, dspy.OutputField())}, "Who?")
+    same = {"metric": lambda e, p: e.person == p.person, "train": rows}
+    for program in (dspy.Predict(signature), dspy.ChainOfThought(signature)):
+        name = type(program).__name__
+        job = optimize(fleet, program, **same)
+        job.result()
+        fleet.register(job, name)
+        assert fleet.program(f"{name}@1").predictors()[0].signature.output_fields["person"].annotation is Person
+    fleet.register(dspy.Predict(signature), "alone")
+    with pytest.raises(InputError, match=r"person was saved with the type Person, .*: load it onto the program or the"):
+        fleet.program("alone@1")
+    assert fleet.program("alone@1", signature).signature is not None
+
+
 class Bare(dspy.Module):  # type: ignore[misc]  # dspy is untyped
     """Answers with a value, not with a prediction."""
 
