@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,8 @@ def ask(
     program
         The program, which is not changed.
     inputs
-        Its inputs by name; texts become what their fields are declared to be.
+        Its inputs by name; texts, and what JSON has of models and conversations, become what their fields are
+        declared to be.
     lm
         The model for predictors without one of their own.
     program_id, job_id
@@ -141,7 +143,7 @@ def ask(
 
 
 def typed_inputs(program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the inputs of a program, and read texts as what their fields are declared to be.
+    """Check the inputs of a program, and read texts, objects and lists as what their fields are declared to be.
 
     Raises
     ------
@@ -167,9 +169,14 @@ def typed_inputs(program: Program, inputs: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in inputs.items():
         kind = declared.get(name, str)
         typed[name] = value
-        if not isinstance(value, str) or kind is str:
+        if not isinstance(value, str | dict | list) or kind is str:
             continue
         reader: Any = TypeAdapter(kind)
+        if not isinstance(value, str):  # a conversation or a model, as JSON has it
+            with suppress(ValidationError):
+                read = reader.validate_python(value)
+                typed[name] = value if read == value else read
+            continue
         try:
             typed[name] = reader.validate_json(value)
         except ValidationError:

@@ -328,6 +328,28 @@ def test_a_predictor_with_types_of_ones_own_is_loaded_by_name(fleet: Fleet) -> N
     assert fleet.program("alone@1", signature).signature is not None
 
 
+@pytest.mark.filterwarnings("error::skillfleet_nb.reports.golden.GoldenWarning")
+def test_a_registered_program_asks_what_was_scored_whatever_its_examples_hold(fleet: Fleet) -> None:
+    said = dspy.History(messages=[{"question": "hello", "person": "somebody"}])
+    rows = [
+        dspy.Example(
+            history=said, asker=Person(name=f"n{n}"), question=f"Who is {n}?", person=Person(name=f"n{n}")
+        ).with_inputs("history", "asker", "question")
+        for n in range(24)
+    ]
+    lm = sf.offline_lm()
+    job = optimize(fleet, dspy.Predict(Described), train=rows, metric=lambda e, p: e.person == p.person, lm=lm)
+    best = job.result().program
+    fleet.register(job, "people")
+    fleet.alias("people", "production", 1)
+    with dspy.context(lm=lm):
+        loaded = fleet.program("people@production")  # which looks at what was kept, and warns where it differs
+    inputs = {name: rows[0][name] for name in ("history", "asker", "question")}
+    asked = [dspy.ChatAdapter().format(Described, p.demos, inputs) for p in (best, loaded)]
+    assert best.demos
+    assert asked[0] == asked[1]
+
+
 class Bare(dspy.Module):  # type: ignore[misc]  # dspy is untyped
     """Answers with a value, not with a prediction."""
 
