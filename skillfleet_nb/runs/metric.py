@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Self
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import StopKind
+from skillfleet_nb.format import one_line
 from skillfleet_nb.lm.calls import acting
 from skillfleet_nb.lm.everywhere import everywhere
 from skillfleet_nb.lm.gate import Gate
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _ARGUMENTS, _GEPA_ARGUMENTS = 3, 5  # (example, pred, trace), and with (pred_name, pred_trace)
 _ALLOWED = "a metric returns a bool, a number in [0, 1], or dspy.Prediction(score=…, feedback=…)"
 
+_SHOWN_CHARS = 200  # of an answer that is no score
 _SHARED_CHARS = 500  # of a feedback; so that what is remembered stays small
 
 
@@ -261,9 +263,10 @@ def read_score(answer: object, name: str) -> Score:
     elif hasattr(answer, "score"):
         value, feedback = answer.score, getattr(answer, "feedback", None)
     if hasattr(value, "item"):
-        value = value.item()  # a NumPy or torch scalar
+        with suppress(TypeError, ValueError, RuntimeError):  # an array of several
+            value = value.item()  # a NumPy or torch scalar
     if not isinstance(value, Real):
-        raise InputError(f"metric {name!r} returned {answer!r}: {_ALLOWED}")
+        raise InputError(f"metric {name!r} returned {one_line(repr(answer), _SHOWN_CHARS)}: {_ALLOWED}")
     number = float(value)
     if math.isnan(number) or not 0 <= number <= 1:
         scale = "; divide by 100 if it is a percentage" if 1 < number <= 100 else ""  # noqa: PLR2004

@@ -7,7 +7,9 @@ from typing import Any
 
 import dspy
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,8 +83,12 @@ def test_answers_are_read(answer: Any, score: float, feedback: str | None) -> No
 
 
 @pytest.mark.parametrize(
-    "answer", [None, float("nan"), float("inf"), -0.01, 1.01, "1", [1], {}, {"feedback": "no score"}, object(), 1j]
-)
+    "answer",
+    [
+        None, float("nan"), float("inf"), -0.01, 1.01, "1", [1], {}, {"feedback": "no score"}, object(), 1j,
+        np.array([1.0, 0.0]), pd.Series([1.0, 0.0]), torch.tensor([1.0, 0.0]), pd.DataFrame({"score": [1.0, 0.0]}),
+    ],
+)  # fmt: skip
 def test_what_is_no_score_is_refused_and_stops_a_run(answer: Any) -> None:
     with pytest.raises(InputError, match="metric 'm' returned"):
         read_score(answer, "m")
@@ -93,6 +99,7 @@ def test_what_is_no_score_is_refused_and_stops_a_run(answer: Any) -> None:
         metric("a", "b")
     assert stopped.value.kind == "metric"
     assert faults == [stopped.value.reason]
+    assert "\n" not in stopped.value.reason
 
 
 def test_a_percentage_is_recognised() -> None:
