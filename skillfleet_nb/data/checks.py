@@ -16,7 +16,7 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.format import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
 _ID_FIELDS = ("id", "example_id")  # names under which people keep an identity of their own
 _TESTED = ("test", "data")  # sets that a verdict is made on: of their rows each is evidence once
@@ -224,8 +224,13 @@ def _repeats(name: str, rows: Sequence[tuple[dict[str, Any], dict[str, Any]]], *
     return issues
 
 
-def told_of_blanks(name: str, rows: Sequence[object]) -> str:
+def told_of_blanks(name: str, rows: Sequence[object], *, but: Container[str] = ()) -> str:
     """Say in how many rows of a split a field has no value, for the verdict that rests on them; empty where in none.
+
+    Parameters
+    ----------
+    but
+        Fields that may be without one.
 
     Examples
     --------
@@ -235,6 +240,7 @@ def told_of_blanks(name: str, rows: Sequence[object]) -> str:
     '1 of 2 test rows has no value for intent: what it scores says nothing'
     """
     blanks = _blanks([parts(row, None) for row in rows])
+    blanks = {field: numbers for field, numbers in blanks.items() if field not in but}
     concerned = {number for numbers in blanks.values() for number in numbers}
     if not concerned:
         return ""

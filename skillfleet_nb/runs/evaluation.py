@@ -185,7 +185,7 @@ class Evaluation(Execution):
         return Candidate(self._reporter.keep(program), program, failed=failed, chosen=True)
 
     def _told(self, before: Candidate, best: Candidate, compared: Comparison | None, stop: Stop) -> RunResult:
-        unread = caveats(self._session.readings.on_the_result(), self._scorer.test_rows)
+        unread = caveats(self._session.readings.on_the_result(), self._scorer.test_rows, best.program)
         result = result_of(stop, self._scorer.as_given(best.program), {}, {}, compared, self.ledger, 0, unread)
         if compared is None:
             result = replace(result, summary=stop.reason)

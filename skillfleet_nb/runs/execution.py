@@ -364,7 +364,7 @@ class Execution:
 
     def _result(self, baseline: Candidate, best: Candidate, compared: Comparison | None, stop: Stop) -> RunResult:
         trials = self._recorder.trials
-        unread = caveats(self._session.readings.on_the_result(), self._scorer.test_rows)
+        unread = caveats(self._session.readings.on_the_result(), self._scorer.test_rows, best.program)
         program = self._scorer.as_given(best.program)
         result = result_of(stop, program, baseline.scores, best.scores, compared, self.ledger, trials, unread)
         warnings = told_at_the_end(self._session, self._recorder, self.prepared.metric)

@@ -9,6 +9,7 @@ from skillfleet_nb.data.checks import told_of_blanks
 from skillfleet_nb.events import JobState, Result, StopKind
 from skillfleet_nb.format import points
 from skillfleet_nb.runs.spec import RunResult
+from skillfleet_nb.runs.task import may_be_blank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from skillfleet_nb.events import Split
     from skillfleet_nb.lm.meter import Ledger
     from skillfleet_nb.stats import PairedComparison
-    from skillfleet_nb.typing import Program
+    from skillfleet_nb.typing import Example, Program
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,9 @@ def result_of(
     return replace(result, summary=f"{result.summary}; {unread}") if unread else result
 
 
-def caveats(unread: str, test: Sequence[object]) -> str:
-    """Say what the verdict suffers from: answers that could not be read, test rows without a value."""
-    return "; ".join(filter(None, [unread, told_of_blanks("test", test)]))
+def caveats(unread: str, test: Sequence[Example], program: Program) -> str:
+    """Say what the verdict suffers from: answers that could not be read, test rows without a value it rests on."""
+    return "; ".join(filter(None, [unread, told_of_blanks("test", test, but=may_be_blank(program, test))]))
 
 
 def recorded(result: RunResult, best_program_id: str, unread: str) -> Result:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args
 
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.lm.direct import load_litellm
@@ -320,7 +321,7 @@ def checked_splits(
     datasets = {
         name: records(rows, name)
         for name, rows in {"train": train, "val": val, "test": test}.items()
-        if rows is not None
+        if rows is not None or name == "train"
     }
     inputs = input_fields(program, *first_row(datasets["train"])) if program is not None else []
     examples = {name: to_examples(rows, input_fields=inputs, name=name) for name, rows in datasets.items()}
@@ -342,9 +343,7 @@ def input_fields(program: Program, declared: Sequence[str] = (), fields: Sequenc
     declared, fields
         Inputs that its examples declare, and all their fields, where there are any.
     """
-    # Reading `forward` off the object warns; off the class, its first parameter is the object.
-    own = vars(program).get("forward")
-    parameters = list(inspect.signature(own or type(program).forward).parameters.values())[0 if own else 1 :]
+    parameters = _parameters(program)
     named = [p.name for p in parameters if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}]
     if named and not any(p.kind == p.VAR_KEYWORD for p in parameters):
         return [p.name for p in parameters if p.name in named and p.default is p.empty] or named
@@ -359,6 +358,21 @@ def input_fields(program: Program, declared: Sequence[str] = (), fields: Sequenc
     answered = {name for signature in signatures for name in signature.output_fields}
     taken = dict.fromkeys(name for signature in signatures for name in signature.input_fields)
     return [name for name in taken if name in fields and name not in answered] or first
+
+
+def may_be_blank(program: Program, examples: Sequence[Example]) -> set[str]:
+    """Name the fields that a row may have no value for: the program takes or gives None there, or knows them not."""
+    kinds = {name: field.annotation for p in program.predictors() for name, field in p.signature.fields.items()}
+    optional = {name for name, kind in kinds.items() if NoneType in get_args(kind)}
+    optional |= {p.name for p in _parameters(program) if p.default is not p.empty}
+    labels = {name for example in examples for name in example.labels().keys()}  # noqa: SIM118  no mapping
+    return optional | (labels - kinds.keys() if labels & output_types(program).keys() else set())
+
+
+def _parameters(program: Program) -> list[inspect.Parameter]:
+    # Reading `forward` off the object warns; off the class, its first parameter is the object.
+    own = vars(program).get("forward")
+    return list(inspect.signature(own or type(program).forward).parameters.values())[0 if own else 1 :]
 
 
 def output_types(program: Program) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import dspy
 import pytest
 from made_up import Counting, Data, counted_lm, exact, program
 
@@ -54,6 +56,29 @@ def test_rows_without_a_label_are_told_before_and_with_the_verdict(fleet: Fleet)
         assert any("no value for intent in 2 rows (3, 5)" in note for note in job.progress.warnings)
         assert told in job.text()
         assert told in job.html()
+
+
+class Hinted(dspy.Module):  # type: ignore[misc]  # dspy is untyped
+    """Takes a hint where there is one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sort = dspy.Predict(dspy.Signature("text, hint -> intent, due: date | None", custom_types={"date": date}))
+
+    def forward(self, text: str, hint: str | None = None) -> Any:
+        return self.sort(text=text, hint=hint)
+
+
+def test_fields_that_may_be_without_a_value_and_those_of_no_concern_take_nothing_from_the_verdict(fleet: Fleet) -> None:
+    lm, _ = counted_lm()
+    rows = [dict(row.items()) for row in Data().test]
+    rows = [{**row, "hint": None, "due": None, "note": ""} for row in rows]
+    test = [dspy.Example(**row).with_inputs("text", "hint") for row in rows]
+    assert "no value" not in fleet.evaluate(Hinted(), test, exact, lm=lm).result(120).summary
+    test[2].intent = ""
+    assert (
+        "1 of 12 test rows has no value for intent:" in fleet.evaluate(Hinted(), test, exact, lm=lm).result(120).summary
+    )
 
 
 def test_a_program_is_scored_with_an_interval_and_recorded_as_a_job(fleet: Fleet) -> None:
