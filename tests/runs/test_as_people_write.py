@@ -16,7 +16,6 @@ from pydantic import BaseModel, HttpUrl, SecretStr
 import skillfleet_nb as sf
 from skillfleet_nb.data.identity import content_hash
 from skillfleet_nb.errors import InputError, JobError
-from skillfleet_nb.events import JobState
 from skillfleet_nb.runs.metric import RunMetric
 from skillfleet_nb.runs.task import input_fields
 from skillfleet_nb.store.datafiles import read_examples
@@ -84,6 +83,15 @@ def test_an_agent_is_optimised_and_forecast(fleet: Fleet) -> None:
     assert optimize(fleet, agent).result().test_score is not None
     forecast = fleet.advice.estimate(agent, train=QUESTIONS, optimizer="copro", lm=sf.offline_lm(), probe=2)
     assert forecast.calls.expected > 0
+
+
+def test_no_examples_at_all_are_told_as_what_they_are(fleet: Fleet) -> None:
+    program, told = dspy.Predict("question -> answer"), "train is a NoneType: give a list of mappings"
+    with pytest.raises(InputError, match=told):
+        optimize(fleet, program, train=None)
+    for ask in (fleet.advice.noise, fleet.advice.headroom):
+        with pytest.raises(InputError, match=told):
+            ask(program, train=None, metric=exact, lm=sf.offline_lm())
 
 
 def test_no_label_is_offered_as_an_input(fleet: Fleet) -> None:
@@ -293,95 +301,6 @@ def test_a_few_odd_labels_are_warned_of(fleet: Fleet) -> None:
         "label = 'unknown', in 1 example, is no answer of the program, which gives one of 'crash'"
     )
     assert warning.endswith("; correct the labels, or the type of label in the signature")
-
-
-# ---- what is kept of them
-
-
-class Person(BaseModel):
-    name: str
-    age: int = 3
-
-
-class Described(dspy.Signature):  # type: ignore[misc]  # dspy is untyped
-    """Describe who asks."""
-
-    history: dspy.History = dspy.InputField()
-    asker: Person = dspy.InputField()
-    question: str = dspy.InputField()
-    person: Person = dspy.OutputField()
-
-
-def test_a_predictor_with_types_of_ones_own_is_loaded_by_name(fleet: Fleet) -> None:
-    rows = [{"text": f"I am n{n}", "person": Person(name=f"n{n}")} for n in range(24)]
-    signature = dspy.Signature({"text": (str, dspy.InputField()), "person": (Person, dspy.OutputField())}, "Who?")
-    same = {"metric": lambda e, p: e.person == p.person, "train": rows}
-    for program in (dspy.Predict(signature), dspy.ChainOfThought(signature)):
-        name = type(program).__name__
-        job = optimize(fleet, program, **same)
-        job.result()
-        fleet.register(job, name)
-        assert fleet.program(f"{name}@1").predictors()[0].signature.output_fields["person"].annotation is Person
-    fleet.register(dspy.Predict(signature), "alone")
-    with pytest.raises(InputError, match=r"person was saved with the type Person, .*: load it onto the program or the"):
-        fleet.program("alone@1")
-    assert fleet.program("alone@1", signature).signature is not None
-
-
-@pytest.mark.filterwarnings("error::skillfleet_nb.reports.golden.GoldenWarning")
-def test_a_registered_program_asks_what_was_scored_whatever_its_examples_hold(fleet: Fleet) -> None:
-    said = dspy.History(messages=[{"question": "hello", "person": "somebody"}])
-    rows = [
-        dspy.Example(
-            history=said, asker=Person(name=f"n{n}"), question=f"Who is {n}?", person=Person(name=f"n{n}")
-        ).with_inputs("history", "asker", "question")
-        for n in range(24)
-    ]
-    lm = sf.offline_lm()
-    job = optimize(fleet, dspy.Predict(Described), train=rows, metric=lambda e, p: e.person == p.person, lm=lm)
-    best = job.result().program
-    fleet.register(job, "people")
-    fleet.alias("people", "production", 1)
-    with dspy.context(lm=lm):
-        loaded = fleet.program("people@production")  # which looks at what was kept, and warns where it differs
-    inputs = {name: rows[0][name] for name in ("history", "asker", "question")}
-    asked = [dspy.ChatAdapter().format(Described, p.demos, inputs) for p in (best, loaded)]
-    assert best.demos
-    assert asked[0] == asked[1]
-
-
-class Bare(dspy.Module):  # type: ignore[misc]  # dspy is untyped
-    """Answers with a value, not with a prediction."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.respond = dspy.Predict("question -> answer")
-
-    def forward(self, question: str) -> str:
-        return str(self.respond(question=question).answer)
-
-
-@pytest.mark.parametrize("optimizer", ["evolve", "tune_signature"])
-def test_a_program_may_answer_with_a_value_alone(fleet: Fleet, optimizer: str) -> None:
-    lm = sf.offline_lm()
-    rows = [{"question": f"What is {n}?", "answer": f"it is {n}"} for n in range(32)]
-    job = optimize(fleet, Bare(), train=rows, metric=bare, optimizer=optimizer, lm=lm, max_calls=400)
-    assert job.result().state == JobState.COMPLETED
-
-
-def test_what_answers_with_a_value_alone_is_looked_at_as_others_are(fleet: Fleet) -> None:
-    lm = sf.offline_lm()
-    job = optimize(fleet, Bare(), metric=bare, lm=lm)
-    job.result()
-    assert fleet.advice.noise(Bare(), train=QUESTIONS, metric=bare, lm=lm).calls > 0
-    assert fleet.advice.headroom(Bare(), train=QUESTIONS, metric=bare, lm=lm)
-    fleet.register(job, "bare")
-    rows = [dict(e.items()) for e in QUESTIONS[:6]]
-    assert fleet.golden_sets.add("bare", rows, score=True, lm=lm).scores
-
-
-def bare(example: Any, pred: Any) -> bool:
-    return bool(pred == example.answer)
 
 
 # ---- names
