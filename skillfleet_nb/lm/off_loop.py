@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 import functools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,3 +43,12 @@ def off_loop(function: Callable[_P, _T]) -> Callable[_P, _T]:
             pool.shutdown(wait=False)  # an interrupt does not wait for what it interrupts
 
     return called
+
+
+async def awaited(program: Any, *args: Any, **kwargs: Any) -> Any:
+    """Ask a program in async code; one that has no ``aforward`` is asked on a thread, and the loop goes on."""
+    from dspy import Module
+
+    if isinstance(program, Module) and not (hasattr(type(program), "aforward") or "aforward" in vars(program)):
+        return await asyncio.to_thread(program, *args, **kwargs)
+    return await program.acall(*args, **kwargs)

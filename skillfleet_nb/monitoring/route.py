@@ -14,6 +14,7 @@ import dspy
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.events.monitoring import ABAnswered, ABScored
+from skillfleet_nb.lm.off_loop import awaited
 from skillfleet_nb.lm.prices import Tokens, price_of
 from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.monitoring.assignment import new_call, read_call, unit_hash, variant_of
@@ -107,9 +108,9 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
         try:
             if self._counts_cost:
                 with dspy.track_usage() as tracked:
-                    answer = await program.acall(**inputs)
+                    answer = await awaited(program, **inputs)
             else:
-                answer = await program.acall(**inputs)
+                answer = await awaited(program, **inputs)
         except BaseException as exc:
             error = f"{type(exc).__name__}: {exc}"
             raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import HomeError, InputError, SkillfleetError
 from skillfleet_nb.events import Answered
-from skillfleet_nb.lm.off_loop import off_loop
+from skillfleet_nb.lm.off_loop import awaited, off_loop
 from skillfleet_nb.programs.registry import parse
 from skillfleet_nb.store import Journal, new_stream
 
@@ -106,10 +106,10 @@ class LiveProgram:
         """Ask the program in async code."""
         version, program = self._current()
         if not self._is_recorded():
-            return await program.acall(*args, **kwargs)
+            return await awaited(program, *args, **kwargs)
         started = time.perf_counter()
         try:
-            answer = await program.acall(*args, **kwargs)
+            answer = await awaited(program, *args, **kwargs)
         except BaseException as exc:
             self._tell(version, started, exc)
             raise

@@ -18,6 +18,7 @@ from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError, SkillfleetError
 from skillfleet_nb.events import Traced
 from skillfleet_nb.lm.calls import Purchases
+from skillfleet_nb.lm.off_loop import awaited
 from skillfleet_nb.lm.prices import Price, price_of
 from skillfleet_nb.programs.live import LiveProgram
 from skillfleet_nb.store import Home, Journal, new_stream
@@ -97,13 +98,13 @@ class Monitored:
         """Ask the program in async code."""
         tracer = self._tracer()
         if tracer is None:
-            return await self._program.acall(*args, **kwargs)
+            return await awaited(self._program, *args, **kwargs)
         import dspy
 
         version = self._version()
         try:
             with dspy.context(callbacks=[*dspy.settings.callbacks, tracer], usage_tracker=tracer):
-                answer = await self._program.acall(*args, **kwargs)
+                answer = await awaited(self._program, *args, **kwargs)
         except BaseException as exc:
             self._tell(tracer, version, kwargs, None, exc)
             raise

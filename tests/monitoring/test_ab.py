@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 import signal
@@ -137,7 +138,7 @@ def test_units_stay_with_their_variant_and_are_split_as_asked(fleet: Fleet) -> N
 def test_feedback_counts_once_whenever_and_from_wherever_it_comes(fleet: Fleet) -> None:
     fleet.start_ab("t", AB)
     route = routed(fleet, "t")
-    first, second = (route(unit="ann", text="hi") for _ in range(2))
+    first, second = route(unit="ann", text="hi"), asyncio.run(route.acall(unit="ann", text="hi"))
     elsewhere = routed(Fleet(fleet.home.root), "t")
     assert elsewhere.feedback(route.id_of(first), 0.25)
     route.feedback(first, 1.0)

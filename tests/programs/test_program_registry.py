@@ -239,6 +239,8 @@ def test_a_live_program_answers_threads_and_async_code(home: Home, registry: Reg
         seen = [answer.result() for answer in answers]
     assert set(seen) <= {"1: hi", "2: hi"}
 
+    assert asyncio.run(live.acall(text="hi")) == "2: hi"  # which has no async face of its own
+
     class Later(Echo):
         async def aforward(self, text: str) -> str:
             return self.forward(text)

@@ -213,6 +213,22 @@ async def watch_async(m: Any) -> None:
     await m.acall(text="in a coroutine")
 
 
+def test_a_program_without_an_async_face_answers_async_code_and_is_recorded_whole(fleet: Fleet) -> None:
+    class Plain(dspy.Module):  # type: ignore[misc]  # dspy is untyped
+        def __init__(self) -> None:
+            super().__init__()
+            self.classify = dspy.Predict("text -> intent")
+
+        def forward(self, text: str) -> Any:
+            return self.classify(text=text)
+
+    m = watch(fleet, Plain(), name="plain")
+    with dspy.context(lm=sf.offline_lm()):
+        asyncio.run(watch_async(m))
+    m.close()
+    assert fleet.sql("select lm_calls from predictions").lm_calls.tolist() == [1]
+
+
 def test_a_program_that_follows_an_alias_says_which_version_answered(fleet: Fleet) -> None:
     fleet.register(dspy.Predict("n -> odd: bool"), "odd")
     fleet.alias("odd", "production", 1)
