@@ -141,7 +141,7 @@ def price_of(lm: object, stated: Mapping[str, tuple[float, float]] | None = None
     --------
     >>> from types import SimpleNamespace
     >>> price_of(SimpleNamespace(model="acme/one"), {"acme/one": (1.0, 4.0)})
-    Price(input_usd=1e-06, output_usd=4e-06)
+    Price(input_usd=1e-06, output_usd=4e-06, ...)
     """
     model = str(getattr(lm, "model", ""))
     if stated and model in stated:

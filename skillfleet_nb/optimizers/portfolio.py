@@ -120,7 +120,7 @@ def tail(scores: Sequence[float], expects: tuple[float, float], used: int, reque
 
     Examples
     --------
-    >>> rising, flat = [0.5, 0.6, 0.7], [0.7, 0.7, 0.7]
+    >>> rising, flat = [0.5, 0.6, 0.7], [0.6, 0.6, 0.6]
     >>> tail(rising, (0.6, 0.1), 300, 300, 100) > tail(flat, (0.6, 0.1), 300, 300, 100)
     True
     >>> tail(flat, (0.6, 0.1), 300, 600, 100) > tail(flat, (0.6, 0.1), 300, 100, 100)

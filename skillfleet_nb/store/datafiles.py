@@ -70,6 +70,7 @@ def read_examples(path: str | Path, *, mixed: bool = False) -> list[dict[str, An
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> file = Path(tempfile.mkdtemp()) / "train.csv"
     >>> _ = file.write_text("question,zip,answer\n1+1?,01067,2\n")
     >>> read_examples(file)

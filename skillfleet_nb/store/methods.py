@@ -64,8 +64,8 @@ class StoreMethods(ABC):
         --------
         >>> import tempfile
         >>> from skillfleet_nb import Fleet
-        >>> Fleet(tempfile.mkdtemp()).sql("select count(*) as n from jobs where name = :name", {"name": "a"}).n[0]
-        0
+        >>> Fleet(tempfile.mkdtemp()).sql("select count(*) as n from jobs where name = :name", {"name": "a"}).n.tolist()
+        [0]
         """
         return self.store.sql(query, parameters, seconds=seconds, rows=rows)
 

@@ -79,7 +79,7 @@ class Monitor:
     >>> import tempfile
     >>> from skillfleet_nb import Job
     >>> from skillfleet_nb.store import Home
-    >>> Monitor(Job(Home.find(tempfile.mkdtemp()), "job-1")).html().count("no score on validation yet")
+    >>> Monitor(Job(Home.find(tempfile.mkdtemp()), "job-1")).html().count("no score on validation")
     1
     """
 
