@@ -78,7 +78,7 @@ types: $(TEST_READY)
 
 # Three on two cores: now and then they wait for a disk, another process, a kernel.
 unit: $(COMPILED)
-	$(BIN)/python -m pytest -p no:nbmake -n 3 --dist worksteal -m "not browser" --doctest-modules tests skillfleet_nb
+	$(BIN)/python -m pytest -p no:nbmake -n 3 --dist worksteal -m "not browser" tests
 
 # In processes of their own: Playwright keeps an event loop running on the thread of the tests.
 browser: $(TEST_READY)

@@ -102,7 +102,7 @@ class Price(NamedTuple):
         --------
         >>> Price(1e-6, 2e-6).cost(1000, 500)
         0.002
-        >>> Price(1e-6, 2e-6, cached_usd=1e-7).cost(1000, 0, cached_input=1000)
+        >>> round(Price(1e-6, 2e-6, cached_usd=1e-7).cost(1000, 0, cached_input=1000), 6)
         0.0001
         """
         price = next((price for tokens, price in reversed(self.above) if input_tokens > tokens), self)
