@@ -65,9 +65,9 @@ def planning(
 
     Examples
     --------
-    >>> import dspy  # doctest: +SKIP
-    >>> gold = dspy.Example(taxonomy_path="web/css", name="css-layout")  # doctest: +SKIP
-    >>> planning(gold, dspy.Prediction(taxonomy_path="web/css", name="css")).feedback  # doctest: +SKIP
+    >>> import dspy
+    >>> gold = dspy.Example(taxonomy_path="web/css", name="css-layout")
+    >>> planning(gold, dspy.Prediction(taxonomy_path="web/css", name="css")).feedback
     "name: expected 'css-layout', got 'css'."
     """
     expected = _expected(example)
