@@ -42,7 +42,20 @@ def _changed(folder: str) -> int:
 
 
 def imported(point: EntryPoint, what: str) -> Any:
-    """Import what an entry point names, which is `what` for people; raises `InputError` where that fails."""
+    """Import what an entry point names, which is `what` for people.
+
+    Raises
+    ------
+    InputError
+        If that fails, or several packages register the name: which of them is meant cannot be told.
+    """
+    same = [one for one in points(point.group) if one.name == point.name]
+    packages = {package_of(one) for one in same} if len(same) > 1 else set()  # their metadata is read for it
+    if len(packages) > 1:
+        raise InputError(
+            f"{what} {point.name!r} is registered by several packages ({', '.join(sorted(packages))}); "
+            "uninstall one of them, or update it to one that takes another name"
+        )
     try:
         return point.load()
     except (Exception, SystemExit) as exc:  # a plugin's module may raise anything as it is imported

@@ -162,13 +162,13 @@ def _version(text: str) -> Version:
 
 def _factory(name: str, version: str, point: EntryPoint) -> type[ModuleFactory]:
     cls = imported(point, "module")
-    if (fault := _fault(cls, name, version, point)) is not None:
+    if (fault := _fault(cls, name, version)) is not None:
         raise InputError(f"module {point.name!r} cannot be used: {point.value} {fault}; {way_out(point)}")
     factory: type[ModuleFactory] = cls
     return factory
 
 
-def _fault(cls: object, name: str, version: str, point: EntryPoint) -> str | None:
+def _fault(cls: object, name: str, version: str) -> str | None:
     """Say what keeps a plugin from being a module of that name and version, if anything does."""
     if not (isinstance(cls, type) and issubclass(cls, ModuleFactory)):
         return f"is {cls!r}, not a ModuleFactory subclass"
@@ -180,10 +180,6 @@ def _fault(cls: object, name: str, version: str, point: EntryPoint) -> str | Non
         return f"calls itself {cls.name}-{cls.version}"
     if _version(version) == _version(""):
         return f"has the version {version!r}: versions are written 1, 1.2 or 2.0rc1"
-    same = [one for one in points(GROUP) if one.name == point.name]
-    packages = {package_of(one) for one in same} if len(same) > 1 else set()  # their metadata is read for it
-    if len(packages) > 1:
-        return f"is registered by several packages ({', '.join(sorted(packages))})"
     return None
 
 

@@ -172,6 +172,22 @@ def test_a_plugin_that_breaks_is_named_and_stands_in_no_others_way(
     assert "wrong few is left out, since it cannot be forecast: NotFoundError: unknown parameter of wrong 'kk'" in notes
 
 
+def test_a_name_that_two_packages_register_is_refused_with_both(
+    tmp_path: Path, install: Callable[[str, str, str], None]
+) -> None:
+    install("copro", _variant("copro", "n = 1"), "Copro")
+    fleet = Fleet(tmp_path / "home")
+    why = r"^optimizer 'copro' is registered by several packages \(copro, skillfleet-nb\); uninstall one of them"
+    with pytest.raises(InputError, match=why):
+        fleet.optimize(program(), **_given(), optimizer="copro")
+    listed = fleet.optimizers().set_index("name")["what it does"]
+    assert "several packages (copro, skillfleet-nb)" in listed["copro"]
+    (check,) = [c for c in fleet.advice.doctor().checks if c.name == "plugin copro"]
+    assert check.fix == "uninstall one of them, or update it to one that takes another name"
+    job = fleet.optimize(program(), **_given(), optimizer="labeled_fewshot")
+    assert job.result(timeout=120).test_score is not None
+
+
 FAULTY = {
     "loses": ("def calls(self, shape): return {}['calls']", "loses cannot tell its calls: KeyError: 'calls'; mend it"),
     "three": (
