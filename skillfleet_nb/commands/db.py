@@ -131,7 +131,14 @@ def _reset(c: Context, a: argparse.Namespace) -> Note:
 def _restore(c: Context, a: argparse.Namespace) -> Note:
     report = c.fleet.store.restore(a.backup)
     left = f"; here already: {', '.join(report.left)}" if report.left else ""
-    return Note(f"restored {_jobs(report.jobs)} from {report.backup}{left}")
+    renamed = "".join(f"; {name} is another job's name by now: {now}" for name, now in report.renamed.items())
+    beside = ""
+    if report.beside:
+        beside = (
+            f"; left in the backup, since this home has its own: {', '.join(report.beside)} (db init FOLDER makes "
+            "another home, and db restore --home brings all of it there)"
+        )
+    return Note(f"restored {_jobs(report.jobs)} from {report.backup}{left}{renamed}{beside}")
 
 
 @command(

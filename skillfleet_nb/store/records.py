@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from skillfleet_nb.store.expiry import Expired
@@ -135,9 +136,15 @@ class ResetReport:
         Size on disk of what was moved.
     left
         Jobs left where they are: they came to life meanwhile, or were in the home already.
+    renamed
+        By the name that a restored job had, its present one, where another job has the name by now.
+    beside
+        What is no job's and was left in the backup, since the home has its own: ``registry``, ``knowledge``, …
     """
 
     backup: Path
     jobs: tuple[str, ...]
     bytes: int
     left: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()

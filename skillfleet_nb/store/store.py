@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import HomeError, InputError, JobError, QueryError, unknown
+from skillfleet_nb.events import CURATION
 from skillfleet_nb.format import counted
 from skillfleet_nb.security import known_place
-from skillfleet_nb.store import backups, compaction, erasure, expiry, guard, schema, tickets, trash
+from skillfleet_nb.store import backups, compaction, erasure, expiry, guard, restoring, schema, tickets, trash
 from skillfleet_nb.store.access import READ_WAIT_S, Access
 from skillfleet_nb.store.audit import Trail
 from skillfleet_nb.store.connections import Allowed
@@ -315,6 +316,8 @@ class Store:
     def restore(self, backup: str | Path) -> ResetReport:
         """Bring back the jobs and programs of a backup; those of the home stay, and so does the backup.
 
+        Jobs come back with their names, notes and tags; one whose name another job has by now gets it with a number.
+
         Parameters
         ----------
         backup
@@ -329,15 +332,23 @@ class Store:
         """
         folder = backups.find(self.home, backup)
         self.home.ensure()
+        was = restoring.curated(folder) if self.home.journal_dir(CURATION).is_dir() else {}
         with self._alone():
-            report = copied_back(self.home, folder)
-        report = _of_jobs(report, self._beside())
+            copied = copied_back(self.home, folder)
+        beside = self._beside()
+        report = _of_jobs(copied, beside)
+        kept = [s for s in copied.left if s in beside - {CURATION} and restoring.lacks(self.home, folder, s)]
+        renamed = restoring.put_in_order(self.home, report.jobs, was, self._names)
+        report = replace(report, renamed=renamed, beside=tuple(kept))
         Trail(self.home).record("home.restore", str(folder), f"{counted(len(report.jobs), 'job')}")
         return report
 
     def _beside(self) -> set[str]:
         """Name the streams that are no job's: they hold notes, ratings, and what was called beside jobs."""
         return set(self.frame("SELECT job_id FROM fleet.raw.segments EXCEPT SELECT job_id FROM fleet.raw.jobs").job_id)
+
+    def _names(self) -> dict[str, str]:
+        return dict(self.frame("SELECT job_id, name FROM jobs").itertuples(index=False, name=None))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

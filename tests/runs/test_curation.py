@@ -117,6 +117,46 @@ def test_a_deleted_job_whose_name_was_given_again_comes_back_under_a_free_one(
     assert [d.name for d in others.curation.restore()] == ["first-2"]
 
 
+def test_jobs_come_back_from_a_backup_with_their_names_notes_and_tags(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = Fleet(tmp_path / "home")
+
+    def job(name: str, number: str) -> None:
+        with Journal(fleet.home, f"{name}-{number}") as journal:
+            journal.append(JobCreated(name=name, optimizer="gepa", program="p", metric="m", engine="thread", seed=0))
+            journal.append(StateChanged(state=JobState.COMPLETED))
+
+    job("first", "a")
+    job("second", "a")
+    fleet.curation.rename("first", "the one")
+    fleet.curation.note("the one", "keep me")
+    fleet.curation.tag(["the one"], add=["good"])
+    fleet.notes.add("prompts of March are short")
+    before = fleet.sql("select * from jobs where job_id = 'first-a'")
+    backup = fleet.store.reset().backup
+    job("second", "b")
+    fleet.curation.tag(["second"], add=["fresh"])
+    fleet.notes.add("prompts of April are long")
+    assert main(["db", "restore", backup.name, "--home", str(fleet.home.root)]) == 0
+    told = capsys.readouterr().out
+    assert "second is another job's name by now: second-2" in told
+    assert "left in the backup, since this home has its own: knowledge (db init FOLDER" in told
+    assert fleet.sql("select * from jobs where job_id = 'first-a'").equals(before)
+    others = Fleet(fleet.home.root)
+    assert [others.job(name).id for name in ("second", "second-2", "the one")] == ["second-b", "second-a", "first-a"]
+    assert others.job("second").progress.tags == ("fresh",)
+    others.curation.note("the one", "")
+    others.curation.delete(["the one"])
+    others.curation.empty()
+    assert others.store.restore(backup).renamed == {}
+    assert (others.job("the one").progress.note, others.job("the one").progress.tags) == ("", ("good",))
+    elsewhere = Fleet(tmp_path / "elsewhere")
+    assert elsewhere.store.restore(backup).beside == ()
+    assert elsewhere.job("the one").progress.note == "keep me"
+    assert elsewhere.store.restore(backup).beside == (), "what is there already was not left behind"
+
+
 @pytest.mark.parametrize("compacted", [False, True])
 def test_the_emptied_trash_takes_along_what_only_its_jobs_refer_to(
     fleet: Fleet, capsys: pytest.CaptureFixture[str], *, compacted: bool

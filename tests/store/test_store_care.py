@@ -16,7 +16,9 @@ V1 = Path(__file__).parent / "assets" / "schema_v1.tar.gz"
 def fill(home: Home, *jobs: str) -> str:
     for job in jobs:
         with Journal(home, job) as journal:
-            journal.append_many([CREATED, call(1), call(2), StateChanged(state="completed")])
+            journal.append_many(
+                [CREATED.model_copy(update={"name": job}), call(1), call(2), StateChanged(state="completed")]
+            )
     return save_program(home, {"demos": []})
 
 
