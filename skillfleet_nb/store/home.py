@@ -273,7 +273,11 @@ class Home:
                 f"cannot read home '{self.root}': {error.strerror}; set SKILLFLEET_HOME to another folder."
             ) from error
         if not text.isdigit():
-            raise HomeError(f"home '{self.root}' has an unreadable format marker {text[:20]!r}: it should be {FORMAT}.")
+            right = ENCRYPTED_FORMAT if self.is_encrypted else FORMAT
+            raise HomeError(
+                f"home '{self.root}' has an unreadable format marker {text[:20]!r}: it should be {right}; write that "
+                f"into '{self.root / 'format'}'."
+            )
         if int(text) > ENCRYPTED_FORMAT:
             raise HomeError(
                 f"home '{self.root}' has format {text}, this version knows up to {ENCRYPTED_FORMAT}: "

@@ -105,6 +105,20 @@ def test_nothing_can_be_read_and_nothing_is_lost_on_the_way_there_and_back(home:
     assert [e.kind for e in follow(home, "job-1").read()] == ["lm_call"] * 6 + ["phase"]
 
 
+def test_a_damaged_marker_of_the_format_is_told_with_the_number_of_an_encrypted_home(home: Home) -> None:
+    fill(home)
+    Encryption(home).encrypt(FIRST)
+    marker = home.root / "format"
+    right = marker.read_text("utf-8").strip()
+    marker.write_text("")
+    with pytest.raises(
+        HomeError, match=rf"unreadable format marker '': it should be {right}; write that into '.*format'"
+    ):
+        Home.find(home.root).ensure()
+    marker.write_text(right)
+    assert len(Store(Home.find(home.root)).sql("from lm_calls")) == 3
+
+
 def test_only_the_passphrase_and_the_recovery_key_of_now_open_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(home)
     encryption = Encryption(home)
