@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from skillfleet_nb.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from skillfleet_nb.runs.metric import RunMetric
     from skillfleet_nb.typing import Example
@@ -47,7 +47,8 @@ def check_labels(
     notes = []
     for name, kind in outputs.items():
         labelled = [e for e in examples if e.get(name) is not None and name not in e.inputs()]
-        strays = [e for e in labelled if not _is_answer(e[name], kind)]
+        is_answer = _answer_check(kind)
+        strays = [e for e in labelled if not is_answer(e[name])]
         if not strays:
             continue
         mend = _mapping(name, kind, strays)
@@ -67,7 +68,7 @@ def right_answer(example: Example, outputs: Mapping[str, Any]) -> dict[str, Any]
     answer = {name: _blank(kind) for name, kind in outputs.items()}
     for name, value in example.labels().items():
         kind = outputs.get(name, Any)
-        answer[name] = value if _is_answer(value, kind) else next(iter(_answers(value, kind)), value)
+        answer[name] = value if _answer_check(kind)(value) else next(iter(_answers(value, kind)), value)
     return answer
 
 
@@ -80,20 +81,30 @@ def _blank(annotation: Any) -> Any:
     return blanks.get(origin or annotation)
 
 
-def _is_answer(value: object, kind: Any) -> bool:
+def _answer_check(kind: Any) -> Callable[[object], bool]:
+    """Return what tells whether a value is one of a type; to make it takes pydantic longer than to ask it."""
     from pydantic import TypeAdapter, ValidationError
 
     if kind is Any:
-        return True
+        return lambda _: True
     if get_origin(kind) is Literal:
-        return any(value == option and type(value) is type(option) for option in get_args(kind))
+        options = get_args(kind)
+        return lambda value: any(value == option and type(value) is type(option) for option in options)
     try:
-        TypeAdapter(kind).validate_python(value, strict=kind in (str, int, float, bool))
-    except ValidationError:
-        return False
+        adapter = TypeAdapter(kind)
     except Exception:  # noqa: BLE001  pydantic does not know the type: nothing can be said
+        return lambda _: True
+
+    def is_answer(value: object) -> bool:
+        try:
+            adapter.validate_python(value, strict=kind in (str, int, float, bool))
+        except ValidationError:
+            return False
+        except Exception:  # noqa: BLE001  a validator of the type's own failed: nothing can be said
+            return True
         return True
-    return True
+
+    return is_answer
 
 
 def _answers(value: object, kind: Any) -> list[Any]:
