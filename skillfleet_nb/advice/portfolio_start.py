@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.advice.forecast import forecast
 from skillfleet_nb.advice.posterior import baseline_of, expectations
-from skillfleet_nb.advice.sizing import read_sizes
-from skillfleet_nb.advice.task_facts import features, workload
+from skillfleet_nb.advice.task_facts import features, sizes_of, workload
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.optimizers import Shape
 from skillfleet_nb.optimizers.members import made
@@ -34,7 +33,7 @@ def started(request: RunRequest, task: CheckedTask, history: History) -> dict[st
         params["expected"] = _expected(members, task, history)
     if "members" not in params and params.get("expected"):
         params["members"] = sorted(members, key=lambda name: -params["expected"].get(name, 0.0))
-    if params.get("requests") is None and (requests := _paid_for(request, task, members)) is not None:
+    if params.get("requests") is None and (requests := _paid_for(request, task, members, history)) is not None:
         params["requests"] = requests
     return params
 
@@ -57,7 +56,7 @@ def _expected(members: dict[str, Optimizer], task: CheckedTask, history: History
     }
 
 
-def _paid_for(request: RunRequest, task: CheckedTask, members: dict[str, Optimizer]) -> int | None:
+def _paid_for(request: RunRequest, task: CheckedTask, members: dict[str, Optimizer], history: History) -> int | None:
     """Return how many requests of the search the limits pay for; None where there is none but on time.
 
     Raises
@@ -69,7 +68,7 @@ def _paid_for(request: RunRequest, task: CheckedTask, members: dict[str, Optimiz
     if request.max_calls is not None:
         bounds["max_calls"] = float(request.max_calls)
     if request.budget_usd is not None or request.max_tokens is not None:
-        load = workload(task, read_sizes(task))
+        load = workload(task, sizes_of(task, history))
         forecasts = [forecast(optimizer, load) for optimizer in members.values()]
         if request.budget_usd is not None and all(
             f.cost_usd is not None and f.cost_usd.expected > 0 for f in forecasts

@@ -195,6 +195,12 @@ def _assumed_judging(task: CheckedTask, example_tokens: float, output_tokens: fl
     return Judging(calls=1, input_tokens=asked, output_tokens=_REASONING_TOKENS, cost_usd=cost, measured=False)
 
 
+def for_another_metric(sizing: Sizing, task: CheckedTask) -> Sizing:
+    """Return sizes that were measured with another metric as those of this task: what that one told is left out."""
+    judging = _assumed_judging(task, sizing.example_tokens, sizing.output_tokens)
+    return sizing.model_copy(update={"score": None, "solved": None, "judging": judging})
+
+
 def _shown(value: object) -> object:
     """Return what a prompt shows of a value: a type of DSPy's writes itself as parts of a message."""
     from dspy.adapters.types import Type
@@ -276,7 +282,7 @@ def probe(
         Examples, from 1.
     budget_usd
         The probe stops at it.
-    known
+    sizes
         What an earlier probe with another metric told: what this one finds in the cache tells no tokens.
 
     Raises

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.advice.forecast import Workload
-from skillfleet_nb.advice.sizing import Sizing, categories, checked_probe, probe, read_sizes
+from skillfleet_nb.advice.sizing import Sizing, categories, checked_probe, for_another_metric, probe, read_sizes
 from skillfleet_nb.config import pattern_of
 from skillfleet_nb.errors import InputError, MissingExtraError
 from skillfleet_nb.events import Landmarked
@@ -94,7 +94,7 @@ def _average(prices: Mapping[str, Price | None], models: Mapping[str, tuple[floa
 
 
 def sized(home: Home, task: CheckedTask, history: History, n: int, *, budget_usd: float | None = None) -> Sizing:
-    """Size the calls of a task.
+    """Size the calls of a task, by running it on `n` examples; with 0 by what is known of it without a call.
 
     A task that was probed before with its metric, on this home, is not probed again.
 
@@ -103,12 +103,23 @@ def sized(home: Home, task: CheckedTask, history: History, n: int, *, budget_usd
     InputError, LMError
         If `n` is no number of examples, or the probe got no answer.
     """
-    if checked_probe(n) == 0:
-        return read_sizes(task)
-    kept = None if history.probed is None else Sizing.model_validate(history.probed["sizing"])
-    if kept is not None and kept.probed >= n and (task.metric is None or kept.metric == task.metric_hash):
-        return kept
+    checked_probe(n)
+    kept = _kept(history)
+    if n == 0 or (kept is not None and kept.probed >= n and (task.metric is None or kept.metric == task.metric_hash)):
+        return sizes_of(task, history)
     return probe(home, task, n=n, budget_usd=budget_usd, sizes=kept)
+
+
+def sizes_of(task: CheckedTask, history: History) -> Sizing:
+    """Size the calls of a task without making one: by the probe that the home keeps, else by prompts alone."""
+    kept = _kept(history)
+    if kept is None:
+        return read_sizes(task)
+    return kept if task.metric is None or kept.metric == task.metric_hash else for_another_metric(kept, task)
+
+
+def _kept(history: History) -> Sizing | None:
+    return None if history.probed is None else Sizing.model_validate(history.probed["sizing"])
 
 
 def landmarks_of(home: Home, task: CheckedTask, history: History, embedder: Embedder) -> Landmarks:

@@ -131,17 +131,15 @@ def _advised(job: Job) -> list[str]:
     """Name the best optimizer that was not tried on the task, with its forecast, and what headroom there is."""
     from skillfleet_nb.advice.past_runs import Histories
     from skillfleet_nb.advice.selector import selector_for
-    from skillfleet_nb.advice.sizing import Sizing, read_sizes
-    from skillfleet_nb.advice.task_facts import checked
+    from skillfleet_nb.advice.task_facts import checked, sizes_of
     from skillfleet_nb.data.landmarks import Landmarks
 
     parcel = job.parcel()
     with parcel.under():
         task = checked(parcel.request, Settings.load(job.home.config))
         history = Histories(Store(job.home)).of(task.key)
-        sizing = Sizing.model_validate(history.probed["sizing"]) if history.probed else read_sizes(task)
         marks = Landmarks(**history.landmarks) if history.landmarks else Landmarks(None, None, None)
-        selector = selector_for(task, sizing, history.past, landmarks=marks, headroom=history.headroom)
+        selector = selector_for(task, sizes_of(task, history), history.past, landmarks=marks, headroom=history.headroom)
         made = selector.choose(budget_usd=parcel.request.budget_usd)
     tried = {run.optimizer for run in history.past if run.features.get("task") == task.key} | {job.progress.optimizer}
     steps = []

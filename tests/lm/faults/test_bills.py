@@ -180,6 +180,32 @@ def test_what_a_silent_provider_costs_is_not_forecast(runner: Runner) -> None:
     assert checks["program answers"].level == "ok", "it is looked at all the same"
 
 
+def test_what_a_probe_told_of_a_silent_provider_is_kept_in_mind_where_nothing_is_asked(runner: Runner) -> None:
+    runner.server.usage = {}
+    lm, advice = runner.lm(name="gpt-4o-mini"), runner.fleet.advice
+    asked: dict[str, Any] = {"train": rows(4)[:12], "metric": exact, "lm": lm, "optimizer": "bootstrap_random_search"}
+    assert advice.estimate(program(), **asked, probe=0).cost_usd is not None, "no answer was seen yet"
+    assert advice.estimate(program(), **asked).cost_usd is None
+    seen = len(runner.server.seen)
+    assert advice.estimate(program(), **asked, probe=0).cost_usd is None
+    assert advice.estimate(program(), **asked | {"metric": lenient}, probe=0).cost_usd is None
+    assert len(runner.server.seen) == seen
+    portfolio = asked | {"optimizer": "portfolio", "budget_usd": 1.0}
+    for options, requests in ((asked | {"max_calls": 5}, "none"), (portfolio, None)):
+        job = runner.fleet.optimize(program(), **options)
+        job.result()
+        assert job.progress.spec["params"].get("requests", "none") == requests, "no price a call to reckon them by"
+        recorded = runner.fleet.sql(
+            "SELECT expected_cost_usd FROM recommendations WHERE job_id = :job", {"job": job.id}
+        )
+        assert recorded.expected_cost_usd.isna().all()
+
+
+def lenient(example: Any, prediction: Any, trace: Any = None) -> bool:
+    del example, trace
+    return bool(prediction)
+
+
 def test_the_same_is_told_of_answers_that_the_cache_holds(runner: Runner) -> None:
     runner.server.usage = {}
     asked: dict[str, Any] = {"train": rows(4)[:12], "lm": runner.lm(name="gpt-4o"), "optimizer": "miprov2"}
