@@ -223,13 +223,14 @@ class Access:
                     f"the database '{self._home.database}' has to be upgraded, and another program holds it: "
                     "close that."
                 )
-            if (kept_from := self._kept_from_folding(None if old else needed)) is not None:
+            empty = old or folded == [(None,)]  # what a full disk let be made of it, say
+            if (kept_from := self._kept_from_folding(None if empty else needed)) is not None:
                 deadline, why = 0.0, kept_from
 
     def _kept_from_folding(self, needed: list[tuple[str, Segment]] | None) -> str | None:
         """Fold; say what keeps this process from it for good, other than those who have their turn.
 
-        Where everything has to be, for the database is an old one (`needed` is None), it raises that.
+        Where everything has to be, for the database is an old one or holds nothing (`needed` is None), it raises that.
         """
         try:
             return _HELD if self._fold(_TURN_S, needed).held_by else None

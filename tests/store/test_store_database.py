@@ -227,6 +227,23 @@ def test_a_full_disk_loses_nothing_and_what_is_folded_can_be_read(home: Home) ->
     assert store.frame("select count(*) as n from lm_calls").n.tolist() == [2002]
 
 
+@pytest.mark.parametrize("limit", [4096, 12_288, 20_000, 45_000, 300_000])
+def test_on_a_full_disk_a_database_into_which_nothing_was_folded_is_as_none(home: Home, limit: int) -> None:
+    with Journal(home, "job-1") as journal:
+        journal.append_many([call(n, prompt=f"{n} " * 300) for n in range(2000)])
+    store = Store(home)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        for _ in range(3):
+            with pytest.warns(StaleWarning, match=r"read from the journal itself, .*File too large") as told:
+                assert store.sql("select count(*) as n from lm_calls").n.tolist() == [2000]
+            assert len(told) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert store.sql("select count(*) as n from lm_calls").n.tolist() == [2000]
+
+
 READ_ONLY = """
 import os, subprocess, sys
 from skillfleet_nb.cli import main
