@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.data.checks import told_of_blanks
 from skillfleet_nb.events import JobState, Result, StopKind
-from skillfleet_nb.format import points
+from skillfleet_nb.format import counted, points
 from skillfleet_nb.runs.spec import RunResult
 from skillfleet_nb.runs.task import may_be_blank
 
@@ -43,7 +43,7 @@ class Comparison:
         """Say what it came to in one sentence."""
         text = self.scores.sentence()
         if self.is_kept:
-            scored = f"{points(self.scores.baseline_mean)} on {self.scores.n} example{'s' * (self.scores.n != 1)}"
+            scored = f"{points(self.scores.baseline_mean)} on {counted(self.scores.n, 'example')}"
             kept = "nothing proved better than the given program on validation, it is kept"
             text = f"{self.scores.verdict}: {kept}; test {scored}"
         if not self.failed_share:
@@ -97,7 +97,7 @@ def result_of(
         cached_calls=totals.cached,
         cost_usd=totals.cost_usd,
         wall_s=ledger.elapsed_s,
-        summary=f"{stop.reason}, best of {trials} trial{'s' * (trials != 1)}; not tested",
+        summary=f"{stop.reason.removesuffix('.')}, best of {counted(trials, 'trial')}; not tested",
     )
     if compared is not None:
         scores = compared.scores

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -271,6 +272,7 @@ def metric(example, pred, trace=None):
 job = fleet.optimize(mine.program, train=mine.train, metric=metric, optimizer="gepa", lm=mine.slow, num_threads=2)
 result = job.result()
 print(result.state, result.best_score is not None, result.stop_reason)
+print(result.summary)
 """
 
 
@@ -289,4 +291,4 @@ def test_a_disk_that_fills_up_keeps_the_best_so_far(folder: Path) -> None:
     ran = subprocess.run([sys.executable, "full.py", "later"], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("failed True cannot write"), ran.stdout
-    assert "free some space" in ran.stdout
+    assert re.search(r"free some space, best of \d+ trials?; not tested", ran.stdout), ran.stdout
