@@ -260,13 +260,13 @@ class Gate:
         if limits.calls is not None and used.calls + in_flight.reserved_calls + call.reserved_calls > limits.calls:
             broken = f"{whole.calls} calls"
         elif used.cost_usd is None and (usd := self._usd) is not None:
-            broken = f"${usd:g} cannot be kept: what {_unknown(used)}"
+            broken = f"${usd:g} cannot be kept: what {self._unknown(used)}"
         elif limits.usd is not None and used.cost_usd is not None and (
             used.cost_usd >= limits.usd or used.cost_usd + in_flight.reserved_usd + call.reserved_usd > limits.usd
         ):  # fmt: skip
             broken = f"${whole.usd:g}"
         elif limits.tokens is not None and used.unmetered:
-            broken = f"{whole.tokens:,} tokens cannot be kept: how many {_unknown(used)}"
+            broken = f"{whole.tokens:,} tokens cannot be kept: how many {self._unknown(used)}"
         elif limits.tokens is not None and (
             used.tokens + in_flight.reserved_tokens + call.reserved_tokens > limits.tokens
         ):
@@ -274,6 +274,11 @@ class Gate:
         elif limits.seconds is not None and self.ledger.elapsed_s >= limits.seconds:
             broken = f"{(whole.seconds or 0) / 60:g} minutes"
         return None if broken is None else f"budget: {broken}"
+
+    def _unknown(self, used: Totals) -> str:
+        calls = f"{used.calls:,} calls" if used.calls != 1 else "the first call"
+        silent = f"{used.unmetered:,} answered without usage: " if used.unmetered else ""
+        return f"{calls} took is not known ({silent}{self.ledger.way_out})"
 
     def _is_beyond_checkpoint(self, call: Call) -> bool:
         """Tell whether a call may take the spending beyond the checkpoint."""
@@ -295,12 +300,6 @@ class Gate:
             if ask is None or limit is None or ledger.is_asking or others or not self._is_beyond_checkpoint(call):
                 return None
             return partial(ask, limit)
-
-
-def _unknown(used: Totals) -> str:
-    calls = f"{used.calls:,} calls" if used.calls != 1 else "the first call"
-    silent = f"{used.unmetered:,} answered without usage: " if used.unmetered else ""
-    return f"{calls} took is not known ({silent}bound the run with max_calls)"
 
 
 def on_event_loop() -> bool:

@@ -68,6 +68,8 @@ class Ledger:
         it, on the calling thread; it raises the checkpoint, or stops the run.  Several threads may call it.
     most_wait_s
         Attribute: a call that would have to wait longer for its provider fails instead.
+    way_out
+        Attribute: what to do in place of a limit that cannot be kept, for answers do not say what they used.
     answers
         Attribute: the cache that answers its calls, of an encrypted home; None for DSPy's.
     on_tool
@@ -114,6 +116,7 @@ class Ledger:
         self.on_wait = on_wait
         self.answers: object = None
         self.most_wait_s = math.inf
+        self.way_out = "bound the run with max_calls"
         self.on_tool: Callable[[ToolCalled], None] | None = None
         self._on_pause = on_pause
         self._clean = clean

@@ -10,7 +10,7 @@ from made_up import exact, program, rows
 
 from skillfleet_nb import Fleet
 from skillfleet_nb.config import Settings
-from skillfleet_nb.errors import LMError
+from skillfleet_nb.errors import LMError, SkillfleetError
 from skillfleet_nb.events import JobState
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.prices import price_of
@@ -213,6 +213,15 @@ def test_the_same_is_told_of_answers_that_the_cache_holds(runner: Runner) -> Non
     seen = len(runner.server.seen)
     assert runner.fleet.advice.estimate(program(), **asked).cost_usd is None
     assert len(runner.server.seen) == seen
+
+
+def test_a_look_that_cannot_keep_its_budget_names_no_limit_that_it_does_not_have(runner: Runner) -> None:
+    runner.server.usage = {}
+    asked: dict[str, Any] = {"train": rows(4)[:12], "metric": exact, "budget_usd": 1.0}
+    look = runner.fleet.advice.headroom(program(), **asked, lm=runner.lm(name="gpt-4o-mini", cache=False))
+    assert "answered without usage: leave the budget out)" in str(look)
+    with pytest.raises(SkillfleetError, match=r"answered without usage: leave the budget out\)"):
+        runner.fleet.advice.noise(program(), **asked, lm=runner.lm(name="gpt-4o-mini"))
 
 
 def test_a_silent_provider_that_is_free_costs_nothing(runner: Runner) -> None:
