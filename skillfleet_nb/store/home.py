@@ -93,6 +93,8 @@ class Home:
         """Find the home as :meth:`find` does, whoever made it."""
         location = path or os.environ.get("SKILLFLEET_HOME")
         if location:
+            if "\0" in os.fspath(location):
+                raise HomeError(f"home {os.fspath(location)!r} has a null character: no path may; give another.")
             root = expanded(location).absolute()
         else:
             cwd = (start or Path.cwd()).absolute()

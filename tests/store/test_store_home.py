@@ -88,6 +88,11 @@ def test_an_unreadable_marker_is_refused(home: Home) -> None:
         Home.find(home.root)
 
 
+def test_a_home_that_no_path_can_be_is_refused() -> None:
+    with pytest.raises(HomeError, match=r"home 'a\\x00b' has a null character: no path may; give another"):
+        Home.find("a\0b")
+
+
 def test_a_file_in_place_of_the_home_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HomeError, match="is a file, not a folder"):
