@@ -12,8 +12,8 @@ from skillfleet_nb.advice.headroom import Headroom
 from skillfleet_nb.advice.noise import NoiseFloor
 from skillfleet_nb.advice.recommendation import Recommendation
 from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, NoiseRequest, RecommendRequest
+from skillfleet_nb.data.load import records
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.format import is_missing
 from skillfleet_nb.remote.cache import TTL_S
 from skillfleet_nb.remote.connection import Connection
 from skillfleet_nb.remote.curation import RemoteCuration
@@ -275,7 +275,7 @@ def sent(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     body = {name: value for name, value in options.items() if value is not None and name != "engine"}
     for name in _ROWS & body.keys():
-        body[name] = _rows(body[name])
+        body[name] = _rows(body[name], name)
     for name in _NAMES & body.keys():
         body[name] = _name(name, body[name])
     if isinstance(body.get("root"), Path):
@@ -283,19 +283,14 @@ def sent(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in body.items()}
 
 
-def _rows(value: Any) -> Any:
+def _rows(value: Any, name: str) -> Any:
     if isinstance(value, str | dict):
         return value
     if isinstance(value, Path):
         from skillfleet_nb.store import read_examples
 
         return read_examples(value)
-    if hasattr(value, "to_dict"):
-        if not hasattr(value, "columns"):
-            return value.to_dict()
-        rows = value.to_dict("records")  # what is missing is None, as `Fleet` reads a frame
-        return [{name: None if is_missing(cell) else cell for name, cell in row.items()} for row in rows]
-    return [dict(row.items()) if hasattr(row, "items") else row for row in value]
+    return [dict(row.items()) if hasattr(row, "items") else row for row in records(value, name)]
 
 
 def _name(what: str, value: Any) -> Any:

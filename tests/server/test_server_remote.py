@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import skillfleet_nb as sf
@@ -25,7 +26,7 @@ from skillfleet_nb.remote.fleet import RemoteFleet
 from skillfleet_nb.store import Home, Journal, read_examples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from conftest import Server  # type: ignore[attr-defined]
 
@@ -131,6 +132,33 @@ def test_a_frame_with_missing_values_is_sent_as_it_is_read_here(
     job = there.optimize(**task | {"train": rows, "name": "frame"})
     assert job.wait(300)
     assert str(job.state) == "completed"
+
+
+class Polars(list[dict[str, Any]]):
+    """Rows in the shape of a polars DataFrame, which is not among the project's dependencies."""
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        return list(self)
+
+    def to_dict(self, *, as_series: bool = True) -> dict[str, list[Any]]:
+        raise AssertionError(f"as pandas' it would give {as_series = }")
+
+    columns = ("text", "label")
+
+    def __getitem__(self, numbers: Any) -> Any:
+        return Polars(list.__getitem__(self, n) for n in numbers)
+
+
+@pytest.mark.parametrize("made", [pa.Table.from_pylist, Polars, iter])
+def test_rows_of_every_kind_are_sent_as_they_are_read_here(
+    server: Server, there: RemoteFleet, task: dict[str, Any], made: Callable[[list[dict[str, Any]]], Any]
+) -> None:
+    rows = pd.read_csv(server.root / "data.csv").to_dict("records")
+    job = there.optimize(**task | {"train": made(rows)})
+    assert job.wait(300)
+    assert str(job.state) == "completed"
+    with pytest.raises(InputError, match="train is a int: give a list of mappings"):
+        there.optimize(**task | {"train": 3})
 
 
 def test_a_complete_job_is_shown_from_disk(
