@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from skillfleet_nb.errors import NotFoundError
+from skillfleet_nb.errors import NotFoundError, SkillfleetError
 from skillfleet_nb.format import shortened
 from skillfleet_nb.html import table
 from skillfleet_nb.security import known_place
@@ -99,7 +99,7 @@ def no_skills(root: str | os.PathLike[str]) -> NotFoundError:
 
 
 def validate_tree(root: str | os.PathLike[str], format: FormatChoice = "auto", *, strict: bool = False) -> TreeReport:  # noqa: A002  the user's word
-    """Check one skill or every skill under a folder.
+    """Check one skill or every skill under a folder; of a folder, one that cannot be read is told, and not ok.
 
     Raises
     ------
@@ -107,10 +107,22 @@ def validate_tree(root: str | os.PathLike[str], format: FormatChoice = "auto", *
         There is no such folder, no skill in it, or no such format.
     """
     place = known_place(root)
-    reports = tuple(skill.validate(format, strict=strict) for skill in find_skills(place))
-    if not reports:
+    if not place.is_dir():
+        reports = [skill.validate(format, strict=strict) for skill in find_skills(place)]
+        return TreeReport(root=str(place), reports=tuple(reports))
+    reports, problems, places = [], [], look(place)
+    for folder in places.folders:
+        try:
+            skill = Skill.load(folder.absolute())
+        except SkillfleetError as error:
+            if folder == place:  # it is all that was asked for
+                raise
+            problems.append((folder.relative_to(place).as_posix(), str(error)))
+            continue
+        reports.append(skill.validate(format, strict=strict))
+    if not places.folders:
         raise no_skills(place)
-    return TreeReport(root=str(place), reports=reports, notes=look(place).notes if place.is_dir() else ())
+    return TreeReport(root=str(place), reports=tuple(reports), notes=places.notes, problems=tuple(problems))
 
 
 def _shown(value: object) -> str:

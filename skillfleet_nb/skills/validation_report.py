@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
-from skillfleet_nb.format import seen_from_here
+from skillfleet_nb.format import counted, seen_from_here
 from skillfleet_nb.html import SEVERITY, Readable, items, join, table
 from skillfleet_nb.skills.style import Style
 
@@ -98,7 +98,7 @@ class Report(Readable, BaseModel):
     def _summary(self) -> str:
         verdict = "ok" if self.ok else "not ok"
         agent = "a valid agent skill" if self.conformant else "not a valid agent skill"
-        counts = f"{len(self.errors)} errors, {len(self.warnings)} warnings"
+        counts = f"{counted(self.errors, 'error')}, {counted(self.warnings, 'warning')}"
         style = f"{self.style} ({'; '.join(self.style_reasons)})"
         return f"{self.name or '(no name)'}: {verdict}, {agent}, {counts} · {self.format} · {style}"
 
@@ -120,6 +120,8 @@ class TreeReport(Readable, BaseModel):
     ----------
     notes
         On skills that were left out.
+    problems
+        Of skills that could not be read, where each lies and why; none of them is `ok`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -127,28 +129,32 @@ class TreeReport(Readable, BaseModel):
     root: str
     reports: tuple[Report, ...]
     notes: tuple[str, ...] = ()
+    problems: tuple[tuple[str, str], ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
     @property
     def ok(self) -> bool:
         """Whether every report is."""
-        return all(report.ok for report in self.reports)
+        return not self.problems and all(report.ok for report in self.reports)
 
     @computed_field  # type: ignore[prop-decorator]  # mypy has no decorated properties
     @property
     def conformant(self) -> bool:
         """Whether every skill is a valid agent skill."""
-        return all(report.conformant for report in self.reports)
+        return not self.problems and all(report.conformant for report in self.reports)
 
     def text(self) -> str:
         """Return every report and a last line with the totals."""
         left_out = [f"left out: {note}" for note in self.notes]
-        return "\n".join([*(report.text() for report in self.reports), *left_out, self._summary()])
+        return "\n".join([*(report.text() for report in self.reports), *self._unread(), *left_out, self._summary()])
+
+    def _unread(self) -> list[str]:
+        return [f"could not read {path}: {why}" for path, why in self.problems]
 
     def _summary(self) -> str:
         ok, valid = sum(r.ok for r in self.reports), sum(r.conformant for r in self.reports)
-        n = len(self.reports)
-        return f"{n} skill{'s' * (n != 1)} in {seen_from_here(self.root)}: {ok} ok, {valid} valid agent skills"
+        where = seen_from_here(self.root)
+        return f"{counted(self.reports, 'skill')} in {where}: {ok} ok, {counted(valid, 'valid agent skill')}"
 
     def __repr__(self) -> str:
         return f"<TreeReport {self._summary()}>"
@@ -160,7 +166,8 @@ class TreeReport(Readable, BaseModel):
         rows = ((report.name, *_row(finding)) for report in self.reports for finding in report.findings)
         header = ("skill", *_HEADER) if any(report.findings for report in self.reports) else ()
         shown = table(header, rows, title=self._summary(), colours=SEVERITY)
-        return join([shown, items(self.notes, title="Left out") if self.notes else ""])
+        unread = items(self._unread(), title="Not read") if self.problems else ""
+        return join([shown, unread, items(self.notes, title="Left out") if self.notes else ""])
 
 
 _HEADER = ("severity", "code", "line", "message", "fix")

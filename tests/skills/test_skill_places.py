@@ -69,6 +69,12 @@ def test_a_skill_that_cannot_be_read_is_told_before_any_is_migrated(tmp_path: Pa
     with pytest.raises(NotFoundError, match=r"no SKILL\.md in"):
         migrate_tree(tmp_path, apply=True)
     assert good.read_bytes() == before
+    report = validate_tree(tmp_path)
+    assert ([one.name for one in report.reports], report.ok, report.conformant) == (["a"], False, False)
+    assert re.search(r"\ncould not read b: no SKILL\.md in .*\n1 skill in .*: 0 ok, 0 valid agent", str(report))
+    assert "could not read b: " in report.html()
+    with pytest.raises(NotFoundError, match=r"no SKILL\.md in"):
+        validate_tree(tmp_path / "b")
     (tmp_path / "b" / "SKILL.md").unlink()
     assert [one.applied for one in migrate_tree(tmp_path, apply=True).migrations] == [True]
 
