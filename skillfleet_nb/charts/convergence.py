@@ -147,4 +147,6 @@ def of_jobs(jobs: Jobs) -> Chart:
     title = f"Learning curve{'s' * (len(jobs.labels) != 1)} of {jobs.title}"
     seen = int((trials.split != "test").sum())
     thin = f"{len(data):,} of {seen:,} trials, the lowest and highest of each stretch." if seen > len(data) else ""
+    if not jobs.search:
+        return Chart(title, data, nothing("No learning curve: a job that only scores, or creates a skill, has none."))
     return Chart(title, data, convergence(data, title=title, note=f"{thin} {jobs.left_out}".strip()))

@@ -45,6 +45,11 @@ class Jobs:
             rows = rows[~rows["optimizer"].isin([EVALUATE, CREATE_SKILL])]
         return rows.assign(job=_told_apart(rows))
 
+    @property
+    def search(self) -> bool:
+        """Whether one of them tries candidates: neither an evaluation nor the creation of a skill does."""
+        return not self.frame["optimizer"].isin([EVALUATE, CREATE_SKILL]).all()
+
     @cached_property
     def labels(self) -> dict[str, str]:
         """Names by id, in the order given; the first thirty."""

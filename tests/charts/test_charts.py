@@ -123,6 +123,8 @@ def test_charts_of_all_jobs_leave_out_those_that_only_scored(fleet: Fleet, tmp_p
     for kind, data in zip(("pareto", "optimizers"), before, strict=True):
         pd.testing.assert_frame_equal(own.charts.plot(kind).data, data)
     assert set(own.charts.optimizers("mipro", "again").data.job) == {"mipro", "again"}, "unless they are named"
+    for names in (("again",), ("again", "again")):
+        assert "No learning curve: a job that only scores" in own.charts.convergence(*names).text()
     assert "none has been scored on train or validation" in own.charts.lineage("again").text()
 
 
