@@ -7,7 +7,7 @@ from here: a new option is a field here and an argument of the command.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from concurrent.futures import Executor
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast
@@ -304,7 +304,7 @@ class TuneRequest:
         Raises
         ------
         InputError
-            If data and metric are neither given nor kept.
+            If data and metric are neither given nor kept; a job that only scored kept none to learn from.
         """
         own = {"source", "rounds", "min_gain"}
         options = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in own}
@@ -315,6 +315,10 @@ class TuneRequest:
             if missing := [f"--{key}" for key in ("train", "metric") if key not in options]:
                 raise InputError(f"{name}: no data or metric was kept with it: give {' and '.join(missing)}")
             return RunRequest(**options)
+        if self.train is None and isinstance(kept.train, Sized) and not len(kept.train):
+            raise InputError(
+                f"{name}: what its job kept holds no rows to learn from, for it had no train: give --train"
+            )
         if self.train is not None:
             options |= {"val": self.val, "test": self.test}  # the old ones do not go with new training data
         limits: dict[str, Any] = dict.fromkeys(

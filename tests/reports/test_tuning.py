@@ -80,6 +80,10 @@ def test_a_low_score_offers_to_tune(fleet: Fleet) -> None:
     tested = fleet.evaluate("few")
     assert tested.result().test_score == score
     assert tested.next_step() == "", "it has no rows that a tuning could learn from"
+    with pytest.raises(InputError, match=r"-tuned: what its job kept holds no rows to learn from, .*: give --train"):
+        fleet.tune(tested.name, lm=counted_lm()[0])
+    tuned = fleet.tune(tested.name, train=rows(12), lm=counted_lm()[0], rounds=1, name="with rows")
+    assert tuned.result().state == "completed"
     fleet.home.config.write_text(f"tune_below = {score - 0.01}\n", encoding="utf-8")
     assert job.next_step() == ""
     assert "signatures tune" not in job.text()
