@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,9 +19,9 @@ from skillfleet_nb.programs.state import dump_state, save_state, saved_versions
 from skillfleet_nb.store import load_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from skillfleet_nb.programs.registry import Registry
+    from skillfleet_nb.programs.registry import ProgramVersion, Registry
     from skillfleet_nb.programs.signatures import MigrationStep
     from skillfleet_nb.programs.state import ProgramState
     from skillfleet_nb.store import Home
@@ -109,6 +110,7 @@ def check(
     folder: str | Path | None = None,
     onto: Program | None = None,
     *,
+    otherwise: Callable[[ProgramVersion], Program | None] | None = None,
     migration: bool = False,
 ) -> FitReport:
     """Look whether saved programs fit the code.
@@ -121,6 +123,8 @@ def check(
         Look at the JSON files of programs in this folder, and below it, instead.
     onto
         The program that they are put onto; by default each one's class, found by its name.
+    otherwise
+        Asked for the program that a version is put onto where its class alone does not make one, as it is loaded.
     migration
         Take one that has still to be migrated for one that does not fit.
 
@@ -129,12 +133,21 @@ def check(
     InputError
         If the folder is none.
     """
-    looked_at = [_looked_at(name, state, onto) for name, state in _saved(home, registry, folder)]
+    looked_at = []
+    for name, state, version in _saved(home, registry, folder):
+        ask = partial(otherwise, version) if otherwise is not None and version is not None else None
+        looked_at.append(_looked_at(name, state, onto, ask))
     return FitReport(looked_at, as_saved=migration)
 
 
 def migrate_all(
-    home: Home, registry: Registry, folder: str | Path | None = None, onto: Program | None = None, *, apply: bool
+    home: Home,
+    registry: Registry,
+    folder: str | Path | None = None,
+    onto: Program | None = None,
+    *,
+    otherwise: Callable[[ProgramVersion], Program | None] | None = None,
+    apply: bool,
 ) -> FitReport:
     """Bring saved programs to the versions of their signatures that the code declares.
 
@@ -146,7 +159,7 @@ def migrate_all(
     apply
         Whether to write; else it is only told.
     """
-    report = check(home, registry, folder, onto)
+    report = check(home, registry, folder, onto, otherwise=otherwise)
     done = []
     for program in report.programs if apply else ():
         if program.fit != "migrates" or program.migrated is None:
@@ -164,13 +177,15 @@ def migrate_all(
     return FitReport(report.programs, done)
 
 
-def _saved(home: Home, registry: Registry, folder: str | Path | None) -> Iterator[tuple[str, ProgramState]]:
+def _saved(
+    home: Home, registry: Registry, folder: str | Path | None
+) -> Iterator[tuple[str, ProgramState, ProgramVersion | None]]:
     if folder is None:
         for name in registry.names:
             last = registry.find(name).version
             for number in sorted({last, *registry.aliases(name).values()}):
                 version = registry.find(f"{name}@{number}")
-                yield version.ref, load_program(home, version.program_id)
+                yield version.ref, load_program(home, version.program_id), version
         return
     place = Path(folder)
     if not place.is_dir():
@@ -180,12 +195,14 @@ def _saved(home: Home, registry: Registry, folder: str | Path | None) -> Iterato
             state = read_state(path)
         except InputError:  # another kind of file
             continue
-        yield os.fspath(path), state
+        yield os.fspath(path), state, None
 
 
-def _looked_at(name: str, state: ProgramState, onto: Program | None) -> SavedProgram:
+def _looked_at(
+    name: str, state: ProgramState, onto: Program | None, otherwise: Callable[[], Program | None] | None
+) -> SavedProgram:
     try:
-        program = build(state, onto)
+        program = build(state, onto, otherwise=otherwise)
     except InputError as error:
         return SavedProgram(name, "differs", str(error), state, None)
     ways: dict[str, list[MigrationStep]] = {}

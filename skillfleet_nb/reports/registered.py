@@ -132,13 +132,13 @@ class Registered:
         self, folder: str | Path | None = None, onto: Program | None = None, *, migration: bool = False
     ) -> FitReport:
         """Look whether saved programs fit the code; see :func:`skillfleet_nb.reports.fit.check`."""
-        return fit.check(self._store.home, self._registry, folder, onto, migration=migration)
+        return fit.check(self._store.home, self._registry, folder, onto, otherwise=self._given, migration=migration)
 
     def migrate_all(
         self, folder: str | Path | None = None, onto: Program | None = None, *, apply: bool = False
     ) -> FitReport:
         """Bring saved programs to the code's signatures; see :func:`skillfleet_nb.reports.fit.migrate_all`."""
-        return fit.migrate_all(self._store.home, self._registry, folder, onto, apply=apply)
+        return fit.migrate_all(self._store.home, self._registry, folder, onto, otherwise=self._given, apply=apply)
 
     def signatures(self, name: str) -> pd.DataFrame:
         """List the signatures of each version of a name; see :func:`skillfleet_nb.reports.fit.history`."""

@@ -54,10 +54,12 @@ def test_a_predictor_with_types_of_ones_own_is_loaded_by_name(fleet: Fleet) -> N
         job.result()
         fleet.register(job, name)
         assert fleet.program(f"{name}@1").predictors()[0].signature.output_fields["person"].annotation is Person
+        assert fleet.registry.check().ok, "what is loaded fits"
     fleet.register(dspy.Predict(signature), "alone")
     with pytest.raises(InputError, match=r"person was saved with the type Person, .*: load it onto the program or the"):
         fleet.program("alone@1")
     assert fleet.program("alone@1", signature).signature is not None
+    assert [one.name for one in fleet.registry.check().programs if one.fit == "differs"] == ["alone@1"]
 
 
 @pytest.mark.filterwarnings("error::skillfleet_nb.reports.golden.GoldenWarning")
