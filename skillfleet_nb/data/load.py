@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from skillfleet_nb.data.identity import own_inputs, row_fields
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     import dspy
 
+_READERS = {".parquet": "read_parquet({})", ".json": "read_json({})", ".jsonl": "read_json({}, lines=True)"}
 _TOGETHER = 10_000  # rows of a frame that are made into mappings at a time
 
 
@@ -103,7 +106,14 @@ def records(rows: object, name: str) -> Sequence[object]:
             f"{name} is a mapping with the keys {', '.join(map(repr, rows)) or 'none'}: "
             "give the rows, such as one of its sets, as a list of mappings."
         )
-    if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
+    if isinstance(rows, str | os.PathLike):
+        file = os.fspath(source)
+        reader = _READERS.get(Path(file).suffix.lower(), "read_csv({})").format(repr(file))
+        raise InputError(
+            f"{name} is {file!r}: commands read a file; here give its rows, as a list of mappings or a DataFrame: "
+            f"pandas.{reader}"
+        )
+    if isinstance(rows, bytes) or not isinstance(rows, Iterable):
         raise InputError(
             f"{name} is a {type(rows).__name__}: give a list of mappings or dspy.Example objects, "
             "a DataFrame or a data set."

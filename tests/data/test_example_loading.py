@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +55,20 @@ SOURCES: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("file", "reader"),
+    [
+        ("t.csv", "read_csv('t.csv')"), (Path("t.parquet"), "read_parquet('t.parquet')"), ("t", "read_csv('t')"),
+        ("t.JSON", "read_json('t.JSON')"), ("t.jsonl", "read_json('t.jsonl', lines=True)"),
+    ],
+)  # fmt: skip
+def test_a_file_is_told_how_to_be_read(file: str | Path, reader: str) -> None:
+    begins = re.escape(f"train is '{file}': commands read a file; here give its rows")
+    with pytest.raises(InputError, match=begins) as told:
+        to_examples(file, input_fields=["text"])
+    assert str(told.value).endswith(f": pandas.{reader}")
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_kind_of_rows_gives_the_same_examples(source: str) -> None:
     examples = to_examples(SOURCES[source](), input_fields=["text"])
@@ -89,7 +105,7 @@ def test_examples_keep_their_own_inputs() -> None:
         ([{"txt": "hi", "intent": "greet"}], "row 0 has no field 'text', only 'txt', 'intent'; did you mean 'txt'"),
         ([{"text": "hi"}, {}], "row 1 has no field 'text', only none"),
         ({"train": ROWS}, "train is a mapping with the keys 'train'"),
-        ("train.csv", "train is a str"),
+        ("train.csv", "train is 'train.csv': commands read a file"),
         (7, "train is a int"),
         ([["hi"]], "is a list"),
         ([dspy.Example(text="a", intent="b").with_inputs("intent")], "has 'text' among its outputs"),
