@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from inspect import isclass
-from itertools import chain
+from itertools import chain, pairwise
 from shlex import quote
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -26,6 +26,7 @@ from skillfleet_nb.lm.task_models import OWN
 from skillfleet_nb.modules.registry import names as modules
 from skillfleet_nb.monitoring.drift_report import KINDS
 from skillfleet_nb.plugins import points
+from skillfleet_nb.runs.creation import GATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -175,6 +176,8 @@ class _Names:
             "MODULE": lambda: (Offer(name, "value") for name in modules()),
             "CHART": lambda: (Offer(kind, "value") for kind in kinds()),
             "KEY=VALUE": self._parameters,
+            "TEMPLATE": self._templates,
+            "WHERE": lambda: (Offer(where, "value") for where in (*GATES, "cost=")),
             "WHEN": lambda: (Offer(when, "value") for when in ("accept", "cost=")),
             "TAG": lambda: (
                 Offer(quote(t), "value") for t in sorted({t for ts in self._fleet().jobs().tags for t in ts})
@@ -220,6 +223,12 @@ class _Names:
         registry, name = self._fleet().registry, self._words[0]
         return dict.fromkeys([*(registry.aliases(name) if name in registry.names else ()), "production", "candidate"])
 
+    def _templates(self) -> Iterable[Offer]:
+        from skillfleet_nb.skills import list_templates
+
+        own = [folder for option, folder in pairwise(self._words) if option == "--templates"]
+        return [Offer(template.name, "value") for template in list_templates(*own).templates]
+
     def _parameters(self) -> Iterable[Offer]:
         from skillfleet_nb.optimizers.registry import available, load
 
@@ -250,10 +259,10 @@ class _Names:
         fitting = [
             p
             for p in inside
-            if p.name.startswith(begun)
-            and (begun.startswith(".") or not p.name.startswith("."))
-            and (p.is_dir() or suffixes is None or p.suffix.lower() in suffixes)
+            if p.name.startswith(begun) and (p.is_dir() or suffixes is None or p.suffix.lower() in suffixes)
         ]
+        if not begun.startswith("."):  # what is hidden only where nothing else is
+            fitting = [p for p in fitting if not p.name.startswith(".")] or fitting
         return [Offer(f"{lead}{p.name}{'/' if p.is_dir() else ''}", "path") for p in fitting if " " not in p.name]
 
 

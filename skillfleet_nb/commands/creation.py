@@ -45,7 +45,7 @@ _ASKING = (
     "write a new skill for a task, with a model",
     argument("task", metavar="TASK", help="what the skill should enable an agent to do, in a sentence"),
     argument("--root", default="skills", metavar="FOLDER", help="folder of skills to write it into (skills)"),
-    argument("--template", metavar="NAME", help="the template to use; default: the model chooses, or none"),
+    argument("--template", metavar="TEMPLATE", help="the template to use; default: the model chooses, or none"),
     argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates"),
     argument("--path", choices=("auto", "fast", "normal", "expert"), default="auto", help="how much to do (auto)"),
     argument("--docs", action="append", default=[], metavar="FOLDER", help="documents to research the task in first"),

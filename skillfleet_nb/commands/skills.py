@@ -121,7 +121,7 @@ def _templates(c: Context, a: argparse.Namespace) -> object:
     "skill template",
     "preview a template",
     argument("action", choices=("preview",)),
-    argument("name", metavar="NAME"),
+    argument("name", metavar="TEMPLATE"),
     argument("--templates", action="append", default=[], metavar="FOLDER", help="your own templates"),
     examples=("skill template preview guide_basic",),
 )
@@ -137,7 +137,7 @@ def _template(c: Context, a: argparse.Namespace) -> object:
     "write a new skill from a template",
     argument("name", metavar="NAME"),
     argument("--description", metavar="TEXT", required=True, help="what it does, and 'Use when …'"),
-    argument("--template", default="guide_basic", metavar="NAME"),
+    argument("--template", default="guide_basic", metavar="TEMPLATE"),
     argument("--style", choices=_STYLES),
     argument("--root", default=".", metavar="FOLDER", help="where to put its folder (.)"),
     argument("--overwrite", action="store_true", help="replace the files of a skill that is there; a backup is kept"),

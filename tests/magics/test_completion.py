@@ -24,13 +24,25 @@ small = sf.offline_lm()
 %skillfleet optimize classify --train rows --metric exact --optimizer labeled_fewshot --lm offline --name "my first"
 %skillfleet optimize classify --train rows --metric exact --optimizer labeled_fewshot --lm offline --name second
 """
+TEMPLATE = """
+title = "Mine"
+description = "A template of one's own."
+categories = ["mine"]
+minutes = 5
+difficulty = "beginner"
+style = "minimal"
+"""
 
 
 @pytest.fixture(scope="module")
 def complete(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], list[str]]]:
     """Ask a kernel as a notebook does: what may stand at the end of the text, as whole lines."""
     folder: Path = tmp_path_factory.mktemp("completion")
-    (folder / "data").mkdir()
+    for place in ("data", "hidden/.agents", "own/mine"):
+        (folder / place).mkdir(parents=True)
+    (folder / "data" / ".notes").touch()
+    (folder / "own" / "mine" / "template.toml").write_text(TEMPLATE)
+    (folder / "own" / "mine" / "SKILL.md").write_text("# Mine\n")
     for name in ("data/messages.csv", "data/notes.txt", "rows.jsonl"):
         (folder / name).touch()
     manager, client = start_new_kernel(kernel_name="python3", startup_timeout=600, cwd=str(folder))
@@ -89,6 +101,12 @@ def test_values_that_the_grammar_knows(complete: Callable[[str], list[str]]) -> 
     assert complete("%skillfleet db export facts --format p") == ["parquet"]
     assert complete("%skillfleet jobs --state int") == ["interrupted"]
     assert "balanced" in complete(f"{OPTIMIZE}--strategy ")
+    assert complete("%skillfleet skill new keys --template ") == [
+        "guide_basic", "reference", "tool_integration", "workflow"
+    ]  # fmt: skip
+    assert complete("%skillfleet skill new keys --templates own --template m") == ["mine"]
+    assert complete("%skillfleet skill template preview wo") == ["workflow"]
+    assert complete("%skillfleet skill create task --review ") == ["research", "intent", "plan", "draft", "cost="]
 
 
 def test_variables_of_the_right_type(complete: Callable[[str], list[str]]) -> None:
@@ -109,6 +127,8 @@ def test_files_where_data_may_be_a_file(complete: Callable[[str], list[str]]) ->
     assert complete(f"{OPTIMIZE}--train data/") == ["data/messages.csv"]
     assert complete(f"{OPTIMIZE}--train row") == ["rows", "rows.jsonl"]
     assert complete("%skillfleet save second da") == ["data/"]
+    assert complete("%skillfleet skill validate data/") == ["data/messages.csv", "data/notes.txt"]
+    assert complete("%skillfleet skill validate hidden/") == ["hidden/.agents/"], "nothing else is there"
 
 
 @pytest.mark.parametrize("command", ["job", "cancel", "diff", "save", "watch", "resume"])
