@@ -98,7 +98,7 @@ def one_line(error: Exception) -> str:
     ):
         text += '; the column "at" needs its quotes, or its table: trials.at'
     text = text.replace("file system operations are disabled by configuration", _FILES)
-    return text.rstrip(".!") + "."
+    return text if text.endswith("?") else text.rstrip(".!") + "."
 
 
 def _listed(paths: Sequence[Path]) -> str:

@@ -226,8 +226,8 @@ def test_the_engine_refuses_what_a_parser_might_miss(tmp_path: Path, query: str)
     ("query", "message"),
     [
         ("select scor from trials", r'Referenced column "scor" not found.*Candidate bindings: .*"score"'),
-        ("from job", r'Table with name job does not exist! Did you mean "jobs"\?'),
-        ("from trials join job using (job_id)", r'Table with name job does not exist! Did you mean "jobs"\?'),
+        ("from job", r'Table with name job does not exist! Did you mean "jobs"\?$'),
+        ("from trials join job using (job_id)", r'Table with name job does not exist! Did you mean "jobs"\?$'),
         ("selec 1", r'syntax error at or near "selec"'),
         ("select at from trials", r'the column "at" needs its quotes, or its table: trials\.at'),
         ("from read_csv('/x.csv')", r"^Cannot access file \"/x.csv\" - queries read files of the home's journal,"),
