@@ -18,7 +18,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.format import points, points_change
+from skillfleet_nb.format import counted, points, points_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +91,7 @@ class PairedComparison:
         """
         text = (
             f"{self.verdict}: {points(self.baseline_mean)} → {points(self.candidate_mean)} "
-            f"on {self.n} example{'s' if self.n != 1 else ''}, {points_change(self.delta)} points "
+            f"on {counted(self.n, 'example')}, {points_change(self.delta)} points "
             f"({100 * self.confidence:g}% interval {points_change(self.low)} to {points_change(self.high)}, "
             f"{p_in_words(self.p_value)})"
         )
@@ -126,9 +126,10 @@ class UnpairedComparison:
         improved: 0.0 on 12 examples, 75.0 on 40 others, +75.0 points (95% interval +46.4 to +85.8, unpaired)
         """
         return (
-            f"{self.verdict}: {points(self.baseline_mean)} on {self.n_baseline} examples, "
-            f"{points(self.candidate_mean)} on {self.n_candidate} others, {points_change(self.delta)} points "
-            f"({100 * self.confidence:g}% interval {points_change(self.low)} to {points_change(self.high)}, unpaired)"
+            f"{self.verdict}: {points(self.baseline_mean)} on {counted(self.n_baseline, 'example')}, "
+            f"{points(self.candidate_mean)} on {counted(self.n_candidate, 'other')}, "
+            f"{points_change(self.delta)} points ({100 * self.confidence:g}% interval "
+            f"{points_change(self.low)} to {points_change(self.high)}, unpaired)"
         )
 
 

@@ -1,8 +1,9 @@
-"""Variables are called by the noun they hold."""
+"""Variables are called by the noun they hold, and things are counted in one way."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,14 @@ def test_variables_are_named_by_what_they_hold() -> None:
         for line, name in _vague(ast.parse(file.read_text()))
     ]
     assert not vague
+
+
+def test_things_are_counted_by_one_function() -> None:
+    plurals = re.compile(r"""(['"])s\1 (\*|if) """)
+    by_hand = [
+        f"{file.relative_to(PACKAGE)}:{number}"
+        for file in sorted(PACKAGE.rglob("*.py"))
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        if plurals.search(line)
+    ]
+    assert [place.partition(":")[0] for place in by_hand] == ["format.py"], "format.counted, or both words in full"

@@ -14,6 +14,7 @@ from skillfleet_nb.data import first_row, records
 from skillfleet_nb.data.identity import distinct
 from skillfleet_nb.errors import InputError, MissingExtraError, SkillfleetError
 from skillfleet_nb.example import is_answer
+from skillfleet_nb.format import counted
 from skillfleet_nb.html import Readable, table, text_table
 from skillfleet_nb.lm.devices import chosen, described
 from skillfleet_nb.lm.faults import advice, is_dead, other_forms
@@ -229,7 +230,7 @@ def _answers(lm: Model, home: Home | None, settings: Settings) -> Check:
 def _program(program: Program) -> Check:
     checked_program(program)
     names = [name for name, _ in program.named_predictors()]
-    return Check("program", "ok", f"{len(names)} predictor{'s' * (len(names) != 1)}: {', '.join(names)}")
+    return Check("program", "ok", f"{counted(names, 'predictor')}: {', '.join(names)}")
 
 
 def _data_checks(program: Program | None, train: Rows, metric: Metric | None) -> list[Check]:

@@ -198,8 +198,8 @@ class Workload(NamedTuple):
         if s.judging is not None and s.judging.cost_usd is None and not s.silent:
             notes.append("the model that the metric asks has no known price: so the cost is not known")
         if s.probed:
-            bought = f"{s.probe_calls} calls" + (f", {money(s.probe_usd)}" if s.probe_usd else "")
-            return [*notes, *s.unread, f"reckoned from {s.probed} real runs of the program ({bought})"]
+            bought = counted(s.probe_calls, "call") + (f", {money(s.probe_usd)}" if s.probe_usd else "")
+            return [*notes, *s.unread, f"reckoned from {counted(s.probed, 'real run')} of the program ({bought})"]
         if s.judging is not None:
             notes.append("the metric asks a model: one call a score is assumed; --probe 3 would measure it")
         notes += s.unseen
@@ -229,7 +229,7 @@ def forecast(optimizer: Optimizer, workload: Workload, learned: Corrections | No
     if shares := [use.played for use in played if use.played < 1]:
         notes.append(_scaled_up(fmean(shares)))
     if learned.usd.runs:
-        notes.append(f"corrected by {learned.usd.runs} past runs of this home")
+        notes.append(f"corrected by {counted(learned.usd.runs, 'past run')} of this home")
     priced = workload.price is not None and (workload.prompt_price is not None or all(r.prompt == 0 for r in runs))
     judging = workload.sizing.judging
     priced = priced and (judging is None or judging.cost_usd is not None) and not workload.sizing.silent

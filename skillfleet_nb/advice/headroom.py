@@ -22,7 +22,7 @@ from skillfleet_nb.data.labels import labelled
 from skillfleet_nb.data.landmarks import inputs_text
 from skillfleet_nb.errors import LMError
 from skillfleet_nb.events import HeadroomFound, StopKind
-from skillfleet_nb.format import money, one_line, percent
+from skillfleet_nb.format import counted, money, one_line, percent
 from skillfleet_nb.html import Readable, items, table
 from skillfleet_nb.lm.faults import in_short
 from skillfleet_nb.lm.limits import Limits
@@ -113,7 +113,7 @@ class Headroom(Readable, BaseModel):
         if self.label_agreement is not None and self.agreement_by_chance is not None:
             chance = f"by chance {percent(self.agreement_by_chance)}"
             rows.append(("neighbours agree", f"{percent(self.label_agreement)} ({chance})"))
-        rows.append(("looked at with", f"{self.calls:,} calls, {money(self.cost_usd)}"))
+        rows.append(("looked at with", f"{counted(self.calls, 'call')}, {money(self.cost_usd)}"))
         return rows
 
     def text(self) -> str:
@@ -299,7 +299,7 @@ def _try(home: Home, task: CheckedTask, asked: HeadroomRequest, labels: dict[str
         if turned or not answered:
             failure = session.ledger.last_failure
             why = gate.closed[1] if gate.closed else in_short(failure) if failure else "no answer"
-            raise LMError(f"the program could not be scored on {len(examples)} examples: {why}")
+            raise LMError(f"the program could not be scored on {counted(examples, 'example')}: {why}")
         scored = [plain]
         with_demos = dspy.LabeledFewShot(k=_DEMOS).compile(task.program.deepcopy(), trainset=list(task.splits.train))
         for n_try in range(1, asked.k):

@@ -141,12 +141,12 @@ def listen(home: Home, task: CheckedTask, asked: NoiseRequest) -> NoiseFloor:
         gate = session.gate()
         arms = [answers_of(session, gate, anew, anew.program, examples) for _ in range(2)]
         if gate.closed is not None:
-            raise SkillfleetError(f"two runs on {len(examples)} examples were not ended: {gate.closed[1]}")
+            raise SkillfleetError(f"two runs on {counted(examples, 'example')} were not ended: {gate.closed[1]}")
         scores = [(a.score, b.score) for a, b in zip(*arms, strict=True) if a.score is not None and b.score is not None]
         if not scores:
             failure = session.ledger.last_failure
             why = in_short(failure) if failure else "no answer"
-            raise LMError(f"the program could not be scored on {len(examples)} examples: {why}")
+            raise LMError(f"the program could not be scored on {counted(examples, 'example')}: {why}")
         judged = _judged_again(session, gate, anew, examples, arms[0])
         totals = session.ledger.totals
         floor = _floor(task, asked, scores, judged, totals.calls, totals.cost_usd)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from skillfleet_nb.data.labels import categories as label_values
 from skillfleet_nb.errors import InputError, LMError
 from skillfleet_nb.events import Probed
+from skillfleet_nb.format import counted
 from skillfleet_nb.lm.faults import in_one_line
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.media import Media, media_of, media_sent, text_in
@@ -316,7 +317,9 @@ def probe(
                 continue
         answered = [c for c in calls if c.error is None and c.role != "judge"]
         if not answered or not overheads:
-            raise LMError(f"the probe of {n} examples got no answer ({why}): check the model, or give probe=0")
+            raise LMError(
+                f"the probe of {counted(n, 'example')} got no answer ({why}): check the model, or give probe=0"
+            )
         totals = session.ledger.totals
         bought = {
             "probe_usd": totals.cost_usd, "probe_calls": totals.calls, "unread": tuple(session.readings.told()),

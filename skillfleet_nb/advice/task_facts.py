@@ -12,6 +12,7 @@ from skillfleet_nb.advice.sizing import Sizing, categories, checked_probe, for_a
 from skillfleet_nb.config import pattern_of
 from skillfleet_nb.errors import InputError, MissingExtraError
 from skillfleet_nb.events import Landmarked
+from skillfleet_nb.format import counted
 from skillfleet_nb.lm.prices import mixed, price_of
 from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.runs.task import check_task
@@ -42,7 +43,7 @@ def checked(request: TaskRequest, settings: Settings) -> CheckedTask:
     train = request.train
     if isinstance(train, Sized) and len(train) < FEWEST:
         raise InputError(
-            f"train holds {len(train)} examples: advice needs {FEWEST} or more; 20 to 50 make a useful start"
+            f"train holds {counted(train, 'example')}: advice needs {FEWEST} or more; 20 to 50 make a useful start"
         )
     return check_task(request, settings)
 

@@ -18,7 +18,7 @@ from skillfleet_nb.charts.track_record import (
     gains,
 )
 from skillfleet_nb.events import JobState, StopKind
-from skillfleet_nb.format import is_missing, percent
+from skillfleet_nb.format import counted, is_missing, percent
 from skillfleet_nb.html import Readable, fill, join, table, text_table
 from skillfleet_nb.store import queries
 
@@ -161,7 +161,7 @@ class SelectorReport(Readable, BaseModel):
         for e in self.errors:
             held = "" if e.covered is None else f"; {percent(e.covered)} within the 80% interval"
             error = "no finished run" if e.median_error is None else f"off by {percent(e.median_error)} (median){held}"
-            rows.append([f"forecast of {e.what}", f"{error}, {e.n} runs"])
+            rows.append([f"forecast of {e.what}", f"{error}, {counted(e.n, 'run')}"])
         return rows
 
     def text(self) -> str:

@@ -8,6 +8,7 @@ from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import kind
 from skillfleet_nb.charts.style import HEIGHT, WIDTH, nothing, panel_title, shortened, titled
 from skillfleet_nb.design import BLUE, GREY, PURPLE, VERMILION
+from skillfleet_nb.format import counted
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def costs(data: pd.DataFrame, *, title: str = "") -> Any:
     if measure == "calls":
         how += " Bars are calls: no call has a price above 0."
     if unpriced:
-        how += f" {unpriced:,} calls have no known price and are not in the sums."
+        how += f" Without a known price, and so not in the sums: {counted(unpriced, 'call')}."
     return (bars + texts.encode(x="amount:Q", text="told:N")).properties(
         width=WIDTH - 130, height=alt.Step(24), title=titled(title, how)
     )

@@ -144,7 +144,7 @@ def of_jobs(jobs: Jobs) -> Chart:
     """Plot the learning curve of a job, or the best so far of several."""
     trials = jobs.labelled(queries.trials(jobs.store, jobs.labels))
     data = convergence_data(trials)
-    title = f"Learning curve{'s' * (len(jobs.labels) != 1)} of {jobs.title}"
+    title = f"Learning {'curve' if len(jobs.labels) == 1 else 'curves'} of {jobs.title}"
     seen = int((trials.split != "test").sum())
     thin = f"{len(data):,} of {seen:,} trials, the lowest and highest of each stretch." if seen > len(data) else ""
     if not jobs.search:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.charts.style import shortened
 from skillfleet_nb.example import in_words
+from skillfleet_nb.format import counted
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
 from skillfleet_nb.store import queries
 
@@ -79,7 +80,7 @@ class Jobs:
     def left_out(self) -> str:
         """Says how many :attr:`labels` leaves out; empty where it holds all."""
         more = (len(self.frame) if self.ids is None else len(self.ids)) - len(self.labels)
-        return f"{more} further jobs are left out." if more else ""
+        return f"{counted(more, 'further job')} {'is' if more == 1 else 'are'} left out." if more else ""
 
     @property
     def title(self) -> str:

@@ -8,6 +8,7 @@ from skillfleet_nb.charts.chart import Chart
 from skillfleet_nb.charts.kind import Takes, kind
 from skillfleet_nb.charts.style import WIDTH, nothing, panel_title, titled
 from skillfleet_nb.design import BLUE, GREY, VERMILION
+from skillfleet_nb.format import counted
 from skillfleet_nb.store import queries
 
 if TYPE_CHECKING:
@@ -121,9 +122,9 @@ def outcome_map(data: pd.DataFrame, *, title: str = "", counts: dict[str, int] |
         n, rows = cells["example"].nunique(), list(dict.fromkeys(cells["candidate"]))
         total = (counts or {}).get(str(split), n)
         last = cells[cells["candidate"] == rows[-1]]["outcome"].value_counts()
-        counted = ", ".join(f"{last[kind]} {kind}" for kind in _ORDER if last.get(kind))
+        kinds = ", ".join(f"{last[kind]} {kind}" for kind in _ORDER if last.get(kind))
         part = f" of {total:,}, what changed first" if total > n else ""
-        head = f"{_TITLES[str(split)]}, {n:,} examples{part}: {counted}"
+        head = f"{_TITLES[str(split)]}, {counted(n, 'example')}{part}: {kinds}"
         panels.append(_panel(cells, rows, n).properties(title=panel_title(head)))
     how = "A row is a candidate, a cell an example: what became of it against the program as given."
     return alt.vconcat(*panels, spacing=12).properties(title=titled(title, how))

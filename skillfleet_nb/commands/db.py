@@ -10,6 +10,7 @@ from skillfleet_nb.commands.curation import kept_for
 from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, StatusView, amount
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -149,7 +150,8 @@ def _restore(c: Context, a: argparse.Namespace) -> Note:
 def _rebuild(c: Context, a: argparse.Namespace) -> Note:
     del a
     report = c.fleet.store.rebuild()
-    return Note(f"rebuilt from {report.events:,} events in {report.seconds:.1f} s; {report.bad_lines} lines skipped")
+    made = f"rebuilt from {counted(report.events, 'event')} in {report.seconds:.1f} s"
+    return Note(f"{made}; {counted(report.bad_lines, 'line')} skipped")
 
 
 @command(
@@ -198,4 +200,4 @@ def _export(c: Context, a: argparse.Namespace) -> Note:
 
 def _jobs(jobs: Sequence[str]) -> str:
     named = ", ".join(jobs[:_MOST_NAMED]) + (", …" if len(jobs) > _MOST_NAMED else "")
-    return f"{len(jobs):,} job{'s' * (len(jobs) != 1)}" + (f" ({named})" if jobs else "")
+    return counted(jobs, "job") + (f" ({named})" if jobs else "")

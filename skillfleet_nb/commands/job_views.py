@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.commands.tasks import by_task, listing, more_help
 from skillfleet_nb.commands.views import Note, Table, cell
 from skillfleet_nb.events import JobState
-from skillfleet_nb.format import ago, duration, is_missing, money, points, seen_from_here
+from skillfleet_nb.format import ago, counted, duration, is_missing, money, points, seen_from_here
 from skillfleet_nb.html import Readable, fill, join, preformatted, table, text_table
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
@@ -82,7 +82,7 @@ class JobTable(Table):
             list(self.HEADER),
             rows,
             [6, 7],
-            f"{n:,} job{'s' * (n != 1)}" + (f", {len(rows)} shown" if n > len(rows) else ""),
+            counted(n, "job") + (f", {len(rows)} shown" if n > len(rows) else ""),
         )
 
     def _records(self) -> list[dict[Any, Any]]:

@@ -8,6 +8,7 @@ from skillfleet_nb.commands.drift import held
 from skillfleet_nb.commands.grammar import argument, command, group
 from skillfleet_nb.commands.views import Note, Parts
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import counted
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.monitoring.learn_policy import PROMOTIONS, LearnPolicy
 from skillfleet_nb.programs.registry import parse
@@ -122,5 +123,5 @@ def _reject(c: Context, a: argparse.Namespace) -> object:
 def _feedback(c: Context, a: argparse.Namespace) -> object:
     n = c.fleet.learning.feedback_rows(a.name, c.rows(a.rows, "feedback"))
     name = parse(a.name).name
-    note = Note(f"{n:,} rows are kept")
+    note = Note(f"{counted(n, 'row')} {'is' if n == 1 else 'are'} kept")
     return Parts([note, Note(c.fleet.learning.status(name).feedback())]) if name in c.fleet.learning.names else note

@@ -156,7 +156,7 @@ class Table(Readable):
             for row in shown.itertuples(index=False)
         ]
         n = len(self.frame)
-        below = f"{n:,} row{'s' * (n != 1)}" + (f", {len(shown)} shown" if n > len(shown) else "")
+        below = counted(n, "row") + (f", {len(shown)} shown" if n > len(shown) else "")
         return [str(c) for c in shown.columns], rows, numeric, below
 
     def text(self) -> str:
@@ -192,14 +192,15 @@ class StatusView(Readable):
 
     def _rows(self) -> list[list[str]]:
         s = self.status
-        waiting = f"{s.pending_segments} journal files have grown since" if s.pending_segments else "up to date"
+        grown = "has grown since" if s.pending_segments == 1 else "have grown since"
+        waiting = f"{counted(s.pending_segments, 'journal file')} {grown}" if s.pending_segments else "up to date"
         return [
             ["home", str(s.home)],
             ["journal", f"{amount(s.journal_bytes)}, {s.compacted:,} of its jobs compacted"],
             ["programs", amount(s.programs_bytes)],
             ["database", f"{amount(s.database_bytes)}, {waiting}"],
             ["schema", f"version {s.schema_version}, pending: {', '.join(s.pending_migrations) or 'none'}"],
-            ["folded", f"{s.jobs:,} jobs, {s.events:,} events"],
+            ["folded", f"{counted(s.jobs, 'job')}, {counted(s.events, 'event')}"],
             ["orphans", ", ".join(s.orphans) or "none"],
             ["torn lines", f"{s.torn_lines:,}"],
             ["trash", f"{counted(s.trash_jobs, 'job')}, {amount(s.trash_bytes)}" if s.trash_jobs else "empty"],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.data.identity import canonical_json, content_hash, example_id, own_inputs, parts, row_fields
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.format import shortened
+from skillfleet_nb.format import counted, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -81,9 +81,11 @@ def check_examples(
     ["train: 1 input has more than one answer, the first at rows 0 and 1: text='hi'; correct the labels or drop it."]
     """
     if len(rows) == 0:
-        raise InputError(f"{name} is empty: give at least {max(1, minimum)} examples.")
+        raise InputError(f"{name} is empty: give at least {counted(max(1, minimum), 'example')}.")
     if len(rows) < minimum:
-        raise InputError(f"{name} has {len(rows)} examples and {minimum} are needed: add {minimum - len(rows)} more.")
+        raise InputError(
+            f"{name} has {counted(rows, 'example')} and {minimum} are needed: add {minimum - len(rows)} more."
+        )
     split_rows = [_checked_parts(name, number, row, input_fields) for number, row in enumerate(rows)]
     _check_content(name, [{**i, **o} for i, o in split_rows])
     _check_schema(name, [{**i, **o} for i, o in split_rows])
@@ -191,7 +193,7 @@ def _check_ids(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         if count > 1:
             repeated = len(ids) - len(set(ids))
             raise InputError(
-                f"{name} has {repeated} repeated value{'s' * (repeated > 1)} in {field!r}, such as {key} "
+                f"{name} has {counted(repeated, 'repeated value')} in {field!r}, such as {key} "
                 f"({count} times): make them unique or rename the column."
             )
 
@@ -271,4 +273,4 @@ def _blanks(rows: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, 
 def _numbered(numbers: Sequence[int]) -> str:
     """Name rows by their numbers, the first of many."""
     first = ", ".join(map(str, numbers[:_NUMBERED])) + (", …" if len(numbers) > _NUMBERED else "")
-    return f"{len(numbers)} row{'s' * (len(numbers) > 1)} ({first})"
+    return f"{counted(numbers, 'row')} ({first})"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.data.geometry import nearest_to
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.format import one_line
+from skillfleet_nb.format import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class Gap(BaseModel):
         low, high = self.add
         count = f"{low} to {high}" if high > low else str(low)
         have = "there is 1" if self.rows == 1 else f"there are {self.rows}"
-        return f"add {count} {self.category} example{'s' if high > 1 else ''}: {have}"
+        return f"add {count} {self.category} {'examples' if high > 1 else 'example'}: {have}"
 
 
 class Region(BaseModel):
@@ -68,8 +68,9 @@ class Region(BaseModel):
 
     def text(self) -> str:
         """Say what to do."""
-        count = f"{self.inputs} inputs" if self.inputs > 1 else "1 input"
-        return f"add examples like {self.texts[0]!r}: {count} of the reference have none near"
+        count = counted(self.inputs, "input")
+        have = "has" if self.inputs == 1 else "have"
+        return f"add examples like {self.texts[0]!r}: {count} of the reference {have} none near"
 
 
 def underrepresented(

@@ -18,6 +18,7 @@ from skillfleet_nb.data.checks import check_leaks
 from skillfleet_nb.data.identity import canonical_json, content_hash, example_id, parts
 from skillfleet_nb.data.labels import find_label
 from skillfleet_nb.errors import InputError, unknown
+from skillfleet_nb.format import counted
 from skillfleet_nb.html import table
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def make_splits(
     groups = _groups(sets["train"], input_fields, seed)
     if len(groups) < MIN_INPUTS:
         raise InputError(
-            f"train has {len(groups)} different inputs, too few to cut {' and '.join(wanted)} from it: "
+            f"train has {counted(groups, 'different input')}, too few to cut {' and '.join(wanted)} from it: "
             f"give at least {MIN_INPUTS}, or give {' and '.join(w + '=' for w in wanted)}."
         )
     label = _label(sets["train"], input_fields, label)

@@ -91,7 +91,7 @@ def missing(singles: Mapping[str, Sequence[str]], never_solved: Sequence[int]) -
 
 
 def _see(rows: Sequence[int]) -> str:
-    return f"see row{'s' * (len(rows) > 1)} {_listed(rows[:5])}"
+    return f"see {'row' if len(rows) == 1 else 'rows'} {_listed(rows[:5])}"
 
 
 def _listed(values: Sequence[object]) -> str:

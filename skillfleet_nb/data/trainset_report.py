@@ -199,7 +199,7 @@ class TrainsetReport(Readable, BaseModel):
         facts = [
             ["examples", size],
             ["quality", f"{q.high:,} high (0.8 and more), {q.medium:,} medium, {q.low:,} low (under 0.5)"],
-            ["label", f"{self.label}, {len(self.categories)} values" if self.label else "none"],
+            ["label", f"{self.label}, {counted(self.categories, 'value')}" if self.label else "none"],
         ]
         facts += [[name, ", ".join(f"{v} {n}" for v, n in counts.items())] for name, counts in self.facets.items()]
         for name, groups in (("duplicates", self.duplicates), ("conflicts", self.conflicts)):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import HomeError
 from skillfleet_nb.events import StopKind
-from skillfleet_nb.format import duration
+from skillfleet_nb.format import counted, duration
 from skillfleet_nb.lm.calls import Call, text_of
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.media import NO_MEDIA, contents, media_sent, text_in
@@ -258,7 +258,7 @@ class Gate:
         limits, whole, used = self.limits, self.ledger.limits, self.ledger.totals
         in_flight, broken = self.ledger.in_flight, None
         if limits.calls is not None and used.calls + in_flight.reserved_calls + call.reserved_calls > limits.calls:
-            broken = f"{whole.calls} calls"
+            broken = counted(whole.calls or 0, "call")
         elif used.cost_usd is None and (usd := self._usd) is not None:
             broken = f"${usd:g} cannot be kept: what {self._unknown(used)}"
         elif limits.usd is not None and used.cost_usd is not None and (
@@ -266,17 +266,17 @@ class Gate:
         ):  # fmt: skip
             broken = f"${whole.usd:g}"
         elif limits.tokens is not None and used.unmetered:
-            broken = f"{whole.tokens:,} tokens cannot be kept: how many {self._unknown(used)}"
+            broken = f"{counted(whole.tokens or 0, 'token')} cannot be kept: how many {self._unknown(used)}"
         elif limits.tokens is not None and (
             used.tokens + in_flight.reserved_tokens + call.reserved_tokens > limits.tokens
         ):
-            broken = f"{whole.tokens:,} tokens"
+            broken = counted(whole.tokens or 0, "token")
         elif limits.seconds is not None and self.ledger.elapsed_s >= limits.seconds:
             broken = f"{(whole.seconds or 0) / 60:g} minutes"
         return None if broken is None else f"budget: {broken}"
 
     def _unknown(self, used: Totals) -> str:
-        calls = f"{used.calls:,} calls" if used.calls != 1 else "the first call"
+        calls = "the first call" if used.calls == 1 else counted(used.calls, "call")
         silent = f"{used.unmetered:,} answered without usage: " if used.unmetered else ""
         return f"{calls} took is not known ({silent}{self.ledger.way_out})"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from skillfleet_nb.format import counted
+
 if TYPE_CHECKING:
     from skillfleet_nb.events import StopKind
 
@@ -45,9 +47,9 @@ class Limits:
     def told(self) -> str:
         """Name them as a reason to stop."""
         bounds = (
-            ("" if self.calls is None else f"{self.calls} calls"),
+            ("" if self.calls is None else counted(self.calls, "call")),
             ("" if self.usd is None else f"${self.usd:g}"),
-            ("" if self.tokens is None else f"{self.tokens:,} tokens"),
+            ("" if self.tokens is None else counted(self.tokens, "token")),
         )
         return f"budget: {' or '.join(filter(None, bounds))}"
 

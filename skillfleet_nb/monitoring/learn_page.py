@@ -133,7 +133,7 @@ class LearnPage(Readable):
         return [
             [
                 str(cycle.number), f"{at:%Y-%m-%d %H:%M}", step.step, one_line(step.text, _LONG),
-                "" if step.calls is None else f"{step.calls:,} calls, {money(step.cost_usd)}",
+                "" if step.calls is None else f"{counted(step.calls, 'call')}, {money(step.cost_usd)}",
             ]
             for cycle in self.cycles for step, at in cycle.steps
         ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import InputError, unknown
 from skillfleet_nb.events.learning import PolicySet
+from skillfleet_nb.format import counted
 from skillfleet_nb.monitoring.guardrails import read_guardrail
 from skillfleet_nb.monitoring.ticker import seconds
 from skillfleet_nb.programs.registry import check_name
@@ -102,7 +103,7 @@ class LearnPolicy:
 
     def sentence(self) -> str:
         """Say in one line what it does."""
-        limit = f"${self.budget_usd:g}" if self.budget_usd is not None else f"{self.max_calls:,} calls"
+        limit = f"${self.budget_usd:g}" if self.budget_usd is not None else counted(self.max_calls or 0, "call")
         then = {"ask": "asks before it moves", "auto": "moves", "never": "never moves"}[self.promote]
         return f"{self.name}: on {', '.join(self.on)}, {self.optimizer} within {limit}, {then} {self.alias}"
 

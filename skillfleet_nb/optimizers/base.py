@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import counted
 from skillfleet_nb.optimizers.rehearsal.calls import Calls
 from skillfleet_nb.plugins import guarded
 
@@ -400,8 +401,8 @@ class Optimizer(ABC):
         """
         if len(task.train) < self.min_train:
             raise InputError(
-                f"{self.name} needs at least {self.min_train} training examples and was given {len(task.train)}: "
-                "give more, or choose bootstrap_fewshot"
+                f"{self.name} needs at least {counted(self.min_train, 'training example')} and was given "
+                f"{len(task.train)}: give more, or choose bootstrap_fewshot"
             )
 
     def try_check(self, task: Task) -> None:

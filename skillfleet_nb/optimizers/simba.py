@@ -8,6 +8,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import counted
 from skillfleet_nb.optimizers.base import Optimizer, OptimizerParams, Preset, Proposals, Task
 from skillfleet_nb.optimizers.rehearsal import Calls, Shape, rehearsed
 from skillfleet_nb.optimizers.rehearsal.simba import simba
@@ -51,7 +52,9 @@ class SIMBA(Optimizer):
     def check(self, task: Task) -> None:
         super().check(task)
         if (self.params.bsize or 0) > len(task.train):
-            raise InputError(f"simba: bsize = {self.params.bsize} exceeds the {len(task.train)} training examples")
+            raise InputError(
+                f"simba: bsize = {self.params.bsize} exceeds the {counted(task.train, 'training example')}"
+            )
 
     @override
     def build(self, task: Task) -> Any:

@@ -71,7 +71,7 @@ class TuneSignature(Optimizer):
         least, n = smallest_conclusive_n(self.params.confidence), len(firsts(task.val))
         if n < least:
             raise InputError(
-                f"tune_signature accepts what is proven on validation, and {n} examples can prove nothing "
+                f"tune_signature accepts what is proven on validation, and {counted(n, 'example')} can prove nothing "
                 f"in {counted(self.params.rounds, 'round')}: give at least {least}, or choose gepa"
             )
 
@@ -163,7 +163,7 @@ class _Search:
 def _told(comparison: PairedComparison, min_gain: float, *, accepted: bool) -> str:
     interval = f"{points_change(comparison.low)} to {points_change(comparison.high)}"
     gain = (
-        f"{points_change(comparison.delta)} points on {comparison.n} validation examples "
+        f"{points_change(comparison.delta)} points on {counted(comparison.n, 'validation example')} "
         f"({100 * comparison.confidence:.3g}% interval {interval}, {p_in_words(comparison.p_value)})"
     )
     if accepted:

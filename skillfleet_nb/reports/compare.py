@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.example import in_words
-from skillfleet_nb.format import is_missing, one_line
+from skillfleet_nb.format import counted, is_missing, one_line
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.reports.comparison import NONE, Comparison, Difference, Run
 from skillfleet_nb.stats import paired_comparison, unpaired_comparison
@@ -91,7 +91,7 @@ def _setup(spec: dict[str, Any]) -> dict[str, str]:
         setup[what] = f"{spec.pop(what, NONE)} ({spec.pop(f'{what}_hash', '')[:8]})"
     sizes, origins = spec.pop("sizes", {}), spec.pop("origins", {})
     for split, digest in spec.pop("data_hashes", {}).items():
-        rows = f"{sizes[split]:,} rows " if split in sizes else ""
+        rows = f"{counted(sizes[split], 'row')} " if split in sizes else ""
         setup[split] = f"{rows}{origins.get(split, '')}".strip() + f" ({digest[:8]})"
     setup["optimizer"] = spec.pop("optimizer", NONE)
     setup |= {f"set: {name}": str(value) for name, value in spec.pop("params", {}).items() if value is not None}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.charts import to_live, to_script
 from skillfleet_nb.errors import InputError, SkillfleetError
-from skillfleet_nb.format import is_missing, money, points
+from skillfleet_nb.format import counted, is_missing, money, points
 from skillfleet_nb.html import fill, in_script, items, join, preformatted, render, table
 from skillfleet_nb.reports.after_run import failing, failing_html
 from skillfleet_nb.security import Redactor
@@ -169,7 +169,7 @@ def _trials(store: Store, job_id: str) -> Markup:
 
 
 def _trial(row: dict[str, Any]) -> list[str]:
-    on = f"{'all of ' if row['full_eval'] else ''}{row['split']}, {row['n_examples']} examples"
+    on = f"{'all of ' if row['full_eval'] else ''}{row['split']}, {counted(row['n_examples'], 'example')}"
     parents = ", ".join(str(p)[:12] for p in row["parent_ids"])
     return [
         str(row["trial"]),

@@ -49,7 +49,7 @@ def programs_table(job: str, frame: pd.DataFrame, *, html: bool) -> str:
         return fill("<div>{}</div>", nothing) if html else nothing
     if all(not row[7] for row in rows):  # few optimizers tell
         header, rows = header[:7] + header[8:], [row[:7] + row[8:] for row in rows]
-    below = f"{len(rows):,} program{'s' * (len(rows) != 1)} of {job}; {as_typed('program show ID')} shows one"
+    below = f"{counted(rows, 'program')} of {job}; {as_typed('program show ID')} shows one"
     if html:
         shown = table(header, rows, numeric=[2, 3, 4, 5, 6])
         return fill("{}<div style='opacity:.7;overflow-wrap:anywhere'>{}</div>", shown, below)
@@ -147,7 +147,7 @@ def scored_rows(scores: pd.DataFrame, most: int) -> tuple[list[str], list[list[s
         for r in worst.to_dict("records")
     ]
     n = len(scores)
-    return header, rows, f"{n:,} example{'s' * (n != 1)}, the worst first" + (f"; {most} shown" if n > most else "")
+    return header, rows, f"{counted(n, 'example')}, the worst first" + (f"; {most} shown" if n > most else "")
 
 
 def mark(score: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.errors import SkillfleetError
-from skillfleet_nb.format import is_missing, points
+from skillfleet_nb.format import counted, is_missing, points
 from skillfleet_nb.programs.state import describe, dump_state
 from skillfleet_nb.runs.jobs.progress import Progress
 from skillfleet_nb.store import save_program
@@ -38,4 +38,4 @@ def starts_from(job: Job, jobs: pd.DataFrame) -> str:
     except SkillfleetError:
         return "starts from your program"
     demos = describe(state).n_demos
-    return f"starts from your program as it is, with {f'{demos:,} demo' + 's' * (demos != 1) if demos else 'no demos'}"
+    return f"starts from your program as it is, with {counted(demos, 'demo') if demos else 'no demos'}"

@@ -157,6 +157,6 @@ def _try(metric: Metric, report: TrainsetReport) -> None:
     if wrong:
         shown = ", ".join(map(str, sorted(wrong)[:5]))
         report.recommendations.append(
-            f"{len(wrong):,} of {len(rows):,} examples whose own answer {judge.name!r} scores below 1: see row"
-            f"{'s' * (len(wrong) > 1)} {shown}"
+            f"{len(wrong):,} of {len(rows):,} examples whose own answer {judge.name!r} scores below 1: see "
+            f"{'row' if len(wrong) == 1 else 'rows'} {shown}"
         )

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +56,7 @@ def check_labels(
         if _bridged(name, kind, strays, metric):
             continue
         (value, n), *_ = Counter(repr(e[name]) for e in strays).most_common(1)
-        where = f"{n} example{'s' * (n != 1)}{f' of {of}' * bool(of)}"
+        where = f"{counted(n, 'example')}{f' of {of}' * bool(of)}"
         problem = f"{name} = {value}, in {where}, is no answer of the program, which gives {_in_words(kind)}"
         if 2 * len(strays) > len(labelled) and metric is not None and metric.own_score(strays[0]):
             raise InputError(f"{problem}; the metric {metric.name!r} counts none of these as right: {mend}")

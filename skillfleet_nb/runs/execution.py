@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from skillfleet_nb.errors import HomeError, JobError, SkillfleetError
 from skillfleet_nb.events import JobState, Paused, StateChanged, StopKind, Warned
+from skillfleet_nb.format import counted
 from skillfleet_nb.lm.faults import in_one_line
 from skillfleet_nb.lm.limits import RunStopped
 from skillfleet_nb.lm.session import Session
@@ -267,7 +268,7 @@ class Execution:
         """Return the given program: the budget did not even reach to score it."""
         n = len(self.prepared.splits.val)
         self._reporter.warn(
-            f"the budget ended before the given program was scored on its {n} validation examples: "
+            f"the budget ended before the given program was scored on its {counted(n, 'validation example')}: "
             "raise it, or give fewer validation examples"
         )
         program = self.prepared.program.deepcopy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from skillfleet_nb.format import counted
 from skillfleet_nb.lm.faults import in_short, is_unanswered
 
 if TYPE_CHECKING:
@@ -98,8 +99,9 @@ def lost(scoring: Scoring, ledger: Ledger) -> str | None:
     """Say why a scoring says nothing: most of its predictions went unanswered."""
     if not scoring.rows or scoring.missing <= _MANY * len(scoring.rows) or ledger.last_failure is None:
         return None
-    how_many = f"{'all ' if scoring.missing == len(scoring.rows) else f'{scoring.missing} of '}{len(scoring.rows)}"
-    return f"{how_many} predictions failed with {ledger.last_failed}: {in_short(ledger.last_failure)}"
+    part = "all " if scoring.missing == len(scoring.rows) else f"{scoring.missing} of "
+    failed = f"{part}{counted(scoring.rows, 'prediction')} failed with"
+    return f"{failed} {ledger.last_failed}: {in_short(ledger.last_failure)}"
 
 
 def broken(what: str, rows: Sequence[ExampleScore], failed_before: float) -> str | None:
@@ -150,9 +152,11 @@ def told_at_the_end(session: Session, recorder: Recorder, metric: RunMetric) -> 
             "its answer could not be read, or the program raised; the job's log names each"
         )
     if ledger.totals.retries:
-        sentences.append(f"{ledger.totals.retries} attempts at calls failed and were repeated")
+        was = "was" if ledger.totals.retries == 1 else "were"
+        sentences.append(f"{counted(ledger.totals.retries, 'attempt')} at calls failed and {was} repeated")
     if ledger.fallbacks.answers:
-        sentences.append(f"{ledger.fallbacks.answers} requests were answered by a fallback")
+        was = "was" if ledger.fallbacks.answers == 1 else "were"
+        sentences.append(f"{counted(ledger.fallbacks.answers, 'request')} {was} answered by a fallback")
     if ledger.duplicates:
         sentences.append(
             f"{ledger.duplicates} requests were sent while the same one was in flight: DSPy asks again for a "

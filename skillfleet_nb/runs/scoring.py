@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from skillfleet_nb.data.identity import distinct
 from skillfleet_nb.errors import JobError
 from skillfleet_nb.events import StopKind
+from skillfleet_nb.format import counted
 from skillfleet_nb.lm.faults import in_one_line, in_short, is_unanswered, other_forms
 from skillfleet_nb.lm.limits import Limits, RunStopped
 from skillfleet_nb.lm.tap import tapped, tapped_program
@@ -81,7 +82,7 @@ class Scorer:
             culprit = f"metric {run.metric.name!r}" if run.metric.last_failure else "the program"
             said = in_one_line(failure) if failure else "it answers with no prediction: let its forward return one"
             why = "; ".join(filter(None, [said, other_forms(failure)]))
-            raise JobError(f"{culprit} failed on all {len(rows)} validation examples: {why}") from failure
+            raise JobError(f"{culprit} failed on all {counted(rows, 'validation example')}: {why}") from failure
         if (warning := many_failed(rows, failure)) is not None:
             self._reporter.warn(warning)
         self._answered = next(e for e, row in zip(run.splits.val, rows, strict=True) if row.score is not None)
@@ -130,7 +131,7 @@ class Scorer:
             with dspy.context(lm=dspy.settings.lm.copy(cache=False)):
                 program(**self._answered.inputs())
         except Exception as exc:  # noqa: BLE001  whatever it is, it was not there before
-            why = f"all {len(rows)} predictions failed, and one that had not before did so too: {in_short(exc)}"
+            why = f"all {counted(rows, 'prediction')} failed, and one that had not before did so too: {in_short(exc)}"
             self._ledger.stop(StopKind.LM_FAILING, why)
 
     def test(

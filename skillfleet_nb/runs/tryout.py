@@ -12,7 +12,7 @@ from skillfleet_nb.design import QUIET
 from skillfleet_nb.errors import InputError, JobError, LMError, unknown
 from skillfleet_nb.events import ProgramTried
 from skillfleet_nb.example import example_html
-from skillfleet_nb.format import duration, money
+from skillfleet_nb.format import counted, duration, money
 from skillfleet_nb.html import Readable, fill, join, text_table
 from skillfleet_nb.lm.calls import digest
 from skillfleet_nb.lm.faults import advice, in_one_line, in_short
@@ -70,7 +70,7 @@ class Tryout(Readable):
 
     def cost(self) -> str:
         """Say in one line what it took."""
-        calls = f"{self.calls:,} call{'s' * (self.calls != 1)}" + (f" + {self.cached:,} cached" if self.cached else "")
+        calls = counted(self.calls, "call") + (f" + {self.cached:,} cached" if self.cached else "")
         return f"{self.model} · {calls} · {money(self.cost_usd)} · {duration(self.seconds)}"
 
     def text(self) -> str:

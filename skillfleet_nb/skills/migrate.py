@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from skillfleet_nb.errors import InputError, unknown
-from skillfleet_nb.format import seen_from_here
+from skillfleet_nb.format import counted, seen_from_here
 from skillfleet_nb.html import Readable, join, preformatted, table
 from skillfleet_nb.security import known_place
 from skillfleet_nb.skills import _files, _values, conformance
@@ -132,9 +132,8 @@ class TreeMigration(Readable, BaseModel):
     def _summary(self) -> str:
         changed, blocked = sum(m.changed for m in self.migrations), sum(bool(m.blocked) for m in self.migrations)
         applied = sum(m.applied for m in self.migrations)
-        count = len(self.migrations)
-        counted = f"{count} skill{'s' * (count != 1)} in {seen_from_here(self.root)}"
-        return f"{counted}: {changed} to change, {applied} written, {blocked} blocked"
+        skills = f"{counted(self.migrations, 'skill')} in {seen_from_here(self.root)}"
+        return f"{skills}: {changed} to change, {applied} written, {blocked} blocked"
 
     def __repr__(self) -> str:
         return f"<TreeMigration {self._summary()}>"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from skillfleet_nb.format import counted
 from skillfleet_nb.skills._source import normalised
 from skillfleet_nb.skills.markdown import RESOURCE_FOLDERS
 
@@ -91,7 +92,11 @@ def detect_style(skill: Document) -> StyleVerdict:
     references = max(len(pointers), len(held | set(skill.outline.references())))
     detected = classify_style(characters, references, headings)
     declared: Any = skill.metadata.get("skill_style")
-    reasons = [f"{characters:,} characters", f"{references} references", f"{headings} second-level headings"]
+    reasons = [
+        f"{characters:,} characters",
+        counted(references, "reference"),
+        counted(headings, "second-level heading"),
+    ]
     if declared in STYLES and declared != detected:
         reasons.insert(0, f"declared (the rules say {detected})")
     return StyleVerdict(style=declared if declared in STYLES else detected, detected=detected, reasons=tuple(reasons))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import orjson
 
 from skillfleet_nb.errors import InputError
-from skillfleet_nb.format import expanded
+from skillfleet_nb.format import counted, expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -179,7 +179,7 @@ def _csv(path: Path, text: str) -> list[dict[str, Any]]:
             if row:
                 if len(row) != len(header):
                     raise InputError(
-                        f"'{path}' line {line} has {len(row)} values, the header has {len(header)}: "
+                        f"'{path}' line {line} has {counted(row, 'value')}, the header has {len(header)}: "
                         f"put values that contain {delimiter!r} or a line break between double quotes."
                     )
                 rows.append(row)

@@ -270,7 +270,7 @@ class _Suite:
         if self._repeats:
             return "the same seed came to the same program with the same calls, in another process"
         what = "another program" if self._again.seen.program != self._done.seen.program else (
-            f"{self._again.bought:,} calls instead of {self._done.bought:,}"
+            f"{counted(self._again.bought, 'call')} instead of {self._done.bought:,}"
         )  # fmt: skip
         return f"the same seed came to {what} in another process", (
             "draw from random.Random(task.seed) alone, and iterate over nothing whose order changes, such as a set"

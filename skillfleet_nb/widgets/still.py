@@ -128,7 +128,7 @@ def score_in_words(p: Picture) -> str:
     """Tell the best score and the trials it took; of a creation, which has none, how far it is."""
     if p["optimizer"] == CREATE_SKILL:
         return "" if p["share"] is None else f"{p['share']:.0%} of the calls expected"
-    trials = f"{p['trials']:,} trial{'s' * (p['trials'] != 1)} after the baseline"
+    trials = f"{counted(p['trials'], 'trial')} after the baseline"
     if p["best"] is None:
         unscored = "no score on validation" if p["finished"] else "no score on validation yet"
         return unscored if p["baseline"] is None else f"baseline {p['baseline']:.1f}"

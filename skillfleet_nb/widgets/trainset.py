@@ -203,7 +203,7 @@ class TrainsetView(Face):
             except InputError as exc:
                 self._told.value = preformatted(str(exc))
             else:
-                self._told.value = preformatted(f"{name.value}: {len(rows):,} examples")
+                self._told.value = preformatted(f"{name.value}: {counted(rows, 'example')}")
 
         button.on_click(save)
         return w.HBox([name, button, self._told], layout=w.Layout(flex_flow="row wrap"))

@@ -147,7 +147,7 @@ def test_given_sets_that_share_an_input_are_refused() -> None:
             "9 different inputs, too few to cut val and test from it: give at least 10, or give val= and test=",
         ),
         ({"train": intents(9), "val": intents(3, start=50)}, "too few to cut test"),
-        ({"train": [{"text": "same", "intent": f"{i}"} for i in range(30)]}, "1 different inputs"),
+        ({"train": [{"text": "same", "intent": f"{i}"} for i in range(30)]}, "1 different input,"),
         ({"train": intents(20), "ratios": (1.0, 0.0, 0.5)}, "three positive shares"),
         ({"train": intents(20), "ratios": (1, 1)}, r"ratios are \(1, 1\): give three positive shares"),
         ({"train": intents(20), "ratios": 0.5}, "ratios are 0.5: give three positive shares"),

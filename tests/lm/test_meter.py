@@ -89,6 +89,11 @@ def test_a_response_without_usage_is_not_taken_for_a_cached_one() -> None:
     assert not any(call.cached for call in told)
 
 
+def test_a_limit_of_one_is_told_as_one() -> None:
+    gate, _, _ = opened(Limits(calls=1))
+    assert ask_until_stopped(tapped(gate, counted_lm()[0], "task")) == "budget: 1 call" == Limits(calls=1).told()
+
+
 @pytest.mark.parametrize("record_prompts", [True, False])
 def test_an_answer_that_would_fill_the_memory_is_cut_for_the_record(*, record_prompts: bool) -> None:
     whole = "ä" * 20_000_000

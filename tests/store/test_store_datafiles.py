@@ -138,7 +138,7 @@ def test_marked_encodings_are_read(tmp_path: Path, name: str, text: str, bom: by
         ("d.json", b"[]", "holds no examples"),
         ("d.jsonl", b"\n\n", "holds no examples"),
         ("d.csv", b"a,b\n1,2\n1,2,3\n", r"line 3 has 3 values, the header has 2: put values that contain ','"),
-        ("d.csv", b'a,b\n"x\ny",2\n\n1\n', r"line 5 has 1 values, the header has 2"),
+        ("d.csv", b'a,b\n"x\ny",2\n\n1\n', r"line 5 has 1 value, the header has 2"),
         ("d.csv", b'a,b\n1,"x"y\n', "line 2 is not CSV"),
         ("d.csv", b'a,b\n1,2\n1,"x\n\n', "line 3 is not CSV"),
         ("d.csv", b"a,a\n1,2\n", "two columns named 'a'"),

@@ -165,10 +165,10 @@ def _tried(p: Progress) -> dict[str, Any] | None:
     if t is None or p.state.is_finished():
         return None
     split = {"val": "validation", "train": "training"}.get(t.split, t.split)
-    whole = f"all {t.n_examples} {split} examples" if t.full_eval else f"{t.n_examples} {split} examples"
+    whole = f"{'all ' * t.full_eval}{counted(t.n_examples, f'{split} example')}"
     trial = f"trial {t.trial}: {points(t.score)} on {whole}" if isinstance(t, Trial) else ""
     if isinstance(t, Trial) and t.bound is not None:
-        trial = f"trial {t.trial}: pruned after {t.n_examples} {split} examples, at most {points(t.bound)}"
+        trial = f"trial {t.trial}: pruned after {counted(t.n_examples, f'{split} example')}, at most {points(t.bound)}"
     text = trial or f"trying a candidate on {whole}"
     is_best = t.program_id == p.best_program
     before = p.first_program if is_best else p.best_program

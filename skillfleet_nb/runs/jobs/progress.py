@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.events import CURATION, Curated, JobState, Trial
-from skillfleet_nb.format import duration, money, points
+from skillfleet_nb.format import counted, duration, money, points
 from skillfleet_nb.projection import JobRecord
 from skillfleet_nb.runs.jobs.curve import Curve
 from skillfleet_nb.runs.spec import CREATE_SKILL, EVALUATE
@@ -164,7 +164,7 @@ class Progress(JobRecord):
         parts = [self.name or self.job_id, self.optimizer, f"trial {self.trials}"]
         if self.best is not None and self.baseline is not None:
             parts.append(f"best {points(self.best)} (baseline {points(self.baseline)})")
-        calls = f"{self.calls:,} calls" + (f" + {self.cached:,} cached" if self.cached else "")
+        calls = counted(self.calls, "call") + (f" + {self.cached:,} cached" if self.cached else "")
         parts += [calls, money(self.cost_usd), duration(self.elapsed_s)]
         if self.state.is_finished():
             parts.append(self.state_in_words)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import ReviewAsked
-from skillfleet_nb.format import money, points
+from skillfleet_nb.format import counted, money, points
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,7 +145,7 @@ def _details(baseline: Candidate, versions: list[Candidate], totals: Totals) -> 
     details = {"validation": f"{points(start, _UNSCORED)} → {points(now, _UNSCORED)}"}
     if len(versions) > 1:
         details["version before"] = points(versions[-2].scores.get("val"), _UNSCORED)
-    details["cost so far"] = f"{money(totals.cost_usd)}, {totals.calls:,} calls"
+    details["cost so far"] = f"{money(totals.cost_usd)}, {counted(totals.calls, 'call')}"
     if len(dict(shown.program.named_predictors())) > 1:
         details["predictors"] = ", ".join(name for name, _ in shown.program.named_predictors())
     return details

@@ -165,7 +165,7 @@ class SkillResearch(dspy.Module):  # type: ignore[misc]  # dspy is untyped
         ready = readiness(task, read, self.min_examples)
         lacks = tuple(missing(task, read))
         asked: list[Question] = []
-        notes = [f"{material.left_out:,} files were too large or too many to read"] if material.left_out else []
+        notes = [f"not read, too large or too many: {counted(material.left_out, 'file')}"] if material.left_out else []
         if ready < self.readiness and self.max_questions:
             headings = "\n".join(p.name for p in read)
             said = self.clarify(task=task, found=headings, missing=list(lacks)).questions or []

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from skillfleet_nb.errors import InputError
+from skillfleet_nb.format import counted
 from skillfleet_nb.skills.scoring.quality import quality_checks, quality_of
 from skillfleet_nb.skills.scoring.score import score_skill
 from skillfleet_nb.skills.scoring.taxonomy import WEIGHTS, plan_accuracy
@@ -136,7 +137,8 @@ def skill_fit(
 def _result(score: float, complaints: Sequence[str], role: str = "") -> Prediction:
     shown = [*complaints[:_MOST_ADVICE]]
     if len(complaints) > len(shown):
-        shown.append(f"({len(complaints) - len(shown)} smaller points are left out.)")
+        left = len(complaints) - len(shown)
+        shown.append(f"({counted(left, 'smaller point')} {'is' if left == 1 else 'are'} left out.)")
     return _prediction_class()(score=score, feedback=f"{role}{' '.join(shown)}" if complaints else _FINE)
 
 

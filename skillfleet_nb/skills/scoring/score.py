@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from skillfleet_nb.format import counted
 from skillfleet_nb.html import Readable, items, table
 from skillfleet_nb.skills.document import Document
 from skillfleet_nb.skills.scoring.composite import METRICS, Metric, Proposal, Weights, adapt_weights, composite_score
@@ -180,7 +181,7 @@ def _coverage_advice(covered: Coverage) -> list[str]:
     if covered.missing:
         advice.append(f"Add the missing section: {', '.join(covered.missing)}.")
     if covered.examples < covered.wanted_examples:
-        advice.append(f"Show {covered.wanted_examples} examples; there are {covered.examples}.")
+        advice.append(f"Show {counted(covered.wanted_examples, 'example')}; there are {covered.examples}.")
     return advice
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from skillfleet_nb.format import seen_from_here
+from skillfleet_nb.format import counted, seen_from_here
 from skillfleet_nb.html import Readable, preformatted, table
 from skillfleet_nb.messages import as_typed
 
@@ -86,7 +86,8 @@ class DuplicateReport(IndexResult):
 
     def text(self) -> str:
         """Return one line for each pair."""
-        head = f"{len(self.pairs)} near-duplicate pairs among {self.skills} skills (score ≥ {self.threshold})"
+        pairs = counted(self.pairs, "near-duplicate pair")
+        head = f"{pairs} among {counted(self.skills, 'skill')} (score ≥ {self.threshold})"
         return "\n".join([head, *(f"{p.score:5.2f}  {p.first} ~ {p.second}: {p.reason}" for p in self.pairs)])
 
 
@@ -105,7 +106,9 @@ class BuildReport(IndexResult):
     def text(self) -> str:
         """Return the counts as one line, and one line for each problem."""
         counts = f"{self.added} added, {self.changed} changed, {self.removed} removed, {self.unchanged} unchanged"
-        head = f"{seen_from_here(self.root)}: {counts}; {self.embedded} texts embedded in {self.seconds:.1f} s"
+        head = (
+            f"{seen_from_here(self.root)}: {counts}; {counted(self.embedded, 'text')} embedded in {self.seconds:.1f} s"
+        )
         return "\n".join([head, *(f"could not read {path}: {why}" for path, why in self.problems)])
 
 
@@ -127,6 +130,8 @@ class IndexStatus(IndexResult):
         if self.state == "missing":
             return f"no index: run {how_to_build(self.root)}"
         of = seen_from_here(self.root or "")
-        head = f"{self.state}: {self.skills} skills, {self.chunks} chunks of {of} with {self.model}"
+        head = (
+            f"{self.state}: {counted(self.skills, 'skill')}, {counted(self.chunks, 'chunk')} of {of} with {self.model}"
+        )
         drift = f"{len(self.changed)} changed, {len(self.new)} new, {len(self.gone)} gone"
         return head if self.state == "current" else f"{head}; {drift}: run {how_to_build(self.root)}"

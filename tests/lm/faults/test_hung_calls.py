@@ -68,7 +68,7 @@ def test_a_hung_call_is_tried_again(runner: Runner, clock: Clock) -> None:
     job = runner.start(lm=lm, num_threads=1)  # the hung call alone is in flight as the time passes
     result = job.result()
     assert result.state is JobState.COMPLETED
-    assert "1 attempts at calls failed and were repeated" in job.progress.warnings
+    assert "1 attempt at calls failed and was repeated" in job.progress.warnings
     assert runner.server.seen[7] in runner.server.seen[8:]
 
 

@@ -199,7 +199,7 @@ def test_near_duplicates_of_a_tree(index: SimilarityIndex, tree: Path) -> None:
     assert [(p.first, p.second) for p in report.pairs] == [("copy", "pdf-forms")]
     assert report.pairs[0].score == pytest.approx(1)
     assert "headings T, Fields, Fonts" in report.pairs[0].reason
-    assert "1 near-duplicate pairs among 4 skills" in report.text()
+    assert "1 near-duplicate pair among 4 skills" in report.text()
 
 
 def test_duplicates_agree_with_comparing_every_pair(index: SimilarityIndex, tmp_path: Path) -> None:
