@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from skillfleet_nb.errors import HomeError, InputError, SkillfleetError
 from skillfleet_nb.events import Answered
 from skillfleet_nb.lm.off_loop import awaited, off_loop
+from skillfleet_nb.lm.tap import own_models
 from skillfleet_nb.programs.registry import parse
 from skillfleet_nb.store import Journal, new_stream
 
@@ -97,9 +98,9 @@ class LiveProgram:
         try:
             answer = _asked(program, args, kwargs)
         except BaseException as exc:
-            self._tell(version, started, exc)
+            self._tell(version, program, started, exc)
             raise
-        self._tell(version, started, None)
+        self._tell(version, program, started, None)
         return answer
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
@@ -111,9 +112,9 @@ class LiveProgram:
         try:
             answer = await awaited(program, *args, **kwargs)
         except BaseException as exc:
-            self._tell(version, started, exc)
+            self._tell(version, program, started, exc)
             raise
-        self._tell(version, started, None)
+        self._tell(version, program, started, None)
         return answer
 
     def __getattr__(self, name: str) -> Any:
@@ -176,7 +177,7 @@ class LiveProgram:
         self._calls += 1  # a call that two threads count as one matters to nobody
         return self._every > 0 and self._calls % self._every == 0
 
-    def _tell(self, version: ProgramVersion, started: float, exc: BaseException | None) -> None:
+    def _tell(self, version: ProgramVersion, program: dspy.Module, started: float, exc: BaseException | None) -> None:
         event = Answered(
             name=self._name,
             alias=self._alias,
@@ -186,6 +187,10 @@ class LiveProgram:
             error=None if exc is None else f"{type(exc).__name__}: {exc}",
         )
         try:
+            if exc is not None:  # a provider may repeat the key it refuses
+                import dspy
+
+                self._open().redactor.add([dspy.settings.lm, *own_models(program)])
             self._open().post(lambda: (event,))
         except (SkillfleetError, OSError) as trouble:  # recording never breaks an answer
             self.trouble = f"calls are not recorded: {trouble}"

@@ -142,12 +142,23 @@ def test_a_key_that_is_repeated_to_a_program_in_use_is_not_recorded(
     runner.server.always("repeats")
     route = two_versions(runner.fleet).ab("t")
     used = monitored(program(), name="in use", home=runner.fleet.home.root)
+    runner.fleet.alias("greetings", "production", 1)
+    live, own = (runner.fleet.live("greetings@production", record=1.0, check=False) for _ in range(2))
+    own.set_lm(keyed("argument"))
     with dspy.context(lm=keyed("argument")):
-        for call in (lambda: used(text="hello"), lambda: route(unit="a person", text="hello")):
+        for call in (
+            lambda: used(text="hello"), lambda: route(unit="a person", text="hello"), lambda: live(text="hello"),
+        ):  # fmt: skip
             assert KEY in shown_of(call), "what the program itself raises is its caller's, as without any record"
-    used.close()
-    route.close()
+    with dspy.context(lm=runner.lm()):
+        assert KEY in shown_of(lambda: own(text="hello"))
+    for one in (used, route, live, own):
+        one.close()
     assert runner.fleet.sql("select error from predictions").error.str.contains("Incorrect API key").all()
+    assert (
+        runner.fleet.sql("select error from live_answers").error.str.contains("Incorrect API key").tolist()
+        == [True] * 2
+    )
     assert runner.fleet.sql("select error from ab_answers").error.str.contains("Incorrect API key").all()
     assert KEY.encode() not in home_and_exports(runner.fleet, tmp_path / "out")
 
