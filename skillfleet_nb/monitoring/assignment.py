@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PARTS = 5
+OVER = 10**9
+"""The split of calls that were made once a test was over: they have an id as any other, and count for nothing."""
 
 
 class Call(NamedTuple):

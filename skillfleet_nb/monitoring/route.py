@@ -17,7 +17,7 @@ from skillfleet_nb.events.monitoring import ABAnswered, ABScored
 from skillfleet_nb.lm.off_loop import awaited
 from skillfleet_nb.lm.prices import Tokens, price_of
 from skillfleet_nb.lm.tap import own_models
-from skillfleet_nb.monitoring.assignment import new_call, read_call, unit_hash, variant_of
+from skillfleet_nb.monitoring.assignment import OVER, new_call, read_call, unit_hash, variant_of
 from skillfleet_nb.monitoring.guardrails import read_guardrail
 from skillfleet_nb.monitoring.scores import read_score
 from skillfleet_nb.store import Journal, follow, new_stream
@@ -141,7 +141,7 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
         """Tell how good an answer was.
 
         It may come late, or twice, from this or another process: the first score of a call counts, and of a unit that
-        of its first scored call.
+        of its first scored call.  On answers that were given after the end it is taken, and counts for nothing.
 
         Parameters
         ----------
@@ -164,6 +164,8 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
         call = self.id_of(answer)
         said = read_call(run, call)
         value = read_score(score)
+        if said.epoch == OVER:
+            return False
         test = self._current()
         label = test.labels[said.variant]
         event = ABScored(run=run, call=call, unit=said.unit, variant=label, epoch=said.epoch, score=value)
@@ -188,7 +190,7 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
         test = self._current()
         key = unit_hash(test.started.run, unit)
         if test.ended is not None:
-            return test, key, test.labels.index(test.ended.winner), test.epoch
+            return test, key, test.labels.index(test.ended.winner), OVER
         if test.started.strategy == "fixed":
             return test, key, variant_of(key, test.splits[0]), 0
         place, epoch = self._units.setdefault(key, (variant_of(key, test.splits[-1]), test.epoch))
@@ -230,12 +232,12 @@ class ABRoute(dspy.Module):  # type: ignore[misc]
         answer: object,
         error: str | None,
     ) -> None:
-        if test.ended is not None:
-            return
         latency = time.perf_counter() - started
         self.last_call = call = new_call(test.started.run, unit, *met)
         if hasattr(answer, "__dict__"):
             vars(answer)[_ID] = call
+        if test.ended is not None:
+            return
         event = ABAnswered(
             run=test.started.run,
             call=call,

@@ -115,6 +115,22 @@ def test_equals_have_no_winner_and_none_is_promoted_without_a_reason(fleet: Flee
     assert (move.version, move.forced, status.state) == (1, "asked for", "promoted")
 
 
+def test_feedback_on_answers_after_the_end_is_taken_and_counts_for_nothing(fleet: Fleet) -> None:
+    fleet.start_ab("t", AB)
+    route = routed(fleet, "t")
+    before = route(unit="ann", text="hi")
+    fleet.ab_tests.stop("t")
+    route, elsewhere = routed(fleet, "t"), routed(Fleet(fleet.home.root), "t")
+    for answer in (route(unit="ann", text="hi"), asyncio.run(route.acall(unit="bob", text="hi"))):
+        assert not route.feedback(answer, 1.0)
+        assert not elsewhere.feedback(route.id_of(answer), 1.0)
+        with pytest.raises(InputError, match=r"in \[0, 1\]"):
+            route.feedback(answer, 7)
+    assert not route.feedback(before, 0.5), "what was answered while it ran is scored, however late"
+    assert fleet.sql("select score from ab_feedback").score.tolist() == [0.5]
+    assert fleet.sql("select count(*) as n from ab_answers").n.tolist() == [1]
+
+
 def test_a_promotion_that_is_refused_leaves_the_test_running(fleet: Fleet) -> None:
     fleet.start_ab("t", AB)
     for alias, says in (("bad alias", "alias 'bad alias'"), ("newest", "stands for the last version already")):
