@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import subprocess
-import sys
 import tempfile
 import webbrowser
 from importlib.util import find_spec
@@ -15,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from skillfleet_nb.commands.grammar import argument, command
 from skillfleet_nb.commands.job_views import RunHistory
-from skillfleet_nb.commands.server_process import HERE, await_start, door, end, ended_by_term, free_port
+from skillfleet_nb.commands.server_process import HERE, await_start, door, end, ended_by_term, free_port, start
 from skillfleet_nb.commands.views import Note
 from skillfleet_nb.errors import InputError
 
@@ -58,19 +55,16 @@ def _serve(c: Context, port: int, *, dark: bool, browser: bool) -> Note:
     with tempfile.TemporaryDirectory(prefix="skillfleet-dashboard-") as folder:
         notebook, log = Path(folder) / "dashboard.ipynb", Path(folder) / "voila.log"
         notebook.write_text(_notebook(str(c.fleet.home.root.resolve())), "utf-8")
-        with log.open("wb") as out:
-            server = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
-                [
-                    *(sys.executable, "-m", "skillfleet_nb.widgets.dashboard_server", str(notebook), "--no-browser"),
-                    *(f"--Voila.ip={HERE}", f"--port={port}", "--Voila.port_retries=0", "--Voila.auto_token=True"),
-                    f"--Voila.tornado_settings={ {'headers': {'Content-Security-Policy': _POLICY}} }",
-                    *("--Voila.mathjax_url=", f"--theme={'dark' if dark else 'light'}"),
-                ],
-                # Not among the arguments, which every user of the machine can read.
-                env={**os.environ, "JUPYTER_TOKEN": token},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
+        server = start(
+            [
+                *("skillfleet_nb.widgets.dashboard_server", str(notebook), "--no-browser"),
+                *(f"--Voila.ip={HERE}", f"--port={port}", "--Voila.port_retries=0", "--Voila.auto_token=True"),
+                f"--Voila.tornado_settings={ {'headers': {'Content-Security-Policy': _POLICY}} }",
+                *("--Voila.mathjax_url=", f"--theme={'dark' if dark else 'light'}"),
+            ],
+            {"JUPYTER_TOKEN": token},  # not among the arguments, which every user of the machine can read
+            log,
+        )
         try:
             with ended_by_term():
                 await_start(server, address.partition("?")[0], log, "Voilà")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
 import webbrowser
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skillfleet_nb.commands.grammar import argument, command
-from skillfleet_nb.commands.server_process import HERE, await_start, door, end, ended_by_term, free_port
+from skillfleet_nb.commands.server_process import HERE, await_start, door, end, ended_by_term, free_port, start
 from skillfleet_nb.commands.views import Note
 from skillfleet_nb.errors import InputError
 
@@ -54,14 +53,12 @@ def _serve(c: Context, a: argparse.Namespace) -> Note:
     address = f"http://{a.ip}:{port}"
     with tempfile.TemporaryDirectory(prefix="skillfleet-serve-") as folder:
         log = Path(folder) / "server.log"
-        with log.open("wb") as out:
-            server = subprocess.Popen(  # noqa: S603  our own interpreter and arguments
-                [*_COMMAND, f"--ServerApp.root_dir={root}", f"--ServerApp.ip={a.ip}", f"--ServerApp.port={port}"],
-                # The token is not among the arguments, which every user of the machine can read.
-                env={**os.environ, "JUPYTER_TOKEN": token, "SKILLFLEET_HOME": str(c.fleet.home.root.resolve())},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
+        server = start(
+            [*_COMMAND, f"--ServerApp.root_dir={root}", f"--ServerApp.ip={a.ip}", f"--ServerApp.port={port}"],
+            # The token is not among the arguments, which every user of the machine can read.
+            {"JUPYTER_TOKEN": token, "SKILLFLEET_HOME": str(c.fleet.home.root.resolve())},
+            log,
+        )
         try:
             with ended_by_term():
                 await_start(server, f"{address}/skillfleet/api/v1/health", log, "Jupyter Server")
@@ -81,7 +78,7 @@ def _serve(c: Context, a: argparse.Namespace) -> Note:
 
 
 _COMMAND = (
-    sys.executable, "-m", "jupyter_server", "--no-browser", "--ServerApp.port_retries=0", "--ServerApp.allow_root=True",
+    "jupyter_server", "--no-browser", "--ServerApp.port_retries=0", "--ServerApp.allow_root=True",
     "--ServerApp.jpserver_extensions={'skillfleet_nb.server': True}",
     "--ServerApp.identity_provider_class=skillfleet_nb.server.roles.Tokens",
     "--ServerApp.authorizer_class=skillfleet_nb.server.roles.RoleAuthorizer",

@@ -1,11 +1,16 @@
-"""A server as a process of its own, which ends with the command that started it."""
+"""A server as a process of its own, which ends with the command that started it, however that ends.
+
+It is this module that is run there: its input is a pipe from the command, which is at its end once the command is gone.
+"""
 
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -17,7 +22,7 @@ from skillfleet_nb.errors import InputError
 from skillfleet_nb.html import fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 HERE = "127.0.0.1"
@@ -41,6 +46,28 @@ def free_port(wanted: int | None) -> int:
         except (OSError, OverflowError) as exc:
             raise InputError(f"--port {wanted}: {exc}; give another, or none for a free one") from exc
         return int(probe.getsockname()[1])
+
+
+def start(module: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a server, which writes to a log; it ends with this process, even one that is killed.
+
+    Parameters
+    ----------
+    module
+        The module that serves, and its arguments.
+    environment
+        What the server has in its environment beside ours.
+    log
+        Where its output goes.
+    """
+    with log.open("wb") as out:
+        return subprocess.Popen(  # noqa: S603  our own interpreter and arguments
+            [sys.executable, "-m", __name__, *module],
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
 
 
 @contextmanager
@@ -104,3 +131,16 @@ def end(server: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _attend() -> None:
+    """End this process, as SIGTERM does, once nobody holds the other end of its input."""
+    while os.read(0, 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_attend, name="skillfleet-attend", daemon=True).start()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -34,7 +34,7 @@ def started(root: Path, port: int) -> subprocess.Popen[bytes]:
         "JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": str(root / "runtime"),
     }  # fmt: skip
     options = [f"--ServerApp.root_dir={root}", f"--ServerApp.ip={HERE}", f"--ServerApp.port={port}"]
-    server = subprocess.Popen([*_COMMAND, *options], env=env, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([sys.executable, "-m", *_COMMAND, *options], env=env, stderr=subprocess.DEVNULL)
     while True:
         try:
             httpx.get(f"http://{HERE}:{port}/skillfleet/api/v1/health").raise_for_status()

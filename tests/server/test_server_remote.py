@@ -6,6 +6,7 @@ import asyncio
 import math
 import os
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -253,7 +254,7 @@ def started(root: Path, port: int) -> tuple[subprocess.Popen[str], str]:
     env |= {"JUPYTER_NO_CONFIG": "1", "JUPYTER_RUNTIME_DIR": str(root / "runtime")}  # other extensions take seconds
     port = port or free_port(None)
     options = [f"--ServerApp.root_dir={root}", f"--ServerApp.ip={HERE}", f"--ServerApp.port={port}"]
-    process = subprocess.Popen([*_COMMAND, *options], env=env, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", *_COMMAND, *options], env=env, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert any("is running at" in line for line in process.stderr)
     threading.Thread(target=process.stderr.read, daemon=True).start()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from skillfleet_nb.commands.server_process import HERE, free_port
@@ -62,3 +63,21 @@ def test_a_port_is_free_again_when_its_server_has_ended() -> None:
             server.accept()[0].close()  # the server's end goes first, and its connection is remembered for a minute
             assert client.recv(1) == b""
     assert free_port(port) == port
+
+
+def test_a_server_ends_with_its_command_even_one_that_is_killed(tmp_path: Path) -> None:
+    env = {**os.environ, "SKILLFLEET_HOME": str(tmp_path / "home"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+    command = [sys.executable, "-m", "skillfleet_nb.cli", "serve", "--no-browser", "--root", str(tmp_path)]
+    serve = subprocess.Popen(command, env={**env, "JUPYTER_NO_CONFIG": "1"}, stdout=subprocess.PIPE, text=True)
+    assert serve.stdout is not None
+    address = next(line for line in serve.stdout if line.startswith("export SKILLFLEET_SERVER="))
+    port = int(address.rpartition(":")[2])
+    below = psutil.Process(serve.pid).children(recursive=True)
+    serve.kill()
+    serve.wait()
+    left = psutil.wait_procs(below, 60)[1]
+    for one in left:
+        one.kill()
+    assert below
+    assert left == []
+    assert free_port(port) == port, "the next one can have its place"
