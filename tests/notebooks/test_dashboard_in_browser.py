@@ -28,6 +28,7 @@ from skillfleet_nb.store import Home, Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from jupyterlab_page import Lab
     from playwright.sync_api import Browser, Locator, Page
@@ -273,6 +274,33 @@ def test_points_open_what_they_stand_for_and_a_deletion_is_asked_and_undone(own:
     page.get_by_role("button", name="Undo").click()
     own.settle()
     expect(page.get_by_text("2 of 2 jobs")).to_be_visible()
+
+
+def test_a_job_that_begins_stands_first_and_leaves_the_rest_as_it_was(browser: Browser, tmp_path: Path) -> None:
+    home = Home.find(tmp_path / "home")
+    for at, name in enumerate(("first", "second", "third")):
+        end(journal(home, f"run-{at}", name, "gepa", 0.7), 0.7)
+    own = DashboardPage(browser, Fleet(home.root))
+    names = own.page.locator(".tabulator-row .tabulator-cell[tabulator-field=name]")
+    expect(names).to_have_text(["third", "second", "first"])
+    own.view.choose("first")
+    own.page.locator(".tabulator-tableholder").focus()
+    own.page.keyboard.press("End")
+    expect(own.page.locator(".sf-active")).to_contain_text("first")
+    begun = journal(home, "run-4", "fourth", "gepa", 0.5)
+    other = Journal(home, "run-5")
+    other.append(JobCreated(name="of another task", optimizer="gepa", program="q", metric="m", engine="thread", seed=0))
+    for made in (begun, other):
+        made.append(StateChanged(state=JobState.COMPLETED))
+        made.close()
+    own.page.get_by_role("button", name="Refresh").click()
+    own.settle()
+    expect(names).to_have_text(["of another task", "fourth", "third", "second", "first"])
+    expect(own.page.locator(".sf-active")).to_contain_text("first")
+    assert own.view.box.chosen == ["run-0"]
+    expect(own.page.locator(".tabulator-selected")).to_contain_text("first")
+    own.close()
+    assert own.troubles == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

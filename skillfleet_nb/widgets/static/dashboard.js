@@ -460,7 +460,13 @@ function render({ model, el }) {
     if (news.whole) await table.replaceData(news.rows);
     else {
       if (news.gone.length) await table.deleteRow(news.gone.filter((id) => table.getRow(id)));
-      if (news.rows.length) await table.updateOrAddData(news.rows);
+      const fresh = news.rows.filter(({ id }) => !table.getRow(id)), others = news.rows.filter(({ id }) => table.getRow(id));
+      if (others.length) await table.updateData(others);
+      if (fresh.length) { // the newest stands first, and so does its task, where nothing else was chosen
+        const id = active?.getData().id;
+        await table.replaceData([...fresh, ...table.getData()]);
+        activate((id && table.getRow(id)) || null);
+      }
     }
     applyChosen();
     count();
