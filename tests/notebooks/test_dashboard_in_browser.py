@@ -314,6 +314,9 @@ def test_it_is_for_everyone_on_pages_of_any_width(browser: Browser, real: Fleet,
         assert own.page.evaluate("document.documentElement.scrollWidth") <= width, "parts scroll, not the page"
         grid = own.page.locator(".tabulator-tableholder")
         assert grid.evaluate("e => e.scrollWidth - e.clientWidth") <= 0, "columns give way, none is cut"
+        task = own.page.locator(".tabulator-group").last.get_by_text("· 2 jobs · best ").bounding_box()
+        assert task is not None
+        assert task["x"] + task["width"] < width - 8, "a long task gives way to what is told of it"
         assert violations(own.page, ".sf-dash") == []
         own.page.screenshot(path=str(ARTIFACTS / f"dashboard-{theme}-{width}.png"), full_page=True)
     own.close()

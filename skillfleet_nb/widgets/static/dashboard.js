@@ -415,7 +415,8 @@ function render({ model, el }) {
       headerFilterLiveFilterDelay: 80, groupBy: model.get("grouped") ? "task" : false,
       groupHeader: (task, n, rows) => {
         const best = rows.reduce((most, r) => Math.max(most, r.test ?? r.best ?? -1), -1);
-        return `<span role="gridcell"><b>${node("i", {}, task).innerHTML}</b> · ${whole(n)} job${n === 1 ? "" : "s"}${best < 0 ? "" : ` · best ${points(best)}`}</span>`;
+        const name = node("i", {}, task).innerHTML;
+        return `<span role="gridcell"><b>${name}</b><span>· ${whole(n)} job${n === 1 ? "" : "s"}${best < 0 ? "" : ` · best ${points(best)}`}</span></span>`;
       },
       placeholder: () => (total ? "no job fits these filters" : `no jobs yet: ${command} optimize starts one, ${command} demo shows one`),
     });
