@@ -113,6 +113,7 @@ def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(brows
         beside.get_by_role("button", name="Stop and keep best").click()
         told = beside.locator(".sf-monitor .sf-told")
         expect(told).to_contain_text("The server does not answer")
+        assert told.bounding_box()["y"] < 100, "beside the button, not below all there is"  # type: ignore[index]
         with serving(tmp_path, "--port", server.rpartition(":")[2]):
             expect(page.get_by_role("heading", name="Trends")).to_be_visible()
             expect(page.locator(".sf-notice")).to_be_hidden()

@@ -152,15 +152,14 @@ function render({ model, el }) {
   const notes_title = node("summary"), notes_list = node("ul");
   const notes = node("details", { hidden: true }, notes_title, notes_list);
   const question = node("div", { className: "sf-question", role: "group", hidden: true }); // what the run asks of a person
-  const live = node("div", {},
-    node("div", { className: "sf-head" }, node("div", {}, title, told), node("div", { className: "sf-buttons" }, pause, stop)),
-    phase, steps, cards, question, whole.line,
+  const head = node("div", { className: "sf-head" }, node("div", {}, title, told), node("div", { className: "sf-buttons" }, pause, stop));
+  const live = node("div", {}, head, notice, phase, steps, cards, question, whole.line,
     node("div", { className: "sf-time" }, elapsed, eta),
     node("div", { className: "sf-body" }, figure, meters), lanes, tried, notes);
   const still = node("div", { hidden: true });
   const actions = node("div", { className: "sf-buttons sf-actions", role: "group", hidden: true }); // for what is next
   const answer = node("div", { className: "sf-answer", hidden: true });
-  const root = node("section", { className: "sf-face sf-monitor", hidden: true }, live, still, actions, notice, answer);
+  const root = node("section", { className: "sf-face sf-monitor", hidden: true }, live, still, actions, answer);
   const hides = node("style"); // the kept still of the same monitor gives way as long as this view lives
   el.append(hides, root);
   kept_keys(root);
@@ -302,12 +301,15 @@ function render({ model, el }) {
     answer.hidden = !s.answer;
     if (s.answer !== last_answer) answer.innerHTML = last_answer = s.answer; // escaped where it was made
     if (s.finished) {
+      if (notice.previousSibling !== actions) actions.after(notice);
       if (s.still !== last_still) still.innerHTML = last_still = s.still; // escaped where it was made
       show_actions();
       show_notice();
       announce(`${s.name} ${s.told}. ${s.result.verdict ?? s.result.summary}`);
       return;
     }
+    const beside = s.question ? question : head; // what was pressed: at the end of a long page nobody sees an answer
+    if (notice.previousSibling !== beside) beside.after(notice);
     title.textContent = [s.name, s.optimizer].filter(Boolean).join(" · ");
     told.textContent = ` ${s.paused ? "paused" : s.told}`;
     phase.textContent = s.phase;
