@@ -94,6 +94,29 @@ def test_the_page_has_the_dashboard_of_notebooks(browser: Browser, address: str,
     context.close()
 
 
+def test_an_address_shows_the_job_of_its_name_and_one_of_none_says_so(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
+    name = "intents_of_the_help_desk_with_labelled_examples_only"
+    with Journal(Home.find(tmp_path / ".skillfleet"), "job-1") as journal:
+        created = CREATED.model_copy(update={"name": name})
+        journal.append_many([created, StateChanged(state=JobState.COMPLETED)])
+    context = browser.new_context(viewport={"width": 500, "height": 700})
+    page = context.new_page()
+    page.goto(f"{address}?token={TOKEN}#job-1")
+    expect(page.locator(".sf-monitor")).to_contain_text(name)
+    expect(page).to_have_title(f"{name} · Skillfleet")
+    dot, line = page.locator(".sf-lab-dot").bounding_box(), page.locator(".sf-lab-name").bounding_box()
+    assert dot is not None
+    assert line is not None
+    assert line["height"] < 3 * dot["height"], "the name begins beside its dot"
+    page.goto(f"{address}#%")
+    page.reload()
+    expect(page.get_by_text("unknown job '%'")).to_be_visible()
+    expect(page.get_by_label("Recent jobs").get_by_text(name)).to_be_visible()
+    context.close()
+
+
 def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(browser: Browser, tmp_path: Path) -> None:
     context = browser.new_context(viewport={"width": 1100, "height": 700})
     page, beside = context.new_page(), context.new_page()

@@ -16,19 +16,34 @@ const all = node("div"), one = node("div", { hidden: true });
 main.append(all, one);
 let close = () => {}, shown = null;
 
+// The job that the address names; a person may have typed anything.
+function named() {
+  const text = window.location.hash.slice(1);
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+const name_of = (job) => server.news.jobs.find((other) => other.job_id === job)?.name ?? job;
+
+function entitle() {
+  document.title = shown ? `${name_of(shown)} · Skillfleet` : "Skillfleet";
+}
+
 // Show the monitor of the job that the address names, or the dashboard; it stays as it was left.
 function turn() {
-  const job = decodeURIComponent(window.location.hash.slice(1));
+  const job = named();
   if (job === shown) return;
   close();
   close = () => {};
   shown = job;
-  const name = server.news.jobs.find((other) => other.job_id === job)?.name ?? job;
-  document.title = job ? `${name} · Skillfleet` : "Skillfleet";
+  entitle();
   all.hidden = Boolean(job);
   one.hidden = !job;
   one.replaceChildren();
-  if (job) close = monitor(one, server, job, name);
+  if (job) close = monitor(one, server, job, name_of(job));
   job ? home.removeAttribute("aria-current") : home.setAttribute("aria-current", "page");
   main.scrollTop = 0;
 }
@@ -42,6 +57,7 @@ dashboard(all, server, go);
 turn();
 server.follow((news) => {
   jobs.show(news);
+  entitle(); // a page that was loaded anew has heard of no name before
   const spent = usd(news.cost_usd);
   cost.textContent = spent && !news.problem ? `${spent} since the server started` : "";
 });
