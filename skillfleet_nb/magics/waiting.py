@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython import get_ipython
@@ -9,6 +11,7 @@ from IPython.display import display
 
 from skillfleet_nb.commands.review import QuestionView
 from skillfleet_nb.commands.views import ProgressLine
+from skillfleet_nb.format import visible
 from skillfleet_nb.messages import as_typed
 from skillfleet_nb.runs.interrupts import keep_from_here
 
@@ -23,16 +26,41 @@ _LEAVING_S = 0.1  # a kernel that is shut down or restarted is interrupted first
 
 def counting(what: str) -> Callable[[int, int], None]:
     """Make a function that shows how much of `what` is done, on one line of the cell."""
-    shown: list[Any] = []
+    output = _Output()
 
     def show(done: int, total: int) -> None:
-        line = ProgressLine(f"{what}: {done:,} of {total:,}", done / total if total else None)
-        if shown:
-            shown[0].update(line)
-        else:
-            shown.append(display(line, display_id=True))
+        output.show(ProgressLine(f"{what}: {done:,} of {total:,}", done / total if total else None))
+        if done >= total:
+            output.end()
 
     return show
+
+
+class _Output:
+    """One line that is renewed: an output of a cell, or in a terminal the line that is there, which is written over."""
+
+    def __init__(self) -> None:
+        self._has_cells = getattr(get_ipython(), "kernel", None) is not None
+        self._is_live = sys.stdout.isatty()
+        self._handle: Any = None
+        self._text = ""
+
+    def show(self, line: ProgressLine) -> None:
+        """Show a line in place of the last one."""
+        self._text = visible(" · ".join(filter(None, (line.line, line.note))))
+        if self._handle is not None:
+            self._handle.update(line)
+        elif self._has_cells:
+            self._handle = display(line, display_id=True)
+        elif self._is_live:
+            # what is broken into two lines cannot be written over
+            sys.stdout.write(f"\r\x1b[2K{self._text[: shutil.get_terminal_size().columns - 1]}")
+            sys.stdout.flush()
+
+    def end(self) -> None:
+        """Let the last line stand."""
+        if not self._has_cells:
+            sys.stdout.write(f"\r\x1b[2K{self._text}\n" if self._is_live else f"{self._text}\n")
 
 
 def wait(job: Job, *, watch: bool = False) -> None:
@@ -51,7 +79,7 @@ def wait(job: Job, *, watch: bool = False) -> None:
             view.ask()
             return
         if interrupts.count > asked and (asked or watch):
-            view.say(f"left in the background: {as_typed(f'job {job.name}')}")
+            view.leave(f"left in the background: {as_typed(f'job {job.name}')}")
             return
         if interrupts.count > asked:
             if job.wait(_LEAVING_S):
@@ -80,6 +108,9 @@ class _View(Protocol):
     def say(self, note: str) -> None:
         """Show a note, in place of the last one."""
 
+    def leave(self, note: str) -> None:
+        """Show a note, the last one."""
+
     def settle(self) -> None:
         """Show the end."""
 
@@ -98,17 +129,22 @@ class _Line:
 
     def __init__(self, job: Job) -> None:
         self._job, self._note = job, ""
-        self._handle = display(self._line(), display_id=True)
+        self._output = _Output()
+        self.renew()
 
     def renew(self) -> None:
-        self._handle.update(self._line())
+        self._output.show(self._line())
 
     def say(self, note: str) -> None:
         self._note = note
         self.renew()
 
+    def leave(self, note: str) -> None:
+        self.say(note)
+        self._output.end()
+
     def settle(self) -> None:
-        self.say("")
+        self.leave("")
 
     def ask(self) -> None:
         self.settle()
@@ -126,7 +162,7 @@ class _Live:
         from skillfleet_nb.widgets import Monitor
 
         self._monitor = Monitor(job)
-        self.say = self._monitor.say
+        self.say = self.leave = self._monitor.say
         display(self._monitor)
 
     def renew(self) -> None:

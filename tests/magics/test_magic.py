@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import signal
 import textwrap
 import threading
@@ -456,6 +458,29 @@ def test_a_run_in_the_background_can_be_cancelled_by_name(shell: InteractiveShel
     for thread in threading.enumerate():
         if thread.name == f"skillfleet-{job.id}":
             thread.join()  # it has told its end, and has nothing more to do
+
+
+class Terminal(io.StringIO):
+    """Takes what is written, as a terminal or as a file."""
+
+    def __init__(self, *, live: bool) -> None:
+        super().__init__()
+        self._live = live
+
+    def isatty(self) -> bool:
+        return self._live
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("live", [True, False])
+def test_without_a_notebook_progress_is_one_line_that_is_written_over(shell: InteractiveShell, *, live: bool) -> None:
+    written = Terminal(live=live)
+    with contextlib.redirect_stdout(written):
+        shell.run_cell(f"{OPTIMIZE} --optimizer labeled_fewshot --name few")
+    lines = [line for line in written.getvalue().split("\n") if "few · labeled_fewshot" in line]
+    assert len(lines) == 1
+    assert "completed" in lines[0].rpartition("\r\x1b[2K")[2]
+    assert (lines[0].count("\r\x1b[2K") > 1) is live
 
 
 def test_an_interrupt_leaves_a_watched_job_alone(shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch) -> None:
