@@ -14,7 +14,8 @@ from skillfleet_nb.advice.portfolio_start import started
 from skillfleet_nb.advice.recommendation import Recommendation
 from skillfleet_nb.advice.requests import EstimateRequest, HeadroomRequest, NoiseRequest, RecommendRequest
 from skillfleet_nb.advice.selector import Requirements, selector_for, without_price
-from skillfleet_nb.advice.task_facts import checked, features, landmarks_of, sized, sizes_of, workload
+from skillfleet_nb.advice.sizing import read_sizes
+from skillfleet_nb.advice.task_facts import checked, features, landmarks_of, sized, workload
 from skillfleet_nb.config import Settings
 from skillfleet_nb.errors import InputError
 from skillfleet_nb.events import Chosen, Warned
@@ -257,9 +258,9 @@ class Advisor:
         return self._start(task.run(**follows | options))
 
     def explained(self, run: Prepared) -> list[Payload]:
-        """Say what a job runs, how that was chosen, and what is forecast of it without a call.
+        """Say what a job runs, how that was chosen, and what is forecast of it from prompts alone.
 
-        A forecast that fails is told of, and stops no run.
+        No job waits for what the home knows of earlier ones.  A forecast that fails is told of, and stops no run.
         """
         recommendation = run.request.recommendation
         if not isinstance(recommendation, Recommendation | None):
@@ -276,8 +277,7 @@ class Advisor:
         events: list[Payload] = []
         try:
             if reckoned is None:
-                sizing = sizes_of(run, self._histories.of(run.key))
-                reckoned = forecast(run.optimizer, workload(run, sizing))
+                reckoned = forecast(run.optimizer, workload(run, read_sizes(run)))
         except Exception as exc:  # noqa: BLE001  whatever a program's fields or a plugin's arithmetic may raise
             events.append(Warned(text=f"the run is not forecast: {type(exc).__name__}: {one_line(str(exc))}"))
         cost = None if reckoned is None else reckoned.cost_usd
