@@ -304,7 +304,8 @@ class Settings(BaseSettings):
         Raises
         ------
         InputError
-            If the file is not TOML, or a name or value in it or in the environment is not allowed.
+            If the file is not TOML, a name in it is none of a setting, or a value in it or in the environment is not
+            allowed.  Other names in the environment may be somebody else's.
         """
         try:
             text = file.read_text("utf-8") if file.exists() else ""
