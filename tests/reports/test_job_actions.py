@@ -9,6 +9,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from made_up import Counting, Data, counted_lm, program
 
+from skillfleet_nb import Fleet
 from skillfleet_nb.commands import Context, run
 from skillfleet_nb.commands.views import Note, Parts, Written
 from skillfleet_nb.example import single
@@ -100,9 +101,10 @@ def test_a_job_without_a_gain_says_what_to_do_next(lab: Lab) -> None:
     assert all(f"expected:</span> <span dir='auto'>{single(one.expected)}" in shown for one in found)
 
 
-def test_test_rows_that_repeat_count_once_for_how_many_are_needed(lab: Lab) -> None:
+def test_test_rows_that_repeat_count_once_for_how_many_are_needed(lab: Lab, tmp_path: Path) -> None:
+    own = type(lab)(Fleet(tmp_path / "home"), lab.lm)  # its programs are those of `rules`: others ask whose they are
     params = {"num_candidates": 2, "num_rules": 3}
-    runs = [lab.run(f"test x{n}", "infer_rules", params=params, test=Data().test * n) for n in (1, 20)]
+    runs = [own.run(f"test x{n}", "infer_rules", params=params, test=Data().test * n) for n in (1, 20)]
     once, often = map(next_steps, runs)
     assert once[0].endswith("test rows are needed; there were 12.")
     assert often[0] == once[0]

@@ -155,7 +155,7 @@ def test_rows_of_every_kind_are_sent_as_they_are_read_here(
     server: Server, there: RemoteFleet, task: dict[str, Any], made: Callable[[list[dict[str, Any]]], Any]
 ) -> None:
     rows = pd.read_csv(server.root / "data.csv").to_dict("records")
-    job = there.optimize(**task | {"train": made(rows)})
+    job = there.optimize(**task | {"train": made(rows), "name": "rows"})
     assert job.wait(300)
     assert str(job.state) == "completed"
     with pytest.raises(InputError, match="train is a int: give a list of mappings"):
