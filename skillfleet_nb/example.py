@@ -195,7 +195,7 @@ def _value_in_words(value: object) -> str:
     value = _plain(value)
     if (turns := _turns(value)) is not None:
         last = f", the last: {in_words(turns[-1])}" if turns else ""
-        return f"{counted(turns, 'turn')}{last}"
+        return counted(turns, "turn") + last
     text, media = _taken_apart(_as_text(value), None)
     return _MEDIA.sub(lambda match: media[int(match[1])].in_words(), text)
 
@@ -204,7 +204,7 @@ def _value_html(value: object, read: Read | None) -> Markup:
     value = _plain(value)
     if (turns := _turns(value)) is not None:
         listed = join(fill("<li>{}</li>", example_html(turn, read)) for turn in turns)
-        return _folded(f"{counted(turns, 'turn')}", fill("<ol>{}</ol>", listed), len(turns) > 4)  # noqa: PLR2004
+        return _folded(counted(turns, "turn"), fill("<ol>{}</ol>", listed), len(turns) > 4)  # noqa: PLR2004
     if isinstance(value, dict) and value:
         inner = join(fill("<div>{}: {}</div>", name, _value_html(one, read)) for name, one in in_order(value))
         return fill("<div style='padding-left:1.2em;border-left:1px solid {}'>{}</div>", LINE, inner)

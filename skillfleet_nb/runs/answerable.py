@@ -48,8 +48,8 @@ def check_labels(
     notes = []
     for name, kind in outputs.items():
         labelled = [e for e in examples if e.get(name) is not None and name not in e.inputs()]
-        is_answer = _answer_check(kind)
-        strays = [e for e in labelled if not is_answer(e[name])]
+        fits = _fitting(kind)
+        strays = [e for e in labelled if not fits(e[name])]
         if not strays:
             continue
         mend = _mapping(name, kind, strays)
@@ -69,7 +69,7 @@ def right_answer(example: Example, outputs: Mapping[str, Any]) -> dict[str, Any]
     answer = {name: _blank(kind) for name, kind in outputs.items()}
     for name, value in example.labels().items():
         kind = outputs.get(name, Any)
-        answer[name] = value if _answer_check(kind)(value) else next(iter(_answers(value, kind)), value)
+        answer[name] = value if _fitting(kind)(value) else next(iter(_answers(value, kind)), value)
     return answer
 
 
@@ -82,7 +82,7 @@ def _blank(annotation: Any) -> Any:
     return blanks.get(origin or annotation)
 
 
-def _answer_check(kind: Any) -> Callable[[object], bool]:
+def _fitting(kind: Any) -> Callable[[object], bool]:
     """Return what tells whether a value is one of a type; to make it takes pydantic longer than to ask it."""
     from pydantic import TypeAdapter, ValidationError
 
@@ -96,7 +96,7 @@ def _answer_check(kind: Any) -> Callable[[object], bool]:
     except Exception:  # noqa: BLE001  pydantic does not know the type: nothing can be said
         return lambda _: True
 
-    def is_answer(value: object) -> bool:
+    def fits(value: object) -> bool:
         try:
             adapter.validate_python(value, strict=kind in (str, int, float, bool))
         except ValidationError:
@@ -105,7 +105,7 @@ def _answer_check(kind: Any) -> Callable[[object], bool]:
             return True
         return True
 
-    return is_answer
+    return fits
 
 
 def _answers(value: object, kind: Any) -> list[Any]:

@@ -270,15 +270,14 @@ class Store:
         streams = backups.streams(self.home.journal)
         alive = [stream for stream in streams if tickets.is_owned(self.home, stream)]
         if alive:
-            jobs = self.frame("SELECT job_id, name FROM jobs")
-            named = dict(zip(jobs.job_id, jobs.name, strict=True))
+            named = self._names()
             listed = ", ".join(f"{named.get(stream, stream)} ({stream})" for stream in alive)
             raise JobError(f"cannot reset while jobs run: {listed}. Cancel them, or wait until they end.")
         beside = self._beside() if streams else set()
         if dry_run or not (streams or self.home.programs_dir.is_dir()):
             size = sum(backups.size(self.home.journal / s) for s in streams) + backups.size(self.home.programs_dir)
             return _of_jobs(ResetReport(self.home.backups, tuple(streams), size), beside)
-        Trail(self.home).record("home.reset", "", f"{counted(len(set(streams) - beside), 'job')}")
+        Trail(self.home).record("home.reset", "", counted(len(set(streams) - beside), "job"))
         with self._alone(), self._access.database.deleted(READ_WAIT_S):
             return _of_jobs(backups.move_out(self.home, backups.new_folder(self.home)), beside)
 
@@ -340,7 +339,7 @@ class Store:
         kept = [s for s in copied.left if s in beside - {CURATION} and restoring.lacks(self.home, folder, s)]
         renamed = restoring.put_in_order(self.home, report.jobs, was, self._names)
         report = replace(report, renamed=renamed, beside=tuple(kept))
-        Trail(self.home).record("home.restore", str(folder), f"{counted(len(report.jobs), 'job')}")
+        Trail(self.home).record("home.restore", str(folder), counted(report.jobs, "job"))
         return report
 
     def _beside(self) -> set[str]:
